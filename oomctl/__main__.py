@@ -1,0 +1,5 @@
+"""`python -m oomctl`."""
+
+from oomctl.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""The command tree."""
+
+from typing import Annotated
+
+import typer
+
+from oomctl import __version__
+from oomctl.cli import kfunc, lab
+from oomctl.cli.declare import declare
+
+app = typer.Typer(
+    name="oomctl",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(declare)
+app.add_typer(kfunc.app, name="kfunc")
+app.add_typer(lab.app, name="lab")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"oomctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def oomctl(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Grow memory hogs in a cgroup, declare OOM on it, and tell what the kernel did.
+
+    Exit codes: 0 as wanted; 1 not as wanted (nobody died, the wrong task died, the kernel
+    refused); 2 usage; 3 this machine or kernel cannot; 4 oomctl failed or could not clean up;
+    130 Ctrl-C, after cleaning up.
+    """
+
+
+def main() -> None:
+    """Run the command line; the entry point of `oomctl` and `bpf-oomctl`."""
+    app()

@@ -1,0 +1,45 @@
+"""The few kinds of error a user may see: one line that says what, where and what to do."""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """Exit codes of every command; the README documents them."""
+
+    OK = 0
+    NOT_AS_WANTED = 1
+    USAGE = 2
+    UNSUPPORTED = 3
+    FAILED = 4
+
+
+class OomctlError(Exception):
+    """oomctl itself failed, or could not clean up.
+
+    `why` is one line: what and where. `hint` is one line: what to do about it. `detail` is any
+    number of lines (a compiler's or the verifier's log) which are shown with `-v` only.
+    """
+
+    code: ClassVar[Exit] = Exit.FAILED
+
+    def __init__(self, why: str, hint: str = "", detail: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.hint = hint
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.why}; {self.hint}" if self.hint else self.why
+
+
+class UsageError(OomctlError):
+    """What the user asked for makes no sense or must not be done."""
+
+    code = Exit.USAGE
+
+
+class UnsupportedError(OomctlError):
+    """This machine or this kernel cannot do what was asked."""
+
+    code = Exit.UNSUPPORTED

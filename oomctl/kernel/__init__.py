@@ -1,0 +1,1 @@
+"""The edge: cgroupfs, bpf(2), processes and the kernel log; everything here does I/O."""

@@ -1,0 +1,1 @@
+"""The lab: a VM whose kernel has the kfunc."""

@@ -1,0 +1,33 @@
+"""What oomctl says on stderr: notes, progress and details; stdout belongs to results."""
+
+import sys
+
+_verbosity = 0
+
+
+def set_verbosity(level: int) -> None:
+    """Set how much is said: 0 notes and errors, 1 each step and the logs behind an error."""
+    global _verbosity
+    _verbosity = level
+
+
+def verbose() -> bool:
+    """Tell whether `-v` was given."""
+    return _verbosity > 0
+
+
+def note(text: str) -> None:
+    """Say something that everybody should read."""
+    print(f"oomctl: {text}", file=sys.stderr, flush=True)
+
+
+def detail(text: str) -> None:
+    """Say something that only `-v` asks for."""
+    if verbose():
+        note(text)
+
+
+def progress(text: str) -> None:
+    """Say what a long step is doing, where a person watches (stderr is a terminal) or `-v` asks."""
+    if verbose() or sys.stderr.isatty():
+        note(text)
