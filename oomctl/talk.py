@@ -31,3 +31,10 @@ def progress(text: str) -> None:
     """Say what a long step is doing, where a person watches (stderr is a terminal) or `-v` asks."""
     if verbose() or sys.stderr.isatty():
         note(text)
+
+
+def progress_bar(what: str, done: int, total: int) -> None:
+    """Show how far a long step is, on one line that is wiped when done; terminals only."""
+    if sys.stderr.isatty():
+        end = "\r\x1b[K" if done >= total else ""
+        print(f"\roomctl: {what} {done}/{total}\x1b[K{end}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What crosses between oomctl.bpf.c and oomctl/kernel/loader.py; a test holds the two equal. */
+#ifndef OOMCTL_H
+#define OOMCTL_H
+
+/* How far a declaration came. */
+enum oomctl_stage {
+	OOMCTL_NOT_RUN = 0,
+	OOMCTL_NO_KFUNC = 1,  /* the kernel has no bpf_out_of_memory() or no memcg accessors */
+	OOMCTL_NO_CGROUP = 2, /* no cgroup with that id on the default hierarchy */
+	OOMCTL_ROOT = 3,      /* the root cgroup, which the OOM killer must never be given */
+	OOMCTL_NO_MEMCG = 4,  /* no memory controller there, or the cgroup is dying */
+	OOMCTL_CALLED = 5,    /* the kfunc was entered; it returned if ended_ns is set */
+};
+
+struct oomctl_call {
+	__u64 cgroup_id;
+	__u64 flags;
+	__s32 order;
+	__u32 global; /* not 0: NULL instead of a memcg */
+};
+
+struct oomctl_answer {
+	__u64 began_ns; /* CLOCK_MONOTONIC */
+	__u64 ended_ns;
+	__s32 ret;
+	__u32 stage;
+};
+
+#endif

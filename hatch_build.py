@@ -1,0 +1,75 @@
+"""Compiles what the package carries: the BPF object and the hogs, one for each architecture.
+
+A build hook of hatchling, and a script (`python hatch_build.py`) for `make build`.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface as Hook
+except ModuleNotFoundError:  # run as a script, where hatchling need not be installed
+    Hook = object  # type: ignore[assignment, misc]
+
+ROOT = Path(__file__).parent
+BUILT = ROOT / "oomctl" / "built"
+HOG_TARGETS = ("x86_64", "aarch64")
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+
+
+def commands() -> dict[str, list[str]]:
+    """Return the compiler's command for each file to be made, sources relative to ROOT."""
+    bpf = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", *WARNINGS, "-c", "bpf/oomctl.bpf.c"]
+    made = {"oomctl.bpf.o": ["clang", *bpf]}
+    freestanding = ["-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-fno-pie"]
+    freestanding += [
+        "-fno-stack-protector",
+        "-fno-asynchronous-unwind-tables",
+        "-Wl,--build-id=none",
+    ]
+    for machine in HOG_TARGETS:
+        target = ["-target", f"{machine}-linux-gnu", "-Os", "-s", *WARNINGS, *freestanding]
+        made[f"hog.{machine}"] = ["clang", *target, "oomctl/hog/hog.c"]
+    return made
+
+
+def compile_all() -> None:
+    """Compile everything into oomctl/built, or keep what an sdist brought if clang is missing."""
+    wanted = commands()
+    if shutil.which("clang") is None:
+        missing = [name for name in wanted if not (BUILT / name).exists()]
+        if missing:
+            sys.exit(
+                f"oomctl: clang is needed to build {', '.join(missing)}; "
+                "run `apt install clang lld libbpf-dev`"
+            )
+        return
+    BUILT.mkdir(exist_ok=True)
+    for name, command in wanted.items():
+        done = subprocess.run(
+            [*command, "-o", str(BUILT / name)],
+            cwd=ROOT,
+            check=False,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            sys.exit(
+                f"oomctl: clang failed on {name}; if a header or the linker is missing, "
+                f"run `apt install clang lld libbpf-dev`\n{done.stderr}"
+            )
+
+
+class BuildHook(Hook):
+    """Runs the compiler before hatchling collects files."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile before a wheel, an sdist or an editable install is put together."""
+        compile_all()
+
+
+if __name__ == "__main__":
+    compile_all()

@@ -1,0 +1,88 @@
+"""What the kernel log says of OOM kills. Pure: text in, frozen values out."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# "Killed process" is not rate limited, unlike the report around it (mm/oom_kill.c,
+# __oom_kill_process). The prefix is oc->message of oom_kill_process().
+_KILLED = re.compile(
+    r"(?P<cause>.*): Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, "
+    r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB"
+)
+_VICTIM = re.compile(r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d+),uid=\d+")
+_NO_KILLABLE = "Out of memory and no killable processes..."
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the kernel log: sequence number, time in microseconds since boot, text."""
+
+    sequence: int
+    time_us: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One task that the OOM killer sent SIGKILL; `rss` in bytes, `memcg` where the log told it."""
+
+    pid: int
+    comm: str
+    rss: int
+    memcg: str | None = None
+
+
+@dataclass(frozen=True)
+class KernelLog:
+    """What the log said between two moments; `lost` counts records overwritten before we read."""
+
+    records: tuple[Record, ...] = ()
+    lost: int = 0
+
+    @property
+    def kills(self) -> tuple[Kill, ...]:
+        """The kills in order, each PID once: a group kill reports its first victim twice."""
+        memcg_of = {
+            int(found["pid"]): found["memcg"]
+            for record in self.records
+            if (found := _VICTIM.search(record.text))
+        }
+        kills: dict[int, Kill] = {}
+        for record in self.records:
+            if found := _KILLED.match(record.text):
+                pid = int(found["pid"])
+                rss = sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024
+                kills.setdefault(pid, Kill(pid, found["comm"], rss, memcg_of.get(pid)))
+        return tuple(kills.values())
+
+    @property
+    def found_no_killable(self) -> bool:
+        """Whether the OOM killer said that no task was eligible."""
+        return any(_NO_KILLABLE in record.text for record in self.records)
+
+
+def parse_record(raw: bytes) -> Record | None:
+    """Parse one read of /dev/kmsg; None for what is not the kernel's own.
+
+    Whoever may write /dev/kmsg can put any text there, but not with facility 0: devkmsg_write()
+    in kernel/printk/printk.c replaces it.
+    """
+    head, _, body = raw.partition(b";")
+    fields = head.split(b",")
+    if len(fields) < 3 or not all(field.isdigit() for field in fields[:3]):
+        return None
+    priority, sequence, time_us = (int(field) for field in fields[:3])
+    if priority >> 3:
+        return None
+    text = body.split(b"\n", 1)[0].decode(errors="backslashreplace")
+    return Record(sequence, time_us, text)
+
+
+def merge(logs: Iterable[KernelLog]) -> KernelLog:
+    """Join consecutive pieces of the log."""
+    pieces = list(logs)
+    return KernelLog(
+        tuple(record for piece in pieces for record in piece.records),
+        sum(piece.lost for piece in pieces),
+    )

@@ -1,0 +1,147 @@
+"""What the running kernel's BTF says of bpf_out_of_memory(): whether, where, and in which shape."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import Structure, c_uint32
+from dataclasses import dataclass
+from pathlib import Path
+
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import libbpf
+
+KFUNC = "bpf_out_of_memory"
+_KERNEL_BTF = Path("/sys/kernel/btf")
+
+# include/uapi/linux/btf.h
+_INT, _PTR, _STRUCT, _UNION, _ENUM, _FWD, _TYPEDEF, _VOLATILE, _CONST = 1, 2, 4, 5, 6, 7, 8, 9, 10
+_FUNC = 12
+_KEYWORD = {_STRUCT: "struct ", _UNION: "union ", _ENUM: "enum ", _FWD: "struct "}
+
+
+class _Type(Structure):
+    _fields_ = [("name_off", c_uint32), ("info", c_uint32), ("size_or_type", c_uint32)]
+
+
+class _Param(Structure):
+    _fields_ = [("name_off", c_uint32), ("type", c_uint32)]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel function: its C type as BTF renders it, and its name."""
+
+    type: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.type}{'' if self.type.endswith('*') else ' '}{self.name}"
+
+
+@dataclass(frozen=True)
+class Kfunc:
+    """bpf_out_of_memory() as the running kernel has it.
+
+    `provider` is "vmlinux" or the module's name; `parameters` are in order.
+    """
+
+    provider: str
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def signature(self) -> str:
+        """The prototype in C."""
+        return f"int {KFUNC}({', '.join(map(str, self.parameters))})"
+
+    @property
+    def variant(self) -> str:
+        """The posted series whose shape it has: "RFC", "v1", "v2" or "v3"; else "unknown"."""
+        return variant_of(tuple(parameter.type for parameter in self.parameters))
+
+    def require_callable(self) -> None:
+        """Raise UnsupportedError unless it has the one shape that oomctl's program calls."""
+        if self.variant != "v3":
+            raise UnsupportedError(
+                f"this kernel's {KFUNC}() has another shape ({self.variant}): {self.signature}",
+                "oomctl calls (struct mem_cgroup *, int order, u64 flags), the v3 of January 2026",
+            )
+
+
+def variant_of(types: tuple[str, ...]) -> str:
+    """Name the series by the types of the parameters; only v1 and v2 knew a constraint text."""
+    match types:
+        case ("struct mem_cgroup *", "int"):
+            return "RFC"
+        case ("struct mem_cgroup *", "int", "bool" | "_Bool", *text) if text in ([], ["char *"]):
+            return "v1"
+        case ("struct mem_cgroup *", "int", "u64" | "__u64", "char *"):
+            return "v2"
+        case ("struct mem_cgroup *", "int", "u64" | "__u64"):
+            return "v3"
+        case _:
+            return "unknown"
+
+
+def find_kfunc() -> Kfunc | None:
+    """Look bpf_out_of_memory() up in the BTF of vmlinux, then in that of every module."""
+    lib = libbpf.library()
+    with _owned(lib.btf__load_vmlinux_btf) as vmlinux:
+        if vmlinux is None:
+            raise UnsupportedError(
+                f"this kernel has no BTF at {_KERNEL_BTF}/vmlinux",
+                "boot one with CONFIG_DEBUG_INFO_BTF=y",
+            )
+        if found := _lookup(vmlinux, "vmlinux"):
+            return found
+        for module in sorted(path.name for path in _KERNEL_BTF.iterdir() if path.name != "vmlinux"):
+            with _owned(lib.btf__load_module_btf, module.encode(), vmlinux) as btf:
+                if btf is not None and (found := _lookup(btf, module)):
+                    return found
+    return None
+
+
+@contextmanager
+def _owned(load: "ctypes._NamedFuncPointer", *arguments: object) -> Iterator[int | None]:
+    """A BTF handle that is freed at the end; None where it cannot be had (a module just left)."""
+    handle, _errno = libbpf.call(load, *arguments)
+    try:
+        yield handle
+    finally:
+        if handle:
+            libbpf.library().btf__free(handle)
+
+
+def _lookup(btf: int, provider: str) -> Kfunc | None:
+    type_id, _errno = libbpf.call(
+        libbpf.library().btf__find_by_name_kind, btf, KFUNC.encode(), _FUNC
+    )
+    if type_id <= 0:
+        return None
+    prototype = _type(btf, _type(btf, type_id)[0].size_or_type)
+    count = prototype[0].info & 0xFFFF
+    params = (_Param * count).from_address(prototype[1] + ctypes.sizeof(_Type))
+    return Kfunc(
+        provider, tuple(Parameter(_render(btf, p.type), _name(btf, p.name_off)) for p in params)
+    )
+
+
+def _type(btf: int, type_id: int) -> tuple[_Type, int]:
+    address = libbpf.library().btf__type_by_id(btf, type_id)
+    return _Type.from_address(address), address
+
+
+def _name(btf: int, offset: int) -> str:
+    name: bytes = libbpf.library().btf__name_by_offset(btf, offset)
+    return name.decode()
+
+
+def _render(btf: int, type_id: int) -> str:
+    if type_id == 0:
+        return "void"
+    described, _address = _type(btf, type_id)
+    kind = described.info >> 24 & 0x1F
+    if kind == _PTR:
+        return f"{_render(btf, described.size_or_type)} *"
+    if kind in (_CONST, _VOLATILE):
+        return _render(btf, described.size_or_type)
+    return f"{_KEYWORD.get(kind, '')}{_name(btf, described.name_off)}"

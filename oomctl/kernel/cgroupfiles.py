@@ -1,0 +1,95 @@
+"""Cgroup v2 interface files as descriptors of cgroupspy, which itself knows only v1's."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cgroupspy import interfaces
+
+
+class InterfaceFile(interfaces.BaseFileInterface):
+    """One file of a cgroup; None where this kernel or this cgroup lacks it."""
+
+    def __init__(self, filename: str, *, readonly: bool = False, writeonly: bool = False) -> None:
+        super().__init__(filename, readonly, writeonly)
+
+    def sanitize_get(self, value: str) -> Any:
+        """Turn the file's text, stripped, into a value."""
+        return value
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        """Read the file; on the class itself, return the descriptor."""
+        if instance is None:
+            return self
+        if self.writeonly:
+            raise AttributeError(f"{self.filename.decode()} can only be written")
+        value = instance.get_property(self.filename)
+        return None if value is None else self.sanitize_get(value)
+
+
+class NumberFile(InterfaceFile):
+    """A plain number, such as memory.current."""
+
+    def sanitize_get(self, value: str) -> int:
+        """Parse the number."""
+        return int(value)
+
+
+class LimitFile(InterfaceFile):
+    """A limit in bytes; infinity stands for `max`."""
+
+    def sanitize_get(self, value: str) -> float:
+        """Return the limit in bytes, `math.inf` for `max`."""
+        return float("inf") if value == "max" else int(value)
+
+    def sanitize_set(self, value: float) -> str:
+        """Write `max` for infinity, else the number of bytes."""
+        return "max" if value == float("inf") else str(int(value))
+
+
+class SwitchFile(InterfaceFile):
+    """0 or 1, such as memory.oom.group."""
+
+    def sanitize_get(self, value: str) -> bool:
+        """Tell whether it is on."""
+        return value != "0"
+
+    def sanitize_set(self, value: bool) -> str:
+        """Write it as the kernel does."""
+        return "1" if value else "0"
+
+
+class WordsFile(InterfaceFile):
+    """A set of words on one line, such as cgroup.controllers."""
+
+    def sanitize_get(self, value: str) -> frozenset[str]:
+        """Return the words."""
+        return frozenset(value.split())
+
+
+class SubtreeControlFile(WordsFile):
+    """The controllers that the children get; assigning a set writes only what differs."""
+
+    def __set__(self, instance: Any, wanted: Iterable[str]) -> None:
+        """Write `+added -removed`, or nothing if the set is there already."""
+        have = self.__get__(instance, type(instance))
+        wanted = frozenset(wanted)
+        changes = [f"+{name}" for name in sorted(wanted - have)]
+        changes += [f"-{name}" for name in sorted(have - wanted)]
+        if changes:
+            instance.set_property(self.filename, " ".join(changes))
+
+
+class NumbersFile(InterfaceFile):
+    """One number a line, such as cgroup.procs; 0 is a process outside our PID namespace."""
+
+    def sanitize_get(self, value: str) -> tuple[int, ...]:
+        """Return the numbers in the kernel's order."""
+        return tuple(int(line) for line in value.split())
+
+
+class CountersFile(InterfaceFile):
+    """`name number` lines, such as memory.events."""
+
+    def sanitize_get(self, value: str) -> dict[str, int]:
+        """Return the counters by name, in the kernel's order."""
+        return {name: int(number) for name, number in map(str.split, value.splitlines())}

@@ -1,0 +1,216 @@
+"""Cgroup v2 nodes on top of cgroupspy: strict creation, real identities, errors that say why."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cgroupspy.controllers import Controller
+from cgroupspy.nodes import Node
+
+from oomctl.errors import OomctlError
+from oomctl.kernel.cgroupfiles import (
+    CountersFile,
+    LimitFile,
+    NumberFile,
+    NumbersFile,
+    SubtreeControlFile,
+    SwitchFile,
+    WordsFile,
+)
+
+
+class CgroupError(OomctlError):
+    """An operation on a cgroup failed; `why` names the file, `hint` the cure."""
+
+
+def explain(error: OSError, path: Path, doing: str) -> CgroupError:
+    """Translate what cgroupfs means by an errno; the same errno means different things per file.
+
+    `doing` is the operation in words ("write '64M'"). Returns the error to be raised.
+    """
+    match error.errno, path.name:
+        # cgroupfs answers EACCES, not ENOENT, when a missing file is opened for writing.
+        case ((errno.EACCES | errno.ENOENT), name) if (
+            name.startswith("memory.") and not path.exists()
+        ):
+            hint = f"the memory controller is not enabled for {path.parent}"
+        case errno.EBUSY, "cgroup.subtree_control":
+            hint = (
+                "processes live in this cgroup itself; only a cgroup without any can have children"
+            )
+        case errno.ENOENT, "cgroup.subtree_control":
+            hint = f"{path.parent} was not given that controller by its parent"
+        case errno.EBUSY, "cgroup.procs":
+            hint = "its cgroup.subtree_control is not empty, so processes belong into its children"
+        case errno.EBUSY, _:
+            hint = "processes or child cgroups are still in it"
+        case errno.EROFS, _:
+            hint = "cgroupfs is mounted read-only here (a container?)"
+        case ((errno.EACCES | errno.EPERM), _):
+            hint = "run it as root"
+        case errno.EAGAIN, _:
+            hint = (
+                "a limit on descendants or processes (cgroup.max.descendants, pids.max) is reached"
+            )
+        case ((errno.ENOENT | errno.ENODEV), _):
+            hint = "the cgroup was removed meanwhile"
+        case _:
+            hint = ""
+    return CgroupError(f"cannot {doing} {path}: {error.strerror}", hint)
+
+
+class UnifiedController(Controller):
+    """The interface files of one cgroup v2; assigning to one writes it."""
+
+    # v1 files of the base class
+    tasks = notify_on_release = clone_children = None
+
+    procs = NumbersFile("cgroup.procs", readonly=True)
+    controllers = WordsFile("cgroup.controllers", readonly=True)
+    subtree_control = SubtreeControlFile("cgroup.subtree_control")
+    cgroup_events = CountersFile("cgroup.events", readonly=True)
+    kill = SwitchFile("cgroup.kill", writeonly=True)
+    freeze = SwitchFile("cgroup.freeze")
+    memory_current = NumberFile("memory.current", readonly=True)
+    memory_max = LimitFile("memory.max")
+    memory_events = CountersFile("memory.events", readonly=True)
+
+    def __init__(self, node: "UnifiedNode") -> None:
+        super().__init__(node)
+
+    def file(self, filename: bytes) -> Path:
+        """Return the path of an interface file."""
+        return Path(os.fsdecode(self.node.full_path), os.fsdecode(filename))
+
+    def get_property(self, filename: bytes) -> str | None:
+        """Read a file, stripped; None if this cgroup has no such file."""
+        path = self.file(filename)
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise explain(error, path, "read") from error
+
+    def set_property(self, filename: bytes, value: object) -> None:
+        """Write a file in one write(2), as the kernel parses one command per write."""
+        path = self.file(filename)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, str(value).encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise explain(error, path, f"write '{value}' to") from error
+
+
+class UnifiedNode(Node):
+    """One cgroup v2: a directory below the mount, its controller, its parent and children."""
+
+    controller: UnifiedController
+
+    def __init__(self, name: str, parent: "UnifiedNode | None" = None) -> None:
+        super().__init__(name, parent)
+
+    def _get_node_type(self) -> bytes:
+        kind: bytes = self.NODE_CGROUP if self.parent else self.NODE_ROOT
+        return kind
+
+    def _get_controller_type(self) -> None:
+        """Never guess a v1 controller from the directory's name."""
+
+    def _get_controller(self) -> UnifiedController:
+        return UnifiedController(self)
+
+    def __hash__(self) -> int:
+        return hash(self.full_path)
+
+    @property
+    def directory(self) -> Path:
+        """The directory in the file system."""
+        return Path(os.fsdecode(self.full_path))
+
+    @property
+    def cgroup(self) -> str:
+        """The path inside the hierarchy, as /proc/PID/cgroup has it: `/` for the root."""
+        return os.fsdecode(self.path)
+
+    @property
+    def id(self) -> int:
+        """What bpf_cgroup_from_id() takes: the inode number of the directory."""
+        return self.directory.stat().st_ino
+
+    def at(self, cgroup: str | PurePosixPath) -> "UnifiedNode":
+        """Return the node of a cgroup below this one; it need not exist."""
+        node = self
+        for part in PurePosixPath(str(cgroup).lstrip("/")).parts:
+            node = type(self)(part, parent=node)
+        return node
+
+    def create_cgroup(self, name: str) -> "UnifiedNode":
+        """Make a child cgroup; unlike the base class never adopt one that exists."""
+        child = type(self)(name, parent=self)
+        try:
+            child.directory.mkdir()
+        except FileExistsError:
+            raise CgroupError(f"cgroup {child.directory} exists already") from None
+        except OSError as error:
+            raise explain(error, child.directory, "make the cgroup") from error
+        self.children.append(child)
+        return child
+
+    def subtree(self) -> Iterator["UnifiedNode"]:
+        """Walk what is on disk now, parents before children; what vanishes is left out."""
+        yield self
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.directory) if entry.is_dir())
+        except FileNotFoundError:
+            return
+        for name in names:
+            yield from type(self)(name, parent=self).subtree()
+
+    def members(self) -> dict[int, str]:
+        """Return the cgroup of every process below by PID, in the OOM killer's scan order."""
+        found: dict[int, str] = {}
+        for node in self.subtree():
+            for pid in node.controller.procs or ():
+                found.setdefault(pid, node.cgroup)
+        return found
+
+    def destroy(self, timeout: float = 5.0) -> None:
+        """Kill what lives in the subtree and remove it, children first.
+
+        `timeout` is in seconds and bounds the wait for dying tasks. Raises CgroupError with the
+        PIDs that hold it.
+        """
+        nodes = list(self.subtree())
+        if not self.directory.exists():
+            return
+        if any(node.controller.procs for node in nodes):
+            self.controller.kill = True
+        deadline = time.monotonic() + timeout
+        for node in reversed(nodes):
+            while True:
+                try:
+                    node.directory.rmdir()
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError as error:
+                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                        held = ", ".join(map(str, node.members())) or "none visible"
+                        raise CgroupError(
+                            f"cannot remove the cgroup {node.directory}: {error.strerror}",
+                            f"processes in it: {held}; end them, then `rmdir {node.directory}`",
+                        ) from error
+                time.sleep(0.01)
+
+
+def dictionary_delta(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, int]:
+    """Return after - before for every counter of `after`; a missing file counts nothing."""
+    base: Any = before or {}
+    return {name: value - base.get(name, 0) for name, value in (after or {}).items()}

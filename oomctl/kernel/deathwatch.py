@@ -1,0 +1,101 @@
+"""Watches processes through pidfds: when each ended, and how, if it was our child."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of one process: `at_ns` is CLOCK_MONOTONIC when it was noticed.
+
+    `status` is the exit status, `signal` the signal that ended it; both None where the process was
+    not our child, so that its wait status is not ours to read.
+    """
+
+    pid: int
+    at_ns: int
+    status: int | None = None
+    signal: int | None = None
+
+
+class DeathWatch:
+    """Pidfds of any number of processes; a pidfd cannot be fooled by a reused PID."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._pids: dict[int, int] = {}
+        self.deaths: dict[int, Death] = {}
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the pidfds; whoever still lives goes on living."""
+        for fd in self._pids:
+            os.close(fd)
+        self._pids.clear()
+
+    def add(self, pid: int) -> None:
+        """Watch a process; one that is gone already counts as dead now."""
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.deaths.setdefault(pid, Death(pid, time.monotonic_ns()))
+            return
+        self._pids[fd] = pid
+        self._poll.register(fd, select.POLLIN)
+
+    def kill(self, pids: Iterable[int]) -> None:
+        """Send SIGKILL to those of the watched processes."""
+        wanted = set(pids)
+        for fd, pid in list(self._pids.items()):
+            if pid in wanted:
+                try:
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Note deaths until `done()` or until `timeout` seconds are over; tell whether done."""
+        deadline = time.monotonic() + timeout
+        while not done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._note(left)
+        return True
+
+    def note(self) -> None:
+        """Note the deaths that have come, without waiting."""
+        self._note(0)
+
+    def _note(self, seconds: float) -> None:
+        events = self._poll.poll(seconds * 1000)
+        now = time.monotonic_ns()
+        for fd, _event in events:
+            pid = self._pids.pop(fd)
+            self._poll.unregister(fd)
+            self.deaths[pid] = _reap(fd, pid, now)
+            os.close(fd)
+
+
+def _reap(fd: int, pid: int, now: int) -> Death:
+    try:
+        ended = os.waitid(os.P_PIDFD, fd, os.WEXITED)
+    except ChildProcessError:
+        return Death(pid, now)
+    if ended is None or ended.si_code == os.CLD_EXITED:
+        return Death(pid, now, status=ended.si_status if ended else None)
+    return Death(pid, now, signal=ended.si_status)

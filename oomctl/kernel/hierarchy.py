@@ -1,0 +1,97 @@
+"""Where cgroup v2 is mounted here, and which cgroup a user's path means."""
+
+from pathlib import Path
+
+import psutil
+
+from oomctl.errors import UnsupportedError, UsageError
+from oomctl.kernel.cgroups import UnifiedNode
+
+USUAL_MOUNT = Path("/sys/fs/cgroup")
+
+
+def _mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
+    return [
+        (Path(mount.mountpoint), frozenset(mount.opts.split(",")))
+        for mount in psutil.disk_partitions(all=True)
+        if mount.fstype == fstype
+    ]
+
+
+def unified_root() -> UnifiedNode:
+    """Return the root of the cgroup v2 hierarchy; UnsupportedError if none is mounted."""
+    mounts = _mounts("cgroup2")
+    if not mounts:
+        raise UnsupportedError(
+            "no cgroup v2 hierarchy is mounted",
+            f"run `mount -t cgroup2 none {USUAL_MOUNT}`, or use `oomctl lab run`",
+        )
+    return UnifiedNode(str(mounts[0][0]))
+
+
+def require_memory(root: UnifiedNode) -> None:
+    """Raise UnsupportedError, with the cause, unless the memory controller is to be had here."""
+    if "memory" in (root.controller.controllers or ()):
+        return
+    for path, options in _mounts("cgroup"):
+        if "memory" in options:
+            raise UnsupportedError(
+                f"the memory controller is bound to cgroup v1 at {path} on this machine (hybrid)",
+                "boot it with `cgroup_no_v1=all`, or use `oomctl lab run -- oomctl declare`",
+            )
+    raise UnsupportedError(
+        f"the cgroup v2 hierarchy at {root.directory} does not offer the memory controller",
+        "boot with `cgroup_enable=memory`, or in a container delegate the controller to it",
+    )
+
+
+def find_cgroup(root: UnifiedNode, text: str) -> UnifiedNode:
+    """Return the existing cgroup that a user means by a path.
+
+    `text` is a directory below the mount, or a path inside the hierarchy as /proc/PID/cgroup shows
+    it. Symbolic links and `..` are resolved first. Raises UsageError for the root, for what is not
+    a cgroup v2 directory, and for what does not exist.
+    """
+    if not text or "\0" in text:
+        raise UsageError(
+            "--cgroup: the path is empty or has a NUL byte", "name a cgroup v2 directory"
+        )
+    mount = root.directory.resolve()
+    given = Path(text)
+    candidates = [given, mount / text.lstrip("/")]
+    if not text.startswith("/"):
+        candidates.reverse()
+    for candidate in candidates:
+        try:
+            path = candidate.resolve(strict=True)
+        except (OSError, RuntimeError):
+            continue
+        if path == mount:
+            raise UsageError(
+                f"--cgroup {text}: the root cgroup cannot be a target (the kernel's scan refuses it)",
+                "name a cgroup below it, or use --global",
+            )
+        if (
+            path.is_relative_to(mount)
+            and path.is_dir()
+            and path.stat().st_dev == mount.stat().st_dev
+        ):
+            return root.at(str(path.relative_to(mount)))
+        _refuse_foreign(text, path, mount)
+    raise UsageError(
+        f"--cgroup {text}: no such cgroup below {mount}", f"`ls {mount}` shows the first level"
+    )
+
+
+def _refuse_foreign(text: str, path: Path, mount: Path) -> None:
+    for v1, _options in _mounts("cgroup"):
+        if path.is_relative_to(v1):
+            raise UsageError(
+                f"--cgroup {text}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup",
+                f"name a directory below {mount}",
+            )
+    if path.exists() and text.startswith("/") and path == Path(text).resolve():
+        raise UsageError(
+            f"--cgroup {text}: {path} is not a cgroup v2 directory",
+            f"name a directory below {mount}",
+        )

@@ -1,0 +1,59 @@
+"""/dev/kmsg from a saved position on; gaps are counted, never hidden."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from oomctl.errors import UnsupportedError
+from oomctl.evidence import KernelLog, Record, parse_record
+
+_RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
+
+
+class Kmsg:
+    """A reader that sees what the kernel logs after it was opened."""
+
+    def __init__(self, path: Path = Path("/dev/kmsg")) -> None:
+        self._path = path
+        self._fd = -1
+        self._next: int | None = None
+
+    def __enter__(self) -> Self:
+        """Open it and skip what is there."""
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError as error:
+            raise UnsupportedError(
+                f"cannot read the kernel log at {self._path}: {error.strerror}",
+                "run it as root; oomctl proves a kill by the kernel's own word",
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+    def read(self) -> KernelLog:
+        """Return what has come since the last read."""
+        records: list[Record] = []
+        lost = 0
+        while True:
+            try:
+                raw = os.read(self._fd, _RECORD_MAX)
+            except BlockingIOError:
+                return KernelLog(tuple(records), lost)
+            except BrokenPipeError:  # records were overwritten; the gap in numbers says how many
+                continue
+            sequence = int(raw.split(b",", 2)[1])
+            if self._next is not None:
+                lost += sequence - self._next
+            self._next = sequence + 1
+            if record := parse_record(raw):
+                records.append(record)

@@ -1,0 +1,226 @@
+"""libbpf.so.1 through ctypes: open, load and run an object; its log is kept for failures.
+
+Only mechanism: what the programs and their structs mean is `loader.py`'s business.
+"""
+
+import ctypes
+import errno
+import functools
+import os
+from collections import deque
+from collections.abc import Callable
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from oomctl.errors import OomctlError, UnsupportedError
+
+_log: deque[str] = deque(maxlen=2000)
+
+# vsnprintf takes the va_list that libbpf hands over: a pointer on x86-64 and on arm64.
+_PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+
+
+class TestRunOpts(Structure):
+    """`struct bpf_test_run_opts`: libbpf reads as many bytes as `sz` says, whatever its version."""
+
+    _fields_ = [
+        ("sz", c_size_t),
+        ("data_in", c_void_p),
+        ("data_out", c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", c_void_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    ]
+
+
+_PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
+    "libbpf_version_string": (c_char_p, []),
+    "libbpf_set_print": (c_void_p, [_PRINT]),
+    "bpf_object__open_file": (c_void_p, [c_char_p, c_void_p]),
+    "bpf_object__load": (c_int, [c_void_p]),
+    "bpf_object__close": (None, [c_void_p]),
+    "bpf_object__btf": (c_void_p, [c_void_p]),
+    "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_object__find_map_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_map__fd": (c_int, [c_void_p]),
+    "bpf_prog_test_run_opts": (c_int, [c_int, POINTER(TestRunOpts)]),
+    "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, ctypes.c_uint64]),
+    "btf__load_vmlinux_btf": (c_void_p, []),
+    "btf__load_module_btf": (c_void_p, [c_char_p, c_void_p]),
+    "btf__free": (None, [c_void_p]),
+    "btf__find_by_name_kind": (ctypes.c_int32, [c_void_p, c_char_p, ctypes.c_uint32]),
+    "btf__type_by_id": (c_void_p, [c_void_p, ctypes.c_uint32]),
+    "btf__name_by_offset": (c_char_p, [c_void_p, ctypes.c_uint32]),
+    "btf__resolve_size": (ctypes.c_int64, [c_void_p, ctypes.c_uint32]),
+}
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Open libbpf.so.1 with every prototype set; UnsupportedError where it is not installed."""
+    try:
+        lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as error:
+        raise UnsupportedError(
+            "the library libbpf.so.1 is not installed",
+            "run `apt install libbpf1` (or your distribution's)",
+        ) from error
+    for name, (result, arguments) in _PROTOTYPES.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    lib.libbpf_set_print(_printer())
+    return lib
+
+
+@functools.cache
+def _printer() -> Any:
+    """The log callback, alive as long as the process: libbpf keeps the pointer."""
+    vsnprintf = ctypes.CDLL(None).vsnprintf
+    vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+
+    def keep(_level: int, fmt: bytes, arguments: int) -> int:
+        buffer = ctypes.create_string_buffer(1 << 16)
+        vsnprintf(buffer, len(buffer), fmt, arguments)
+        _log.extend(buffer.value.decode(errors="backslashreplace").splitlines())
+        return 0
+
+    return _PRINT(keep)
+
+
+def version() -> str:
+    """Return libbpf's version, such as "1.1"."""
+    text: bytes = library().libbpf_version_string()
+    return text.decode().removeprefix("v")
+
+
+def log() -> str:
+    """Return what libbpf and the verifier said last."""
+    return "\n".join(_log)
+
+
+def last_errno(ret: int = 0) -> int:
+    """Return the errno behind a failed call: its negative result, else what ctypes kept."""
+    return -ret if ret < 0 else ctypes.get_errno()
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
+    """Call a libbpf function and return its result and, if that is NULL or negative, the errno."""
+    ctypes.set_errno(0)
+    result = function(*arguments)
+    failed = result is None or (isinstance(result, int) and result < 0)
+    return result, last_errno(result or 0) if failed else 0
+
+
+class BpfObject:
+    """A loaded BPF object; closing it unloads what nothing else holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lib = library()
+        self._handle: int | None = None
+
+    def __enter__(self) -> Self:
+        """Open and load; UnsupportedError or OomctlError with the log as detail."""
+        _log.clear()
+        self._handle, error = call(self._lib.bpf_object__open_file, os.fsencode(self.path), None)
+        if not self._handle:
+            raise OomctlError(f"libbpf cannot open {self.path}: {os.strerror(error)}", detail=log())
+        ret, error = call(self._lib.bpf_object__load, self._handle)
+        if ret:
+            self.close()
+            raise _load_error(error)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Unload the programs and maps."""
+        if self._handle:
+            self._lib.bpf_object__close(self._handle)
+            self._handle = None
+
+    def program_fd(self, name: str) -> int:
+        """Return the file descriptor of a loaded program."""
+        program = self._lib.bpf_object__find_program_by_name(self._handle, name.encode())
+        if not program:
+            raise OomctlError(f"{self.path.name} has no program '{name}'")
+        return int(self._lib.bpf_program__fd(program))
+
+    def map_fd(self, name: str) -> int:
+        """Return the file descriptor of a map."""
+        found = self._lib.bpf_object__find_map_by_name(self._handle, name.encode())
+        if not found:
+            raise OomctlError(f"{self.path.name} has no map '{name}'")
+        return int(self._lib.bpf_map__fd(found))
+
+
+def run_syscall_program(fd: int, context: Structure) -> int:
+    """Run a SEC("syscall") program in this very task and return 0 or a positive errno.
+
+    A syscall program takes its context and nothing else (net/bpf/test_run.c,
+    bpf_prog_test_run_syscall): every other field must be 0.
+    """
+    opts = TestRunOpts(
+        sz=ctypes.sizeof(TestRunOpts),
+        ctx_in=ctypes.cast(ctypes.pointer(context), c_void_p),
+        ctx_size_in=ctypes.sizeof(context),
+    )
+    _ret, error = call(library().bpf_prog_test_run_opts, fd, ctypes.byref(opts))
+    return error
+
+
+def read_map(fd: int, key: int, value: Structure) -> None:
+    """Fill `value` with the element of an array map at `key`."""
+    ret, error = call(
+        library().bpf_map_lookup_elem, fd, ctypes.byref(ctypes.c_uint32(key)), ctypes.byref(value)
+    )
+    if ret:
+        raise OomctlError(f"cannot read a BPF map: {os.strerror(error)}")
+
+
+def write_map(fd: int, key: int, value: Structure) -> None:
+    """Set the element of an array map at `key`."""
+    ret, error = call(
+        library().bpf_map_update_elem,
+        fd,
+        ctypes.byref(ctypes.c_uint32(key)),
+        ctypes.byref(value),
+        0,
+    )
+    if ret:
+        raise OomctlError(f"cannot write a BPF map: {os.strerror(error)}")
+
+
+def _load_error(error: int) -> OomctlError:
+    match error:
+        case errno.EPERM:
+            hint = "run it as root; in a container give it CAP_BPF and CAP_PERFMON"
+        case errno.EACCES | errno.EINVAL:
+            hint = "the verifier refused it; `-v` shows its log"
+        case errno.ESRCH:
+            hint = "this kernel lacks something that the program needs; `-v` shows the log"
+        case _:
+            hint = "`-v` shows libbpf's log"
+    return UnsupportedError(
+        f"the kernel did not load oomctl's BPF program: {os.strerror(error)}", hint, detail=log()
+    )

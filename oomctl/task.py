@@ -1,0 +1,51 @@
+"""A task as the OOM killer sees it, and the kernel's badness of it. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+OOM_SCORE_ADJ_MIN = -1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """One process before the call: sizes in bytes, `started` in seconds since the epoch."""
+
+    pid: int
+    comm: str
+    cgroup: str
+    oom_score_adj: int
+    rss: int
+    swap: int
+    pgtables: int
+    started: float
+
+    has_mm: bool = True
+    """False for kernel threads and for what is dead already."""
+
+    @property
+    def footprint(self) -> int:
+        """The bytes that badness counts: rss + swap + page tables."""
+        return self.rss + self.swap + self.pgtables
+
+    @property
+    def killable(self) -> bool:
+        """Whether the OOM killer may choose it (mm/oom_kill.c, oom_unkillable_task, oom_badness)."""
+        return self.has_mm and self.pid != 1 and self.oom_score_adj != OOM_SCORE_ADJ_MIN
+
+
+def badness(task: Task, totalpages: int, page_size: int) -> int:
+    """Return the kernel's score in pages (mm/oom_kill.c, oom_badness).
+
+    `totalpages` is RAM + swap for a system-wide OOM, the target's own limit for a memcg. The
+    division comes first: a limit below 1000 pages gives oom_score_adj no weight at all.
+    """
+    return task.footprint // page_size + task.oom_score_adj * (totalpages // 1000)
+
+
+def rank(tasks: Iterable[Task], totalpages: int, page_size: int) -> list[tuple[int, Task]]:
+    """Return (badness, task) of every killable task, the one to be chosen first.
+
+    Of equals the later one in scan order wins, so `tasks` must be in that order.
+    """
+    scored = [(badness(t, totalpages, page_size), t) for t in tasks if t.killable]
+    return sorted(reversed(scored), key=lambda pair: -pair[0])

@@ -1,0 +1,58 @@
+"""Sizes as the kernel's memparse() reads them (64M = 67108864), and numbers for people."""
+
+import re
+
+_SUFFIXES = "KMGTPE"
+_SIZE = re.compile(r"(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)(?P<suffix>[KMGTPE]?)(?:i|iB)?", re.ASCII)
+_LIMIT = 1 << 63
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that a size means: a number, then K, M, G, T, P or E as powers of 1024.
+
+    Either case of the suffix and `Ki`, `KiB` are taken too; `KB` is not, since it means 1000
+    elsewhere. Raises ValueError with a sentence that says what to write. Kernel: lib/cmdline.c,
+    memparse().
+    """
+    match = _SIZE.fullmatch(text.strip()) or _SIZE.fullmatch(_upper_suffix(text.strip()))
+    if not match or (text.strip().endswith(("i", "iB")) and not match["suffix"]):
+        raise ValueError(
+            f"'{text}' is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
+        )
+    size = int(match["number"], 0 if match["number"][:2] in ("0x", "0X") else 10)
+    if match["suffix"]:
+        size <<= 10 * (_SUFFIXES.index(match["suffix"]) + 1)
+    if size >= _LIMIT:
+        raise ValueError(f"'{text}' is larger than any address space")
+    return size
+
+
+def _upper_suffix(text: str) -> str:
+    return re.sub(r"[kmgtpe](?=(?:i|iB)?$)", lambda found: found[0].upper(), text)
+
+
+def format_size(size: float | None) -> str:
+    """Render bytes for people: exact where a suffix divides them, else one decimal; `-` for None."""
+    if size is None:
+        return "-"
+    if size == float("inf"):
+        return "max"
+    sign, size = ("-" if size < 0 else ""), abs(int(size))
+    power = min(max((size.bit_length() - 1) // 10, 0), len(_SUFFIXES))
+    if power == 0:
+        return f"{sign}{size}"
+    unit = 1 << (10 * power)
+    number = str(size // unit) if size % unit == 0 else f"{size / unit:.1f}"
+    return f"{sign}{number}{_SUFFIXES[power - 1]}"
+
+
+def format_duration(nanoseconds: int | None) -> str:
+    """Render a duration with three significant digits and its unit; `-` for None."""
+    if nanoseconds is None:
+        return "-"
+    for unit, factor in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if abs(nanoseconds) >= factor:
+            value = nanoseconds / factor
+            digits = max(0, 2 - len(str(abs(int(value)))) + 1)
+            return f"{value:.{digits}f} {unit}"
+    return f"{nanoseconds} ns"
