@@ -4,8 +4,9 @@ Pure. `--dry-run` prints a plan, everything else executes it, so that the two ca
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from oomctl.errors import UsageError
 from oomctl.units import format_size, parse_size
@@ -110,8 +111,10 @@ def parse_hog(text: str) -> Hog:
             raise UsageError(f"--hog {text!r}: '{part}' is not adj=N", "write [NAME=]SIZE[,adj=N]")
         adj = int(value)
         if not -1000 <= adj <= 1000:
-            raise UsageError(f"--hog {text!r}: adj {adj} is out of range", "it goes from -1000 to 1000")
-        hog = Hog(hog.name, hog.size, adj)
+            raise UsageError(
+                f"--hog {text!r}: adj {adj} is out of range", "it goes from -1000 to 1000"
+            )
+        hog = replace(hog, oom_score_adj=adj)
     return hog
 
 
@@ -129,8 +132,7 @@ def plan_hogs(given: Sequence[Hog], count: int | None, size: int | None) -> tupl
             size = parse_size("32M")
         hogs += [Hog("", size)] * count
     named = tuple(
-        Hog(hog.name or f"hog-{number}", hog.size, hog.oom_score_adj)
-        for number, hog in enumerate(hogs, 1)
+        replace(hog, name=hog.name or f"hog-{number}") for number, hog in enumerate(hogs, 1)
     )
     seen: set[str] = set()
     for hog in named:
@@ -140,54 +142,71 @@ def plan_hogs(given: Sequence[Hog], count: int | None, size: int | None) -> tupl
     return named
 
 
-def fresh_tree(
-    name: str, hogs: Sequence[Hog], limits: Limits
-) -> tuple[tuple[str, ...], tuple[Setting, ...], tuple[Hog, ...]]:
-    """Plan a cgroup of our own with one leaf for each hog: cgroups, settings and placed hogs.
+class TreePlan(NamedTuple):
+    """The part of a plan that is on disk: cgroups and settings in order, hogs with their places."""
+
+    cgroups: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    hogs: tuple[Hog, ...]
+
+
+def fresh_tree(name: str, hogs: Sequence[Hog], limits: Limits) -> TreePlan:
+    """Plan a cgroup of our own with one leaf for each hog.
 
     Each hog has a leaf because the kernel charges cgroups, not tasks: the leaf's memory.current is
     then what the kernel charged for that hog. The target itself holds no process.
     """
-    if limits.memory_max is not None and sum(hog.size for hog in hogs) >= limits.memory_max:
+    wanted = sum(hog.size for hog in hogs)
+    if limits.memory_max is not None and wanted and wanted >= limits.memory_max:
         raise UsageError(
-            f"the hogs want {format_size(sum(hog.size for hog in hogs))} but --memory-max is "
+            f"the hogs want {format_size(wanted)} but --memory-max is "
             f"{format_size(limits.memory_max)}",
             "the limit would kill them before the declaration; raise it or shrink them",
         )
     target = f"/{name}"
     settings = [Setting("/", "cgroup.subtree_control", "+memory")]
-    settings += limit_settings(target, limits)
-    if hogs:
-        settings.append(Setting(target, "cgroup.subtree_control", "+memory"))
-    placed = place(target, hogs)
-    return (target, *(hog.cgroup for hog in placed)), tuple(settings), placed
-
-
-def limit_settings(target: str, limits: Limits) -> list[Setting]:
-    """Return what is written to a fresh target for these limits."""
-    settings = []
     if limits.memory_max is not None:
         settings.append(Setting(target, "memory.max", str(limits.memory_max)))
     settings.append(Setting(target, "memory.swap.max", str(limits.swap_max), optional=True))
     if limits.oom_group:
         settings.append(Setting(target, "memory.oom.group", "1"))
-    return settings
+    if hogs:
+        settings.append(Setting(target, "cgroup.subtree_control", "+memory"))
+    placed = place(target, hogs)
+    return TreePlan((target, *(hog.cgroup for hog in placed)), tuple(settings), placed)
+
+
+def borrowed_tree(
+    target: str, name: str, hogs: Sequence[Hog], children_get: Collection[str]
+) -> TreePlan:
+    """Plan hogs inside an existing cgroup, without changing any setting of it.
+
+    `children_get` is its cgroup.subtree_control. A cgroup that gives controllers to its children
+    may not hold processes itself, so hogs get leaves below it; else they join it as they are.
+    """
+    if not hogs:
+        return TreePlan((), (), ())
+    if not children_get:
+        return TreePlan((), (), tuple(replace(hog, cgroup=target) for hog in hogs))
+    parent = f"{target.rstrip('/')}/{name}"
+    settings: tuple[Setting, ...] = ()
+    if "memory" in children_get:
+        settings = (Setting(parent, "cgroup.subtree_control", "+memory"),)
+    placed = place(parent, hogs)
+    return TreePlan((parent, *(hog.cgroup for hog in placed)), settings, placed)
 
 
 def place(parent: str, hogs: Sequence[Hog]) -> tuple[Hog, ...]:
     """Give each hog a leaf of its own name below `parent`."""
-    return tuple(Hog(h.name, h.size, h.oom_score_adj, f"{parent}/{h.name}") for h in hogs)
+    return tuple(replace(hog, cgroup=f"{parent}/{hog.name}") for hog in hogs)
 
 
 def describe(plan: Plan) -> list[str]:
     """Return the steps of a plan as `--dry-run` prints them, one a line."""
-    lines = []
-    settings = list(plan.settings)
-    pending = [s for s in settings if s.cgroup not in plan.cgroups]
-    lines += [_written(setting) for setting in pending]
+    lines = [_written(s) for s in plan.settings if s.cgroup not in plan.cgroups]
     for cgroup in plan.cgroups:
         lines.append(f"mkdir   {cgroup}")
-        lines += [_written(setting) for setting in settings if setting.cgroup == cgroup]
+        lines += [_written(s) for s in plan.settings if s.cgroup == cgroup]
     lines += [
         f"hog     {hog.name}: {format_size(hog.size)} of anonymous memory in {hog.cgroup}, "
         f"oom_score_adj {hog.oom_score_adj}"

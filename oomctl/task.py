@@ -29,7 +29,7 @@ class Task:
 
     @property
     def killable(self) -> bool:
-        """Whether the OOM killer may choose it (mm/oom_kill.c, oom_unkillable_task, oom_badness)."""
+        """Whether the OOM killer may choose it (mm/oom_kill.c, oom_badness)."""
         return self.has_mm and self.pid != 1 and self.oom_score_adj != OOM_SCORE_ADJ_MIN
 
 
@@ -48,4 +48,6 @@ def rank(tasks: Iterable[Task], totalpages: int, page_size: int) -> list[tuple[i
     Of equals the later one in scan order wins, so `tasks` must be in that order.
     """
     scored = [(badness(t, totalpages, page_size), t) for t in tasks if t.killable]
-    return sorted(reversed(scored), key=lambda pair: -pair[0])
+    scored.reverse()  # and the sort is stable
+    scored.sort(key=lambda pair: -pair[0])
+    return scored

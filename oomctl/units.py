@@ -32,7 +32,7 @@ def _upper_suffix(text: str) -> str:
 
 
 def format_size(size: float | None) -> str:
-    """Render bytes for people: exact where a suffix divides them, else one decimal; `-` for None."""
+    """Render bytes for people: exact where a suffix divides them, else one decimal."""
     if size is None:
         return "-"
     if size == float("inf"):

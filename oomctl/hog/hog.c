@@ -5,6 +5,8 @@
  * charges is what was asked for.
  *
  *	hog NAME PARENT ADJ BYTES 3>report 4>cgroup.procs
+ *
+ * It dies with PARENT; 0 is for a hog that is to outlive who started it.
  */
 #if defined(__x86_64__)
 enum { SYS_write = 1, SYS_close = 3, SYS_mmap = 9, SYS_madvise = 28, SYS_exit = 60,
@@ -117,16 +119,19 @@ static long fill(long start, unsigned long bytes)
 __attribute__((used)) static _Noreturn void start(long *stack)
 {
 	char **argv = (char **)(stack + 1);
-	unsigned long bytes;
+	unsigned long bytes, parent;
 	long ret;
 
 	if (stack[0] != 5)
 		leave(2);
 	call(SYS_prctl, PR_SET_NAME, (long)argv[1], 0, 0, 0, 0);
-	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
-	/* The parent may have died before the line above. */
-	if ((unsigned long)call(SYS_getppid, 0, 0, 0, 0, 0, 0) != number(argv[2]))
-		leave(0);
+	parent = number(argv[2]);
+	if (parent) {
+		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+		/* The parent may have died before the line above. */
+		if ((unsigned long)call(SYS_getppid, 0, 0, 0, 0, 0, 0) != parent)
+			leave(0);
+	}
 
 	tell(JOIN, call(SYS_write, PROCS_FD, (long)"0", 1, 0, 0, 0));
 	call(SYS_close, PROCS_FD, 0, 0, 0, 0, 0);

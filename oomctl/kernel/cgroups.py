@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from cgroupspy.controllers import Controller
 from cgroupspy.nodes import Node
@@ -164,13 +163,17 @@ class UnifiedNode(Node):
         return child
 
     def subtree(self) -> Iterator["UnifiedNode"]:
-        """Walk what is on disk now, parents before children; what vanishes is left out."""
+        """Walk what is on disk now, parents before children; what vanishes is left out.
+
+        Siblings come in the order of their making, as the kernel keeps them: inode numbers rise.
+        """
         yield self
         try:
-            names = sorted(entry.name for entry in os.scandir(self.directory) if entry.is_dir())
+            with os.scandir(self.directory) as entries:
+                children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
         except FileNotFoundError:
             return
-        for name in names:
+        for _inode, name in children:
             yield from type(self)(name, parent=self).subtree()
 
     def members(self) -> dict[int, str]:
@@ -208,9 +211,3 @@ class UnifiedNode(Node):
                             f"processes in it: {held}; end them, then `rmdir {node.directory}`",
                         ) from error
                 time.sleep(0.01)
-
-
-def dictionary_delta(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, int]:
-    """Return after - before for every counter of `after`; a missing file counts nothing."""
-    base: Any = before or {}
-    return {name: value - base.get(name, 0) for name, value in (after or {}).items()}

@@ -1,27 +1,15 @@
 """Watches processes through pidfds: when each ended, and how, if it was our child."""
 
 import os
+import resource
 import select
 import signal
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-
-@dataclass(frozen=True)
-class Death:
-    """The end of one process: `at_ns` is CLOCK_MONOTONIC when it was noticed.
-
-    `status` is the exit status, `signal` the signal that ended it; both None where the process was
-    not our child, so that its wait status is not ours to read.
-    """
-
-    pid: int
-    at_ns: int
-    status: int | None = None
-    signal: int | None = None
+from oomctl.fate import Death
 
 
 class DeathWatch:
@@ -33,7 +21,9 @@ class DeathWatch:
         self.deaths: dict[int, Death] = {}
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Begin to watch; each process takes a file descriptor, so raise their limit."""
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         return self
 
     def __exit__(
@@ -56,6 +46,10 @@ class DeathWatch:
             return
         self._pids[fd] = pid
         self._poll.register(fd, select.POLLIN)
+
+    def watched(self) -> set[int]:
+        """Return every PID that was added, dead or alive."""
+        return {*self._pids.values(), *self.deaths}
 
     def kill(self, pids: Iterable[int]) -> None:
         """Send SIGKILL to those of the watched processes."""

@@ -68,7 +68,7 @@ def find_cgroup(root: UnifiedNode, text: str) -> UnifiedNode:
             continue
         if path == mount:
             raise UsageError(
-                f"--cgroup {text}: the root cgroup cannot be a target (the kernel's scan refuses it)",
+                f"--cgroup {text}: the root cgroup cannot be a target: the kernel cannot scan it",
                 "name a cgroup below it, or use --global",
             )
         if (

@@ -7,7 +7,7 @@ import select
 import signal
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
@@ -17,6 +17,7 @@ import psutil
 
 from oomctl import resources, talk
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.fate import fate_of
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.plan import Hog
@@ -53,20 +54,28 @@ class Runner:
     hog: Hog
     pid: int
 
+    def __str__(self) -> str:
+        return f"'{self.hog.name}' ({format_size(self.hog.size)}, pid {self.pid})"
+
 
 class Herd:
     """All hogs of an experiment: filled when the block is entered, gone when it is left."""
 
     def __init__(
-        self, hogs: Sequence[Hog], cgroups: Mapping[str, UnifiedNode], watch: DeathWatch, timeout: float
+        self,
+        hogs: Sequence[Hog],
+        root: UnifiedNode,
+        watch: DeathWatch,
+        timeout: float,
+        keep: bool = False,
     ) -> None:
         self._hogs = hogs
-        self._cgroups = cgroups
+        self._root = root
         self._watch = watch
         self._timeout = timeout
         self._reports: dict[int, Runner] = {}
         self.runners: list[Runner] = []
-        self.keep = False
+        self._keep = keep
 
     def __enter__(self) -> Self:
         """Start every hog and wait until all are filled; a hog that fails ends them all."""
@@ -87,17 +96,25 @@ class Herd:
         trace: TracebackType | None,
     ) -> None:
         """Kill and reap what is left, unless they are to be kept."""
-        if not (self.keep and kind is None):
+        if not (self._keep and kind is None):
             self._end()
+
+    def require_alive(self) -> None:
+        """Raise UnsupportedError if a hog ended by itself or by somebody else meanwhile."""
+        self._watch.note()
+        for runner in self.runners:
+            if runner.pid in self._watch.deaths:
+                raise self._ended(runner, "did not live to see the declaration")
 
     def _start(self, hog: Hog) -> None:
         binary = resources.built(f"hog.{platform.machine()}")
-        procs = self._cgroups[hog.cgroup].directory / "cgroup.procs"
+        procs = self._root.at(hog.cgroup).directory / "cgroup.procs"
         reader, writer = os.pipe2(os.O_CLOEXEC)
         opened = [writer, os.open(procs, os.O_WRONLY | os.O_CLOEXEC)]
         # Above the numbers that the hog wants, so that neither dup2 overwrites the other's source.
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in opened]
-        arguments = [hog.name, str(os.getpid()), str(hog.oom_score_adj), str(hog.size)]
+        parent = 0 if self._keep else os.getpid()
+        arguments = [hog.name, str(parent), str(hog.oom_score_adj), str(hog.size)]
         try:
             pid = os.posix_spawn(
                 binary,
@@ -149,18 +166,24 @@ class Herd:
                 if step == Step.READY:
                     waiting.discard(fd)
                     poll.unregister(fd)
+                    os.close(fd)
+                    del self._reports[fd]
             talk.progress_bar("filling hogs", len(came) - len(waiting), len(came))
 
     def _failure(self, runner: Runner, step: Step, error: int) -> OomctlError:
         hog = runner.hog
-        what = f"the hog '{hog.name}' ({format_size(hog.size)}, pid {runner.pid}) {_FAILED[step]}"
         if error:
-            return UnsupportedError(f"{what}: {os.strerror(error)}", _hint(step, hog))
+            return UnsupportedError(
+                f"the hog {runner} {_FAILED[step]}: {os.strerror(error)}", _hint(step, hog)
+            )
+        return self._ended(runner, _FAILED[step])
+
+    def _ended(self, runner: Runner, what: str) -> OomctlError:
         self._watch.wait(lambda: runner.pid in self._watch.deaths, 5)
-        death = self._watch.deaths.get(runner.pid)
-        how = f"killed by {signal.Signals(death.signal).name}" if death and death.signal else "it ended"
+        fate = fate_of(self._watch.deaths.get(runner.pid), oom_killed=False)
         return UnsupportedError(
-            f"{what}: {how}", "a memory limit above its cgroup, or somebody else, ended it: see dmesg"
+            f"the hog {runner} {what}: {fate}",
+            "a memory limit above its cgroup or somebody else ended it; see dmesg",
         )
 
     def _end(self) -> None:
@@ -187,6 +210,6 @@ def _require_memory(hogs: Sequence[Hog]) -> None:
     wanted, available = sum(hog.size for hog in hogs), psutil.virtual_memory().available
     if wanted > available:
         raise UnsupportedError(
-            f"the hogs want {format_size(wanted)} but this machine has {format_size(available)} left",
+            f"the hogs want {format_size(wanted)}, this machine has {format_size(available)} left",
             "ask for less, or the machine itself runs out of memory before the declaration",
         )

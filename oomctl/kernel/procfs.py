@@ -25,7 +25,9 @@ def read_task(pid: int, cgroup: str | None = None) -> Task | None:
         started = psutil.Process(pid).create_time()
         comm = (folder / "comm").read_bytes().removesuffix(b"\n")
         status = dict(
-            line.split(b":\t", 1) for line in (folder / "status").read_bytes().splitlines() if b":\t" in line
+            line.split(b":\t", 1)
+            for line in (folder / "status").read_bytes().splitlines()
+            if b":\t" in line
         )
         adj = int((folder / "oom_score_adj").read_text())
         if cgroup is None:

@@ -1,0 +1,43 @@
+"""What the kernel answered to one declaration. Pure."""
+
+import errno
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Stage(IntEnum):
+    """How far a declaration came; equal to `enum oomctl_stage` in bpf/oomctl.h."""
+
+    NOT_RUN = 0
+    NO_KFUNC = 1
+    NO_CGROUP = 2
+    ROOT = 3
+    NO_MEMCG = 4
+    CALLED = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The kfunc's answer: times are CLOCK_MONOTONIC in ns, taken inside the kernel around the call.
+
+    `ret` is None where the kfunc was not reached or has not returned; `timed_out` says that the
+    caller was killed because it did not come back in time.
+    """
+
+    stage: Stage
+    began_ns: int
+    ended_ns: int
+    ret: int | None
+    timed_out: bool = False
+
+    @property
+    def duration_ns(self) -> int | None:
+        """The time inside the kfunc."""
+        return self.ended_ns - self.began_ns if self.ret is not None else None
+
+    @property
+    def errno_name(self) -> str | None:
+        """The name behind a negative return value, such as "EINVAL"."""
+        if self.ret is None or self.ret >= 0:
+            return None
+        return errno.errorcode.get(-self.ret, f"errno {-self.ret}")

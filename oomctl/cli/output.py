@@ -1,0 +1,71 @@
+"""Where a command's result goes: stdout, or a file that is tried before anything is done."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from oomctl.errors import OomctlError, UsageError
+
+
+class Output:
+    """The place of the result; a file appears whole or not at all."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._temporary: Path | None = None
+
+    def __enter__(self) -> Self:
+        """Make sure that the file can be written; UsageError if not."""
+        if self._path is None or self._is_device():
+            return self
+        if self._path.is_dir():
+            raise UsageError(f"--output {self._path}: is a folder", "name a file")
+        try:
+            fd, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+        except OSError as error:
+            raise UsageError(
+                f"--output {self._path}: {error.strerror}",
+                "name a file in a folder you can write to",
+            ) from error
+        os.close(fd)
+        self._temporary = Path(name)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave nothing half-written behind."""
+        if self._temporary:
+            self._temporary.unlink(missing_ok=True)
+
+    def _is_device(self) -> bool:
+        """A pipe or /dev/stdout is written to, never replaced."""
+        path = self._path
+        return path is not None and path.exists() and not (path.is_file() or path.is_dir())
+
+    def write(self, text: str) -> None:
+        """Write the result; OomctlError if the disk is full."""
+        if self._path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        try:
+            if self._temporary is None:
+                self._path.write_text(text)
+                return
+            self._temporary.write_text(text)
+            umask = os.umask(0)
+            os.umask(umask)
+            self._temporary.chmod(0o666 & ~umask)
+            self._temporary.replace(self._path)
+        except OSError as error:
+            raise OomctlError(
+                f"cannot write the result to {self._path}: {error.strerror}",
+                "free some space or name another file",
+            ) from error

@@ -1,0 +1,70 @@
+"""What became of a task, from its wait status together with the kernel's own word. Pure."""
+
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["survived", "oom-killed", "dying", "exited", "killed", "gone"]
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of one process: `at_ns` is CLOCK_MONOTONIC when it was noticed.
+
+    `status` is the exit status, `signal` the signal that ended it; both None where the process was
+    not our child, so that its wait status is not ours to read.
+    """
+
+    pid: int
+    at_ns: int
+    status: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True)
+class Fate:
+    """The end of a task, or that there was none."""
+
+    kind: Kind
+    status: int | None = None
+    signal: int | None = None
+
+    @property
+    def signal_name(self) -> str | None:
+        """The signal's name, such as "SIGKILL"."""
+        if self.signal is None:
+            return None
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:  # a realtime signal
+            return f"SIG{self.signal}"
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "exited":
+                return f"exited {self.status}"
+            case "killed":
+                return f"killed {self.signal_name} by someone else"
+            case "gone":
+                return "gone, not by the OOM killer"
+            case kind:
+                return kind
+
+
+def fate_of(death: Death | None, oom_killed: bool) -> Fate:
+    """Judge one task.
+
+    `oom_killed` is the kernel's word that its OOM killer took this very PID. SIGKILL alone proves
+    nothing: cgroup.kill looks the same. A victim that has not ended yet is `dying`. A task that
+    is not our child has no wait status for us.
+    """
+    if death is None:
+        return Fate("dying" if oom_killed else "survived")
+    unknown = death.signal is None and death.status is None
+    if oom_killed and (unknown or death.signal == signal.SIGKILL):
+        return Fate("oom-killed", signal=signal.SIGKILL)
+    if death.signal is not None:
+        return Fate("killed", signal=death.signal)
+    if death.status is not None:
+        return Fate("exited", status=death.status)
+    return Fate("gone")

@@ -1,0 +1,97 @@
+"""The machine as it is: what a result must be read against, and whether it can be had here."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from oomctl import __version__, talk
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel import btf, hierarchy, libbpf, procfs
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.outcome import Environment
+from oomctl.task import OOM_SCORE_ADJ_MIN
+
+SYSCTLS = (
+    "vm.panic_on_oom",
+    "vm.oom_kill_allocating_task",
+    "vm.oom_dump_tasks",
+    "vm.swappiness",
+    "vm.overcommit_memory",
+    "kernel.panic",
+)
+
+
+def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
+    """Return the cgroup root and the kfunc, or say everything that this machine lacks.
+
+    Raises UnsupportedError; where several things are missing, each is said on a line of its own.
+    """
+    lacks: list[OomctlError] = []
+    root: UnifiedNode | None = None
+    kfunc: btf.Kfunc | None = None
+    if os.geteuid() != 0:
+        lacks.append(UnsupportedError("oomctl is not run as root", "run it with sudo"))
+    try:
+        root = hierarchy.unified_root()
+        hierarchy.require_memory(root)
+    except OomctlError as error:
+        lacks.append(error)
+    try:
+        kfunc = require_kfunc()
+    except OomctlError as error:
+        lacks.append(error)
+    if lacks:
+        for lack in lacks[:-1]:
+            talk.note(str(lack))
+        raise lacks[-1]
+    assert root is not None  # noqa: S101
+    assert kfunc is not None  # noqa: S101
+    return root, kfunc
+
+
+def require_kfunc() -> btf.Kfunc:
+    """Return the running kernel's kfunc; UnsupportedError where there is none to call."""
+    kfunc = btf.find_kfunc()
+    if kfunc is None:
+        raise UnsupportedError(
+            f"this kernel ({platform.release()}) has no {btf.KFUNC}()",
+            "run `oomctl kfunc load` for this kernel, or `oomctl lab run -- oomctl declare`",
+        )
+    kfunc.require_callable()
+    return kfunc
+
+
+def read_environment(kfunc: btf.Kfunc) -> Environment:
+    """Read what a result must be read against."""
+    own_adj = procfs.read_task(os.getpid())
+    return Environment(
+        oomctl=__version__,
+        kernel=platform.release(),
+        machine=platform.machine(),
+        cpus=os.cpu_count() or 1,
+        memory=psutil.virtual_memory().total,
+        swap=psutil.swap_memory().total,
+        page_size=procfs.PAGE_SIZE,
+        kfunc=kfunc.signature,
+        kfunc_provider=kfunc.provider,
+        kfunc_variant=kfunc.variant,
+        libbpf=libbpf.version(),
+        oom_score_adj=own_adj.oom_score_adj if own_adj else 0,
+        sysctls=procfs.sysctls(SYSCTLS),
+    )
+
+
+@contextmanager
+def protected() -> Iterator[None]:
+    """Keep the OOM killer off oomctl itself: oom_score_adj -1000, read back, then restored."""
+    me = procfs.read_task(os.getpid())
+    before = me.oom_score_adj if me else 0
+    if not procfs.set_oom_score_adj(OOM_SCORE_ADJ_MIN):
+        talk.detail("oomctl is not protected: lowering oom_score_adj needs CAP_SYS_RESOURCE")
+    try:
+        yield
+    finally:
+        procfs.set_oom_score_adj(before)

@@ -1,0 +1,91 @@
+"""What a plan's declaration can reach, and what is counted there before and after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oomctl.evidence import Kill
+from oomctl.kernel import procfs
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.hogs import Runner
+from oomctl.plan import Hog, Plan
+from oomctl.task import Task
+
+Events = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state before the first call: tasks in scan order, hogs and charged bytes by PID.
+
+    `machine` holds every task of the machine for a system-wide declaration, else nothing.
+    """
+
+    tasks: Sequence[Task]
+    machine: Sequence[Task]
+    hogs: Mapping[int, Hog]
+    charged: Mapping[int, int]
+    events: Events
+    memory: int | None
+
+    def find(self, pid: int) -> Task | None:
+        """Return a task of the target, or of the machine where that was looked at."""
+        return next((t for t in (*self.tasks, *self.machine) if t.pid == pid), None)
+
+
+class Scope:
+    """The cgroup whose tasks and counters matter: the target; without one, our own tree."""
+
+    def __init__(self, plan: Plan, root: UnifiedNode) -> None:
+        self._target = None if plan.call.target is None else root.at(plan.call.target)
+        own = root.at(plan.cgroups[0]) if plan.cgroups else None
+        self._counted = self._target or own
+        self.target_id = None if self._target is None else self._target.id
+
+    def snapshot(self, runners: Sequence[Runner]) -> Snapshot:
+        """Look at tasks, charges and counters; `runners` are the hogs that run."""
+        members = self._counted.members() if self._counted else {}
+        tasks = procfs.read_tasks(members)
+        alone = [task for task in tasks if list(members.values()).count(task.cgroup) == 1]
+        return Snapshot(
+            tasks=tasks,
+            machine=procfs.all_tasks() if self._target is None else (),
+            hogs={runner.pid: runner.hog for runner in runners},
+            charged={task.pid: self._charge(task, task in alone) for task in tasks},
+            events=self.events(),
+            memory=self.memory(),
+        )
+
+    def _charge(self, task: Task, alone: bool) -> int:
+        """What the kernel charged: cgroups are charged, not tasks, so ask the cgroup if it can."""
+        current = None
+        if alone and self._counted:
+            inside = task.cgroup.removeprefix(self._counted.cgroup)
+            current = self._counted.at(inside).controller.memory_current
+        return task.footprint if current is None else int(current)
+
+    def memory(self) -> int | None:
+        """Return memory.current in bytes."""
+        return self._counted.controller.memory_current if self._counted else None
+
+    def events(self) -> Events:
+        """Return memory.events of the counted cgroup and of all below it."""
+        if not self._counted:
+            return {}
+        found = {node.cgroup: node.controller.memory_events for node in self._counted.subtree()}
+        return {cgroup: events for cgroup, events in found.items() if events is not None}
+
+    def changes(self, before: Events) -> Events:
+        """Return what each counter rose by since; below the counted cgroup only what moved."""
+        top = self._counted.cgroup if self._counted else ""
+        deltas = {
+            cgroup: {name: n - before.get(cgroup, {}).get(name, 0) for name, n in events.items()}
+            for cgroup, events in self.events().items()
+        }
+        return {path: delta for path, delta in deltas.items() if path == top or any(delta.values())}
+
+    def owns(self, kill: Kill, snapshot: Snapshot) -> bool:
+        """Tell whether a kill belongs to our declaration, not to an OOM elsewhere meanwhile."""
+        if self._target is None or any(task.pid == kill.pid for task in snapshot.tasks):
+            return True
+        top = self._target.cgroup
+        return kill.memcg is not None and (kill.memcg == top or kill.memcg.startswith(f"{top}/"))

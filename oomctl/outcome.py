@@ -1,0 +1,74 @@
+"""The outcome of an experiment: the one result tree that every renderer reads. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from oomctl.answer import Answer
+from oomctl.evidence import Kill
+from oomctl.fate import Fate
+from oomctl.plan import Call
+from oomctl.task import Task
+from oomctl.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine a result was got on; sizes in bytes, sysctls None where the kernel lacks them."""
+
+    oomctl: str
+    kernel: str
+    machine: str
+    cpus: int
+    memory: int
+    swap: int
+    page_size: int
+    kfunc: str
+    kfunc_provider: str
+    kfunc_variant: str
+    libbpf: str
+    oom_score_adj: int
+    sysctls: Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One declaration: what was asked, the answer, who died of it, and what it was worth."""
+
+    call: Call
+    cgroup_id: int | None
+    answer: Answer
+    kills: tuple[Kill, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Fated:
+    """One task of the experiment and what became of it.
+
+    `name` and `asked` are None for what is not our hog. `charged` is memory.current of the hog's
+    own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call` is the
+    index of the declaration after which it died, `died_after_ns` counts from that call.
+    """
+
+    task: Task
+    name: str | None
+    asked: int | None
+    charged: int
+    fate: Fate
+    call: int | None = None
+    died_after_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything an experiment found out; `events` are deltas of memory.events by cgroup."""
+
+    environment: Environment
+    declared: tuple[Declared, ...]
+    tasks: tuple[Fated, ...]
+    events: Mapping[str, Mapping[str, int]]
+    memory_before: int | None
+    memory_after: int | None
+    log_lost: int
+    verdict: Verdict
+    notes: tuple[str, ...] = ()

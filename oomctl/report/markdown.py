@@ -1,0 +1,43 @@
+"""An outcome as Markdown, ready to be pasted into a mail or an issue."""
+
+from oomctl.outcome import Outcome
+from oomctl.report import rows
+
+
+def render(outcome: Outcome) -> str:
+    """Return a section for each call, then the tasks, the counters and the environment."""
+    parts = []
+    for number, declared in enumerate(outcome.declared, 1):
+        heading = f" {number}" if len(outcome.declared) > 1 else ""
+        parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
+        parts += [f"- **{label}**: {_escape(text)}" for label, text in rows.call_rows(declared)]
+        parts.append("")
+    for table in (rows.task_table(outcome), rows.events_table(outcome)):
+        if table.rows:
+            parts += [_lay_out(table), ""]
+    if memory := rows.memory_line(outcome):
+        parts += [memory, ""]
+    parts += [f"> {_escape(remark)}" for remark in rows.remarks(outcome)]
+    env = outcome.environment
+    parts.append(
+        f"oomctl {env.oomctl}, Linux {env.kernel} {env.machine}, "
+        f"`{env.kfunc}` from {env.kfunc_provider}"
+    )
+    return "\n".join(parts) + "\n"
+
+
+def _lay_out(table: rows.Table) -> str:
+    from tabulate import tabulate
+
+    cells = [[_escape(cell) for cell in row] for row in table.rows]
+    return tabulate(
+        cells,
+        table.headers,
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=table.alignment,
+    )
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{c}" if c in r"\`*_<>|[]" else c for c in text)

@@ -1,0 +1,121 @@
+"""What the forms for people share: headers and cells, for a renderer of tables to lay out. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from oomctl.outcome import Declared, Fated, Outcome
+from oomctl.plan import flag_names
+from oomctl.units import format_duration, format_size
+from oomctl.verdict import meaning
+
+TASK_HEADERS = ("pid", "comm", "cgroup", "hog", "asked", "charged", "adj", "fate", "died after")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headers and rows of text; `numbers` are the columns to be aligned to the right."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: frozenset[str] = frozenset()
+
+    @property
+    def alignment(self) -> list[str]:
+        """The alignment of each column as tabulate wants it."""
+        return ["right" if header in self.numbers else "left" for header in self.headers]
+
+
+def target_name(declared: Declared) -> str:
+    """Name the target of a call for people."""
+    if declared.call.target is None:
+        return "the whole system (NULL memcg)"
+    return f"{declared.call.target} (cgroup id {declared.cgroup_id})"
+
+
+def call_rows(declared: Declared) -> list[tuple[str, str]]:
+    """Return one declaration as label and text."""
+    call, answer = declared.call, declared.answer
+    memcg = "NULL" if call.target is None else "memcg"
+    ret = "-" if answer.ret is None else f"{answer.ret}"
+    name = f" -{answer.errno_name}" if answer.errno_name else ""
+    return [
+        ("target", target_name(declared)),
+        (
+            "call",
+            f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})",
+        ),
+        ("returned", f"{ret}{name}: {meaning(answer)}"),
+        ("took", f"{format_duration(answer.duration_ns)} inside the kfunc"),
+        ("verdict", f"{declared.verdict.name}: {declared.verdict.reason}"),
+    ]
+
+
+def task_table(outcome: Outcome) -> Table:
+    """Return the table of the dead and the living; cgroups are shown relative to the target."""
+    target = outcome.declared[0].call.target
+    headers = list(TASK_HEADERS)
+    rows = [_task_row(fated, target) for fated in outcome.tasks]
+    if len(outcome.declared) > 1:
+        headers.append("call")
+        for row, fated in zip(rows, outcome.tasks, strict=True):
+            row.append("-" if fated.call is None else str(fated.call + 1))
+    return Table(headers, rows, frozenset({"pid", "asked", "charged", "adj", "died after", "call"}))
+
+
+def _task_row(fated: Fated, target: str | None) -> list[str]:
+    task = fated.task
+    return [
+        str(task.pid),
+        task.comm,
+        relative(task.cgroup, target),
+        fated.name or "-",
+        format_size(fated.asked),
+        format_size(fated.charged),
+        str(task.oom_score_adj),
+        str(fated.fate),
+        format_duration(fated.died_after_ns),
+    ]
+
+
+def relative(cgroup: str, target: str | None) -> str:
+    """Render a cgroup inside the target as `.` or `./leaf`, any other as it is."""
+    if target is not None and cgroup == target:
+        return "."
+    if target is not None and cgroup.startswith(f"{target}/"):
+        return f".{cgroup.removeprefix(target)}"
+    return cgroup
+
+
+def events_table(outcome: Outcome) -> Table:
+    """Return the deltas of memory.events, one cgroup a row, for counters that any of them has."""
+    target = outcome.declared[0].call.target
+    counters = list(dict.fromkeys(name for delta in outcome.events.values() for name in delta))
+    rows = [
+        [relative(cgroup, target), *(_signed(delta.get(name)) for name in counters)]
+        for cgroup, delta in outcome.events.items()
+    ]
+    return Table(["memory.events", *counters], rows, frozenset(counters))
+
+
+def _signed(delta: int | None) -> str:
+    if delta is None:
+        return "-"
+    return f"{delta:+d}" if delta else "0"
+
+
+def memory_line(outcome: Outcome) -> str | None:
+    """Say how memory.current of the counted cgroup changed."""
+    if outcome.memory_before is None:
+        return None
+    before, after = format_size(outcome.memory_before), format_size(outcome.memory_after)
+    return f"memory.current {before} before, {after} after"
+
+
+def remarks(outcome: Outcome) -> Iterable[str]:
+    """Return what limits the word of this report."""
+    if outcome.log_lost:
+        yield (
+            f"{outcome.log_lost} records of the kernel log were overwritten before they were read; "
+            "a kill may be missing"
+        )
+    yield from outcome.notes
