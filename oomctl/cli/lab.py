@@ -1,0 +1,238 @@
+"""`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from oomctl import talk, units
+from oomctl.cli.guard import guarded
+from oomctl.errors import OomctlError, UsageError
+from oomctl.lab import kernel, kvm, machine, stock, tools, vm
+from oomctl.lab.kernel import Kernel
+from oomctl.lab.machine import Machine
+from oomctl.lab.vm import Ending, Job
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="A virtual machine whose kernel has bpf_out_of_memory(), to run a command in.",
+)
+
+TIMED_OUT = 124
+VANISHED = 125
+_CONSOLE_LINES = 30
+_SMALLEST = 256 << 20
+
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
+]
+KernelOption = Annotated[
+    str,
+    typer.Option(
+        "--kernel",
+        metavar="stock|FOLDER|IMAGE",
+        help="Debian's newest kernel that works here, fetched into the cache; or a build tree, a "
+        "folder of unpacked packages, or an image of your own.",
+    ),
+]
+
+
+@app.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog=f"Exit status: the command's own; {TIMED_OUT} the guest was ended at the timeout; "
+    f"{VANISHED} the guest's kernel panicked or the guest vanished, the end of its console is on "
+    "stderr; 127 no such command in the guest; 128+N the command died of signal N; 2 usage; "
+    "3 this machine cannot; 4 oomctl failed; 130 Ctrl-C, which ends the guest.",
+)
+@guarded
+def run(
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="What to run, after `--`.")
+    ],
+    kernel_option: KernelOption = "stock",
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="Memory of the guest, 256M or more; no swap.")
+    ] = "2G",
+    cpus: Annotated[int, typer.Option(min=1, help="Processors of the guest.")] = 2,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="End the guest after so long, boot included.")
+    ] = 600,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME[=VALUE]",
+            help="Set a variable for the command, or pass on the caller's. TERM and OOMCTL_* "
+            "always pass. Repeatable.",
+        ),
+    ] = None,
+    rwdir: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rwdir",
+            metavar="FOLDER",
+            help="Let the guest write to this folder of the host. Repeatable.",
+        ),
+    ] = None,
+    kvm_option: Annotated[
+        Literal["auto", "on", "off"],
+        typer.Option("--kvm", help="auto: only where a probe boot has proven that it works."),
+    ] = "auto",
+    kfunc: Annotated[
+        bool,
+        typer.Option("--kfunc/--no-kfunc", help="Without: load no module, as on a stock kernel."),
+    ] = True,
+    console: Annotated[
+        bool, typer.Option("--console", help="Show the kernel's console on stderr, all levels.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands that would boot; boot nothing.")
+    ] = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Boot a virtual machine whose kernel has bpf_out_of_memory() and run COMMAND in it as root.
+
+    The guest's root is this machine's, so checkout and virtual environment are there under the
+    same paths; what the guest writes is kept in its memory and lost at its end, but for folders
+    given with --rwdir. The command starts in the caller's folder, PATH begins with this Python's,
+    stdin is /dev/null, stdout and stderr come through apart and byte for byte. There is no
+    network. The machine is virtme-ng's and QEMU's; without a working KVM it is emulated.
+
+    Example: oomctl lab run -- oomctl declare --hogs 3
+    """
+    talk.set_verbosity(verbose)
+    if timeout <= 0:
+        raise UsageError(f"--timeout {timeout:g} is no time at all", "give seconds above 0")
+    size = _memory(memory)
+    environment = _environment(env or [])
+    folders = tuple(_folder(folder) for folder in rwdir or [])
+    if dry_run:
+        _show(kernel_option, kvm_option, Machine(Path(), size, cpus, False, console, folders))
+        return
+    tools.require()
+    chosen = _kernel(kernel_option)
+    module = kernel.module_for(chosen) if kfunc else None
+    accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
+    how = "KVM" if accelerated else "emulation"
+    talk.progress(f"booting {chosen.release} under {how}")
+    look = kfunc and module is None and chosen.provides is None
+    guest = Machine(chosen.image, size, cpus, accelerated, console, folders)
+    job = Job(tuple(command), environment, str(Path.cwd()), module, look)
+    sys.stdout.flush()
+    ending = vm.run(guest, job, timeout, sys.stdout.fileno(), sys.stderr.fileno())
+    if ending.boot is not None:
+        talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
+    raise typer.Exit(_status(ending, timeout, console))
+
+
+@app.command()
+@guarded
+def fetch(
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask the archive for a newer kernel.")
+    ] = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Get everything ready that `lab run` needs: kernel, module, and the answer about KVM.
+
+    Fetches Debian's newest kernel that works here into the cache, about 130 MB, with apt's own
+    checks of the signatures; installs nothing. Does nothing where all is there.
+    """
+    talk.set_verbosity(verbose)
+    tools.require()
+    found = stock.get(update)
+    kernel.module_for(found)
+    accelerated = kvm.works(found.image)
+    print(f"{found.release} is ready, {'with KVM' if accelerated else 'emulated (no working KVM)'}")
+
+
+@app.command()
+@guarded
+def status(verbose: Verbose = 0) -> None:
+    """Show what `lab run` would use, without fetching, building or booting anything."""
+    talk.set_verbosity(verbose)
+    found = stock.chosen()
+    answer = {True: "works", False: "does not work here", None: "not probed yet"}[kvm.known()]
+    try:
+        tools.require()
+        programs = "all there"
+    except OomctlError as error:
+        programs = str(error)
+    print(f"programs  {programs}")
+    print(f"kernel    {found.release if found else 'none yet: oomctl lab fetch'}")
+    if found:
+        print(f"module    {'built' if kernel.built(found) else 'to be built'}")
+        print(f"image     {found.image}")
+    print(f"KVM       {answer}")
+
+
+def _kernel(text: str) -> Kernel:
+    return stock.get() if text == "stock" else kernel.given(Path(text))
+
+
+def _show(text: str, kvm_option: str, guest: Machine) -> None:
+    """Print what would be run; the initramfs and descriptors get their real names only then."""
+    found = stock.chosen() if text == "stock" else kernel.given(Path(text))
+    if found is None:
+        raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
+    accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
+    guest = Machine(found.image, guest.memory, guest.cpus, accelerated, guest.console, guest.rwdirs)
+    initramfs = Path("initramfs")
+    print(shlex.join(machine.initramfs_command(guest, initramfs)))
+    print(shlex.join(machine.boot_command(guest, initramfs, [("stdout", 3), ("stderr", 4)])))
+
+
+def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
+    if ending.status is not None:
+        return ending.status
+    if ending.timed_out:
+        state = "running" if ending.boot is not None else "not begun: the guest was still booting"
+        talk.note(f"ended the guest at the timeout of {timeout:g} s, the command was {state}")
+    else:
+        panic = vm.panic(ending.console)
+        talk.note(f"the guest's kernel panicked: {panic}" if panic else "the guest vanished")
+    if not console_shown:
+        for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
+            print(f"  {line}", file=sys.stderr)
+    return TIMED_OUT if ending.timed_out else VANISHED
+
+
+def _memory(text: str) -> str:
+    try:
+        size = units.parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--memory: {error}") from None
+    if size < _SMALLEST:
+        raise UsageError(f"--memory {text} is too small for the guest to boot", "give 256M or more")
+    return f"{size >> 20}M"
+
+
+def _folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
+    if re.search(r"[=,\s]", str(folder.absolute())):
+        raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
+    return folder.absolute()
+
+
+def _environment(wanted: list[str]) -> dict[str, str]:
+    """Make the command's environment of what always passes and what `--env` asks for."""
+    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    made = {"PATH": f"{Path(sys.executable).parent}:{system}", "HOME": "/root"}
+    made |= {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "TERM": "dumb"}
+    names = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+    passing = (n for n in os.environ if n == "TERM" or n.startswith("OOMCTL_"))
+    made |= {name: os.environ[name] for name in passing if names.fullmatch(name)}
+    for text in wanted:
+        name, given, value = text.partition("=")
+        if not names.fullmatch(name):
+            raise UsageError(f"--env {text!r}: {name!r} is no name of a variable")
+        if not given and name not in os.environ:
+            raise UsageError(f"--env {name}: not set here, so there is nothing to pass on")
+        made[name] = value if given else os.environ[name]
+    return made

@@ -1,0 +1,58 @@
+"""The guest's initramfs: virtme-ng's (busybox, 9p modules) with the lab's own files appended."""
+
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Pack files as a cpio archive in `newc` format, folders first made for each.
+
+    The kernel unpacks one archive after another, the later file wins: appended to virtme-ng's
+    initramfs this replaces its /init (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    folders = sorted({str(parent) for name in files for parent in Path(name).parents} - {"."})
+    entries = [_entry(name, b"", stat.S_IFDIR | 0o755) for name in folders]
+    entries += [_entry(name, data, stat.S_IFREG | 0o755) for name, data in files.items()]
+    return b"".join([*entries, _entry("TRAILER!!!", b"", 0)])
+
+
+def _entry(name: str, data: bytes, mode: int) -> bytes:
+    path = name.encode() + b"\0"
+    # inode, mode, uid, gid, links, mtime, size, dev major and minor, rdev's, name's length, check
+    header = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0]
+    head = b"070701" + b"".join(b"%08X" % number for number in header) + path
+    return _padded(head) + _padded(data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 4)
+
+
+def settings(**values: str | int) -> bytes:
+    """Write shell text that sets each name to its value, whatever bytes the value has."""
+    return b"".join(b"%s=%s\n" % (name.encode(), _quoted(str(v))) for name, v in values.items())
+
+
+def command(words: Sequence[str], environment: Mapping[str, str], cwd: str) -> bytes:
+    """Write shell text that becomes `words` with exactly that environment and folder."""
+    lines = [b"export %s=%s" % (name.encode(), _quoted(v)) for name, v in environment.items()]
+    lines.append(b"cd -- %s || exit 126" % _quoted(cwd))
+    lines.append(b"exec setsid " + b" ".join(_quoted(word) for word in words))
+    return b"\n".join(lines) + b"\n"
+
+
+def guest_files() -> dict[str, bytes]:
+    """Read the scripts that the guest runs, under their names in the initramfs."""
+    return {
+        "init": (_HERE / "guest-init.sh").read_bytes(),
+        "lab/guest-run.sh": (_HERE / "guest-run.sh").read_bytes(),
+    }
+
+
+def _quoted(word: str) -> bytes:
+    # POSIX quoting leaves every byte between single quotes alone; surrogates are raw bytes.
+    return shlex.quote(word).encode("utf-8", "surrogateescape")

@@ -1,0 +1,143 @@
+"""The stock kernel: the newest of Debian's that boots here and takes our module."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from oomctl import cache, talk
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.lab import apt, kernel, kvm, tools, vm
+from oomctl.lab.apt import Archive, Candidate
+from oomctl.lab.kernel import Kernel
+from oomctl.lab.machine import Machine
+from oomctl.lab.vm import Job
+
+_PROOF_SECONDS = 120.0
+
+
+def chosen() -> Kernel | None:
+    """Return the stock kernel that was proven to work here before, or None."""
+    try:
+        release = json.loads(_stamp().read_text())["release"]
+        return kernel.given(_home(release))
+    except (OSError, ValueError, KeyError, TypeError, OomctlError):
+        return None
+
+
+def get(update: bool = False) -> Kernel:
+    """Return the stock kernel, fetched, built for and proven if need be.
+
+    With `update` the archive is asked for a newer one. UnsupportedError when none works.
+    """
+    known = chosen()
+    if known and not update:
+        return known
+    tools.require()
+    with cache.locked("kernels"):
+        known = chosen()
+        if known and not update:
+            return known
+        found = _choose(known)
+        for folder in cache.folder("kernels").iterdir():
+            if folder.is_dir() and folder.name != found.release:
+                shutil.rmtree(folder)
+        new = _stamp().with_suffix(".new")
+        new.write_text(json.dumps({"release": found.release}))
+        new.replace(_stamp())
+        return found
+
+
+def _choose(known: Kernel | None) -> Kernel:
+    """Try the candidates, newest first; the backports suite first, it has the newer ones."""
+    codename = apt.machine_codename()
+    failures = []
+    for suite in (f"{codename}-backports", codename):
+        try:
+            with _archive(suite) as archive:
+                for candidate in archive.candidates():
+                    if known and candidate.release == known.release:
+                        return known
+                    try:
+                        return _try(archive, candidate)
+                    except OomctlError as error:
+                        failures.append(f"{candidate.release}: {error}\n{error.detail}")
+                        talk.detail(failures[-1])
+        except OomctlError as error:
+            failures.append(f"{suite}: {error}\n{error.detail}")
+            talk.detail(failures[-1])
+    first = failures[0].splitlines()[0] if failures else "the archive has none"
+    raise UnsupportedError(
+        f"no stock kernel works here; of {len(failures)} tried the first: {first}",
+        "run with -v to see each, or give --kernel FOLDER-or-IMAGE",
+        "\n".join(failures),
+    )
+
+
+@contextlib.contextmanager
+def _archive(suite: str) -> Iterator[Archive]:
+    talk.progress(f"fetching the package index of {suite}")
+    with tempfile.TemporaryDirectory(dir=cache.folder("kernels"), prefix="apt-") as folder:
+        archive = Archive(Path(folder), suite)
+        archive.update()
+        yield archive
+
+
+def _try(archive: Archive, candidate: Candidate) -> Kernel:
+    """Fetch a candidate, build the module for it and boot it once with the module in it."""
+    if not _home(candidate.release).exists():
+        _fetch(archive, candidate)
+    found = kernel.given(_home(candidate.release))
+    ko = kernel.module_for(found)
+    accelerated = kvm.works(found.image)
+    talk.progress(f"trying a boot of {found.release}")
+    job = Job(("true",), {"PATH": "/usr/bin:/bin"}, "/", ko, look=True)
+    ending = vm.run(Machine(found.image, kvm=accelerated), job, _PROOF_SECONDS, None, None)
+    if ending.status != 0:
+        raise OomctlError(f"{found.release} does not boot here", detail=ending.console)
+    return found
+
+
+def _fetch(archive: Archive, candidate: Candidate) -> None:
+    """Download and unpack into a folder that gets its name only when it is whole."""
+    home = _home(candidate.release)
+    talk.progress(f"fetching {candidate.release} ({len(candidate.packages)} packages)")
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix="new-") as name:
+        folder, root = Path(name), Path(name) / "root"
+        root.mkdir()
+        packages = archive.download(candidate, folder)
+        talk.progress(f"unpacking {candidate.release}")
+        for package in packages:
+            _call("dpkg", "-x", str(package), str(root))
+        if not (root / "lib").exists():
+            (root / "lib").symlink_to("usr/lib")
+        _relocate(root / "usr/src", home / "usr/src")
+        _call("depmod", "-b", str(root), candidate.release)
+        root.rename(home)
+
+
+def _relocate(sources: Path, final: Path) -> None:
+    """Mend the one absolute path in unpacked headers: the include of the common Makefile."""
+    for makefile in sources.glob("linux-headers-*/Makefile"):
+        text = makefile.read_text()
+        moved = re.sub(r"^include /usr/src/", f"include {final}/", text, flags=re.MULTILINE)
+        if moved != text:
+            makefile.write_text(moved)
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OomctlError(f"{command[0]} failed on {command[-1]}", detail=done.stderr)
+
+
+def _home(release: str) -> Path:
+    return cache.folder("kernels") / release
+
+
+def _stamp() -> Path:
+    return cache.folder("kernels") / "stock.json"
