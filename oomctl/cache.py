@@ -10,7 +10,7 @@ from oomctl.errors import OomctlError
 
 
 def folder(*parts: str) -> Path:
-    """Return `parts` below the cache, created: $OOMCTL_CACHE, else XDG's; OomctlError if it cannot."""
+    """Return the folder `parts` of the cache, created; OomctlError where that fails."""
     path = _root().joinpath(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -31,6 +31,7 @@ def locked(*parts: str) -> Iterator[None]:
 
 
 def _root() -> Path:
+    """Take $OOMCTL_CACHE, else what XDG says."""
     own = os.environ.get("OOMCTL_CACHE")
     if own:
         return Path(own).absolute()

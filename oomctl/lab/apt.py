@@ -163,7 +163,7 @@ def machine_codename() -> str:
         release = Path("/etc/os-release").read_text()
     except OSError:
         release = ""
-    fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release, re.MULTILINE))
+    fields: dict[str, str] = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release, re.MULTILINE))
     if fields.get("ID") != "debian" or not fields.get("VERSION_CODENAME"):
         raise UnsupportedError(
             f"the stock kernel comes from Debian, this machine is {fields.get('ID', 'unknown')}",
@@ -185,10 +185,8 @@ def older(a: str, b: str) -> bool:
 
 def machine_sources(suite: str) -> str:
     """Write the machine's own entry again for `suite`; UnsupportedError where it has none."""
-    listed = _run(
-        ["apt-get", "indextargets", "--no-release-info", "--format", _TARGETS]
-        + ["Created-By: Packages"]
-    )
+    asked = ["--no-release-info", "--format", _TARGETS, "Created-By: Packages"]
+    listed = _run(["apt-get", "indextargets", *asked])
     codename = machine_codename()
     for entry in own_entries(parse_targets(listed), codename):
         try:

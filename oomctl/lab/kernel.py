@@ -1,7 +1,6 @@
 """A kernel on the host's disk: its image, its headers, and our module built for it."""
 
 import hashlib
-import os
 import platform
 import re
 import shutil
@@ -129,4 +128,4 @@ def _build(headers: Path, release: str, built: Path) -> None:
     built.parent.parent.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=cache.folder("modules"), prefix="new-") as folder:
         module.build(headers, Path(folder) / "module")
-        os.replace(Path(folder) / "module", built.parent)
+        (Path(folder) / "module").replace(built.parent)

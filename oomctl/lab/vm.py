@@ -9,10 +9,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from oomctl import cache, talk
 from oomctl.errors import OomctlError, UnsupportedError
@@ -138,7 +140,9 @@ class _Pumped:
 
 
 def _pump(
-    sources: list[tuple[IO[bytes], _Output]], voices: list[tuple[IO[bytes], _Tail]], timeout: float
+    sources: Sequence[tuple[IO[bytes], _Output]],
+    voices: Sequence[tuple[IO[bytes], _Tail]],
+    timeout: float,
 ) -> _Pumped:
     """Move bytes until both streams have told the command's end, all are closed, or it is late."""
     pumped = _Pumped()
@@ -186,23 +190,27 @@ def _group(command: list[str], fds: list[int]) -> Iterator[subprocess.Popen[byte
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """TERM, then KILL what is left of the group.
 
-    virtme-ng's runner leaves at TERM without waiting for QEMU, but QEMU holds the other end of the
-    pipes: when they are at their end, both are gone.
+    QEMU first, so that virtme-ng's runner reaps it and leaves: at TERM the runner itself leaves
+    without waiting, and QEMU is a zombie wherever process 1 does not reap.
     """
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
     pipes = [process.stdout, process.stderr]
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        runner = psutil.Process(process.pid)
+        for each in runner.children() or [runner]:
+            each.terminate()
+    if not _drained(pipes, time.monotonic() + _GRACE):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        if _drained(pipes, time.monotonic() + _GRACE):
-            break
+            os.killpg(process.pid, signal.SIGKILL)
+        _drained(pipes, time.monotonic() + _GRACE)
     process.wait()
     for pipe in pipes:
         pipe.close()
 
 
 def _drained(pipes: list[IO[bytes]], deadline: float) -> bool:
+    """Read until nobody holds the pipes' other ends: the runner and QEMU are gone."""
     with selectors.DefaultSelector() as selector:
         for pipe in pipes:
             selector.register(pipe, selectors.EVENT_READ)
