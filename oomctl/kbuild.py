@@ -1,0 +1,126 @@
+"""A kernel's build folder: what it says of its kernel, and how to build a module against it."""
+
+import mmap
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from oomctl import tool
+from oomctl.errors import UnsupportedError
+
+NEEDED = ("MODULES", "MEMCG", "BPF_SYSCALL", "DEBUG_INFO_BTF_MODULES", "KPROBES", "KALLSYMS_ALL")
+_TOOLS = {"make": "make", "pahole": "dwarves", "readelf": "binutils"}
+_TOOLCHAIN = {"gcc": ("gcc",), "clang": ("clang", "lld", "llvm")}
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """The compiler that built a kernel: "gcc" or "clang", and its major version."""
+
+    family: str
+    major: int
+
+    @property
+    def packages(self) -> list[str]:
+        """What to install on Debian and its relatives."""
+        return [f"{name}-{self.major}" for name in _TOOLCHAIN[self.family]]
+
+
+def headers_of(release: str) -> Path:
+    """Return where the build folder of an installed kernel is."""
+    return Path("/lib/modules") / release / "build"
+
+
+def read_config(headers: Path) -> dict[str, str]:
+    """Return {option without CONFIG_: value} of a build folder; UnsupportedError if it is none."""
+    if not headers.is_dir():
+        release = headers.parent.name if headers.name == "build" else "$(uname -r)"
+        raise UnsupportedError(
+            f"{headers}: no kernel headers there", f"apt install linux-headers-{release}"
+        )
+    auto, makefile = headers / "include/config/auto.conf", headers / "Makefile"
+    for file in (auto, makefile):
+        if not file.exists():
+            raise UnsupportedError(
+                f"{headers} is not a prepared kernel build folder: it has no "
+                f"{file.relative_to(headers)}",
+                "name the folder that a kernel was built in, or one of a linux-headers package",
+            )
+    for included in re.findall(r"^include\s+(/\S+)", makefile.read_text(), re.MULTILINE):
+        if not Path(included).exists():
+            raise UnsupportedError(
+                f"{makefile} includes {included}, which is not there",
+                "install the package, or edit that line where it was only unpacked",
+            )
+    return parse_config(auto.read_text(errors="replace"))
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """Parse a .config or auto.conf into {option without CONFIG_: value}, strings unquoted."""
+    return dict(re.findall(r'^CONFIG_(\w+)="?(.*?)"?$', text, re.MULTILINE))
+
+
+def compiler_of(config: dict[str, str]) -> Compiler:
+    """Tell which compiler built the kernel; UnsupportedError if the configuration does not say."""
+    for family, option in (("gcc", "GCC_VERSION"), ("clang", "CLANG_VERSION")):
+        # 120200 is 12.2.0; the option of the family that it is not is 0.
+        version = config.get(option, "")
+        if version.isdigit() and int(version):
+            return Compiler(family, int(version) // 10000)
+    raise UnsupportedError(
+        "the kernel's configuration names neither gcc nor clang as its compiler",
+        "use the folder that the kernel itself was built in",
+    )
+
+
+def require(headers: Path) -> tuple[str, ...]:
+    """Return the arguments that make needs to build against this folder.
+
+    Raises UnsupportedError that names what the kernel or this machine lacks for it.
+    """
+    config = read_config(headers)
+    off = [f"CONFIG_{option}" for option in NEEDED if config.get(option) != "y"]
+    if off:
+        raise UnsupportedError(
+            f"the kernel of {headers} is built without {', '.join(off)}, which the module needs",
+            "build bpf/kernel/bpf_oom_kfunc.c into the kernel, or use `oomctl lab run`",
+        )
+    if not (headers / "vmlinux").exists():
+        raise UnsupportedError(
+            f"{headers} has no vmlinux: the module would get no BTF, and nobody would find it",
+            f"for the running kernel: cp /sys/kernel/btf/vmlinux {headers}/",
+        )
+    compiler = compiler_of(config)
+    command = find(compiler)
+    packages = [package for name, package in _TOOLS.items() if tool.which(name) is None]
+    if command is None:
+        packages += compiler.packages
+    if command is None or packages:
+        raise UnsupportedError(
+            f"to build for {headers} this machine lacks {', '.join(packages)}",
+            f"apt install {' '.join(packages)}",
+        )
+    if compiler.family == "clang":
+        return (f"LLVM={command.removeprefix('clang') or 1}",)
+    return (f"CC={command}",)
+
+
+def find(compiler: Compiler) -> str | None:
+    """Return the name of this compiler in its major version on this machine, or None."""
+    numbered = f"{compiler.family}-{compiler.major}"
+    if tool.which(numbered):
+        return numbered
+    _status, version = tool.run(compiler.family, "-dumpversion")
+    return compiler.family if version.split(".")[0].strip() == str(compiler.major) else None
+
+
+def has_kfunc(headers: Path, kfunc: str) -> bool:
+    """Tell whether the kernel of a build folder has the kfunc itself; False if it cannot tell."""
+    try:
+        with (
+            (headers / "vmlinux").open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image,
+        ):
+            return image.find(f"\0{kfunc}\0".encode()) >= 0
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,169 @@
+"""The kernel module that provides the kfunc where the kernel does not: build, load, unload."""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from oomctl import kbuild, talk, tool
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel.btf import KFUNC
+from oomctl.resources import kernel_sources
+
+MODULE = "bpf_oom_kfunc"
+
+_UNPIN_SECONDS = 3.0  # an ended program drops its reference through RCU and a work queue
+_LAB = "use `oomctl lab run`"
+
+
+def build(headers: Path, into: Path) -> Path:
+    """Build the module against a kernel's build folder and return the path of the .ko in `into`.
+
+    `headers` is what /lib/modules/RELEASE/build points to; `into` is created. UnsupportedError
+    tells what this machine or that folder lacks.
+    """
+    arguments = kbuild.require(headers)
+    with tempfile.TemporaryDirectory(prefix="oomctl-module-") as name:
+        folder = Path(name, "source")
+        shutil.copytree(kernel_sources(), folder)
+        status, log = tool.run(
+            *("make", "-C", str(headers), f"M={folder}", *arguments, "modules"), temporary=name
+        )
+        made = folder / f"{MODULE}.ko"
+        if status or not made.exists():
+            raise _not_built(headers, log)
+        for line in log.splitlines():
+            talk.detail(line)
+        if not _has_btf(made):
+            raise _no_btf(headers, log)
+        return _put(made, into)
+
+
+def fresh(path: Path) -> bool:
+    """Tell whether a built module is there and newer than the sources."""
+    newest = max(source.stat().st_mtime for source in kernel_sources().iterdir())
+    return path.exists() and path.stat().st_mtime > newest
+
+
+def loaded() -> bool:
+    """Tell whether the module is in the running kernel."""
+    modules = Path("/proc/modules").read_text().splitlines()
+    return any(line.startswith(f"{MODULE} ") for line in modules)
+
+
+def load(path: Path) -> None:
+    """Load a built module into the running kernel; UnsupportedError where the kernel refuses it."""
+    if os.geteuid() != 0:
+        raise UnsupportedError("loading a module needs root", "run it with sudo")
+    status, message = tool.run("insmod", str(path))
+    if status:
+        raise refusal(message, path)
+    # With CONFIG_MODULE_ALLOW_BTF_MISMATCH a module whose BTF does not fit loads without it.
+    if not Path("/sys/kernel/btf", MODULE).exists():
+        tool.run("rmmod", MODULE)
+        raise UnsupportedError(
+            f"the kernel took {path} but not its BTF, which does not fit; it is unloaded again",
+            "build it against the headers of exactly this kernel: oomctl kfunc build",
+        )
+
+
+def unload() -> None:
+    """Take the module out of the running kernel, waiting a moment for programs that just ended."""
+    if os.geteuid() != 0:
+        raise UnsupportedError("unloading a module needs root", "run it with sudo")
+    end = time.monotonic() + _UNPIN_SECONDS
+    while True:
+        status, message = tool.run("rmmod", MODULE)
+        if status == 0:
+            return
+        if "in use" not in message:
+            raise OomctlError(f"cannot unload {MODULE}: {_last(message)}", "see dmesg")
+        if time.monotonic() > end:
+            raise OomctlError(
+                f"cannot unload {MODULE}: a loaded BPF program uses the kfunc",
+                "end the process that holds the program; `bpftool prog` lists them",
+            )
+        time.sleep(0.1)
+
+
+def refusal(
+    message: str, path: Path, proc: Path = Path("/proc"), sys: Path = Path("/sys")
+) -> OomctlError:
+    """Turn insmod's message and the state of the machine into the cause and its cure."""
+    lockdown = _read(sys / "kernel/security/lockdown")
+    denied = "not permitted" in message
+    if denied and _read(proc / "sys/kernel/modules_disabled").strip() == "1":
+        return UnsupportedError(
+            "this kernel takes no more modules (kernel.modules_disabled=1)", f"reboot, or {_LAB}"
+        )
+    if re.search(r"\bkey\b", message, re.IGNORECASE) or (
+        denied and lockdown and "[none]" not in lockdown
+    ):
+        return UnsupportedError(
+            "this kernel takes signed modules only (Secure Boot or lockdown)",
+            f"sign {path} with a key that the machine trusts, or {_LAB}",
+        )
+    if denied:
+        return UnsupportedError("root may not load modules here (a container?)", _LAB)
+    if "File exists" in message:
+        return OomctlError(f"{MODULE} is loaded already", "oomctl kfunc unload")
+    if "Invalid module format" in message or "Exec format" in message:
+        return UnsupportedError(
+            f"{path} was built for another kernel than the running one", "oomctl kfunc build"
+        )
+    return UnsupportedError(
+        f"the kernel refused {path}: {_last(message)}",
+        f"`dmesg | grep {MODULE}` has the kernel's own reason",
+    )
+
+
+def _has_btf(module: Path) -> bool:
+    """An object without BTF loads, and nothing finds the kfunc: btf.c, check_btf_kconfigs()."""
+    _status, strings = tool.run("readelf", "--string-dump=.BTF", str(module))
+    return any(line.split()[-1:] == [KFUNC] for line in strings.splitlines())
+
+
+def _not_built(headers: Path, log: str) -> UnsupportedError:
+    errors = [line.strip() for line in log.splitlines() if "error" in line.lower()]
+    return UnsupportedError(
+        f"the module does not build against {headers}: {errors[0] if errors else _last(log)}",
+        "-v shows make's output",
+        log,
+    )
+
+
+def _no_btf(headers: Path, log: str) -> UnsupportedError:
+    _status, version = tool.run("pahole", "--numeric_version")
+    kernels = kbuild.read_config(headers).get("PAHOLE_VERSION", "")
+    if version.strip().isdigit() and kernels.isdigit() and int(version) < int(kernels):
+        why = f"pahole {version.strip()} is older than the {kernels} that made this kernel's BTF"
+        return UnsupportedError(f"{why}, and made none for the module", "upgrade dwarves", log)
+    return UnsupportedError(f"pahole made no BTF for the module ({headers})", "see -v", log)
+
+
+def _put(made: Path, into: Path) -> Path:
+    path = into / made.name
+    partial = into / f".{made.name}.{os.getpid()}"
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, partial)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OomctlError(
+            f"cannot write {path}: {error.strerror}", "name another folder with --output"
+        ) from error
+    return path
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[-1]
