@@ -115,6 +115,8 @@ def parse_hog(text: str) -> Hog:
                 f"--hog {text!r}: adj {adj} is out of range", "it goes from -1000 to 1000"
             )
         hog = replace(hog, oom_score_adj=adj)
+    if len(rest) > 1:
+        raise UsageError(f"--hog {text!r}: adj is given twice", "write [NAME=]SIZE[,adj=N]")
     return hog
 
 

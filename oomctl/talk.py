@@ -1,6 +1,8 @@
 """What oomctl says on stderr: notes, progress and details; stdout belongs to results."""
 
+import os
 import sys
+from typing import TextIO
 
 _verbosity = 0
 
@@ -16,9 +18,30 @@ def verbose() -> bool:
     return _verbosity > 0
 
 
+def printable(text: str) -> str:
+    r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte that was not UTF-8, see PEP 383
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
 def note(text: str) -> None:
-    """Say something that everybody should read."""
-    print(f"oomctl: {text}", file=sys.stderr, flush=True)
+    """Say something that everybody should read, on one line."""
+    try:
+        print(f"oomctl: {printable(text.expandtabs())}", file=sys.stderr, flush=True)
+    except OSError:  # nobody listens; the work goes on
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what a failed stream still holds, lest the interpreter's flush at exit fail on it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def detail(text: str) -> None:

@@ -17,13 +17,13 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip()) or _SIZE.fullmatch(_upper_suffix(text.strip()))
     if not match or (text.strip().endswith(("i", "iB")) and not match["suffix"]):
         raise ValueError(
-            f"'{text}' is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
+            f"{text!r} is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
         )
     size = int(match["number"], 0 if match["number"][:2] in ("0x", "0X") else 10)
     if match["suffix"]:
         size <<= 10 * (_SUFFIXES.index(match["suffix"]) + 1)
     if size >= _LIMIT:
-        raise ValueError(f"'{text}' is larger than any address space")
+        raise ValueError(f"{text!r} is larger than any address space")
     return size
 
 

@@ -1,5 +1,7 @@
 """The command tree."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -7,9 +9,11 @@ import typer
 from oomctl import __version__
 from oomctl.cli import kfunc, lab
 from oomctl.cli.declare import declare
+from oomctl.cli.group import OneLineGroup
 
 app = typer.Typer(
     name="oomctl",
+    cls=OneLineGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -22,7 +26,7 @@ app.add_typer(lab.app, name="lab")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"oomctl {__version__}")
+        typer.echo(f"oomctl {__version__}")
         raise typer.Exit
 
 
@@ -43,4 +47,19 @@ def oomctl(
 
 def main() -> None:
     """Run the command line; the entry point of `oomctl` and `bpf-oomctl`."""
+    _fill_closed()
     app()
+
+
+def _fill_closed() -> None:
+    """Open what `<&-`, `>&-` or `2>&-` closed, lest the next file opened takes its number.
+
+    sys.stdout stays None then: a result with nowhere to go is an error, see output.py.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stderr = sys.stderr or os.fdopen(2, "w")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from oomctl import experiment, plan, talk
+from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, OomctlError, UsageError
@@ -19,14 +20,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.report import RENDERERS, Format
 from oomctl.task import Task
-from oomctl.units import format_size, parse_size
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+from oomctl.units import format_size
 
 
 @guarded
@@ -52,8 +46,8 @@ def declare(
     order: Annotated[
         int,
         typer.Option(
-            min=plan.INT32_MIN,
-            max=plan.INT32_MAX,
+            parser=options.whole(plan.INT32_MIN, plan.INT32_MAX),
+            metavar="N",
             help="Allocation order that the declaration claims; passed as it is, so 11 or -1 show "
             "the kernel's -EINVAL.",
         ),
@@ -70,19 +64,25 @@ def declare(
     flags: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            max=plan.UINT64_MAX,
+            parser=options.whole(0, plan.UINT64_MAX),
             metavar="N",
             help="Raw flags instead of --wait/--no-wait, for testing; any but 0 and 1 is -EINVAL.",
         ),
     ] = None,
     hogs: Annotated[
-        int | None, typer.Option(metavar="N", help="Add N hogs of --size each; 0 for none.")
+        int | None,
+        typer.Option(
+            parser=options.whole(0, plan.MAX_HOGS),
+            metavar="N",
+            help="Add N hogs of --size each; 0 for none.",
+        ),
     ] = None,
     size: Annotated[
         int | None,
         typer.Option(
-            parser=_size, metavar="SIZE", help="Size of each of --hogs, such as 64M. [default: 32M]"
+            parser=options.size,
+            metavar="SIZE",
+            help="Size of each of --hogs, such as 64M. [default: 32M]",
         ),
     ] = None,
     hog: Annotated[
@@ -96,15 +96,18 @@ def declare(
     memory_max: Annotated[
         int | None,
         typer.Option(
-            parser=_size,
+            parser=options.size,
             metavar="SIZE",
             help="memory.max of the fresh cgroup. It also sets what a point of oom_score_adj "
             "weighs: a thousandth of it. [default: no limit]",
         ),
     ] = None,
     swap_max: Annotated[
-        int, typer.Option(parser=_size, metavar="SIZE", help="memory.swap.max of the fresh cgroup.")
-    ] = "0",  # type: ignore[assignment]  # typer parses a default that is text
+        int,
+        typer.Option(
+            parser=options.size, metavar="SIZE", help="memory.swap.max of the fresh cgroup."
+        ),
+    ] = 0,
     oom_group: Annotated[
         bool,
         typer.Option("--oom-group", help="Set memory.oom.group in the fresh cgroup: all die."),
@@ -112,8 +115,7 @@ def declare(
     repeat: Annotated[
         int,
         typer.Option(
-            min=1,
-            max=100_000,
+            parser=options.whole(1, 100_000),
             metavar="N",
             help="Declare N times on the same tree, each after the victims before are gone.",
         ),
@@ -121,8 +123,7 @@ def declare(
     timeout: Annotated[
         float,
         typer.Option(
-            min=0.1,
-            max=86_400,
+            parser=options.seconds(0.1, 86_400),
             metavar="SECONDS",
             help="Limit on filling the hogs, on one call, and on its victims' end; each.",
         ),

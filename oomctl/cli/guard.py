@@ -1,9 +1,9 @@
 """The border between commands and the shell: every error becomes one line and an exit code."""
 
 import functools
-import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn, ParamSpec, TypeVar
@@ -11,12 +11,12 @@ from typing import NoReturn, ParamSpec, TypeVar
 import typer
 
 from oomctl import talk
-from oomctl.errors import OomctlError
+from oomctl.errors import Exit, OomctlError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _EndedBySignal(BaseException):
@@ -29,13 +29,18 @@ class _EndedBySignal(BaseException):
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Turn the errors of a command into one line on stderr and the documented exit code.
 
-    SIGTERM and SIGHUP unwind like Ctrl-C, so that context managers clean up; the exit code is then
-    128 + the signal's number, as a shell reports it.
+    SIGINT, SIGTERM and SIGHUP unwind, so that context managers clean up, and are ignored from then
+    on; the exit code is 128 + the signal's number, as a shell reports it. One that was ignored at
+    the start (nohup) stays so.
     """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        before = {number: signal.signal(number, _end) for number in _ENDING}
+        before = {
+            number: signal.signal(number, _end)
+            for number in _ENDING
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             return command(*args, **kwargs)
         except OomctlError as error:
@@ -43,15 +48,23 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             for line in error.detail.splitlines():
                 talk.detail(line)
             raise typer.Exit(error.code) from None
-        except KeyboardInterrupt:
-            talk.note("interrupted; everything it made is removed")
-            raise typer.Exit(128 + signal.SIGINT) from None
+        except typer.Abort:  # the end of input instead of an answer
+            talk.note("no answer; everything it made is removed")
+            raise typer.Exit(Exit.USAGE) from None
         except _EndedBySignal as ended:
-            talk.note(f"ended by {signal.Signals(ended.number).name}; everything it made is removed")
+            talk.note(
+                f"ended by {signal.Signals(ended.number).name}; everything it made is removed"
+            )
             raise typer.Exit(128 + ended.number) from None
         except BrokenPipeError:
-            _silence_stdout()
+            talk.discard(sys.stdout)
             raise typer.Exit(128 + signal.SIGPIPE) from None
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            talk.note(f"{error.strerror or error}{where}; `-v` shows where it came from")
+            for line in traceback.format_exc().splitlines():
+                talk.detail(line)
+            raise typer.Exit(Exit.FAILED) from None
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -60,9 +73,6 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    for other in _ENDING:  # a second Ctrl-C must not stop the cleaning
+        signal.signal(other, signal.SIG_IGN)
     raise _EndedBySignal(number)
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter's own flush at exit from failing on the closed pipe again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from oomctl import talk
 from oomctl.errors import OomctlError, UsageError
 
 
@@ -18,8 +19,12 @@ class Output:
         self._temporary: Path | None = None
 
     def __enter__(self) -> Self:
-        """Make sure that the file can be written; UsageError if not."""
-        if self._path is None or self._is_device():
+        """Make sure that the result has somewhere to go; UsageError if not."""
+        if self._path is None:
+            if sys.stdout is None:  # >&-
+                raise UsageError("stdout is closed", "give --output FILE")
+            return self
+        if self._is_device():
             return self
         if self._path.is_dir():
             raise UsageError(f"--output {self._path}: is a folder", "name a file")
@@ -51,11 +56,11 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write the result; OomctlError if the disk is full."""
-        if self._path is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            return
         try:
+            if self._path is None:
+                sys.stdout.write(text)
+                sys.stdout.flush()
+                return
             if self._temporary is None:
                 self._path.write_text(text)
                 return
@@ -64,8 +69,12 @@ class Output:
             os.umask(umask)
             self._temporary.chmod(0o666 & ~umask)
             self._temporary.replace(self._path)
+        except BrokenPipeError:  # `| head`
+            raise
         except OSError as error:
+            if self._path is None:
+                talk.discard(sys.stdout)
             raise OomctlError(
-                f"cannot write the result to {self._path}: {error.strerror}",
+                f"cannot write the result to {self._path or 'stdout'}: {error.strerror}",
                 "free some space or name another file",
             ) from error

@@ -6,16 +6,11 @@ from pathlib import Path
 
 import psutil
 
+from oomctl.talk import printable
 from oomctl.task import Task
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
-
-
-def printable(raw: bytes) -> str:
-    r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
-    text = raw.decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_task(pid: int, cgroup: str | None = None) -> Task | None:
@@ -32,7 +27,7 @@ def read_task(pid: int, cgroup: str | None = None) -> Task | None:
         adj = int((folder / "oom_score_adj").read_text())
         if cgroup is None:
             cgroup = unified_cgroup(pid)
-    except (OSError, psutil.NoSuchProcess, ValueError):
+    except (OSError, psutil.Error, ValueError):
         return None
 
     def size(field: bytes) -> int:
@@ -40,7 +35,7 @@ def read_task(pid: int, cgroup: str | None = None) -> Task | None:
 
     return Task(
         pid=pid,
-        comm=printable(comm),
+        comm=printable(os.fsdecode(comm)),
         cgroup=cgroup,
         oom_score_adj=adj,
         rss=size(b"VmRSS"),
@@ -67,7 +62,7 @@ def unified_cgroup(pid: int) -> str:
     """Return the cgroup v2 path of a process; `/` where it has none."""
     for line in (_PROC / str(pid) / "cgroup").read_bytes().splitlines():
         if line.startswith(b"0::"):
-            return printable(line.removeprefix(b"0::"))
+            return printable(os.fsdecode(line.removeprefix(b"0::")))
     return "/"
 
 

@@ -1,0 +1,49 @@
+"""The command tree's root: says a wrong option in one line, as every other error is said."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
+from typer.core import TyperGroup
+
+from oomctl import talk
+from oomctl.errors import Exit
+
+
+class OneLineGroup(TyperGroup):
+    """Replaces typer's usage banner and pydantic's words for a wrong value."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and leave with its exit code."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except NoArgsIsHelpError as error:
+            error.show()
+            code = Exit.USAGE
+        except typer.TyperException as error:
+            talk.note(_line(error))
+            code = error.exit_code
+        except OSError as error:  # of --help and --version; commands are guarded
+            talk.note(f"cannot write to stdout: {error.strerror}")
+            talk.discard(sys.stdout)
+            code = Exit.FAILED
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _line(error: typer.TyperException) -> str:
+    text = error.format_message().replace("Value error, ", "").rstrip(".")
+    if isinstance(error, UsageError) and error.ctx:
+        text += f"; see `{error.ctx.command_path} -h`"
+    return text

@@ -1,0 +1,51 @@
+"""Parsers of option values; each says what was given and what to write instead."""
+
+import re
+from collections.abc import Callable
+
+import typer
+
+from oomctl.units import parse_size
+
+_WHOLE = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
+
+
+def size(value: str | int) -> int:
+    """Parse bytes, with K, M, G as powers of 1024."""
+    if isinstance(value, int):  # typer parses a default too
+        return value
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def whole(low: int, high: int) -> Callable[[str | int], int]:
+    """Return a parser of whole numbers from `low` to `high`, decimal or 0x hexadecimal."""
+
+    def parse(value: str | int) -> int:
+        if isinstance(value, int):
+            return value
+        if not _WHOLE.fullmatch(value):
+            raise typer.BadParameter(f"{value!r} is not a whole number of at most 64 bits")
+        number = int(value, 16 if "x" in value.lower() else 10)
+        if not low <= number <= high:
+            raise typer.BadParameter(f"{number} is out of range; it goes from {low} to {high}")
+        return number
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str | float], float]:
+    """Return a parser of a time from `low` to `high` seconds."""
+
+    def parse(value: str | float) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} is not a number of seconds") from None
+        if not low <= number <= high:  # so is not-a-number
+            raise typer.BadParameter(f"{value} is out of range; it goes from {low:g} to {high:g}")
+        return number
+
+    return parse
