@@ -31,12 +31,21 @@ def headers_of(release: str) -> Path:
     return Path("/lib/modules") / release / "build"
 
 
+def release_of(headers: Path) -> str:
+    """Return the release (`uname -r`) that a build folder is for, "unknown" if it does not say."""
+    try:
+        return (headers / "include/config/kernel.release").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
 def read_config(headers: Path) -> dict[str, str]:
     """Return {option without CONFIG_: value} of a build folder; UnsupportedError if it is none."""
     if not headers.is_dir():
         release = headers.parent.name if headers.name == "build" else "$(uname -r)"
         raise UnsupportedError(
-            f"{headers}: no kernel headers there", f"apt install linux-headers-{release}"
+            f"{headers}: no kernel headers there",
+            f"apt install linux-headers-{release}, or use `oomctl lab run`",
         )
     auto, makefile = headers / "include/config/auto.conf", headers / "Makefile"
     for file in (auto, makefile):

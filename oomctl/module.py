@@ -16,6 +16,7 @@ MODULE = "bpf_oom_kfunc"
 
 _UNPIN_SECONDS = 3.0  # an ended program drops its reference through RCU and a work queue
 _LAB = "use `oomctl lab run`"
+_LOADED = Path("/proc/modules")
 
 
 def build(headers: Path, into: Path) -> Path:
@@ -41,22 +42,31 @@ def build(headers: Path, into: Path) -> Path:
         return _put(made, into)
 
 
-def fresh(path: Path) -> bool:
-    """Tell whether a built module is there and newer than the sources."""
-    newest = max(source.stat().st_mtime for source in kernel_sources().iterdir())
+def fresh(path: Path, headers: Path) -> bool:
+    """Tell whether a built module is there and newer than its sources and the kernel's BTF.
+
+    A kernel of one's own may be built again under the same release, and types move in its BTF.
+    """
+    origins = [*kernel_sources().iterdir(), headers / "vmlinux"]
+    newest = max(origin.stat().st_mtime for origin in origins if origin.exists())
     return path.exists() and path.stat().st_mtime > newest
 
 
 def loaded() -> bool:
     """Tell whether the module is in the running kernel."""
-    modules = Path("/proc/modules").read_text().splitlines()
-    return any(line.startswith(f"{MODULE} ") for line in modules)
+    return any(line.startswith(f"{MODULE} ") for line in _read(_LOADED).splitlines())
+
+
+def require_modules() -> None:
+    """Raise UnsupportedError where the running kernel has no loadable modules at all."""
+    if not _LOADED.exists():
+        raise UnsupportedError("this kernel loads no modules (CONFIG_MODULES is off)", _LAB)
 
 
 def load(path: Path) -> None:
     """Load a built module into the running kernel; UnsupportedError where the kernel refuses it."""
-    if os.geteuid() != 0:
-        raise UnsupportedError("loading a module needs root", "run it with sudo")
+    require_modules()
+    _require_root()
     status, message = tool.run("insmod", str(path))
     if status:
         raise refusal(message, path)
@@ -71,8 +81,7 @@ def load(path: Path) -> None:
 
 def unload() -> None:
     """Take the module out of the running kernel, waiting a moment for programs that just ended."""
-    if os.geteuid() != 0:
-        raise UnsupportedError("unloading a module needs root", "run it with sudo")
+    _require_root()
     end = time.monotonic() + _UNPIN_SECONDS
     while True:
         status, message = tool.run("rmmod", MODULE)
@@ -117,6 +126,11 @@ def refusal(
         f"the kernel refused {path}: {_last(message)}",
         f"`dmesg | grep {MODULE}` has the kernel's own reason",
     )
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise UnsupportedError("loading and unloading modules needs root", "run it with sudo")
 
 
 def _has_btf(module: Path) -> bool:
