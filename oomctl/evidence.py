@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # "Killed process" is not rate limited, unlike the report around it (mm/oom_kill.c,
-# __oom_kill_process). The prefix is oc->message of oom_kill_process().
+# __oom_kill_process). Only these prefixes: the path of a cgroup, which the kernel logs elsewhere
+# ("Tasks in ... are going to be killed"), may hold any other text.
 _KILLED = re.compile(
-    r"(?P<cause>.*): Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, "
+    r"(?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?: "
+    r"Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, "
     r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB"
 )
 _VICTIM = re.compile(r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d+),uid=\d+")
@@ -59,7 +61,7 @@ class KernelLog:
     @property
     def found_no_killable(self) -> bool:
         """Whether the OOM killer said that no task was eligible."""
-        return any(_NO_KILLABLE in record.text for record in self.records)
+        return any(record.text == _NO_KILLABLE for record in self.records)
 
 
 def parse_record(raw: bytes) -> Record | None:

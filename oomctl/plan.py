@@ -98,7 +98,7 @@ def parse_hog(text: str) -> Hog:
     name, _, size = head.rpartition("=")
     if "=" in head and not _NAME.fullmatch(name):
         raise UsageError(
-            f"--hog {text!r}: '{name}' cannot name a hog",
+            f"--hog {text!r}: {name!r} cannot name a hog",
             "use 1 to 15 letters, digits, '_' or '-' (the kernel's comm holds 15)",
         )
     try:
@@ -108,7 +108,7 @@ def parse_hog(text: str) -> Hog:
     for part in rest:
         key, _, value = part.partition("=")
         if key != "adj" or not re.fullmatch(r"[+-]?[0-9]{1,4}", value, re.ASCII):
-            raise UsageError(f"--hog {text!r}: '{part}' is not adj=N", "write [NAME=]SIZE[,adj=N]")
+            raise UsageError(f"--hog {text!r}: {part!r} is not adj=N", "write [NAME=]SIZE[,adj=N]")
         adj = int(value)
         if not -1000 <= adj <= 1000:
             raise UsageError(

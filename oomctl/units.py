@@ -3,7 +3,9 @@
 import re
 
 _SUFFIXES = "KMGTPE"
-_SIZE = re.compile(r"(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)(?P<suffix>[KMGTPE]?)(?:i|iB)?", re.ASCII)
+_SIZE = re.compile(
+    r"(?P<number>0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})(?P<suffix>[KMGTPE]?)(?:i|iB)?", re.ASCII
+)
 _LIMIT = 1 << 63
 
 
@@ -19,7 +21,10 @@ def parse_size(text: str) -> int:
         raise ValueError(
             f"{text!r} is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
         )
-    size = int(match["number"], 0 if match["number"][:2] in ("0x", "0X") else 10)
+    is_hex = match["number"][:2] in ("0x", "0X")
+    if match["number"][0] == "0" and len(match["number"]) > 1 and not is_hex:
+        raise ValueError(f"{text!r} begins with 0, which the kernel reads as octal; leave it out")
+    size = int(match["number"], 16 if is_hex else 10)
     if match["suffix"]:
         size <<= 10 * (_SUFFIXES.index(match["suffix"]) + 1)
     if size >= _LIMIT:

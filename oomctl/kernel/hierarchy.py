@@ -57,41 +57,37 @@ def find_cgroup(root: UnifiedNode, text: str) -> UnifiedNode:
             "--cgroup: the path is empty or has a NUL byte", "name a cgroup v2 directory"
         )
     mount = root.directory.resolve()
-    given = Path(text)
-    candidates = [given, mount / text.lstrip("/")]
-    if not text.startswith("/"):
-        candidates.reverse()
-    for candidate in candidates:
-        try:
-            path = candidate.resolve(strict=True)
-        except (OSError, RuntimeError):
-            continue
+    found = [path for path in map(_resolve, (Path(text), mount / text.lstrip("/"))) if path]
+    for path in found:
         if path == mount:
             raise UsageError(
                 f"--cgroup {text}: the root cgroup cannot be a target: the kernel cannot scan it",
                 "name a cgroup below it, or use --global",
             )
-        if (
-            path.is_relative_to(mount)
-            and path.is_dir()
-            and path.stat().st_dev == mount.stat().st_dev
-        ):
+        if path.is_relative_to(mount) and path.is_dir() and _device(path) == _device(mount):
             return root.at(str(path.relative_to(mount)))
-        _refuse_foreign(text, path, mount)
+    if found:
+        raise _foreign(text, found[0], mount)
     raise UsageError(
         f"--cgroup {text}: no such cgroup below {mount}", f"`ls {mount}` shows the first level"
     )
 
 
-def _refuse_foreign(text: str, path: Path, mount: Path) -> None:
-    for v1, _options in _mounts("cgroup"):
-        if path.is_relative_to(v1):
-            raise UsageError(
-                f"--cgroup {text}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup",
-                f"name a directory below {mount}",
-            )
-    if path.exists() and text.startswith("/") and path == Path(text).resolve():
-        raise UsageError(
-            f"--cgroup {text}: {path} is not a cgroup v2 directory",
-            f"name a directory below {mount}",
+def _resolve(path: Path) -> Path | None:
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: a loop of symbolic links
+        return None
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev
+
+
+def _foreign(text: str, path: Path, mount: Path) -> UsageError:
+    hint = f"name a directory below {mount}"
+    if any(path.is_relative_to(v1) for v1, _options in _mounts("cgroup")):
+        return UsageError(
+            f"--cgroup {text}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup", hint
         )
+    return UsageError(f"--cgroup {text}: {path} is not a cgroup v2 directory", hint)
