@@ -24,11 +24,6 @@ typedef __u64 u64;
 /* enum bpf_map_type, include/uapi/linux/bpf.h */
 #define BPF_MAP_TYPE_ARRAY 2
 
-/* libbpf's own headers have it from 1.2 on */
-#ifndef bpf_ksym_exists
-#define bpf_ksym_exists(sym) (!!(sym))
-#endif
-
 #define __co_re __attribute__((preserve_access_index))
 
 struct cgroup_subsys_state {
@@ -44,10 +39,14 @@ struct cgroup {
 struct mem_cgroup {
 } __co_re;
 
-extern struct cgroup *bpf_cgroup_from_id(u64 cgid) __ksym __weak;
-extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym __weak;
-extern struct mem_cgroup *bpf_get_mem_cgroup(struct cgroup_subsys_state *css) __ksym __weak;
-extern void bpf_put_mem_cgroup(struct mem_cgroup *memcg) __ksym __weak;
-extern int bpf_out_of_memory(struct mem_cgroup *memcg__nullable, int order, u64 flags) __ksym __weak;
+/*
+ * Not weak: asking whether a weak kfunc exists takes its BTF id, and libbpf 1.1 gives that of a
+ * module's kfunc as if it were vmlinux's, which the verifier refuses. btf.py asks beforehand.
+ */
+extern struct cgroup *bpf_cgroup_from_id(u64 cgid) __ksym;
+extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
+extern struct mem_cgroup *bpf_get_mem_cgroup(struct cgroup_subsys_state *css) __ksym;
+extern void bpf_put_mem_cgroup(struct mem_cgroup *memcg) __ksym;
+extern int bpf_out_of_memory(struct mem_cgroup *memcg__nullable, int order, u64 flags) __ksym;
 
 #endif

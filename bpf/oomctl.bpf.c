@@ -36,12 +36,6 @@ int declare(struct oomctl_call *call)
 	if (!answer)
 		return 0;
 
-	if (!bpf_ksym_exists(bpf_out_of_memory) || !bpf_ksym_exists(bpf_get_mem_cgroup) ||
-	    !bpf_ksym_exists(bpf_cgroup_from_id)) {
-		answer->stage = OOMCTL_NO_KFUNC;
-		return 0;
-	}
-
 	if (call->global) {
 		ask(answer, (void *)0, call);
 		return 0;

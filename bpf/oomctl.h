@@ -6,11 +6,10 @@
 /* How far a declaration came. */
 enum oomctl_stage {
 	OOMCTL_NOT_RUN = 0,
-	OOMCTL_NO_KFUNC = 1,  /* the kernel has no bpf_out_of_memory() or no memcg accessors */
-	OOMCTL_NO_CGROUP = 2, /* no cgroup with that id on the default hierarchy */
-	OOMCTL_ROOT = 3,      /* the root cgroup, which the OOM killer must never be given */
-	OOMCTL_NO_MEMCG = 4,  /* no memory controller there, or the cgroup is dying */
-	OOMCTL_CALLED = 5,    /* the kfunc was entered; it returned if ended_ns is set */
+	OOMCTL_NO_CGROUP = 1, /* no cgroup with that id on the default hierarchy */
+	OOMCTL_ROOT = 2,      /* the root cgroup, which the OOM killer must never be given */
+	OOMCTL_NO_MEMCG = 3,  /* no memory controller there, or the cgroup is dying */
+	OOMCTL_CALLED = 4,    /* the kfunc was entered; it returned if ended_ns is set */
 };
 
 struct oomctl_call {

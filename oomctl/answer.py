@@ -9,11 +9,10 @@ class Stage(IntEnum):
     """How far a declaration came; equal to `enum oomctl_stage` in bpf/oomctl.h."""
 
     NOT_RUN = 0
-    NO_KFUNC = 1
-    NO_CGROUP = 2
-    ROOT = 3
-    NO_MEMCG = 4
-    CALLED = 5
+    NO_CGROUP = 1
+    ROOT = 2
+    NO_MEMCG = 3
+    CALLED = 4
 
 
 @dataclass(frozen=True)

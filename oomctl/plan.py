@@ -152,6 +152,9 @@ class TreePlan(NamedTuple):
     hogs: tuple[Hog, ...]
 
 
+NO_TREE = TreePlan((), (), ())
+
+
 def fresh_tree(name: str, hogs: Sequence[Hog], limits: Limits) -> TreePlan:
     """Plan a cgroup of our own with one leaf for each hog.
 
@@ -187,7 +190,7 @@ def borrowed_tree(
     may not hold processes itself, so hogs get leaves below it; else they join it as they are.
     """
     if not hogs:
-        return TreePlan((), (), ())
+        return NO_TREE
     if not children_get:
         return TreePlan((), (), tuple(replace(hog, cgroup=target) for hog in hogs))
     parent = f"{target.rstrip('/')}/{name}"

@@ -206,9 +206,13 @@ def _placed(
 ) -> plan.Plan:
     """Complete a plan by where it happens: in a named cgroup, or in a tree of its own."""
     name = f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"
-    if cgroup is None:
+    if is_global:
+        # bait: with hogs of ours around, the largest task is more likely one of them
+        tree = plan.fresh_tree(name, frame.hogs, limits) if frame.hogs else plan.NO_TREE
+        target = None
+    elif cgroup is None:
         tree = plan.fresh_tree(name, frame.hogs, limits)
-        target = None if is_global else tree.cgroups[0]
+        target = tree.cgroups[0]
     else:
         node = hierarchy.find_cgroup(root, cgroup)
         children_get = node.controller.subtree_control or ()

@@ -125,11 +125,6 @@ def _answer(raw: AnswerStruct, timed_out: bool) -> Answer:
     match stage:
         case Stage.CALLED:
             pass
-        case Stage.NO_KFUNC:
-            raise UnsupportedError(
-                "bpf_out_of_memory() or the memcg accessors left this kernel just now",
-                "run `oomctl kfunc status`",
-            )
         case Stage.NO_CGROUP | Stage.NO_MEMCG:
             raise UnsupportedError(
                 "the kernel finds no memory controller for the target",

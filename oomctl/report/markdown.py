@@ -18,11 +18,7 @@ def render(outcome: Outcome) -> str:
     if memory := rows.memory_line(outcome):
         parts += [memory, ""]
     parts += [f"> {_escape(remark)}" for remark in rows.remarks(outcome)]
-    env = outcome.environment
-    parts.append(
-        f"oomctl {env.oomctl}, Linux {env.kernel} {env.machine}, "
-        f"`{env.kfunc}` from {env.kfunc_provider}"
-    )
+    parts.append(_escape(rows.environment_line(outcome)))
     return "\n".join(parts) + "\n"
 
 

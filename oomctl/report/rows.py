@@ -50,6 +50,13 @@ def call_rows(declared: Declared) -> list[tuple[str, str]]:
     ]
 
 
+def environment_line(outcome: Outcome) -> str:
+    """Say which kernel answered, and where it has the kfunc from."""
+    env = outcome.environment
+    provider = "vmlinux" if env.kfunc_provider == "vmlinux" else f"module {env.kfunc_provider}"
+    return f"Linux {env.kernel}, kfunc {env.kfunc_variant} from {provider}, oomctl {env.oomctl}"
+
+
 def task_table(outcome: Outcome) -> Table:
     """Return the table of the dead and the living; cgroups are shown relative to the target."""
     target = outcome.declared[0].call.target
@@ -87,20 +94,13 @@ def relative(cgroup: str, target: str | None) -> str:
 
 
 def events_table(outcome: Outcome) -> Table:
-    """Return the deltas of memory.events, one cgroup a row, for counters that any of them has."""
-    target = outcome.declared[0].call.target
-    counters = list(dict.fromkeys(name for delta in outcome.events.values() for name in delta))
-    rows = [
-        [relative(cgroup, target), *(_signed(delta.get(name)) for name in counters)]
-        for cgroup, delta in outcome.events.items()
-    ]
-    return Table(["memory.events", *counters], rows, frozenset(counters))
-
-
-def _signed(delta: int | None) -> str:
-    if delta is None:
-        return "-"
-    return f"{delta:+d}" if delta else "0"
+    """Return the deltas of the target's memory.events, which count its whole subtree."""
+    if not outcome.events:
+        return Table((), ())
+    cgroup, delta = next(iter(outcome.events.items()))
+    row = [relative(cgroup, outcome.declared[0].call.target)]
+    row += [f"{rise:+d}" if rise else "0" for rise in delta.values()]
+    return Table(["memory.events", *delta], [row], frozenset(delta))
 
 
 def memory_line(outcome: Outcome) -> str | None:

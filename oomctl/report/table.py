@@ -1,7 +1,12 @@
 """An outcome as text for a terminal."""
 
+import textwrap
+
 from oomctl.outcome import Outcome
 from oomctl.report import rows
+
+WIDTH = 80
+_LABEL = 10
 
 
 def render(outcome: Outcome) -> str:
@@ -10,22 +15,34 @@ def render(outcome: Outcome) -> str:
     for number, declared in enumerate(outcome.declared, 1):
         if len(outcome.declared) > 1:
             parts.append(f"call {number} of {len(outcome.declared)}")
-        parts.append("\n".join(f"{label:<9} {text}" for label, text in rows.call_rows(declared)))
+        parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
         parts.append("")
-    tasks = rows.task_table(outcome)
-    parts += [_lay_out(tasks) if tasks.rows else "no task in the target", ""]
-    if outcome.events:
-        parts.append(_lay_out(rows.events_table(outcome)))
+    for table in (rows.task_table(outcome), rows.events_table(outcome)):
+        if table.rows:
+            parts += [_lay_out(table), ""]
     if memory := rows.memory_line(outcome):
         parts.append(memory)
+    parts.append(rows.environment_line(outcome))
     parts += [f"note: {remark}" for remark in rows.remarks(outcome)]
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join(parts) + "\n"
+
+
+def _labelled(label: str, text: str) -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=label.ljust(_LABEL),
+        subsequent_indent=" " * _LABEL,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _lay_out(table: rows.Table) -> str:
-    from tabulate import tabulate
+    import tabulate
 
-    return tabulate(
+    tabulate.MIN_PADDING = 0  # else every header takes two more columns
+    return tabulate.tabulate(
         table.rows,
         table.headers,
         tablefmt="simple",

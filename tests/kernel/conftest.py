@@ -1,0 +1,124 @@
+"""Kernel tests run where the kernel has the kfunc: in the lab, `make test` sees to it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from oomctl.cli import app
+
+FORCE = "OOMCTL_KERNEL_TESTS"
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get(FORCE) == "1":
+        return
+    here = Path(__file__).parent
+    skip = pytest.mark.skip(
+        reason=f"kills tasks on a real kernel: run `make test-kernel`, or set {FORCE}=1 in a VM"
+    )
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(skip)
+
+
+def leftovers() -> list[str]:
+    """Name what oomctl may have left behind: its cgroups and its children."""
+    cgroups = [str(path) for path in CGROUPS.rglob("oomctl-*")]
+    mine = [f"{p.pid} {p.name()}" for p in psutil.Process().children(recursive=True)]
+    return cgroups + mine
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Every test begins and ends with a clean machine."""
+    assert leftovers() == []
+    yield
+    assert leftovers() == []
+
+
+@pytest.fixture
+def oomctl() -> Callable[..., Result]:
+    """Run a command line in this process, which spares a slow VM the start of another Python."""
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(app, arguments)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def declare(oomctl: Callable[..., Result]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Run `oomctl declare --format json` and return its exit code and its result."""
+
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        result = oomctl("declare", "--format", "json", *arguments)
+        assert result.exit_code in (0, 1), result.stderr
+        return result.exit_code, json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup that oomctl has not made, with the memory controller."""
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory")
+    path = CGROUPS / "test target"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        (path / "cgroup.kill").write_text("1")
+        for folder in sorted((p for p in path.rglob("*") if p.is_dir()), reverse=True):
+            folder.rmdir()
+        deadline = time.monotonic() + 10
+        while (path / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        path.rmdir()
+
+
+@pytest.fixture
+def stranger(cgroup: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in that cgroup that is no child of oomctl's experiment: 24 MiB, adj 0."""
+    code = "import mmap, time; m = mmap.mmap(-1, 24 << 20); m[:] = b'x' * len(m); print(flush=True)"
+    code += "; time.sleep(600)"
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0"),
+    )
+    assert child.stdout
+    child.stdout.readline()
+    yield child
+    if child.poll() is None:
+        child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    child.stdout.close()
+
+
+@pytest.fixture
+def sysctl() -> Iterator[Callable[[str, int], None]]:
+    """Set an integer sysctl for one test."""
+    before: dict[Path, str] = {}
+
+    def set_to(name: str, value: int) -> None:
+        path = Path("/proc/sys", name.replace(".", "/"))
+        before.setdefault(path, path.read_text())
+        path.write_text(str(value))
+
+    yield set_to
+    for path, value in before.items():
+        path.write_text(value)
