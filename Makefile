@@ -1,0 +1,61 @@
+# `make` alone prints the targets. Everything is set up in .venv/ and in oomctl's cache.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+OOMCTL := $(BIN)/oomctl
+LAB    := $(OOMCTL) lab run --rwdir $(VENV) --
+KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
+
+# clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
+PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
+            qemu-system-x86 kmod file busybox-static
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages build demo test test-unit test-kernel check clean
+
+help: ## print this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+packages: ## install the Debian packages that are missing
+	@missing=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -n "$$missing" ]; then \
+	  echo "make: installing with apt:$$missing"; \
+	  $(SUDO) apt-get update -q && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+
+$(READY): pyproject.toml hatch_build.py
+	@echo "make: installing oomctl and its tools from PyPI into $(VENV)/"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lab,dev]'
+	@touch $@
+
+build: packages $(READY) ## compile the BPF object and the hogs into oomctl/built/
+	@$(BIN)/python hatch_build.py
+
+setup: build ## everything: packages, .venv/, and the lab's kernel in oomctl's cache
+	@$(OOMCTL) lab fetch -v
+
+demo: setup ## declare OOM on a real kernel in the lab and show who died
+	$(OOMCTL) lab run -- oomctl declare
+
+test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
+
+test-unit: build ## the tests that need neither root nor the kfunc
+	$(BIN)/pytest tests --ignore tests/kernel
+
+test-kernel: setup ## the tests on a real kernel, in the lab
+	$(LAB) $(KERNEL_TESTS) python -m pytest -p no:cacheprovider tests/kernel
+
+check: build ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean: ## remove what was built and installed here
+	rm -rf $(VENV) oomctl/built dist .mypy_cache .ruff_cache .pytest_cache

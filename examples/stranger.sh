@@ -1,0 +1,10 @@
+#!/bin/sh
+# OOM on a cgroup of one's own: whatever runs there is the victim, oomctl adds nothing.
+set -eu
+cgroup=/sys/fs/cgroup/stranger-$$
+mkdir "$cgroup"
+trap 'rmdir "$cgroup"' EXIT
+sh -c 'echo 0 >"$0/cgroup.procs"; exec sleep 600' "$cgroup" &
+while [ "$(cat "/proc/$!/comm")" != sleep ]; do sleep 0.1; done
+oomctl declare --cgroup "$cgroup"
+! wait $!
