@@ -23,7 +23,7 @@ def render(outcome: Outcome) -> str:
     if memory := rows.memory_line(outcome):
         parts.append(memory)
     parts.append(rows.environment_line(outcome))
-    parts += [f"note: {remark}" for remark in rows.remarks(outcome)]
+    parts += [_labelled("note", remark) for remark in rows.remarks(outcome)]
     return "\n".join(parts) + "\n"
 
 

@@ -1,0 +1,81 @@
+import errno
+
+import pytest
+
+from oomctl.answer import Answer, Stage
+from oomctl.verdict import Verdict, judge, meaning, overall
+
+
+def answer(ret, timed_out=False):
+    return Answer(Stage.CALLED, 100, 350, ret, timed_out)
+
+
+ONE, TWO = ["a (pid 5)"], ["a (pid 5)", "b (pid 6)"]
+
+
+@pytest.mark.parametrize(
+    ("ret", "timed_out", "killed", "group_kills", "no_killable", "name"),
+    [
+        (1, False, ONE, 0, False, "killed"),
+        (1, False, TWO, 0, False, "killed"),
+        (1, False, TWO, 1, False, "group-killed"),
+        (1, False, ONE, 1, False, "killed"),  # a group of one
+        (1, False, [], 0, False, "claimed-but-none-died"),
+        (1, False, [], 1, False, "claimed-but-none-died"),  # a counter alone proves nothing
+        (0, False, [], 0, True, "no-killable-task"),
+        (0, False, [], 0, False, "oom-killer-disabled"),
+        (0, False, ONE, 0, False, "killed"),
+        (-errno.EINVAL, False, [], 0, False, "invalid-argument"),
+        (-errno.EBUSY, False, [], 0, False, "busy"),
+        (-errno.EINTR, False, [], 0, False, "interrupted"),
+        (-errno.EINTR, True, [], 0, False, "interrupted"),
+        (None, True, [], 0, False, "no-answer"),
+        (None, False, [], 0, False, "no-answer"),
+        (2, False, [], 0, False, "unexpected-return"),
+        (-1, False, [], 0, False, "unexpected-return"),
+    ],
+)
+def test_verdict(ret, timed_out, killed, group_kills, no_killable, name):
+    verdict = judge(answer(ret, timed_out), killed, group_kills, no_killable)
+    assert verdict.name == name
+    assert verdict.as_wanted is bool(killed)
+    assert all(task in verdict.reason for task in killed)
+
+
+def test_a_timeout_is_told_from_a_caller_that_was_killed():
+    late, ended = (judge(answer(-errno.EINTR, late), [], 0, False) for late in (True, False))
+    assert "--timeout" in late.reason
+    assert "killed" in ended.reason
+
+
+@pytest.mark.parametrize("ret", [None, 1, 0, -errno.EINVAL, -errno.EBUSY, -errno.EINTR])
+def test_every_return_of_the_contract_has_a_meaning_of_its_own(ret):
+    others = {None, 1, 0, -errno.EINVAL, -errno.EBUSY, -errno.EINTR, 17} - {ret}
+    assert meaning(answer(ret)) not in {meaning(answer(other)) for other in others}
+
+
+@pytest.mark.parametrize("ret", [2, -1, -errno.ENOMEM])
+def test_what_is_not_in_the_contract_is_called_so(ret):
+    assert meaning(answer(ret)) == "not in the kfunc's contract"
+
+
+def test_overall_is_the_first_that_was_not_as_wanted():
+    good, last, bad = Verdict("killed", "1"), Verdict("killed", "2"), Verdict("busy", "3")
+    assert overall([good, last]) is last
+    assert overall([good, bad, last]) is bad
+
+
+@pytest.mark.parametrize(
+    ("ret", "name", "duration"),
+    [
+        (1, None, 250),
+        (0, None, 250),
+        (-22, "EINVAL", 250),
+        (-16, "EBUSY", 250),
+        (-4000, "errno 4000", 250),
+        (None, None, None),
+    ],
+)
+def test_answer(ret, name, duration):
+    assert answer(ret).errno_name == name
+    assert answer(ret).duration_ns == duration
