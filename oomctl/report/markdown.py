@@ -1,7 +1,10 @@
 """An outcome as Markdown, ready to be pasted into a mail or an issue."""
 
+from dataclasses import replace
+
 from oomctl.outcome import Outcome
 from oomctl.report import rows
+from oomctl.report.layout import lay_out
 
 
 def render(outcome: Outcome) -> str:
@@ -23,16 +26,8 @@ def render(outcome: Outcome) -> str:
 
 
 def _lay_out(table: rows.Table) -> str:
-    from tabulate import tabulate
-
     cells = [[_escape(cell) for cell in row] for row in table.rows]
-    return tabulate(
-        cells,
-        table.headers,
-        tablefmt="github",
-        disable_numparse=True,
-        colalign=table.alignment,
-    )
+    return lay_out(replace(table, rows=cells), "github")
 
 
 def _escape(text: str) -> str:

@@ -4,6 +4,7 @@ import textwrap
 
 from oomctl.outcome import Outcome
 from oomctl.report import rows
+from oomctl.report.layout import lay_out
 
 WIDTH = 80
 _LABEL = 10
@@ -19,7 +20,7 @@ def render(outcome: Outcome) -> str:
         parts.append("")
     for table in (rows.task_table(outcome), rows.events_table(outcome)):
         if table.rows:
-            parts += [_lay_out(table), ""]
+            parts += [lay_out(table, "simple"), ""]
     if memory := rows.memory_line(outcome):
         parts.append(memory)
     parts.append(rows.environment_line(outcome))
@@ -35,17 +36,4 @@ def _labelled(label: str, text: str) -> str:
         subsequent_indent=" " * _LABEL,
         break_long_words=False,
         break_on_hyphens=False,
-    )
-
-
-def _lay_out(table: rows.Table) -> str:
-    import tabulate
-
-    tabulate.MIN_PADDING = 0  # else every header takes two more columns
-    return tabulate.tabulate(
-        table.rows,
-        table.headers,
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=table.alignment,
     )
