@@ -4,6 +4,8 @@ import os
 import sys
 from typing import TextIO
 
+from oomctl.text import printable
+
 _verbosity = 0
 
 
@@ -16,17 +18,6 @@ def set_verbosity(level: int) -> None:
 def verbose() -> bool:
     """Tell whether `-v` was given."""
     return _verbosity > 0
-
-
-def printable(text: str) -> str:
-    r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # a byte that was not UTF-8, see PEP 383
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    return char.encode("unicode_escape").decode()
 
 
 def note(text: str) -> None:

@@ -1,6 +1,9 @@
 """What tests share: golden files, a fake cgroup v2 mount, one hypothesis profile."""
 
+import errno
+import os
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import psutil
 import pytest
@@ -46,24 +49,72 @@ def quiet():
 
 
 @pytest.fixture
-def cgroupfs(tmp_path, monkeypatch):
-    """A directory that looks like a mounted cgroup v2 hierarchy, the only one of the machine."""
+def mounts(monkeypatch):
+    """Let psutil see these mounts (type, folder, options) and no other."""
+
+    def only(*seen: tuple[str, Path, str]) -> None:
+        found = [Mount(str(folder), fstype, options) for fstype, folder, options in seen]
+        monkeypatch.setattr(psutil, "disk_partitions", lambda all=False: found)
+
+    return only
+
+
+@pytest.fixture
+def cgroupfs(tmp_path, monkeypatch, mounts):
+    """The root of a FakeCgroupfs, the only cgroup hierarchy that psutil then sees."""
     mount = tmp_path / "cgroup2"
     mount.mkdir()
-    fill_root(mount)
-    mount_only(monkeypatch, ("cgroup2", mount, "rw,relatime"))
+    FakeCgroupfs(mount, monkeypatch)
+    mounts(("cgroup2", mount, "rw,relatime"))
     return UnifiedNode(str(mount))
 
 
-def fill_root(mount: Path) -> None:
-    write_files(
-        mount,
-        {
-            "cgroup.controllers": "cpuset cpu io memory pids\n",
-            "cgroup.subtree_control": "memory pids\n",
-            "cgroup.procs": "1\n2\n",
-        },
-    )
+class FakeCgroupfs:
+    """A folder that answers mkdir and rmdir as cgroupfs does; its files are plain files."""
+
+    FILES: ClassVar[dict[str, str]] = {
+        "cgroup.procs": "",
+        "cgroup.controllers": "memory pids\n",
+        "cgroup.subtree_control": "",
+        "cgroup.events": "populated 0\nfrozen 0\n",
+        "cgroup.kill": "",
+        "memory.current": "0\n",
+        "memory.max": "max\n",
+        "memory.events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
+    }
+
+    def __init__(self, mount: Path, monkeypatch) -> None:
+        self.mount = mount
+        self._mkdir, self._rmdir = Path.mkdir, Path.rmdir
+        write_files(
+            mount,
+            {
+                "cgroup.procs": "1\n",
+                "cgroup.controllers": "cpuset cpu io memory pids\n",
+                "cgroup.subtree_control": "memory pids\n",
+            },
+        )
+        monkeypatch.setattr(Path, "mkdir", lambda path, *rest, **more: self.mkdir(path, rest, more))
+        monkeypatch.setattr(Path, "rmdir", lambda path: self.rmdir(path))
+
+    def mkdir(self, path: Path, rest, more) -> None:
+        self._mkdir(path, *rest, **more)
+        if path.is_relative_to(self.mount):
+            write_files(path, self.FILES)
+
+    def rmdir(self, path: Path) -> None:
+        if path.is_relative_to(self.mount):
+            killed = any((above / "cgroup.kill").read_text() for above in self._chain(path))
+            if killed:
+                (path / "cgroup.procs").write_text("")
+            if any(each.is_dir() for each in path.iterdir()) or (path / "cgroup.procs").read_text():
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+            for each in path.iterdir():
+                each.unlink()
+        self._rmdir(path)
+
+    def _chain(self, path: Path) -> list[Path]:
+        return [each for each in (path, *path.parents) if each.is_relative_to(self.mount)][:-1]
 
 
 def write_files(folder: Path, files: dict[str, str]) -> None:
@@ -71,10 +122,7 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def mount_only(monkeypatch, *mounts: tuple[str, Path, str]) -> None:
-    """Let psutil see these mounts (type, folder, options) and no other."""
-    found = [
-        psutil._ntuples.sdiskpart("none", str(folder), fstype, options)
-        for fstype, folder, options in mounts
-    ]
-    monkeypatch.setattr(psutil, "disk_partitions", lambda all=False: found)
+class Mount(NamedTuple):
+    mountpoint: str
+    fstype: str
+    opts: str

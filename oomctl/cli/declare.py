@@ -20,6 +20,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.report import RENDERERS, Format
 from oomctl.task import Task
+from oomctl.text import printable
 from oomctl.units import format_size
 
 
@@ -186,7 +187,7 @@ def declare(
     if dry_run:
         todo = _placed(frame, _root_for_dry_run(), cgroup, is_global, limits)
         with Output(output) as place:
-            place.write("\n".join(plan.describe(todo)) + "\n")
+            place.write("".join(f"{printable(line)}\n" for line in plan.describe(todo)))
         return
     if is_global and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(

@@ -3,9 +3,10 @@
 import os
 import sys
 import tempfile
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from oomctl import talk
 from oomctl.errors import OomctlError, UsageError
@@ -58,13 +59,14 @@ class Output:
         """Write the result; OomctlError if the disk is full."""
         try:
             if self._path is None:
+                _cope(sys.stdout)
                 sys.stdout.write(text)
                 sys.stdout.flush()
                 return
             if self._temporary is None:
-                self._path.write_text(text)
+                self._path.write_text(text, "utf-8", "backslashreplace")
                 return
-            self._temporary.write_text(text)
+            self._temporary.write_text(text, "utf-8", "backslashreplace")
             umask = os.umask(0)
             os.umask(umask)
             self._temporary.chmod(0o666 & ~umask)
@@ -78,3 +80,9 @@ class Output:
                 f"cannot write the result to {self._path or 'stdout'}: {error.strerror}",
                 "free some space or name another file",
             ) from error
+
+
+def _cope(stream: TextIO) -> None:
+    """Let a stream escape what its encoding lacks, where it would raise."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")

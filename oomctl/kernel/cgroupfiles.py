@@ -5,6 +5,8 @@ from typing import Any
 
 from cgroupspy import interfaces
 
+from oomctl.errors import OomctlError
+
 
 class InterfaceFile(interfaces.BaseFileInterface):
     """One file of a cgroup; None where this kernel or this cgroup lacks it."""
@@ -23,7 +25,12 @@ class InterfaceFile(interfaces.BaseFileInterface):
         if self.writeonly:
             raise AttributeError(f"{self.filename.decode()} can only be written")
         value = instance.get_property(self.filename)
-        return None if value is None else self.sanitize_get(value)
+        try:
+            return None if value is None else self.sanitize_get(value)
+        except ValueError:
+            raise OomctlError(
+                f"{instance.file(self.filename)} holds {value!r}, which no kernel writes there"
+            ) from None
 
 
 class NumberFile(InterfaceFile):

@@ -113,7 +113,7 @@ class UnifiedNode(Node):
     controller: UnifiedController
 
     def __init__(self, name: str, parent: "UnifiedNode | None" = None) -> None:
-        super().__init__(name, parent)
+        super().__init__(os.fsencode(name), parent)  # the library assumes UTF-8
 
     def _get_node_type(self) -> bytes:
         kind: bytes = self.NODE_CGROUP if self.parent else self.NODE_ROOT

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
-from oomctl.talk import printable
 from oomctl.task import Task
+from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from oomctl.outcome import Declared, Fated, Outcome
 from oomctl.plan import flag_names
+from oomctl.text import printable
 from oomctl.units import format_duration, format_size
 from oomctl.verdict import meaning
 
@@ -29,7 +30,7 @@ def target_name(declared: Declared) -> str:
     """Name the target of a call for people."""
     if declared.call.target is None:
         return "the whole system (NULL memcg)"
-    return f"{declared.call.target} (cgroup id {declared.cgroup_id})"
+    return f"{printable(declared.call.target)} (cgroup id {declared.cgroup_id})"
 
 
 def call_rows(declared: Declared) -> list[tuple[str, str]]:
@@ -74,7 +75,7 @@ def _task_row(fated: Fated, target: str | None) -> list[str]:
     return [
         str(task.pid),
         task.comm,
-        relative(task.cgroup, target),
+        printable(relative(task.cgroup, target)),
         fated.name or "-",
         format_size(fated.asked),
         format_size(fated.charged),
@@ -98,7 +99,7 @@ def events_table(outcome: Outcome) -> Table:
     if not outcome.events:
         return Table((), ())
     cgroup, delta = next(iter(outcome.events.items()))
-    row = [relative(cgroup, outcome.declared[0].call.target)]
+    row = [printable(relative(cgroup, outcome.declared[0].call.target))]
     row += [f"{rise:+d}" if rise else "0" for rise in delta.values()]
     return Table(["memory.events", *delta], [row], frozenset(delta))
 

@@ -3,7 +3,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import tabulate
 
 from oomctl.answer import Answer, Stage
 from oomctl.evidence import Kill
@@ -150,7 +149,7 @@ def test_a_default_run_with_the_longest_likely_names_fits_80_columns():
 
 @pytest.mark.parametrize("form", RENDERERS)
 def test_a_renderer_does_not_depend_on_what_was_rendered_before(form, monkeypatch):
-    monkeypatch.setattr(tabulate, "MIN_PADDING", 2)  # as it is when nothing was
+    monkeypatch.setattr("tabulate.MIN_PADDING", 2)  # as it is when nothing was
     first = RENDERERS[form](DEFAULT_RUN)
     RENDERERS["table"](DEFAULT_RUN)
     assert RENDERERS[form](DEFAULT_RUN) == first

@@ -1,0 +1,12 @@
+"""Text for terminals: names of tasks and cgroups may hold any byte. Pure."""
+
+
+def printable(text: str) -> str:
+    r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte that was not UTF-8, see PEP 383
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()

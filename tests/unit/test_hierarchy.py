@@ -1,0 +1,141 @@
+import pytest
+
+from oomctl.errors import UnsupportedError, UsageError
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.hierarchy import find_cgroup, require_memory, unified_root
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder outside the hierarchy, which is the current one."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def tree(cgroupfs, elsewhere):
+    top = cgroupfs.create_cgroup("a")
+    top.create_cgroup("b")
+    cgroupfs.create_cgroup("with space")
+    return cgroupfs
+
+
+def test_the_root_is_where_cgroup2_is_mounted(cgroupfs):
+    assert unified_root().directory == cgroupfs.directory
+
+
+def test_no_cgroup_v2_at_all(mounts, tmp_path):
+    mounts(("cgroup", tmp_path, "rw,memory"), ("tmpfs", tmp_path, "rw"))
+    with pytest.raises(UnsupportedError, match=r"no cgroup v2 hierarchy.*mount -t cgroup2"):
+        unified_root()
+
+
+@pytest.mark.parametrize(
+    ("text", "cgroup"),
+    [
+        ("/a", "/a"),
+        ("a", "/a"),
+        ("/a/b", "/a/b"),
+        ("/a/b/", "/a/b"),
+        ("//a//b", "/a/b"),
+        ("/a/../a/b", "/a/b"),
+        ("/with space", "/with space"),
+        ("{mount}/a", "/a"),
+        ("{mount}/a/b/..", "/a"),
+        ("{mount}/../{name}/a", "/a"),
+    ],
+)
+def test_what_a_path_means(tree, text, cgroup):
+    mount = tree.directory
+    assert find_cgroup(tree, text.format(mount=mount, name=mount.name)).cgroup == cgroup
+
+
+def test_a_path_is_relative_to_the_current_folder_first(tree, monkeypatch):
+    monkeypatch.chdir(tree.directory / "a")
+    assert find_cgroup(tree, ".").cgroup == "/a"
+    assert find_cgroup(tree, "b").cgroup == "/a/b"
+    assert find_cgroup(tree, "../a/b").cgroup == "/a/b"
+    with pytest.raises(UsageError, match="root cgroup cannot be a target"):
+        find_cgroup(tree, "..")
+
+
+def test_a_cgroup_is_found_though_something_else_has_its_name(tree, elsewhere):
+    (elsewhere / "a").mkdir()
+    assert find_cgroup(tree, "a").cgroup == "/a"
+    etc = tree.create_cgroup("etc")
+    assert find_cgroup(tree, "/etc").cgroup == etc.cgroup
+
+
+@pytest.mark.parametrize("text", ["/", "//", "/.", "{mount}", "{mount}/", "{mount}/a/..", "/a/.."])
+def test_the_root_is_no_target(tree, text):
+    with pytest.raises(UsageError, match=r"the root cgroup cannot be a target.*--global"):
+        find_cgroup(tree, text.format(mount=tree.directory))
+
+
+@pytest.mark.parametrize(
+    "text", ["/nonsense", "nonsense", "/a/b/c", "a\n", "a\nb", "/a\x1b[31m", "x" * 5000, "\udcff"]
+)
+def test_what_does_not_exist(tree, text):
+    with pytest.raises(UsageError, match="no such cgroup below"):
+        find_cgroup(tree, text)
+
+
+@pytest.mark.parametrize("text", ["", "\0", "a\0b"])
+def test_what_cannot_be_a_path(tree, text):
+    with pytest.raises(UsageError, match="empty or has a NUL byte"):
+        find_cgroup(tree, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["{elsewhere}", "/etc/passwd", "{mount}/..", "{mount}/a/cgroup.procs"]
+)
+def test_what_is_not_a_cgroup_directory(tree, elsewhere, text):
+    with pytest.raises(UsageError, match="is not a cgroup v2 directory; name a directory below"):
+        find_cgroup(tree, text.format(elsewhere=elsewhere, mount=tree.directory))
+
+
+def test_a_link_is_followed_into_the_hierarchy_and_not_out_of_it(tree, elsewhere):
+    (elsewhere / "into").symlink_to(tree.directory / "a" / "b")
+    assert find_cgroup(tree, str(elsewhere / "into")).cgroup == "/a/b"
+    (tree.directory / "a" / "out").symlink_to(elsewhere)
+    for text in ("/a/out", str(tree.directory / "a" / "out")):
+        with pytest.raises(UsageError, match="is not a cgroup v2 directory"):
+            find_cgroup(tree, text)
+    (elsewhere / "root").symlink_to(tree.directory)
+    with pytest.raises(UsageError, match="root cgroup"):
+        find_cgroup(tree, "root")
+
+
+def test_a_loop_of_links(tree, elsewhere):
+    (elsewhere / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="no such cgroup"):
+        find_cgroup(tree, "loop")
+
+
+def test_a_v1_path_is_called_so(tree, tmp_path, mounts):
+    v1 = tmp_path / "memory"
+    (v1 / "x").mkdir(parents=True)
+    mounts(("cgroup2", tree.directory, "rw"), ("cgroup", v1, "rw,memory"))
+    for text in (str(v1), f"{v1}/x"):
+        with pytest.raises(UsageError, match="that is a cgroup v1 path"):
+            find_cgroup(tree, text)
+
+
+def test_memory_that_is_there(cgroupfs):
+    require_memory(cgroupfs)
+
+
+def test_memory_bound_to_v1(cgroupfs, tmp_path, mounts):
+    (cgroupfs.directory / "cgroup.controllers").write_text("pids\n")
+    v1 = ("cgroup", tmp_path / "v1", "rw,relatime,memory")
+    mounts(("cgroup2", cgroupfs.directory, "rw"), v1)
+    with pytest.raises(UnsupportedError, match=r"bound to cgroup v1 at .*v1.*cgroup_no_v1=all"):
+        require_memory(cgroupfs)
+
+
+def test_memory_that_nobody_offers(cgroupfs):
+    (cgroupfs.directory / "cgroup.controllers").unlink()
+    with pytest.raises(UnsupportedError, match="does not offer the memory controller"):
+        require_memory(UnifiedNode(str(cgroupfs.directory)))
