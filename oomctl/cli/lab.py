@@ -122,7 +122,7 @@ def run(
     talk.progress(f"booting {chosen.release} under {how}")
     look = kfunc and module is None and chosen.provides is None
     guest = Machine(chosen.image, size, cpus, accelerated, console, folders)
-    job = Job(tuple(command), environment, str(Path.cwd()), module, look)
+    job = Job(tuple(command), environment, str(Path.cwd()), module, look, chosen.modules)
     sys.stdout.flush()
     ending = vm.run(guest, job, timeout, sys.stdout.fileno(), sys.stderr.fileno())
     if ending.boot is not None:

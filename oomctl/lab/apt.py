@@ -4,6 +4,7 @@ Nothing is installed and nothing of the machine's apt changes; apt checks every 
 """
 
 import functools
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -252,7 +253,15 @@ class Archive:
 
 def _run(command: list[str], cwd: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except FileNotFoundError as error:
         raise UnsupportedError(
             f"{command[0]} is not on this machine, so there is no Debian archive to ask",

@@ -39,6 +39,13 @@ for port in sys/class/virtio-ports/*; do
     [ -e "$port/name" ] && read -r name <"$port/name" || continue
     case $name in oomctl.*) busybox ln -s "/dev/${port##*/}" "run/oomctl/$name" ;; esac
 done
+# The host's /lib/modules is not about this kernel.
+. /lab/settings
+if [ -n "$modules" ]; then
+    release=$(busybox uname -r)
+    busybox mkdir -p lib/modules
+    [ -e "lib/modules/$release" ] || busybox ln -s "$modules" "lib/modules/$release"
+fi
 busybox cp /bin/busybox /lab/* run/oomctl/
 cd /
 exec switch_root /newroot /bin/sh /run/oomctl/guest-run.sh

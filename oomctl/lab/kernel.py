@@ -16,12 +16,16 @@ _TREE_IMAGE = {"x86_64": "arch/x86/boot/bzImage", "aarch64": "arch/arm64/boot/Im
 
 @dataclass(frozen=True)
 class Kernel:
-    """A bootable kernel. `provides` tells whether it has the kfunc itself; None: nobody knows."""
+    """A bootable kernel: `uname -r`, image, build folder, folder of its modules.
+
+    `provides` tells whether it has the kfunc itself; None where no System.map tells.
+    """
 
     release: str
     image: Path
     headers: Path | None
     provides: bool | None
+    modules: Path | None = None
 
 
 def given(path: Path) -> Kernel:
@@ -58,7 +62,14 @@ def _at(image: Path) -> Kernel:
         Path("/lib/modules") / release / "build",
     ]
     headers = next((place for place in places if (place / "Makefile").exists()), None)
-    return Kernel(release, image, headers, _provides(image.parent / f"System.map-{release}"))
+    modules = image.parents[1] / "lib/modules" / release
+    return Kernel(
+        release,
+        image,
+        headers,
+        _provides(image.parent / f"System.map-{release}"),
+        modules if modules.is_dir() else None,
+    )
 
 
 def _release(image: Path) -> str:

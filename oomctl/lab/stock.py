@@ -4,12 +4,11 @@ import contextlib
 import json
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from oomctl import cache, talk
+from oomctl import cache, talk, tool
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.lab import apt, kernel, kvm, tools, vm
 from oomctl.lab.apt import Archive, Candidate
@@ -130,9 +129,9 @@ def _relocate(sources: Path, final: Path) -> None:
 
 
 def _call(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise OomctlError(f"{command[0]} failed on {command[-1]}", detail=done.stderr)
+    status, said = tool.run(*command)
+    if status:
+        raise OomctlError(f"{command[0]} failed on {command[-1]}", detail=said)
 
 
 def _home(release: str) -> Path:

@@ -35,13 +35,18 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Job:
-    """What the guest runs: words, environment, folder; the module to load first, if any."""
+    """What the guest runs: words, environment, folder.
+
+    `module` is a .ko to load first; `look` asks for a look at kallsyms, a second under emulation;
+    `modules` is the host's folder of the kernel's own modules, for modprobe.
+    """
 
     words: tuple[str, ...]
     environment: Mapping[str, str]
     cwd: str
     module: Path | None = None
     look: bool = False
+    modules: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,8 @@ def run(vm: Machine, job: Job, timeout: float, out: int | None, err: int | None)
         boot = pumped.boot - started if pumped.boot is not None else None
         total = time.monotonic() - started
     for line in qemu.text().splitlines():
-        talk.detail(line)
+        if "TCG doesn't support requested feature" not in line:
+            talk.detail(line)
     word = pumped.word
     if word in _REFUSALS:
         said = console.text() + outputs[1].kept.decode(errors="replace")
@@ -237,14 +243,13 @@ def _initramfs(vm: Machine, job: Job, nonce: str, timeout: float, folder: Path) 
             done.stdout + done.stderr,
         )
     files = initramfs.guest_files()
-    module = ""
     if job.module is not None:
-        module = f"/run/oomctl/{job.module.name}"
         files[f"lab/{job.module.name}"] = job.module.read_bytes()
     folders = {f"rwdir{number}": str(path) for number, path in enumerate(vm.rwdirs)}
     files["lab/settings"] = initramfs.settings(
         nonce=nonce,
-        module=module,
+        module=job.module.stem if job.module else "",
+        modules=str(job.modules or ""),
         look="yes" if job.look else "",
         lifetime=int(timeout) + 60,
         rwdirs=len(vm.rwdirs),
