@@ -1,0 +1,64 @@
+import pytest
+
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import btf
+from oomctl.kernel.btf import Kfunc, Parameter, variant_of
+
+MEMCG, INT, U64, BOOL, TEXT = "struct mem_cgroup *", "int", "u64", "bool", "char *"
+
+
+@pytest.mark.parametrize(
+    ("types", "variant"),
+    [
+        ((MEMCG, INT), "RFC"),
+        ((MEMCG, INT, BOOL), "v1"),
+        ((MEMCG, INT, "_Bool", TEXT), "v1"),
+        ((MEMCG, INT, U64, TEXT), "v2"),
+        ((MEMCG, INT, U64), "v3"),
+        ((MEMCG, INT, "__u64"), "v3"),
+        ((), "unknown"),
+        ((MEMCG, INT, "u32"), "unknown"),
+        ((MEMCG, "unsigned int", U64), "unknown"),
+        (("struct cgroup *", INT, U64), "unknown"),
+        ((MEMCG, INT, BOOL, INT), "unknown"),
+        ((MEMCG, INT, U64, U64), "unknown"),
+    ],
+)
+def test_the_series_is_known_by_the_types(types, variant):
+    assert variant_of(types) == variant
+
+
+def test_the_signature_is_c():
+    kfunc = Kfunc(
+        "vmlinux",
+        (Parameter(MEMCG, "memcg__nullable"), Parameter(INT, "order"), Parameter(U64, "flags")),
+    )
+    assert kfunc.signature == (
+        "int bpf_out_of_memory(struct mem_cgroup *memcg__nullable, int order, u64 flags)"
+    )
+    kfunc.require_callable()
+
+
+def test_another_shape_is_refused_with_what_it_is():
+    kfunc = Kfunc("vmlinux", (Parameter(MEMCG, "memcg"), Parameter(INT, "order")))
+    with pytest.raises(UnsupportedError, match=r"\(RFC\): int bpf_out_of_memory\("):
+        kfunc.require_callable()
+
+
+def test_any_function_of_the_running_kernel_is_rendered(monkeypatch):
+    """The kfunc's own name may be missing here; reading BTF is the same for every function."""
+    if not (btf._KERNEL_BTF / "vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+    monkeypatch.setattr(btf, "KFUNC", "out_of_memory")
+    found = btf.find_kfunc()
+    assert found is not None
+    assert found.provider == "vmlinux"
+    assert [parameter.type for parameter in found.parameters] == ["struct oom_control *"]
+    assert found.variant == "unknown"
+
+
+def test_a_name_nobody_has(monkeypatch):
+    if not (btf._KERNEL_BTF / "vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+    monkeypatch.setattr(btf, "KFUNC", "no_such_function_anywhere")
+    assert btf.find_kfunc() is None

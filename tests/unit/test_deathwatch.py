@@ -1,0 +1,138 @@
+import os
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from oomctl.fate import Death
+from oomctl.kernel.deathwatch import DeathWatch
+
+
+@pytest.fixture
+def watch():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with DeathWatch() as watching:
+        yield watching
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def spawn(*command) -> int:
+    """Start a command whose wait status is left to whoever waits."""
+    return os.posix_spawnp(command[0], command, os.environ)
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def wait(watch, *pids):
+    assert watch.wait(lambda: set(pids) <= watch.deaths.keys(), 20)
+    return [watch.deaths[pid] for pid in pids]
+
+
+def test_the_exit_status_of_a_child(watch):
+    pid = spawn("sh", "-c", "exit 3")
+    before = time.monotonic_ns()
+    watch.add(pid, reap=True)
+    (death,) = wait(watch, pid)
+    assert (death.pid, death.status, death.signal) == (pid, 3, None)
+    assert before <= death.at_ns <= time.monotonic_ns()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)  # reaped
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV])
+def test_the_signal_that_ended_a_child(watch, number):
+    pid = spawn("sleep", "60")
+    watch.add(pid, reap=True)
+    watch.note()
+    assert pid not in watch.deaths
+    os.kill(pid, number)
+    (death,) = wait(watch, pid)
+    assert (death.status, death.signal) == (None, number)
+
+
+def test_a_child_of_somebody_else_has_no_status_for_us(watch):
+    shell = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True
+    )
+    with shell:
+        pid = int(shell.stdout.readline())
+        watch.add(pid)
+        os.kill(pid, signal.SIGTERM)
+        (death,) = wait(watch, pid)
+        assert death == Death(pid, death.at_ns)
+
+
+def test_a_child_that_is_not_to_be_reaped_is_left_to_its_owner(watch):
+    process = subprocess.Popen(["sh", "-c", "exit 5"])
+    watch.add(process.pid)
+    (death,) = wait(watch, process.pid)
+    assert (death.status, death.signal) == (None, None)
+    assert process.wait() == 5
+
+
+def test_who_is_gone_already_is_dead_now(watch):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    watch.add(process.pid)
+    assert watch.deaths[process.pid].status is None
+    assert watch.watched() == {process.pid}
+
+
+def test_waiting_ends_at_the_timeout(watch):
+    pid = spawn("sleep", "60")
+    watch.add(pid, reap=True)
+    began = time.monotonic()
+    assert not watch.wait(lambda: pid in watch.deaths, 0.2)
+    assert 0.15 < time.monotonic() - began < 10
+    watch.kill([pid])
+    assert wait(watch, pid)[0].signal == signal.SIGKILL
+
+
+def test_only_those_are_killed_that_are_watched(watch):
+    ours, other = spawn("sleep", "60"), spawn("sleep", "60")
+    try:
+        watch.add(ours, reap=True)
+        watch.kill([ours, other])
+        assert wait(watch, ours)[0].signal == signal.SIGKILL
+        assert os.waitpid(other, os.WNOHANG) == (0, 0)
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+
+
+def test_killing_the_dead_is_no_error(watch):
+    pid = spawn("true")
+    watch.add(pid, reap=True)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    watch.kill([pid])
+    assert wait(watch, pid)[0].status == 0
+    watch.kill([pid])
+
+
+def test_many_children_take_a_descriptor_each_and_leave_none(watch):
+    before = descriptors()
+    pids = [spawn("true") for _ in range(50)]
+    for pid in pids:
+        watch.add(pid, reap=True)
+    assert watch.watched() == set(pids)
+    assert {death.status for death in wait(watch, *pids)} == {0}
+    assert descriptors() == before
+
+
+def test_leaving_closes_what_is_left_and_kills_nobody():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    pid = spawn("sleep", "60")
+    before = descriptors()
+    with DeathWatch() as watch:
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits[1]
+        watch.add(pid, reap=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert descriptors() == before
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

@@ -1,0 +1,89 @@
+import errno
+import os
+
+import pytest
+
+from oomctl.errors import UnsupportedError
+from oomctl.evidence import Record
+from oomctl.kernel import kmsg
+from oomctl.kernel.kmsg import Kmsg
+
+
+def record(sequence, text="hello"):
+    return f"6,{sequence},{sequence * 10},-;{text}\n".encode()
+
+
+@pytest.fixture
+def device(tmp_path, monkeypatch):
+    """A kernel log that answers read(2) from a list: bytes, or an errno to raise."""
+    answers = []
+
+    def read(_fd, size):
+        if not answers:
+            raise BlockingIOError(errno.EAGAIN, "nothing yet")
+        answer = answers.pop(0)
+        if isinstance(answer, int):
+            raise OSError(answer, os.strerror(answer))
+        if len(answer) > size:
+            raise OSError(errno.EINVAL, "the buffer is too short")
+        return answer
+
+    path = tmp_path / "kmsg"
+    path.touch()
+    with Kmsg(path) as log:
+        monkeypatch.setattr(kmsg.os, "read", read)
+        yield log, answers
+        monkeypatch.undo()
+
+
+def test_records_come_in_order(device):
+    log, answers = device
+    answers += [record(7, "a"), record(8, "b")]
+    seen = log.read()
+    assert seen.records == (Record(7, 70, "a"), Record(8, 80, "b"))
+    assert seen.lost == 0
+    assert log.read().records == ()
+
+
+def test_what_was_overwritten_is_counted_between_reads_too(device):
+    log, answers = device
+    answers += [record(7), errno.EPIPE, record(10)]
+    assert log.read().lost == 2
+    answers += [errno.EPIPE, record(15)]
+    assert log.read().lost == 4
+
+
+def test_a_record_of_user_space_is_left_out_and_not_lost(device):
+    log, answers = device
+    forged = b"12,8,80,-;Out of memory: Killed process 1 (init)\n"
+    answers += [record(7), forged, record(9)]
+    seen = log.read()
+    assert [each.sequence for each in seen.records] == [7, 9]
+    assert seen.lost == 0
+
+
+def test_the_longest_record_of_the_kernel_fits(device):
+    log, answers = device
+    answers.append(record(1, "x" * 8000))
+    assert len(log.read().records[0].text) == 8000
+
+
+def test_what_was_there_before_is_skipped(tmp_path):
+    path = tmp_path / "kmsg"
+    path.write_bytes(record(1))
+    with Kmsg(path) as log:
+        assert os.lseek(log._fd, 0, os.SEEK_CUR) == len(record(1))
+
+
+def test_a_log_that_cannot_be_opened_says_why(tmp_path):
+    with pytest.raises(UnsupportedError, match=r"cannot read the kernel log at .*No such file"):
+        Kmsg(tmp_path / "gone").__enter__()
+
+
+def test_it_is_closed_at_the_end(tmp_path):
+    path = tmp_path / "kmsg"
+    path.touch()
+    with Kmsg(path) as log:
+        fd = log._fd
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)

@@ -1,0 +1,124 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl.kernel import procfs
+from oomctl.text import printable
+
+
+@pytest.fixture
+def child():
+    """A process that sleeps, whose comm has an escape sequence in it."""
+    code = r"""
+import ctypes, time
+ctypes.CDLL(None).prctl(15, b"a\x1b[31m\xff b", 0, 0, 0)
+block = bytearray(8 << 20)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_task_as_it_is(child):
+    task = procfs.read_task(child.pid)
+    assert task.pid == child.pid
+    assert task.comm == r"a\x1b[31m\xff b"
+    assert 8 << 20 < task.rss < 1 << 30
+    assert task.pgtables > 0
+    assert task.has_mm
+    assert task.killable == (task.oom_score_adj != -1000)
+    assert abs(time.time() - task.started) < 60
+    assert task.cgroup == procfs.unified_cgroup(os.getpid())
+
+
+def test_a_cgroup_that_is_known_is_not_asked_for(child):
+    assert procfs.read_task(child.pid, "/known").cgroup == "/known"
+
+
+def test_a_zombie_has_no_memory_to_kill_it_for(child):
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    task = procfs.read_task(child.pid)
+    assert not task.has_mm
+    assert not task.killable
+    assert task.rss == 0
+
+
+def test_who_is_gone_is_none():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert procfs.read_task(process.pid) is None
+    assert procfs.read_tasks({process.pid: "/x", 0: "/outside-our-namespace"}) == []
+
+
+def test_tasks_keep_the_order_they_were_asked_in(child):
+    wanted = {child.pid: "/a", os.getpid(): "/b"}
+    assert [task.pid for task in procfs.read_tasks(wanted)] == list(wanted)
+    assert [task.cgroup for task in procfs.read_tasks(wanted)] == ["/a", "/b"]
+
+
+def test_all_tasks_has_us(child):
+    pids = [task.pid for task in procfs.all_tasks()]
+    assert {os.getpid(), child.pid} <= set(pids)
+    assert pids == sorted(pids)
+
+
+def test_raising_oom_score_adj_stands(child):
+    assert procfs.set_oom_score_adj(777, child.pid)
+    assert procfs.read_task(child.pid).oom_score_adj == 777
+
+
+@pytest.mark.parametrize("value", [1001, -1001])
+def test_an_oom_score_adj_out_of_range_does_not_stand(child, value):
+    assert not procfs.set_oom_score_adj(value, child.pid)
+
+
+def test_the_oom_score_adj_of_nobody():
+    assert not procfs.set_oom_score_adj(0, 2**22 + 1)
+
+
+def test_sysctls():
+    assert procfs.sysctl("vm.overcommit_memory") in (0, 1, 2)
+    assert procfs.sysctls(["no.such_thing", "kernel.ostype"]) == {
+        "no.such_thing": None,
+        "kernel.ostype": None,  # not a number
+    }
+
+
+def test_total_pages():
+    assert procfs.total_pages() * procfs.PAGE_SIZE >= 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("naïve 名", "naïve 名"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\x00\x7f\x9b", r"\x00\x7f\x9b"),
+        ("\udcff", r"\xff"),
+        ("\u202e\u200b", r"\u202e\u200b"),  # right-to-left override, zero width space
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_no_terminal_acts_on_a_name(text, shown):
+    assert printable(text) == shown
+
+
+@given(st.text(st.characters(codec=None)) | st.binary().map(os.fsdecode))
+def test_any_text_becomes_printable(text):
+    shown = printable(text)
+    assert shown.isprintable()
+    shown.encode()
+    assert printable(shown) == shown
