@@ -16,6 +16,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import protected, read_environment
 from oomctl.kernel.hogs import Herd
+from oomctl.kernel.interrupt import held_back, let_through
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.scope import Scope, Snapshot
@@ -34,7 +35,7 @@ def run(plan: Plan, root: UnifiedNode, kfunc: Kfunc, confirm: Callable[[Ranking]
     `confirm` is given the machine's ranking, the first to die first, before a system-wide
     declaration, and raises to stop it. Raises the errors of the stages it runs through.
     """
-    with ExitStack() as stack:
+    with held_back(), ExitStack() as stack:
         stack.enter_context(protected())
         environment = read_environment(kfunc)
         interlock.check_sysctls(plan.call, environment.sysctls, environment.oom_score_adj)
@@ -51,7 +52,8 @@ def run(plan: Plan, root: UnifiedNode, kfunc: Kfunc, confirm: Callable[[Ranking]
         if plan.call.target is None:
             ranking = rank(before.machine, procfs.total_pages(), procfs.PAGE_SIZE)
             interlock.check_ranking(ranking, _own_family())
-            confirm(ranking)
+            with let_through():
+                confirm(ranking)
         herd.require_alive()
 
         lost = log.read().lost

@@ -1,5 +1,6 @@
 """Cgroup v2 nodes on top of cgroupspy: strict creation, real identities, errors that say why."""
 
+import contextlib
 import errno
 import os
 import time
@@ -190,24 +191,23 @@ class UnifiedNode(Node):
         `timeout` is in seconds and bounds the wait for dying tasks. Raises CgroupError with the
         PIDs that hold it.
         """
-        nodes = list(self.subtree())
-        if not self.directory.exists():
-            return
-        if any(node.controller.procs for node in nodes):
-            self.controller.kill = True
         deadline = time.monotonic() + timeout
-        for node in reversed(nodes):
-            while True:
-                try:
-                    node.directory.rmdir()
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError as error:
-                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                        held = ", ".join(map(str, node.members())) or "none visible"
-                        raise CgroupError(
-                            f"cannot remove the cgroup {node.directory}: {error.strerror}",
-                            f"processes in it: {held}; end them, then `rmdir {node.directory}`",
-                        ) from error
-                time.sleep(0.01)
+        while True:
+            try:
+                for node in reversed(list(self.subtree())):
+                    node.remove()
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    held = ", ".join(map(str, self.members())) or "none visible"
+                    raise CgroupError(
+                        f"cannot remove the cgroup {self.directory}: {error.strerror}",
+                        f"processes in it: {held}; end them, then remove it with rmdir",
+                    ) from error
+            self.controller.kill = True
+            time.sleep(0.01)
+
+    def remove(self) -> None:
+        """Remove this one cgroup, if it is still there; OSError EBUSY while it is in use."""
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.rmdir()

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from oomctl.fate import Death
+from oomctl.kernel.interrupt import let_through
 
 
 class DeathWatch:
@@ -18,6 +19,7 @@ class DeathWatch:
     def __init__(self) -> None:
         self._poll = select.poll()
         self._pids: dict[int, int] = {}
+        self._ours: set[int] = set()
         self.deaths: dict[int, Death] = {}
 
     def __enter__(self) -> Self:
@@ -37,14 +39,20 @@ class DeathWatch:
             os.close(fd)
         self._pids.clear()
 
-    def add(self, pid: int) -> None:
-        """Watch a process; one that is gone already counts as dead now."""
+    def add(self, pid: int, *, reap: bool = False) -> None:
+        """Watch a process; one that is gone already counts as dead now.
+
+        `reap` is for a child that we started ourselves: its wait status is read, and it is gone
+        for good then.
+        """
         try:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             self.deaths.setdefault(pid, Death(pid, time.monotonic_ns()))
             return
         self._pids[fd] = pid
+        if reap:
+            self._ours.add(pid)
         self._poll.register(fd, select.POLLIN)
 
     def watched(self) -> set[int]:
@@ -76,20 +84,18 @@ class DeathWatch:
         self._note(0)
 
     def _note(self, seconds: float) -> None:
-        events = self._poll.poll(seconds * 1000)
+        with let_through():
+            events = self._poll.poll(seconds * 1000)
         now = time.monotonic_ns()
         for fd, _event in events:
             pid = self._pids.pop(fd)
             self._poll.unregister(fd)
-            self.deaths[pid] = _reap(fd, pid, now)
+            self.deaths[pid] = _reap(fd, pid, now) if pid in self._ours else Death(pid, now)
             os.close(fd)
 
 
 def _reap(fd: int, pid: int, now: int) -> Death:
-    try:
-        ended = os.waitid(os.P_PIDFD, fd, os.WEXITED)
-    except ChildProcessError:
-        return Death(pid, now)
+    ended = os.waitid(os.P_PIDFD, fd, os.WEXITED)
     if ended is None or ended.si_code == os.CLD_EXITED:
         return Death(pid, now, status=ended.si_status if ended else None)
     return Death(pid, now, signal=ended.si_status)

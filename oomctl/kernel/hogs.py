@@ -18,8 +18,9 @@ import psutil
 from oomctl import resources, talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.fate import fate_of
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel.interrupt import let_through
 from oomctl.plan import Hog
 from oomctl.units import format_size
 
@@ -109,8 +110,12 @@ class Herd:
     def _start(self, hog: Hog) -> None:
         binary = resources.built(f"hog.{platform.machine()}")
         procs = self._root.at(hog.cgroup).directory / "cgroup.procs"
+        try:
+            joining = os.open(procs, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise explain(error, procs, "open") from error
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        opened = [writer, os.open(procs, os.O_WRONLY | os.O_CLOEXEC)]
+        opened = [writer, joining]
         # Above the numbers that the hog wants, so that neither dup2 overwrites the other's source.
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in opened]
         parent = 0 if self._keep else os.getpid()
@@ -141,7 +146,7 @@ class Herd:
         runner = Runner(hog, pid)
         self.runners.append(runner)
         self._reports[reader] = runner
-        self._watch.add(pid)
+        self._watch.add(pid, reap=True)
 
     def _wait_filled(self) -> None:
         poll = select.poll()
@@ -157,7 +162,9 @@ class Herd:
                 raise OomctlError(
                     f"not filled after {self._timeout:g} s: {slow}", "give more time with --timeout"
                 )
-            for fd, _event in poll.poll(left * 1000):
+            with let_through():
+                ready = poll.poll(left * 1000)
+            for fd, _event in ready:
                 data = os.read(fd, _REPORT.size)
                 step, error = _REPORT.unpack(data) if data else (came[fd] + 1, 0)
                 if not data or error:

@@ -17,6 +17,7 @@ from oomctl.answer import Answer, Stage
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import libbpf
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel.interrupt import ENDING
 from oomctl.plan import Call
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
@@ -78,7 +79,7 @@ class Loader:
         context = CallStruct(cgroup_id or 0, call.flags, call.order, cgroup_id is None)
         libbpf.write_map(self._answers, 0, AnswerStruct())
         pid = self._fork_caller(context)
-        watch.add(pid)
+        watch.add(pid, reap=True)
         returned = watch.wait(lambda: pid in watch.deaths, timeout)
         if not returned:
             watch.kill([pid])
@@ -109,7 +110,7 @@ class Loader:
 def _call_and_exit(program: int, context: CallStruct, parent: int) -> NoReturn:
     """Run in the child: it must leave by _exit, since everything it holds is its parent's."""
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         prctl = ctypes.CDLL(None).prctl
         prctl(_PR_SET_NAME, CALLER_COMM, 0, 0, 0)

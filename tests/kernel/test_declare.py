@@ -1,5 +1,6 @@
 """`oomctl declare` on a kernel that has the kfunc: real declarations, real deaths."""
 
+import contextlib
 import os
 import re
 import signal
@@ -242,7 +243,7 @@ def test_global_kills_the_largest_task_of_the_machine(declare):
 
 def test_global_says_first_whom_the_kernel_would_pick(oomctl):
     result = oomctl("declare", "--global", "--yes", "--hog", "huge=512M")
-    assert re.search(r"the kernel would pick: huge \(pid \d+, 512\.\dM, adj 0", result.stderr)
+    assert re.search(r"the kernel would pick: huge \(pid \d+, 51\d\.\dM, adj 0", result.stderr)
 
 
 def test_global_needs_a_yes(oomctl):
@@ -277,8 +278,9 @@ def test_keep_leaves_the_tree_and_the_survivors(oomctl):
     command = re.search(r"`(.*)`", result.stderr)[1]
     time.sleep(0.1)
     subprocess.run(["sh", "-c", command.replace("; find", "; sleep 1; find")], check=True)
-    while os.waitpid(-1, os.WNOHANG)[0]:
-        pass
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def test_the_table_tells_the_story(oomctl):
@@ -297,8 +299,9 @@ def test_output_goes_to_a_file_whole(oomctl, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("moment", [0, 0.05, 1])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_in_the_middle_leaves_nothing(number, code):
+def test_a_signal_in_the_middle_leaves_nothing(number, code, moment):
     child = subprocess.Popen(
         [sys.executable, "-m", "oomctl", "declare", "--repeat", "100000", "--hog", "8M"],
         stdout=subprocess.PIPE,
@@ -309,9 +312,10 @@ def test_a_signal_in_the_middle_leaves_nothing(number, code):
     while not list(CGROUPS.glob("oomctl-*/hog-1")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(moment)
     child.send_signal(number)
     out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (code, "")
+    assert (child.returncode, out) == (code, ""), err
     assert "everything it made is removed" in err
     assert "Traceback" not in err
 
