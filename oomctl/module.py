@@ -162,10 +162,12 @@ def _put(made: Path, into: Path) -> Path:
     partial = into / f".{made.name}.{os.getpid()}"
     try:
         into.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made, partial)
-        partial.replace(path)
+        try:
+            shutil.copyfile(made, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OomctlError(
             f"cannot write {path}: {error.strerror}", "name another folder with --output"
         ) from error

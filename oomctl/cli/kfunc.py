@@ -88,11 +88,12 @@ def build(
     if headers is None and _in_kernel():
         return
     folder = headers or kbuild.headers_of(platform.release())
+    release = kbuild.release_of(headers) if headers else platform.release()
     if kbuild.has_kfunc(folder, btf.KFUNC):
         talk.note(f"the kernel of {folder} has {btf.KFUNC}() itself; it needs no module")
         return
     with Output(None) as result:
-        path = module.build(folder, output or _path(kbuild.release_of(folder)).parent)
+        path = module.build(folder, output or _path(release).parent)
         result.write(f"{path}\n")
 
 
