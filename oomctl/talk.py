@@ -28,6 +28,17 @@ def note(text: str) -> None:
         discard(sys.stderr)
 
 
+def somebody_is_here() -> bool:
+    """Tell whether a person can be asked: stdin and stderr are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> bool:
+    """Ask a person; only yes is yes. Unlike typer's own this leaves stdout to the result."""
+    print(f"oomctl: {question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def discard(stream: TextIO) -> None:
     """Drop what a failed stream still holds, lest the interpreter's flush at exit fail on it."""
     null = os.open(os.devnull, os.O_WRONLY)

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -181,7 +180,8 @@ def declare(
             "set them in that cgroup yourself; oomctl does not change what it has not made",
         )
     given = [plan.parse_hog(text) for text in hog or ()]
-    wanted = () if not fresh and not given and hogs is None else plan.plan_hogs(given, hogs, size)
+    asked = bool(given) or hogs is not None or size is not None
+    wanted = plan.plan_hogs(given, hogs, size) if fresh or asked else ()
     call = plan.Call(None, order, plan.flags_of(wait, flags, is_global))
     frame = plan.Plan((), (), wanted, call, repeat=repeat, timeout=timeout, keep=keep)
     if dry_run:
@@ -189,7 +189,7 @@ def declare(
         with Output(output) as place:
             place.write("".join(f"{printable(line)}\n" for line in plan.describe(todo)))
         return
-    if is_global and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if is_global and not yes and not talk.somebody_is_here():
         raise UsageError(
             "--global kills the largest task of the machine and nobody is here to be asked",
             "give --yes if that is what you want",
@@ -242,5 +242,5 @@ def _confirm(ranking: Sequence[tuple[int, Task]], yes: bool) -> None:
             f"{'the kernel would pick' if place == 1 else 'after it'}: {task.comm} (pid "
             f"{task.pid}, {format_size(task.footprint)}, adj {task.oom_score_adj}, {task.cgroup})"
         )
-    if not yes and not typer.confirm("Declare OOM on the whole system?", err=True):
+    if not yes and not talk.ask("declare OOM on the whole system?"):
         raise UsageError("not declared", "nothing was killed; everything made is removed")

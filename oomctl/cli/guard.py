@@ -48,9 +48,6 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             for line in error.detail.splitlines():
                 talk.detail(line)
             raise typer.Exit(error.code) from None
-        except typer.Abort:  # the end of input instead of an answer
-            talk.note("no answer; everything it made is removed")
-            raise typer.Exit(Exit.USAGE) from None
         except _EndedBySignal as ended:
             talk.note(
                 f"ended by {signal.Signals(ended.number).name}; everything it made is removed"

@@ -87,7 +87,7 @@ def test_destroy_tells_who_holds_a_cgroup(cgroupfs, monkeypatch):
     leaf = top.create_cgroup("a")
     (leaf.directory / "cgroup.procs").write_text("77\n78\n")
     monkeypatch.setattr(cgroups.UnifiedController, "set_property", lambda *_: None)  # no kill
-    with pytest.raises(CgroupError, match=r"t/a: Device or .*busy; processes in it: 77, 78"):
+    with pytest.raises(CgroupError, match=r"t: Device or .*busy; processes in it: 77, 78"):
         top.destroy(timeout=0.05)
     assert leaf.directory.exists()
 

@@ -1,0 +1,41 @@
+"""A machine that has everything, though no root, no cgroup2 and no kfunc is there."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from oomctl.kernel.btf import Kfunc, Parameter
+from oomctl.task import Task
+from tests.outcomes import DEFAULT_RUN
+
+V3 = Kfunc(
+    "vmlinux",
+    (
+        Parameter("struct mem_cgroup *", "memcg__nullable"),
+        Parameter("int", "order"),
+        Parameter("u64", "flags"),
+    ),
+)
+RANKING = [
+    (90, Task(77, "big", "/user", 5, 64 << 20, 0, 0, 0.0)),
+    (80, Task(78, "next", "/user", 0, 32 << 20, 0, 0, 0.0)),
+]
+
+
+@pytest.fixture
+def machine(cgroupfs, monkeypatch):
+    """It keeps the plans it is given; an experiment ends there as `machine.outcome` says."""
+
+    def experiment(plan, root, kfunc, confirm):
+        made.plans.append(plan)
+        if plan.call.target is None:
+            confirm(RANKING)
+        if isinstance(made.outcome, BaseException):
+            raise made.outcome
+        return made.outcome
+
+    made = SimpleNamespace(outcome=DEFAULT_RUN, plans=[], root=cgroupfs)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: V3)
+    monkeypatch.setattr("oomctl.experiment.run", experiment)
+    return made

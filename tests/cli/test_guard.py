@@ -1,0 +1,131 @@
+import os
+import signal
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from oomctl.cli.guard import guarded
+from oomctl.errors import Exit, OomctlError, UnsupportedError, UsageError
+
+
+@pytest.fixture
+def invoke():
+    """Run a function as a guarded command."""
+
+    def go(function, *arguments):
+        app = typer.Typer(pretty_exceptions_enable=False)
+        app.command()(guarded(function))
+        return CliRunner().invoke(app, arguments)
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield go
+    assert {number: signal.getsignal(number) for number in ENDING} == before
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UsageError("what", "do this"), 2, "what; do this"),
+        (UnsupportedError("what"), 3, "what"),
+        (OomctlError("what", "do this", "detail"), 4, "what; do this"),
+        (OSError(24, "Too many open files"), 4, "Too many open files; `-v` shows"),
+        (PermissionError(13, "Permission denied", "/x"), 4, "Permission denied: /x; `-v`"),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(invoke, error, code, line):
+    result = invoke(raising(error))
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"oomctl: {line}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(invoke):
+    result = invoke(raising(AssertionError("a bug")))
+    assert isinstance(result.exception, AssertionError)
+
+
+def test_no_error_is_no_word(invoke):
+    result = invoke(lambda: print("result"))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "result\n", "")
+
+
+def test_an_exit_code_of_its_own_is_kept(invoke):
+    assert invoke(raising(typer.Exit(Exit.NOT_AS_WANTED))).exit_code == 1
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_unwinds_and_is_the_exit_code(invoke, number):
+    cleaned = []
+
+    def command():
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            cleaned.append(True)
+
+    result = invoke(command)
+    assert result.exit_code == 128 + number
+    assert result.stderr == f"oomctl: ended by {number.name}; everything it made is removed\n"
+    assert cleaned == [True]
+
+
+@pytest.mark.parametrize("second", ENDING)
+def test_a_second_signal_does_not_stop_the_cleaning(invoke, second):
+    cleaned = []
+
+    def command():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        finally:
+            os.kill(os.getpid(), second)
+            cleaned.append(True)
+
+    assert invoke(command).exit_code == 130
+    assert cleaned == [True]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_was_ignored_stays_so(invoke, number):
+    """As nohup and a shell's background jobs ask for."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+
+        def command():
+            os.kill(os.getpid(), number)
+            print("went on")
+
+        app = typer.Typer()
+        app.command()(guarded(command))
+        result = CliRunner().invoke(app, [])
+    finally:
+        signal.signal(number, before)
+    assert (result.exit_code, result.stdout) == (0, "went on\n")
+
+
+def test_an_error_while_cleaning_wins_over_the_signal(invoke):
+    """What is left behind matters more than why it ended."""
+
+    def command():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            raise OomctlError("cannot remove the cgroup", "rmdir it")
+
+    result = invoke(command)
+    assert result.exit_code == 4
+    assert result.stderr == "oomctl: cannot remove the cgroup; rmdir it\n"
