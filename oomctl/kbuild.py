@@ -7,7 +7,15 @@ from pathlib import Path
 from oomctl import tool
 from oomctl.errors import UnsupportedError
 
-NEEDED = ("MODULES", "MEMCG", "BPF_SYSCALL", "DEBUG_INFO_BTF_MODULES", "KPROBES", "KALLSYMS_ALL")
+NEEDED = (
+    "MODULES",
+    "MEMCG",
+    "BPF_SYSCALL",
+    "BPF_JIT",
+    "DEBUG_INFO_BTF_MODULES",
+    "KPROBES",
+    "KALLSYMS_ALL",
+)
 _TOOLS = {"make": "make", "pahole": "dwarves", "readelf": "binutils"}
 _TOOLCHAIN = {"gcc": ("gcc",), "clang": ("clang", "lld", "llvm")}
 
