@@ -38,10 +38,14 @@ def settings(**values: str | int) -> bytes:
 
 
 def command(words: Sequence[str], environment: Mapping[str, str], cwd: str) -> bytes:
-    """Write shell text that becomes `words` with exactly that environment and folder."""
+    """Write shell text that becomes `words` with exactly that environment and folder.
+
+    It names setsid by the path in $setsid: busybox's own would run busybox's applets.
+    """
     lines = [b"export %s=%s" % (name.encode(), _quoted(v)) for name, v in environment.items()]
     lines.append(b"cd -- %s || exit 126" % _quoted(cwd))
-    lines.append(b"exec setsid " + b" ".join(_quoted(word) for word in words))
+    lines.append(b"unset OLDPWD SHLVL")
+    lines.append(b'exec "$setsid" ' + b" ".join(_quoted(word) for word in words))
     return b"\n".join(lines) + b"\n"
 
 
@@ -50,6 +54,7 @@ def guest_files() -> dict[str, bytes]:
     return {
         "init": (_HERE / "guest-init.sh").read_bytes(),
         "lab/guest-run.sh": (_HERE / "guest-run.sh").read_bytes(),
+        "lab/fstab": (_HERE / "guest-fstab").read_bytes(),
     }
 
 

@@ -16,8 +16,8 @@ _CONSOLE = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 # end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves every controller to cgroup v2.
 _KERNEL_OPTIONS = (
     "panic=-1 oops=panic cgroup_no_v1=all psi=1 "
-    "mitigations=off nokaslr init_on_alloc=0 random.trust_cpu=on audit=0 apparmor=0 selinux=0 "
-    "cryptomgr.notests nowatchdog tsc=reliable no_timer_check raid=noautodetect"
+    "mitigations=off nokaslr init_on_alloc=0 random.trust_cpu=on audit=0 apparmor=0 "
+    "cryptomgr.notests nowatchdog tsc=reliable no_timer_check"
 )
 
 

@@ -24,7 +24,15 @@ def virtme_run() -> Path:
 
 def qemu() -> Path:
     """Find QEMU for this machine's architecture; UnsupportedError where missing."""
-    name, package = _qemu()
+    return _find(*_qemu())
+
+
+def setsid() -> Path:
+    """Find util-linux's setsid, which starts the command in the guest."""
+    return _find("setsid", "util-linux")
+
+
+def _find(name: str, package: str) -> Path:
     found = tool.which(name)
     if found is None:
         raise UnsupportedError(f"{name} is not on this machine", f"apt install {package}")

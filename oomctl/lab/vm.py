@@ -18,7 +18,7 @@ import psutil
 
 from oomctl import cache, talk
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.lab import initramfs, machine
+from oomctl.lab import initramfs, machine, tools
 from oomctl.lab.machine import Machine
 from oomctl.lab.stream import Stream
 
@@ -132,8 +132,11 @@ def run(vm: Machine, job: Job, timeout: float, out: int | None, err: int | None)
     if word in _REFUSALS:
         said = console.text() + outputs[1].kept.decode(errors="replace")
         raise UnsupportedError(_REFUSALS[word], "run with -v to see why", said)
-    if word is None and boot is None and not pumped.timed_out and not console.kept:
-        raise _not_started(qemu.text())
+    complaint = [line for line in qemu.text().splitlines() if "warning:" not in line]
+    if complaint and word is None and boot is None and not pumped.timed_out and not console.kept:
+        raise OomctlError(
+            f"QEMU did not start: {complaint[-1]}", "run with -v to see all it said", qemu.text()
+        )
     status = int(word) if word is not None else None
     return Ending(status, pumped.timed_out, boot, total, console.text())
 
@@ -251,6 +254,7 @@ def _initramfs(vm: Machine, job: Job, nonce: str, timeout: float, folder: Path) 
         module=job.module.stem if job.module else "",
         modules=str(job.modules or ""),
         look="yes" if job.look else "",
+        setsid=str(tools.setsid()),
         lifetime=int(timeout) + 60,
         rwdirs=len(vm.rwdirs),
         **folders,
@@ -259,14 +263,6 @@ def _initramfs(vm: Machine, job: Job, nonce: str, timeout: float, folder: Path) 
     with image.open("ab") as file:
         file.write(initramfs.archive(files))
     return image
-
-
-def _not_started(said: str) -> OomctlError:
-    lines = [line for line in said.splitlines() if line.strip() and "warning" not in line]
-    why = lines[-1] if lines else "it said nothing"
-    return OomctlError(
-        f"QEMU ended before the kernel came up: {why}", "run with -v to see all it said", said
-    )
 
 
 def panic(console: str) -> str | None:
