@@ -27,6 +27,7 @@ TIMED_OUT = 124
 VANISHED = 125
 _CONSOLE_LINES = 30
 _SMALLEST = 256 << 20
+_LONGEST = 1e8
 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
@@ -106,8 +107,10 @@ def run(
     Example: oomctl lab run -- oomctl declare --hogs 3
     """
     talk.set_verbosity(verbose)
-    if timeout <= 0:
-        raise UsageError(f"--timeout {timeout:g} is no time at all", "give seconds above 0")
+    if not 0 < timeout < _LONGEST:
+        raise UsageError(f"--timeout {timeout:g} makes no sense", "give seconds above 0")
+    if not command[0]:
+        raise UsageError("the name of the command is empty", "give COMMAND after `--`")
     size = _memory(memory)
     environment = _environment(env or [])
     folders = tuple(_folder(folder) for folder in rwdir or [])
@@ -123,8 +126,7 @@ def run(
     look = kfunc and module is None and chosen.provides is None
     guest = Machine(chosen.image, size, cpus, accelerated, console, folders)
     job = Job(tuple(command), environment, str(Path.cwd()), module, look, chosen.modules)
-    sys.stdout.flush()
-    ending = vm.run(guest, job, timeout, sys.stdout.fileno(), sys.stderr.fileno())
+    ending = vm.run(guest, job, timeout, *_outputs())
     if ending.boot is not None:
         talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
     raise typer.Exit(_status(ending, timeout, console))
@@ -169,6 +171,12 @@ def status(verbose: Verbose = 0) -> None:
         print(f"module    {'built' if kernel.built(found) else 'to be built'}")
         print(f"image     {found.image}")
     print(f"KVM       {answer}")
+
+
+def _outputs() -> tuple[int, int]:
+    """Give the descriptors that the command's stdout and stderr go to."""
+    sys.stdout.flush()
+    return sys.stdout.fileno(), sys.stderr.fileno()
 
 
 def _kernel(text: str) -> Kernel:

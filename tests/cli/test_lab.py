@@ -1,0 +1,206 @@
+"""`oomctl lab` without a machine booted: options, refusals, exit codes."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oomctl.cli import app, lab
+from oomctl.errors import UnsupportedError
+from oomctl.lab import kernel, kvm, stock, tools, vm
+from oomctl.lab.kernel import Kernel
+from oomctl.lab.vm import Ending
+
+KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_boots(monkeypatch, tmp_path):
+    monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tools, "require", lambda: None)
+    monkeypatch.setattr(tools, "virtme_run", lambda: Path("/v/virtme-run"))
+    monkeypatch.setattr(kvm, "works", lambda image: False)
+    monkeypatch.setattr(kvm, "known", lambda: False)
+    monkeypatch.setattr(stock, "chosen", lambda: KERNEL)
+
+
+@pytest.fixture
+def boots(monkeypatch):
+    """Take what would be booted; answer with the ending that the test sets."""
+    seen = []
+    endings = [Ending(0, False, 2.0, 3.0, "")]
+
+    def run(machine, job, timeout, out, err):
+        seen.append((machine, job, timeout))
+        return endings[-1]
+
+    monkeypatch.setattr(vm, "run", run)
+    # typer's runner has no descriptors behind its streams.
+    monkeypatch.setattr(lab, "_outputs", lambda: (1, 2))
+    seen.append(endings)
+    return seen
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, ["lab", *words])
+
+
+@pytest.mark.parametrize("status", [0, 1, 42, 137, 255])
+def test_the_commands_status_is_ours(boots, status):
+    boots[0].append(Ending(status, False, 2.0, 3.0, ""))
+    assert invoke("run", "--", "x").exit_code == status
+
+
+def test_timeout_says_what_was_going_on(boots):
+    boots[0].append(Ending(None, True, 2.0, 9.0, ""))
+    done = invoke("run", "--timeout", "9", "--", "x")
+    assert done.exit_code == 124
+    assert "timeout of 9 s" in done.stderr
+    assert "running" in done.stderr
+    boots[0].append(Ending(None, True, None, 9.0, "stuck here\n"))
+    done = invoke("run", "--", "x")
+    assert "still booting" in done.stderr
+    assert "stuck here" in done.stderr
+
+
+def test_panic_shows_the_end_of_the_console(boots):
+    lines = [f"line {n}" for n in range(100)] + ["Kernel panic - not syncing: oops", "end"]
+    boots[0].append(Ending(None, False, 2.0, 3.0, "\n".join(lines)))
+    done = invoke("run", "--", "x")
+    assert done.exit_code == 125
+    assert "panicked: oops" in done.stderr
+    assert "line 99" in done.stderr
+    assert "line 5\n" not in done.stderr
+
+
+def test_guest_that_vanished(boots):
+    boots[0].append(Ending(None, False, 2.0, 3.0, ""))
+    done = invoke("run", "--", "x")
+    assert done.exit_code == 125
+    assert "vanished" in done.stderr
+
+
+def test_words_after_the_dashes_and_after_the_command_are_its_own(boots):
+    assert invoke("run", "--cpus", "3", "--", "sh", "-c", "exit 1", "--memory").exit_code == 0
+    machine, job, _ = boots[-1]
+    assert job.words == ("sh", "-c", "exit 1", "--memory")
+    assert (machine.cpus, machine.memory) == (3, "2048M")
+    invoke("run", "ls", "-la")
+    assert boots[-1][1].words == ("ls", "-la")
+
+
+def test_environment_of_the_command(boots, monkeypatch):
+    monkeypatch.setenv("OOMCTL_KERNEL_TESTS", "1")
+    monkeypatch.setenv("SECRET", "no")
+    monkeypatch.setenv("TERM", "vt100")
+    monkeypatch.setenv("PASS", "as it is")
+    invoke("run", "--env", "A=b=c", "--env", "PASS", "--env", "EMPTY=", "--", "x")
+    environment = boots[-1][1].environment
+    assert "SECRET" not in environment
+    assert environment["A"] == "b=c"
+    assert environment["PASS"] == "as it is"
+    assert environment["EMPTY"] == ""
+    assert environment["TERM"] == "vt100"
+    assert environment["OOMCTL_KERNEL_TESTS"] == "1"
+    assert environment["PATH"].endswith(":/bin")
+
+
+def test_folder_is_the_callers(boots, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    invoke("run", "--", "x")
+    assert boots[-1][1].cwd == str(tmp_path)
+
+
+def test_no_kfunc_builds_no_module(boots, monkeypatch):
+    monkeypatch.setattr(kernel, "module_for", lambda kernel: pytest.fail("built"))
+    assert invoke("run", "--no-kfunc", "--", "x").exit_code == 0
+    assert boots[-1][1].module is None
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--memory", "64Q", "--", "x"], "'64Q' is not a size"),
+        (["--memory", "1M", "--", "x"], "too small"),
+        (["--timeout", "0", "--", "x"], "--timeout 0"),
+        (["--timeout", "-1", "--", "x"], "--timeout -1"),
+        (["--timeout", "nan", "--", "x"], "--timeout nan"),
+        (["--timeout", "inf", "--", "x"], "--timeout inf"),
+        (["--env", "NOT_SET_ANYWHERE", "--", "x"], "not set here"),
+        (["--env", "A B=c", "--", "x"], "no name"),
+        (["--env", "=c", "--", "x"], "no name"),
+        (["--rwdir", "/does/not/exist", "--", "x"], "not a folder"),
+        (["--kernel", "/does/not/exist", "--", "x"], "does not exist"),
+        (["--", ""], "empty"),
+        (["--cpus", "0", "--", "x"], "--cpus"),
+        (["--kvm", "maybe", "--", "x"], "--kvm"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(words, why):
+    done = invoke("run", *words)
+    assert done.exit_code == 2
+    assert why in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_missing_programs_are_named_with_the_command_that_brings_them(monkeypatch):
+    def missing():
+        raise UnsupportedError("the lab needs kmod, not on this machine", "apt install kmod")
+
+    monkeypatch.setattr(tools, "require", missing)
+    done = invoke("run", "--", "x")
+    assert done.exit_code == 3
+    assert "apt install kmod" in done.stderr
+
+
+def test_require_names_all_that_is_missing(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(tools, "virtme_run", lambda: Path("/v/virtme-run"))
+    monkeypatch.setattr(tools.tool, "which", lambda name: None)
+    with pytest.raises(UnsupportedError) as error:
+        tools.require()
+    for package in ("busybox-static", "file", "kmod", "qemu-system"):
+        assert package in error.value.hint
+
+
+def test_without_virtme_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.setattr(tools.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(tools.tool, "which", lambda name: None)
+    with pytest.raises(UnsupportedError) as error:
+        tools.virtme_run()
+    assert error.value.hint == "pip install 'oomctl[lab]'"
+
+
+def test_dry_run_prints_commands_a_shell_can_read(monkeypatch):
+    monkeypatch.setattr(vm, "run", lambda *_: pytest.fail("booted"))
+    done = invoke("run", "--dry-run", "--", "x")
+    assert done.exit_code == 0
+    made, booted = (shlex.split(line) for line in done.stdout.splitlines())
+    assert made[0] == booted[0] == "/v/virtme-run"
+    assert "-append" in booted
+
+
+def test_dry_run_fetches_nothing(monkeypatch):
+    monkeypatch.setattr(stock, "chosen", lambda: None)
+    monkeypatch.setattr(stock, "get", lambda *_: pytest.fail("fetched"))
+    done = invoke("run", "--dry-run", "--", "x")
+    assert done.exit_code == 2
+    assert "oomctl lab fetch" in done.stderr
+
+
+def test_status_without_a_kernel(monkeypatch):
+    monkeypatch.setattr(stock, "chosen", lambda: None)
+    monkeypatch.setattr(kvm, "known", lambda: None)
+    done = invoke("status")
+    assert done.exit_code == 0
+    assert "none yet" in done.stdout
+    assert "not probed" in done.stdout
+
+
+def test_help_documents_the_exit_statuses():
+    text = invoke("run", "--help").stdout
+    for status in ("124", "125", "127", "128+N"):
+        assert status in text

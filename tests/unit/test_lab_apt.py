@@ -1,0 +1,210 @@
+"""The private apt: the machine's sources with another suite, and the choice of a kernel."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from oomctl.lab import apt
+from oomctl.lab.apt import Entry, Package
+
+DEB822 = """\
+# The archive.
+Types: deb deb-src
+URIs: http://mirror.invalid/debian
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+
+# Security.
+Types: deb
+URIs: http://mirror.invalid/debian-security
+Suites: bookworm-security
+Components: main
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ mQINBGPL
+ -----END PGP PUBLIC KEY BLOCK-----
+"""
+
+ONE_LINE = """\
+# deb http://other.invalid/debian bookworm main
+deb-src http://mirror.invalid/debian bookworm main
+deb [arch=amd64 signed-by=/k.gpg] http://mirror.invalid/debian bookworm main contrib
+deb http://mirror.invalid/debian bookworm-security main
+"""
+
+
+def test_targets_of_other_components_are_dropped_and_positions_kept():
+    listed = (
+        "bookworm|main|/etc/apt/sources.list.d/debian.sources:1\n"
+        "bookworm|main|/etc/apt/sources.list.d/debian.sources:1\n"
+        "bookworm|contrib|/etc/apt/sources.list.d/debian.sources:1\n"
+        "nodistro|main|/etc/apt/sources.list.d/node.sources:1\n"
+        "stable|main|/etc/apt/odd:name.list:12\n"
+    )
+    entries = apt.parse_targets(listed)
+    assert entries == [
+        Entry(Path("/etc/apt/sources.list.d/debian.sources"), 1, "bookworm"),
+        Entry(Path("/etc/apt/sources.list.d/node.sources"), 1, "nodistro"),
+        Entry(Path("/etc/apt/odd:name.list"), 12, "stable"),
+    ]
+    assert apt.own_entries(entries, "bookworm") == [entries[0], entries[2]]
+
+
+def test_deb822_keeps_mirror_and_key_and_changes_the_suite():
+    assert apt.with_suite(DEB822, 1, "bookworm-backports") == (
+        "Types: deb\n"
+        "URIs: http://mirror.invalid/debian\n"
+        "Suites: bookworm-backports\n"
+        "Components: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    )
+
+
+def test_deb822_keeps_a_key_that_is_written_into_the_file():
+    text = apt.with_suite(DEB822, 2, "trixie")
+    assert "URIs: http://mirror.invalid/debian-security\n" in text
+    assert text.endswith(
+        "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBGPL\n"
+        " -----END PGP PUBLIC KEY BLOCK-----\n"
+    )
+
+
+def test_deb822_drops_continuation_lines_of_what_it_replaces():
+    text = (
+        "Types: deb\nURIs: http://m.invalid/\nSuites: a\n b\n c\nComponents: main\nSigned-By: /k\n"
+    )
+    assert apt.with_suite(text, 1, "x") == (
+        "Types: deb\nURIs: http://m.invalid/\nSuites: x\nComponents: main\nSigned-By: /k\n"
+    )
+
+
+def test_one_line_format_keeps_its_options():
+    assert apt.with_suite(ONE_LINE, 3, "bookworm-backports") == (
+        "deb [arch=amd64 signed-by=/k.gpg] http://mirror.invalid/debian bookworm-backports main\n"
+    )
+    assert apt.with_suite(ONE_LINE, 4, "x") == "deb http://mirror.invalid/debian x main\n"
+
+
+def test_one_line_format_without_an_entry_there():
+    with pytest.raises(ValueError, match="other"):
+        apt.with_suite(ONE_LINE, 1, "x")
+
+
+def test_packages_take_the_first_of_each_choice():
+    depends = (
+        "linux-headers-6.12.95+deb12-common (= 6.12.95-1~bpo12+1), "
+        "linux-image-6.12.95+deb12-amd64 (= 6.12.95-1~bpo12+1) | "
+        "linux-image-6.12.95+deb12-amd64-unsigned (= 6.12.95-1~bpo12+1), "
+        "linux-kbuild-6.12.95+deb12, gcc-12"
+    )
+    text = f"""\
+Package: linux-headers-6.12.95+deb12-amd64
+Version: 6.12.95-1~bpo12+1
+Depends: {depends}
+Size: 3035744
+
+Package: linux-kbuild-6.12.95+deb12
+Version: 6.12.95-1~bpo12+1
+"""
+    headers, kbuild = apt.parse_packages(text)
+    assert headers == Package(
+        "linux-headers-6.12.95+deb12-amd64",
+        "6.12.95-1~bpo12+1",
+        3035744,
+        (
+            "linux-headers-6.12.95+deb12-common",
+            "linux-image-6.12.95+deb12-amd64",
+            "linux-kbuild-6.12.95+deb12",
+            "gcc-12",
+        ),
+    )
+    assert kbuild.name == "linux-kbuild-6.12.95+deb12"
+
+
+def kernel(abi, version, arch="amd64", *, flavour="", headers=True):
+    image = f"linux-image-{abi}{flavour}-{arch}"
+    parts = [Package(image, version), Package(f"{image}-dbg", version)]
+    parts.append(Package(f"{image}-unsigned", version))
+    if headers:
+        depends = (f"linux-headers-{abi}-common", f"linux-kbuild-{abi}", "gcc-12", image)
+        parts.append(Package(f"linux-headers-{abi}{flavour}-{arch}", version, 1, depends))
+    parts += [
+        Package(f"linux-headers-{abi}-common", version),
+        Package(f"linux-kbuild-{abi}", version),
+    ]
+    return parts
+
+
+def numerically(a, b):
+    """Stand in for dpkg where the order is plain."""
+    return [int(n) for n in a.split(".")] < [int(n) for n in b.split(".")]
+
+
+def test_candidates_are_generic_kernels_with_headers_newest_first():
+    index = [
+        *kernel("6.12.9+deb12", "6.12.9"),
+        *kernel("6.12.95+deb12", "6.12.95"),
+        *kernel("6.12.96+deb12", "6.12.96", headers=False),
+        *kernel("6.12.97+deb12", "6.12.97", flavour="-cloud"),
+        *kernel("6.12.98+deb12", "6.12.98", flavour="-rt"),
+        *kernel("6.12.99+deb12", "6.12.99", arch="arm64"),
+        *kernel("6.1.0-50", "6.1.50"),
+    ]
+    found = apt.candidates(index, "amd64", numerically)
+    releases = ["6.12.95+deb12-amd64", "6.12.9+deb12-amd64", "6.1.0-50-amd64"]
+    assert [candidate.release for candidate in found] == releases
+    assert found[0].packages == (
+        "linux-headers-6.12.95+deb12-amd64",
+        "linux-headers-6.12.95+deb12-common",
+        "linux-image-6.12.95+deb12-amd64",
+        "linux-kbuild-6.12.95+deb12",
+    )
+
+
+def test_headers_of_another_version_do_not_fit():
+    index = kernel("7.3.4+deb13", "7.3.4")
+    index[3] = Package("linux-headers-7.3.4+deb13-amd64", "7.3.5")
+    assert apt.candidates(index, "amd64", numerically) == []
+
+
+def test_image_and_modules_in_packages_of_their_own():
+    version = "7.3.4"
+    index = [
+        Package(
+            "linux-image-7.3.4+deb13-amd64",
+            version,
+            1,
+            (
+                "dracut",
+                "linux-base-7.3.4+deb13-amd64",
+                "linux-binary-7.3.4+deb13-amd64",
+                "linux-modules-7.3.4+deb13-amd64",
+            ),
+        ),
+        Package("linux-headers-7.3.4+deb13-amd64", version, 1, ("linux-kbuild-7.3.4+deb13",)),
+        *(Package(f"linux-{part}-7.3.4+deb13-amd64", version) for part in ("binary", "modules")),
+        Package("linux-kbuild-7.3.4+deb13", version),
+    ]
+    (found,) = apt.candidates(index, "amd64", numerically)
+    assert found.packages == (
+        "linux-binary-7.3.4+deb13-amd64",
+        "linux-headers-7.3.4+deb13-amd64",
+        "linux-image-7.3.4+deb13-amd64",
+        "linux-kbuild-7.3.4+deb13",
+        "linux-modules-7.3.4+deb13-amd64",
+    )
+
+
+@pytest.mark.skipif(not shutil.which("dpkg"), reason="needs dpkg, Debian's own order of versions")
+def test_order_of_versions_is_debians():
+    assert apt.older("6.12.95-1~bpo12+1", "6.12.95-1")
+    assert apt.older("7.3~rc7-1~exp1", "7.3-1~exp1")
+    assert apt.older("6.12.90-1", "6.12.90-1.1")
+    assert not apt.older("6.12.100-1", "6.12.95-1")
+    index = kernel("7.3", "7.3~rc7-1~exp1") + kernel("7.3.1", "7.3-1~bpo12+1")
+    newest = apt.candidates(index, "amd64", apt.older)[0]
+    assert newest.release == "7.3.1-amd64"

@@ -1,0 +1,71 @@
+"""The command lines that boot a machine."""
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from oomctl.lab import machine, tools
+from oomctl.lab.machine import Machine
+
+IMAGE = Path("/k/boot/vmlinuz-6.12")
+
+
+@pytest.fixture(autouse=True)
+def fixed(monkeypatch):
+    monkeypatch.setattr(tools, "virtme_run", lambda: Path("/v/virtme-run"))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+
+
+def after(words, option):
+    return [words[i + 1] for i, word in enumerate(words) if word == option]
+
+
+def boot(**options):
+    return machine.boot_command(
+        Machine(IMAGE, **options), Path("/r/initramfs"), [("stdout", 7), ("stderr", 9)]
+    )
+
+
+def test_emulation_names_a_processor_that_boots_and_turns_kvm_off():
+    words = boot()
+    assert "--disable-kvm" in words
+    assert after(words, "-cpu") == ["Haswell"]
+
+
+def test_kvm_leaves_the_processor_to_virtme():
+    words = boot(kvm=True)
+    assert "--disable-kvm" not in words
+    assert "-cpu" not in words
+
+
+def test_everything_for_qemu_comes_last():
+    words = boot(rwdirs=(Path("/a"), Path("/b c")))
+    cut = words.index("--qemu-opts")
+    assert after(words[:cut], "--rwdir") == ["/a=/a", "/b c=/b c"]
+    assert not [word for word in words[cut + 1 :] if word.startswith("--")]
+    assert "-no-reboot" in words[cut:]
+
+
+def test_streams_go_to_descriptors_through_named_ports():
+    words = boot()
+    assert after(words, "-add-fd") == ["fd=7,set=7", "fd=9,set=9"]
+    assert after(words, "-chardev") == [
+        "file,id=stdout,path=/dev/fdset/7,append=on",
+        "file,id=stderr,path=/dev/fdset/9,append=on",
+    ]
+    assert "virtserialport,bus=oomctl.0,name=oomctl.stderr,chardev=stderr" in words
+
+
+def test_kernel_line_is_silent_but_for_a_panic():
+    (line,) = after(boot(), "-append")
+    options = line.split()
+    assert {"console=ttyS0", "loglevel=1", "panic=-1", "cgroup_no_v1=all"} <= set(options)
+    assert "loglevel=7" in after(boot(console=True), "-append")[0].split()
+
+
+def test_initramfs_is_made_and_nothing_is_booted():
+    words = machine.initramfs_command(Machine(IMAGE), Path("/r/initramfs"))
+    assert after(words, "--save-initramfs") == ["/r/initramfs"]
+    assert after(words, "--mods") == ["auto"]
+    assert "--dry-run" in words
