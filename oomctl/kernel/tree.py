@@ -1,5 +1,6 @@
 """The cgroups of a plan on disk: made when the block is entered, gone when it is left."""
 
+import shlex
 from types import TracebackType
 from typing import Self
 
@@ -48,9 +49,10 @@ class Tree:
         """Remove what was made; after an error also if it was to be kept."""
         if self._plan.keep and kind is None:
             for node in self._tops():
+                path = shlex.quote(str(node.directory))
                 talk.note(
-                    f"kept {node.directory}; to remove it: `echo 1 > {node.directory}/cgroup.kill; "
-                    f"find {node.directory} -depth -type d -exec rmdir {{}} +`"
+                    f"kept {node.directory}; to remove it: `echo 1 > {path}/cgroup.kill; "
+                    f"find {path} -depth -type d -exec rmdir {{}} +`"
                 )
         else:
             self._remove()

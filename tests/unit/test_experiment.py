@@ -1,0 +1,344 @@
+"""The order of an experiment: real hogs in a fake cgroupfs, and a kernel that is played."""
+
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from oomctl import experiment, plan
+from oomctl.answer import Answer, Stage
+from oomctl.errors import UnsupportedError, UsageError
+from oomctl.evidence import KernelLog, parse_record
+from oomctl.kernel.btf import Kfunc
+from oomctl.kernel.hogs import Herd
+from oomctl.plan import Call, Hog, Limits, Plan
+from oomctl.task import Task
+
+M = 1 << 20
+HOGS = Hog("small", M), Hog("large", 4 * M), Hog("medium", 2 * M)
+EVENTS = "low 0\nhigh 0\nmax 0\noom 0\noom_kill {}\noom_group_kill {}\n"
+
+
+class Kernel:
+    """Plays loader and kernel log at once; `react` is what a declaration does."""
+
+    def __init__(self, root):
+        self.root, self.records, self.calls, self.pids = root, [], [], {}
+        self.react = lambda _call: 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def declare(self, call, cgroup_id, watch, timeout):
+        began = time.monotonic_ns()
+        self.calls.append((call, cgroup_id))
+        ret = self.react(call)
+        return Answer(Stage.CALLED, began, time.monotonic_ns(), ret)
+
+    def read(self):
+        records, self.records = tuple(map(parse_record, self.records)), []
+        return KernelLog(records, 0)
+
+    def says(self, pid, comm="x", memcg="/elsewhere"):
+        numbers = "total-vm:1kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0"
+        cause = "Memory cgroup out of memory: Killed process"
+        for text in (
+            f"oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg={memcg},task={comm},pid={pid},uid=0",
+            f"{cause} {pid} ({comm}) {numbers}",
+        ):
+            self.records.append(f"3,1,1,-;{text}\n".encode())
+
+    def kills(self, name, said=True):
+        os.kill(self.pids[name], signal.SIGKILL)
+        if said:
+            self.says(self.pids[name], name, f"{self.target}/{name}")
+            events = self.root.at(self.target).directory / "memory.events"
+            events.write_text(EVENTS.format(1, 0))
+        return 1
+
+
+@pytest.fixture
+def kernel(cgroupfs, monkeypatch):
+    played = Kernel(cgroupfs)
+    enter = Herd.__enter__
+
+    def enter_and_tell(herd):
+        """A hog writes 0 to cgroup.procs; cgroupfs then shows its PID."""
+        enter(herd)
+        for runner in herd.runners:
+            played.pids[runner.hog.name] = runner.pid
+            leaf = cgroupfs.at(runner.hog.cgroup).directory
+            (leaf / "cgroup.procs").write_text(f"{runner.pid}\n")
+            (leaf / "memory.current").write_text(f"{runner.hog.size + 4096}\n")
+        return herd
+
+    monkeypatch.setattr(Herd, "__enter__", enter_and_tell)
+    monkeypatch.setattr(experiment, "Loader", lambda: played)
+    monkeypatch.setattr(experiment, "Kmsg", lambda: played)
+    quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
+    monkeypatch.setattr("oomctl.kernel.procfs.sysctls", lambda _names: quiet)
+    monkeypatch.setattr("oomctl.kernel.libbpf.version", lambda: "1.0")
+    return played
+
+
+def planned(kernel, hogs=HOGS, target="/t", limits=Limits(), **more):  # noqa: B008
+    tree = plan.fresh_tree("t", hogs, limits)
+    kernel.target = "/t"
+    call = Call(target, more.pop("order", 0), 1)
+    return Plan(tree.cgroups, tree.settings, tree.hogs, call, timeout=20.0, **more)
+
+
+def run(kernel, wanted, confirm=lambda ranking: None):
+    return experiment.run(wanted, kernel.root, Kfunc("vmlinux", ()), confirm)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(cgroupfs):
+    before = os.listdir("/proc/self/fd"), adj()  # noqa: PTH208
+    yield
+    assert [node.cgroup for node in cgroupfs.subtree()] in (["/"], ["/", "/theirs"])
+    assert [child.name() for child in psutil.Process().children()] == []
+    assert (os.listdir("/proc/self/fd"), adj()) == before  # noqa: PTH208
+
+
+def adj() -> str:
+    with open("/proc/self/oom_score_adj") as file:
+        return file.read()
+
+
+def fates(outcome):
+    return {fated.name: str(fated.fate) for fated in outcome.tasks}
+
+
+def test_the_victim_is_known_by_its_wait_status_and_the_kernels_word(kernel):
+    kernel.react = lambda _call: kernel.kills("large")
+    outcome = run(kernel, planned(kernel))
+    assert outcome.verdict.name == "killed"
+    assert fates(outcome) == {"small": "survived", "large": "oom-killed", "medium": "survived"}
+    victim = next(fated for fated in outcome.tasks if fated.name == "large")
+    assert victim.call == 0
+    assert 0 < victim.died_after_ns < 20 * 10**9
+    assert (victim.asked, victim.charged) == (4 * M, 4 * M + 4096)
+    assert victim.task.comm == "large"
+    assert outcome.events["/t"]["oom_kill"] == 1
+    (declared,) = outcome.declared
+    assert kernel.calls == [(Call("/t", 0, 1), declared.cgroup_id)]
+    assert declared.cgroup_id > 0
+
+
+def test_a_return_of_1_alone_is_no_kill(kernel):
+    outcome = run(kernel, planned(kernel))
+    assert outcome.verdict.name == "claimed-but-none-died"
+    assert set(fates(outcome).values()) == {"survived"}
+
+
+def test_a_sigkill_without_the_kernels_word_is_somebody_elses(kernel):
+    kernel.react = lambda _call: kernel.kills("large", said=False)
+    outcome = run(kernel, planned(kernel))
+    assert outcome.verdict.name == "claimed-but-none-died"
+    assert fates(outcome)["large"] == "killed SIGKILL by someone else"
+
+
+def test_the_kernels_word_without_a_death_is_dying(kernel, capsys):
+    def react(_call):
+        kernel.says(kernel.pids["large"], "large", "/t/large")
+        return 1
+
+    kernel.react = react
+    wanted = planned(kernel)
+    outcome = run(kernel, plan.replace(wanted, timeout=0.5))
+    assert outcome.verdict.name == "claimed-but-none-died"
+    assert fates(outcome)["large"] == "dying"
+    assert "has not ended within 0.5 s" in capsys.readouterr().err
+
+
+def test_a_kill_elsewhere_meanwhile_is_not_ours(kernel):
+    def react(_call):
+        kernel.says(2**22 + 5, "stranger", "/elsewhere")
+        return 1
+
+    kernel.react = react
+    outcome = run(kernel, planned(kernel))
+    assert outcome.verdict.name == "claimed-but-none-died"
+    assert len(outcome.tasks) == 3
+
+
+def test_a_victim_born_in_the_target_after_the_snapshot_is_ours(kernel):
+    def react(_call):
+        kernel.says(2**22 + 5, "newborn", "/t/small")
+        return 1
+
+    kernel.react = react
+    outcome = run(kernel, planned(kernel))
+    assert outcome.verdict.name == "killed"
+    assert (outcome.tasks[-1].task.comm, outcome.tasks[-1].task.cgroup) == ("newborn", "/t/small")
+
+
+def test_several_declarations_each_take_their_own(kernel):
+    order = ["large", "medium"]
+    kernel.react = lambda _call: kernel.kills(order.pop(0)) if order else 0
+    outcome = run(kernel, planned(kernel, repeat=3))
+    names = [declared.verdict.name for declared in outcome.declared]
+    assert names == ["killed", "killed", "oom-killer-disabled"]
+    assert outcome.verdict.name == "oom-killer-disabled"
+    assert {fated.name: fated.call for fated in outcome.tasks} == {
+        "small": None,
+        "large": 0,
+        "medium": 1,
+    }
+
+
+def test_a_group_kill(kernel):
+    def react(_call):
+        for name in kernel.pids:
+            kernel.kills(name)
+        (kernel.root.directory / "t" / "memory.events").write_text(EVENTS.format(4, 1))
+        return 1
+
+    kernel.react = react
+    outcome = run(kernel, planned(kernel))
+    assert outcome.verdict.name == "group-killed"
+    assert set(fates(outcome).values()) == {"oom-killed"}
+    assert outcome.events["/t"]["oom_kill"] == 4  # one more than died
+
+
+def test_an_error_of_the_loader_leaves_nothing(kernel):
+    def react(_call):
+        raise UnsupportedError("no")
+
+    kernel.react = react
+    with pytest.raises(UnsupportedError):
+        run(kernel, planned(kernel))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_comes_through_while_it_waits_and_leaves_nothing(kernel, number):
+    """It is held back until the victim is waited for, which would else take 20 s."""
+
+    class EndedError(Exception):
+        pass
+
+    def end(*_):
+        raise EndedError
+
+    def react(_call):
+        kernel.says(kernel.pids["large"], "large", "/t/large")  # never dies
+        os.kill(os.getpid(), number)
+        return 1
+
+    kernel.react = react
+    before = signal.signal(number, end)
+    try:
+        began = time.monotonic()
+        with pytest.raises(EndedError):
+            run(kernel, planned(kernel))
+        assert time.monotonic() - began < 15
+        assert len(kernel.calls) == 1
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_hog_that_dies_before_the_call_stops_it(kernel, monkeypatch):
+    watch_strangers = experiment._watch_strangers
+
+    def kill_first(before, watch):
+        os.kill(kernel.pids["small"], signal.SIGTERM)
+        watch_strangers(before, watch)
+        watch.wait(lambda: kernel.pids["small"] in watch.deaths, 20)
+
+    monkeypatch.setattr(experiment, "_watch_strangers", kill_first)
+    with pytest.raises(UnsupportedError, match="did not live to see the declaration"):
+        run(kernel, planned(kernel))
+    assert kernel.calls == []
+
+
+def test_what_was_kept_is_said_and_lives(kernel, capsys):
+    run(kernel, planned(kernel, keep=True))
+    assert f"kept {kernel.root.directory}/t; to remove it:" in capsys.readouterr().err
+    assert (kernel.root.directory / "t" / "large").is_dir()
+    for pid in kernel.pids.values():
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    kernel.root.at("/t").destroy()
+
+
+@pytest.fixture
+def theirs(kernel):
+    return kernel.root.create_cgroup("theirs")
+
+
+def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
+    (theirs.directory / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    with pytest.raises(UsageError, match=r"oomctl itself runs in /theirs.*another cgroup"):
+        run(kernel, Plan((), (), (), Call("/theirs", 0, 1)))
+    assert kernel.calls == []
+
+
+def test_an_existing_cgroup_without_tasks_is_left_as_it_was(kernel, theirs):
+    kernel.react = lambda _call: (
+        kernel.records.append(b"4,1,1,-;Out of memory and no killable processes...\n") or 0
+    )
+    before = {path.name: path.read_bytes() for path in theirs.directory.iterdir()}
+    outcome = run(kernel, Plan((), (), (), Call("/theirs", 0, 1)))
+    assert outcome.verdict.name == "no-killable-task"
+    assert outcome.tasks == ()
+    assert {path.name: path.read_bytes() for path in theirs.directory.iterdir()} == before
+
+
+# --- the whole system
+
+
+def tasks_of(kernel):
+    return [
+        Task(1, "init", "/", 0, 999 * M, 0, 0, 0.0),
+        Task(50, "big", "/user", 0, 100 * M, 0, 0, 0.0),
+        *(Task(pid, name, f"/t/{name}", 0, M, 0, 0, 0.0) for name, pid in kernel.pids.items()),
+    ]
+
+
+def test_a_system_wide_declaration_asks_with_the_ranking_first(kernel, monkeypatch):
+    monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: tasks_of(kernel))
+    seen = SimpleNamespace(ranking=None)
+
+    def confirm(ranking):
+        assert kernel.calls == []
+        seen.ranking = ranking
+
+    kernel.react = lambda _call: kernel.kills("large")
+    outcome = run(kernel, planned(kernel, target=None), confirm)
+    assert seen.ranking[0][1].comm == "big"
+    assert kernel.calls == [(Call(None, 0, 1), None)]
+    assert outcome.verdict.name == "killed"
+
+
+def test_a_no_leaves_nothing(kernel, monkeypatch):
+    monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: tasks_of(kernel))
+
+    def confirm(_ranking):
+        raise UsageError("not declared")
+
+    with pytest.raises(UsageError, match="not declared"):
+        run(kernel, planned(kernel, target=None), confirm)
+    assert kernel.calls == []
+
+
+@pytest.mark.parametrize("family", [os.getpid(), os.getppid()])
+def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
+    first = Task(family, "shell", "/", 0, 999 * M, 0, 0, 0.0)
+    monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: [first])
+    with pytest.raises(UnsupportedError, match=r"would pick shell \(pid \d+\)"):
+        run(kernel, planned(kernel, target=None))
+    assert kernel.calls == []
+
+
+def test_panic_on_oom_is_looked_at_before_anything_is_made(kernel, monkeypatch):
+    monkeypatch.setattr("oomctl.kernel.procfs.sysctls", lambda _names: {"vm.panic_on_oom": 2})
+    with pytest.raises(UnsupportedError, match="panic_on_oom is 2"):
+        run(kernel, planned(kernel))
+    assert kernel.pids == {}

@@ -1,0 +1,96 @@
+import pytest
+
+from oomctl import plan
+from oomctl.kernel.cgroups import CgroupError
+from oomctl.kernel.tree import Tree
+from oomctl.plan import Call, Hog, Limits, Plan, Setting
+
+
+def planned(**more):
+    tree = plan.fresh_tree("t", [Hog("a", 1), Hog("b", 1)], Limits(1 << 20, 0, False))
+    return Plan(tree.cgroups, tree.settings, tree.hogs, Call("/t", 0, 1), **more)
+
+
+def cgroups(root):
+    return sorted(node.cgroup for node in root.subtree())
+
+
+def read(root, cgroup, file):
+    return (root.at(cgroup).directory / file).read_text()
+
+
+def test_it_is_made_when_entered_and_gone_when_left(cgroupfs):
+    with Tree(cgroupfs, planned()):
+        assert cgroups(cgroupfs) == ["/", "/t", "/t/a", "/t/b"]
+        assert read(cgroupfs, "/t", "memory.max") == "1048576"
+        assert read(cgroupfs, "/t", "cgroup.subtree_control") == "+memory"
+        assert read(cgroupfs, "/t/a", "memory.max") == "max\n"
+    assert cgroups(cgroupfs) == ["/"]
+
+
+def test_a_controller_that_is_given_already_is_not_written_again(cgroupfs):
+    with Tree(cgroupfs, planned()):
+        pass
+    assert read(cgroupfs, "/", "cgroup.subtree_control") == "memory pids\n"
+
+
+def test_a_controller_that_is_not_given_yet_is_enabled(cgroupfs):
+    (cgroupfs.directory / "cgroup.subtree_control").write_text("")
+    with Tree(cgroupfs, planned()):
+        pass
+    assert read(cgroupfs, "/", "cgroup.subtree_control") == "+memory"
+
+
+@pytest.mark.parametrize(("file", "has_it"), [("memory.swap.max", False), ("memory.max", True)])
+def test_a_file_that_the_kernel_may_lack_is_written_where_it_is(cgroupfs, file, has_it):
+    setting = Setting("/t", file, "777", optional=True)
+    with Tree(cgroupfs, Plan(("/t",), (setting,), (), Call("/t", 0, 1))):
+        path = cgroupfs.directory / "t" / file
+        assert path.exists() is has_it
+        assert not has_it or path.read_text().startswith("777")
+
+
+@pytest.mark.parametrize("broken", ["/t/a", "/t"])
+def test_what_fails_halfway_leaves_nothing(cgroupfs, broken):
+    settings = (Setting(broken, "memory.nonsense", "1"),)
+    wanted = Plan(("/t", "/t/a", "/t/b"), settings, (), Call("/t", 0, 1))
+    with (
+        pytest.raises(CgroupError, match="memory controller is not enabled"),
+        Tree(cgroupfs, wanted),
+    ):
+        pass
+    assert cgroups(cgroupfs) == ["/"]
+
+
+def test_a_cgroup_of_that_name_is_not_taken_over_nor_removed(cgroupfs):
+    cgroupfs.create_cgroup("t").create_cgroup("theirs")
+    with pytest.raises(CgroupError, match="exists already"), Tree(cgroupfs, planned()):
+        pass
+    assert cgroups(cgroupfs) == ["/", "/t", "/t/theirs"]
+
+
+def test_what_others_made_inside_meanwhile_goes_too(cgroupfs):
+    with Tree(cgroupfs, planned()):
+        cgroupfs.at("/t/a").create_cgroup("late")
+    assert cgroups(cgroupfs) == ["/"]
+
+
+def test_what_is_to_be_kept_is_kept_and_said(cgroupfs, capsys):
+    with Tree(cgroupfs, planned(keep=True)):
+        pass
+    assert cgroups(cgroupfs) == ["/", "/t", "/t/a", "/t/b"]
+    assert capsys.readouterr().err.count("kept ") == 1  # the top alone
+
+
+def test_after_an_error_nothing_is_kept(cgroupfs):
+    with pytest.raises(RuntimeError), Tree(cgroupfs, planned(keep=True)):
+        raise RuntimeError
+    assert cgroups(cgroupfs) == ["/"]
+
+
+def test_hogs_in_a_borrowed_cgroup_leave_it_as_it_was(cgroupfs):
+    cgroupfs.create_cgroup("theirs")
+    tree = plan.borrowed_tree("/theirs", "t", [Hog("a", 1)], {"memory"})
+    with Tree(cgroupfs, Plan(*tree, Call("/theirs", 0, 1))):
+        assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
+    assert cgroups(cgroupfs) == ["/", "/theirs"]
