@@ -65,12 +65,12 @@ def test_timeout_says_what_was_going_on(boots):
 
 
 def test_panic_shows_the_end_of_the_console(boots):
-    lines = [f"line {n}" for n in range(100)] + ["Kernel panic - not syncing: oops", "end"]
+    lines = [f"line {n}" for n in range(200)] + ["Kernel panic - not syncing: oops", "end"]
     boots[0].append(Ending(None, False, 2.0, 3.0, "\n".join(lines)))
     done = invoke("run", "--", "x")
     assert done.exit_code == 125
     assert "panicked: oops" in done.stderr
-    assert "line 99" in done.stderr
+    assert "line 199" in done.stderr
     assert "line 5\n" not in done.stderr
 
 
