@@ -34,6 +34,14 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
     kfunc: btf.Kfunc | None = None
     if os.geteuid() != 0:
         lacks.append(UnsupportedError("oomctl is not run as root", "run it with sudo"))
+    if not procfs.sees_init_pids():
+        lacks.append(
+            UnsupportedError(
+                "oomctl runs in a PID namespace (a container): the kernel log names tasks by "
+                "other PIDs, so no kill could be proved",
+                "run it outside, or with the host's PIDs (`--pid=host`)",
+            )
+        )
     try:
         root = hierarchy.unified_root()
         hierarchy.require_memory(root)

@@ -11,6 +11,7 @@ from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
+_INIT_PID_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
 def read_task(pid: int, cgroup: str | None = None) -> Task | None:
@@ -64,6 +65,14 @@ def unified_cgroup(pid: int) -> str:
         if line.startswith(b"0::"):
             return printable(os.fsdecode(line.removeprefix(b"0::")))
     return "/"
+
+
+def sees_init_pids() -> bool:
+    """Tell whether our PIDs are those of the kernel log, not of a PID namespace of our own."""
+    try:
+        return (_PROC / "self/ns/pid").stat().st_ino == _INIT_PID_NS
+    except FileNotFoundError:  # without CONFIG_PID_NS there is only one
+        return True
 
 
 def total_pages() -> int:

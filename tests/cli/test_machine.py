@@ -4,16 +4,22 @@ import ctypes
 
 import pytest
 
-from oomctl.kernel import libbpf
+from oomctl.kernel import btf, libbpf
 from oomctl.kernel.btf import Kfunc, Parameter
 from tests.cli.command import declare, refused
 
+FIND_KFUNC = btf.find_kfunc  # before the machine replaces it
 RFC = Kfunc("vmlinux", (Parameter("struct mem_cgroup *", "memcg"), Parameter("int", "order")))
 
 
 def test_no_root(machine, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     refused(declare(), 3, "not run as root; run it with sudo")
+
+
+def test_a_pid_namespace_of_its_own(machine, monkeypatch):
+    monkeypatch.setattr("oomctl.kernel.procfs.sees_init_pids", lambda: False)
+    refused(declare(), 3, "in a PID namespace", "--pid=host")
 
 
 def test_no_kfunc(machine, monkeypatch):
@@ -52,8 +58,8 @@ def no_libbpf(monkeypatch):
     libbpf.library.cache_clear()
 
 
-def test_no_libbpf(cgroupfs, monkeypatch, no_libbpf):
-    monkeypatch.setattr("os.geteuid", lambda: 0)
+def test_no_libbpf(machine, monkeypatch, no_libbpf):
+    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", FIND_KFUNC)
     refused(declare(), 3, "libbpf.so.1 is not installed", "apt install libbpf1")
 
 
