@@ -1,6 +1,7 @@
 """The kernel module that provides the kfunc where the kernel does not: build, load, unload."""
 
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 from oomctl import kbuild, talk, tool
-from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kernel.btf import KFUNC
 from oomctl.resources import kernel_sources
 
@@ -119,8 +120,13 @@ def refusal(
     if "File exists" in message:
         return OomctlError(f"{MODULE} is loaded already", "oomctl kfunc unload")
     if "Invalid module format" in message or "Exec format" in message:
+        status, built_for = tool.run("modinfo", "--field", "vermagic", str(path))
+        if status or not built_for.split():
+            return UsageError(f"{path} is not a kernel module", "oomctl kfunc build makes one")
         return UnsupportedError(
-            f"{path} was built for another kernel than the running one", "oomctl kfunc build"
+            f"{path} was built for {built_for.split()[0]}, and the running kernel is "
+            f"{platform.release()} or differs in its configuration",
+            "oomctl kfunc build",
         )
     return UnsupportedError(
         f"the kernel refused {path}: {_last(message)}",

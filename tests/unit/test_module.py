@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from oomctl import module
-from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.resources import kernel_sources
 
 # The stand-in for make: kbuild writes the object into the folder that M= names.
@@ -125,19 +125,25 @@ def kernel(tmp_path):
         ("Operation not permitted", {}, "container"),
         ("Key was rejected by service", {}, "signed"),
         ("Required key not available", {"lockdown": "[none] integrity"}, "signed"),
-        ("Invalid module format", {}, "another kernel"),
-        ("Exec format error", {"disabled": "0"}, "another kernel"),
+        ("Invalid module format", {}, "was built for 7.3.4-other,"),
+        ("Exec format error", {"disabled": "1"}, "was built for 7.3.4-other,"),
         ("File exists", {}, "loaded already"),
         ("Unknown symbol in module", {}, "could not insert module x.ko: Unknown symbol"),
     ],
 )
-def test_refusal_finds_the_cause(kernel, message, state, cause):
+def test_refusal_finds_the_cause(machine, kernel, message, state, cause):
+    machine(modinfo="echo 7.3.4-other SMP preempt mod_unload")
     error = kernel(message, **state)
     assert cause in error.why
     assert error.hint
 
 
-def test_loading_what_is_no_module_says_so_before_insmod(machine, monkeypatch):
+def test_a_file_that_is_no_module(machine, kernel):
+    machine(modinfo="echo modinfo: ERROR: could not get modinfo; exit 1")
+    assert isinstance(kernel("Invalid module format"), UsageError)
+
+
+def test_a_kernel_without_modules_says_so_before_insmod(machine, monkeypatch):
     monkeypatch.setattr(module, "_LOADED", Path("/nonexistent"))
     machine(insmod="exit 1")
     with pytest.raises(UnsupportedError, match="loads no modules"):
