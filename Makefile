@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 OOMCTL := $(BIN)/oomctl
-LAB    := $(OOMCTL) lab run --rwdir $(VENV) --
+LAB    := $(OOMCTL) lab run --
 KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
@@ -32,7 +32,7 @@ packages: ## install the Debian packages that are missing
 $(READY): pyproject.toml hatch_build.py
 	@echo "make: installing oomctl and its tools from PyPI into $(VENV)/"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lab,dev]'
+	$(BIN)/pip install --quiet --use-pep517 --editable '.[lab,dev]'
 	@touch $@
 
 build: packages $(READY) ## compile the BPF object and the hogs into oomctl/built/
