@@ -9,10 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface as Hook
-except ModuleNotFoundError:  # run as a script, where hatchling need not be installed
-    Hook = object  # type: ignore[assignment, misc]
+from hatchling.builders.config import BuilderConfig
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 BUILT = ROOT / "oomctl" / "built"
@@ -63,7 +61,7 @@ def compile_all() -> None:
             )
 
 
-class BuildHook(Hook):
+class BuildHook(BuildHookInterface[BuilderConfig]):
     """Runs the compiler before hatchling collects files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
