@@ -56,6 +56,7 @@ class Kernel:
 
     def kills(self, name, said=True):
         os.kill(self.pids[name], signal.SIGKILL)
+        os.waitid(os.P_PID, self.pids[name], os.WEXITED | os.WNOWAIT)
         if said:
             self.says(self.pids[name], name, f"{self.target}/{name}")
             events = self.root.at(self.target).directory / "memory.events"
