@@ -39,7 +39,7 @@ build: packages $(READY) ## compile the BPF object and the hogs into oomctl/buil
 	@$(BIN)/python hatch_build.py
 
 setup: build ## everything: packages, .venv/, and the lab's kernel in oomctl's cache
-	@$(OOMCTL) lab fetch -v
+	@$(OOMCTL) lab fetch
 
 demo: setup ## declare OOM on a real kernel in the lab and show who died
 	$(OOMCTL) lab run -- oomctl declare

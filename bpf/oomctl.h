@@ -23,7 +23,7 @@ struct oomctl_answer {
 	__u64 began_ns; /* CLOCK_MONOTONIC */
 	__u64 ended_ns;
 	__s32 ret;
-	__u32 stage;
+	enum oomctl_stage stage;
 };
 
 #endif

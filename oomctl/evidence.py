@@ -4,15 +4,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from oomctl.text import printable
+
 # "Killed process" is not rate limited, unlike the report around it (mm/oom_kill.c,
 # __oom_kill_process). Only these prefixes: the path of a cgroup, which the kernel logs elsewhere
 # ("Tasks in ... are going to be killed"), may hold any other text.
 _KILLED = re.compile(
     r"(?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?: "
     r"Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, "
-    r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB"
+    r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB",
+    re.DOTALL,
 )
-_VICTIM = re.compile(r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d+),uid=\d+")
+_VICTIM = re.compile(
+    r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d+),uid=\d+", re.DOTALL
+)
+# What is not printable, and the backslash, comes as \x5c: kernel/printk/printk.c, msg_add_ext_text
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _NO_KILLABLE = "Out of memory and no killable processes..."
 
 
@@ -27,7 +34,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Kill:
-    """One task that the OOM killer sent SIGKILL; `rss` in bytes, `memcg` where the log told it."""
+    """One task that the OOM killer sent SIGKILL; `rss` in bytes, `memcg` if the log told it."""
 
     pid: int
     comm: str
@@ -55,7 +62,7 @@ class KernelLog:
             if found := _KILLED.match(record.text):
                 pid = int(found["pid"])
                 rss = sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024
-                kills.setdefault(pid, Kill(pid, found["comm"], rss, memcg_of.get(pid)))
+                kills.setdefault(pid, Kill(pid, printable(found["comm"]), rss, memcg_of.get(pid)))
         return tuple(kills.values())
 
     @property
@@ -77,8 +84,8 @@ def parse_record(raw: bytes) -> Record | None:
     priority, sequence, time_us = (int(field) for field in fields[:3])
     if priority >> 3:
         return None
-    text = body.split(b"\n", 1)[0].decode(errors="backslashreplace")
-    return Record(sequence, time_us, text)
+    line = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), body.split(b"\n", 1)[0])
+    return Record(sequence, time_us, line.decode(errors="surrogateescape"))
 
 
 def merge(logs: Iterable[KernelLog]) -> KernelLog:

@@ -24,6 +24,7 @@ from oomctl.kernel.tree import Tree
 from oomctl.outcome import Declared, Fated, Outcome
 from oomctl.plan import Plan
 from oomctl.task import Task, rank
+from oomctl.text import printable
 from oomctl.verdict import judge, overall
 
 Ranking = Sequence[tuple[int, Task]]
@@ -145,4 +146,4 @@ def _call_before(death: Death, declared: Sequence[Declared]) -> int | None:
 
 def _unknown(kill: Kill) -> Task:
     """Stand in for a victim born after the snapshot: all there is, is the kernel's word."""
-    return Task(kill.pid, kill.comm, kill.memcg or "?", 0, kill.rss, 0, 0, 0.0)
+    return Task(kill.pid, kill.comm, printable(kill.memcg or "?"), 0, kill.rss, 0, 0, 0.0)

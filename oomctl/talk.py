@@ -7,6 +7,7 @@ from typing import TextIO
 from oomctl.text import printable
 
 _verbosity = 0
+_narrating = False
 
 
 def set_verbosity(level: int) -> None:
@@ -52,9 +53,15 @@ def detail(text: str) -> None:
         note(text)
 
 
+def narrate() -> None:
+    """Say each long step wherever stderr goes: for a command that is all about them."""
+    global _narrating
+    _narrating = True
+
+
 def progress(text: str) -> None:
     """Say what a long step is doing, where a person watches (stderr is a terminal) or `-v` asks."""
-    if verbose() or sys.stderr.isatty():
+    if verbose() or _narrating or sys.stderr.isatty():
         note(text)
 
 

@@ -146,6 +146,7 @@ def fetch(
     checks of the signatures; installs nothing. Does nothing where all is there.
     """
     talk.set_verbosity(verbose)
+    talk.narrate()
     tools.require()
     found = stock.get(update)
     kernel.module_for(found)

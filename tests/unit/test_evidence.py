@@ -67,14 +67,20 @@ def test_a_group_kill_reports_its_first_victim_twice_and_it_counts_once():
     assert [kill.pid for kill in log(*group).kills] == [41, 42]
 
 
+def escaped(comm: str) -> str:
+    r"""Write a comm as /dev/kmsg does; `comm` has a control character as \n or \x1b."""
+    return comm.replace(r"back\slash", r"back\x5cslash").replace(r"\n", r"\x0a")
+
+
 @pytest.mark.parametrize(
     "comm",
     [
         "(sd-pam)",
         "a) (b",
         "Web Content",
-        r"new\x0aline",
+        r"new\nline",
         r"\x1b[31mred",
+        r"back\slash",
         "",
         "x,pid=1,uid=0",
         ") total-vm:1kB",
@@ -82,9 +88,9 @@ def test_a_group_kill_reports_its_first_victim_twice_and_it_counts_once():
     ],
 )
 def test_a_comm_may_hold_anything(comm):
-    text = f"Out of memory: Killed process 77 ({comm}) ".encode() + NUMBERS
+    text = f"Out of memory: Killed process 77 ({escaped(comm)}) ".encode() + NUMBERS
     assert killed(text) == (Kill(77, comm, 4096),)
-    chosen = f"6,1,1,-;oom-kill:global_oom,task_memcg=/u,task={comm},pid=77,uid=0\n"
+    chosen = f"6,1,1,-;oom-kill:global_oom,task_memcg=/u,task={escaped(comm)},pid=77,uid=0\n"
     found = log(chosen.encode(), b"3,2,1,-;" + text + b"\n").kills
     assert found == (Kill(77, comm, 4096, "/u"),)
 
@@ -147,7 +153,13 @@ def test_garbage_is_no_record(raw):
 
 def test_a_record_has_its_text_and_nothing_of_the_dictionary():
     raw = b"6,339,5140900,-,caller=T1;NET: Registered\xff protocol\n SUBSYSTEM=net\n DEVICE=n1\n"
-    assert parse_record(raw) == Record(339, 5140900, r"NET: Registered\xff protocol")
+    assert parse_record(raw) == Record(339, 5140900, "NET: Registered\udcff protocol")
+
+
+def test_the_path_of_a_cgroup_is_taken_as_it_is_not_as_it_is_logged():
+    chosen = rb"6,1,1,-;oom-kill:global_oom,task_memcg=/a\x5cx2d\xc3\xa9,task=t,pid=7,uid=0" b"\n"
+    text = b"3,2,1,-;Out of memory: Killed process 7 (t) " + NUMBERS + b"\n"
+    assert log(chosen, text).kills == (Kill(7, "t", 4096, "/a\\x2d\u00e9"),)
 
 
 @given(st.binary() | st.builds(lambda head, body: head + body, st.just(b"3,1,1,-;"), st.binary()))

@@ -13,7 +13,7 @@ from oomctl.kernel.hogs import Step
 from oomctl.kernel.loader import AnswerStruct, CallStruct
 
 ROOT = Path(__file__).parents[2]
-STRUCT, INT = 4, 1  # BTF_KIND_*, include/uapi/linux/btf.h
+STRUCT, ENUM = 4, 6  # BTF_KIND_*, include/uapi/linux/btf.h
 
 
 class Type(ctypes.Structure):
@@ -30,6 +30,10 @@ class Member(ctypes.Structure):
         ("type", ctypes.c_uint32),
         ("bit_offset", ctypes.c_uint32),
     ]
+
+
+class Value(ctypes.Structure):
+    _fields_ = [("name_off", ctypes.c_uint32), ("value", ctypes.c_int32)]
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +93,13 @@ def c_enum(path: str, name: str) -> dict[str, int]:
     return values
 
 
-def test_the_stages_are_those_of_the_program():
-    theirs = c_enum("bpf/oomctl.h", "oomctl_stage")
+def test_the_stages_are_those_of_the_program(btf):
+    lib = libbpf.library()
+    type_id = lib.btf__find_by_name_kind(btf, b"oomctl_stage", ENUM)
+    address = lib.btf__type_by_id(btf, type_id)
+    count = Type.from_address(address).info & 0xFFFF
+    values = (Value * count).from_address(address + ctypes.sizeof(Type))
+    theirs = {lib.btf__name_by_offset(btf, v.name_off).decode(): v.value for v in values}
     assert theirs == {f"OOMCTL_{stage.name}": stage.value for stage in Stage}
 
 
