@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from oomctl import cache, kbuild, module, talk
+from oomctl import cache, talk
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import btf
 from oomctl.kernel.environment import require_kfunc
+from oomctl.kmod import kbuild, module
 
 app = typer.Typer(
     no_args_is_help=True,

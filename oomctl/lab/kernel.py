@@ -8,8 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import cache, module, resources, talk
+from oomctl import cache, resources, talk
 from oomctl.errors import UnsupportedError, UsageError
+from oomctl.kmod import module
 
 _TREE_IMAGE = {"x86_64": "arch/x86/boot/bzImage", "aarch64": "arch/arm64/boot/Image.gz"}
 

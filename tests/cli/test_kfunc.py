@@ -5,10 +5,10 @@ import platform
 import pytest
 from typer.testing import CliRunner
 
-from oomctl import kbuild, module
 from oomctl.cli import kfunc
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import btf
+from oomctl.kmod import kbuild, module
 
 V3 = (
     btf.Parameter("struct mem_cgroup *", "memcg__nullable"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from oomctl import kbuild, tool
+from oomctl import tool
+from oomctl.kmod import kbuild
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 import pytest
 
-from oomctl import kbuild, tool
+from oomctl import tool
 from oomctl.errors import UnsupportedError
-from oomctl.kbuild import Compiler
+from oomctl.kmod import kbuild
+from oomctl.kmod.kbuild import Compiler
 
 GCC = {"GCC_VERSION": "120200", "CLANG_VERSION": "0"}
 CLANG = {"GCC_VERSION": "0", "CLANG_VERSION": "190107"}

@@ -4,8 +4,9 @@ import platform
 
 import pytest
 
-from oomctl import module, resources
+from oomctl import resources
 from oomctl.errors import UnsupportedError, UsageError
+from oomctl.kmod import module
 from oomctl.lab import kernel
 
 RELEASE = "6.12.95+deb12-amd64"

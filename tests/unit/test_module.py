@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from oomctl import module
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
+from oomctl.kmod import module
 from oomctl.resources import kernel_sources
 
 # The stand-in for make: kbuild writes the object into the folder that M= names.

@@ -8,9 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from oomctl import kbuild, talk, tool
+from oomctl import talk, tool
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kernel.btf import KFUNC
+from oomctl.kmod import kbuild
 from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
