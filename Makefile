@@ -13,7 +13,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel check clean
+.PHONY: help setup packages build demo test test-unit test-kernel test-lab check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,10 +47,13 @@ demo: setup ## declare OOM on a real kernel in the lab and show who died
 test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
 
 test-unit: build ## the tests that need neither root nor the kfunc
-	$(BIN)/pytest tests --ignore tests/kernel
+	$(BIN)/pytest tests --ignore tests/kernel --ignore tests/lab
 
 test-kernel: setup ## the tests on a real kernel, in the lab
 	$(LAB) $(KERNEL_TESTS) python -m pytest -p no:cacheprovider tests/kernel
+
+test-lab: setup ## the tests of the lab itself: some twenty boots
+	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab
 
 check: build ## formatting, lint and types
 	$(BIN)/ruff format --check .
