@@ -45,6 +45,7 @@ demo: setup ## declare OOM on a real kernel in the lab and show who died
 	$(OOMCTL) lab run -- oomctl declare
 
 test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
+	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc'
 
 test-unit: build ## the tests that need neither root nor the kfunc
 	$(BIN)/pytest tests --ignore tests/kernel --ignore tests/lab
