@@ -184,19 +184,17 @@ def declare(
     wanted = plan.plan_hogs(given, hogs, size) if fresh or asked else ()
     call = plan.Call(None, order, plan.flags_of(wait, flags, is_global))
     frame = plan.Plan((), (), wanted, call, repeat=repeat, timeout=timeout, keep=keep)
-    if dry_run:
-        todo = _placed(frame, _root_for_dry_run(), cgroup, is_global, limits)
-        with Output(output) as place:
-            place.write("".join(f"{printable(line)}\n" for line in plan.describe(todo)))
-        return
-    if is_global and not yes and not talk.somebody_is_here():
-        raise UsageError(
-            "--global kills the largest task of the machine and nobody is here to be asked",
-            "give --yes if that is what you want",
-        )
-    root, kfunc = require_machine()
-    todo = _placed(frame, root, cgroup, is_global, limits)
+    todo = _placed(frame, _root(cgroup), cgroup, is_global, limits)
     with Output(output) as place:
+        if dry_run:
+            place.write("".join(f"{printable(line)}\n" for line in plan.describe(todo)))
+            return
+        if is_global and not yes and not talk.somebody_is_here():
+            raise UsageError(
+                "--global kills the largest task of the machine and nobody is here to be asked",
+                "give --yes if that is what you want",
+            )
+        root, kfunc = require_machine()
         outcome = experiment.run(todo, root, kfunc, lambda ranking: _confirm(ranking, yes))
         place.write(RENDERERS[output_format](outcome))
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)
@@ -207,10 +205,13 @@ def _placed(
 ) -> plan.Plan:
     """Complete a plan by where it happens: in a named cgroup, or in a tree of its own."""
     name = f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"
-    if is_global:
+    if is_global and not frame.hogs:
+        if limits != plan.Limits():
+            raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
+        tree, target = plan.NO_TREE, None
+    elif is_global:
         # bait: with hogs of ours around, the largest task is more likely one of them
-        tree = plan.fresh_tree(name, frame.hogs, limits) if frame.hogs else plan.NO_TREE
-        target = None
+        tree, target = plan.fresh_tree(name, frame.hogs, limits), None
     elif cgroup is None:
         tree = plan.fresh_tree(name, frame.hogs, limits)
         target = tree.cgroups[0]
@@ -228,10 +229,16 @@ def _placed(
     )
 
 
-def _root_for_dry_run() -> UnifiedNode:
+def _root(cgroup: str | None) -> UnifiedNode:
+    """Return the hierarchy's root; what a plan of our own says does not depend on its being there.
+
+    So a wrong option is said first, and what the machine lacks afterwards.
+    """
     try:
         return hierarchy.unified_root()
     except OomctlError:
+        if cgroup is not None:
+            raise
         return UnifiedNode(str(hierarchy.USUAL_MOUNT))
 
 

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from io import TextIOWrapper
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO
 
 from oomctl import talk
@@ -40,12 +39,7 @@ class Output:
         self._temporary = Path(name)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Leave nothing half-written behind."""
         if self._temporary:
             self._temporary.unlink(missing_ok=True)

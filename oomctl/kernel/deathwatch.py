@@ -6,7 +6,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Self
 
 from oomctl.fate import Death
@@ -28,12 +27,7 @@ class DeathWatch:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Close the pidfds; whoever still lives goes on living."""
         for fd in self._pids:
             os.close(fd)

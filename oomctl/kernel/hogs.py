@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -90,12 +89,7 @@ class Herd:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_rest: object) -> None:
         """Kill and reap what is left, unless they are to be kept."""
         if not (self._keep and kind is None):
             self._end()

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from oomctl.errors import OomctlError, UnsupportedError
@@ -144,12 +143,7 @@ class BpfObject:
             raise _load_error(error)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Close it."""
         self.close()
 

@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from ctypes import Structure, c_int32, c_uint32, c_uint64
-from types import TracebackType
 from typing import NoReturn, Self
 
 from oomctl import resources
@@ -59,12 +58,7 @@ class Loader:
         self._answers = self._object.map_fd("answers")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Unload it."""
         self._object.close()
 

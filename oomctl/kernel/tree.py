@@ -1,7 +1,6 @@
 """The cgroups of a plan on disk: made when the block is entered, gone when it is left."""
 
 import shlex
-from types import TracebackType
 from typing import Self
 
 from oomctl import talk
@@ -40,12 +39,7 @@ class Tree:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_rest: object) -> None:
         """Remove what was made; after an error also if it was to be kept."""
         if self._plan.keep and kind is None:
             for node in self._tops():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.cli.declare import _root_for_dry_run
+from oomctl.cli.declare import _root
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel.hierarchy import USUAL_MOUNT
 from tests.cli.command import declare, refused
@@ -55,7 +55,7 @@ def test_a_dry_run_needs_neither_root_nor_kfunc_nor_cgroups(machine, monkeypatch
 
 def test_the_usual_mount_stands_in_where_there_is_none(mounts):
     mounts()
-    assert _root_for_dry_run().directory == USUAL_MOUNT
+    assert _root(None).directory == USUAL_MOUNT
 
 
 def test_a_dry_run_in_an_existing_cgroup_adds_no_hogs_unasked(machine):
@@ -222,3 +222,10 @@ def test_global_takes_anything_but_yes_for_no(machine, terminal, answer):
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.endswith("not declared; nothing was killed; everything made is removed\n")
+
+
+def test_a_wrong_option_is_said_before_what_the_machine_lacks(mounts):
+    mounts()
+    assert declare("--memory-max", "1M").exit_code == 2
+    assert declare("--cgroup", "/a").exit_code == 3
+    assert declare("--global", "--hogs", "0", "--oom-group", "--yes").exit_code == 2
