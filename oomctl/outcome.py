@@ -1,13 +1,15 @@
 """The outcome of an experiment: the one result tree that every renderer reads. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oomctl.answer import Answer
-from oomctl.evidence import Kill
+from oomctl.evidence import Kill, Record
 from oomctl.fate import Fate
 from oomctl.plan import Call
+from oomctl.prediction import Prediction
 from oomctl.task import Task
+from oomctl.timeline import Timeline
 from oomctl.verdict import Verdict
 
 
@@ -31,14 +33,43 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Who says who was killed, and whether the sources agree.
+
+    `source` is "ring buffer" where BPF tracing was to be had, else "kernel log" (`why_not` says
+    why). `seen` are the PIDs that tracing saw the OOM killer send SIGKILL to as victims, `logged`
+    those that the kernel log names; `agree` is None where there is one source only. `lost` counts
+    events and log records that were overwritten before they were read.
+    """
+
+    source: str
+    why_not: str = ""
+    seen: frozenset[int] = frozenset()
+    logged: frozenset[int] = frozenset()
+    agree: bool | None = None
+    lost: int = 0
+
+
+@dataclass(frozen=True)
 class Declared:
-    """One declaration: what was asked, the answer, who died of it, and what it was worth."""
+    """One declaration: what was asked, the answer, who died of it, and what it was worth.
+
+    `collateral` are the PIDs that died with a victim because they shared its memory; `pressure` is
+    what the target's memory.pressure rose by, in microseconds, by "some" and "full" (empty where
+    the kernel does not keep it).
+    """
 
     call: Call
     cgroup_id: int | None
     answer: Answer
     kills: tuple[Kill, ...]
     verdict: Verdict
+    evidence: Evidence = Evidence("kernel log")
+    timeline: Timeline = Timeline(())
+    prediction: Prediction | None = None
+    collateral: frozenset[int] = frozenset()
+    pressure: Mapping[str, int] = field(default_factory=dict)
+    log: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +88,16 @@ class Fated:
     fate: Fate
     call: int | None = None
     died_after_ns: int | None = None
+    badness: int | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """memory.current of one cgroup at one moment: CLOCK_MONOTONIC in ns, bytes."""
+
+    at_ns: int
+    cgroup: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -72,3 +113,4 @@ class Outcome:
     log_lost: int
     verdict: Verdict
     notes: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()

@@ -1,0 +1,55 @@
+"""What the kernel was seen doing, one event at a time, on one clock. Pure."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What happened; equal to `enum oomctl_event_kind` in bpf/observer.h."""
+
+    OOM_BEGIN = 1
+    """out_of_memory() was entered, so oom_lock is held; `pid` is who runs it."""
+    OOM_END = 2
+    """out_of_memory() is about to return."""
+    SIGKILL = 3
+    """The OOM killer sent SIGKILL to `pid`: a victim, or who shares its memory."""
+    MARK_VICTIM = 4
+    WAKE_REAPER = 5
+    START_REAPING = 6
+    FINISH_REAPING = 7
+    SKIP_REAPING = 8
+    EXIT = 9
+    """The last thread of `tgid` has given up its memory and ends by `signal`, or with `status`."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event: `at_ns` is CLOCK_MONOTONIC, sizes are bytes, `cgroup_id` is that of `pid`.
+
+    `trigger_pid` and `trigger_comm` are the task that ran the OOM killer (for OOM_BEGIN, OOM_END,
+    SIGKILL, MARK_VICTIM). `order`, `memcg_id` (None: system-wide) and `constraint` belong to
+    OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None where they make no sense.
+    """
+
+    kind: Kind
+    at_ns: int
+    pid: int
+    tgid: int
+    comm: str
+    cgroup_id: int
+    anon: int = 0
+    file: int = 0
+    shmem: int = 0
+    oom_score_adj: int = 0
+    trigger_pid: int = 0
+    trigger_comm: str = ""
+    order: int | None = None
+    memcg_id: int | None = None
+    constraint: str | None = None
+    signal: int | None = None
+    status: int | None = None
+
+    @property
+    def rss(self) -> int:
+        """The resident memory in bytes: anonymous, file and shared."""
+        return self.anon + self.file + self.shmem

@@ -1,0 +1,67 @@
+"""One declaration as a row of moments on one clock. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from oomctl.answer import Answer
+from oomctl.event import Event, Kind
+
+_NAMES = {
+    Kind.OOM_BEGIN: "locked",
+    Kind.SIGKILL: "killed",
+    Kind.MARK_VICTIM: "marked",
+    Kind.OOM_END: "unlocking",
+    Kind.WAKE_REAPER: "reaper-woken",
+    Kind.START_REAPING: "reaping",
+    Kind.FINISH_REAPING: "reaped",
+    Kind.SKIP_REAPING: "reaping-skipped",
+    Kind.EXIT: "exited",
+}
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """One moment: its name, CLOCK_MONOTONIC in ns, and the task it is about, if any."""
+
+    name: str
+    at_ns: int
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Stamps in order of time: the first is `call`; `parts` are the gaps between them."""
+
+    stamps: tuple[Stamp, ...]
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """The time from each stamp to the next, in ns; their sum is the whole."""
+        times = [stamp.at_ns for stamp in self.stamps]
+        return tuple(after - before for before, after in zip(times, times[1:], strict=False))
+
+    @property
+    def whole(self) -> int:
+        """The time from the first stamp to the last, in ns."""
+        return self.stamps[-1].at_ns - self.stamps[0].at_ns if self.stamps else 0
+
+    def after_call(self, name: str, pid: int | None = None) -> int | None:
+        """Return how long after the call a moment came, in ns; None if it was not seen."""
+        for stamp in self.stamps:
+            if stamp.name == name and pid in (None, stamp.pid):
+                return stamp.at_ns - self.stamps[0].at_ns
+        return None
+
+
+def timeline(answer: Answer, events: Iterable[Event], later: Sequence[Stamp] = ()) -> Timeline:
+    """Order what is known of one declaration.
+
+    `events` are those of this declaration only; `later` is what user space saw itself, such as
+    `unpopulated` or `relieved`.
+    """
+    stamps = [Stamp("call", answer.began_ns)]
+    stamps += [Stamp(_NAMES[event.kind], event.at_ns, event.tgid) for event in events]
+    if answer.ret is not None:
+        stamps.append(Stamp("return", answer.ended_ns))
+    stamps += later
+    return Timeline(tuple(sorted(stamps, key=lambda stamp: stamp.at_ns)))
