@@ -42,7 +42,7 @@ class Evidence:
     events and log records that were overwritten before they were read.
     """
 
-    source: str
+    source: str = "kernel log"
     why_not: str = ""
     seen: frozenset[int] = frozenset()
     logged: frozenset[int] = frozenset()
@@ -64,8 +64,8 @@ class Declared:
     answer: Answer
     kills: tuple[Kill, ...]
     verdict: Verdict
-    evidence: Evidence = Evidence("kernel log")
-    timeline: Timeline = Timeline(())
+    evidence: Evidence = field(default_factory=Evidence)
+    timeline: Timeline = field(default_factory=Timeline)
     prediction: Prediction | None = None
     collateral: frozenset[int] = frozenset()
     pressure: Mapping[str, int] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from oomctl.task import Task
 
 @dataclass(frozen=True)
 class Candidate:
-    """One task with its badness in pages; None where the OOM killer does not look at it, and why."""
+    """One task and its badness in pages; None where the OOM killer passes it over, and why."""
 
     task: Task
     badness: int | None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from oomctl.answer import Answer
 from oomctl.event import Event, Kind
@@ -32,13 +33,13 @@ class Stamp:
 class Timeline:
     """Stamps in order of time: the first is `call`; `parts` are the gaps between them."""
 
-    stamps: tuple[Stamp, ...]
+    stamps: tuple[Stamp, ...] = ()
 
     @property
     def parts(self) -> tuple[int, ...]:
         """The time from each stamp to the next, in ns; their sum is the whole."""
         times = [stamp.at_ns for stamp in self.stamps]
-        return tuple(after - before for before, after in zip(times, times[1:], strict=False))
+        return tuple(after - before for before, after in pairwise(times))
 
     @property
     def whole(self) -> int:
