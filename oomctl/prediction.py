@@ -1,8 +1,9 @@
 """Who should die: the kernel's own arithmetic on what /proc showed just before the call. Pure."""
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from oomctl.task import Task
+from oomctl.task import Task, badness, rank
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Prediction:
 
     More than one victim means memory.oom.group of `group` (a cgroup's path). `totalpages` is what
     the kernel scales oom_score_adj by. `close` are the PIDs whose badness is so near the first's
-    that what the kernel counts per CPU may turn the choice.
+    that what the kernel counts per CPU may turn the choice; `instead` has, for each of them in the
+    same order, the PIDs that die if it does.
     """
 
     candidates: tuple[Candidate, ...]
@@ -29,7 +31,67 @@ class Prediction:
     victims: tuple[int, ...]
     group: str | None = None
     close: tuple[int, ...] = ()
+    instead: tuple[tuple[int, ...], ...] = ()
 
     def agrees(self, killed: frozenset[int]) -> bool:
         """Tell whether these and no others died."""
         return killed == frozenset(self.victims)
+
+    def explains(self, killed: frozenset[int]) -> bool:
+        """Tell whether just those died who would, had the kernel chosen one of `close`."""
+        return any(killed == frozenset(pids) for pids in self.instead)
+
+
+def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[str]) -> Prediction:
+    """Return whom the OOM killer would choose, and who would die with it.
+
+    `tasks` are those of the target in scan order, `totalpages` is as for badness(), `groups` the
+    paths of the cgroups with memory.oom.group, from the target downwards; what is set above the
+    target does not count (mm/memcontrol.c, mem_cgroup_get_oom_group).
+    """
+    ranking = rank(tasks, totalpages, page_size)
+    candidates = [Candidate(task, score) for score, task in ranking]
+    candidates += [Candidate(task, None, task.excluded) for task in tasks if task.excluded]
+    close = _close(tasks, totalpages, page_size, ranking[0][1]) if ranking else []
+    group, victims = _dying_with(ranking[0][1], tasks, groups) if ranking else (None, ())
+    return Prediction(
+        candidates=tuple(candidates),
+        totalpages=totalpages,
+        page_size=page_size,
+        victims=victims,
+        group=group,
+        close=tuple(task.pid for task in close),
+        instead=tuple(_dying_with(task, tasks, groups)[1] for task in close),
+    )
+
+
+def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) -> list[Task]:
+    """Return who else may be chosen: at its highest it reaches the first at its lowest."""
+
+    def reach(place: int, sign: int) -> tuple[int, int]:
+        task = tasks[place]
+        slack = -(-task.slack // page_size)
+        return badness(task, totalpages, page_size) + sign * slack, place
+
+    least = reach(tasks.index(first), -1)
+    return [
+        task
+        for place, task in enumerate(tasks)
+        if task.killable and task is not first and reach(place, +1) > least
+    ]
+
+
+def _dying_with(
+    chosen: Task, tasks: Sequence[Task], groups: Set[str]
+) -> tuple[str | None, tuple[int, ...]]:
+    """Return the cgroup that dies as a whole, if one does, and the PIDs that die."""
+    above = [group for group in groups if _holds(group, chosen.cgroup)]
+    if not above:
+        return None, (chosen.pid,)
+    group = min(above, key=len)  # the highest one
+    dying = [task.pid for task in tasks if task.mortal and _holds(group, task.cgroup)]
+    return group, tuple(dying)
+
+
+def _holds(group: str, cgroup: str) -> bool:
+    return cgroup == group or cgroup.startswith(f"{group.rstrip('/')}/")

@@ -22,15 +22,40 @@ class Task:
     has_mm: bool = True
     """False for kernel threads and for what is dead already."""
 
+    rss_counted: int | None = None
+    """RSS in bytes as oom_badness() reads it, where this kernel does not add up its counters."""
+
+    slack: int = 0
+    """The bytes by which badness may count more or less than is seen here."""
+
+    spared: str = ""
+    """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""
+
     @property
     def footprint(self) -> int:
         """The bytes that badness counts: rss + swap + page tables."""
         return self.rss + self.swap + self.pgtables
 
     @property
-    def killable(self) -> bool:
-        """Whether the OOM killer may choose it (mm/oom_kill.c, oom_badness)."""
+    def mortal(self) -> bool:
+        """Whether memory.oom.group takes it too (mm/oom_kill.c, oom_kill_memcg_member)."""
         return self.has_mm and self.pid != 1 and self.oom_score_adj != OOM_SCORE_ADJ_MIN
+
+    @property
+    def excluded(self) -> str:
+        """Why the OOM killer cannot choose it (mm/oom_kill.c, oom_badness), empty if it can."""
+        if self.pid == 1:
+            return "init"
+        if self.spared:
+            return self.spared
+        if not self.has_mm:
+            return "no mm"
+        return "adj -1000" if self.oom_score_adj == OOM_SCORE_ADJ_MIN else ""
+
+    @property
+    def killable(self) -> bool:
+        """Whether the OOM killer may choose it."""
+        return not self.excluded
 
 
 def badness(task: Task, totalpages: int, page_size: int) -> int:
@@ -39,7 +64,9 @@ def badness(task: Task, totalpages: int, page_size: int) -> int:
     `totalpages` is RAM + swap for a system-wide OOM, the target's own limit for a memcg. The
     division comes first: a limit below 1000 pages gives oom_score_adj no weight at all.
     """
-    return task.footprint // page_size + task.oom_score_adj * (totalpages // 1000)
+    rss = task.rss if task.rss_counted is None else task.rss_counted
+    pages = rss // page_size + task.swap // page_size + task.pgtables // page_size
+    return pages + task.oom_score_adj * (totalpages // 1000)
 
 
 def rank(tasks: Iterable[Task], totalpages: int, page_size: int) -> list[tuple[int, Task]]:

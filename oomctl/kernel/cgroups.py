@@ -13,6 +13,7 @@ from cgroupspy.nodes import Node
 from oomctl.errors import OomctlError
 from oomctl.kernel.cgroupfiles import (
     CountersFile,
+    InterfaceFile,
     LimitFile,
     NumberFile,
     NumbersFile,
@@ -76,7 +77,10 @@ class UnifiedController(Controller):
     freeze = SwitchFile("cgroup.freeze")
     memory_current = NumberFile("memory.current", readonly=True)
     memory_max = LimitFile("memory.max")
+    memory_swap_max = LimitFile("memory.swap.max")
+    memory_oom_group = SwitchFile("memory.oom.group")
     memory_events = CountersFile("memory.events", readonly=True)
+    memory_pressure = InterfaceFile("memory.pressure", readonly=True)
 
     def __init__(self, node: "UnifiedNode") -> None:
         super().__init__(node)

@@ -54,9 +54,13 @@ def read_tasks(cgroup_of: Mapping[int, str]) -> list[Task]:
 
 
 def all_tasks() -> list[Task]:
-    """Return every process of the machine in PID order, much as the OOM killer walks them."""
+    """Return every process of the machine in the order of their making.
+
+    That is how the OOM killer walks them (for_each_process; kernel/fork.c appends to
+    init_task.tasks). PIDs say the same only until they wrap.
+    """
     found = (read_task(pid) for pid in psutil.pids())
-    return [task for task in found if task]
+    return sorted((task for task in found if task), key=lambda task: (task.started, task.pid))
 
 
 def unified_cgroup(pid: int) -> str:
