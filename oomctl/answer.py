@@ -28,6 +28,8 @@ class Answer:
     ended_ns: int
     ret: int | None
     timed_out: bool = False
+    caller: int = 0
+    """The PID of the process that made the call."""
 
     @property
     def duration_ns(self) -> int | None:

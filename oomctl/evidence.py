@@ -12,7 +12,8 @@ from oomctl.text import printable
 _KILLED = re.compile(
     r"(?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?: "
     r"Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, "
-    r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB",
+    r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB"
+    r"(?:.* oom_score_adj:(?P<adj>-?\d+))?",
     re.DOTALL,
 )
 _VICTIM = re.compile(
@@ -40,6 +41,7 @@ class Kill:
     comm: str
     rss: int
     memcg: str | None = None
+    oom_score_adj: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class KernelLog:
             if found := _KILLED.match(record.text):
                 pid = int(found["pid"])
                 rss = sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024
-                kills.setdefault(pid, Kill(pid, printable(found["comm"]), rss, memcg_of.get(pid)))
+                comm, adj = printable(found["comm"]), int(found["adj"] or 0)
+                kills.setdefault(pid, Kill(pid, comm, rss, memcg_of.get(pid), adj))
         return tuple(kills.values())
 
     @property

@@ -65,6 +65,9 @@ class Plan:
     timeout: float = 30.0
     keep: bool = False
 
+    back_to_back: bool = False
+    """Repeat without waiting for the victims, so that a call may meet one in flight."""
+
     @property
     def hogs_size(self) -> int:
         """The bytes that all hogs together ask for."""

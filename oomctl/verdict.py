@@ -25,17 +25,52 @@ class Verdict:
         return self.name in (KILLED, GROUP_KILLED)
 
 
-def judge(answer: Answer, killed: Sequence[str], group_kills: int, no_killable: bool) -> Verdict:
+@dataclass(frozen=True)
+class Circumstances:
+    """What else was seen of one declaration; names are texts such as "large (pid 7)".
+
+    `in_flight` names victims of earlier declarations that had not ended when this one began,
+    `marked_only` those that were marked as victims but not sent SIGKILL because they were exiting
+    already. `expected` names who should have died by the kernel's own arithmetic, where others
+    died and no rounding explains it.
+    """
+
+    system_wide: bool = False
+    in_flight: Sequence[str] = ()
+    marked_only: Sequence[str] = ()
+    caller_marked: bool = False
+    caller_killed: bool = False
+    expected: Sequence[str] = ()
+
+
+def judge(
+    answer: Answer,
+    killed: Sequence[str],
+    group_kills: int,
+    no_killable: bool,
+    circumstances: Circumstances | None = None,
+) -> Verdict:
     """Judge one declaration.
 
     `killed` names the tasks that died of it, by wait status and the kernel's word; `group_kills` is
     the delta of oom_group_kill, `no_killable` whether the kernel log said that no task was
     eligible. Kernel: mm/oom_kill.c, out_of_memory().
     """
+    seen = circumstances or Circumstances()
+    if seen.caller_killed:
+        return Verdict("loader-killed", "the OOM killer took the caller itself; its result is lost")
     if killed:
         names = ", ".join(killed)
+        if seen.expected:
+            return Verdict(
+                "wrong-victim",
+                f"the kernel killed {names}, but by its own arithmetic it is the turn of "
+                + ", ".join(seen.expected),
+            )
         if group_kills and len(killed) > 1:
             return Verdict(GROUP_KILLED, f"the kernel killed the group: {names}")
+        if len(killed) > 1:
+            return Verdict("over-kill", f"one declaration, several victims, and no group: {names}")
         return Verdict(KILLED, f"the kernel killed {names}")
     if answer.ret is None:
         why = (
@@ -44,11 +79,7 @@ def judge(answer: Answer, killed: Sequence[str], group_kills: int, no_killable: 
         return Verdict("no-answer", why)
     match answer.ret:
         case 1:
-            return Verdict(
-                "claimed-but-none-died",
-                "the kernel returned 1 but killed nobody: a victim is still dying, an OOM notifier "
-                "freed memory, or the chosen task was exiting already",
-            )
+            return Verdict("claimed-but-none-died", _why_none_died(seen))
         case 0 if no_killable:
             return Verdict("no-killable-task", "the target has no task that may be killed")
         case 0:
@@ -65,6 +96,19 @@ def judge(answer: Answer, killed: Sequence[str], group_kills: int, no_killable: 
             return Verdict(
                 "unexpected-return", f"the kfunc's contract knows no return value {value}"
             )
+
+
+def _why_none_died(seen: Circumstances) -> str:
+    """Find which of the ways to return 1 without a kill it was (mm/oom_kill.c, out_of_memory)."""
+    if seen.caller_marked:
+        return "caller dying: the caller was marked as the victim, since it was dying already"
+    if seen.marked_only:
+        return f"victim already exiting: {', '.join(seen.marked_only)} was marked, not killed"
+    if seen.in_flight:
+        return f"in-flight victim: {', '.join(seen.in_flight)} was still dying from a call before"
+    if seen.system_wide:
+        return "an OOM notifier freed memory, or a victim from elsewhere was still dying"
+    return "in-flight victim: one from elsewhere, or one that nobody saw, was still dying"
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:

@@ -120,6 +120,14 @@ def declare(
             help="Declare N times on the same tree, each after the victims before are gone.",
         ),
     ] = 1,
+    back_to_back: Annotated[
+        bool,
+        typer.Option(
+            "--back-to-back",
+            help="With --repeat: do not wait for the victims in between, so that a call may meet "
+            "one that is still dying.",
+        ),
+    ] = False,
     timeout: Annotated[
         float,
         typer.Option(
@@ -183,7 +191,7 @@ def declare(
     asked = bool(given) or hogs is not None or size is not None
     wanted = plan.plan_hogs(given, hogs, size) if fresh or asked else ()
     call = plan.Call(None, order, plan.flags_of(wait, flags, is_global))
-    frame = plan.Plan((), (), wanted, call, repeat=repeat, timeout=timeout, keep=keep)
+    frame = plan.Plan((), (), wanted, call, repeat, timeout, keep, back_to_back)
     todo = _placed(frame, _root(cgroup), cgroup, is_global, limits)
     with Output(output) as place:
         if dry_run:

@@ -11,6 +11,8 @@ from typing import Self
 from oomctl.fate import Death
 from oomctl.kernel.interrupt import let_through
 
+_TICK = 0.005
+
 
 class DeathWatch:
     """Pidfds of any number of processes; a pidfd cannot be fooled by a reused PID."""
@@ -63,14 +65,21 @@ class DeathWatch:
                 except ProcessLookupError:
                     continue
 
-    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Note deaths until `done()` or until `timeout` seconds are over; tell whether done."""
+    def wait(
+        self, done: Callable[[], bool], timeout: float, tick: Callable[[], None] | None = None
+    ) -> bool:
+        """Note deaths until `done()` or until `timeout` seconds are over; tell whether done.
+
+        `tick` is called about every 5 ms meanwhile.
+        """
         deadline = time.monotonic() + timeout
         while not done():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._note(left)
+            if tick:
+                tick()
+            self._note(min(left, _TICK) if tick else left)
         return True
 
     def note(self) -> None:

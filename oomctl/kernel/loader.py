@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Callable
 from ctypes import Structure, c_int32, c_uint32, c_uint64
 from typing import NoReturn, Self
 
@@ -63,18 +64,23 @@ class Loader:
         self._object.close()
 
     def declare(
-        self, call: Call, cgroup_id: int | None, watch: DeathWatch, timeout: float
+        self,
+        call: Call,
+        cgroup_id: int | None,
+        watch: DeathWatch,
+        timeout: float,
+        tick: Callable[[], None] | None = None,
     ) -> Answer:
         """Declare OOM on a cgroup (None: the whole system) and wait for the answer.
 
         Deaths of watched processes are noted meanwhile. After `timeout` seconds the caller is
-        killed, which ends its wait for oom_lock.
+        killed, which ends its wait for oom_lock. `tick` is called every few milliseconds.
         """
         context = CallStruct(cgroup_id or 0, call.flags, call.order, cgroup_id is None)
         libbpf.write_map(self._answers, 0, AnswerStruct())
         pid = self._fork_caller(context)
         watch.add(pid, reap=True)
-        returned = watch.wait(lambda: pid in watch.deaths, timeout)
+        returned = watch.wait(lambda: pid in watch.deaths, timeout, tick)
         if not returned:
             watch.kill([pid])
             if not watch.wait(lambda: pid in watch.deaths, 5):
@@ -91,7 +97,7 @@ class Loader:
                 "`-v` shows libbpf's log",
                 detail=libbpf.log(),
             )
-        return _answer(raw, timed_out=not returned)
+        return _answer(raw, pid, timed_out=not returned)
 
     def _fork_caller(self, context: CallStruct) -> int:
         parent = os.getpid()
@@ -115,7 +121,7 @@ def _call_and_exit(program: int, context: CallStruct, parent: int) -> NoReturn:
         os._exit(255)
 
 
-def _answer(raw: AnswerStruct, timed_out: bool) -> Answer:
+def _answer(raw: AnswerStruct, caller: int, timed_out: bool) -> Answer:
     stage = Stage(raw.stage)
     match stage:
         case Stage.CALLED:
@@ -136,4 +142,5 @@ def _answer(raw: AnswerStruct, timed_out: bool) -> Answer:
         raw.ended_ns,
         raw.ret if returned else None,
         timed_out,
+        caller,
     )

@@ -1,11 +1,13 @@
 """What a plan's declaration can reach, and what is counted there before and after."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oomctl.evidence import Kill
 from oomctl.kernel import procfs
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
 from oomctl.plan import Hog, Plan
 from oomctl.task import Task
@@ -36,6 +38,7 @@ class Scope:
     """The cgroup whose tasks and counters matter: the target; without one, our own tree."""
 
     def __init__(self, plan: Plan, root: UnifiedNode) -> None:
+        self._root = root
         self._target = None if plan.call.target is None else root.at(plan.call.target)
         own = root.at(plan.cgroups[0]) if plan.cgroups else None
         self._counted = self._target or own
@@ -45,12 +48,12 @@ class Scope:
         """Look at tasks, charges and counters; `runners` are the hogs that run."""
         members = self._counted.members() if self._counted else {}
         tasks = procfs.read_tasks(members)
-        alone = [task for task in tasks if list(members.values()).count(task.cgroup) == 1]
+        crowd = Counter(members.values())
         return Snapshot(
             tasks=tasks,
             machine=procfs.all_tasks() if self._target is None else (),
             hogs={runner.pid: runner.hog for runner in runners},
-            charged={task.pid: self._charge(task, task in alone) for task in tasks},
+            charged={task.pid: self._charge(task, crowd[task.cgroup] == 1) for task in tasks},
             events=self.events(),
             memory=self.memory(),
         )
@@ -82,6 +85,37 @@ class Scope:
             for cgroup, events in self.events().items()
         }
         return {path: delta for path, delta in deltas.items() if path == top or any(delta.values())}
+
+    def pressure(self) -> dict[str, int]:
+        """Return memory.pressure's stall times in us by "some" and "full"; empty without PSI."""
+        try:
+            text = self._counted.controller.memory_pressure if self._counted else None
+        except CgroupError:  # EOPNOTSUPP: built in, but switched off (psi=0)
+            return {}
+        lines = [line.split() for line in (text or "").splitlines()]
+        return {words[0]: int(words[-1].removeprefix("total=")) for words in lines}
+
+    def populated(self) -> bool:
+        """Tell whether a process lives in the counted cgroup or below it."""
+        events = self._counted.controller.cgroup_events if self._counted else None
+        return bool(events and events["populated"])
+
+    @property
+    def target(self) -> UnifiedNode | None:
+        """The cgroup that OOM is declared on; None for the whole system."""
+        return self._target
+
+    def counted(self) -> UnifiedNode | None:
+        """Return the cgroup whose counters and memory are looked at."""
+        return self._counted
+
+    def path_of(self, cgroup_id: int) -> str | None:
+        """Return the path of a cgroup by its id, None if it is gone."""
+        for node in self._root.subtree():
+            with contextlib.suppress(FileNotFoundError):
+                if node.id == cgroup_id:
+                    return node.cgroup
+        return None
 
     def owns(self, kill: Kill, snapshot: Snapshot) -> bool:
         """Tell whether a kill belongs to our declaration, not to an OOM elsewhere meanwhile."""

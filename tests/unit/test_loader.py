@@ -10,12 +10,12 @@ from oomctl.kernel.loader import AnswerStruct
 
 def answer(stage, ret=0, began=100, ended=300, timed_out=False):
     raw = AnswerStruct(began_ns=began, ended_ns=ended, ret=ret, stage=stage)
-    return loader._answer(raw, timed_out)
+    return loader._answer(raw, 7, timed_out)
 
 
 @pytest.mark.parametrize("ret", [1, 0, -16, -22])
 def test_a_call_that_returned(ret):
-    assert answer(Stage.CALLED, ret) == Answer(Stage.CALLED, 100, 300, ret)
+    assert answer(Stage.CALLED, ret) == Answer(Stage.CALLED, 100, 300, ret, caller=7)
 
 
 def test_a_call_that_has_not_returned_has_no_value():

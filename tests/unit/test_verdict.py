@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from oomctl.answer import Answer, Stage
-from oomctl.verdict import Verdict, judge, meaning, overall
+from oomctl.verdict import Circumstances, Verdict, judge, meaning, overall
 
 
 def answer(ret, timed_out=False):
@@ -17,7 +17,7 @@ ONE, TWO = ["a (pid 5)"], ["a (pid 5)", "b (pid 6)"]
     ("ret", "timed_out", "killed", "group_kills", "no_killable", "name"),
     [
         (1, False, ONE, 0, False, "killed"),
-        (1, False, TWO, 0, False, "killed"),
+        (1, False, TWO, 0, False, "over-kill"),
         (1, False, TWO, 1, False, "group-killed"),
         (1, False, ONE, 1, False, "killed"),  # a group of one
         (1, False, [], 0, False, "claimed-but-none-died"),
@@ -38,7 +38,7 @@ ONE, TWO = ["a (pid 5)"], ["a (pid 5)", "b (pid 6)"]
 def test_verdict(ret, timed_out, killed, group_kills, no_killable, name):
     verdict = judge(answer(ret, timed_out), killed, group_kills, no_killable)
     assert verdict.name == name
-    assert verdict.as_wanted is bool(killed)
+    assert verdict.as_wanted is (bool(killed) and name != "over-kill")
     assert all(task in verdict.reason for task in killed)
 
 
@@ -79,3 +79,33 @@ def test_overall_is_the_first_that_was_not_as_wanted():
 def test_answer(ret, name, duration):
     assert answer(ret).errno_name == name
     assert answer(ret).duration_ns == duration
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (Circumstances(in_flight=["pid 5"]), "in-flight victim: pid 5"),
+        (Circumstances(marked_only=["a (pid 5)"]), "victim already exiting: a (pid 5)"),
+        (Circumstances(caller_marked=True, in_flight=["pid 5"]), "caller dying"),
+        (Circumstances(system_wide=True), "OOM notifier"),
+        (Circumstances(), "in-flight victim"),
+    ],
+)
+def test_why_a_1_killed_nobody(seen, words):
+    verdict = judge(answer(1), [], 0, False, seen)
+    assert verdict.name == "claimed-but-none-died"
+    assert verdict.reason.startswith(words) or words in verdict.reason
+
+
+def test_a_victim_that_the_arithmetic_does_not_name_is_the_wrong_one():
+    verdict = judge(answer(1), ONE, 0, False, Circumstances(expected=["b (pid 6)"]))
+    assert verdict.name == "wrong-victim"
+    assert not verdict.as_wanted
+    assert "a (pid 5)" in verdict.reason
+    assert "b (pid 6)" in verdict.reason
+
+
+def test_a_caller_that_was_killed_comes_first():
+    assert (
+        judge(answer(1), ONE, 0, False, Circumstances(caller_killed=True)).name == "loader-killed"
+    )

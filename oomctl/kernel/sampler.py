@@ -1,0 +1,56 @@
+"""Memory over time: memory.current of a few cgroups, sampled while oomctl waits."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.outcome import Sample
+
+MAX_CGROUPS = 64
+MAX_SAMPLES = 50_000
+
+
+class Sampler:
+    """Open memory.current files of the counted cgroup and of the first cgroups below it."""
+
+    def __init__(self, top: UnifiedNode | None) -> None:
+        self._nodes: Sequence[UnifiedNode] = list(top.subtree())[:MAX_CGROUPS] if top else ()
+        self._files: list[tuple[str, int]] = []
+        self.samples: list[Sample] = []
+
+    def __enter__(self) -> Self:
+        """Open the files; a cgroup without the memory controller is left out."""
+        for node in self._nodes:
+            path = node.directory / "memory.current"
+            if path.exists():
+                self._files.append((node.cgroup, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Close them."""
+        for _cgroup, fd in self._files:
+            os.close(fd)
+        self._files.clear()
+
+    def sample(self) -> None:
+        """Take one sample of each; what is removed meanwhile is left out."""
+        if len(self.samples) >= MAX_SAMPLES:
+            return
+        for cgroup, fd in self._files:
+            try:
+                size = int(os.pread(fd, 32, 0))
+            except OSError:  # ENODEV: the cgroup is gone
+                continue
+            self.samples.append(Sample(time.monotonic_ns(), cgroup, size))
+
+    def first_below(self, size: int, since_ns: int) -> int | None:
+        """Return when the topmost cgroup was first seen below `size` bytes, in ns."""
+        if not self._files:
+            return None
+        top = self._files[0][0]
+        for sample in self.samples:
+            if sample.cgroup == top and sample.at_ns >= since_ns and sample.bytes < size:
+                return sample.at_ns
+        return None

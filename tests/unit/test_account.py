@@ -1,0 +1,184 @@
+"""Putting together what was seen and heard of a declaration."""
+
+import pytest
+
+from oomctl.account import Aftermath, Asked, account, killed_by
+from oomctl.answer import Answer, Stage
+from oomctl.event import Event, Kind
+from oomctl.evidence import KernelLog, Record
+from oomctl.plan import Call
+from oomctl.prediction import Candidate, Prediction
+from oomctl.task import Task
+from oomctl.timeline import Stamp, Timeline, timeline
+
+CALLER = 50
+BEGAN, ENDED = 1000, 2000
+
+
+def event(kind, at, pid, trigger=CALLER, **fields):
+    return Event(kind, at, pid, pid, f"t{pid}", 9, trigger_pid=trigger, **fields)
+
+
+def kill_events(pid, at=1200, trigger=CALLER):
+    return (
+        event(Kind.SIGKILL, at, pid, trigger),
+        event(Kind.MARK_VICTIM, at + 10, pid, trigger, anon=4096),
+    )
+
+
+def logged(*pids):
+    return KernelLog(
+        tuple(
+            Record(
+                n,
+                n,
+                f"Memory cgroup out of memory: Killed process {pid} (t{pid}) total-vm:1kB, "
+                "anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:7",
+            )
+            for n, pid in enumerate(pids)
+        )
+    )
+
+
+def asked(*events, log=None, ret=1, lost=0, prediction=None, group_kills=0, later=()):
+    return Asked(
+        Call("/t", 0, 1),
+        3,
+        Answer(Stage.CALLED, BEGAN, ENDED, ret, caller=CALLER),
+        tuple(events),
+        log or KernelLog(),
+        lost,
+        group_kills,
+        prediction,
+        later=later,
+    )
+
+
+def after(*events, ended=None, owns=lambda kill: False, why_not=""):
+    return Aftermath(tuple(events), ended or {}, owns, {9: "/t/leaf"}.get, why_not)
+
+
+def test_both_sources_name_the_victim():
+    one = asked(*kill_events(7), log=logged(7))
+    declared = account(one, (), after(*one.events, ended={7: 1500}))
+    assert declared.verdict.name == "killed"
+    assert declared.evidence.source == "ring buffer"
+    assert declared.evidence.agree is True
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.kills[0].oom_score_adj == 7
+
+
+@pytest.mark.parametrize(
+    ("events", "log"), [(kill_events(7), KernelLog()), (kill_events(7), logged(7, 8))]
+)
+def test_sources_that_differ_are_said_to_differ(events, log):
+    one = asked(*events, log=log, lost=0)
+    declared = account(one, (), after(*events, ended={7: 1500}))
+    assert declared.evidence.agree is (log.records != ())
+    assert {kill.pid for kill in declared.kills} == {7}  # 8 is another trigger's victim
+
+
+def test_a_kill_by_another_oom_is_not_ours():
+    one = asked(*kill_events(7), *kill_events(8, trigger=99), log=logged(7, 8))
+    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.evidence.agree is True
+
+
+def test_who_is_killed_without_a_mark_shares_the_victims_memory():
+    one = asked(*kill_events(7), event(Kind.SIGKILL, 1230, 8), log=logged(7))
+    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert declared.collateral == {8}
+    assert declared.verdict.name == "killed"
+    assert "t8" not in declared.verdict.reason
+    assert {kill.pid: kill.memcg for kill in declared.kills}[8] == "/t/leaf"
+
+
+def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
+    one = asked(log=logged(7, 8))
+    known = after(ended={7: 1500, 8: 1500}, owns=lambda kill: kill.pid == 7, why_not="no BTF")
+    declared = account(one, (), known)
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.evidence.source == "kernel log"
+    assert declared.evidence.why_not == "no BTF"
+    assert declared.evidence.agree is None
+
+
+def test_a_lost_event_lets_the_log_speak_and_nobody_claims_agreement():
+    one = asked(log=logged(7), lost=3)
+    declared = account(one, (), after(ended={7: 1500}, owns=lambda kill: True))
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert (declared.evidence.lost, declared.evidence.agree) == (3, None)
+
+
+def test_a_mark_without_a_kill_is_a_victim_that_was_exiting():
+    one = asked(event(Kind.MARK_VICTIM, 1200, 7))
+    declared = account(one, (), after(*one.events))
+    assert declared.verdict.name == "claimed-but-none-died"
+    assert "victim already exiting: t7 (pid 7)" in declared.verdict.reason
+
+
+def test_an_earlier_victim_that_ended_later_was_in_flight():
+    one = asked()
+    assert "in-flight victim: pid 7" in account(one, {7}, after(ended={7: 1100})).verdict.reason
+    assert "pid 7" not in account(one, {7}, after(ended={7: 900})).verdict.reason
+
+
+def test_a_caller_that_was_the_victim():
+    one = asked(*kill_events(CALLER))
+    declared = account(one, (), after(*one.events, ended={CALLER: 1500}))
+    assert declared.verdict.name == "loader-killed"
+
+
+def predicted(*victims, close=()):
+    candidates = [Candidate(Task(pid, f"t{pid}", "/t", 0, 0, 0, 0, 0.0), pid) for pid in (8, 7)]
+    return Prediction(tuple(candidates), 1, 4096, victims, close=close)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "name"),
+    [
+        (None, "killed"),
+        (predicted(7), "killed"),
+        (predicted(8), "wrong-victim"),
+        (predicted(), "wrong-victim"),
+        (predicted(8, close=(7,)), "killed"),
+    ],
+)
+def test_predicted_against_actual(prediction, name):
+    one = asked(*kill_events(7), log=logged(7), prediction=prediction)
+    assert account(one, (), after(*one.events, ended={7: 1500})).verdict.name == name
+
+
+def test_the_timeline_has_the_call_first_and_only_what_belongs_to_it():
+    begin = event(Kind.OOM_BEGIN, 1100, CALLER)
+    end = event(Kind.OOM_END, 1900, CALLER)
+    stranger = event(Kind.EXIT, 1950, 99, trigger=0)
+    mine = event(Kind.EXIT, 2500, 7, trigger=0, signal=9)
+    one = asked(begin, *kill_events(7), end, log=logged(7), later=(Stamp("relieved", 2600),))
+    declared = account(one, (), after(*one.events, stranger, mine, ended={7: 2500}))
+    names = [stamp.name for stamp in declared.timeline.stamps]
+    assert names == [
+        "call",
+        "locked",
+        "killed",
+        "marked",
+        "unlocking",
+        "return",
+        "exited",
+        "relieved",
+    ]
+    assert sum(declared.timeline.parts) == declared.timeline.whole == 1600
+    assert declared.timeline.after_call("exited", 7) == 1500
+    assert declared.timeline.after_call("exited", 8) is None
+
+
+def test_a_timeline_of_a_call_that_did_not_return():
+    line = timeline(Answer(Stage.CALLED, BEGAN, 0, None), ())
+    assert line == Timeline((Stamp("call", BEGAN),))
+    assert (line.parts, line.whole, Timeline().whole) == ((), 0, 0)
+
+
+def test_killed_by_takes_each_process_once():
+    one = asked(*kill_events(7), *kill_events(7, at=1300), log=logged(7, 7))
+    assert list(killed_by(one, after(*one.events))) == [7]
