@@ -71,6 +71,20 @@ class Declared:
     pressure: Mapping[str, int] = field(default_factory=dict)
     log: tuple[Record, ...] = ()
 
+    @property
+    def victims(self) -> frozenset[int]:
+        """The PIDs that were chosen, alone or as a group: all kills but the collateral."""
+        return frozenset(kill.pid for kill in self.kills) - self.collateral
+
+    @property
+    def as_predicted(self) -> bool | None:
+        """Whether just those died that should have; None where the prediction was not tested."""
+        if self.prediction is None:
+            return None
+        if self.victims:
+            return self.prediction.agrees(self.victims)
+        return not self.prediction.victims if self.verdict.name == "no-killable-task" else None
+
 
 @dataclass(frozen=True)
 class Fated:
@@ -78,7 +92,9 @@ class Fated:
 
     `name` and `asked` are None for what is not our hog. `charged` is memory.current of the hog's
     own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call` is the
-    index of the declaration after which it died, `died_after_ns` counts from that call.
+    index of the declaration after which it died, `died_after_ns` counts from that call. `badness`
+    is the kernel's score in pages just before the first call, `collateral` says that it died only
+    because it shared a victim's memory.
     """
 
     task: Task
@@ -89,6 +105,7 @@ class Fated:
     call: int | None = None
     died_after_ns: int | None = None
     badness: int | None = None
+    collateral: bool = False
 
 
 @dataclass(frozen=True)

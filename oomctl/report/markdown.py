@@ -15,7 +15,8 @@ def render(outcome: Outcome) -> str:
         parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
         parts += [f"- **{label}**: {_escape(text)}" for label, text in rows.call_rows(declared)]
         parts.append("")
-    for table in (rows.task_table(outcome), rows.events_table(outcome)):
+    tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
+    for table in tables:
         if table.rows:
             parts += [_lay_out(table), ""]
     if memory := rows.memory_line(outcome):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from oomctl.outcome import Declared, Fated, Outcome
+from oomctl.outcome import Declared, Evidence, Fated, Outcome
 from oomctl.plan import flag_names
 from oomctl.text import printable
 from oomctl.units import format_duration, format_size
@@ -39,7 +39,7 @@ def call_rows(declared: Declared) -> list[tuple[str, str]]:
     memcg = "NULL" if call.target is None else "memcg"
     ret = "-" if answer.ret is None else f"{answer.ret}"
     name = f" -{answer.errno_name}" if answer.errno_name else ""
-    return [
+    rows = [
         ("target", target_name(declared)),
         (
             "call",
@@ -49,6 +49,65 @@ def call_rows(declared: Declared) -> list[tuple[str, str]]:
         ("took", f"{format_duration(answer.duration_ns)} inside the kfunc"),
         ("verdict", f"{declared.verdict.name}: {declared.verdict.reason}"),
     ]
+    if predicted := predicted_text(declared):
+        rows.append(("predicted", predicted))
+    rows.append(("evidence", evidence_text(declared.evidence)))
+    return rows
+
+
+def predicted_text(declared: Declared) -> str | None:
+    """Say who should have died by the kernel's arithmetic, and whether it came so."""
+    prediction = declared.prediction
+    if prediction is None:
+        return None
+    comms = {c.task.pid: c.task.comm for c in prediction.candidates}
+    names = ", ".join(f"{comms.get(pid, '?')} (pid {pid})" for pid in prediction.victims)
+    killed = frozenset(kill.pid for kill in declared.kills) - declared.collateral
+    if prediction.agrees(killed):
+        came = "as it came"
+    elif not killed:
+        came = "but nobody died"
+    elif killed <= {*prediction.victims, *prediction.close}:
+        came = "the other is within the error of the kernel's counters"
+    else:
+        came = "it came otherwise"
+    return f"{names or 'nobody'}: {came}"
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """Say who says so, and whether the sources agree."""
+    if evidence.source == "kernel log":
+        why = f", without BPF tracing: {evidence.why_not}" if evidence.why_not else ""
+        return f"the kernel log alone{why}"
+    if evidence.agree is None:
+        return f"BPF tracing and kernel log, {evidence.lost} events lost"
+    if evidence.agree:
+        return "BPF tracing and kernel log agree"
+    seen, logged = (
+        ", ".join(map(str, sorted(pids))) or "none" for pids in (evidence.seen, evidence.logged)
+    )
+    return f"BPF tracing saw {seen} killed, the kernel log names {logged}"
+
+
+def timeline_table(outcome: Outcome) -> Table:
+    """Return the moments of a single declaration; of several, JSON has them."""
+    if len(outcome.declared) != 1 or not outcome.declared[0].timeline.stamps:
+        return Table((), ())
+    (declared,) = outcome.declared
+    line = declared.timeline
+    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
+    comms[declared.answer.caller] = "caller"
+    rows = [
+        [
+            stamp.name,
+            comms.get(stamp.pid, str(stamp.pid)) if stamp.pid else "-",
+            format_duration(stamp.at_ns - line.stamps[0].at_ns),
+            format_duration(part),
+        ]
+        for stamp, part in zip(line.stamps, (0, *line.parts), strict=True)
+    ]
+    headers = ["moment", "task", "after call", "after last"]
+    return Table(headers, rows if len(rows) > 2 else (), frozenset(headers[2:]))
 
 
 def environment_line(outcome: Outcome) -> str:
@@ -80,7 +139,7 @@ def _task_row(fated: Fated, target: str | None) -> list[str]:
         format_size(fated.asked),
         format_size(fated.charged),
         str(task.oom_score_adj),
-        str(fated.fate),
+        f"{fated.fate} (shares memory)" if fated.collateral else str(fated.fate),
         format_duration(fated.died_after_ns),
     ]
 
@@ -116,7 +175,7 @@ def remarks(outcome: Outcome) -> Iterable[str]:
     """Return what limits the word of this report."""
     if outcome.log_lost:
         yield (
-            f"{outcome.log_lost} records of the kernel log were overwritten before they were read; "
-            "a kill may be missing"
+            f"{outcome.log_lost} events or records of the kernel log were overwritten before they "
+            "were read; a kill may be missing"
         )
     yield from outcome.notes

@@ -18,7 +18,8 @@ def render(outcome: Outcome) -> str:
             parts.append(f"call {number} of {len(outcome.declared)}")
         parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
         parts.append("")
-    for table in (rows.task_table(outcome), rows.events_table(outcome)):
+    tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
+    for table in tables:
         if table.rows:
             parts += [lay_out(table, "simple"), ""]
     if memory := rows.memory_line(outcome):
