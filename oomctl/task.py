@@ -22,9 +22,6 @@ class Task:
     has_mm: bool = True
     """False for kernel threads and for what is dead already."""
 
-    rss_counted: int | None = None
-    """RSS in bytes as oom_badness() reads it, where this kernel does not add up its counters."""
-
     slack: int = 0
     """The bytes by which badness may count more or less than is seen here."""
 
@@ -64,8 +61,7 @@ def badness(task: Task, totalpages: int, page_size: int) -> int:
     `totalpages` is RAM + swap for a system-wide OOM, the target's own limit for a memcg. The
     division comes first: a limit below 1000 pages gives oom_score_adj no weight at all.
     """
-    rss = task.rss if task.rss_counted is None else task.rss_counted
-    pages = rss // page_size + task.swap // page_size + task.pgtables // page_size
+    pages = task.rss // page_size + task.swap // page_size + task.pgtables // page_size
     return pages + task.oom_score_adj * (totalpages // 1000)
 
 

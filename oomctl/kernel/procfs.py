@@ -1,7 +1,9 @@
 """Processes and sysctls as /proc and psutil show them."""
 
+import ctypes
 import os
-from collections.abc import Iterable, Mapping
+import platform
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -13,38 +15,109 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 _INIT_PID_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
+_PF_FORKNOEXEC, _PF_KTHREAD = 0x40, 0x200000  # include/linux/sched.h
+_KCMP_VM = 1  # include/uapi/linux/kcmp.h
+_SYS_KCMP = {"x86_64": 312, "aarch64": 272}
+_libc = ctypes.CDLL(None)
 
-def read_task(pid: int, cgroup: str | None = None) -> Task | None:
-    """Return the task as it is now, None if it is gone."""
+
+def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> Task | None:
+    """Return the task as it is now, None if it is gone.
+
+    `nodes` are the memory nodes of who declares a system-wide OOM, as a bit mask: what may use none
+    of them is spared.
+
+    `rss` is the sum of the kernel's per-CPU counters, as status has it (fs/proc/task_mmu.c,
+    task_mem). oom_badness() adds them up too since 7.x (get_mm_rss_sum), but 6.12's reads them
+    without what is still on a CPU (get_mm_rss), as stat does (fs/proc/array.c, do_task_stat). No
+    file tells which of the two this kernel does, so the difference is the task's `slack`. For swap
+    the kernel shows the sum alone, and `slack` has the most that CPUs can hold back.
+    """
     folder = _PROC / str(pid)
     try:
         started = psutil.Process(pid).create_time()
         comm = (folder / "comm").read_bytes().removesuffix(b"\n")
-        status = dict(
-            line.split(b":\t", 1)
-            for line in (folder / "status").read_bytes().splitlines()
-            if b":\t" in line
-        )
+        stat = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+        status = _mm_status(folder, kernel_thread := bool(int(stat[6]) & _PF_KTHREAD))
         adj = int((folder / "oom_score_adj").read_text())
         if cgroup is None:
             cgroup = unified_cgroup(pid)
-    except (OSError, psutil.Error, ValueError):
+        spared = _spared(pid, stat, kernel_thread)
+        if not spared and nodes and not _mems_allowed(status) & nodes:
+            spared = "cpuset of other nodes"
+    except (OSError, psutil.Error, ValueError, IndexError):
         return None
 
     def size(field: bytes) -> int:
         return int(status.get(field, b"0 kB").split()[0]) << 10
 
+    rss, swap = size(b"VmRSS"), size(b"VmSwap")
+    unsummed = abs(rss - int(stat[21]) * PAGE_SIZE) if rss else 0
     return Task(
         pid=pid,
         comm=printable(os.fsdecode(comm)),
         cgroup=cgroup,
         oom_score_adj=adj,
-        rss=size(b"VmRSS"),
-        swap=size(b"VmSwap"),
+        rss=rss,
+        swap=swap,
         pgtables=size(b"VmPTE"),
         started=started,
         has_mm=b"VmRSS" in status,
+        slack=unsummed + min(swap, _held_back() * PAGE_SIZE),
+        spared=spared,
     )
+
+
+def _mm_status(folder: Path, kernel_thread: bool) -> dict[bytes, bytes]:
+    """Return the fields of status; of another thread if only that one has the memory still.
+
+    A leader may end before its threads, and the OOM killer then looks at those (mm/oom_kill.c,
+    find_lock_task_mm).
+    """
+    status = _fields(folder / "status")
+    if b"VmRSS" not in status and not kernel_thread:
+        for thread in (folder / "task").iterdir():
+            other = _fields(thread / "status")
+            if b"VmRSS" in other:
+                return other
+    return status
+
+
+def _fields(path: Path) -> dict[bytes, bytes]:
+    lines = path.read_bytes().splitlines()
+    return {name: value for name, _, value in (line.partition(b":\t") for line in lines)}
+
+
+def _held_back() -> int:
+    """Return how many pages the CPUs can keep to themselves of one counter.
+
+    Each keeps less than a batch (lib/percpu_counter.c, percpu_counter_add_batch and
+    compute_batch_value).
+    """
+    cpus = os.sysconf("SC_NPROCESSORS_ONLN")
+    return cpus * (max(32, 2 * cpus) - 1)
+
+
+def _mems_allowed(status: Mapping[bytes, bytes]) -> int:
+    return int(status[b"Mems_allowed"].replace(b",", b""), 16) if b"Mems_allowed" in status else -1
+
+
+def _spared(pid: int, stat: Sequence[bytes], kernel_thread: bool) -> str:
+    """Say why the OOM killer passes a task over that its memory and adj do not tell."""
+    if kernel_thread:
+        return "kernel thread"
+    if int(stat[6]) & _PF_FORKNOEXEC and _in_vfork(pid, int(stat[1])):
+        return "inside vfork"
+    return ""
+
+
+def _in_vfork(pid: int, parent: int) -> bool:
+    """Tell whether a task runs on its parent's memory while that waits (in_vfork())."""
+    number = _SYS_KCMP.get(platform.machine())
+    if not parent or number is None or _libc.syscall(number, parent, pid, _KCMP_VM, 0, 0):
+        return False
+    threads = (_PROC / str(parent) / "task").iterdir()
+    return any((thread / "wchan").read_bytes() == b"kernel_clone" for thread in threads)
 
 
 def read_tasks(cgroup_of: Mapping[int, str]) -> list[Task]:
@@ -59,7 +132,8 @@ def all_tasks() -> list[Task]:
     That is how the OOM killer walks them (for_each_process; kernel/fork.c appends to
     init_task.tasks). PIDs say the same only until they wrap.
     """
-    found = (read_task(pid) for pid in psutil.pids())
+    nodes = _mems_allowed(_fields(_PROC / "self/status"))
+    found = (read_task(pid, nodes=nodes) for pid in psutil.pids())
     return sorted((task for task in found if task), key=lambda task: (task.started, task.pid))
 
 
