@@ -1,4 +1,4 @@
-"""Compiles what the package carries: the BPF object and the hogs, one for each architecture.
+"""Compiles what the package carries: the BPF objects and the hogs, one for each architecture.
 
 A build hook of hatchling, and a script (`python hatch_build.py`) for `make build`.
 """
@@ -14,14 +14,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 BUILT = ROOT / "oomctl" / "built"
+BPF_OBJECTS = ("oomctl", "observer")
 HOG_TARGETS = ("x86_64", "aarch64")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
 def commands() -> dict[str, list[str]]:
     """Return the compiler's command for each file to be made, sources relative to ROOT."""
-    bpf = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", *WARNINGS, "-c", "bpf/oomctl.bpf.c"]
-    made = {"oomctl.bpf.o": ["clang", *bpf]}
+    bpf = ["clang", "-target", "bpf", "-mcpu=v3", "-g", "-O2", *WARNINGS, "-c"]
+    made = {f"{name}.bpf.o": [*bpf, f"bpf/{name}.bpf.c"] for name in BPF_OBJECTS}
     freestanding = ["-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-fno-pie"]
     freestanding += [
         "-fno-stack-protector",

@@ -20,9 +20,14 @@ typedef __u32 __wsum;
 typedef __u64 u64;
 
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 
-/* enum bpf_map_type, include/uapi/linux/bpf.h */
+/* enum bpf_map_type and the flags of bpf_map_update_elem(), include/uapi/linux/bpf.h */
+#define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
+#define BPF_MAP_TYPE_LRU_HASH 9
+#define BPF_MAP_TYPE_RINGBUF 27
+#define BPF_ANY 0
 
 #define __co_re __attribute__((preserve_access_index))
 
@@ -30,13 +35,81 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 } __co_re;
 
+struct kernfs_node {
+	u64 id;
+} __co_re;
+
 struct cgroup {
 	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
 	int level;
 } __co_re;
 
 /* A definition, not a declaration: libbpf holds a forward incompatible with the kernel's struct. */
 struct mem_cgroup {
+	struct cgroup_subsys_state css;
+} __co_re;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} __co_re;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	__s64 counter;
+} atomic_long_t;
+
+struct percpu_counter {
+	__s64 count;
+} __co_re;
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+} __co_re;
+
+/* Gone since 6.2, "mm: convert mm's rss stats into percpu_counter". */
+struct mm_rss_stat {
+	atomic_long_t count[4];
+} __co_re;
+
+struct mm_struct___counted_by_thread {
+	struct mm_rss_stat rss_stat;
+} __co_re;
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+	unsigned int flags;
+	short oom_score_adj;
+	struct mm_struct *oom_mm;
+} __co_re;
+
+struct task_struct {
+	struct mm_struct *mm;
+	int exit_code;
+	int pid;
+	int tgid;
+	struct task_struct *group_leader;
+	u64 start_time;
+	char comm[16];
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+} __co_re;
+
+enum oom_constraint {
+	CONSTRAINT_NONE,
+	CONSTRAINT_CPUSET,
+	CONSTRAINT_MEMORY_POLICY,
+	CONSTRAINT_MEMCG,
+};
+
+struct oom_control {
+	struct mem_cgroup *memcg;
+	int order;
+	enum oom_constraint constraint;
 } __co_re;
 
 /*

@@ -1,4 +1,7 @@
-"""What the running kernel's BTF says of bpf_out_of_memory(): whether, where, and in which shape."""
+"""What the running kernel's BTF says of bpf_out_of_memory(): whether, where, and in which shape.
+
+The same for the functions and tracepoints that oomctl's programs attach to.
+"""
 
 import ctypes
 from collections.abc import Iterator
@@ -82,15 +85,33 @@ def variant_of(types: tuple[str, ...]) -> str:
             return "unknown"
 
 
+class Vmlinux:
+    """The BTF of the running kernel itself, as `vmlinux()` opens it."""
+
+    def __init__(self, btf: int) -> None:
+        self._btf = btf
+
+    def function(self, name: str) -> tuple[Parameter, ...] | None:
+        """Return the parameters of a function; None where the kernel has none of that name."""
+        return _parameters(self._btf, name, _FUNC)
+
+    def tracepoint(self, name: str) -> tuple[Parameter, ...] | None:
+        """Return what a program on a tracepoint is given; None where the kernel lacks it."""
+        found = _parameters(self._btf, f"btf_trace_{name}", _TYPEDEF)
+        return None if found is None else found[1:]  # the first, void *__data, is not passed on
+
+
+@contextmanager
+def vmlinux() -> Iterator[Vmlinux]:
+    """Open the BTF of the running kernel; UnsupportedError where it has none."""
+    with _vmlinux() as btf:
+        yield Vmlinux(btf)
+
+
 def find_kfunc() -> Kfunc | None:
     """Look bpf_out_of_memory() up in the BTF of vmlinux, then in that of every module."""
     lib = libbpf.library()
-    with _owned(lib.btf__load_vmlinux_btf) as vmlinux:
-        if vmlinux is None:
-            raise UnsupportedError(
-                f"this kernel has no BTF at {_KERNEL_BTF}/vmlinux",
-                "boot one with CONFIG_DEBUG_INFO_BTF=y",
-            )
+    with _vmlinux() as vmlinux:
         if found := _lookup(vmlinux, "vmlinux"):
             return found
         for module in sorted(path.name for path in _KERNEL_BTF.iterdir() if path.name != "vmlinux"):
@@ -111,18 +132,37 @@ def _owned(load: "ctypes._NamedFuncPointer", *arguments: object) -> Iterator[int
             libbpf.library().btf__free(handle)
 
 
+@contextmanager
+def _vmlinux() -> Iterator[int]:
+    with _owned(libbpf.library().btf__load_vmlinux_btf) as btf:
+        if btf is None:
+            raise UnsupportedError(
+                f"this kernel has no BTF at {_KERNEL_BTF}/vmlinux",
+                "boot one with CONFIG_DEBUG_INFO_BTF=y",
+            )
+        yield btf
+
+
 def _lookup(btf: int, provider: str) -> Kfunc | None:
-    type_id, _errno = libbpf.call(
-        libbpf.library().btf__find_by_name_kind, btf, KFUNC.encode(), _FUNC
-    )
+    parameters = _parameters(btf, KFUNC, _FUNC)
+    return None if parameters is None else Kfunc(provider, parameters)
+
+
+def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:
+    """Return those of the prototype behind a function, or behind a typedef of a pointer to one."""
+    type_id, _errno = libbpf.call(libbpf.library().btf__find_by_name_kind, btf, name.encode(), kind)
     if type_id <= 0:
         return None
-    prototype = _type(btf, _type(btf, type_id)[0].size_or_type)
-    count = prototype[0].info & 0xFFFF
-    params = (_Param * count).from_address(prototype[1] + ctypes.sizeof(_Type))
-    return Kfunc(
-        provider, tuple(Parameter(_render(btf, p.type), _name(btf, p.name_off)) for p in params)
-    )
+    prototype, address = _type(btf, _type(btf, type_id)[0].size_or_type)
+    if _kind(prototype) == _PTR:
+        prototype, address = _type(btf, prototype.size_or_type)
+    count = prototype.info & 0xFFFF
+    params = (_Param * count).from_address(address + ctypes.sizeof(_Type))
+    return tuple(Parameter(_render(btf, p.type), _name(btf, p.name_off)) for p in params)
+
+
+def _kind(described: _Type) -> int:
+    return int(described.info >> 24 & 0x1F)
 
 
 def _type(btf: int, type_id: int) -> tuple[_Type, int]:
@@ -139,7 +179,7 @@ def _render(btf: int, type_id: int) -> str:
     if type_id == 0:
         return "void"
     described, _address = _type(btf, type_id)
-    kind = described.info >> 24 & 0x1F
+    kind = _kind(described)
     if kind == _PTR:
         return f"{_render(btf, described.size_or_type)} *"
     if kind in (_CONST, _VOLATILE):

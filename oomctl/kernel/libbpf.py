@@ -8,17 +8,19 @@ import errno
 import functools
 import os
 from collections import deque
-from collections.abc import Callable
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
+from collections.abc import Callable, Collection
+from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
 from typing import Any, Self
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel.interrupt import held_back
 
 _log: deque[str] = deque(maxlen=2000)
 
 # vsnprintf takes the va_list that libbpf hands over: a pointer on x86-64 and on arm64.
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+_SAMPLE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 
 
 class TestRunOpts(Structure):
@@ -53,6 +55,13 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
     "bpf_object__find_map_by_name": (c_void_p, [c_void_p, c_char_p]),
     "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
+    "bpf_program__attach": (c_void_p, [c_void_p]),
+    "bpf_link__destroy": (c_int, [c_void_p]),
+    "ring_buffer__new": (c_void_p, [c_int, _SAMPLE, c_void_p, c_void_p]),
+    "ring_buffer__consume": (c_int, [c_void_p]),
+    "ring_buffer__epoll_fd": (c_int, [c_void_p]),
+    "ring_buffer__free": (None, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_prog_test_run_opts": (c_int, [c_int, POINTER(TestRunOpts)]),
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
@@ -124,12 +133,17 @@ def call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
 
 
 class BpfObject:
-    """A loaded BPF object; closing it unloads what nothing else holds."""
+    """A loaded BPF object; closing it detaches and unloads what nothing else holds.
 
-    def __init__(self, path: Path) -> None:
+    `without` names programs that are in the file but shall not be loaded.
+    """
+
+    def __init__(self, path: Path, without: Collection[str] = ()) -> None:
         self.path = path
+        self._without = without
         self._lib = library()
         self._handle: int | None = None
+        self._links: list[int] = []
 
     def __enter__(self) -> Self:
         """Open and load; UnsupportedError or OomctlError with the log as detail."""
@@ -137,6 +151,8 @@ class BpfObject:
         self._handle, error = call(self._lib.bpf_object__open_file, os.fsencode(self.path), None)
         if not self._handle:
             raise OomctlError(f"libbpf cannot open {self.path}: {os.strerror(error)}", detail=log())
+        for name in self._without:
+            self._lib.bpf_program__set_autoload(self._program(name), False)
         ret, error = call(self._lib.bpf_object__load, self._handle)
         if ret:
             self.close()
@@ -148,17 +164,33 @@ class BpfObject:
         self.close()
 
     def close(self) -> None:
-        """Unload the programs and maps."""
+        """Detach and unload the programs and maps."""
+        while self._links:
+            self._lib.bpf_link__destroy(self._links.pop())
         if self._handle:
             self._lib.bpf_object__close(self._handle)
             self._handle = None
 
     def program_fd(self, name: str) -> int:
         """Return the file descriptor of a loaded program."""
+        return int(self._lib.bpf_program__fd(self._program(name)))
+
+    def attach(self, name: str) -> None:
+        """Attach a loaded program to what its section names, until this object is closed."""
+        link, error = call(self._lib.bpf_program__attach, self._program(name))
+        if not link:
+            raise UnsupportedError(
+                f"the kernel does not attach oomctl's program '{name}': {os.strerror(error)}",
+                "`-v` shows libbpf's log",
+                detail=log(),
+            )
+        self._links.append(link)
+
+    def _program(self, name: str) -> int:
         program = self._lib.bpf_object__find_program_by_name(self._handle, name.encode())
         if not program:
             raise OomctlError(f"{self.path.name} has no program '{name}'")
-        return int(self._lib.bpf_program__fd(program))
+        return int(program)
 
     def map_fd(self, name: str) -> int:
         """Return the file descriptor of a map."""
@@ -166,6 +198,42 @@ class BpfObject:
         if not found:
             raise OomctlError(f"{self.path.name} has no map '{name}'")
         return int(self._lib.bpf_map__fd(found))
+
+
+class RingBuffer:
+    """The reader of a BPF ring buffer; `fd` becomes readable when there is something to read."""
+
+    def __init__(self, map_fd: int) -> None:
+        self._lib = library()
+        self._samples: list[bytes] = []
+        self._take = _SAMPLE(self._append)  # libbpf keeps the pointer
+        self._handle, error = call(self._lib.ring_buffer__new, map_fd, self._take, None, None)
+        if not self._handle:
+            raise OomctlError(f"cannot map a BPF ring buffer: {os.strerror(error)}")
+        self.fd = int(self._lib.ring_buffer__epoll_fd(self._handle))
+
+    def _append(self, _context: int | None, data: int, size: int) -> int:
+        self._samples.append(ctypes.string_at(data, size))
+        return 0
+
+    def read(self) -> list[bytes]:
+        """Return what has come since the last read, without waiting.
+
+        Ending signals are held back: what they raise would be lost inside libbpf's callback.
+        """
+        with held_back():
+            ret, error = call(self._lib.ring_buffer__consume, self._handle)
+            if ret < 0:
+                raise OomctlError(f"cannot read a BPF ring buffer: {os.strerror(error)}")
+            samples = self._samples.copy()
+            self._samples.clear()
+        return samples
+
+    def close(self) -> None:
+        """Unmap it."""
+        if self._handle:
+            self._lib.ring_buffer__free(self._handle)
+            self._handle = None
 
 
 def run_syscall_program(fd: int, context: Structure) -> int:

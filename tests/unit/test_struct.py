@@ -8,9 +8,11 @@ import pytest
 
 from oomctl import resources
 from oomctl.answer import Stage
+from oomctl.event import Kind
 from oomctl.kernel import libbpf
 from oomctl.kernel.hogs import Step
 from oomctl.kernel.loader import AnswerStruct, CallStruct
+from oomctl.kernel.observer import PROGRAMS, EventStruct
 
 ROOT = Path(__file__).parents[2]
 STRUCT, ENUM = 4, 6  # BTF_KIND_*, include/uapi/linux/btf.h
@@ -36,15 +38,24 @@ class Value(ctypes.Structure):
     _fields_ = [("name_off", ctypes.c_uint32), ("value", ctypes.c_int32)]
 
 
-@pytest.fixture(scope="module")
-def btf():
+def btf_of(name):
     lib = libbpf.library()
     parse = lib.btf__parse_elf
     parse.restype, parse.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_void_p]
-    handle = parse(str(resources.built("oomctl.bpf.o")).encode(), None)
+    handle = parse(str(resources.built(name)).encode(), None)
     assert handle
     yield handle
     lib.btf__free(handle)
+
+
+@pytest.fixture(scope="module")
+def btf():
+    yield from btf_of("oomctl.bpf.o")
+
+
+@pytest.fixture(scope="module")
+def observer_btf():
+    yield from btf_of("observer.bpf.o")
 
 
 def fields(btf, name):
@@ -76,7 +87,15 @@ def test_a_struct_is_the_same_to_ctypes_and_to_the_program(btf, name, struct):
     assert fields(btf, name) == (ctypes.sizeof(struct), ours)
 
 
-@pytest.mark.parametrize("struct", [CallStruct, AnswerStruct])
+def test_an_event_is_the_same_to_ctypes_and_to_the_program(observer_btf):
+    ours = [
+        (field, getattr(EventStruct, field).offset, getattr(EventStruct, field).size)
+        for field, _kind in EventStruct._fields_
+    ]
+    assert fields(observer_btf, "oomctl_event") == (ctypes.sizeof(EventStruct), ours)
+
+
+@pytest.mark.parametrize("struct", [CallStruct, AnswerStruct, EventStruct])
 def test_a_struct_has_no_padding_that_could_leak_or_differ(struct):
     assert sum(getattr(struct, field).size for field, _ in struct._fields_) == ctypes.sizeof(struct)
 
@@ -93,14 +112,25 @@ def c_enum(path: str, name: str) -> dict[str, int]:
     return values
 
 
-def test_the_stages_are_those_of_the_program(btf):
+def enumerators(btf, name):
+    """Return the values of an enum by name, as clang wrote it into the object."""
     lib = libbpf.library()
-    type_id = lib.btf__find_by_name_kind(btf, b"oomctl_stage", ENUM)
+    type_id = lib.btf__find_by_name_kind(btf, name.encode(), ENUM)
+    assert type_id > 0, f"{name} is not in the object's BTF"
     address = lib.btf__type_by_id(btf, type_id)
     count = Type.from_address(address).info & 0xFFFF
     values = (Value * count).from_address(address + ctypes.sizeof(Type))
-    theirs = {lib.btf__name_by_offset(btf, v.name_off).decode(): v.value for v in values}
+    return {lib.btf__name_by_offset(btf, v.name_off).decode(): v.value for v in values}
+
+
+def test_the_stages_are_those_of_the_program(btf):
+    theirs = enumerators(btf, "oomctl_stage")
     assert theirs == {f"OOMCTL_{stage.name}": stage.value for stage in Stage}
+
+
+def test_the_kinds_of_event_are_those_of_the_observer(observer_btf):
+    theirs = enumerators(observer_btf, "oomctl_event_kind")
+    assert theirs == {f"OOMCTL_{kind.name}": kind.value for kind in Kind}
 
 
 def test_the_steps_are_those_of_the_hog():
@@ -120,5 +150,20 @@ def test_the_object_has_what_the_loader_asks_for():
         assert lib.bpf_object__find_program_by_name(handle, b"declare")
         assert lib.bpf_object__find_map_by_name(handle, b"answers")
         assert not lib.bpf_object__find_program_by_name(handle, b"nonsense")
+    finally:
+        lib.bpf_object__close(handle)
+
+
+def test_the_object_has_what_the_observer_asks_for():
+    lib = libbpf.library()
+    handle, error = libbpf.call(
+        lib.bpf_object__open_file, str(resources.built("observer.bpf.o")).encode(), None
+    )
+    assert handle, error
+    try:
+        for program in PROGRAMS:
+            assert lib.bpf_object__find_program_by_name(handle, program.name.encode()), program
+        for name in (b"events", b"losses"):
+            assert lib.bpf_object__find_map_by_name(handle, name)
     finally:
         lib.bpf_object__close(handle)

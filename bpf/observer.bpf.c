@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The programs that watch the OOM killer: who ran it, whom it killed, when the memory came back.
+ * They only look. observer.py switches off those whose function or tracepoint the kernel lacks.
+ */
+#include "kernel.h"
+#include "observer.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define SIGKILL 9
+#define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
+#define TERMSIG 0x7f
+
+/* enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES }, include/linux/mm_types_task.h */
+#define FILE_PAGES 0
+#define ANON_PAGES 1
+#define SHMEM_PAGES 3
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses SEC(".maps");
+
+/* Who runs out_of_memory() now, by tid; oom_lock allows one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+} inside SEC(".maps");
+
+struct process {
+	__u64 started_ns;
+	__u64 tgid;
+};
+
+/* Processes whose end was told already: two last threads may both find that nobody lives. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct process);
+	__type(value, __u32);
+} ended SEC(".maps");
+
+/* Never set: without it clang leaves the struct out of the object's BTF, which a test reads. */
+const struct oomctl_event *described __attribute__((unused));
+
+static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
+{
+	struct oomctl_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	__u32 slot = 0;
+	__u64 *lost;
+
+	if (!event) {
+		lost = bpf_map_lookup_elem(&losses, &slot);
+		if (lost)
+			__sync_fetch_and_add(lost, 1);
+		return (void *)0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->at_ns = bpf_ktime_get_ns();
+	event->kind = kind;
+	return event;
+}
+
+/* A macro: only an index that clang sees as a constant is relocated with the kernel's own stride. */
+#define COUNTER(mm, member)                                                                        \
+	(bpf_core_type_exists(struct mm_rss_stat)                                                  \
+		 ? BPF_CORE_READ((struct mm_struct___counted_by_thread *)(mm),                     \
+				 rss_stat.count[member].counter)                                   \
+		 : BPF_CORE_READ(mm, rss_stat[member].count))
+
+static __always_inline void put_memory(struct oomctl_event *event, struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
+	if (!mm)
+		mm = BPF_CORE_READ(task, signal, oom_mm);
+	if (!mm)
+		return;
+	event->anon = COUNTER(mm, ANON_PAGES);
+	event->file = COUNTER(mm, FILE_PAGES);
+	event->shmem = COUNTER(mm, SHMEM_PAGES);
+}
+
+static __always_inline void put_task(struct oomctl_event *event, struct task_struct *task)
+{
+	event->pid = BPF_CORE_READ(task, pid);
+	event->tgid = BPF_CORE_READ(task, tgid);
+	event->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	event->oom_score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	BPF_CORE_READ_INTO(&event->comm, task, comm);
+}
+
+static __always_inline void put_trigger(struct oomctl_event *event)
+{
+	event->trigger_pid = (__u32)bpf_get_current_pid_tgid();
+	bpf_get_current_comm(event->trigger_comm, sizeof(event->trigger_comm));
+}
+
+static __always_inline void put_control(struct oomctl_event *event, struct oom_control *oc)
+{
+	struct mem_cgroup *memcg = BPF_CORE_READ(oc, memcg);
+
+	event->order = BPF_CORE_READ(oc, order);
+	event->constraint = BPF_CORE_READ(oc, constraint);
+	if (memcg)
+		event->memcg_id = BPF_CORE_READ(memcg, css.cgroup, kn, id);
+}
+
+static __always_inline void tell_control(enum oomctl_event_kind kind, __u64 *ctx)
+{
+	struct task_struct *current = (void *)bpf_get_current_task();
+	struct oomctl_event *event = reserve(kind);
+
+	if (!event)
+		return;
+	put_task(event, current);
+	put_memory(event, current);
+	put_trigger(event);
+	put_control(event, (void *)ctx[0]);
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline void tell_victim(enum oomctl_event_kind kind, struct task_struct *task)
+{
+	struct oomctl_event *event = reserve(kind);
+
+	if (!event)
+		return;
+	put_task(event, task);
+	put_memory(event, task);
+	put_trigger(event);
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline void tell_pid(enum oomctl_event_kind kind, int pid, int triggered)
+{
+	struct oomctl_event *event = reserve(kind);
+
+	if (!event)
+		return;
+	event->pid = pid;
+	if (triggered)
+		put_trigger(event);
+	bpf_ringbuf_submit(event, 0);
+}
+
+SEC("fentry/out_of_memory")
+int oom_begin(__u64 *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid(), one = 1;
+
+	tell_control(OOMCTL_OOM_BEGIN, ctx);
+	bpf_map_update_elem(&inside, &tid, &one, BPF_ANY);
+	return 0;
+}
+
+SEC("fexit/out_of_memory")
+int oom_end(__u64 *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&inside, &tid);
+	tell_control(OOMCTL_OOM_END, ctx);
+	return 0;
+}
+
+/* (int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result) */
+SEC("tp_btf/signal_generate")
+int sigkill(__u64 *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if ((int)ctx[0] == SIGKILL && bpf_map_lookup_elem(&inside, &tid))
+		tell_victim(OOMCTL_SIGKILL, (void *)ctx[2]);
+	return 0;
+}
+
+SEC("tp_btf/mark_victim")
+int mark_victim(__u64 *ctx)
+{
+	tell_victim(OOMCTL_MARK_VICTIM, (void *)ctx[0]);
+	return 0;
+}
+
+/* Before "mm: Update mark_victim tracepoints fields" (72ba14deb40a). */
+SEC("tp_btf/mark_victim")
+int mark_victim_pid(__u64 *ctx)
+{
+	tell_pid(OOMCTL_MARK_VICTIM, ctx[0], 1);
+	return 0;
+}
+
+SEC("tp_btf/wake_reaper")
+int wake_reaper(__u64 *ctx)
+{
+	tell_pid(OOMCTL_WAKE_REAPER, ctx[0], 0);
+	return 0;
+}
+
+SEC("tp_btf/start_task_reaping")
+int start_reaping(__u64 *ctx)
+{
+	tell_pid(OOMCTL_START_REAPING, ctx[0], 0);
+	return 0;
+}
+
+SEC("tp_btf/finish_task_reaping")
+int finish_reaping(__u64 *ctx)
+{
+	tell_pid(OOMCTL_FINISH_REAPING, ctx[0], 0);
+	return 0;
+}
+
+SEC("tp_btf/skip_task_reaping")
+int skip_reaping(__u64 *ctx)
+{
+	tell_pid(OOMCTL_SKIP_REAPING, ctx[0], 0);
+	return 0;
+}
+
+/*
+ * do_exit() calls this after exit_mm() on every kernel; the tracepoint sched_process_exit came to
+ * stand before it in 6.16. A failed fork calls it too, for a task that still counts as live.
+ */
+SEC("fentry/exit_files")
+int process_exit(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct task_struct *leader;
+	struct process process;
+	struct oomctl_event *event;
+	__u32 one = 1;
+	int code;
+
+	if (BPF_CORE_READ(signal, live.counter))
+		return 0;
+	leader = BPF_CORE_READ(task, group_leader);
+	code = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT
+		       ? BPF_CORE_READ(signal, group_exit_code)
+		       : BPF_CORE_READ(leader, exit_code);
+	if ((code & TERMSIG) != SIGKILL && !BPF_CORE_READ(signal, oom_mm))
+		return 0;
+	process.started_ns = BPF_CORE_READ(leader, start_time);
+	process.tgid = BPF_CORE_READ(leader, tgid);
+	if (bpf_map_lookup_elem(&ended, &process))
+		return 0;
+	bpf_map_update_elem(&ended, &process, &one, BPF_ANY);
+	event = reserve(OOMCTL_EXIT);
+	if (!event)
+		return 0;
+	put_task(event, leader);
+	event->exit_code = code;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What crosses from observer.bpf.c to oomctl/kernel/observer.py; a test holds the two equal. */
+#ifndef OOMCTL_OBSERVER_H
+#define OOMCTL_OBSERVER_H
+
+#define OOMCTL_COMM_LEN 16
+
+enum oomctl_event_kind {
+	OOMCTL_OOM_BEGIN = 1,
+	OOMCTL_OOM_END = 2,
+	OOMCTL_SIGKILL = 3,
+	OOMCTL_MARK_VICTIM = 4,
+	OOMCTL_WAKE_REAPER = 5,
+	OOMCTL_START_REAPING = 6,
+	OOMCTL_FINISH_REAPING = 7,
+	OOMCTL_SKIP_REAPING = 8,
+	OOMCTL_EXIT = 9,
+};
+
+/* Zero where a field makes no sense for the kind; tgid is 0 where the kernel told only the pid. */
+struct oomctl_event {
+	__u64 at_ns; /* CLOCK_MONOTONIC */
+	__u64 cgroup_id;
+	__u64 memcg_id; /* cgroup id of the memcg that is out of memory; 0: the whole system */
+	__s64 anon;     /* pages, as the OOM killer counts them: what is still per CPU is left out */
+	__s64 file;
+	__s64 shmem;
+	enum oomctl_event_kind kind;
+	__s32 pid;
+	__s32 tgid;
+	__s32 trigger_pid;
+	__s32 order;
+	__u32 constraint; /* enum oom_constraint */
+	__s32 exit_code;  /* as waitpid() gives it */
+	__s32 oom_score_adj;
+	char comm[OOMCTL_COMM_LEN];
+	char trigger_comm[OOMCTL_COMM_LEN];
+};
+
+#endif

@@ -1,0 +1,227 @@
+"""Watches the OOM killer from inside the kernel: BPF programs that write into a ring buffer.
+
+It is the whole machine's OOM killer that is seen, whoever called it.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from ctypes import Structure, c_char, c_int32, c_int64, c_uint32, c_uint64
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from oomctl import resources
+from oomctl.errors import UnsupportedError
+from oomctl.event import Event, Kind
+from oomctl.kernel import btf, libbpf
+from oomctl.text import printable
+
+_COMM_LEN = 16
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
+# enum oom_constraint, include/linux/oom.h
+_CONSTRAINTS = ("none", "cpuset", "memory-policy", "memcg")
+_TRIGGERED = frozenset({Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM})
+
+
+class EventStruct(Structure):
+    """`struct oomctl_event` of bpf/observer.h."""
+
+    _fields_ = [
+        ("at_ns", c_uint64),
+        ("cgroup_id", c_uint64),
+        ("memcg_id", c_uint64),
+        ("anon", c_int64),
+        ("file", c_int64),
+        ("shmem", c_int64),
+        ("kind", c_uint32),
+        ("pid", c_int32),
+        ("tgid", c_int32),
+        ("trigger_pid", c_int32),
+        ("order", c_int32),
+        ("constraint", c_uint32),
+        ("exit_code", c_int32),
+        ("oom_score_adj", c_int32),
+        ("comm", c_char * _COMM_LEN),
+        ("trigger_comm", c_char * _COMM_LEN),
+    ]
+
+
+class LossStruct(Structure):
+    """The one element of the map `losses`."""
+
+    _fields_ = [("count", c_uint64)]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of observer.bpf.c, the kind it tells of, and whether a kernel can have it."""
+
+    name: str
+    kind: Kind
+    fits: Callable[[btf.Vmlinux], bool]
+
+
+def _function(name: str) -> Callable[[btf.Vmlinux], bool]:
+    return lambda vmlinux: vmlinux.function(name) is not None
+
+
+def _tracepoint(name: str, first: str) -> Callable[[btf.Vmlinux], bool]:
+    def fits(vmlinux: btf.Vmlinux) -> bool:
+        given = vmlinux.tracepoint(name) or ()
+        return [parameter.type for parameter in given[:1]] == [first]
+
+    return fits
+
+
+def _signals(vmlinux: btf.Vmlinux) -> bool:
+    """Whose SIGKILL it is can only be told by who is inside out_of_memory()."""
+    given = vmlinux.tracepoint("signal_generate") or ()
+    types = [parameter.type for parameter in given[:3:2]]
+    return _function("out_of_memory")(vmlinux) and types == ["int", "struct task_struct *"]
+
+
+PROGRAMS = (
+    Program("oom_begin", Kind.OOM_BEGIN, _function("out_of_memory")),
+    Program("oom_end", Kind.OOM_END, _function("out_of_memory")),
+    Program("sigkill", Kind.SIGKILL, _signals),
+    Program("mark_victim", Kind.MARK_VICTIM, _tracepoint("mark_victim", "struct task_struct *")),
+    Program("mark_victim_pid", Kind.MARK_VICTIM, _tracepoint("mark_victim", "int")),
+    Program("wake_reaper", Kind.WAKE_REAPER, _tracepoint("wake_reaper", "int")),
+    Program("start_reaping", Kind.START_REAPING, _tracepoint("start_task_reaping", "int")),
+    Program("finish_reaping", Kind.FINISH_REAPING, _tracepoint("finish_task_reaping", "int")),
+    Program("skip_reaping", Kind.SKIP_REAPING, _tracepoint("skip_task_reaping", "int")),
+    Program("process_exit", Kind.EXIT, _function("exit_files")),
+)
+
+
+class Observer:
+    """Sees what the OOM killer does from `__enter__` on; `kinds` is what can be seen here."""
+
+    def __init__(self) -> None:
+        self.kinds: frozenset[Kind] = frozenset()
+        self._known: dict[int, Event] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Load and attach; UnsupportedError, with the cause, where tracing is not to be had."""
+        with btf.vmlinux() as vmlinux:
+            fitting = [program for program in PROGRAMS if program.fits(vmlinux)]
+        self.kinds = frozenset(program.kind for program in fitting)
+        without = [program.name for program in PROGRAMS if program not in fitting]
+        with ExitStack() as stack:
+            try:
+                loaded = stack.enter_context(
+                    libbpf.BpfObject(resources.built("observer.bpf.o"), without)
+                )
+                self._ring = libbpf.RingBuffer(loaded.map_fd("events"))
+                stack.callback(self._ring.close)
+                for program in fitting:
+                    loaded.attach(program.name)
+            except UnsupportedError as error:
+                raise _diagnosed(error) from error
+            self._losses = loaded.map_fd("losses")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Detach and unload."""
+        self._stack.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when there is something to read."""
+        return self._ring.fd
+
+    @property
+    def lost(self) -> int:
+        """How many events found the ring buffer full since `__enter__`."""
+        losses = LossStruct()
+        libbpf.read_map(self._losses, 0, losses)
+        return int(losses.count)
+
+    def read(self) -> list[Event]:
+        """Return the events since the last read in order of time, without waiting."""
+        raw = sorted(map(EventStruct.from_buffer_copy, self._ring.read()), key=lambda e: e.at_ns)
+        return [remembered(decode(each), self._known) for each in raw]
+
+
+def decode(raw: EventStruct) -> Event:
+    """Translate one event as the program wrote it; pages become bytes."""
+    kind = Kind(raw.kind)
+    about_oom = kind in (Kind.OOM_BEGIN, Kind.OOM_END)
+    ended = kind is Kind.EXIT
+    code = raw.exit_code
+    return Event(
+        kind=kind,
+        at_ns=raw.at_ns,
+        pid=raw.pid,
+        tgid=raw.tgid,
+        comm=_text(raw.comm),
+        cgroup_id=raw.cgroup_id,
+        # a counter that is kept per CPU may be below zero for a while
+        anon=max(raw.anon, 0) * _PAGE_SIZE,
+        file=max(raw.file, 0) * _PAGE_SIZE,
+        shmem=max(raw.shmem, 0) * _PAGE_SIZE,
+        oom_score_adj=raw.oom_score_adj,
+        trigger_pid=raw.trigger_pid,
+        trigger_comm=_text(raw.trigger_comm) if kind in _TRIGGERED else "",
+        order=raw.order if about_oom else None,
+        memcg_id=(raw.memcg_id or None) if about_oom else None,
+        constraint=_constraint(raw) if kind is Kind.OOM_END else None,
+        signal=(code & 0x7F or None) if ended else None,
+        status=code >> 8 if ended and not code & 0x7F else None,
+    )
+
+
+def remembered(event: Event, known: dict[int, Event]) -> Event:
+    """Complete an event that came with a PID only by what earlier events said of that PID.
+
+    `known` is the memory, from one call to the next: victims by PID until they have ended.
+    """
+    if event.kind is Kind.EXIT:
+        for pid in [pid for pid, seen in known.items() if seen.tgid == event.tgid]:
+            del known[pid]
+        return event
+    if event.kind in (Kind.OOM_BEGIN, Kind.OOM_END):
+        return event
+    if event.tgid:
+        known[event.pid] = event
+        return event
+    seen = known.get(event.pid)
+    if seen is None:
+        return replace(event, tgid=event.pid)
+    return replace(
+        seen,
+        kind=event.kind,
+        at_ns=event.at_ns,
+        trigger_pid=event.trigger_pid,
+        trigger_comm=event.trigger_comm,
+    )
+
+
+def _constraint(raw: EventStruct) -> str:
+    """Where out_of_memory() returns early it has not come to computing oc->constraint."""
+    if raw.memcg_id:
+        return "memcg"
+    known = raw.constraint < len(_CONSTRAINTS)
+    return _CONSTRAINTS[raw.constraint] if known else str(raw.constraint)
+
+
+def _text(raw: bytes) -> str:
+    return printable(os.fsdecode(raw))
+
+
+def _diagnosed(error: UnsupportedError) -> UnsupportedError:
+    """Name kernel lockdown where it is the cause: programs may then not read kernel memory."""
+    try:
+        locked = "[confidentiality]" in _LOCKDOWN.read_text()
+    except OSError:
+        locked = False
+    if not locked:
+        return error
+    return UnsupportedError(
+        "the kernel's lockdown (confidentiality) forbids BPF programs to look at it",
+        "boot without lockdown=confidentiality",
+        detail=error.detail,
+    )

@@ -1,0 +1,205 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.event import Event, Kind
+from oomctl.kernel import btf, libbpf, observer
+from oomctl.kernel.btf import Parameter
+from oomctl.kernel.observer import PROGRAMS, EventStruct, decode, remembered
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+TASK, INT = "struct task_struct *", "int"
+
+
+class Kernel:
+    """A kernel that has these functions and tracepoints, each with the types it is given."""
+
+    def __init__(self, functions=(), **tracepoints):
+        self.functions, self.tracepoints = functions, tracepoints
+
+    def function(self, name):
+        return () if name in self.functions else None
+
+    def tracepoint(self, name):
+        types = self.tracepoints.get(name)
+        return None if types is None else tuple(Parameter(each, "") for each in types)
+
+
+REAPER = dict.fromkeys(
+    ["wake_reaper", "start_task_reaping", "finish_task_reaping", "skip_task_reaping"], (INT,)
+)
+SIGNAL = {"signal_generate": [INT, "struct kernel_siginfo *", TASK, INT, INT]}
+FUNCTIONS = ("out_of_memory", "exit_files")
+
+
+def fitting(kernel):
+    return {program.name for program in PROGRAMS if program.fits(kernel)}
+
+
+ALL = {program.name for program in PROGRAMS}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "without"),
+    [
+        (
+            Kernel(FUNCTIONS, mark_victim=[TASK, "uid_t"], **REAPER, **SIGNAL),
+            {"mark_victim_pid"},
+        ),
+        (Kernel(FUNCTIONS, mark_victim=[INT], **REAPER, **SIGNAL), {"mark_victim"}),
+        (
+            Kernel(("exit_files",), mark_victim=[INT], **REAPER, **SIGNAL),
+            {"mark_victim", "oom_begin", "oom_end", "sigkill"},
+        ),
+        (
+            Kernel(FUNCTIONS, mark_victim=[TASK], signal_generate=[INT, TASK]),
+            {"mark_victim_pid", "sigkill"}
+            | {"wake_reaper", "start_reaping", "finish_reaping", "skip_reaping"},
+        ),
+        (Kernel(), ALL),
+    ],
+)
+def test_only_what_the_kernel_has_is_loaded(kernel, without):
+    assert ALL - fitting(kernel) == without
+
+
+def test_the_running_kernel_is_asked():
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+    with btf.vmlinux() as vmlinux:
+        assert vmlinux.function("no_such_function") is None
+        assert vmlinux.tracepoint("no_such_tracepoint") is None
+        assert [each.type for each in vmlinux.function("out_of_memory")] == ["struct oom_control *"]
+        assert [each.type for each in vmlinux.tracepoint("signal_generate")][:3:2] == [INT, TASK]
+        kinds = {program.kind for program in PROGRAMS if program.fits(vmlinux)}
+        assert {Kind.MARK_VICTIM, Kind.OOM_BEGIN, Kind.SIGKILL} <= kinds
+        assert len({"mark_victim", "mark_victim_pid"} & fitting(vmlinux)) == 1
+
+
+def raw(kind, **fields):
+    return EventStruct(kind=kind, at_ns=5, pid=7, tgid=6, comm=b"hog", cgroup_id=28, **fields)
+
+
+def test_a_victim():
+    event = decode(
+        raw(
+            Kind.SIGKILL,
+            anon=3,
+            file=-2,
+            shmem=1,
+            oom_score_adj=-5,
+            trigger_pid=9,
+            trigger_comm=b"\x1b[31m",
+        )
+    )
+    assert event == Event(
+        kind=Kind.SIGKILL,
+        at_ns=5,
+        pid=7,
+        tgid=6,
+        comm="hog",
+        cgroup_id=28,
+        anon=3 * PAGE,
+        shmem=PAGE,
+        oom_score_adj=-5,
+        trigger_pid=9,
+        trigger_comm=r"\x1b[31m",
+    )
+    assert event.rss == 4 * PAGE
+
+
+@pytest.mark.parametrize(
+    ("memcg", "number", "name"),
+    [
+        *((0, 0, "none"), (0, 1, "cpuset"), (0, 2, "memory-policy"), (0, 9, "9")),
+        *((28, 3, "memcg"), (28, 0, "memcg")),
+    ],
+)
+def test_the_constraint_has_a_name_when_the_oom_killer_is_through(memcg, number, name):
+    ended = decode(raw(Kind.OOM_END, memcg_id=memcg, constraint=number, order=2))
+    assert (ended.order, ended.memcg_id, ended.constraint) == (2, memcg or None, name)
+    begun = decode(raw(Kind.OOM_BEGIN, memcg_id=memcg, order=2))
+    assert (begun.order, begun.memcg_id, begun.constraint) == (2, memcg or None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "signal", "status"),
+    [(9, 9, None), (0, None, 0), (3 << 8, None, 3), (0x80 | 11, 11, None)],
+)
+def test_how_a_process_ended(code, signal, status):
+    event = decode(raw(Kind.EXIT, exit_code=code))
+    assert (event.signal, event.status) == (signal, status)
+
+
+def test_what_comes_with_a_pid_only_is_completed_by_what_was_seen_before():
+    known = {}
+    killed = remembered(decode(raw(Kind.SIGKILL, trigger_pid=9, trigger_comm=b"me")), known)
+    woken = remembered(decode(EventStruct(kind=Kind.WAKE_REAPER, at_ns=8, pid=7)), known)
+    assert (woken.kind, woken.at_ns) == (Kind.WAKE_REAPER, 8)
+    assert (woken.pid, woken.tgid, woken.comm) == (killed.pid, killed.tgid, killed.comm)
+    assert (woken.cgroup_id, woken.trigger_pid, woken.trigger_comm) == (28, 0, "")
+    remembered(decode(raw(Kind.EXIT, exit_code=9)), known)
+    assert known == {}
+    unknown = remembered(decode(EventStruct(kind=Kind.WAKE_REAPER, at_ns=8, pid=7)), known)
+    assert (unknown.pid, unknown.tgid, unknown.comm) == (7, 7, "")
+
+
+def test_the_runner_of_the_oom_killer_is_no_victim_to_remember():
+    known = {}
+    remembered(decode(raw(Kind.OOM_BEGIN)), known)
+    assert known == {}
+
+
+class Refusing:
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, _path, _without):
+        return self
+
+    def __enter__(self):
+        raise self.error
+
+    def __exit__(self, *_exc):
+        raise AssertionError("it was never entered")
+
+
+@pytest.fixture
+def refusing(monkeypatch, tmp_path):
+    """The kernel does not load the programs, in this state of lockdown."""
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+
+    def refuse(lockdown):
+        error = UnsupportedError("no", "hint", detail="log")
+        monkeypatch.setattr(libbpf, "BpfObject", Refusing(error))
+        (tmp_path / "lockdown").write_text(lockdown)
+        monkeypatch.setattr(observer, "_LOCKDOWN", tmp_path / "lockdown")
+        with pytest.raises(UnsupportedError) as caught, observer.Observer():
+            pass
+        return caught.value
+
+    return refuse
+
+
+def test_lockdown_is_named_where_it_is_the_cause(refusing):
+    error = refusing("none integrity [confidentiality]\n")
+    assert "lockdown" in error.why
+    assert error.detail == "log"
+
+
+def test_another_refusal_is_passed_on(refusing):
+    assert refusing("[none] integrity confidentiality\n").why == "no"
+
+
+def test_a_kernel_without_btf_is_told_so(monkeypatch):
+    monkeypatch.setattr(libbpf, "call", lambda *_: (None, 2))
+    with pytest.raises(UnsupportedError, match="no BTF"), observer.Observer():
+        pass
+
+
+def test_a_map_that_is_no_ring_buffer_is_refused():
+    with pytest.raises(OomctlError, match="ring buffer"):
+        libbpf.RingBuffer(-1)
