@@ -146,12 +146,16 @@ def _evidence(
 
 
 def _missed(prediction: Prediction | None, victims: frozenset[int]) -> Sequence[str]:
-    """Name who should have died instead; nobody where the choice is within rounding."""
+    """Name who should have died instead.
+
+    Nobody where the choice is within the error of the kernel's counters, or fell on a task that
+    was born after the look.
+    """
     if prediction is None or not victims or prediction.agrees(victims):
         return ()
-    if victims <= {*prediction.victims, *prediction.close}:
-        return ()
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
+    if victims <= {*prediction.victims, *prediction.close} or not victims <= comms.keys():
+        return ()
     return [_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["nobody"]
 
 

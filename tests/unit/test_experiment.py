@@ -12,6 +12,7 @@ from oomctl import experiment, plan
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.evidence import KernelLog, parse_record
+from oomctl.kernel import witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.plan import Call, Hog, Limits, Plan
@@ -35,7 +36,7 @@ class Kernel:
     def __exit__(self, *_):
         pass
 
-    def declare(self, call, cgroup_id, watch, timeout):
+    def declare(self, call, cgroup_id, watch, timeout, tick=None):
         began = time.monotonic_ns()
         self.calls.append((call, cgroup_id))
         ret = self.react(call)
@@ -64,6 +65,14 @@ class Kernel:
         return 1
 
 
+class NoTracing:
+    def __enter__(self):
+        raise UnsupportedError("a played kernel runs no BPF programs")
+
+    def __exit__(self, *_):
+        raise AssertionError("was never entered")
+
+
 @pytest.fixture
 def kernel(cgroupfs, monkeypatch):
     played = Kernel(cgroupfs)
@@ -81,7 +90,8 @@ def kernel(cgroupfs, monkeypatch):
 
     monkeypatch.setattr(Herd, "__enter__", enter_and_tell)
     monkeypatch.setattr(experiment, "Loader", lambda: played)
-    monkeypatch.setattr(experiment, "Kmsg", lambda: played)
+    monkeypatch.setattr(witness, "Kmsg", lambda: played)
+    monkeypatch.setattr(witness, "Observer", NoTracing)
     quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
     monkeypatch.setattr("oomctl.kernel.procfs.sysctls", lambda _names: quiet)
     monkeypatch.setattr("oomctl.kernel.libbpf.version", lambda: "1.0")
@@ -195,7 +205,9 @@ def test_several_declarations_each_take_their_own(kernel):
     }
 
 
-def test_a_group_kill(kernel):
+def test_a_group_kill(kernel, monkeypatch):
+    monkeypatch.setattr(experiment, "predict_target", lambda *_: None)  # knows of no group here
+
     def react(_call):
         for name in kernel.pids:
             kernel.kills(name)
@@ -315,7 +327,7 @@ def test_a_system_wide_declaration_asks_with_the_ranking_first(kernel, monkeypat
     outcome = run(kernel, planned(kernel, target=None), confirm)
     assert seen.ranking[0][1].comm == "big"
     assert kernel.calls == [(Call(None, 0, 1), None)]
-    assert outcome.verdict.name == "killed"
+    assert outcome.verdict.name == "wrong-victim"  # by size it is the turn of "big"
 
 
 def test_a_no_leaves_nothing(kernel, monkeypatch):
