@@ -154,7 +154,7 @@ def _missed(prediction: Prediction | None, victims: frozenset[int]) -> Sequence[
     if prediction is None or not victims or prediction.agrees(victims):
         return ()
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
-    if victims <= {*prediction.victims, *prediction.close} or not victims <= comms.keys():
+    if prediction.explains(victims) or not victims <= comms.keys():
         return ()
     return [_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["nobody"]
 

@@ -67,7 +67,7 @@ def predicted_text(declared: Declared) -> str | None:
         came = "as it came"
     elif not killed:
         came = "but nobody died"
-    elif killed <= {*prediction.victims, *prediction.close}:
+    elif prediction.explains(killed):
         came = "the other is within the error of the kernel's counters"
     else:
         came = "it came otherwise"

@@ -130,9 +130,9 @@ def test_a_caller_that_was_the_victim():
     assert declared.verdict.name == "loader-killed"
 
 
-def predicted(*victims, close=()):
+def predicted(*victims, instead=()):
     candidates = [Candidate(Task(pid, f"t{pid}", "/t", 0, 0, 0, 0, 0.0), pid) for pid in (8, 7)]
-    return Prediction(tuple(candidates), 1, 4096, victims, close=close)
+    return Prediction(tuple(candidates), 1, 4096, victims, instead=instead)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,8 @@ def predicted(*victims, close=()):
         (predicted(7), "killed"),
         (predicted(8), "wrong-victim"),
         (predicted(), "wrong-victim"),
-        (predicted(8, close=(7,)), "killed"),
+        (predicted(8, instead=((7,),)), "killed"),
+        (predicted(8, instead=((7, 8),)), "wrong-victim"),
     ],
 )
 def test_predicted_against_actual(prediction, name):
