@@ -4,12 +4,14 @@ import errno
 from dataclasses import replace
 
 from oomctl.answer import Answer, Stage
-from oomctl.evidence import Kill
+from oomctl.evidence import Kill, Record
 from oomctl.fate import Fate
-from oomctl.outcome import Declared, Environment, Fated, Outcome
+from oomctl.outcome import Declared, Environment, Evidence, Fated, Outcome, Sample
 from oomctl.plan import Call
-from oomctl.task import Task
-from oomctl.verdict import judge, overall
+from oomctl.prediction import Candidate, Prediction
+from oomctl.task import Task, badness
+from oomctl.timeline import Stamp, Timeline
+from oomctl.verdict import Circumstances, judge, overall
 
 M = 1 << 20
 TARGET = "/oomctl-4321-9f8e7d"
@@ -56,6 +58,7 @@ def outcome(*calls, tasks=(), events=None, **more):
         log_lost=more.get("lost", 0),
         verdict=overall([call.verdict for call in calls]),
         notes=more.get("notes", ()),
+        samples=more.get("samples", ()),
     )
 
 
@@ -77,6 +80,123 @@ DEFAULT_RUN = outcome(
 )
 
 HOSTILE = Task(9, r"a|b`*\x1b", "/else_where|<b>", -5, 3 * M, 0, 4096, 1.0)
+
+
+# From here on with all evidence: three cgroups, the largest killed, a task outside that shares the
+# victim's memory dies with it; then a second declaration that meets the victim in flight.
+CALL_AT = 98_000_000_123
+US, MS = 1_000, 1_000_000
+SHARER = Task(310, "sharer", "/else<where>", 0, 64 * M, 0, 172_032, 2.0)
+TREE = (hog(301, "small", 16 * M), hog(302, "medium", 32 * M), hog(303, "large", 64 * M))
+LOG = (
+    (98_000_201, "large invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0"),
+    (98_000_950, f"Tasks state (memory values in pages) of <{TARGET}> & \\udcff\x1b[31m:"),
+    (
+        98_001_001,
+        "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+        f"oom_memcg={TARGET},task_memcg={TARGET}/large,task=large,pid=303,uid=0",
+    ),
+    (
+        98_001_040,
+        "Memory cgroup out of memory: Killed process 303 (large) total-vm:65544kB, "
+        "anon-rss:65536kB, file-rss:4kB, shmem-rss:4kB, UID:0 pgtables:168kB oom_score_adj:0",
+    ),
+)
+
+
+def predicted(tasks, victims=1, limit=128 * M, close=(), group=None):
+    pages = limit // 4096
+    ranking = sorted(((badness(t, pages, 4096), t) for t in tasks), key=lambda one: -one[0])
+    candidates = tuple(Candidate(t, points) for points, t in ranking)
+    excluded = replace(tasks[0], pid=300, comm="exempt", oom_score_adj=-1000)
+    return Prediction(
+        (*candidates, Candidate(excluded, None, "oom_score_adj is -1000")),
+        pages,
+        4096,
+        tuple(t.pid for _points, t in ranking[:victims]),
+        group,
+        close,
+    )
+
+
+def line(start, *stamps):
+    return Timeline(tuple(Stamp(name, start + after, *pid) for name, after, *pid in stamps))
+
+
+def seen(declared, victims, logged=None, lost=0):
+    logged = frozenset(victims if logged is None else logged)
+    agree = None if lost else logged == frozenset(victims)
+    return replace(
+        declared,
+        evidence=Evidence("ring buffer", "", frozenset(victims), logged, agree, lost),
+    )
+
+
+def memory(start, end, step=MS):
+    """Sample three cgroups and the target: large falls from 64M to nothing after its death."""
+    samples = []
+    for at in range(start, end, step):
+        gone = min(max(at - CALL_AT - 9 * MS, 0) / (20 * MS), 1)
+        sizes = {"small": 16 * M, "medium": 32 * M, "large": int(64 * M * (1 - gone))}
+        samples.append(Sample(at, TARGET, sum(sizes.values()) + M // 2))
+        samples += [Sample(at + 10_000, f"{TARGET}/{name}", size) for name, size in sizes.items()]
+    return tuple(samples)
+
+
+FIRST = replace(
+    seen(
+        declared(
+            1,
+            Kill(303, "large", 64 * M, f"{TARGET}/large"),
+            began=CALL_AT,
+            took=8_974_000,
+        ),
+        [303],
+    ),
+    kills=(
+        Kill(303, "large", 64 * M, f"{TARGET}/large"),
+        Kill(310, "sharer", 64 * M, "/else<where>"),
+    ),
+    collateral=frozenset({310}),
+    prediction=predicted([fated.task for fated in TREE]),
+    pressure={"some": 5120, "full": 4096},
+    timeline=line(
+        CALL_AT,
+        ("call", 0),
+        ("locked", 14 * US),
+        ("marked", 8_790 * US, 303),
+        ("killed", 8_801 * US, 303),
+        ("killed", 8_833 * US, 310),
+        ("unlocking", 8_967 * US),
+        ("return", 8_974 * US),
+        ("exited", 27 * MS, 303),
+        ("exited", 29_400 * US, 310),
+        ("unpopulated", 31 * MS),
+        ("relieved", 32_200 * US),
+    ),
+    log=tuple(Record(1200 + n, at, text) for n, (at, text) in enumerate(LOG)),
+)
+SECOND_AT = CALL_AT + 12 * MS
+IN_FLIGHT = replace(
+    seen(declared(1, began=SECOND_AT, took=31 * US), []),
+    verdict=judge(
+        Answer(Stage.CALLED, SECOND_AT, SECOND_AT + 31 * US, 1),
+        [],
+        0,
+        False,
+        Circumstances(in_flight=["large (pid 303)"]),
+    ),
+    prediction=predicted([fated.task for fated in TREE[:2]]),
+    pressure={"some": 0, "full": 0},
+    timeline=line(
+        SECOND_AT, ("call", 0), ("locked", 9 * US), ("unlocking", 30 * US), ("return", 31 * US)
+    ),
+)
+GROUP = [
+    Task(400 + n, f"worker{n}", f"{TARGET}/pool", 0, (8 + n) * M, 0, 49152, 1.0) for n in range(6)
+]
+REAPED_AT = 5 * 10**9
+
 
 OUTCOMES = {
     "default": DEFAULT_RUN,
@@ -121,4 +241,82 @@ OUTCOMES = {
         events=rises(),
     ),
     "empty": outcome(declared(0, no_killable=True), before=0, after=0),
+    "observed": outcome(
+        FIRST,
+        IN_FLIGHT,
+        tasks=(
+            replace(TREE[0], badness=4110),
+            replace(TREE[1], badness=8206),
+            replace(hog(303, "large", 64 * M, "oom-killed", 0, 27 * MS), badness=16398),
+            Fated(
+                SHARER, None, None, SHARER.footprint, Fate("oom-killed", signal=9), 0, 29_400_000
+            ),
+        ),
+        events=rises(oom_kill=1) | {f"{TARGET}/large": {"oom_kill": 1}},
+        samples=memory(CALL_AT - 40 * MS, CALL_AT + 60 * MS),
+    ),
+    "reaped": outcome(
+        replace(
+            seen(
+                declared(
+                    1,
+                    *(Kill(t.pid, t.comm, t.rss, t.cgroup) for t in GROUP),
+                    began=REAPED_AT,
+                    took=3 * MS,
+                    group_kills=1,
+                ),
+                [t.pid for t in GROUP],
+                [t.pid for t in GROUP[1:]],
+            ),
+            prediction=predicted(GROUP, 6, group=f"{TARGET}/pool", close=(404,)),
+            timeline=line(
+                REAPED_AT,
+                ("call", 0),
+                ("locked", 3 * US),
+                *(("marked", (900 + 10 * n) * US, t.pid) for n, t in enumerate(GROUP)),
+                *(("killed", (1000 + 10 * n) * US, t.pid) for n, t in enumerate(GROUP)),
+                ("unlocking", 2_990 * US),
+                ("return", 3 * MS),
+                ("reaper-woken", 2_000 * MS, 405),
+                ("reaping", 2_001 * MS, 405),
+                ("reaped", 2_009 * MS, 405),
+                *(("exited", (2_020 + n) * MS, t.pid) for n, t in enumerate(GROUP)),
+            ),
+        ),
+        tasks=tuple(
+            Fated(t, t.comm, t.rss, t.footprint, Fate("oom-killed", signal=9), 0, (2_020 + n) * MS)
+            for n, t in enumerate(GROUP)
+        ),
+        events=rises(oom_kill=7, oom_group_kill=1),
+        samples=tuple(
+            Sample(REAPED_AT + after * MS, TARGET, 63 * M if after < 2_010 else M)
+            for after in range(-100, 2_200, 10)
+        ),
+    ),
+    "too-close": outcome(
+        replace(
+            declared(1, Kill(302, "medium", 32 * M)),
+            prediction=predicted([fated.task for fated in TREE[:2]], close=(301,)),
+            evidence=Evidence("kernel log", "no BTF", logged=frozenset({301})),
+            kills=(Kill(301, "small", 16 * M),),
+            timeline=line(10**9, ("call", 0), ("return", 734_512)),
+        ),
+        tasks=(hog(301, "small", 16 * M, "oom-killed", 0, 5 * MS), hog(302, "medium", 32 * M)),
+        events=rises(oom_kill=1),
+    ),
+    "wrong": outcome(
+        replace(
+            seen(declared(1, Kill(301, "small", 16 * M)), [301]),
+            prediction=predicted([fated.task for fated in TREE]),
+            verdict=judge(
+                Answer(Stage.CALLED, 10**9, 10**9 + 734_512, 1),
+                ["small (pid 301)"],
+                0,
+                False,
+                Circumstances(expected=["large (pid 303)"]),
+            ),
+        ),
+        tasks=(hog(301, "small", 16 * M, "oom-killed", 0, 5 * MS), *TREE[1:]),
+        events=rises(oom_kill=1),
+    ),
 }

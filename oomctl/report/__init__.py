@@ -1,15 +1,30 @@
 """Renderers: one outcome, several forms."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Literal
 
 from oomctl.outcome import Outcome
-from oomctl.report import jsonout, markdown, table
 
-Format = Literal["table", "json", "markdown"]
+Format = Literal["table", "json", "jsonl", "markdown", "trace", "ktap", "junit"]
+
+
+def _late(module: str) -> Callable[[Outcome], str]:
+    """Return a renderer whose module is imported when it is used: start-up stays quick."""
+
+    def render(outcome: Outcome) -> str:
+        text: str = import_module(f"{__name__}.{module}").render(outcome)
+        return text
+
+    return render
+
 
 RENDERERS: dict[Format, Callable[[Outcome], str]] = {
-    "table": table.render,
-    "json": jsonout.render,
-    "markdown": markdown.render,
+    "table": _late("table"),
+    "json": _late("jsonout"),
+    "jsonl": _late("jsonl"),
+    "markdown": _late("markdown"),
+    "trace": _late("trace"),
+    "ktap": _late("ktap"),
+    "junit": _late("junit"),
 }

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import oomctl
+from oomctl.report import RENDERERS
 from tests.cli.command import declare, refused, run
 from tests.outcomes import OUTCOMES
 
@@ -25,7 +26,7 @@ def test_help(arguments, flag):
     [
         *("--cgroup", "--global", "--yes", "--order", "--wait / --no-wait", "--flags", "--hogs"),
         *("--size", "--hog [NAME=]SIZE[,adj=N]", "--memory-max", "--swap-max", "--oom-group"),
-        *("--repeat", "--timeout", "--format <table|json|markdown>", "--output", "--dry-run"),
+        *("--repeat", "--timeout", "--format <table|json|jsonl|markdown|", "--output", "--dry-run"),
         *("--keep", "-v"),
     ],
 )
@@ -80,7 +81,7 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
         ("declare --timeout nan", "nan is out of range"),
         ("declare --timeout inf", "inf is out of range"),
         ("declare --timeout soon", "'soon' is not a number of seconds"),
-        ("declare --format xml", "'xml' is not one of 'table', 'json', 'markdown'"),
+        ("declare --format xml", "'xml' is not one of 'table', 'json', 'jsonl', 'markdown'"),
         ("declare --cgroup /x --global", "--cgroup and --global exclude each other"),
         ("declare --cgroup /x --memory-max 1G", "belong to a fresh cgroup, not to --cgroup"),
         ("declare --cgroup /x --oom-group", "belong to a fresh cgroup"),
@@ -127,7 +128,7 @@ WITH_VALUE = {
     "--swap-max": SIZES,
     "--repeat": NUMBERS,
     "--timeout": NUMBERS,
-    "--format": st.sampled_from(["table", "json", "markdown", "xml", ""]),
+    "--format": st.sampled_from([*RENDERERS, "xml", ""]),
     "--output": st.sampled_from(["{tmp}/out", "{tmp}", "{tmp}/no/out", "/dev/full", ""]),
 }
 SWITCHES = ["--global", "--yes", "--wait", "--no-wait", "--oom-group", "--dry-run", "--keep", "-v"]

@@ -6,7 +6,16 @@ import pytest
 from oomctl.report import RENDERERS
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 
-SUFFIX = {"table": "txt", "markdown": "md", "json": "json"}
+SUFFIX = {
+    "table": "txt",
+    "markdown": "md",
+    "json": "json",
+    "jsonl": "jsonl",
+    "html": "html",
+    "trace": "trace.json",
+    "ktap": "ktap",
+    "junit": "xml",
+}
 
 
 @pytest.mark.parametrize("form", RENDERERS)

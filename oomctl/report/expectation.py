@@ -1,0 +1,62 @@
+"""What a declaration is expected to do by itself, as tests that pass, fail or are skipped. Pure."""
+
+from dataclasses import dataclass
+
+from oomctl.outcome import Declared, Evidence
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One test: `passed` is None where it could not be made; `why` says what was found."""
+
+    name: str
+    passed: bool | None
+    why: str = ""
+
+
+def expectations(declared: Declared) -> tuple[Expectation, ...]:
+    """Return the tests of one declaration; their names are the same for every one."""
+    name = declared.verdict.name
+    died = bool(declared.victims)
+    return (
+        Expectation("returned 1", declared.answer.ret == 1, _returned(declared)),
+        Expectation("somebody died", died, declared.verdict.reason),
+        Expectation(
+            "only one victim or one group died",
+            name != "over-kill" if died else None,
+            declared.verdict.reason if died else "nobody died",
+        ),
+        _as_predicted(declared),
+        _sources_agree(declared.evidence),
+    )
+
+
+def _returned(declared: Declared) -> str:
+    answer = declared.answer
+    if answer.ret is None:
+        return "it did not return"
+    return f"it returned {f'-{answer.errno_name}' if answer.errno_name else answer.ret}"
+
+
+def _as_predicted(declared: Declared) -> Expectation:
+    name, prediction = "as predicted", declared.prediction
+    if prediction is None or declared.as_predicted is None:
+        why = "nothing was predicted" if prediction is None else "nobody was chosen"
+        return Expectation(name, None, why)
+    why = f"predicted {_pids(prediction.victims)}, killed {_pids(declared.victims)}"
+    near = {*prediction.victims, *prediction.close}
+    if not declared.as_predicted and declared.victims and declared.victims <= near:
+        return Expectation(name, None, f"too close to call: {why}")
+    return Expectation(name, declared.as_predicted, why)
+
+
+def _sources_agree(evidence: Evidence) -> Expectation:
+    why = f"ring buffer {_pids(evidence.seen)}, kernel log {_pids(evidence.logged)}"
+    if evidence.agree is None:
+        lost = f"{evidence.lost} events or records were lost"
+        why = lost if evidence.lost else evidence.why_not or f"only the {evidence.source}"
+    return Expectation("sources agree", evidence.agree, why)
+
+
+def _pids(pids: tuple[int, ...] | frozenset[int]) -> str:
+    return ", ".join(f"pid {pid}" for pid in sorted(pids)) or "nobody"

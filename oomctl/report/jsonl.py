@@ -1,0 +1,23 @@
+"""An outcome as JSON lines: one declaration each, complete by itself, to be appended to a file."""
+
+import json
+
+from oomctl.outcome import Outcome
+from oomctl.report import jsonout
+
+
+def render(outcome: Outcome) -> str:
+    """Return a line for each declaration, with the tasks that died of it."""
+    lines = [
+        {
+            "schema": jsonout.SCHEMA,
+            "environment": jsonout.environment(outcome),
+            "declaration": index,
+            "call": jsonout.call(declared),
+            "tasks": [jsonout.task(fated) for fated in outcome.tasks if fated.call == index],
+            "verdict": declared.verdict.name,
+            "reason": declared.verdict.reason,
+        }
+        for index, declared in enumerate(outcome.declared)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines)

@@ -1,0 +1,95 @@
+"""The JSON forms against the committed schema."""
+
+import json
+from importlib.resources import files
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+
+from oomctl.report import RENDERERS
+from tests.outcomes import DEFAULT_RUN, OUTCOMES
+
+SCHEMA = json.loads((files("oomctl.report") / "schema.json").read_text())
+RESULT = Draft202012Validator(SCHEMA)
+LINE = Draft202012Validator({"$ref": "#/$defs/line", "$defs": SCHEMA["$defs"]})
+
+
+def lines(name):
+    return [json.loads(line) for line in RENDERERS["jsonl"](OUTCOMES[name]).splitlines()]
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_every_result_is_as_the_schema_says(name):
+    RESULT.validate(json.loads(RENDERERS["json"](OUTCOMES[name])))
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_every_line_is_as_the_schema_says_and_complete_by_itself(name):
+    found = lines(name)
+    assert len(found) == len(OUTCOMES[name].declared)
+    for index, line in enumerate(found):
+        LINE.validate(line)
+        assert line["declaration"] == index
+        assert all(task["call"] == index for task in line["tasks"])
+
+
+def test_lines_can_be_appended_to_one_another():
+    text = RENDERERS["jsonl"](DEFAULT_RUN) * 2
+    assert [json.loads(line)["verdict"] for line in text.splitlines()] == ["killed", "killed"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tree: tree.pop("samples"),
+        lambda tree: tree.update(more=1),
+        lambda tree: tree["calls"][0].update(ret="1"),
+        lambda tree: tree["calls"][0]["evidence"].update(source="hearsay"),
+        lambda tree: tree["calls"][0]["timeline"][0].update(after_call_ns=-1),
+        lambda tree: tree["tasks"][0].update(badness=1.5),
+    ],
+)
+def test_the_schema_is_strict(spoil):
+    tree = json.loads(RENDERERS["json"](OUTCOMES["observed"]))
+    spoil(tree)
+    with pytest.raises(ValidationError):
+        RESULT.validate(tree)
+
+
+def parts(schema):
+    yield schema
+    for below in schema.values():
+        for each in below if isinstance(below, list) else [below]:
+            if isinstance(each, dict):
+                yield from parts(each)
+
+
+def test_every_field_is_described_and_no_object_is_open():
+    Draft202012Validator.check_schema(SCHEMA)
+    for part in parts(SCHEMA):
+        for name, field in part.get("properties", {}).items():
+            if isinstance(field, dict) and part.get("additionalProperties") is not None:
+                assert field.get("description", "").endswith("."), name
+                for unit, word in {
+                    "_ns": "nanoseconds",
+                    "_us": "microseconds",
+                    "_bytes": "ytes",
+                }.items():
+                    said = field["description"].lower()
+                    assert not name.endswith(unit) or word in said, name
+        if part.get("type") == "object":
+            assert "additionalProperties" in part
+
+
+def test_what_is_not_known_is_null():
+    call = json.loads(RENDERERS["json"](DEFAULT_RUN))["calls"][0]
+    assert call["prediction"] is None
+    assert call["pressure"] is None
+    assert call["evidence"]["seen"] is None
+    assert call["evidence"]["agree"] is None
+
+
+def test_the_prediction_of_a_call_that_chose_nobody_was_not_tested():
+    first, second = (line["call"]["prediction"] for line in lines("observed"))
+    assert (first["agrees"], second["agrees"]) == (True, None)
+    assert lines("wrong")[0]["call"]["prediction"]["agrees"] is False
