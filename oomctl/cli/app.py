@@ -10,6 +10,7 @@ from oomctl import __version__
 from oomctl.cli import kfunc, lab
 from oomctl.cli.declare import declare
 from oomctl.cli.group import OneLineGroup
+from oomctl.cli.predict import predict
 
 app = typer.Typer(
     name="oomctl",
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(declare)
+app.command()(predict)
 app.add_typer(kfunc.app, name="kfunc")
 app.add_typer(lab.app, name="lab")
 

@@ -123,6 +123,7 @@ def random_plan(number):
     )
 
 
+@pytest.mark.timeout(60 + 5 * TREES)
 def test_over_random_trees_prediction_and_kernel_agree(attempt, capsys):
     agreed, explained, wrong, groups, nobody = 0, [], [], 0, 0
     for number in range(TREES):

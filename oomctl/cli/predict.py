@@ -1,0 +1,89 @@
+"""`oomctl predict`: the kernel's choice computed from /proc, without declaring anything."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oomctl import talk
+from oomctl.cli import options
+from oomctl.cli.guard import guarded
+from oomctl.cli.output import Output
+from oomctl.errors import Exit, UnsupportedError, UsageError
+from oomctl.kernel import hierarchy, procfs
+from oomctl.kernel.candidates import predict_target
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.report.ranking import RENDERERS, RankingFormat
+
+
+@guarded
+def predict(
+    cgroup: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Predict for this cgroup: a directory below the cgroup2 mount, or a path as "
+            "/proc/PID/cgroup shows it.",
+        ),
+    ] = None,
+    is_global: Annotated[
+        bool, typer.Option("--global", help="Predict for the whole system (NULL memcg).")
+    ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            parser=options.whole(1, 1_000_000), metavar="N", help="Show only the first N tasks."
+        ),
+    ] = None,
+    output_format: Annotated[
+        RankingFormat, typer.Option("--format", "-f", help="Form of the result.")
+    ] = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
+        ),
+    ] = None,
+) -> None:
+    """Show every task's badness as the OOM killer counts it, and who would die; declare nothing.
+
+    Badness is in pages: rss + swap + page tables + oom_score_adj x (totalpages / 1000), where
+    totalpages is the cgroup's own memory.max with the swap it may use, or RAM + swap for --global.
+    Needs neither the kfunc nor a module; --global not even cgroup v2.
+
+    \b
+    Examples:
+      oomctl predict --global --top 10
+      oomctl predict --cgroup /sys/fs/cgroup/mytest --format json
+
+    Exit codes: 0 somebody would die; 1 nobody would; 2 usage; 3 this machine cannot; 4 oomctl
+    failed.
+    """
+    if (cgroup is None) is not is_global:
+        raise UsageError("give either --cgroup PATH or --global", "which tasks is this about?")
+    with Output(output) as place:
+        if cgroup is None:
+            if not procfs.sees_init_pids():
+                talk.note("in a PID namespace (a container): only its own tasks are seen")
+            node, root = None, None
+            with contextlib.suppress(UnsupportedError):
+                root = hierarchy.unified_root()
+        else:
+            node, root = _target(cgroup)
+        prediction = predict_target(node, root)
+        place.write(RENDERERS[output_format](prediction, node.cgroup if node else None, top))
+    raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
+
+
+def _target(cgroup: str) -> tuple[UnifiedNode, UnifiedNode]:
+    """Return the cgroup, which must have the memory controller, and the hierarchy's root."""
+    root = hierarchy.unified_root()
+    node = hierarchy.find_cgroup(root, cgroup)
+    hierarchy.require_memory(root)
+    if node.controller.memory_current is None:
+        raise UnsupportedError(
+            f"{node.directory} has no memory controller",
+            "write +memory to its parent's cgroup.subtree_control, or name the parent",
+        )
+    return node, root

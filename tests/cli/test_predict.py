@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from oomctl.kernel import hierarchy, procfs
+from oomctl.prediction import predict
+from oomctl.task import Task
+from tests.cli.command import refused, run
+
+PAGE = procfs.PAGE_SIZE
+TASKS = [
+    Task(1, "init", "/", 0, 5 * PAGE, 0, 0, 0.0),
+    Task(7, "kworker", "/", 0, 0, 0, 0, 0.0, has_mm=False, spared="kernel thread"),
+    Task(20, "large|x", "/t", 0, 300 * PAGE, 0, PAGE, 0.0),
+    Task(21, "small", "/t/in", 10, 30 * PAGE, 2 * PAGE, PAGE, 0.0),
+    Task(22, "safe", "/t", -1000, 900 * PAGE, 0, 0, 0.0),
+]
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """The machine's tasks, 5000 pages of RAM; a test may take some away."""
+    found = list(TASKS)
+    monkeypatch.setattr(
+        "oomctl.cli.predict.predict_target",
+        lambda _node, _root: predict(found, 5000, PAGE, frozenset({"/t"})),
+    )
+    return found
+
+
+@pytest.mark.parametrize("arguments", [(), ("--cgroup", "/t", "--global")])
+def test_one_target_is_to_be_named(arguments):
+    refused(run("predict", *arguments), 2, "--cgroup", "--global")
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "x"])
+def test_a_top_that_is_none(top):
+    refused(run("predict", "--global", "--top", top), 2, "--top")
+
+
+@pytest.mark.usefixtures("tasks")
+def test_the_table_shows_how_badness_is_made_up_and_who_would_die():
+    result = run("predict", "--global")
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "would die large|x (pid 20), small (pid 21)" in lines
+    assert "because memory.oom.group is set in /t" in lines
+    assert "1 20 large|x /t 301 300 0 1 0 0 die" in lines
+    assert "2 21 small /t/in 83 30 2 1 10 50 die" in lines
+    assert "- 22 safe /t - 900 0 0 -1000 - adj -1000" in lines
+    assert "kworker" not in result.stdout
+    assert "1 kernel thread" in result.stdout
+
+
+@pytest.mark.usefixtures("tasks")
+def test_json_has_the_numbers():
+    result = run("predict", "--global", "--format", "json", "--top", "2")
+    plain = json.loads(result.stdout)
+    assert plain["schema"] == 1
+    assert (plain["target"], plain["victims"], plain["group"]) == (None, [20, 21], "/t")
+    assert (plain["totalpages"], plain["pages_per_adj_point"]) == (5000, 5)
+    assert [c["badness"] for c in plain["candidates"]] == [301, 83]
+    assert [c["adj_pages"] for c in plain["candidates"]] == [0, 50]
+    assert plain["candidates_left_out"] == 3
+
+
+@pytest.mark.usefixtures("tasks")
+def test_markdown_escapes_names():
+    result = run("predict", "--global", "--format", "markdown")
+    assert r"large\|x" in result.stdout
+    assert "- **would die**" in result.stdout
+
+
+def test_nobody_would_die(tasks):
+    del tasks[2:4]
+    result = run("predict", "--global")
+    assert result.exit_code == 1
+    assert "nobody; the kernel would panic" in result.stdout
+
+
+def test_the_machine_as_it_is():
+    """Needs nothing but /proc."""
+    result = run("predict", "--global", "--format", "json")
+    assert result.exit_code == 0
+    plain = json.loads(result.stdout)
+    assert plain["totalpages"] == procfs.total_pages()
+    assert set(plain["victims"]) <= {c["pid"] for c in plain["candidates"]}
+
+
+def test_a_cgroup_that_is_not_there(cgroupfs, monkeypatch):
+    monkeypatch.setattr(hierarchy, "unified_root", lambda: cgroupfs)
+    refused(run("predict", "--cgroup", "/none"), 2, "no such cgroup")
