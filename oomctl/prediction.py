@@ -1,7 +1,7 @@
 """Who should die: the kernel's own arithmetic on what /proc showed just before the call. Pure."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oomctl.task import Task, badness, rank
 
@@ -66,19 +66,21 @@ def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[
 
 
 def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) -> list[Task]:
-    """Return who else may be chosen: at its highest it reaches the first at its lowest."""
+    """Return who else may be chosen, in scan order.
 
-    def reach(place: int, sign: int) -> tuple[int, int]:
-        task = tasks[place]
-        slack = -(-task.slack // page_size)
-        return badness(task, totalpages, page_size) + sign * slack, place
-
-    least = reach(tasks.index(first), -1)
-    return [
-        task
-        for place, task in enumerate(tasks)
-        if task.killable and task is not first and reach(place, +1) > least
-    ]
+    That is the first of a kernel that does not add up its counters, and in both views whoever at
+    its highest reaches the first at its lowest.
+    """
+    as_read = [t if t.rss_read is None else replace(t, rss=t.rss_read) for t in tasks]
+    places: set[int] = set()
+    for view in (tasks, as_read):
+        eligible = [place for place, task in enumerate(view) if task.killable]
+        score = {place: badness(view[place], totalpages, page_size) for place in eligible}
+        slack = {place: -(-view[place].slack // page_size) for place in eligible}
+        top = max(eligible, key=lambda place: (score[place], place))
+        least = score[top] - slack[top], top
+        places |= {top, *(p for p in eligible if (score[p] + slack[p], p) > least)}
+    return [tasks[place] for place in sorted(places) if tasks[place] is not first]
 
 
 def _dying_with(

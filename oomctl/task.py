@@ -22,8 +22,11 @@ class Task:
     has_mm: bool = True
     """False for kernel threads and for what is dead already."""
 
+    rss_read: int | None = None
+    """RSS in bytes as a kernel reads it that does not add up its per-CPU counters; None as rss."""
+
     slack: int = 0
-    """The bytes by which badness may count more or less than is seen here."""
+    """The bytes by which badness may count more or less than is seen here even so."""
 
     spared: str = ""
     """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""

@@ -28,10 +28,10 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
     of them is spared.
 
     `rss` is the sum of the kernel's per-CPU counters, as status has it (fs/proc/task_mmu.c,
-    task_mem). oom_badness() adds them up too since 7.x (get_mm_rss_sum), but 6.12's reads them
-    without what is still on a CPU (get_mm_rss), as stat does (fs/proc/array.c, do_task_stat). No
-    file tells which of the two this kernel does, so the difference is the task's `slack`. For swap
-    the kernel shows the sum alone, and `slack` has the most that CPUs can hold back.
+    task_mem). 7.3's oom_badness() adds them up too (get_mm_rss_sum), but 6.12's reads them without
+    what is still on a CPU (get_mm_rss), as stat does (fs/proc/array.c, do_task_stat): that is
+    `rss_read`. No file tells which of the two this kernel does. For swap the kernel shows the sum
+    alone, and `slack` has the most that CPUs can hold back.
     """
     folder = _PROC / str(pid)
     try:
@@ -52,7 +52,6 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         return int(status.get(field, b"0 kB").split()[0]) << 10
 
     rss, swap = size(b"VmRSS"), size(b"VmSwap")
-    unsummed = abs(rss - int(stat[21]) * PAGE_SIZE) if rss else 0
     return Task(
         pid=pid,
         comm=printable(os.fsdecode(comm)),
@@ -63,7 +62,8 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         pgtables=size(b"VmPTE"),
         started=started,
         has_mm=b"VmRSS" in status,
-        slack=unsummed + min(swap, _held_back() * PAGE_SIZE),
+        rss_read=int(stat[21]) * PAGE_SIZE if rss else None,
+        slack=min(swap, _held_back() * PAGE_SIZE),
         spared=spared,
     )
 

@@ -53,6 +53,7 @@ def render_json(prediction: Prediction, target: str | None, top: int | None) -> 
         "candidates": [
             plain_candidate(candidate)
             | {
+                "rss_read_bytes": candidate.task.rss_read,
                 "slack_bytes": candidate.task.slack,
                 "adj_pages": candidate.task.oom_score_adj * (prediction.totalpages // 1000),
             }

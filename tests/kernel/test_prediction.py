@@ -96,7 +96,6 @@ def random_plan(number):
     inner = {leaf.rpartition("/")[0] for leaf in leaves}
     inner |= {branch.rpartition("/")[0] for branch in branches if branch}
     given = [node for node in [*branches, *leaves] if node.rpartition("/")[0] != plain]
-    target = dice.choice([*branches, *branches, *(leaf for leaf in leaves if leaf in given)])
     hogs: list[tuple[str, int, int, str]] = []
     for i in range(dice.randint(0 if dice.random() < 0.1 else 1, 4 if small else 9)):
         size = dice.randrange(0, 200 * K if small else 24 * M, 4 * K)
@@ -104,6 +103,9 @@ def random_plan(number):
         if hogs and dice.random() < 0.3:
             size, adj = dice.choice(hogs)[1:3]  # a tie
         hogs.append((f"hog{i}", size, adj, dice.choice(leaves)))
+    # mostly a cgroup with a hog below it
+    some = f"{dice.choice(hogs)[3]}/" if hogs and dice.random() < 0.9 else ""
+    target = dice.choice([node for node in given if not some or some.startswith(f"{node}/")])
     wanted = sum(size for _name, size, _adj, _path in hogs)
     settings = []
     for node in given:

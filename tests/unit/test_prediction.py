@@ -91,6 +91,17 @@ def test_close_is_who_reaches_the_first_at_its_lowest():
     assert not found.explains(frozenset({4, 5}))
 
 
+def test_close_is_the_first_of_a_kernel_that_does_not_add_up_its_counters():
+    tasks = [
+        task(2, 98, rss_read=96 * PAGE),
+        task(3, 99, rss_read=64 * PAGE),
+        task(4, 97, rss_read=90 * PAGE),
+    ]
+    found = predict(tasks, RAM, PAGE, frozenset())
+    assert (found.victims, found.close, found.instead) == ((3,), (2,), ((2,),))
+    assert [c.badness for c in found.candidates] == [99, 98, 97]
+
+
 def test_an_earlier_equal_at_its_highest_is_not_close():
     assert predict([task(2, 97), task(3, 97)], RAM, PAGE, frozenset()).close == ()
 
