@@ -1,7 +1,9 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -134,3 +136,73 @@ def test_any_text_becomes_printable(text):
     assert shown.isprintable()
     shown.encode()
     assert printable(shown) == shown
+
+
+def test_a_kernel_thread_is_spared_as_such():
+    found = [task for task in procfs.all_tasks() if task.spared == "kernel thread"]
+    if not found:
+        pytest.skip("no kernel threads are seen here (a container)")
+    assert all((task.rss, task.has_mm, task.killable) == (0, False, False) for task in found)
+
+
+def test_a_task_inside_vfork_is_spared_and_its_parent_is_not():
+    code = """
+import os
+print(os.getpid(), flush=True)
+# the child of posix_spawn() blocks in open() of a FIFO before its exec: its parent waits in vfork
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[
+    (os.POSIX_SPAWN_OPEN, 9, os.environ["FIFO"], os.O_RDONLY, 0)])
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        fifo = Path(folder, "fifo")
+        os.mkfifo(fifo)
+        parent = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", code],
+            env={"FIFO": str(fifo)},
+            stdout=subprocess.PIPE,
+        )
+        parent.stdout.readline()
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        deadline = time.monotonic() + 10
+        while not children.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        child = procfs.read_task(int(children.read_text()))
+        assert (child.spared, child.killable, child.mortal) == ("inside vfork", False, True)
+        assert procfs.read_task(parent.pid).spared == ""
+        os.close(os.open(fifo, os.O_WRONLY))
+        parent.wait(10)
+        parent.stdout.close()
+
+
+def test_a_leader_that_ended_before_its_threads_still_has_their_memory():
+    code = """
+import ctypes, threading, time
+block = bytearray(8 << 20)
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    deadline = time.monotonic() + 10
+    while "zombie" not in Path(f"/proc/{process.pid}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    task = procfs.read_task(process.pid)
+    assert task.has_mm
+    assert task.rss > 8 << 20
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_what_the_cpus_hold_back_is_less_than_a_batch_each(child):
+    task = procfs.read_task(child.pid)
+    most = 3 * procfs._held_back() * procfs.PAGE_SIZE  # anonymous, file, shared memory
+    assert abs(task.rss - task.rss_read) <= most
+
+
+def test_a_task_of_other_memory_nodes_is_spared(child):
+    assert procfs.read_task(child.pid, nodes=1 << 1000).spared == "cpuset of other nodes"
+    assert procfs.read_task(child.pid, nodes=(1 << 1000) - 1).spared == ""

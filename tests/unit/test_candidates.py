@@ -1,0 +1,49 @@
+from types import SimpleNamespace
+
+import pytest
+
+from oomctl.kernel import candidates, procfs
+from oomctl.kernel.cgroups import UnifiedNode
+
+PAGE = procfs.PAGE_SIZE
+NONE = candidates.PAGE_COUNTER_MAX
+
+
+@pytest.fixture
+def target(tmp_path, monkeypatch):
+    """A cgroup with these limits, on a machine with 100 pages of swap."""
+
+    def make(swappiness=60, swap=100, **files):
+        root = UnifiedNode(str(tmp_path))
+        (tmp_path / "t").mkdir()
+        for name, text in files.items():
+            (tmp_path / "t" / f"memory.{name.replace('_', '.')}").write_text(f"{text}\n")
+        monkeypatch.setattr(procfs, "sysctl", lambda _name: swappiness)
+        monkeypatch.setattr(
+            candidates.psutil, "swap_memory", lambda: SimpleNamespace(total=swap * PAGE)
+        )
+        return root.at("/t")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("pages", "files"),
+    [
+        (50 + 30, {"max": 50 * PAGE, "swap_max": 30 * PAGE}),
+        (50 + 100, {"max": 50 * PAGE, "swap_max": 300 * PAGE}),  # no more than there is
+        (50 + 100, {"max": 50 * PAGE, "swap_max": "max"}),
+        (50, {"max": 50 * PAGE, "swap_max": 0}),
+        (50, {"max": 50 * PAGE, "swap_max": 30 * PAGE, "swappiness": 0}),
+        (50, {"max": 50 * PAGE, "swap": 0}),  # a kernel without swap
+        (NONE + 30, {"max": "max", "swap_max": 30 * PAGE}),
+        (1, {"max": 0, "swap_max": 0}),  # no division by nothing
+    ],
+)
+def test_the_targets_own_limits_are_its_totalpages(target, pages, files):
+    assert candidates.target_pages(target(**files)) == pages
+
+
+def test_no_limit_is_what_the_kernel_says():
+    if PAGE == 4096:
+        assert NONE == 2251799813685247
