@@ -1,0 +1,182 @@
+import json
+import os
+import signal
+import threading
+
+import pytest
+
+from oomctl.errors import UnsupportedError
+from oomctl.event import Event, Kind
+from oomctl.evidence import KernelLog, Record
+from oomctl.kernel import lookout
+from tests.cli.command import refused, run
+
+NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
+
+
+class FakeObserver:
+    """An observer that has seen these events, and then nothing more."""
+
+    def __init__(self, events, lost=0):
+        self.events, self.lost = events, lost
+        self.readable, self.writable = os.pipe()
+        os.write(self.writable, b"x")
+
+    def __call__(self):
+        return self
+
+    def __enter__(self):
+        if isinstance(self.events, Exception):
+            raise self.events
+        return self
+
+    def __exit__(self, *_exc):
+        os.close(self.readable)
+        os.close(self.writable)
+
+    def fileno(self):
+        return self.readable
+
+    def read(self):
+        events, self.events = self.events, []
+        return events
+
+
+class FakeLog:
+    def __init__(self, *texts):
+        self.texts = texts
+
+    def __call__(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        pass
+
+    def read(self):
+        texts, self.texts = self.texts, ()
+        return KernelLog(tuple(Record(n, n, text) for n, text in enumerate(texts)))
+
+
+def kill(pid, cgroup_id):
+    caller = (99, 99, "caller", 1)
+    victim = (pid, pid, "hog", cgroup_id)
+    more = {"trigger_pid": 99, "trigger_comm": "caller"}
+    return [
+        Event(Kind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id),
+        Event(Kind.SIGKILL, 20, *victim, anon=64 << 20, **more),
+        Event(Kind.MARK_VICTIM, 21, *victim, anon=64 << 20, **more),
+        Event(Kind.OOM_END, 30, *caller, order=2, memcg_id=cgroup_id, constraint="memcg"),
+        Event(Kind.EXIT, 5_000_021, *victim, signal=9),
+    ]
+
+
+@pytest.fixture
+def sees(monkeypatch, cgroupfs):
+    """Let watch see kills of PIDs, each in a cgroup of this name."""
+
+    def prepare(*kills, lost=0):
+        events = []
+        for pid, name in kills:
+            path = cgroupfs.directory / name
+            path.mkdir(exist_ok=True)
+            events += kill(pid, path.stat().st_ino)
+        monkeypatch.setattr(lookout, "Observer", FakeObserver(events, lost))
+
+    return prepare
+
+
+def test_a_kill_is_one_line(sees):
+    sees((7, "a"))
+    result = run("watch", "--count", 1)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert line.split()[1:] == [
+        *("caller:99", "hog:7", "victim", "64M", "2", "memcg", "5.00", "ms", "/a")
+    ]
+
+
+def test_a_kill_is_one_object(sees, cgroupfs):
+    sees((7, "a"))
+    shown = json.loads(run("watch", "--count", 1, "--json").stdout)
+    number = (cgroupfs.directory / "a").stat().st_ino
+    assert shown.pop("time")
+    assert shown == {
+        "at_ns": 21,
+        "trigger": {"pid": 99, "comm": "caller"},
+        "killed": {"pid": 7, "comm": "hog"},
+        "role": "victim",
+        "cgroup": "/a",
+        "cgroup_id": number,
+        "memcg": "/a",
+        "memcg_id": number,
+        "order": 2,
+        "constraint": "memcg",
+        "rss_bytes": 64 << 20,
+        "exited_after_ns": 5_000_000,
+        "source": "ring buffer",
+    }
+
+
+def test_only_a_subtree(sees):
+    sees((7, "ab"), (8, "a"))
+    result = run("watch", "--cgroup", "/a", "--count", 1, "--json")
+    assert json.loads(result.stdout)["killed"]["pid"] == 8
+
+
+def test_the_root_is_the_whole_machine(sees):
+    sees((7, "a"))
+    assert "hog:7" in run("watch", "--cgroup", "/", "--count", 1).stdout
+
+
+@pytest.mark.parametrize(("more", "code"), [((), 0), (("--count", 2), 1), (("--count", 1), 0)])
+def test_time_ends_it(sees, more, code):
+    sees((7, "a"))
+    result = run("watch", "--timeout", "0.01", *more)
+    assert result.exit_code == code
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_what_was_lost_is_said(sees):
+    sees((7, "a"), lost=3)
+    assert "3 records were lost" in run("watch", "--timeout", "0.01").stderr
+
+
+def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgroupfs):
+    monkeypatch.setattr(lookout, "Observer", FakeObserver(NO_TRACING))
+    text = "Out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, file-rss:0kB, "
+    monkeypatch.setattr(lookout, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
+    result = run("watch", "--count", 1, "--json")
+    assert result.exit_code == 0
+    assert "kernel log instead: this kernel has no BTF" in result.stderr
+    shown = json.loads(result.stdout)
+    assert (shown["killed"]["pid"], shown["source"]) == (7, "kernel log")
+
+
+def test_without_either_it_is_refused(monkeypatch, cgroupfs):
+    def unreadable():
+        raise UnsupportedError("cannot read the kernel log", "be root")
+
+    monkeypatch.setattr(lookout, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(lookout, "Kmsg", unreadable)
+    refused(run("watch"), 3, "cannot read the kernel log")
+
+
+def test_ctrl_c_ends_it(sees):
+    sees()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    result = run("watch")
+    timer.join()
+    assert result.exit_code == 130
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--count", 0), ("--timeout", "nan"), ("--cgroup", "/no/such"), ("--cgroup", "")]
+)
+def test_a_wrong_option_is_refused(sees, wrong):
+    sees()
+    refused(run("watch", *wrong), 2)
