@@ -6,7 +6,7 @@ from typing import Literal
 
 from oomctl.outcome import Outcome
 
-Format = Literal["table", "json", "jsonl", "markdown", "trace", "ktap", "junit"]
+Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", "ktap", "junit"]
 
 
 def _late(module: str) -> Callable[[Outcome], str]:
@@ -24,6 +24,7 @@ RENDERERS: dict[Format, Callable[[Outcome], str]] = {
     "json": _late("jsonout"),
     "jsonl": _late("jsonl"),
     "markdown": _late("markdown"),
+    "html": _late("html"),
     "trace": _late("trace"),
     "ktap": _late("ktap"),
     "junit": _late("junit"),
