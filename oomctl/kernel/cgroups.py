@@ -97,6 +97,9 @@ class UnifiedController(Controller):
         except FileNotFoundError:
             return None
         except OSError as error:
+            # cgroup.procs of a threaded cgroup: the domain above it lists its processes
+            if error.errno == errno.EOPNOTSUPP:
+                return None
             raise explain(error, path, "read") from error
 
     def set_property(self, filename: bytes, value: object) -> None:

@@ -1,3 +1,5 @@
+import errno
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +44,23 @@ def target(tmp_path, monkeypatch):
 )
 def test_the_targets_own_limits_are_its_totalpages(target, pages, files):
     assert candidates.target_pages(target(**files)) == pages
+
+
+def test_a_threaded_cgroup_lists_no_processes_of_its_own(target, monkeypatch):
+    """The kernel answers EOPNOTSUPP; the threaded domain above has them."""
+    node = target(max="max")
+    threaded = node.directory / "threads"
+    threaded.mkdir()
+    (node.directory / "cgroup.procs").write_text("7\n8\n")
+    read_text = Path.read_text
+
+    def read(path, *args):
+        if path == threaded / "cgroup.procs":
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return read_text(path, *args)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert node.members() == {7: "/t", 8: "/t"}
 
 
 def test_no_limit_is_what_the_kernel_says():
