@@ -1,0 +1,125 @@
+"""What the observer sees of kills that we know all about."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from oomctl.event import Kind
+from oomctl.kernel.observer import Observer
+
+MIB = 1 << 20
+FRAME = [Kind.OOM_BEGIN, Kind.SIGKILL, Kind.MARK_VICTIM, Kind.EXIT]
+GREEDY = "import time; b = b'x' * (64 << 20); time.sleep(60)"
+
+
+@pytest.fixture(scope="module")
+def observer():
+    """One for all tests here: a slow VM takes its time to load the programs."""
+    with Observer() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def nothing_new(observer):
+    observer.read()
+    yield
+    assert observer.lost == 0
+
+
+def until_exit(observer, tgid, seconds=10):
+    """Read on until this process has ended; return everything seen."""
+    events, deadline = [], time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        events += observer.read()
+        if any(each.kind is Kind.EXIT and each.tgid == tgid for each in events):
+            return events
+        time.sleep(0.02)
+    raise AssertionError(f"{tgid} was not seen to end: {events}")
+
+
+def test_every_kind_can_be_seen_here(observer):
+    assert observer.kinds == frozenset(Kind)
+
+
+def test_a_declaration_is_seen_from_the_lock_to_the_end(observer, declare):
+    before = time.monotonic_ns()
+    code, run = declare("--hog", "small=8M", "--hog", "big=32M", "--order", "3")
+    assert code == 0
+    (call,) = run["calls"]
+    (victim,) = call["killed_pids"]
+    events = until_exit(observer, victim)
+    assert before < events[0].at_ns
+    assert [each.at_ns for each in events] == sorted(each.at_ns for each in events)
+    begin, end = (
+        next(each for each in events if each.kind is kind)
+        for kind in (Kind.OOM_BEGIN, Kind.OOM_END)
+    )
+    assert begin.memcg_id == end.memcg_id == call["cgroup_id"]
+    assert begin.order == end.order == 3
+    assert (begin.constraint, end.constraint) == (None, "memcg")
+    assert begin.comm == "oomctl-caller"
+    about = [each for each in events if each.tgid == victim]
+    assert [begin.kind] + [each.kind for each in about] == FRAME
+    signal, mark, ended = about
+    assert call["began_ns"] < begin.at_ns < signal.at_ns < mark.at_ns < end.at_ns
+    assert end.at_ns < call["began_ns"] + call["duration_ns"]
+    for each in about:
+        assert (each.comm, each.oom_score_adj) == ("big", 0)
+        assert each.cgroup_id == mark.cgroup_id != call["cgroup_id"]
+    for each in (signal, mark):
+        assert (each.trigger_pid, each.trigger_comm) == (begin.pid, "oomctl-caller")
+        assert abs(each.rss - 32 * MIB) < MIB
+    assert (ended.signal, ended.status, ended.rss) == (9, None, 0)
+
+
+def test_the_hogs_that_oomctl_kills_itself_are_no_victims(observer, declare):
+    _code, run = declare("--hog", "a=4M", "--hog", "b=8M")
+    (victim,) = run["calls"][0]["killed_pids"]
+    events = until_exit(observer, victim)
+    killed = {each.tgid for each in events if each.kind in (Kind.SIGKILL, Kind.MARK_VICTIM)}
+    assert killed == {victim}
+
+
+def test_a_limit_that_is_hit_is_seen_too(observer, cgroup: Path):
+    (cgroup / "memory.max").write_text(str(24 * MIB))
+    if (cgroup / "memory.swap.max").exists():
+        (cgroup / "memory.swap.max").write_text("0")
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", GREEDY],
+        preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0"),
+    )
+    assert child.wait(30) == -9
+    events = until_exit(observer, child.pid)
+    end = next(each for each in events if each.kind is Kind.OOM_END)
+    assert (end.constraint, end.order, end.memcg_id) == ("memcg", 0, cgroup.stat().st_ino)
+    mark = next(each for each in events if each.kind is Kind.MARK_VICTIM)
+    assert mark.tgid == mark.trigger_pid == child.pid
+    assert mark.cgroup_id == cgroup.stat().st_ino
+    assert 16 * MIB < mark.rss < 40 * MIB
+
+
+def test_how_a_process_ends_by_another_hand_is_not_the_oom_killers(observer):
+    child = subprocess.Popen(["sleep", "60"])
+    child.kill()
+    child.wait()
+    events = until_exit(observer, child.pid)
+    about = [each for each in events if each.tgid == child.pid]
+    assert [(each.kind, each.signal) for each in about] == [(Kind.EXIT, 9)]
+
+
+def test_an_end_with_many_threads_is_told_once(observer):
+    code = "import threading, time\nfor _ in range(8):\n"
+    code += "    threading.Thread(target=time.sleep, args=(60,)).start()\nprint(flush=True)"
+    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout
+    with child.stdout:
+        child.stdout.readline()
+        child.kill()
+        child.wait()
+    events = until_exit(observer, child.pid)
+    time.sleep(0.2)
+    events += observer.read()
+    assert [each.kind for each in events if each.tgid == child.pid] == [Kind.EXIT]
