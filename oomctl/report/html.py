@@ -15,7 +15,7 @@ from oomctl.units import format_duration, format_size
 _MEANINGS = {
     "call": "the BPF program calls bpf_out_of_memory()",
     "locked": "out_of_memory() is entered: oom_lock is held",
-    "marked": "the OOM killer has chosen it",
+    "marked": "the OOM killer marks it as its victim",
     "killed": "the OOM killer sends SIGKILL",
     "unlocking": "out_of_memory() is about to return",
     "return": "the kfunc has returned",
@@ -222,6 +222,7 @@ def _timeline(outcome: Outcome, declared: Declared) -> Iterator[str]:
     comms = {candidate.task.pid: candidate.task.comm for candidate in _candidates(declared)}
     comms |= {fated.task.pid: fated.task.comm for fated in outcome.tasks}
     comms |= {kill.pid: kill.comm for kill in declared.kills}
+    comms[declared.answer.caller] = "caller"
     start = line.stamps[0].at_ns
     cells = []
     for before, stamp in pairwise((line.stamps[0], *line.stamps)):

@@ -85,8 +85,9 @@ def chart(drawn: Sequence[Line], marks: Sequence[Mark], start: int, end: int, ti
     sizes = {line.cgroup: line.points for line in drawn}
     for mark in marks:
         if mark.death and (points_of := sizes.get(mark.cgroup or "")):
-            size = min(points_of, key=lambda point: abs(point[0] - mark.after_ns))[1]
-            parts.append(_cross(_x(mark.after_ns, start, end), y(size)))
+            at, size = min(points_of, key=lambda point: abs(point[0] - mark.after_ns))
+            if abs(at - mark.after_ns) <= (end - start) / 20:  # else nobody looked then
+                parts.append(_cross(_x(mark.after_ns, start, end), y(size)))
     parts += [
         f'<path class="leader" d="M{label.x:.1f} {_label_y(label.row) + 3}V{head}"/>'
         + _text(

@@ -48,7 +48,7 @@ def _names(outcome: Outcome) -> Iterator[dict[str, Any]]:
     for declared in outcome.declared:
         tracks |= {kill.pid: f"{printable(kill.comm)} (pid {kill.pid})" for kill in declared.kills}
         for stamp in declared.timeline.stamps:
-            if stamp.pid is not None:
+            if stamp.pid not in (None, declared.answer.caller):
                 tracks.setdefault(stamp.pid, f"pid {stamp.pid}")
     name = f"OOM on {rows.target_name(outcome.declared[0])}"
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
@@ -79,7 +79,7 @@ def _spans(declared: Declared, outcome: Outcome) -> Iterator[dict[str, Any]]:
     for stamp in line.stamps:
         if stamp.name in ("call", "return") and answer.ret is not None:
             continue  # the ends of the span above
-        thread = _CALLS if stamp.pid is None else stamp.pid
+        thread = _CALLS if stamp.pid in (None, answer.caller) else stamp.pid
         yield {
             "ph": "i",
             "s": "t",
