@@ -127,9 +127,10 @@ def random_plan(number):
 
 @pytest.mark.timeout(60 + 5 * TREES)
 def test_over_random_trees_prediction_and_kernel_agree(attempt, capsys):
-    agreed, explained, wrong, groups, nobody = 0, [], [], 0, 0
+    agreed, explained, wrong, close, groups, nobody = 0, [], [], 0, 0, 0
     for number in range(TREES):
         trial = attempt(random_plan(number))
+        close += bool(trial.prediction.close)
         groups += trial.prediction.group is not None
         nobody += not trial.prediction.victims
         assert trial.ret == bool(trial.killed)
@@ -143,8 +144,8 @@ def test_over_random_trees_prediction_and_kernel_agree(attempt, capsys):
     with capsys.disabled():
         print(
             f"\n{TREES} trees: {agreed} agreed, {len(explained)} explained by the per-CPU "
-            f"counters, {len(wrong)} disagreed; {groups} with memory.oom.group, {nobody} with "
-            "nobody to die"
+            f"counters, {len(wrong)} disagreed; {close} too close to call, {groups} with "
+            f"memory.oom.group, {nobody} with nobody to die"
         )
         print("\n".join(explained))
     assert wrong == []
