@@ -11,6 +11,8 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
+# A browser, for the test of the HTML page.
+TEST_PACKAGES := chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build demo test test-unit test-kernel test-lab check clean
@@ -44,9 +46,11 @@ setup: build ## everything: packages, .venv/, and the lab's kernel in oomctl's c
 demo: setup ## declare OOM on a real kernel in the lab and show who died
 	$(OOMCTL) lab run -- oomctl declare
 
+test: PACKAGES += $(TEST_PACKAGES)
 test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc'
 
+test-unit: PACKAGES += $(TEST_PACKAGES)
 test-unit: build ## the tests that need neither root nor the kfunc
 	$(BIN)/pytest tests --ignore tests/kernel --ignore tests/lab
 

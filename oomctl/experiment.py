@@ -34,6 +34,9 @@ from oomctl.text import printable
 from oomctl.timeline import Stamp
 from oomctl.verdict import overall
 
+_AFTERGLOW = 0.02
+"""Seconds of samples after the last death, so that a drawing shows where the memory went."""
+
 Ranking = Sequence[tuple[int, Task]]
 
 
@@ -151,6 +154,8 @@ class _Trial:
         )
         if not ended:
             talk.note(f"a victim has not ended within {self.plan.timeout:g} s of the call")
+        if pids:
+            self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
         self.sampler.sample()
         self._listen()
         return replace(one, later=tuple(self._moments(one))) if pids and ended else one

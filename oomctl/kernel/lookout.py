@@ -2,16 +2,14 @@
 
 import select
 import time
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
-from oomctl.errors import UnsupportedError
 from oomctl.event import Event
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.interrupt import let_through
-from oomctl.kernel.kmsg import Kmsg
-from oomctl.kernel.observer import Observer
+from oomctl.kernel.witness import Witness
 from oomctl.sighting import Reading, Sighting, Tracing
 from oomctl.text import printable
 
@@ -21,61 +19,56 @@ _LOG_INTERVAL = 0.2
 
 
 class Lookout:
-    """Where kills are seen from; `why_not` says why it is not tracing, if it is not.
+    """Where kills are seen from: the witness's events, or else its log, as one kill after another.
 
     `lost` counts what was overwritten before it could be read.
     """
 
     def __init__(self, root: UnifiedNode) -> None:
-        self._stack = ExitStack()
-        self._observer: Observer | None = None
-        self._log: Kmsg | None = None
+        self._witness = Witness()
         self._tracing, self._reading = Tracing(), Reading()
         self._paths = CgroupPaths(root)
-        self.why_not = ""
         self.lost = 0
 
     def __enter__(self) -> Self:
         """Begin to look; UnsupportedError where not even the kernel log can be read."""
-        try:
-            self._observer = self._stack.enter_context(Observer())
-            self._paths.refresh()
-        except UnsupportedError as error:
-            self.why_not = error.why
-            self._log = self._stack.enter_context(Kmsg())
+        self._witness.__enter__()
+        self._paths.refresh()
         return self
 
     def __exit__(self, *_exc: object) -> None:
         """Look no more."""
-        self._stack.close()
+        self._witness.__exit__()
+
+    @property
+    def why_not(self) -> str:
+        """Why it is not tracing; empty if it is."""
+        return self._witness.why_not
 
     @property
     def source(self) -> str:
         """Where the kills are seen: "ring buffer" or "kernel log"."""
-        return "ring buffer" if self._observer else "kernel log"
+        return "kernel log" if self.why_not else "ring buffer"
 
     def wait(self, seconds: float) -> None:
         """Sleep until there may be something to see; ending signals come through here only."""
         with let_through():
-            if self._observer is None:
+            if self.why_not:
                 time.sleep(min(seconds, _LOG_INTERVAL))
                 return
             poll = select.poll()
-            poll.register(self._observer, select.POLLIN)
+            poll.register(self._witness, select.POLLIN)
             poll.poll(max(seconds, 0) * 1000)
 
     def look(self) -> list[Sighting]:
         """Return the kills that became complete since the last look, in order of time."""
-        if self._log:
-            log = self._log.read()
-            self.lost += log.lost
-            return self._reading.feed(log.records)
-        if self._observer is None:
-            return []
-        events = self._observer.read()
-        self.lost = self._observer.lost
-        self._learn(events)
-        seen = self._tracing.feed(events)
+        heard = self._witness.hear()
+        if self.why_not:
+            self.lost += heard.log.lost
+            return self._reading.feed(heard.log.records)
+        self.lost += heard.events_lost
+        self._learn(heard.events)
+        seen = self._tracing.feed(heard.events)
         seen += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
         return sorted(
             (replace(each, cgroup=self.path(each.cgroup_id)) for each in seen),
@@ -86,7 +79,7 @@ class Lookout:
         """Return the path of a cgroup; None if it was gone before it was looked for."""
         return None if cgroup_id is None else self._paths.known.get(cgroup_id)
 
-    def _learn(self, events: list[Event]) -> None:
+    def _learn(self, events: Sequence[Event]) -> None:
         """Find the paths at once: a cgroup is often removed as soon as its victim has ended."""
         ids = {number for event in events for number in (event.cgroup_id, event.memcg_id) if number}
         if ids - self._paths.known.keys():

@@ -49,10 +49,11 @@ class Witness:
         """Listen no more."""
         self._stack.close()
 
-    @property
-    def traces(self) -> bool:
-        """Whether BPF tracing is to be had."""
-        return self._observer is not None
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when an event has come; only while tracing."""
+        if self._observer is None:
+            raise ValueError("there is no tracing")
+        return self._observer.fileno()
 
     def hear(self) -> Heard:
         """Return what came since the last time."""

@@ -13,8 +13,8 @@ _TCG_CPU = {"x86_64": "Haswell"}
 _CONSOLE = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
 # All of it is there to boot fast under emulation, but for these: panic and -no-reboot make a panic
-# end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves every controller to cgroup v2. TCG's
-# TSC is the host's and jumps with it: guests were seen 14 minutes ahead. HPET runs on QEMU's clock.
+# end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves every controller to cgroup v2, and
+# tsc: TCG's is the host's and jumps with it (a guest was seen 14 minutes ahead), HPET does not.
 _KERNEL_OPTIONS = (
     "panic=-1 oops=panic cgroup_no_v1=all psi=1 "
     "mitigations=off nokaslr init_on_alloc=0 random.trust_cpu=on audit=0 apparmor=0 "

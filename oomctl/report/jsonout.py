@@ -111,11 +111,12 @@ def _prediction(declared: Declared) -> dict[str, Any] | None:
         "totalpages": prediction.totalpages,
         "agrees": declared.as_predicted,
         "close": list(prediction.close),
-        "candidates": [_candidate(candidate) for candidate in prediction.candidates],
+        "candidates": [candidate_tree(candidate) for candidate in prediction.candidates],
     }
 
 
-def _candidate(candidate: Candidate) -> dict[str, Any]:
+def candidate_tree(candidate: Candidate) -> dict[str, Any]:
+    """Return one candidate of a prediction as plain values: sizes in bytes, badness in pages."""
     task = candidate.task
     return {
         "pid": task.pid,
@@ -159,4 +160,5 @@ def task(fated: Fated) -> dict[str, Any]:
         "signal": fated.fate.signal_name,
         "call": fated.call,
         "died_after_ns": fated.died_after_ns,
+        "collateral": fated.collateral,
     }

@@ -13,7 +13,7 @@ def render(outcome: Outcome) -> str:
     for number, declared in enumerate(outcome.declared, 1):
         heading = f" {number}" if len(outcome.declared) > 1 else ""
         parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
-        parts += [f"- **{label}**: {_escape(text)}" for label, text in rows.call_rows(declared)]
+        parts += [f"- **{label}**: {escape(text)}" for label, text in rows.call_rows(declared)]
         parts.append("")
     tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
     for table in tables:
@@ -21,15 +21,16 @@ def render(outcome: Outcome) -> str:
             parts += [_lay_out(table), ""]
     if memory := rows.memory_line(outcome):
         parts += [memory, ""]
-    parts += [f"> {_escape(remark)}" for remark in rows.remarks(outcome)]
-    parts.append(_escape(rows.environment_line(outcome)))
+    parts += [f"> {escape(remark)}" for remark in rows.remarks(outcome)]
+    parts.append(escape(rows.environment_line(outcome)))
     return "\n".join(parts) + "\n"
 
 
 def _lay_out(table: rows.Table) -> str:
-    cells = [[_escape(cell) for cell in row] for row in table.rows]
+    cells = [[escape(cell) for cell in row] for row in table.rows]
     return lay_out(replace(table, rows=cells), "github")
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Keep Markdown from reading a name as markup."""
     return "".join(f"\\{c}" if c in r"\`*_<>|[]" else c for c in text)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from oomctl.prediction import Candidate, Prediction
-from oomctl.report.jsonout import _candidate as plain_candidate
+from oomctl.report.jsonout import candidate_tree
 from oomctl.report.layout import lay_out
-from oomctl.report.markdown import _escape as escape
+from oomctl.report.markdown import escape
 from oomctl.report.rows import Table, relative
 from oomctl.text import printable
 
@@ -51,7 +51,7 @@ def render_json(prediction: Prediction, target: str | None, top: int | None) -> 
         "group": prediction.group,
         "close": list(prediction.close),
         "candidates": [
-            plain_candidate(candidate)
+            candidate_tree(candidate)
             | {
                 "rss_read_bytes": candidate.task.rss_read,
                 "slack_bytes": candidate.task.slack,

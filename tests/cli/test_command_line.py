@@ -26,7 +26,13 @@ def test_help(arguments, flag):
     [
         *("--cgroup", "--global", "--yes", "--order", "--wait / --no-wait", "--flags", "--hogs"),
         *("--size", "--hog [NAME=]SIZE[,adj=N]", "--memory-max", "--swap-max", "--oom-group"),
-        *("--repeat", "--timeout", "--format <table|json|jsonl|markdown|html|", "--output", "--dry-run"),
+        *(
+            "--repeat",
+            "--timeout",
+            "--format <table|json|jsonl|markdown|html|",
+            "--output",
+            "--dry-run",
+        ),
         *("--keep", "-v"),
     ],
 )
@@ -81,7 +87,10 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
         ("declare --timeout nan", "nan is out of range"),
         ("declare --timeout inf", "inf is out of range"),
         ("declare --timeout soon", "'soon' is not a number of seconds"),
-        ("declare --format xml", "'xml' is not one of 'table', 'json', 'jsonl', 'markdown', 'html'"),
+        (
+            "declare --format xml",
+            "'xml' is not one of 'table', 'json', 'jsonl', 'markdown', 'html'",
+        ),
         ("declare --cgroup /x --global", "--cgroup and --global exclude each other"),
         ("declare --cgroup /x --memory-max 1G", "belong to a fresh cgroup, not to --cgroup"),
         ("declare --cgroup /x --oom-group", "belong to a fresh cgroup"),

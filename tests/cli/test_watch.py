@@ -8,7 +8,7 @@ import pytest
 from oomctl.errors import UnsupportedError
 from oomctl.event import Event, Kind
 from oomctl.evidence import KernelLog, Record
-from oomctl.kernel import lookout
+from oomctl.kernel import witness
 from tests.cli.command import refused, run
 
 NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
@@ -83,7 +83,7 @@ def sees(monkeypatch, cgroupfs):
             path = cgroupfs.directory / name
             path.mkdir(exist_ok=True)
             events += kill(pid, path.stat().st_ino)
-        monkeypatch.setattr(lookout, "Observer", FakeObserver(events, lost))
+        monkeypatch.setattr(witness, "Observer", FakeObserver(events, lost))
 
     return prepare
 
@@ -145,9 +145,9 @@ def test_what_was_lost_is_said(sees):
 
 
 def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgroupfs):
-    monkeypatch.setattr(lookout, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(witness, "Observer", FakeObserver(NO_TRACING))
     text = "Out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, file-rss:0kB, "
-    monkeypatch.setattr(lookout, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
+    monkeypatch.setattr(witness, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
     result = run("watch", "--count", 1, "--json")
     assert result.exit_code == 0
     assert "kernel log instead: this kernel has no BTF" in result.stderr
@@ -159,8 +159,8 @@ def test_without_either_it_is_refused(monkeypatch, cgroupfs):
     def unreadable():
         raise UnsupportedError("cannot read the kernel log", "be root")
 
-    monkeypatch.setattr(lookout, "Observer", FakeObserver(NO_TRACING))
-    monkeypatch.setattr(lookout, "Kmsg", unreadable)
+    monkeypatch.setattr(witness, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(witness, "Kmsg", unreadable)
     refused(run("watch"), 3, "cannot read the kernel log")
 
 

@@ -5,19 +5,16 @@ OOMCTL_TREES is the number of random trees; tree N is the same whenever it is ma
 
 import os
 import random
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from oomctl import experiment
 from oomctl.kernel import hierarchy
-from oomctl.kernel.candidates import PAGE_COUNTER_MAX, predict_target
-from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.environment import protected
-from oomctl.kernel.hogs import Herd
-from oomctl.kernel.loader import Loader
-from oomctl.kernel.tree import Tree
+from oomctl.kernel.candidates import PAGE_COUNTER_MAX
+from oomctl.kernel.environment import require_kfunc
+from oomctl.outcome import Declared
 from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Setting
 from oomctl.prediction import Prediction
 
@@ -34,6 +31,7 @@ class Trial:
     ret: int
     killed: frozenset[int]
     names: dict[int, str]
+    declared: Declared
 
     @property
     def predicted(self):
@@ -46,28 +44,36 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def attempt():
-    """Make a tree, predict, declare, and see who dies."""
+    """Make a tree, predict, declare, and see who dies: the whole experiment as `declare` runs it."""
     root = hierarchy.unified_root()
-    with ExitStack() as whole:
-        whole.enter_context(protected())
-        loader = whole.enter_context(Loader())
+    kfunc = require_kfunc()
 
-        def run(plan):
-            with ExitStack() as stack:
-                stack.enter_context(Tree(root, plan))
-                watch = stack.enter_context(DeathWatch())
-                herd = stack.enter_context(Herd(plan.hogs, root, watch, 30))
-                names = {runner.pid: runner.hog.name for runner in herd.runners}
-                target = root.at(plan.call.target)
-                prediction = predict_target(target, root)
-                answer = loader.declare(plan.call, target.id, watch, 30)
-                # The kernel has sent every SIGKILL when it returns; what is left is to end.
-                watch.wait(lambda: set(prediction.victims) <= watch.deaths.keys(), 2)
-                watch.wait(lambda: False, 0.1)
-                killed = frozenset(names.keys() & watch.deaths.keys())
-            return Trial(prediction, answer.ret, killed, names)
+    def run(plan):
+        outcome = experiment.run(plan, root, kfunc, lambda ranking: None)
+        (declared,) = outcome.declared
+        killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
+        names = {fated.task.pid: fated.name for fated in outcome.tasks}
+        return Trial(declared.prediction, declared.answer.ret, killed, names, declared)
 
-        yield run
+    return run
+
+
+def assert_proved(trial):
+    """Both sources name the dead, and the moments of their end are in order on one clock."""
+    declared = trial.declared
+    assert declared.evidence.source == "ring buffer"
+    assert declared.evidence.lost == 0
+    assert declared.evidence.agree is True
+    assert declared.evidence.seen == declared.evidence.logged == trial.killed
+    line = declared.timeline
+    times = [stamp.at_ns for stamp in line.stamps]
+    assert times == sorted(times)
+    assert sum(line.parts) == line.whole == times[-1] - times[0]
+    assert line.stamps[0].name == "call"
+    for pid in trial.killed:
+        at = [line.after_call(name, pid) for name in ("killed", "marked", "exited")]
+        assert None not in at
+        assert at == sorted(at)
 
 
 def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=(TOP,)):
@@ -134,6 +140,7 @@ def test_over_random_trees_prediction_and_kernel_agree(attempt, capsys):
         groups += trial.prediction.group is not None
         nobody += not trial.prediction.victims
         assert trial.ret == bool(trial.killed)
+        assert_proved(trial)
         what = f"tree {number}: predicted {sorted(trial.predicted)}, died {sorted(trial.died)}"
         if trial.prediction.agrees(trial.killed):
             agreed += 1
