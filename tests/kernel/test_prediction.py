@@ -44,7 +44,7 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def attempt():
-    """Make a tree, predict, declare, and see who dies: the whole experiment as `declare` runs it."""
+    """Make a tree, predict, declare, and see who dies: the experiment as `declare` runs it."""
     root = hierarchy.unified_root()
     kfunc = require_kfunc()
 
