@@ -132,6 +132,7 @@ def random_plan(number):
 
 
 @pytest.mark.timeout(60 + 5 * TREES)
+@pytest.mark.timeout(60 + 10 * TREES)
 def test_over_random_trees_prediction_and_kernel_agree(attempt, capsys):
     agreed, explained, wrong, close, groups, nobody = 0, [], [], 0, 0, 0
     for number in range(TREES):
