@@ -121,7 +121,7 @@ class _Trial:
     def _ask(self) -> Asked:
         prediction = predict_target(self.scope.target, self.root)
         groups, pressure = self.scope.events(), self.scope.pressure()
-        heard = self._listen()
+        self._listen()
         self.sampler.sample()
         answer = self.loader.declare(
             self.plan.call,
@@ -130,7 +130,9 @@ class _Trial:
             self.plan.timeout,
             self.sampler.sample,
         )
+        self.sampler.sample()
         heard = self._listen()
+        self.sampler.sample()
         deltas = self.scope.changes(groups).values()
         return Asked(
             self.plan.call,
@@ -146,6 +148,7 @@ class _Trial:
 
     def _settle(self, one: Asked) -> Asked:
         """Wait until the victims of a call have ended and their memory is back."""
+        self.sampler.sample()
         pids = set(killed_by(one, self._aftermath()))
         for pid in pids - self.watch.watched():
             self.watch.add(pid)
