@@ -204,7 +204,8 @@ def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
         talk.note(f"ended the guest at the timeout of {timeout:g} s, the command was {state}")
     else:
         panic = vm.panic(ending.console)
-        talk.note(f"the guest's kernel panicked: {panic}" if panic else "the guest vanished")
+        why = f"kernel-died: the guest's kernel panicked: {panic}"
+        talk.note(why if panic else "the guest vanished")
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
             print(f"  {line}", file=sys.stderr)

@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
 from oomctl.cli import app
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import witness
 
 FORCE = "OOMCTL_KERNEL_TESTS"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -107,6 +109,22 @@ def stranger(cgroup: Path) -> Iterator[subprocess.Popen[bytes]]:
         child.send_signal(signal.SIGKILL)
     child.wait(10)
     child.stdout.close()
+
+
+class NoTracing:
+    """Stands for an observer on a kernel that does not let us trace."""
+
+    def __enter__(self) -> NoReturn:
+        raise UnsupportedError("the kernel allows no tracing")
+
+    def __exit__(self, *_exc: object) -> None:
+        raise AssertionError("was never entered")
+
+
+@pytest.fixture
+def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the kernel log as the only source."""
+    monkeypatch.setattr(witness, "Observer", NoTracing)
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 """What a declaration's evidence is worth: sources, timeline, collateral, verdicts."""
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from oomctl.errors import UnsupportedError
-from oomctl.kernel import witness
 from tests.kernel.conftest import CGROUPS
+
+ROOT = Path(__file__).parents[2]
 
 
 def names(call):
@@ -96,6 +98,12 @@ def test_calls_back_to_back_meet_the_victim_in_flight(declare, cgroup, held):
     assert result["events"][result["calls"][0]["target"]]["oom_kill"] == 1
 
 
+def test_the_json_is_as_its_schema_says(declare):
+    schema = json.loads((ROOT / "oomctl" / "report" / "schema.json").read_text())
+    _code, result = declare("--oom-group", "--hog", "a=8M", "--hog", "b=4M", "--repeat", "2")
+    jsonschema.validate(result, schema)
+
+
 @pytest.fixture(scope="module")
 def sharer(tmp_path_factory) -> Path:
     """A program whose two processes have one memory."""
@@ -141,15 +149,8 @@ def test_who_shares_the_victims_memory_dies_with_it_wherever_it_lives(declare, c
         elsewhere.rmdir()
 
 
-def test_without_tracing_the_kernel_log_speaks_and_says_so(declare, monkeypatch):
-    class Nothing:
-        def __enter__(self):
-            raise UnsupportedError("the kernel allows no tracing")
-
-        def __exit__(self, *exc):
-            raise AssertionError("was never entered")
-
-    monkeypatch.setattr(witness, "Observer", Nothing)
+@pytest.mark.usefixtures("no_tracing")
+def test_without_tracing_the_kernel_log_speaks_and_says_so(declare):
     code, result = declare()
     assert code == 0
     assert {task["name"]: task["fate"] for task in result["tasks"]}["large"] == "oom-killed"
