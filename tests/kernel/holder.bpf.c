@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Keeps oom_lock held on purpose: whoever enters out_of_memory() next spins there until `until_ns`.
+ * Keeps oom_lock held on purpose: whoever enters out_of_memory() next spins there until it is
+ * released, or until `until_ns`.
  * The lock is taken before that function, so nobody else gets it meanwhile.
  */
 #include "kernel.h"
@@ -10,6 +11,7 @@ char _license[] SEC("license") = "GPL";
 struct hold {
 	__u64 for_ns; /* set before; 0: do not hold */
 	__u64 until_ns;
+	__u64 released;
 };
 
 struct {
@@ -21,7 +23,10 @@ struct {
 
 static long spin(__u32 turn, __u64 *until_ns)
 {
-	return bpf_ktime_get_ns() >= *until_ns;
+	__u32 slot = 0;
+	struct hold *hold = bpf_map_lookup_elem(&holds, &slot);
+
+	return !hold || hold->released || bpf_ktime_get_ns() >= *until_ns;
 }
 
 SEC("fentry/out_of_memory")
@@ -38,7 +43,7 @@ int hold(void *ctx)
 	hold->for_ns = 0;
 	hold->until_ns = until_ns;
 	/* One bpf_loop() makes at most 1 << 23 turns, which is over too soon on a fast machine. */
-	for (i = 0; i < 64 && bpf_ktime_get_ns() < until_ns; i++)
+	for (i = 0; i < 64 && !hold->released && bpf_ktime_get_ns() < until_ns; i++)
 		bpf_loop(1 << 23, spin, &until_ns, 0);
 	return 0;
 }
