@@ -1,7 +1,6 @@
 """What the kernel log says of OOM kills. Pure: text in, frozen values out."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from oomctl.text import printable
@@ -89,12 +88,3 @@ def parse_record(raw: bytes) -> Record | None:
         return None
     line = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), body.split(b"\n", 1)[0])
     return Record(sequence, time_us, line.decode(errors="surrogateescape"))
-
-
-def merge(logs: Iterable[KernelLog]) -> KernelLog:
-    """Join consecutive pieces of the log."""
-    pieces = list(logs)
-    return KernelLog(
-        tuple(record for piece in pieces for record in piece.records),
-        sum(piece.lost for piece in pieces),
-    )

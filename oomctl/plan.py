@@ -68,11 +68,6 @@ class Plan:
     back_to_back: bool = False
     """Repeat without waiting for the victims, so that a call may meet one in flight."""
 
-    @property
-    def hogs_size(self) -> int:
-        """The bytes that all hogs together ask for."""
-        return sum(hog.size for hog in self.hogs)
-
 
 @dataclass(frozen=True)
 class Limits:

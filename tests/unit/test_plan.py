@@ -233,8 +233,3 @@ def test_describe_of_a_call_alone():
 def test_describe_says_what_is_kept():
     whole = Plan(("/t",), (), (), Call("/t", 0, 0), keep=True)
     assert plan.describe(whole)[-1] == "keep    hogs and cgroups"
-
-
-def test_hogs_size_is_the_sum():
-    whole = Plan((), (), (Hog("a", 3), Hog("b", 4)), Call("/t", 0, 0))
-    assert whole.hogs_size == 7
