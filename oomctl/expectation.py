@@ -1,0 +1,163 @@
+"""A plan's expectations, held against the outcome. Pure.
+
+The name of a check holds nothing that differs from round to round; what was found is in its `why`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from oomctl.answer import Answer
+from oomctl.check import Check
+from oomctl.outcome import Declared, Fated, Outcome
+from oomctl.plan import CallExpect, Expect, Plan
+from oomctl.units import format_duration
+
+KILLED = ("oom-killed", "cgroup-killed")
+"""The fates that count as killed; another's signal and an exit of its own do not."""
+
+
+def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
+    """Return a check for each expectation of the plan: those of the round, then step by step."""
+    checks = list(_of_round(plan.expect, outcome)) if plan.expect else []
+    for index, step in enumerate(plan.steps):
+        calls = [declared for declared in outcome.declared if declared.step == index]
+        checks += _of_step(f"call {index + 1}", step.expect, calls, outcome)
+    return tuple(checks)
+
+
+def returned(answer: Answer) -> str:
+    """Name what a call returned, as expectations do: `1`, `EBUSY`, or `none`."""
+    if answer.ret is None:
+        return "none"
+    return answer.errno_name or str(answer.ret)
+
+
+def _of_round(expect: Expect, outcome: Outcome) -> Iterator[Check]:
+    if expect.verdicts:
+        name, verdict = f"verdict is {_or(expect.verdicts)}", outcome.verdict
+        yield Check(name, verdict.name in expect.verdicts, f"{verdict.name}: {verdict.reason}")
+    killed = [fated for fated in outcome.tasks if fated.fate.kind in KILLED]
+    if expect.victims is not None:
+        yield from _victims(expect.victims, expect.collateral, killed)
+    if expect.survivors:
+        yield _survivors(expect.survivors, outcome.tasks)
+    if expect.kills is not None:
+        yield Check(f"kills: {expect.kills}", len(killed) in expect.kills, f"{len(killed)} died")
+    came = Counter(returned(declared.answer) for declared in outcome.declared)
+    for value, wanted in expect.returns.items():
+        count = came[_bare(value)]
+        yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(came))
+    rises = outcome.events.get(outcome.top or "", {})
+    for counter, wanted in expect.events.items():
+        rise = rises.get(counter)
+        passed = None if rise is None else rise in wanted
+        why = "it was not counted" if rise is None else f"it rose by {rise}"
+        yield Check(f"{counter} rises by {wanted}", passed, why)
+    for moment, seconds in expect.latency.items():
+        yield _latency(moment, seconds, outcome.declared)
+
+
+def _victims(names: Sequence[str], others: int, killed: Sequence[Fated]) -> Iterator[Check]:
+    dead = _listed(_name(fated) for fated in killed)
+    if names:
+        missing = [name for name in names if not any(_is(fated, name) for fated in killed)]
+        yield Check(f"victims are {', '.join(names)}", not missing, f"killed: {dead}")
+    beside = [_name(f) for f in killed if not any(_is(f, name) for name in names)]
+    who = f"{'nobody else' if names else 'nobody'} dies"
+    if others:
+        who = f"at most {others} {'others die' if names else 'die'}"
+    yield Check(who, len(beside) <= others, f"killed{' besides' * bool(names)}: {_listed(beside)}")
+
+
+def _survivors(names: Sequence[str], tasks: Sequence[Fated]) -> Check:
+    wrong = [f"there is no {name}" for name in names if not any(_is(f, name) for f in tasks)]
+    wrong += [
+        f"{_name(fated)} {fated.fate}"
+        for fated in tasks
+        if fated.fate.kind != "survived" and any(_is(fated, name) for name in names)
+    ]
+    why = "; ".join(dict.fromkeys(wrong)) or "all of them live"
+    return Check(f"survivors are {', '.join(names)}", not wrong, why)
+
+
+def _latency(moment: str, seconds: float, declared: Sequence[Declared]) -> Check:
+    name = f"{moment} within {format_duration(round(seconds * 1e9))}"
+    killing = [one for one in declared if one.kills]
+    seen = [one.timeline.after_call(moment) for one in killing]
+    known = [after for after in seen if after is not None]
+    if not killing:
+        return Check(name, None, "no call killed anybody")
+    if not known:
+        return Check(name, None, "nobody saw that moment")
+    why = f"it came after {format_duration(max(known))}"
+    if max(known) > seconds * 1e9:
+        return Check(name, False, why)
+    if len(known) < len(seen):
+        return Check(name, None, f"{why}, but was not seen of every call")
+    return Check(name, True, why)
+
+
+def _of_step(
+    call: str, expect: CallExpect, calls: Sequence[Declared], outcome: Outcome
+) -> Iterator[Check]:
+    if expect.returns:
+        right = {_bare(value) for value in expect.returns}
+        came = Counter(returned(declared.answer) for declared in calls)
+        name = f"{call} returns {_or(list(map(_bare, expect.returns)))}"
+        yield Check(name, bool(calls) and came.keys() <= right, _times(came))
+    if expect.verdicts:
+        verdicts = Counter(declared.verdict.name for declared in calls)
+        right = set(expect.verdicts)
+        name = f"{call} has verdict {_or(expect.verdicts)}"
+        yield Check(name, bool(calls) and verdicts.keys() <= right, _times(verdicts))
+    if expect.victims is not None:
+        yield _call_victims(call, expect.victims, calls, outcome)
+
+
+def _call_victims(
+    call: str, names: Sequence[str], calls: Sequence[Declared], outcome: Outcome
+) -> Check:
+    """Hold what each call chose against the names; who only shares a victim's memory is not it."""
+    fated = {one.task.pid: one for one in outcome.tasks}
+    right, found = bool(calls), []
+    for declared in calls:
+        chosen = [fated[pid] for pid in sorted(declared.victims) if pid in fated]
+        strangers = declared.victims - fated.keys()
+        right &= not strangers
+        right &= all(any(_is(task, name) for name in names) for task in chosen)
+        right &= all(any(_is(task, name) for task in chosen) for name in names)
+        found += [_name(task) for task in chosen] + ["a task that nobody knows"] * len(strangers)
+    name = f"{call} kills {', '.join(names) or 'nobody'}"
+    return Check(name, right, f"killed: {_listed(found)}" if calls else "it was not made")
+
+
+def _is(fated: Fated, name: str) -> bool:
+    return name in (fated.name, fated.family)
+
+
+def _name(fated: Fated) -> str:
+    return fated.name or f"{fated.task.comm} (not ours)"
+
+
+def _bare(value: str) -> str:
+    return value.removeprefix("-") if value.startswith("-E") else value
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Name tasks, of the same name once: `a, b (3 times)`."""
+    counts = Counter(names)
+    texts = (name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
+    return ", ".join(texts) or "nobody"
+
+
+def _times(came: Counter[str]) -> str:
+    """Say what came how often; a single call has no number."""
+    if not came:
+        return "it was not made"
+    if came.total() == 1:
+        return f"it was {next(iter(came))}"
+    return ", ".join(f"{name} {count} times" for name, count in came.most_common())
