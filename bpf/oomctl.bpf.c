@@ -2,6 +2,7 @@
 /*
  * The program behind `oomctl declare`. It runs in the task that calls BPF_PROG_TEST_RUN, and
  * leaves its answer in a map, because that task may be dead before it is back in user space.
+ * Each of several callers at once has a slot of its own.
  */
 #include "kernel.h"
 #include "oomctl.h"
@@ -10,7 +11,7 @@ char _license[] SEC("license") = "GPL";
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, OOMCTL_MAX_CALLERS);
 	__type(key, __u32);
 	__type(value, struct oomctl_answer);
 } answers SEC(".maps");
@@ -30,7 +31,7 @@ int declare(struct oomctl_call *call)
 	struct oomctl_answer *answer;
 	struct mem_cgroup *memcg;
 	struct cgroup *cgrp;
-	__u32 slot = 0;
+	__u32 slot = call->slot;
 
 	answer = bpf_map_lookup_elem(&answers, &slot);
 	if (!answer)

@@ -3,6 +3,8 @@
 #ifndef OOMCTL_H
 #define OOMCTL_H
 
+#define OOMCTL_MAX_CALLERS 256
+
 /* How far a declaration came. */
 enum oomctl_stage {
 	OOMCTL_NOT_RUN = 0,
@@ -17,6 +19,8 @@ struct oomctl_call {
 	__u64 flags;
 	__s32 order;
 	__u32 global; /* not 0: NULL instead of a memcg */
+	__u32 slot;   /* which answer is this caller's */
+	__u32 unused;
 };
 
 struct oomctl_answer {

@@ -19,8 +19,9 @@ class Stage(IntEnum):
 class Answer:
     """The kfunc's answer: times are CLOCK_MONOTONIC in ns, taken inside the kernel around the call.
 
-    `ret` is None where the kfunc was not reached or has not returned; `timed_out` says that the
-    caller was killed because it did not come back in time.
+    `ret` is None where the kfunc was not called or has not returned; of a trigger that writes a
+    file it is 0 or the negative errno. `timed_out` says that the caller was killed because it did
+    not come back in time.
     """
 
     stage: Stage
@@ -30,11 +31,17 @@ class Answer:
     timed_out: bool = False
     caller: int = 0
     """The PID of the process that made the call."""
+    attempts: int = 1
+    """How often the kfunc was entered: a caller that rechecks tries again after each -EBUSY."""
+    spared: bool = False
+    """It gave up, because what its target uses had fallen far enough without its doing."""
+    reclaimed: int | None = None
+    """The bytes that memory.reclaim gave back first (`reclaim`)."""
 
     @property
     def duration_ns(self) -> int | None:
-        """The time inside the kfunc."""
-        return self.ended_ns - self.began_ns if self.ret is not None else None
+        """The time from the first try to the end; None if it did not come back."""
+        return self.ended_ns - self.began_ns if self.ended_ns else None
 
     @property
     def errno_name(self) -> str | None:

@@ -18,8 +18,11 @@ _KILLED = re.compile(
 _VICTIM = re.compile(
     r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d+),uid=\d+", re.DOTALL
 )
+# lib/dump_stack.c, dump_stack_print_info(): rate limited with the report around the kill
+INVOKER = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: ")
 # What is not printable, and the backslash, comes as \x5c: kernel/printk/printk.c, msg_add_ext_text
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+_NO_SYSRQ = "OOM request ignored. No task eligible"
 _NO_KILLABLE = "Out of memory and no killable processes..."
 
 
@@ -34,13 +37,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Kill:
-    """One task that the OOM killer sent SIGKILL; `rss` in bytes, `memcg` if the log told it."""
+    """One task that was sent SIGKILL: `rss` in bytes, `memcg` and `trigger` if the log told them.
+
+    `trigger` is the PID of who ran the OOM killer.
+    """
 
     pid: int
     comm: str
     rss: int
     memcg: str | None = None
     oom_score_adj: int = 0
+    trigger: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,13 +66,26 @@ class KernelLog:
             if (found := _VICTIM.search(record.text))
         }
         kills: dict[int, Kill] = {}
+        trigger: int | None = None
         for record in self.records:
-            if found := _KILLED.match(record.text):
+            if found := INVOKER.match(record.text):
+                trigger = int(found["pid"])
+            elif found := _KILLED.match(record.text):
                 pid = int(found["pid"])
                 rss = sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024
                 comm, adj = printable(found["comm"]), int(found["adj"] or 0)
-                kills.setdefault(pid, Kill(pid, comm, rss, memcg_of.get(pid), adj))
+                by = trigger if pid in memcg_of else None  # else its report was left out
+                kills.setdefault(pid, Kill(pid, comm, rss, memcg_of.get(pid), adj, by))
         return tuple(kills.values())
+
+    def __add__(self, later: "KernelLog") -> "KernelLog":
+        """Return both as one; `later` is what came after this."""
+        return KernelLog(self.records + later.records, self.lost + later.lost)
+
+    @property
+    def refused_sysrq(self) -> bool:
+        """Whether sysrq's OOM found nobody (drivers/tty/sysrq.c, moom_callback)."""
+        return any(record.text == _NO_SYSRQ for record in self.records)
 
     @property
     def found_no_killable(self) -> bool:

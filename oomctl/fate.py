@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["survived", "oom-killed", "dying", "exited", "killed", "gone"]
+Kind = Literal["survived", "oom-killed", "cgroup-killed", "dying", "exited", "killed", "gone"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Fate:
                 return kind
 
 
-def fate_of(death: Death | None, oom_killed: bool) -> Fate:
+def fate_of(death: Death | None, oom_killed: bool, cgroup_killed: bool = False) -> Fate:
     """Judge one task.
 
     `oom_killed` is the kernel's word that its OOM killer took this very PID. SIGKILL alone proves
-    nothing: cgroup.kill looks the same. A victim that has not ended yet is `dying`. A task that
+    nothing: cgroup.kill looks the same, and `cgroup_killed` says that we wrote that. A victim that has not ended yet is `dying`. A task that
     is not our child has no wait status for us.
     """
     if death is None:
@@ -63,6 +63,8 @@ def fate_of(death: Death | None, oom_killed: bool) -> Fate:
     unknown = death.signal is None and death.status is None
     if oom_killed and (unknown or death.signal == signal.SIGKILL):
         return Fate("oom-killed", signal=signal.SIGKILL)
+    if cgroup_killed and (unknown or death.signal == signal.SIGKILL):
+        return Fate("cgroup-killed", signal=signal.SIGKILL)
     if death.signal is not None:
         return Fate("killed", signal=death.signal)
     if death.status is not None:

@@ -11,8 +11,10 @@ def check_sysctls(call: Call, sysctls: Mapping[str, int | None], own_adj: int) -
     """Raise UnsupportedError where the kernel would panic or kill its caller.
 
     `own_adj` is oomctl's oom_score_adj. Kernel: mm/oom_kill.c, check_panic_on_oom() and
-    out_of_memory(); panic_on_oom 1 spares a memcg OOM, 2 does not.
+    out_of_memory(); panic_on_oom 1 spares a memcg OOM, 2 does not, and sysrq's is never asked.
     """
+    if call.via in ("sysrq", "kill"):
+        return
     panic = sysctls.get("vm.panic_on_oom") or 0
     if panic == 2 or (panic and call.target is None):
         raise UnsupportedError(

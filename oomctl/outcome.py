@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oomctl.answer import Answer
+from oomctl.check import Check
 from oomctl.evidence import Kill, Record
 from oomctl.fate import Fate
+from oomctl.filled import Filled
 from oomctl.plan import Call
 from oomctl.prediction import Prediction
 from oomctl.task import Task
@@ -54,7 +56,8 @@ class Evidence:
 class Declared:
     """One declaration: what was asked, the answer, who died of it, and what it was worth.
 
-    `collateral` are the PIDs that died with a victim because they shared its memory; `pressure` is
+    `step` is the index of the plan's step and `turn` which of its repetitions it was; calls of one
+    turn were made at once. `collateral` are the PIDs that died with a victim because they shared its memory; `pressure` is
     what the target's memory.pressure rose by, in microseconds, by "some" and "full" (empty where
     the kernel does not keep it).
     """
@@ -67,6 +70,8 @@ class Declared:
     evidence: Evidence = field(default_factory=Evidence)
     timeline: Timeline = field(default_factory=Timeline)
     prediction: Prediction | None = None
+    step: int = 0
+    turn: int = 0
     collateral: frozenset[int] = frozenset()
     pressure: Mapping[str, int] = field(default_factory=dict)
     log: tuple[Record, ...] = ()
@@ -90,7 +95,8 @@ class Declared:
 class Fated:
     """One task of the experiment and what became of it.
 
-    `name` and `asked` are None for what is not our hog. `charged` is memory.current of the hog's
+    `name` is None for what is not our hog, nor a child of one; `asked` and `filled` are None for
+    all but the hog itself. `family` is the scenario's name for it. `charged` is memory.current of the hog's
     own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call` is the
     index of the declaration after which it died, `died_after_ns` counts from that call. `badness`
     is the kernel's score in pages just before the first call, `collateral` says that it died only
@@ -106,6 +112,10 @@ class Fated:
     died_after_ns: int | None = None
     badness: int | None = None
     collateral: bool = False
+    family: str | None = None
+    kind: str | None = None
+    filled: Filled | None = None
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything an experiment found out; `events` are deltas of memory.events by cgroup."""
+    """Everything an experiment found out; `events` are deltas of memory.events by cgroup.
+
+    `top` is the cgroup whose tasks and counters were looked at, None for the whole system. `checks`
+    are the plan's expectations, held against it. `dying` is nr_dying_descendants of the hierarchy
+    afterwards, `own_rss` what oomctl itself holds, in bytes; None where that is not to be had.
+    `took_ns` is the time of it all, from the first mkdir to the last rmdir.
+    """
 
     environment: Environment
     declared: tuple[Declared, ...]
@@ -131,3 +147,15 @@ class Outcome:
     verdict: Verdict
     notes: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
+    top: str | None = None
+    checks: tuple[Check, ...] = ()
+    dying: int | None = None
+    own_rss: int | None = None
+    took_ns: int = 0
+
+    @property
+    def as_wanted(self) -> bool:
+        """Whether every expectation held; without any, whether every declaration killed."""
+        if self.checks:
+            return all(check.passed is not False for check in self.checks)
+        return self.verdict.as_wanted

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog, Record
+from oomctl.evidence import INVOKER, KernelLog, Record
 from oomctl.text import printable
 
 Role = Literal["victim", "sharer", "exiting"]
 
-# mm/oom_kill.c: dump_header(), dump_oom_victim(); lib/dump_stack.c: dump_stack_print_info()
+# mm/oom_kill.c: dump_header(), dump_oom_victim()
 _INVOKED = re.compile(r"(?P<comm>.*) invoked oom-killer: .*\border=(?P<order>-?\d+)", re.DOTALL)
-_INVOKER = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: ")
 _CONSTRAINT = re.compile(r"oom-kill:constraint=CONSTRAINT_(?P<name>\w+),")
 
 
@@ -141,7 +140,7 @@ class Reading:
                 self._forget()
                 self._trigger_comm = printable(found["comm"])
                 self._order = int(found["order"])
-            elif (found := _INVOKER.match(text)) and self._trigger_comm and not self._trigger_pid:
+            elif (found := INVOKER.match(text)) and self._trigger_comm and not self._trigger_pid:
                 self._trigger_pid = int(found["pid"])
             elif found := _CONSTRAINT.match(text):
                 self._constraint = found["name"].lower().replace("_", "-")

@@ -28,6 +28,9 @@ class Task:
     slack: int = 0
     """The bytes by which badness may count more or less than is seen here even so."""
 
+    parent: int = 0
+    """The PID of its parent."""
+
     spared: str = ""
     """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""
 

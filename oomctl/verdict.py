@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oomctl.answer import Answer
+from oomctl.plan import Via
+from oomctl.units import format_size
 
 KILLED, GROUP_KILLED = "killed", "group-killed"
+_WANTED = frozenset({KILLED, GROUP_KILLED, "cgroup-killed", "spared", "reclaimed"})
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class Verdict:
 
     @property
     def as_wanted(self) -> bool:
-        """Whether the declaration killed somebody."""
-        return self.name in (KILLED, GROUP_KILLED)
+        """Whether it killed somebody, or found that nobody has to die."""
+        return self.name in _WANTED
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Circumstances:
 
     `in_flight` names victims of earlier declarations that had not ended when this one began,
     `marked_only` those that were marked as victims but not sent SIGKILL because they were exiting
-    already. `expected` names who should have died by the kernel's own arithmetic, where others
+    already. `via` is the trigger. `expected` names who should have died by the kernel's own arithmetic, where others
     died and no rounding explains it.
     """
 
@@ -41,6 +44,7 @@ class Circumstances:
     caller_marked: bool = False
     caller_killed: bool = False
     expected: Sequence[str] = ()
+    via: Via = "bpf"
 
 
 def judge(
@@ -61,6 +65,8 @@ def judge(
         return Verdict("loader-killed", "the OOM killer took the caller itself; its result is lost")
     if killed:
         names = ", ".join(killed)
+        if seen.via == "kill":
+            return Verdict("cgroup-killed", f"cgroup.kill ended {names}")
         if seen.expected:
             return Verdict(
                 "wrong-victim",
@@ -69,14 +75,21 @@ def judge(
             )
         if group_kills and len(killed) > 1:
             return Verdict(GROUP_KILLED, f"the kernel killed the group: {names}")
-        if len(killed) > 1:
+        if len(killed) > 1 and seen.via != "limit":
             return Verdict("over-kill", f"one declaration, several victims, and no group: {names}")
         return Verdict(KILLED, f"the kernel killed {names}")
+    if answer.spared:
+        return Verdict("spared", f"it was not needed any more after {_tries(answer)}")
+    if answer.reclaimed is not None and answer.ret is None and not answer.timed_out:
+        given = format_size(answer.reclaimed)
+        return Verdict("reclaimed", f"memory.reclaim gave back {given}, so nobody had to die")
     if answer.ret is None:
         why = (
             "it did not return in time; the caller was killed" if answer.timed_out else "no return"
         )
         return Verdict("no-answer", why)
+    if seen.via in ("limit", "sysrq", "kill"):
+        return _judge_write(answer.ret, no_killable, seen.via)
     match answer.ret:
         case 1:
             return Verdict("claimed-but-none-died", _why_none_died(seen))
@@ -98,6 +111,23 @@ def judge(
             )
 
 
+def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
+    if ret < 0:
+        name = errno.errorcode.get(-ret, str(-ret))
+        return Verdict("refused", f"the kernel refused the write: {name}")
+    if no_killable:
+        return Verdict("no-killable-task", "the target has no task that may be killed")
+    why = {
+        "limit": "reclaim alone brought the usage below the limit",
+        "kill": "the target has no task",
+    }
+    return Verdict("nobody-died", why.get(via, "no victim was seen"))
+
+
+def _tries(answer: Answer) -> str:
+    return "1 try" if answer.attempts == 1 else f"{answer.attempts} tries"
+
+
 def _why_none_died(seen: Circumstances) -> str:
     """Find which of the ways to return 1 without a kill it was (mm/oom_kill.c, out_of_memory)."""
     if seen.caller_marked:
@@ -116,8 +146,14 @@ def overall(verdicts: Sequence[Verdict]) -> Verdict:
     return next((verdict for verdict in verdicts if not verdict.as_wanted), verdicts[-1])
 
 
-def meaning(answer: Answer) -> str:
+def meaning(answer: Answer, via: Via = "bpf") -> str:
     """Say what the return value means by the kfunc's contract, whatever else is known."""
+    if via in ("limit", "sysrq", "kill"):
+        return "the kernel took the write" if answer.ret == 0 else "the kernel refused the write"
+    if answer.reclaimed is not None and answer.ret is None and answer.ended_ns:
+        return "not called: memory.reclaim was enough"
+    if answer.spared:
+        return f"gave up after {_tries(answer)}: the target uses little enough"
     match answer.ret:
         case None:
             return "did not return"

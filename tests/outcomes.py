@@ -59,6 +59,7 @@ def outcome(*calls, tasks=(), events=None, **more):
         verdict=overall([call.verdict for call in calls]),
         notes=more.get("notes", ()),
         samples=more.get("samples", ()),
+        top=more.get("top", TARGET),
     )
 
 
@@ -227,6 +228,7 @@ OUTCOMES = {
             Fated(replace(HOSTILE, pid=11), None, None, 0, Fate("exited", status=3)),
             Fated(replace(HOSTILE, pid=12), None, None, 0, Fate("gone")),
         ),
+        top=None,
         before=None,
         after=None,
     ),

@@ -9,15 +9,19 @@ from typing import Annotated
 
 import typer
 
-from oomctl import experiment, plan, talk
+from oomctl import plan, talk
+from oomctl.cli import hogs as hog_options
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, OomctlError, UsageError
+from oomctl.experiment import Session
 from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.report import RENDERERS, Format
+from oomctl.report.plantext import describe
+from oomctl.scenario import planning
 from oomctl.task import Task
 from oomctl.text import printable
 from oomctl.units import format_size
@@ -90,7 +94,7 @@ def declare(
         typer.Option(
             metavar="[NAME=]SIZE[,adj=N]",
             help="Add one hog, with its oom_score_adj if you like; may be given again. "
-            f"[default: {' '.join(plan.DEFAULT_HOGS)}]",
+            f"[default: {' '.join(hog_options.DEFAULT_HOGS)}]",
         ),
     ] = None,
     memory_max: Annotated[
@@ -181,21 +185,22 @@ def declare(
     if flags is not None and wait is not None:
         raise UsageError("--flags and --wait/--no-wait exclude each other", "give one of them")
     fresh = cgroup is None
-    limits = plan.Limits(memory_max, swap_max, oom_group)
-    if not fresh and limits != plan.Limits():
+    limits = planning.Limits(memory_max, swap_max, oom_group)
+    if not fresh and limits != planning.Limits():
         raise UsageError(
             "--memory-max, --swap-max and --oom-group belong to a fresh cgroup, not to --cgroup",
             "set them in that cgroup yourself; oomctl does not change what it has not made",
         )
-    given = [plan.parse_hog(text) for text in hog or ()]
+    given = [hog_options.parse_hog(text) for text in hog or ()]
     asked = bool(given) or hogs is not None or size is not None
-    wanted = plan.plan_hogs(given, hogs, size) if fresh or asked else ()
+    wanted = hog_options.plan_hogs(given, hogs, size) if fresh or asked else ()
     call = plan.Call(None, order, plan.flags_of(wait, flags, is_global))
-    frame = plan.Plan((), (), wanted, call, repeat, timeout, keep, back_to_back)
+    step = plan.Step(call, repeat=repeat, until="returned" if back_to_back else "exited")
+    frame = plan.Plan((), (), wanted, (step,), None, timeout, keep)
     todo = _placed(frame, _root(cgroup), cgroup, is_global, limits)
     with Output(output) as place:
         if dry_run:
-            place.write("".join(f"{printable(line)}\n" for line in plan.describe(todo)))
+            place.write("".join(f"{printable(line)}\n" for line in describe(todo)))
             return
         if is_global and not yes and not talk.somebody_is_here():
             raise UsageError(
@@ -203,37 +208,41 @@ def declare(
                 "give --yes if that is what you want",
             )
         root, kfunc = require_machine()
-        outcome = experiment.run(todo, root, kfunc, lambda ranking: _confirm(ranking, yes))
+        with Session(root, kfunc, lambda ranking: _confirm(ranking, yes)) as session:
+            outcome = session.run(todo)
         place.write(RENDERERS[output_format](outcome))
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)
 
 
 def _placed(
-    frame: plan.Plan, root: UnifiedNode, cgroup: str | None, is_global: bool, limits: plan.Limits
+    frame: plan.Plan, root: UnifiedNode, cgroup: str | None, is_global: bool, limits: planning.Limits
 ) -> plan.Plan:
     """Complete a plan by where it happens: in a named cgroup, or in a tree of its own."""
     name = f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"
+    (step,) = frame.steps
     if is_global and not frame.hogs:
-        if limits != plan.Limits():
+        if limits != planning.Limits():
             raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
-        tree, target = plan.NO_TREE, None
+        tree, target, top = planning.NO_TREE, None, None
     elif is_global:
         # bait: with hogs of ours around, the largest task is more likely one of them
-        tree, target = plan.fresh_tree(name, frame.hogs, limits), None
+        tree, target = planning.fresh_tree(name, frame.hogs, limits), None
+        top = tree.cgroups[0]
     elif cgroup is None:
-        tree = plan.fresh_tree(name, frame.hogs, limits)
-        target = tree.cgroups[0]
+        tree = planning.fresh_tree(name, frame.hogs, limits)
+        target = top = tree.cgroups[0]
     else:
         node = hierarchy.find_cgroup(root, cgroup)
         children_get = node.controller.subtree_control or ()
-        tree = plan.borrowed_tree(node.cgroup, name, frame.hogs, children_get)
-        target = node.cgroup
+        tree = planning.borrowed_tree(node.cgroup, name, frame.hogs, children_get)
+        target = top = node.cgroup
     return replace(
         frame,
         cgroups=tree.cgroups,
         settings=tree.settings,
         hogs=tree.hogs,
-        call=replace(frame.call, target=target),
+        steps=(replace(step, call=replace(step.call, target=target)),),
+        top=top,
     )
 
 

@@ -73,6 +73,7 @@ class UnifiedController(Controller):
     controllers = WordsFile("cgroup.controllers", readonly=True)
     subtree_control = SubtreeControlFile("cgroup.subtree_control")
     cgroup_events = CountersFile("cgroup.events", readonly=True)
+    stat = CountersFile("cgroup.stat", readonly=True)
     kill = SwitchFile("cgroup.kill", writeonly=True)
     freeze = SwitchFile("cgroup.freeze")
     memory_current = NumberFile("memory.current", readonly=True)

@@ -64,6 +64,7 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         has_mm=b"VmRSS" in status,
         rss_read=int(stat[21]) * PAGE_SIZE if rss else None,
         slack=min(swap, _held_back() * PAGE_SIZE),
+        parent=int(stat[1]),
         spared=spared,
     )
 

@@ -1,4 +1,4 @@
-"""What a plan's declaration can reach, and what is counted there before and after."""
+"""What a plan's declarations can reach, and what is counted there before and after."""
 
 import contextlib
 from collections import Counter
@@ -9,7 +9,7 @@ from oomctl.evidence import Kill
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
-from oomctl.plan import Hog, Plan
+from oomctl.plan import Plan
 from oomctl.task import Task
 
 Events = Mapping[str, Mapping[str, int]]
@@ -24,10 +24,14 @@ class Snapshot:
 
     tasks: Sequence[Task]
     machine: Sequence[Task]
-    hogs: Mapping[int, Hog]
+    hogs: Mapping[int, Runner]
     charged: Mapping[int, int]
     events: Events
     memory: int | None
+
+    def hog_of(self, task: Task) -> Runner | None:
+        """Return the hog that a task is, or that it is a child of."""
+        return self.hogs.get(task.pid) or self.hogs.get(task.parent)
 
     def find(self, pid: int) -> Task | None:
         """Return a task of the target, or of the machine where that was looked at."""
@@ -35,14 +39,12 @@ class Snapshot:
 
 
 class Scope:
-    """The cgroup whose tasks and counters matter: the target; without one, our own tree."""
+    """The cgroup whose tasks and counters are looked at, if there is one: the plan's `top`."""
 
     def __init__(self, plan: Plan, root: UnifiedNode) -> None:
         self._root = root
-        self._target = None if plan.call.target is None else root.at(plan.call.target)
-        own = root.at(plan.cgroups[0]) if plan.cgroups else None
-        self._counted = self._target or own
-        self.target_id = None if self._target is None else self._target.id
+        self._system_wide = plan.system_wide
+        self._counted = None if plan.top is None else root.at(plan.top)
 
     def snapshot(self, runners: Sequence[Runner]) -> Snapshot:
         """Look at tasks, charges and counters; `runners` are the hogs that run."""
@@ -51,8 +53,8 @@ class Scope:
         crowd = Counter(members.values())
         return Snapshot(
             tasks=tasks,
-            machine=procfs.all_tasks() if self._target is None else (),
-            hogs={runner.pid: runner.hog for runner in runners},
+            machine=procfs.all_tasks() if self._system_wide else (),
+            hogs={runner.pid: runner for runner in runners},
             charged={task.pid: self._charge(task, crowd[task.cgroup] == 1) for task in tasks},
             events=self.events(),
             memory=self.memory(),
@@ -100,11 +102,6 @@ class Scope:
         events = self._counted.controller.cgroup_events if self._counted else None
         return bool(events and events["populated"])
 
-    @property
-    def target(self) -> UnifiedNode | None:
-        """The cgroup that OOM is declared on; None for the whole system."""
-        return self._target
-
     def counted(self) -> UnifiedNode | None:
         """Return the cgroup whose counters and memory are looked at."""
         return self._counted
@@ -117,9 +114,13 @@ class Scope:
                     return node.cgroup
         return None
 
-    def owns(self, kill: Kill, snapshot: Snapshot) -> bool:
-        """Tell whether a kill belongs to our declaration, not to an OOM elsewhere meanwhile."""
-        if self._target is None or any(task.pid == kill.pid for task in snapshot.tasks):
+    def owns(self, kill: Kill, target: str | None, snapshot: Snapshot) -> bool:
+        """Tell whether a kill belongs to a declaration on `target`, not to an OOM elsewhere."""
+        if target is None:
             return True
-        top = self._target.cgroup
-        return kill.memcg is not None and (kill.memcg == top or kill.memcg.startswith(f"{top}/"))
+        home = next((task.cgroup for task in snapshot.tasks if task.pid == kill.pid), kill.memcg)
+        return home is not None and (home == target or home.startswith(f"{target}/"))
+
+    def dying(self) -> int | None:
+        """Return how many cgroups of the whole hierarchy are removed but not gone yet."""
+        return (self._root.controller.stat or {}).get("nr_dying_descendants")

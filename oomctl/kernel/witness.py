@@ -25,6 +25,12 @@ class Heard:
         """Events and log records that were overwritten before they were read."""
         return self.events_lost + self.log.lost
 
+    def __add__(self, later: "Heard") -> "Heard":
+        """Return both as one; `later` is what came after this."""
+        return Heard(
+            self.events + later.events, self.log + later.log, self.events_lost + later.events_lost
+        )
+
 
 class Witness:
     """Observer and kernel log under one roof; `why_not` says why there is no tracing, if so."""

@@ -1,27 +1,17 @@
 """What a declaration is expected to do by itself, as tests that pass, fail or are skipped. Pure."""
 
-from dataclasses import dataclass
-
+from oomctl.check import Check
 from oomctl.outcome import Declared, Evidence
 
 
-@dataclass(frozen=True)
-class Expectation:
-    """One test: `passed` is None where it could not be made; `why` says what was found."""
-
-    name: str
-    passed: bool | None
-    why: str = ""
-
-
-def expectations(declared: Declared) -> tuple[Expectation, ...]:
+def expectations(declared: Declared) -> tuple[Check, ...]:
     """Return the tests of one declaration; their names are the same for every one."""
     name = declared.verdict.name
     died = bool(declared.victims)
     return (
-        Expectation("returned 1", declared.answer.ret == 1, _returned(declared)),
-        Expectation("somebody died", died, declared.verdict.reason),
-        Expectation(
+        Check("returned 1", declared.answer.ret == 1, _returned(declared)),
+        Check("somebody died", died, declared.verdict.reason),
+        Check(
             "only one victim or one group died",
             name != "over-kill" if died else None,
             declared.verdict.reason if died else "nobody died",
@@ -38,24 +28,24 @@ def _returned(declared: Declared) -> str:
     return f"it returned {f'-{answer.errno_name}' if answer.errno_name else answer.ret}"
 
 
-def _as_predicted(declared: Declared) -> Expectation:
+def _as_predicted(declared: Declared) -> Check:
     name, prediction = "as predicted", declared.prediction
     if prediction is None or declared.as_predicted is None:
         why = "nothing was predicted" if prediction is None else "nobody was chosen"
-        return Expectation(name, None, why)
+        return Check(name, None, why)
     why = f"predicted {_pids(prediction.victims)}, killed {_pids(declared.victims)}"
     near = {*prediction.victims, *prediction.close}
     if not declared.as_predicted and declared.victims and declared.victims <= near:
-        return Expectation(name, None, f"too close to call: {why}")
-    return Expectation(name, declared.as_predicted, why)
+        return Check(name, None, f"too close to call: {why}")
+    return Check(name, declared.as_predicted, why)
 
 
-def _sources_agree(evidence: Evidence) -> Expectation:
+def _sources_agree(evidence: Evidence) -> Check:
     why = f"ring buffer {_pids(evidence.seen)}, kernel log {_pids(evidence.logged)}"
     if evidence.agree is None:
         lost = f"{evidence.lost} events or records were lost"
         why = lost if evidence.lost else evidence.why_not or f"only the {evidence.source}"
-    return Expectation("sources agree", evidence.agree, why)
+    return Check("sources agree", evidence.agree, why)
 
 
 def _pids(pids: tuple[int, ...] | frozenset[int]) -> str:

@@ -106,7 +106,7 @@ class _Node:
 
 def _tree(outcome: Outcome) -> str:
     """Draw the target's cgroups as nested lists; those elsewhere stand beside it by their paths."""
-    target = outcome.declared[0].call.target
+    target = outcome.top
     roots: dict[str, _Node] = {}
     if target is not None:
         roots[target] = _Node({}, [])
@@ -159,7 +159,7 @@ def _declaration(outcome: Outcome, index: int) -> Iterator[str]:
     yield "</dl>"
     yield from _drawing(outcome, index)
     yield from _timeline(outcome, declared)
-    yield from _prediction(declared)
+    yield from _prediction(declared, outcome.top)
     if declared.log:
         log = "\n".join(f"[{r.time_us / 1e6:12.6f}] {printable(r.text)}" for r in declared.log)
         yield (
@@ -182,8 +182,7 @@ def _drawing(outcome: Outcome, index: int) -> Iterator[str]:
     if not lines:
         return
     drawn = [
-        replace(line, label=printable(rows.relative(line.cgroup, declared.call.target)))
-        for line in lines
+        replace(line, label=printable(rows.relative(line.cgroup, outcome.top))) for line in lines
     ]
     yield '<h3>Memory over time</h3><p class="dim">memory.current of each cgroup; '
     yield '<span class="bad">†</span> is the end of a task, a cross its cgroup at that time</p>'
@@ -247,7 +246,7 @@ def _candidates(declared: Declared) -> Iterable[Candidate]:
     return declared.prediction.candidates if declared.prediction else ()
 
 
-def _prediction(declared: Declared) -> Iterator[str]:
+def _prediction(declared: Declared, top: str | None) -> Iterator[str]:
     prediction = declared.prediction
     if prediction is None:
         return
@@ -261,7 +260,7 @@ def _prediction(declared: Declared) -> Iterator[str]:
             [
                 str(task.pid),
                 task.comm,
-                printable(rows.relative(task.cgroup, declared.call.target)),
+                printable(rows.relative(task.cgroup, top)),
                 "-" if candidate.badness is None else f"{candidate.badness}",
                 format_size(task.footprint),
                 str(task.oom_score_adj),

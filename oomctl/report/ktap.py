@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from oomctl.outcome import Declared, Outcome
 from oomctl.report import rows
-from oomctl.report.expectation import Expectation, expectations
+from oomctl.check import Check
+from oomctl.report.expectation import expectations
 from oomctl.text import printable
 
 
@@ -28,9 +29,9 @@ def _test(number: int, declared: Declared) -> Iterator[str]:
         yield f"  {_result(index, subtest)}"
     yield from (f"# {label}: {text}" for label, text in rows.call_rows(declared))
     passed = all(subtest.passed is not False for subtest in subtests)
-    yield _result(number, Expectation(name, passed))
+    yield _result(number, Check(name, passed))
 
 
-def _result(number: int, test: Expectation) -> str:
+def _result(number: int, test: Check) -> str:
     skip = f" # SKIP {test.why}" if test.passed is None else ""
     return f"{'not ok' if test.passed is False else 'ok'} {number} {test.name}{skip}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from oomctl.outcome import Declared, Evidence, Fated, Outcome
-from oomctl.plan import flag_names
+from oomctl.plan import Call, flag_names
 from oomctl.text import printable
 from oomctl.units import format_duration, format_size
 from oomctl.verdict import meaning
@@ -36,23 +36,46 @@ def target_name(declared: Declared) -> str:
 def call_rows(declared: Declared) -> list[tuple[str, str]]:
     """Return one declaration as label and text."""
     call, answer = declared.call, declared.answer
-    memcg = "NULL" if call.target is None else "memcg"
     ret = "-" if answer.ret is None else f"{answer.ret}"
     name = f" -{answer.errno_name}" if answer.errno_name else ""
     rows = [
         ("target", target_name(declared)),
-        (
-            "call",
-            f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})",
-        ),
-        ("returned", f"{ret}{name}: {meaning(answer)}"),
-        ("took", f"{format_duration(answer.duration_ns)} inside the kfunc"),
+        ("call", call_text(call)),
+        ("returned", f"{ret}{name}: {meaning(answer, call.via)}"),
+        ("took", f"{format_duration(answer.duration_ns)} {_where(declared)}"),
         ("verdict", f"{declared.verdict.name}: {declared.verdict.reason}"),
     ]
     if predicted := predicted_text(declared):
         rows.append(("predicted", predicted))
     rows.append(("evidence", evidence_text(declared.evidence)))
     return rows
+
+
+def call_text(call: Call) -> str:
+    """Say what was done to make the OOM killer run, or what came to the same."""
+    memcg = "NULL" if call.target is None else "memcg"
+    kfunc = f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
+    amount = "" if call.amount is None else f" by {format_size(call.amount)}"
+    match call.via:
+        case "limit":
+            return f"memory.max written below the usage{amount}"
+        case "sysrq":
+            return "f written to /proc/sysrq-trigger"
+        case "reclaim":
+            return f"memory.reclaim{amount}, and if that is not enough {kfunc}"
+        case "kill":
+            return "1 written to cgroup.kill"
+        case _:
+            return kfunc
+
+
+def _where(declared: Declared) -> str:
+    answer = declared.answer
+    if declared.call.via in ("limit", "sysrq", "kill"):
+        return "until the write returned"
+    if answer.attempts > 1 or answer.spared:
+        return f"in {answer.attempts} tries without waiting"
+    return "inside the kfunc"
 
 
 def predicted_text(declared: Declared) -> str | None:
@@ -76,6 +99,8 @@ def predicted_text(declared: Declared) -> str | None:
 
 def evidence_text(evidence: Evidence) -> str:
     """Say who says so, and whether the sources agree."""
+    if evidence.source == "wait status":
+        return "the end of each process alone: nobody logs what cgroup.kill does"
     if evidence.source == "kernel log":
         why = f", without BPF tracing: {evidence.why_not}" if evidence.why_not else ""
         return f"the kernel log alone{why}"
@@ -119,9 +144,8 @@ def environment_line(outcome: Outcome) -> str:
 
 def task_table(outcome: Outcome) -> Table:
     """Return the table of the dead and the living; cgroups are shown relative to the target."""
-    target = outcome.declared[0].call.target
     headers = list(TASK_HEADERS)
-    rows = [_task_row(fated, target) for fated in outcome.tasks]
+    rows = [_task_row(fated, outcome.top) for fated in outcome.tasks]
     if len(outcome.declared) > 1:
         headers.append("call")
         for row, fated in zip(rows, outcome.tasks, strict=True):
@@ -129,12 +153,12 @@ def task_table(outcome: Outcome) -> Table:
     return Table(headers, rows, frozenset({"pid", "asked", "charged", "adj", "died after", "call"}))
 
 
-def _task_row(fated: Fated, target: str | None) -> list[str]:
+def _task_row(fated: Fated, top: str | None) -> list[str]:
     task = fated.task
     return [
         str(task.pid),
         task.comm,
-        printable(relative(task.cgroup, target)),
+        printable(relative(task.cgroup, top)),
         fated.name or "-",
         format_size(fated.asked),
         format_size(fated.charged),
@@ -144,12 +168,12 @@ def _task_row(fated: Fated, target: str | None) -> list[str]:
     ]
 
 
-def relative(cgroup: str, target: str | None) -> str:
-    """Render a cgroup inside the target as `.` or `./leaf`, any other as it is."""
-    if target is not None and cgroup == target:
+def relative(cgroup: str, top: str | None) -> str:
+    """Render the top cgroup as `.` and those below it as `./leaf`, any other as it is."""
+    if top is not None and cgroup == top:
         return "."
-    if target is not None and cgroup.startswith(f"{target}/"):
-        return f".{cgroup.removeprefix(target)}"
+    if top is not None and cgroup.startswith(f"{top}/"):
+        return f".{cgroup.removeprefix(top)}"
     return cgroup
 
 
@@ -158,7 +182,7 @@ def events_table(outcome: Outcome) -> Table:
     if not outcome.events:
         return Table((), ())
     cgroup, delta = next(iter(outcome.events.items()))
-    row = [printable(relative(cgroup, outcome.declared[0].call.target))]
+    row = [printable(relative(cgroup, outcome.top))]
     row += [f"{rise:+d}" if rise else "0" for rise in delta.values()]
     return Table(["memory.events", *delta], [row], frozenset(delta))
 

@@ -18,7 +18,7 @@ _CALLS, _REAPER = 1, 2  # as threads; a victim's thread is its PID, and neither 
 def render(outcome: Outcome) -> str:
     """Return the object form: a track for the calls, the OOM reaper and each victim; counters."""
     spans = [event for declared in outcome.declared for event in _spans(declared, outcome)]
-    target = outcome.declared[0].call.target
+    target = outcome.top
     counters = [
         {
             "ph": "C",

@@ -26,17 +26,27 @@ RANKING = [
 def machine(cgroupfs, monkeypatch):
     """It keeps the plans it is given; an experiment ends there as `machine.outcome` says."""
 
-    def experiment(plan, root, kfunc, confirm):
-        made.plans.append(plan)
-        if plan.call.target is None:
-            confirm(RANKING)
-        if isinstance(made.outcome, BaseException):
-            raise made.outcome
-        return made.outcome
+    class Session:
+        def __init__(self, _root, _kfunc, confirm):
+            self.confirm = confirm
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def run(self, plan):
+            made.plans.append(plan)
+            if plan.system_wide:
+                self.confirm(RANKING)
+            if isinstance(made.outcome, BaseException):
+                raise made.outcome
+            return made.outcome
 
     made = SimpleNamespace(outcome=DEFAULT_RUN, plans=[], root=cgroupfs)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("oomctl.kernel.procfs.sees_init_pids", lambda: True)
     monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: V3)
-    monkeypatch.setattr("oomctl.experiment.run", experiment)
+    monkeypatch.setattr("oomctl.cli.declare.Session", Session)
     return made

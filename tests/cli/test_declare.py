@@ -77,8 +77,9 @@ def test_without_options_three_hogs_and_one_call_that_waits(machine):
     plan = planned(machine)
     assert len(plan.hogs) == 3
     assert plan.cgroups[0].startswith(f"/oomctl-{os.getpid()}-")
-    assert (plan.call.target, plan.call.order, plan.call.flags) == (plan.cgroups[0], 0, 1)
-    assert (plan.repeat, plan.keep) == (1, False)
+    (step,) = plan.steps
+    assert (step.call.target, step.call.order, step.call.flags) == (plan.cgroups[0], 0, 1)
+    assert (step.repeat, plan.keep) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +96,12 @@ def test_without_options_three_hogs_and_one_call_that_waits(machine):
     ],
 )
 def test_flags(machine, arguments, flags):
-    assert planned(machine, *arguments.split()).call.flags == flags
+    assert planned(machine, *arguments.split()).steps[0].call.flags == flags
 
 
 @pytest.mark.parametrize("order", [-(2**31), -1, 0, 11, 2**31 - 1])
 def test_the_order_is_passed_as_it_is(machine, order):
-    assert planned(machine, "--order", order).call.order == order
+    assert planned(machine, "--order", order).steps[0].call.order == order
 
 
 def test_options_reach_the_plan(machine):
@@ -114,7 +115,7 @@ def test_options_reach_the_plan(machine):
         ("hog-2", 2 << 20, 0),
         ("hog-3", 2 << 20, 0),
     ]
-    assert (plan.repeat, plan.timeout, plan.keep) == (3, 1.5, True)
+    assert (plan.steps[0].repeat, plan.timeout, plan.keep) == (3, 1.5, True)
 
 
 def test_two_runs_never_share_a_name(machine):
@@ -206,7 +207,7 @@ def test_global_with_yes_says_whom_it_would_kill_and_goes_on(machine):
     assert first == "oomctl: the kernel would pick: big (pid 77, 64M, adj 5, /user)"
     assert second.startswith("oomctl: after it: next (pid 78")
     assert result.stdout != ""
-    assert machine.plans[0].call.target is None
+    assert machine.plans[0].steps[0].call.target is None
 
 
 def test_global_asks_a_person(machine, terminal):

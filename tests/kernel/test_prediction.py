@@ -15,7 +15,7 @@ from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import PAGE_COUNTER_MAX
 from oomctl.kernel.environment import require_kfunc
 from oomctl.outcome import Declared
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Setting
+from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Setting, Step
 from oomctl.prediction import Prediction
 
 TREES = int(os.environ.get("OOMCTL_TREES", "15"))
@@ -49,7 +49,8 @@ def attempt():
     kfunc = require_kfunc()
 
     def run(plan):
-        outcome = experiment.run(plan, root, kfunc, lambda ranking: None)
+        with experiment.Session(root, kfunc, lambda ranking: None) as session:
+            outcome = session.run(plan)
         (declared,) = outcome.declared
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
         names = {fated.task.pid: fated.name for fated in outcome.tasks}
@@ -86,7 +87,8 @@ def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=(TOP,)):
     written = [Setting("/", "cgroup.subtree_control", "+memory")]
     written += [Setting(f"{TOP}{path}", file, str(value)) for path, file, value in settings]
     written += [Setting(path, "cgroup.subtree_control", "+memory") for path in enabled]
-    return Plan(tuple(paths), tuple(written), placed, Call(target, 0, WAIT_ON_OOM_LOCK))
+    step = Step(Call(target, 0, WAIT_ON_OOM_LOCK))
+    return Plan(tuple(paths), tuple(written), placed, (step,), target)
 
 
 def random_plan(number):

@@ -54,7 +54,7 @@ def asked(*events, log=None, ret=1, lost=0, prediction=None, group_kills=0, late
     )
 
 
-def after(*events, ended=None, owns=lambda kill: False, why_not=""):
+def after(*events, ended=None, owns=lambda kill, target: False, why_not=""):
     return Aftermath(tuple(events), ended or {}, owns, {9: "/t/leaf"}.get, why_not)
 
 
@@ -96,7 +96,7 @@ def test_who_is_killed_without_a_mark_shares_the_victims_memory():
 
 def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
     one = asked(log=logged(7, 8))
-    known = after(ended={7: 1500, 8: 1500}, owns=lambda kill: kill.pid == 7, why_not="no BTF")
+    known = after(ended={7: 1500, 8: 1500}, owns=lambda kill, target: kill.pid == 7, why_not="no BTF")
     declared = account(one, (), known)
     assert [kill.pid for kill in declared.kills] == [7]
     assert declared.evidence.source == "kernel log"
@@ -106,7 +106,7 @@ def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
 
 def test_a_lost_event_lets_the_log_speak_and_nobody_claims_agreement():
     one = asked(log=logged(7), lost=3)
-    declared = account(one, (), after(ended={7: 1500}, owns=lambda kill: True))
+    declared = account(one, (), after(ended={7: 1500}, owns=lambda kill, target: True))
     assert [kill.pid for kill in declared.kills] == [7]
     assert (declared.evidence.lost, declared.evidence.agree) == (3, None)
 

@@ -3,19 +3,22 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from oomctl import experiment, plan
+from oomctl import experiment, trial
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.evidence import KernelLog, parse_record
 from oomctl.kernel import witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
-from oomctl.plan import Call, Hog, Limits, Plan
+from oomctl.plan import Call, Hog, Plan, Step
+from oomctl.scenario import planning
+from oomctl.scenario.planning import Limits
 from oomctl.task import Task
 
 M = 1 << 20
@@ -36,11 +39,15 @@ class Kernel:
     def __exit__(self, *_):
         pass
 
-    def declare(self, call, cgroup_id, watch, timeout, tick=None):
+    def clear(self, slots):
+        pass
+
+    def together(self, trigger, callers, watch, timeout, tick=None):
         began = time.monotonic_ns()
-        self.calls.append((call, cgroup_id))
+        call = trigger._call
+        self.calls.append((call, trigger._cgroup_id))
         ret = self.react(call)
-        return Answer(Stage.CALLED, began, time.monotonic_ns(), ret)
+        return [Answer(Stage.CALLED, began, time.monotonic_ns(), ret) for _ in range(callers)]
 
     def read(self):
         records, self.records = tuple(map(parse_record, self.records)), []
@@ -90,6 +97,7 @@ def kernel(cgroupfs, monkeypatch):
 
     monkeypatch.setattr(Herd, "__enter__", enter_and_tell)
     monkeypatch.setattr(experiment, "Loader", lambda: played)
+    monkeypatch.setattr(trial, "call_together", played.together)
     monkeypatch.setattr(witness, "Kmsg", lambda: played)
     monkeypatch.setattr(witness, "Observer", NoTracing)
     quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
@@ -99,14 +107,15 @@ def kernel(cgroupfs, monkeypatch):
 
 
 def planned(kernel, hogs=HOGS, target="/t", limits=Limits(), **more):  # noqa: B008
-    tree = plan.fresh_tree("t", hogs, limits)
+    tree = planning.fresh_tree("t", hogs, limits)
     kernel.target = "/t"
-    call = Call(target, more.pop("order", 0), 1)
-    return Plan(tree.cgroups, tree.settings, tree.hogs, call, timeout=20.0, **more)
+    step = Step(Call(target, more.pop("order", 0), 1), repeat=more.pop("repeat", 1))
+    return Plan(tree.cgroups, tree.settings, tree.hogs, (step,), "/t", timeout=20.0, **more)
 
 
 def run(kernel, wanted, confirm=lambda ranking: None):
-    return experiment.run(wanted, kernel.root, Kfunc("vmlinux", ()), confirm)
+    with experiment.Session(kernel.root, Kfunc("vmlinux", ()), confirm) as session:
+        return session.run(wanted)
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +172,7 @@ def test_the_kernels_word_without_a_death_is_dying(kernel, capsys):
 
     kernel.react = react
     wanted = planned(kernel)
-    outcome = run(kernel, plan.replace(wanted, timeout=0.5))
+    outcome = run(kernel, replace(wanted, timeout=0.5))
     assert outcome.verdict.name == "claimed-but-none-died"
     assert fates(outcome)["large"] == "dying"
     assert "has not ended within 0.5 s" in capsys.readouterr().err
@@ -206,7 +215,7 @@ def test_several_declarations_each_take_their_own(kernel):
 
 
 def test_a_group_kill(kernel, monkeypatch):
-    monkeypatch.setattr(experiment, "predict_target", lambda *_: None)  # knows of no group here
+    monkeypatch.setattr(trial, "predict_target", lambda *_: None)  # knows of no group here
 
     def react(_call):
         for name in kernel.pids:
@@ -258,14 +267,14 @@ def test_a_signal_comes_through_while_it_waits_and_leaves_nothing(kernel, number
 
 
 def test_a_hog_that_dies_before_the_call_stops_it(kernel, monkeypatch):
-    watch_strangers = experiment._watch_strangers
+    require_alive = Herd.require_alive
 
-    def kill_first(before, watch):
+    def kill_first(herd):
         os.kill(kernel.pids["small"], signal.SIGTERM)
-        watch_strangers(before, watch)
-        watch.wait(lambda: kernel.pids["small"] in watch.deaths, 20)
+        herd._watch.wait(lambda: kernel.pids["small"] in herd._watch.deaths, 20)
+        require_alive(herd)
 
-    monkeypatch.setattr(experiment, "_watch_strangers", kill_first)
+    monkeypatch.setattr(Herd, "require_alive", kill_first)
     with pytest.raises(UnsupportedError, match="did not live to see the declaration"):
         run(kernel, planned(kernel))
     assert kernel.calls == []
@@ -289,7 +298,7 @@ def theirs(kernel):
 def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
     (theirs.directory / "cgroup.procs").write_text(f"{os.getpid()}\n")
     with pytest.raises(UsageError, match=r"oomctl itself runs in /theirs.*another cgroup"):
-        run(kernel, Plan((), (), (), Call("/theirs", 0, 1)))
+        run(kernel, Plan((), (), (), (Step(Call("/theirs", 0, 1)),), "/theirs"))
     assert kernel.calls == []
 
 
@@ -298,7 +307,7 @@ def test_an_existing_cgroup_without_tasks_is_left_as_it_was(kernel, theirs):
         kernel.records.append(b"4,1,1,-;Out of memory and no killable processes...\n") or 0
     )
     before = {path.name: path.read_bytes() for path in theirs.directory.iterdir()}
-    outcome = run(kernel, Plan((), (), (), Call("/theirs", 0, 1)))
+    outcome = run(kernel, Plan((), (), (), (Step(Call("/theirs", 0, 1)),), "/theirs"))
     assert outcome.verdict.name == "no-killable-task"
     assert outcome.tasks == ()
     assert {path.name: path.read_bytes() for path in theirs.directory.iterdir()} == before

@@ -1,14 +1,17 @@
 import pytest
 
-from oomctl import plan
 from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.tree import Tree
-from oomctl.plan import Call, Hog, Limits, Plan, Setting
+from oomctl.plan import Call, Hog, Plan, Setting, Step
+from oomctl.scenario import planning
+from oomctl.scenario.planning import Limits
+
+STEPS = (Step(Call("/t", 0, 1)),)
 
 
 def planned(**more):
-    tree = plan.fresh_tree("t", [Hog("a", 1), Hog("b", 1)], Limits(1 << 20, 0, False))
-    return Plan(tree.cgroups, tree.settings, tree.hogs, Call("/t", 0, 1), **more)
+    tree = planning.fresh_tree("t", [Hog("a", 1), Hog("b", 1)], Limits(1 << 20, 0, False))
+    return Plan(tree.cgroups, tree.settings, tree.hogs, STEPS, **more)
 
 
 def cgroups(root):
@@ -44,7 +47,7 @@ def test_a_controller_that_is_not_given_yet_is_enabled(cgroupfs):
 @pytest.mark.parametrize(("file", "has_it"), [("memory.swap.max", False), ("memory.max", True)])
 def test_a_file_that_the_kernel_may_lack_is_written_where_it_is(cgroupfs, file, has_it):
     setting = Setting("/t", file, "777", optional=True)
-    with Tree(cgroupfs, Plan(("/t",), (setting,), (), Call("/t", 0, 1))):
+    with Tree(cgroupfs, Plan(("/t",), (setting,), (), STEPS)):
         path = cgroupfs.directory / "t" / file
         assert path.exists() is has_it
         assert not has_it or path.read_text().startswith("777")
@@ -53,7 +56,7 @@ def test_a_file_that_the_kernel_may_lack_is_written_where_it_is(cgroupfs, file, 
 @pytest.mark.parametrize("broken", ["/t/a", "/t"])
 def test_what_fails_halfway_leaves_nothing(cgroupfs, broken):
     settings = (Setting(broken, "memory.nonsense", "1"),)
-    wanted = Plan(("/t", "/t/a", "/t/b"), settings, (), Call("/t", 0, 1))
+    wanted = Plan(("/t", "/t/a", "/t/b"), settings, (), STEPS)
     with (
         pytest.raises(CgroupError, match="memory controller is not enabled"),
         Tree(cgroupfs, wanted),
@@ -90,7 +93,7 @@ def test_after_an_error_nothing_is_kept(cgroupfs):
 
 def test_hogs_in_a_borrowed_cgroup_leave_it_as_it_was(cgroupfs):
     cgroupfs.create_cgroup("theirs")
-    tree = plan.borrowed_tree("/theirs", "t", [Hog("a", 1)], {"memory"})
-    with Tree(cgroupfs, Plan(*tree, Call("/theirs", 0, 1))):
+    tree = planning.borrowed_tree("/theirs", "t", [Hog("a", 1)], {"memory"})
+    with Tree(cgroupfs, Plan(*tree, STEPS)):
         assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
     assert cgroups(cgroupfs) == ["/", "/theirs"]

@@ -1,4 +1,5 @@
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,7 @@ from oomctl.verdict import Circumstances, Verdict, judge, meaning, overall
 
 
 def answer(ret, timed_out=False):
-    return Answer(Stage.CALLED, 100, 350, ret, timed_out)
+    return Answer(Stage.CALLED, 100, 0 if ret is None else 350, ret, timed_out)
 
 
 ONE, TWO = ["a (pid 5)"], ["a (pid 5)", "b (pid 6)"]
@@ -57,6 +58,36 @@ def test_every_return_of_the_contract_has_a_meaning_of_its_own(ret):
 @pytest.mark.parametrize("ret", [2, -1, -errno.ENOMEM])
 def test_what_is_not_in_the_contract_is_called_so(ret):
     assert meaning(answer(ret)) == "not in the kfunc's contract"
+
+
+@pytest.mark.parametrize(
+    ("via", "ret", "killed", "no_killable", "name"),
+    [
+        ("limit", 0, ONE, False, "killed"),
+        ("limit", 0, TWO, False, "killed"),  # it kills until the usage is below
+        ("limit", 0, [], False, "nobody-died"),
+        ("limit", 0, [], True, "no-killable-task"),
+        ("limit", -errno.EBUSY, [], False, "refused"),
+        ("sysrq", 0, ONE, False, "killed"),
+        ("sysrq", 0, TWO, False, "over-kill"),
+        ("sysrq", 0, [], False, "nobody-died"),
+        ("kill", 0, TWO, False, "cgroup-killed"),
+        ("kill", 0, [], False, "nobody-died"),
+        ("kill", None, [], False, "no-answer"),
+        ("reclaim", 1, ONE, False, "killed"),
+    ],
+)
+def test_triggers_that_are_not_the_kfunc(via, ret, killed, no_killable, name):
+    verdict = judge(answer(ret), killed, 0, no_killable, Circumstances(via=via))
+    assert verdict.name == name
+
+
+def test_nobody_has_to_die():
+    spared = judge(replace(answer(None), spared=True, attempts=3), [], 0, False)
+    assert (spared.name, spared.as_wanted) == ("spared", True)
+    assert spared.reason == "it was not needed any more after 3 tries"
+    enough = judge(replace(answer(None), reclaimed=3 << 20), [], 0, False)
+    assert enough == Verdict("reclaimed", "memory.reclaim gave back 3M, so nobody had to die")
 
 
 def test_overall_is_the_first_that_was_not_as_wanted():

@@ -1,0 +1,64 @@
+"""Hogs as `oomctl declare` is told of them: --hog, --hogs and --size. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from oomctl.errors import UsageError
+from oomctl.plan import MAX_HOGS, Hog
+from oomctl.units import parse_size
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)  # a comm (15 bytes) and a directory
+DEFAULT_HOGS = ("small=16M", "medium=32M", "large=64M")
+
+
+def parse_hog(text: str) -> Hog:
+    """Parse `[NAME=]SIZE[,adj=N]`; UsageError with what to write."""
+    head, *rest = text.split(",")
+    name, _, size = head.rpartition("=")
+    if "=" in head and not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--hog {text!r}: {name!r} cannot name a hog",
+            "use 1 to 15 letters, digits, '_' or '-' (the kernel's comm holds 15)",
+        )
+    try:
+        hog = Hog(name, parse_size(size))
+    except ValueError as error:
+        raise UsageError(f"--hog {text!r}: {error}") from None
+    for part in rest:
+        key, _, value = part.partition("=")
+        if key != "adj" or not re.fullmatch(r"[+-]?[0-9]{1,4}", value, re.ASCII):
+            raise UsageError(f"--hog {text!r}: {part!r} is not adj=N", "write [NAME=]SIZE[,adj=N]")
+        adj = int(value)
+        if not -1000 <= adj <= 1000:
+            raise UsageError(
+                f"--hog {text!r}: adj {adj} is out of range", "it goes from -1000 to 1000"
+            )
+        hog = replace(hog, oom_score_adj=adj)
+    if len(rest) > 1:
+        raise UsageError(f"--hog {text!r}: adj is given twice", "write [NAME=]SIZE[,adj=N]")
+    return hog
+
+
+def plan_hogs(given: Sequence[Hog], count: int | None, size: int | None) -> tuple[Hog, ...]:
+    """Combine `--hog` with `--hogs N --size SIZE`, and give every hog a name of its own."""
+    if count is None and size is not None:
+        raise UsageError("--size needs --hogs N", "say how many hogs of that size")
+    if count is not None and not 0 <= count <= MAX_HOGS:
+        raise UsageError(f"--hogs {count} is out of range", f"it goes from 0 to {MAX_HOGS}")
+    if count is None and not given:
+        return tuple(parse_hog(text) for text in DEFAULT_HOGS)
+    hogs = list(given)
+    if count:
+        if size is None:
+            size = parse_size("32M")
+        hogs += [Hog("", size)] * count
+    named = tuple(
+        replace(hog, name=hog.name or f"hog-{number}") for number, hog in enumerate(hogs, 1)
+    )
+    seen: set[str] = set()
+    for hog in named:
+        if hog.name in seen:
+            raise UsageError(f"two hogs are named '{hog.name}'", "give each a name of its own")
+        seen.add(hog.name)
+    return named

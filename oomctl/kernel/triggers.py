@@ -1,0 +1,248 @@
+"""What makes the OOM killer run, or comes to the same: the kfunc, a limit, sysrq, cgroup.kill.
+
+`trigger()` sets one up for a target and takes back what it changed.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oomctl import talk
+from oomctl.answer import Answer, Stage
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel import libbpf
+from oomctl.kernel.callers import Ended, Note, Trigger
+from oomctl.kernel.cgroups import UnifiedNode, explain
+from oomctl.kernel.loader import AnswerStruct, Loader
+from oomctl.plan import Call, Recheck, Step
+from oomctl.units import format_size
+
+_SYSRQ = Path("/proc/sysrq-trigger")
+DEFAULT_SHARE = 10
+"""Without an amount, a tenth of what the target uses is to be freed."""
+
+
+class Declaration:
+    """bpf_out_of_memory() through the loaded program."""
+
+    def __init__(self, loader: Loader, call: Call, cgroup_id: int | None) -> None:
+        self._loader = loader
+        self._call = call
+        self._cgroup_id = cgroup_id
+
+    def pull(self, number: int, note: Note) -> int:
+        """Declare once."""
+        note.attempts += 1
+        return self._loader.run(self._call, self._cgroup_id, number)
+
+    def returned(self, number: int) -> int:
+        """Return what the kfunc gave to this caller."""
+        return int(self._loader.read(number).ret)
+
+    def answer(self, ended: Ended, note: Note) -> Answer:
+        """Read it from the map: the caller may be dead."""
+        if ended.status:
+            raise UnsupportedError(
+                f"the kernel did not run oomctl's BPF program: {os.strerror(ended.status)}",
+                "`-v` shows libbpf's log",
+                detail=libbpf.log(),
+            )
+        return _from_map(self._loader.read(ended.number), ended, note)
+
+
+class Rechecked:
+    """The kfunc without waiting; between two tries a look whether it is still needed."""
+
+    def __init__(self, kfunc: Declaration, target: UnifiedNode, recheck: Recheck) -> None:
+        self._kfunc = kfunc
+        self._recheck = recheck
+        path = target.directory / "memory.current"
+        try:
+            self._usage = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise explain(error, path, "open") from error
+
+    def close(self) -> None:
+        """Close the file of the target's usage."""
+        os.close(self._usage)
+
+    def pull(self, number: int, note: Note) -> int:
+        """Try until it is let in, or until the target uses little enough."""
+        note.began_ns = time.monotonic_ns()
+        while int(os.pread(self._usage, 32, 0)) > self._recheck.above:
+            if status := self._kfunc.pull(number, note):
+                return status
+            if self._kfunc.returned(number) != -errno.EBUSY:
+                return 0
+            time.sleep(self._recheck.every)
+        note.spared = 1
+        note.ended_ns = time.monotonic_ns()
+        return 0
+
+    def answer(self, ended: Ended, note: Note) -> Answer:
+        """Tell what the last try came to; nothing where the caller gave up."""
+        if not note.spared:
+            return self._kfunc.answer(ended, note)
+        return _from_note(ended, note, ret=None)
+
+
+class Write:
+    """One write to a file of the kernel's, which does its work before it returns (not sysrq)."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path = path
+        self._text = text
+
+    def pull(self, _number: int, note: Note) -> int:
+        """Write."""
+        note.attempts = 1
+        note.began_ns = time.monotonic_ns()
+        note.ret = _write(self._path, self._text)
+        note.ended_ns = time.monotonic_ns()
+        return 0
+
+    def answer(self, ended: Ended, note: Note) -> Answer:
+        """Tell 0, or the negative errno."""
+        if note.began_ns == 0:
+            raise OomctlError(f"the caller died before it wrote {self._path}", "run it again")
+        return _from_note(ended, note, ret=note.ret if note.ended_ns else None)
+
+
+class Reclaim:
+    """memory.reclaim first; only if that does not free enough, the kfunc."""
+
+    def __init__(self, target: UnifiedNode, amount: int, kfunc: Declaration) -> None:
+        self._usage = target.directory / "memory.current"
+        self._reclaim = target.directory / "memory.reclaim"
+        self._amount = amount
+        self._kfunc = kfunc
+
+    def pull(self, number: int, note: Note) -> int:
+        """Reclaim, then declare if need be."""
+        before = int(self._usage.read_text())
+        note.asked_to_reclaim = 1
+        note.began_ns = time.monotonic_ns()
+        note.ret = _write(self._reclaim, str(self._amount))
+        note.ended_ns = time.monotonic_ns()
+        note.reclaimed = max(before - int(self._usage.read_text()), 0)
+        return self._kfunc.pull(number, note) if note.ret else 0
+
+    def answer(self, ended: Ended, note: Note) -> Answer:
+        """Tell what the kfunc said where it was called, else that it needed not be."""
+        if note.attempts:
+            return self._kfunc.answer(ended, note)
+        return _from_note(ended, note, ret=None)
+
+
+@contextmanager
+def trigger(step: Step, target: UnifiedNode | None, loader: Loader) -> Iterator[Trigger]:
+    """Set up what a step pulls; `target` is None for the whole system.
+
+    What `limit` writes to memory.max is taken back at the end.
+    """
+    call = step.call
+    loader.clear(step.callers)
+    kfunc = Declaration(loader, call, None if target is None else _id(target))
+    if call.via == "sysrq":
+        yield Write(_SYSRQ, "f")
+    elif target is None:
+        yield kfunc
+    elif call.via == "limit":
+        before = target.controller.memory_max
+        limit = max(_usage(target) - _amount(call, target), 0)
+        talk.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
+        try:
+            yield Write(target.directory / "memory.max", str(limit))
+        finally:
+            target.controller.memory_max = before
+    elif call.via == "reclaim":
+        yield Reclaim(target, _amount(call, target), kfunc)
+    elif call.via == "kill":
+        yield Write(target.directory / "cgroup.kill", "1")
+    elif step.recheck is None:
+        yield kfunc
+    else:
+        rechecked = Rechecked(kfunc, target, step.recheck)
+        try:
+            yield rechecked
+        finally:
+            rechecked.close()
+
+
+def _usage(target: UnifiedNode) -> int:
+    usage = target.controller.memory_current
+    if usage is None:
+        raise UnsupportedError(
+            f"{target.directory} has no memory controller",
+            "write +memory to its parent's cgroup.subtree_control",
+        )
+    return int(usage)
+
+
+def _amount(call: Call, target: UnifiedNode) -> int:
+    return _usage(target) // DEFAULT_SHARE if call.amount is None else call.amount
+
+
+def _id(target: UnifiedNode) -> int:
+    try:
+        return target.id
+    except OSError as error:
+        raise explain(error, target.directory, "look at") from error
+
+
+def _write(path: Path, text: str) -> int:
+    """Write in one go; return 0 or the negative errno."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+    return 0
+
+
+def _from_map(raw: AnswerStruct, ended: Ended, note: Note) -> Answer:
+    stage = Stage(raw.stage)
+    match stage:
+        case Stage.CALLED:
+            pass
+        case Stage.NO_CGROUP | Stage.NO_MEMCG:
+            raise UnsupportedError(
+                "the kernel finds no memory controller for the target",
+                "it was removed meanwhile, or its parent's cgroup.subtree_control lacks 'memory'",
+            )
+        case Stage.ROOT:
+            raise UnsupportedError("the target is the root cgroup", "name a cgroup below it")
+        case Stage.NOT_RUN:
+            raise OomctlError("the caller died before it reached the kfunc", "run it again with -v")
+    returned = raw.ended_ns != 0
+    return Answer(
+        stage,
+        # a caller that rechecks has waited since its first try
+        note.began_ns or raw.began_ns or time.monotonic_ns(),
+        raw.ended_ns,
+        raw.ret if returned else None,
+        ended.timed_out,
+        ended.pid,
+        attempts=note.attempts,
+        reclaimed=note.reclaimed if note.asked_to_reclaim else None,
+    )
+
+
+def _from_note(ended: Ended, note: Note, ret: int | None) -> Answer:
+    return Answer(
+        Stage.CALLED,
+        note.began_ns,
+        note.ended_ns,
+        ret,
+        ended.timed_out,
+        ended.pid,
+        attempts=note.attempts,
+        spared=bool(note.spared),
+        reclaimed=note.reclaimed if note.asked_to_reclaim else None,
+    )

@@ -1,0 +1,205 @@
+"""The declarations of one round: asks step by step, waits for the victims, then takes account."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from oomctl import talk
+from oomctl.account import SYSRQ_ORDER, Aftermath, Asked, account, killed_by
+from oomctl.event import Event, Kind
+from oomctl.fate import Death
+from oomctl.kernel import procfs
+from oomctl.kernel.callers import call_together
+from oomctl.kernel.candidates import predict_target
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel.loader import Loader
+from oomctl.kernel.sampler import Sampler
+from oomctl.kernel.scope import Scope, Snapshot
+from oomctl.kernel.triggers import trigger
+from oomctl.kernel.witness import Heard, Witness
+from oomctl.outcome import Declared
+from oomctl.plan import Plan, Step
+from oomctl.task import Task
+from oomctl.timeline import Stamp
+
+_AFTERGLOW = 0.02
+"""Seconds of samples after the last death, so that a drawing shows where the memory went."""
+_SYSRQ_PATIENCE = 5.0
+"""Seconds that the kernel's worker may take to serve sysrq (drivers/tty/sysrq.c, moom_callback)."""
+_FREED = 0.9
+"""The part of what the victims held that has to be back for their memory to count as freed."""
+
+
+@dataclass
+class Trial:
+    """Everything that the declarations of one round need; `run()` makes them all."""
+
+    plan: Plan
+    root: UnifiedNode
+    scope: Scope
+    before: Snapshot
+    loader: Loader
+    witness: Witness
+    watch: DeathWatch
+    sampler: Sampler
+    events: list[Event] = field(default_factory=list)
+
+    def run(self) -> tuple[Declared, ...]:
+        """Declare as planned."""
+        self.witness.hear()
+        asked: list[Asked] = []
+        for index, step in enumerate(self.plan.steps):
+            for turn in range(step.repeat):
+                if step.delay:
+                    self.watch.wait(lambda: False, step.delay, self.sampler.sample)
+                together = self._ask(step, index, turn)
+                if step.until != "returned":
+                    together = self._settle(together, step)
+                asked += together
+        asked = [
+            one
+            if self.plan.steps[one.step].until != "returned"
+            else self._settle([one], self.plan.steps[one.step])[0]
+            for one in asked
+        ]
+        self.watch.note()
+        self._listen()
+        return tuple(self._accounts(asked))
+
+    def _accounts(self, asked: Sequence[Asked]) -> Iterator[Declared]:
+        after = self._aftermath()
+        earlier: set[int] = set()
+        told: tuple[int, int] | None = None
+        for one in asked:
+            killed = killed_by(one, after, earlier)
+            declared = account(one, frozenset(earlier), after)
+            earlier |= killed.keys()
+            # what callers of one turn heard is the same log: it is told once
+            yield declared if told != (one.step, one.turn) else replace(declared, log=())
+            told = one.step, one.turn
+
+    def _ask(self, step: Step, index: int, turn: int) -> list[Asked]:
+        """Let the callers of one turn call; return what came, who had the lock first before."""
+        call = step.call
+        target = None if call.target is None else self.root.at(call.target)
+        prediction = predict_target(target, self.root)
+        members = self._members(target) if call.via == "kill" else {}
+        groups, pressure = self.scope.events(), self.scope.pressure()
+        self._listen()
+        self.sampler.sample()
+        with trigger(step, target, self.loader) as pulled:
+            answers = call_together(
+                pulled, step.callers, self.watch, self.plan.timeout, self.sampler.sample
+            )
+        self.sampler.sample()
+        heard = self._listen()
+        if call.via == "sysrq":
+            heard = self._await_sysrq(heard)
+        self.sampler.sample()
+        deltas = self.scope.changes(groups).values()
+        asked = [
+            Asked(
+                call,
+                None if target is None else target.id,
+                answer,
+                heard.events,
+                heard.log,
+                heard.lost,
+                group_kills=sum(delta.get("oom_group_kill", 0) for delta in deltas),
+                prediction=prediction,
+                pressure={k: v - pressure.get(k, 0) for k, v in self.scope.pressure().items()},
+                step=index,
+                turn=turn,
+                members=members,
+            )
+            for answer in answers
+        ]
+        return sorted(asked, key=lambda one: one.locked_ns)
+
+    def _await_sysrq(self, heard: Heard) -> Heard:
+        """Wait for the worker that serves sysrq; the write itself comes back at once."""
+        deadline = time.monotonic() + _SYSRQ_PATIENCE
+        while not _served(heard) and time.monotonic() < deadline:
+            self.watch.wait(lambda: False, 0.02, self.sampler.sample)
+            heard = heard + self._listen()
+        return heard
+
+    def _settle(self, together: list[Asked], step: Step) -> list[Asked]:
+        """Wait until the victims of a turn have ended, or until their memory is back."""
+        self.sampler.sample()
+        after = self._aftermath()
+        kills = {pid: kill for one in together for pid, kill in killed_by(one, after).items()}
+        for pid in kills.keys() - self.watch.watched():
+            self.watch.add(pid)
+        if step.until == "freed":
+            wanted = _FREED * sum(kill.rss for kill in kills.values())
+            was = self._usage_before(together[0].answer.began_ns) or 0
+            ended = self.watch.wait(
+                lambda: (self.scope.memory() or 0) <= was - wanted,
+                self.plan.timeout,
+                self.sampler.sample,
+            )
+        else:
+            pids = set(kills) | (together[0].members.keys() if together[0].members else set())
+            ended = self.watch.wait(
+                lambda: pids <= self.watch.deaths.keys(), self.plan.timeout, self.sampler.sample
+            )
+        if not ended:
+            talk.note(f"a victim has not ended within {self.plan.timeout:g} s of the call")
+        if kills:
+            self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
+        self.sampler.sample()
+        self._listen()
+        return [replace(one, later=tuple(self._moments(one))) for one in together]
+
+    def _moments(self, one: Asked) -> Iterator[Stamp]:
+        """Tell what user space saw of the end: memory below what it was, nobody left."""
+        since = one.answer.began_ns
+        was = self._usage_before(since)
+        relieved = None if was is None else self.sampler.first_below(was, since)
+        if relieved is not None:
+            yield Stamp("relieved", relieved)
+        if not self.scope.populated():
+            yield Stamp("unpopulated", time.monotonic_ns())
+
+    def _usage_before(self, since_ns: int) -> int | None:
+        top = self.plan.top
+        was = [s.bytes for s in self.sampler.samples if s.at_ns < since_ns and s.cgroup == top]
+        return was[-1] if was else None
+
+    def _members(self, target: UnifiedNode | None) -> dict[int, Task]:
+        """Return the processes of a target by PID, watched from now on."""
+        tasks = procfs.read_tasks(target.members()) if target else []
+        for pid in {task.pid for task in tasks} - self.watch.watched():
+            self.watch.add(pid)
+        return {task.pid: task for task in tasks}
+
+    def _listen(self) -> Heard:
+        heard = self.witness.hear()
+        self.events += heard.events
+        return heard
+
+    def _aftermath(self) -> Aftermath:
+        ended = {pid: death.at_ns for pid, death in self.watch.deaths.items()}
+        # the kernel's own stamp is earlier and better than when a pidfd was noticed
+        ended |= {event.tgid: event.at_ns for event in self.events if event.kind is Kind.EXIT}
+        return Aftermath(
+            tuple(self.events),
+            ended,
+            lambda kill, target: self.scope.owns(kill, target, self.before),
+            self.scope.path_of,
+            self.witness.why_not,
+            frozenset(pid for pid, death in self.watch.deaths.items() if _by_sigkill(death)),
+        )
+
+
+def _by_sigkill(death: Death) -> bool:
+    """Of who is not our child nobody tells; after cgroup.kill it is the likely end."""
+    return death.signal == 9 or (death.signal is None and death.status is None)
+
+
+def _served(heard: Heard) -> bool:
+    if heard.log.kills or heard.log.found_no_killable or heard.log.refused_sysrq:
+        return True
+    return any(e.kind is Kind.OOM_END and e.order == SYSRQ_ORDER for e in heard.events)

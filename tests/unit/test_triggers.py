@@ -1,0 +1,193 @@
+"""What a caller left behind, in the program's map or in shared memory, as an answer or an error."""
+
+import errno
+import os
+
+import pytest
+
+from oomctl.answer import Answer, Stage
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel import triggers
+from oomctl.kernel.callers import Ended, Note
+from oomctl.kernel.loader import AnswerStruct
+from oomctl.kernel.triggers import Declaration, Rechecked, Write, trigger
+from oomctl.plan import Call, Recheck, Step
+
+M = 1 << 20
+
+
+class Loader:
+    """Plays the kernel: each run takes the next return value, or an errno of bpf(2)."""
+
+    def __init__(self, *rets, stage=Stage.CALLED, ended=300, status=0):
+        self.rets, self.stage, self.ended, self.status = [*rets], stage, ended, status
+        self.runs, self.raw = [], {}
+
+    def clear(self, slots):
+        self.raw = {}
+
+    def run(self, call, cgroup_id, slot):
+        self.runs.append((call, cgroup_id, slot))
+        ret = self.rets.pop(0)
+        self.raw[slot] = AnswerStruct(began_ns=100, ended_ns=self.ended, ret=ret, stage=self.stage)
+        return self.status
+
+    def read(self, slot):
+        return self.raw.get(slot, AnswerStruct())
+
+
+def pulled(trigger, number=3, timed_out=False):
+    note = Note()
+    status = trigger.pull(number, note)
+    return trigger.answer(Ended(number, 7, status, timed_out), note)
+
+
+@pytest.mark.parametrize("ret", [1, 0, -16, -22])
+def test_a_call_that_returned(ret):
+    loader = Loader(ret)
+    answer = pulled(Declaration(loader, Call("/t", 2, 1), 42))
+    assert answer == Answer(Stage.CALLED, 100, 300, ret, caller=7)
+    assert loader.runs == [(Call("/t", 2, 1), 42, 3)]
+
+
+def test_a_call_that_has_not_returned_has_no_value():
+    late = pulled(Declaration(Loader(0, ended=0), Call("/t"), 42), timed_out=True)
+    assert late.ret is None
+    assert late.timed_out
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "says"),
+    [
+        (Stage.NOT_RUN, OomctlError, "the caller died before"),
+        (Stage.NO_CGROUP, UnsupportedError, "no memory controller for the target"),
+        (Stage.NO_MEMCG, UnsupportedError, "no memory controller for the target"),
+        (Stage.ROOT, UnsupportedError, "root cgroup"),
+    ],
+)
+def test_a_call_that_was_not_made(stage, error, says):
+    with pytest.raises(error, match=says):
+        pulled(Declaration(Loader(0, stage=stage), Call("/t"), 42))
+
+
+def test_a_program_that_the_kernel_did_not_run():
+    with pytest.raises(UnsupportedError, match="did not run oomctl's BPF program: Operation not"):
+        pulled(Declaration(Loader(0, status=errno.EPERM), Call("/t"), 42))
+
+
+@pytest.fixture
+def target(cgroupfs):
+    node = cgroupfs.create_cgroup("t")
+    (node.directory / "memory.current").write_text(f"{100 * M}\n")
+    return node
+
+
+def step(via="bpf", recheck=None, amount=None):
+    return Step(Call("/t", 0, 0, via, amount), recheck=recheck)
+
+
+def test_recheck_tries_again_while_the_lock_is_held(target):
+    loader = Loader(-errno.EBUSY, -errno.EBUSY, 1)
+    with trigger(step(recheck=Recheck(80 * M, 0.0)), target, loader) as rechecked:
+        answer = pulled(rechecked)
+    assert (answer.ret, answer.attempts, answer.spared) == (1, 3, False)
+
+
+def test_recheck_gives_up_when_the_memory_is_back(target):
+    loader = Loader(*[-errno.EBUSY] * 99)
+
+    class Freeing(Declaration):
+        def pull(self, number, note):
+            if note.attempts == 4:
+                (target.directory / "memory.current").write_text(f"{80 * M}\n")
+            return super().pull(number, note)
+
+    rechecked = Rechecked(Freeing(loader, Call("/t"), 42), target, Recheck(80 * M, 0.0))
+    answer = pulled(rechecked)
+    rechecked.close()
+    assert (answer.ret, answer.attempts, answer.spared) == (None, 5, True)
+    assert answer.duration_ns > 0
+
+
+def test_recheck_does_not_call_where_it_is_not_needed(target):
+    loader = Loader()
+    with trigger(step(recheck=Recheck(100 * M)), target, loader) as rechecked:
+        answer = pulled(rechecked)
+    assert (answer.attempts, answer.spared, loader.runs) == (0, True, [])
+
+
+@pytest.mark.parametrize(("amount", "limit"), [(None, 90 * M), (30 * M, 70 * M), (200 * M, 0)])
+def test_a_limit_below_the_usage_is_taken_back(target, amount, limit):
+    (target.directory / "memory.max").write_text("max\n")
+    with trigger(step("limit", amount=amount), target, Loader()) as write:
+        answer = pulled(write)
+        assert (target.directory / "memory.max").read_text().startswith(f"{limit}")
+    assert (target.directory / "memory.max").read_text().startswith("max")
+    assert (answer.ret, answer.attempts, answer.caller) == (0, 1, 7)
+    assert answer.began_ns <= answer.ended_ns
+
+
+def test_a_limit_is_taken_back_after_an_error_too(target):
+    (target.directory / "memory.max").write_text("123456789\n")
+    with pytest.raises(OomctlError, match="died"), trigger(step("limit"), target, Loader()) as write:
+        write.answer(Ended(0, 7, None, False), Note())
+    assert (target.directory / "memory.max").read_text().startswith("123456789")
+
+
+def test_a_write_that_the_kernel_refuses_is_an_answer(tmp_path):
+    answer = pulled(Write(tmp_path / "missing", "f"))
+    assert (answer.ret, answer.errno_name) == (-errno.ENOENT, "ENOENT")
+
+
+def test_a_writer_that_died_before_it_wrote(tmp_path):
+    with pytest.raises(OomctlError, match="the caller died before it wrote"):
+        Write(tmp_path / "x", "f").answer(Ended(0, 7, None, False), Note())
+
+
+def test_a_writer_that_has_not_come_back(tmp_path):
+    answer = Write(tmp_path / "x", "f").answer(Ended(0, 7, None, True), Note(began_ns=5))
+    assert (answer.ret, answer.duration_ns, answer.timed_out) == (None, None, True)
+
+
+def test_cgroup_kill_and_sysrq_are_one_write(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(triggers, "_SYSRQ", tmp_path / "sysrq")
+    (tmp_path / "sysrq").touch()
+    with trigger(step("kill"), target, Loader()) as write:
+        assert pulled(write).ret == 0
+    assert (target.directory / "cgroup.kill").read_text() == "1"
+    with trigger(Step(Call(None, via="sysrq")), None, Loader()) as write:
+        assert pulled(write).ret == 0
+    assert (tmp_path / "sysrq").read_text() == "f"
+
+
+def test_reclaim_that_is_enough_declares_nothing(target):
+    (target.directory / "memory.reclaim").touch()
+    loader = Loader()
+    with trigger(step("reclaim", amount=5 * M), target, loader) as first:
+        answer = pulled(first)
+    assert (target.directory / "memory.reclaim").read_text() == str(5 * M)
+    assert (answer.ret, answer.reclaimed, loader.runs) == (None, 0, [])
+
+
+def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(target):
+    with trigger(step("reclaim"), target, loader := Loader(1)) as first:  # no such file: -ENOENT
+        answer = pulled(first)
+    assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
+    assert loader.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
+
+
+def test_without_the_memory_controller_there_is_nothing_to_free(target):
+    (target.directory / "memory.current").unlink()
+    for via in ("limit", "reclaim"):
+        with (
+            pytest.raises(UnsupportedError, match="has no memory controller"),
+            trigger(step(via), target, Loader()),
+        ):
+            pass
+
+
+def test_no_descriptor_is_left(target):
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    with trigger(step(recheck=Recheck(1)), target, Loader()):
+        pass
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
