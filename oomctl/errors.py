@@ -32,6 +32,11 @@ class OomctlError(Exception):
     def __str__(self) -> str:
         return f"{self.why}; {self.hint}" if self.hint else self.why
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is said of it; only an error with several causes has several lines."""
+        return (str(self),)
+
 
 class UsageError(OomctlError):
     """What the user asked for makes no sense or must not be done."""

@@ -1,4 +1,4 @@
-"""Sizes as the kernel's memparse() reads them (64M = 67108864), and numbers for people."""
+"""Sizes as the kernel's memparse() reads them (64M = 67108864), times, and both for people."""
 
 import re
 
@@ -7,6 +7,10 @@ _SIZE = re.compile(
     r"(?P<number>0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})(?P<suffix>[KMGTPE]?)(?:i|iB)?", re.ASCII
 )
 _LIMIT = 1 << 63
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(
+    r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>us|ms|s|m|h)?", re.ASCII
+)
 
 
 def parse_size(text: str) -> int:
@@ -30,6 +34,17 @@ def parse_size(text: str) -> int:
     if size >= _LIMIT:
         raise ValueError(f"{text!r} is larger than any address space")
     return size
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that a time means: a number, then us, ms, s, m (minutes) or h.
+
+    Without a unit it is seconds. Raises ValueError with a sentence that says what to write.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a time; write seconds, or such as '100ms', '2s', '1m'")
+    return float(match["number"]) * _SECONDS[match["unit"] or "s"]
 
 
 def _upper_suffix(text: str) -> str:

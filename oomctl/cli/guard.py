@@ -1,4 +1,4 @@
-"""The border between commands and the shell: every error becomes one line and an exit code."""
+"""The border between commands and the shell: every error becomes a line and an exit code."""
 
 import functools
 import signal
@@ -27,7 +27,7 @@ class _EndedBySignal(BaseException):
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors of a command into one line on stderr and the documented exit code.
+    """Turn the errors of a command into a line on stderr and the documented exit code.
 
     SIGINT, SIGTERM and SIGHUP unwind, so that context managers clean up, and are ignored from then
     on; the exit code is 128 + the signal's number, as a shell reports it. One that was ignored at
@@ -44,7 +44,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except OomctlError as error:
-            talk.note(str(error))
+            for line in error.lines:
+                talk.note(line)
             for line in error.detail.splitlines():
                 talk.detail(line)
             raise typer.Exit(error.code) from None

@@ -1,0 +1,54 @@
+"""Experiments as TOML files describe them. Importing this is cheap; reading a file is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oomctl.plan import Hog
+from oomctl.scenario.overrides import vary
+
+if TYPE_CHECKING:
+    from oomctl.scenario.written import Scenario
+
+__all__ = ["load", "load_all", "of_options", "schema", "vary"]
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+    """Load a scenario file with `--set` overrides; ScenarioError with every fault."""
+    from oomctl.scenario import reading
+
+    return reading.load(path, overrides)
+
+
+def load_all(paths: Sequence[Path], overrides: Sequence[str] = ()) -> list[Scenario]:
+    """Load files, each with the same overrides; ScenarioError with every fault of every file."""
+    from oomctl.scenario import reading
+
+    return reading.load_all(paths, overrides)
+
+
+def of_options(
+    hogs: Sequence[Hog],
+    call: Mapping[str, Any],
+    *,
+    memory_max: int | None = None,
+    swap_max: int = 0,
+    oom_group: bool = False,
+    timeout: float = 30.0,
+) -> Scenario:
+    """Make the scenario that the options of `oomctl declare` describe; its faults speak of them.
+
+    `call` has the keys of a [[call]]. Sizes are bytes, `timeout` is in seconds.
+    """
+    from oomctl.scenario import options
+
+    return options.scenario(hogs, call, memory_max, swap_max, oom_group, timeout)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of scenario files, for editors."""
+    from oomctl.scenario import jsonschema
+
+    return jsonschema.schema()

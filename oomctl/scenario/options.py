@@ -1,0 +1,33 @@
+"""The options of `oomctl declare` as the scenario that a file with the same wishes has. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from oomctl.plan import Hog
+from oomctl.scenario.fault import Origin
+from oomctl.scenario.reading import scenario as checked
+from oomctl.scenario.sizecheck import MAY_FAIL
+from oomctl.scenario.written import Scenario
+
+_SPELLED = (("memory.max of '.'", "--memory-max"), (MAY_FAIL, ""))
+
+
+def scenario(
+    hogs: Sequence[Hog],
+    call: Mapping[str, Any],
+    memory_max: int | None,
+    swap_max: int,
+    oom_group: bool,
+    timeout: float,
+) -> Scenario:
+    """Make a scenario of options, each of which is sound by itself."""
+    memory: dict[str, Any] = {"swap": {"max": swap_max}, "oom": {"group": oom_group}}
+    if memory_max is not None:
+        memory["max"] = memory_max
+    raw = {
+        "timeout": timeout,
+        "cgroup": {} if call.get("global") and not hogs else {".": {"memory": memory}},
+        "hog": {hog.name: {"size": hog.size, "oom_score_adj": hog.oom_score_adj} for hog in hogs},
+        "call": [dict(call)],
+    }
+    return checked(raw, "declare", "", Origin(spelled=_SPELLED))

@@ -1,0 +1,154 @@
+"""`--set KEY=VALUE` and `--vary KEY=A,B`: values of a scenario from the command line. Pure."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oomctl.scenario.fault import OVERRIDE, Fault, ScenarioError
+from oomctl.scenario.words import Path, cut, instead
+
+EVERY = "*"
+"""As a key: each entry that is there."""
+
+# The last one is the top cgroup without quotes: cgroup...memory.max
+_PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^.=\"'\[\]]+)|(\.)(?=\.)")
+_INDEX = re.compile(r"\[([0-9]{1,6}|\*)\]", re.ASCII)
+_DEPTH = 16
+_OPEN, _CLOSE = "[{", "]}"
+
+
+@dataclass(frozen=True)
+class Override:
+    """One override: where, and the value as TOML has it."""
+
+    path: Path
+    value: Any
+
+
+def parse(text: str) -> Override:
+    """Parse `KEY=VALUE`: the value as TOML where it is that, else as a text.
+
+    The key is dotted as in TOML; `call[0].wait` and `call.0.wait` are the same.
+    """
+    path, value = _split_key(text)
+    return Override(path, _value(value))
+
+
+def vary(text: str) -> list[tuple[str, str]]:
+    """Split `KEY=A,B` into overrides, each with a label such as `wait=true`.
+
+    A comma inside of quotes or brackets belongs to a value.
+    """
+    path, values = _split_key(text)
+    key = text.removesuffix(values)
+    found = dict.fromkeys(_split_values(values))
+    return [(f"{path[-1]}={value}", f"{key}{value}") for value in found]
+
+
+def applied(raw: dict[str, Any], texts: Sequence[str]) -> tuple[list[Path], list[Fault]]:
+    """Write overrides into what TOML has; return where, and what could not be written."""
+    paths: list[Path] = []
+    faults: list[Fault] = []
+    for text in texts:
+        try:
+            override = parse(text)
+            paths += _apply(raw, (), override.path, override.value)
+        except ScenarioError as error:
+            faults += error.faults
+    return paths, faults
+
+
+def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:
+    part, rest = path[0], path[1:]
+    if isinstance(at, list):
+        places: list[Any] = [*range(len(at))] if part == EVERY else [_index(at, done, part)]
+    elif isinstance(at, dict):
+        places = [*at] if part == EVERY else [str(part)]
+    else:
+        raise _refused(done, "is not a table", "leave out what follows it")
+    for place in places:
+        here = (*done, place)
+        if not rest:
+            if place == len(at) and isinstance(at, list):
+                at.append(value)
+            at[place] = value
+            yield here
+        else:
+            _open(at, here, rest)
+            yield from _apply(at[place], here, rest, value)
+
+
+def _open(at: Any, here: Path, rest: Path) -> None:
+    """Make the entry that an override is for, where it may be new."""
+    place = here[-1]
+    if isinstance(at, list):
+        if place == len(at):
+            at.append({})
+    elif place not in at:
+        names = at.keys() | {"."}
+        implied = any(name.startswith(f"{place}/") for name in at)
+        if here[:-1] == ("hog",) or (here[:-1] == ("cgroup",) and place != "." and not implied):
+            raise _refused(
+                here, f"there is no {here[0]} '{place}' to change", instead(str(place), names)
+            )
+        # without a call it is one call, so that one is what `*` means
+        at[place] = ([{}] if rest[0] == EVERY else []) if here == ("call",) else {}
+
+
+def _index(at: list[Any], done: Path, part: str | int) -> int:
+    index = int(part) if str(part).isdecimal() else None
+    if index is None:
+        raise _refused(
+            (*done, part), "is not a position", f"write {done[-1]}[0], or {done[-1]}[*] for all"
+        )
+    if index > len(at):
+        raise _refused((*done, index), f"there are {len(at)} before it", f"the next is [{len(at)}]")
+    return index
+
+
+def _split_key(text: str) -> tuple[Path, str]:
+    path: list[str | int] = []
+    end = 0
+    while match := _PART.match(text, end):
+        path.append(next(each for each in match.groups() if each is not None).strip())
+        end = match.end()
+        while match := _INDEX.match(text, end):
+            path.append(match[1] if match[1] == EVERY else int(match[1]))
+            end = match.end()
+        if text[end : end + 1] == "=" and len(path) <= _DEPTH:
+            return tuple(path), text[end + 1 :]
+        if text[end : end + 1] != ".":
+            break
+        end += 1
+    raise _refused((), f"{cut(text)!r} is not KEY=VALUE", "write such as hog.large.size=64M")
+
+
+def _value(text: str) -> Any:
+    """Return a value as TOML has it; what is no TOML is a text, so that 64M needs no quotes."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # ValueError: also an integer of too many digits
+        return text.strip()
+    return found["value"] if len(found) == 1 else text.strip()
+
+
+def _split_values(text: str) -> Iterator[str]:
+    start = depth = 0
+    quote = ""
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in _OPEN or char in _CLOSE:
+            depth += 1 if char in _OPEN else -1
+        elif char == "," and depth == 0:
+            yield text[start:at].strip()
+            start = at + 1
+    yield text[start:].strip()
+
+
+def _refused(path: Path, what: str, hint: str) -> ScenarioError:
+    return ScenarioError([Fault(path, what, hint, where=OVERRIDE)])

@@ -1,0 +1,80 @@
+"""From files to scenarios: read, parsed, overridden, checked; all faults of all files at once."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oomctl.scenario import check, overrides
+from oomctl.scenario.fault import Fault, Origin, ScenarioError, news
+from oomctl.scenario.validation import validated
+from oomctl.scenario.written import Scenario
+
+_TOO_LARGE = 16 << 20
+
+
+def load_all(paths: Sequence[Path], changes: Sequence[str] = ()) -> list[Scenario]:
+    """Load scenario files, each with the same overrides; ScenarioError with every fault."""
+    found: list[Scenario] = []
+    faults: list[Fault] = []
+    for path in paths:
+        try:
+            found.append(load(path, changes))
+        except ScenarioError as error:
+            faults += error.faults
+    if faults:
+        raise ScenarioError(faults)
+    return found
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Scenario:
+    """Load one scenario file; ScenarioError with every fault."""
+    source = _read(path)
+    try:
+        raw = _parse(path, source)
+        given, faults = overrides.applied(raw, changes)
+        return scenario(raw, path.stem, source, Origin(str(path), tuple(given)), faults)
+    except RecursionError:
+        raise _refusal(path, "is nested too deeply", "a scenario has five levels") from None
+
+
+def scenario(
+    raw: dict[str, Any], name: str, source: str, origin: Origin, faults: Sequence[Fault] = ()
+) -> Scenario:
+    """Make a scenario of what TOML has; ScenarioError with every fault. `raw` is used up.
+
+    `faults` are those that are known already.
+    """
+    file, found = validated(raw)
+    if file is not None:
+        made = Scenario(name, source, file, origin)
+        found += news(check.faults(made.sizes()), found)
+        if not found and not faults:
+            return made
+    raise ScenarioError([*faults, *map(origin, found)])
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_TOO_LARGE + 1)
+        if len(data) > _TOO_LARGE:
+            raise _refusal(path, "is too large for a scenario", "16M at most")
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _refusal(path, f"is not UTF-8 text (byte {error.start})", "TOML is text") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        why = getattr(error, "strerror", None) or str(error)
+        raise _refusal(path, f"cannot be read: {why}", "name a TOML file") from None
+
+
+def _parse(path: Path, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source)
+    except ValueError as error:  # also an integer of too many digits
+        hint = "strings need quotes: size = '64M'" if "Invalid value" in str(error) else ""
+        raise _refusal(path, f"not TOML: {error}", hint) from None
+
+
+def _refusal(path: Path, what: str, hint: str) -> ScenarioError:
+    return ScenarioError([Fault((), what, hint, where=str(path))])

@@ -1,0 +1,184 @@
+"""The values that a scenario's keys take; each parser says what was given and what to write.
+
+Pure. A parser takes what TOML has and raises FieldError.
+"""
+
+import errno
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oomctl.plan import INT32_MAX, INT32_MIN, Range
+from oomctl.scenario.words import instead, shown
+from oomctl.units import parse_duration, parse_size
+
+_PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%", re.ASCII)
+_RANGE = re.compile(r"([0-9]{1,18})?\.\.([0-9]{1,18})?", re.ASCII)
+_DAY = 86_400.0
+
+
+class FieldError(ValueError):
+    """A value that cannot be: what it is not, and what to write."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Percent:
+    """A share of a limit, or of the machine's memory."""
+
+    value: float
+
+    def of(self, size: int) -> int:
+        """Return the share of so many bytes, in whole 4 KiB."""
+        return int(size * self.value / 100) & ~4095
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%"
+
+
+def size(value: object) -> int:
+    """Parse bytes: a number, or a text with K, M, G as powers of 1024."""
+    match value:
+        case bool() | float():
+            pass
+        case int() if 0 <= value < 1 << 63:
+            return value
+        case int():
+            why = "is below 0" if value < 0 else "is larger than any address space"
+            raise FieldError(f"{shown(value)} {why}", "write bytes, or K, M, G (such as '64M')")
+        case str() if len(value) < 100:
+            try:
+                return parse_size(value)
+            except ValueError as error:
+                raise FieldError(str(error)) from None
+    raise FieldError(f"{shown(value)} is not a size", "write '64M' or whole bytes")
+
+
+def rate(value: object) -> int:
+    """Parse bytes a second."""
+    if (parsed := size(value)) == 0:
+        raise FieldError("nothing a second would never end", "leave it out for no limit")
+    return parsed
+
+
+def amount(value: object) -> int | Percent:
+    """Parse bytes, or a percentage."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        match = _PERCENT.fullmatch(value.strip())
+        if not match:
+            raise FieldError(
+                f"{shown(value)} is not a percentage", "write such as '50%' or '12.5%'"
+            )
+        return Percent(float(match[1]))
+    return size(value)
+
+
+def limit(value: object) -> int | Percent | str:
+    """Parse what a limit may be: bytes, a percentage, or `max`."""
+    return "max" if value == "max" else amount(value)
+
+
+def duration(low: float = 0.0, high: float = _DAY) -> Callable[[object], float]:
+    """Return a parser of seconds, given as a number or with a unit."""
+
+    def parse(value: object) -> float:
+        if isinstance(value, str) and len(value) < 100:
+            try:
+                seconds = parse_duration(value)
+            except ValueError as error:
+                raise FieldError(str(error)) from None
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            seconds = value
+        else:
+            raise FieldError(f"{shown(value)} is not a time", "write seconds, or such as '100ms'")
+        if math.isnan(seconds) or not low <= seconds <= high:
+            raise FieldError(f"{shown(value)} is out of range", f"from {low:g} to {high:g} seconds")
+        return float(seconds)
+
+    return parse
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """Return a parser of whole numbers from `low` to `high`."""
+
+    def parse(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise FieldError(f"{shown(value)} is not a whole number", f"from {low} to {high}")
+        if not low <= value <= high:
+            raise FieldError(f"{shown(value)} is out of range", f"from {low} to {high}")
+        return value
+
+    return parse
+
+
+def flag(value: object) -> bool:
+    """Parse true or false."""
+    if not isinstance(value, bool):
+        raise FieldError(
+            f"{shown(value)} is neither true nor false", "write true or false, unquoted"
+        )
+    return value
+
+
+def text(value: object) -> str:
+    """Parse a text."""
+    if not isinstance(value, str):
+        raise FieldError(f"{shown(value)} is not a text", "put it into quotes")
+    return value
+
+
+def one_of(known: tuple[str, ...], noun: str) -> Callable[[object], str]:
+    """Return a parser of a name that is one of several."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str):
+            raise FieldError(f"{shown(value)} is not a {noun}", f"write one of {', '.join(known)}")
+        if value not in known:
+            raise FieldError(f"{shown(value)} is not a {noun}", instead(value, known))
+        return value
+
+    return parse
+
+
+def some_of(item: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
+    """Return a parser of one such value or an array of them."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        return tuple(item(each) for each in (value if isinstance(value, list) else [value]))
+
+    return parse
+
+
+def returned(value: object) -> str:
+    """Parse what a call returns: a number, or an errno by name."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = whole(INT32_MIN, INT32_MAX)(value)
+        return errno.errorcode.get(-number, str(number)) if number < 0 else str(number)
+    name = text(value)
+    if re.fullmatch(r"-?[0-9]{1,10}", name, re.ASCII):
+        return returned(int(name))
+    names = tuple(errno.errorcode.values())
+    if name.removeprefix("-") not in names:
+        raise FieldError(
+            f"{shown(value)} is neither a number nor an errno",
+            instead(name, names)
+            if len(name) > 1 and name.startswith("E")
+            else "write 1 or 'EBUSY'",
+        )
+    return name.removeprefix("-")
+
+
+def span(value: object) -> Range:
+    """Parse how many: a number, or `LOW..HIGH` of which either end may be left out."""
+    if isinstance(value, str) and (match := _RANGE.fullmatch(value)) and value != "..":
+        low, high = int(match[1] or 0), int(match[2]) if match[2] else None
+        if high is None or low <= high:
+            return Range(low, high)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
+        return Range(value, value)
+    raise FieldError(f"{shown(value)} is not a count", "write 1, '1..2', '2..' or '..2'")
