@@ -23,7 +23,8 @@ KINDS, VIAS, UNTILS = get_args(Kind), get_args(Via), get_args(Until)
 VERDICTS = (
     *("killed", "group-killed", "wrong-victim", "over-kill", "claimed-but-none-died"),
     *("loader-killed", "no-killable-task", "oom-killer-disabled", "invalid-argument", "busy"),
-    *("interrupted", "no-answer", "unexpected-return"),
+    *("interrupted", "no-answer", "unexpected-return", "spared", "reclaimed", "cgroup-killed"),
+    *("refused", "nobody-died"),
 )
 COUNTERS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill", "sock_throttled")
 MOMENTS = (

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from oomctl import plan as plans
 from oomctl.plan import Hog, Plan, Setting, Step
@@ -202,3 +202,51 @@ def _expect(expect: Expect) -> plans.Expect:
         events=expect.events,
         latency=expect.latency,
     )
+
+
+# What follows is for cli/declare.py only, and goes once that uses of_options() and borrow().
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a fresh target is given: bytes, or None for the kernel's default."""
+
+    memory_max: int | None = None
+    swap_max: int = 0
+    oom_group: bool = False
+
+
+class TreePlan(NamedTuple):
+    """The part of a plan that is on disk: cgroups and settings in order, hogs with their places."""
+
+    cgroups: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    hogs: tuple[Hog, ...]
+
+
+NO_TREE = TreePlan((), (), ())
+
+
+def fresh_tree(name: str, hogs: Sequence[Hog], limits: Limits) -> TreePlan:
+    """Plan a cgroup of our own with one leaf for each hog."""
+    from oomctl.scenario import of_options
+
+    made = plan(
+        of_options(
+            hogs,
+            {},
+            memory_max=limits.memory_max,
+            swap_max=limits.swap_max,
+            oom_group=limits.oom_group,
+        ),
+        Site(name, 1 << 62),
+    )
+    return TreePlan(made.cgroups, made.settings, made.hogs)
+
+
+def borrowed_tree(
+    target: str, name: str, hogs: Sequence[Hog], children_get: Collection[str]
+) -> TreePlan:
+    """Plan hogs inside an existing cgroup, without changing any setting of it."""
+    made = borrow(Plan((), (), (), (), target), hogs, name, children_get)
+    return TreePlan(made.cgroups, made.settings, made.hogs)

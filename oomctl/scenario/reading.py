@@ -32,6 +32,8 @@ def load(path: Path, changes: Sequence[str] = ()) -> Scenario:
     source = _read(path)
     try:
         raw = _parse(path, source)
+        if not raw:
+            raise _refusal(path, "says nothing", "write at least a [hog.NAME] or a [[call]]")
         given, faults = overrides.applied(raw, changes)
         return scenario(raw, path.stem, source, Origin(str(path), tuple(given)), faults)
     except RecursionError:

@@ -68,7 +68,7 @@ def _too_full(sizes: Sizes, cgroup: str, limit: int) -> Iterator[Fault]:
         member.family: tuple(("hog", member.family, each) for each in ("cgroup", "may_fail"))
         for member, _ in hogs
     }
-    large = {member.family: size for member, size in hogs if size >= limit}
+    large = {member.family: size for member, size in hogs if size > limit}
     for family, size in large.items():
         what = f"hog '{family}' wants {format_size(size)} {is_}"
         yield Fault(

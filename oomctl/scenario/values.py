@@ -155,11 +155,12 @@ def some_of(item: Callable[[object], str]) -> Callable[[object], tuple[str, ...]
 
 
 def returned(value: object) -> str:
-    """Parse what a call returns: a number, or an errno by name."""
+    """Parse what a call returns: a number, an errno by name, or `none` where it does not return."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = whole(INT32_MIN, INT32_MAX)(value)
         return errno.errorcode.get(-number, str(number)) if number < 0 else str(number)
-    name = text(value)
+    if (name := text(value)) == "none":
+        return name
     if re.fullmatch(r"-?[0-9]{1,10}", name, re.ASCII):
         return returned(int(name))
     names = tuple(errno.errorcode.values())
