@@ -1,0 +1,1 @@
+"""Many rounds of an experiment: their record, their statistics, what differs between two."""

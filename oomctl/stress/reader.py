@@ -1,0 +1,108 @@
+"""Reads the lines of a record: runs with their statistics, told line by line. Pure."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from oomctl.errors import UsageError
+from oomctl.stress.lines import SCHEMA, head_of
+from oomctl.stress.round import round_of
+from oomctl.stress.run import End, Head, Run
+from oomctl.stress.statistics import Tally
+
+HINT = "give a file that `oomctl run` recorded"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run, and which bytes of the record are its lines."""
+
+    run: Run
+    start: int
+    stop: int
+
+
+def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
+    """Yield the runs of a record, given its lines with their newlines.
+
+    A last line that is only half there is left out and remarked. Raises UsageError for what is no
+    record, with the number of the line.
+    """
+    reading: _Reading | None = None
+    start = stop = 0
+    for number, text in enumerate(raw, 1):
+        line = _parse(text)
+        if line is None and not text.endswith(b"\n") and reading:
+            reading.remarks.append(f"line {number} is only half there and left out")
+            break
+        where = f"{name}: line {number}"
+        if line is None:
+            what = "is not a record" if number == 1 else f"line {number} is not JSON"
+            raise UsageError(f"{name}: {what}", HINT)
+        if line.get("kind") == "run":
+            if reading:
+                yield Found(reading.run(), start, stop)
+            reading, start = _begin(line, where), stop
+        elif reading is None:
+            raise UsageError(f"{name}: is not a record", HINT)
+        else:
+            reading.take(line, where)
+        stop += len(text)
+    if reading is None:
+        raise UsageError(f"{name}: is empty", HINT)
+    yield Found(reading.run(), start, stop)
+
+
+def _parse(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):  # so is UnicodeDecodeError
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def _begin(line: dict[str, Any], where: str) -> "_Reading":
+    if line.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{where}: has schema {line.get('schema')}, this oomctl knows {SCHEMA}",
+            "read it with the oomctl that wrote it",
+        )
+    try:
+        return _Reading(head_of(line))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _odd(where, error) from None
+
+
+class _Reading:
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.tallies = {way.label: Tally(way.label, way.judged) for way in head.ways}
+        self.rechecking = {way.label: way.rechecking for way in head.ways}
+        self.end: End | None = None
+        self.remarks: list[str] = []
+
+    def take(self, line: dict[str, Any], where: str) -> None:
+        try:
+            if line["kind"] == "round":
+                variant = line["variant"]
+                self.tallies[variant].add(round_of(line, self.rechecking[variant]))
+            elif line["kind"] == "end":
+                self.end = End(line["why"], str(line["reason"]))
+            else:
+                raise ValueError(f"kind {line['kind']!r}")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise _odd(where, error) from None
+
+    def run(self) -> Run:
+        if self.end is None:
+            self.remarks.append("the record has no end: oomctl was killed, or is still running")
+        statistics = tuple(tally.statistics() for tally in self.tallies.values())
+        return Run(self.head, statistics, self.end, tuple(self.remarks))
+
+
+def _odd(where: str, error: Exception) -> UsageError:
+    what = (
+        f"lacks {error}" if isinstance(error, KeyError) else f"is not as oomctl writes it: {error}"
+    )
+    return UsageError(f"{where} {what}", HINT)

@@ -1,0 +1,204 @@
+"""One round, cut down to what statistics need of it; made from its line of the record. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from oomctl.check import Check
+from oomctl.expectation import KILLED
+from oomctl.plan import WAIT_ON_OOM_LOCK
+
+NOT_FILLED, FAILED = "not-filled", "failed"
+"""The verdicts of a round that has no outcome."""
+
+TIMES = ("lock wait", "in the call", "to marked", "to killed", "dying", "to exited", "to relieved")
+"""What is timed, in ns: all from the call but `lock wait` (call to oom_lock taken), `in the call`
+(call to return) and `dying` (SIGKILL to memory given up)."""
+
+BY_THE_KERNEL = ("killed", "collateral", "stranger")
+
+_MOMENTS = {
+    "lock wait": "locked",
+    "to marked": "marked",
+    "to killed": "killed",
+    "to relieved": "relieved",
+}
+
+
+@dataclass(frozen=True)
+class Called:
+    """One call: what it returned, and how it got there.
+
+    `together` is how many were made at once; `rechecks` says that instead of waiting it tried
+    again, `attempts` times, and `spared` that it then found the memory freed.
+    """
+
+    returned: str
+    verdict: str
+    waits: bool
+    together: int = 1
+    rechecks: bool = False
+    attempts: int = 1
+    spared: bool = False
+
+
+@dataclass(frozen=True)
+class Gone:
+    """One task that did not survive: the name of its hog, or its comm; and what became of it.
+
+    `how` is one of BY_THE_KERNEL for who was killed, else the fate's own words.
+    """
+
+    name: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of one variant came to; without calls where its hogs could not be filled."""
+
+    variant: str
+    number: int
+    verdict: str
+    reason: str
+    ran: bool
+    took_ns: int = 0
+    calls: tuple[Called, ...] = ()
+    gone: tuple[Gone, ...] = ()
+    times: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    log_bytes: int = 0
+    rises: Mapping[str, int] = field(default_factory=dict)
+    dying: int | None = None
+    own_rss: int | None = None
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether it ran and nothing that was expected came otherwise."""
+        return self.ran and all(check.passed is not False for check in self.checks)
+
+    def difference(self, other: "Round") -> str | None:
+        """Say how it differs from another in verdict, victims or returns; None if it does not."""
+        for what, mine, theirs in (
+            ("verdict", [self.verdict], [other.verdict]),
+            ("victims", _victims(self), _victims(other)),
+            ("returns", _returns(self), _returns(other)),
+        ):
+            if mine != theirs:
+                return f"{what} {_counted(mine)} instead of {_counted(theirs)}"
+        return None
+
+
+def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Round:
+    """Cut a line of the record down to a round; `rechecking` are the steps whose callers recheck.
+
+    Raises KeyError, TypeError or AttributeError for what is no such line.
+    """
+    outcome = line["outcome"]
+    known = Round(
+        str(line["variant"]),
+        int(line["round"]),
+        str(line["verdict"]),
+        str(line["reason"]),
+        ran=outcome is not None,
+        took_ns=int(line["took_ns"]),
+    )
+    if outcome is None:
+        return known
+    calls = outcome["calls"]
+    together = Counter((call["step"], call["turn"]) for call in calls)
+    times: dict[str, list[int]] = {name: [] for name in TIMES}
+    for name, after in _times(calls, outcome["tasks"]):
+        times[name].append(int(after))
+    top = outcome["top"]
+    return Round(
+        variant=known.variant,
+        number=known.number,
+        verdict=known.verdict,
+        reason=known.reason,
+        ran=True,
+        took_ns=known.took_ns,
+        calls=tuple(
+            Called(
+                returned=_returned(call),
+                verdict=str(call["verdict"]),
+                waits=bool(call["flags"] & WAIT_ON_OOM_LOCK),
+                together=together[call["step"], call["turn"]],
+                rechecks=call["step"] in rechecking,
+                attempts=int(call["attempts"]),
+                spared=bool(call["spared"]),
+            )
+            for call in calls
+        ),
+        gone=tuple(_gone(outcome["tasks"])),
+        times={name: tuple(after) for name, after in times.items() if after},
+        log_bytes=sum(len(record["text"]) + 1 for call in calls for record in call["log"]),
+        rises={name: int(rise) for name, rise in outcome["events"].get(top, {}).items()},
+        dying=_whole(outcome["nr_dying_descendants"]),
+        own_rss=_whole(outcome["own_rss_bytes"]),
+        checks=tuple(
+            Check(str(check["name"]), check["passed"], str(check["why"]))
+            for check in outcome["checks"]
+        ),
+    )
+
+
+def _whole(number: Any) -> int | None:
+    return None if number is None else int(number)
+
+
+def _returned(call: Mapping[str, Any]) -> str:
+    if call["spared"]:
+        return "spared"
+    if call["ret"] is None:
+        return "none"
+    return f"-{call['errno']}" if call["errno"] else str(call["ret"])
+
+
+def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Gone]:
+    for task in tasks:
+        name, fate = str(task["name"] or task["comm"]), str(task["fate"])
+        if fate in KILLED:
+            how = "collateral" if task["collateral"] else "killed" if task["name"] else "stranger"
+            yield Gone(name, how)
+        elif fate != "survived":
+            yield Gone(name, fate)
+        elif task["failed"]:
+            yield Gone(name, "not filled")
+
+
+def _times(
+    calls: Sequence[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, int]]:
+    for call in calls:
+        first: dict[tuple[str, int | None], int] = {}
+        for stamp in call["timeline"]:
+            for key in ((stamp["name"], None), (stamp["name"], stamp["pid"])):
+                first.setdefault(key, stamp["after_call_ns"])
+        for name, moment in _MOMENTS.items():
+            if (moment, None) in first:
+                yield name, first[moment, None]
+        if call["duration_ns"] is not None:
+            yield "in the call", call["duration_ns"]
+        for pid in call["killed_pids"]:
+            if ("killed", pid) in first and ("exited", pid) in first:
+                yield "dying", first["exited", pid] - first["killed", pid]
+    for task in tasks:
+        if task["fate"] in KILLED and task["died_after_ns"] is not None:
+            yield "to exited", task["died_after_ns"]
+
+
+def _victims(one: Round) -> list[str]:
+    return sorted(gone.name for gone in one.gone if gone.how in BY_THE_KERNEL)
+
+
+def _returns(one: Round) -> list[str]:
+    return sorted(call.returned for call in one.calls)
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Say which names there are, of the same once: `1, 7 x -EBUSY`."""
+    counts = Counter(names)
+    texts = (name if count == 1 else f"{count} x {name}" for name, count in counts.items())
+    return ", ".join(texts) or "none"
