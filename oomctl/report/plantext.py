@@ -1,7 +1,23 @@
-"""A plan as `--dry-run` prints it, one step a line."""
+"""A plan as `--dry-run` prints it: what is made, written and called, in order."""
 
-from oomctl.plan import Plan, Setting, Step, flag_names
-from oomctl.units import format_size
+import textwrap
+from collections.abc import Iterator
+
+from oomctl.plan import CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
+from oomctl.units import format_duration, format_size
+
+_INDENT = " " * 8
+
+_FILLED_WITH = {
+    "file": "of page cache",
+    "shmem": "of shared memory",
+    "hugetlb": "of huge pages",
+    "mlock": "of locked memory",
+    "pipe": "of pipe buffers",
+    "socket": "of socket buffers",
+    "slab": "of dentries and inodes",
+}
+_UNTIL = {"freed": "then wait for its memory only", "returned": "then go on at once"}
 
 
 def describe(plan: Plan) -> list[str]:
@@ -10,24 +26,24 @@ def describe(plan: Plan) -> list[str]:
     for cgroup in plan.cgroups:
         lines.append(f"mkdir   {cgroup}")
         lines += [_written(s) for s in plan.settings if s.cgroup == cgroup]
-    lines += [
-        f"hog     {hog.name}: {format_size(hog.size)} of anonymous memory in {hog.cgroup}, "
-        f"oom_score_adj {hog.oom_score_adj}"
-        for hog in plan.hogs
-    ]
-    lines += [_called(step) for step in plan.steps]
+    for hog in plan.hogs:
+        lines += _hog(hog)
+    for step in plan.steps:
+        lines += _called(step)
+    if plan.expect:
+        lines += [line for each in _expected(plan.expect) for line in _entry("expect", each)]
     if plan.cgroups or plan.hogs:
         lines.append("keep    hogs and cgroups" if plan.keep else "remove  hogs and cgroups")
     return lines
 
 
-def _called(step: Step) -> str:
-    call = step.call
-    memcg = "NULL" if call.target is None else f"memcg of {call.target}"
-    times = f", {step.repeat} times" if step.repeat > 1 else ""
-    return (
-        f"call    bpf_out_of_memory({memcg}, order={call.order}, "
-        f"flags={flag_names(call.flags)}){times}"
+def _entry(what: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        f"{what:<8}{text}",
+        80,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -35,3 +51,116 @@ def _written(setting: Setting) -> str:
     return f"write   {setting.cgroup.rstrip('/')}/{setting.file} = {setting.value}" + (
         " (if the kernel has it)" if setting.optional else ""
     )
+
+
+def _hog(hog: Hog) -> list[str]:
+    memory = _FILLED_WITH.get(hog.kind, "of anonymous memory")
+    first = (
+        f"hog     {hog.name}: {format_size(hog.size)} {memory} in {hog.cgroup}, "
+        f"oom_score_adj {hog.oom_score_adj}"
+    )
+    more = "; ".join(_manner(hog))
+    return [first, *(_entry("", more) if more else ())]
+
+
+def _manner(hog: Hog) -> Iterator[str]:
+    """Yield what is special about a hog."""
+    if hog.comm:
+        yield f"its comm is {hog.comm}"
+    match hog.kind:
+        case "threads":
+            yield _counted(hog.tasks, "thread")
+        case "forker":
+            yield f"{_counted(hog.tasks, 'child', 'children')}, followed by another when one ends"
+        case "shared":
+            yield f"shared with a process in {hog.sharer}"
+        case "stopped":
+            yield "stopped"
+        case "traced":
+            yield f"held by a tracer for {_time(hog.hold)} when it exits"
+    if hog.path:
+        yield f"read from {hog.path}"
+    if hog.thp:
+        yield "transparent huge pages"
+    if hog.rate is not None:
+        yield f"filled at {format_size(hog.rate)}/s"
+    if hog.working_set:
+        yield f"{format_size(hog.working_set)} touched over and over"
+    if hog.may_fail:
+        yield "it may fail"
+
+
+def _called(step: Step) -> list[str]:
+    lines = [f"call    {_trigger(step)}"]
+    if more := ", ".join(_how(step)):
+        lines += _entry("", more)
+    for each in _expected_of_call(step.expect):
+        lines += _entry("", f"expect {each}")
+    return lines
+
+
+def _trigger(step: Step) -> str:
+    call = step.call
+    memcg = "NULL" if call.target is None else f"memcg of {call.target}"
+    times = f", {step.repeat} times" if step.repeat > 1 else ""
+    kfunc = f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
+    amount = "a little" if call.amount is None else format_size(call.amount)
+    match call.via:
+        case "limit":
+            return f"write {call.target}/memory.max = its usage less {amount}{times}"
+        case "sysrq":
+            return f"write /proc/sysrq-trigger = f{times}"
+        case "reclaim":
+            return f"write {call.target}/memory.reclaim = {amount}, else {kfunc}{times}"
+        case "kill":
+            return f"write {call.target}/cgroup.kill = 1{times}"
+    return f"{kfunc}{times}"
+
+
+def _how(step: Step) -> Iterator[str]:
+    if step.callers > 1:
+        yield f"by {step.callers} callers at once"
+    if step.delay:
+        yield f"{_time(step.delay)} after what was before"
+    if step.recheck:
+        yield (
+            f"tried every {_time(step.recheck.every)} while it uses more than "
+            f"{format_size(step.recheck.above)}"
+        )
+    if step.until in _UNTIL:
+        yield _UNTIL[step.until]
+
+
+def _expected_of_call(expect: CallExpect) -> Iterator[str]:
+    if expect.returns:
+        yield f"to return {' or '.join(expect.returns)}"
+    if expect.verdicts:
+        yield f"verdict {' or '.join(expect.verdicts)}"
+    if expect.victims is not None:
+        yield f"to kill {', '.join(expect.victims) or 'nobody'}"
+
+
+def _expected(expect: Expect) -> Iterator[str]:
+    if expect.verdicts:
+        yield f"verdict {' or '.join(expect.verdicts)}"
+    if expect.victims is not None:
+        others = f"and at most {expect.collateral} others" if expect.collateral else "nobody else"
+        yield f"{', '.join([*expect.victims, others])} to die"
+    if expect.survivors:
+        yield f"{', '.join(expect.survivors)} to live"
+    if expect.kills is not None:
+        yield f"{expect.kills} to die"
+    for value, count in expect.returns.items():
+        yield f"{value} to be returned {count} times"
+    for counter, rise in expect.events.items():
+        yield f"{counter} to rise by {rise}"
+    for moment, seconds in expect.latency.items():
+        yield f"{moment} within {_time(seconds)} of the call"
+
+
+def _time(seconds: float) -> str:
+    return format_duration(round(seconds * 1e9))
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"1 {one}" if number == 1 else f"{number} {many or f'{one}s'}"

@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_all", "of_options", "schema", "vary"]
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Scenario:
-    """Load a scenario file with `--set` overrides; ScenarioError with every fault."""
+def load(path: Path, overrides: Sequence[str] = (), memory: int | None = None) -> Scenario:
+    """Load a scenario file with `--set` overrides; ScenarioError with every fault.
+
+    With the machine's `memory` in bytes, what the machine is too small for is a fault as well.
+    """
     from oomctl.scenario import reading
 
-    return reading.load(path, overrides)
+    return reading.load(path, overrides, memory)
 
 
-def load_all(paths: Sequence[Path], overrides: Sequence[str] = ()) -> list[Scenario]:
+def load_all(
+    paths: Sequence[Path], overrides: Sequence[str] = (), memory: int | None = None
+) -> list[Scenario]:
     """Load files, each with the same overrides; ScenarioError with every fault of every file."""
     from oomctl.scenario import reading
 
-    return reading.load_all(paths, overrides)
+    return reading.load_all(paths, overrides, memory)
 
 
 def of_options(

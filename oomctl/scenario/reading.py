@@ -13,13 +13,15 @@ from oomctl.scenario.written import Scenario
 _TOO_LARGE = 16 << 20
 
 
-def load_all(paths: Sequence[Path], changes: Sequence[str] = ()) -> list[Scenario]:
+def load_all(
+    paths: Sequence[Path], changes: Sequence[str] = (), memory: int | None = None
+) -> list[Scenario]:
     """Load scenario files, each with the same overrides; ScenarioError with every fault."""
     found: list[Scenario] = []
     faults: list[Fault] = []
     for path in paths:
         try:
-            found.append(load(path, changes))
+            found.append(load(path, changes, memory))
         except ScenarioError as error:
             faults += error.faults
     if faults:
@@ -27,7 +29,7 @@ def load_all(paths: Sequence[Path], changes: Sequence[str] = ()) -> list[Scenari
     return found
 
 
-def load(path: Path, changes: Sequence[str] = ()) -> Scenario:
+def load(path: Path, changes: Sequence[str] = (), memory: int | None = None) -> Scenario:
     """Load one scenario file; ScenarioError with every fault."""
     source = _read(path)
     try:
@@ -35,22 +37,28 @@ def load(path: Path, changes: Sequence[str] = ()) -> Scenario:
         if not raw:
             raise _refusal(path, "says nothing", "write at least a [hog.NAME] or a [[call]]")
         given, faults = overrides.applied(raw, changes)
-        return scenario(raw, path.stem, source, Origin(str(path), tuple(given)), faults)
+        origin = Origin(str(path), tuple(given))
+        return scenario(raw, path.stem, source, origin, memory, faults)
     except RecursionError:
         raise _refusal(path, "is nested too deeply", "a scenario has five levels") from None
 
 
 def scenario(
-    raw: dict[str, Any], name: str, source: str, origin: Origin, faults: Sequence[Fault] = ()
+    raw: dict[str, Any],
+    name: str,
+    source: str,
+    origin: Origin,
+    memory: int | None = None,
+    faults: Sequence[Fault] = (),
 ) -> Scenario:
     """Make a scenario of what TOML has; ScenarioError with every fault. `raw` is used up.
 
-    `faults` are those that are known already.
+    `memory` are the bytes of the machine if they matter, `faults` those that are known already.
     """
     file, found = validated(raw)
     if file is not None:
         made = Scenario(name, source, file, origin)
-        found += news(check.faults(made.sizes()), found)
+        found += news(check.faults(made.sizes(memory)), found)
         if not found and not faults:
             return made
     raise ScenarioError([*faults, *map(origin, found)])

@@ -1,0 +1,70 @@
+"""`oomctl scenario`: check scenario files without running them, and their schema for editors."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from oomctl import scenario
+from oomctl.cli.guard import guarded
+from oomctl.cli.output import Output
+from oomctl.plan import Plan
+from oomctl.text import printable
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Check scenario files, and print the JSON schema that editors complete and check them by.",
+)
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Scenario files (TOML).", show_default=False)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value of each file, such as hog.large.size=64M or call[0].wait=false; "
+        "may be given again.",
+    ),
+]
+
+
+@app.command()
+@guarded
+def schema() -> None:
+    """Print the JSON schema of scenario files.
+
+    Editors that know TOML (taplo, Even Better TOML) take it: `oomctl scenario schema
+    >oomctl.schema.json`, then `#:schema ./oomctl.schema.json` as a file's first line.
+    """
+    with Output(None) as output:
+        output.write(json.dumps(scenario.schema(), indent=2) + "\n")
+
+
+@app.command()
+@guarded
+def check(files: Files, overrides: Set = None) -> None:
+    """Check scenario files against this machine; make nothing, and need neither root nor kfunc.
+
+    Exit codes: 0 all are sound; 2 with every fault of every file, one a line.
+    """
+    from oomctl.scenario.planning import Site, plan
+
+    memory = psutil.virtual_memory().total
+    site = Site("oomctl", memory)
+    sound = scenario.load_all(files, overrides or (), memory)
+    lines = [
+        f"{path}: sound: {_count(plan(each, site))}"
+        for path, each in zip(files, sound, strict=True)
+    ]
+    with Output(None) as output:
+        output.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def _count(made: Plan) -> str:
+    calls = sum(step.repeat * step.callers for step in made.steps)
+    return f"{len(made.cgroups)} cgroups, {len(made.hogs)} hogs, {calls} calls"
