@@ -8,7 +8,7 @@ from oomctl.event import Event, Kind
 from oomctl.evidence import KernelLog, Kill
 from oomctl.outcome import Declared, Evidence
 from oomctl.plan import Call
-from oomctl.prediction import Prediction
+from oomctl.prediction import Lineup, Prediction
 from oomctl.task import Task
 from oomctl.timeline import Stamp, timeline
 from oomctl.verdict import Circumstances, judge
@@ -36,7 +36,7 @@ class Asked:
     log: KernelLog
     lost: int
     group_kills: int
-    prediction: Prediction | None = None
+    lineup: Lineup | None = None
     pressure: Mapping[str, int] = field(default_factory=dict)
     later: tuple[Stamp, ...] = ()
     step: int = 0
@@ -55,7 +55,7 @@ class Asked:
     def locked_ns(self) -> int:
         """When it had oom_lock; without that, when it came back."""
         begun = [e.at_ns for e in _of_the_call(self) if e.kind is Kind.OOM_BEGIN]
-        return begun[-1] if begun else self.answer.ended_ns or self.answer.began_ns
+        return min(begun, default=self.answer.ended_ns or self.answer.began_ns)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
     victims = frozenset(kills) - collateral
     died = [kill for kill in kills.values() if kill.pid in after.ended]
     evidence = _evidence(asked, frozenset(shot.keys() & marked.keys()), victims, after)
-    prediction = asked.prediction
+    prediction = asked.lineup.predict(earlier) if asked.lineup else None
     circumstances = Circumstances(
         system_wide=asked.call.target is None,
         in_flight=[
@@ -164,7 +164,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
         tuple(kills.values()),
         verdict,
         evidence=evidence,
-        timeline=timeline(asked.answer, [*own, *aftermath], asked.later),
+        timeline=timeline(asked.answer, [*_once(own), *aftermath], asked.later),
         prediction=prediction,
         step=asked.step,
         turn=asked.turn,
@@ -177,6 +177,18 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
 def _of_the_call(asked: Asked) -> list[Event]:
     """Return what the caller's own run through the OOM killer did, and nobody else's."""
     return [e for e in asked.events if e.kind in _OF_THE_CALL and e.trigger_pid == asked.trigger]
+
+
+def _once(own: Sequence[Event]) -> list[Event]:
+    """Leave out all but the first entry into the OOM killer and the last end of it.
+
+    Who writes memory.max goes in again and again until the usage is below (mm/memcontrol.c,
+    memory_max_write).
+    """
+    begun = [e for e in own if e.kind is Kind.OOM_BEGIN][1:]
+    ended = [e for e in own if e.kind is Kind.OOM_END][:-1]
+    left_out = {id(event) for event in (*begun, *ended)}
+    return [event for event in own if id(event) not in left_out]
 
 
 def _evidence(

@@ -1,6 +1,6 @@
 """Who should die: the kernel's own arithmetic on what /proc showed just before the call. Pure."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
 
 from oomctl.task import Task, badness, rank
@@ -40,6 +40,21 @@ class Prediction:
     def explains(self, killed: frozenset[int]) -> bool:
         """Tell whether just those died who would, had the kernel chosen one of `close`."""
         return any(killed == frozenset(pids) for pids in self.instead)
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """All that a prediction is made of, as it was just before a call; see predict()."""
+
+    tasks: Sequence[Task]
+    totalpages: int
+    page_size: int
+    groups: Set[str]
+
+    def predict(self, without: Collection[int] = ()) -> Prediction:
+        """Predict, leaving out the PIDs that the OOM killer has taken since."""
+        left = [task for task in self.tasks if task.pid not in without]
+        return predict(left, self.totalpages, self.page_size, self.groups)
 
 
 def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[str]) -> Prediction:

@@ -10,14 +10,14 @@ from oomctl.event import Event, Kind
 from oomctl.fate import Death
 from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
-from oomctl.kernel.candidates import predict_target
+from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.triggers import trigger
-from oomctl.kernel.witness import Heard, Witness
+from oomctl.kernel.witness import NOTHING, Heard, Witness
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
 from oomctl.task import Task
@@ -83,17 +83,24 @@ class Trial:
         """Let the callers of one turn call; return what came, who had the lock first before."""
         call = step.call
         target = None if call.target is None else self.root.at(call.target)
-        prediction = predict_target(target, self.root)
+        lineup = line_up(target, self.root)
         members = self._members(target) if call.via == "kill" else {}
         groups, pressure = self.scope.events(), self.scope.pressure()
         self._listen()
         self.sampler.sample()
+        heard = NOTHING
+
+        def tick() -> None:
+            nonlocal heard
+            self.sampler.sample()
+            # a limit's writer spins in the OOM killer, which would overflow the ring buffer
+            if call.via == "limit":
+                heard += self._listen()
+
         with trigger(step, target, self.loader) as pulled:
-            answers = call_together(
-                pulled, step.callers, self.watch, self.plan.timeout, self.sampler.sample
-            )
+            answers = call_together(pulled, step.callers, self.watch, self.plan.timeout, tick)
         self.sampler.sample()
-        heard = self._listen()
+        heard += self._listen()
         if call.via == "sysrq":
             heard = self._await_sysrq(heard)
         self.sampler.sample()
@@ -107,7 +114,7 @@ class Trial:
                 heard.log,
                 heard.lost,
                 group_kills=sum(delta.get("oom_group_kill", 0) for delta in deltas),
-                prediction=prediction,
+                lineup=lineup,
                 pressure={k: v - pressure.get(k, 0) for k, v in self.scope.pressure().items()},
                 step=index,
                 turn=turn,

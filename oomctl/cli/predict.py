@@ -12,7 +12,7 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
 from oomctl.kernel import hierarchy, procfs
-from oomctl.kernel.candidates import predict_target
+from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.report.ranking import RENDERERS, RankingFormat
 
@@ -71,7 +71,7 @@ def predict(
                 root = hierarchy.unified_root()
         else:
             node, root = _target(cgroup)
-        prediction = predict_target(node, root)
+        prediction = line_up(node, root).predict()
         place.write(RENDERERS[output_format](prediction, node.cgroup if node else None, top))
     raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
 

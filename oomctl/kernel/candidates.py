@@ -7,14 +7,14 @@ import psutil
 
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.prediction import Prediction, predict
+from oomctl.prediction import Lineup
 
 PAGE_COUNTER_MAX = sys.maxsize // procfs.PAGE_SIZE
 """What memory.max `max` is, in pages, on 64 bits (include/linux/page_counter.h)."""
 
 
-def predict_target(node: UnifiedNode | None, root: UnifiedNode | None) -> Prediction:
-    """Return whom the kernel would choose in a cgroup, or on the whole machine for None.
+def line_up(node: UnifiedNode | None, root: UnifiedNode | None) -> Lineup:
+    """Return whom the kernel chooses from in a cgroup, or on the whole machine for None.
 
     `root` is the hierarchy's, None without one: then there is no memory.oom.group. Raises the
     errors of the cgroup files.
@@ -27,7 +27,7 @@ def predict_target(node: UnifiedNode | None, root: UnifiedNode | None) -> Predic
         totalpages = target_pages(node)
     top = node or root
     groups = {n.cgroup for n in top.subtree() if n.controller.memory_oom_group} if top else set()
-    return predict(tasks, totalpages, procfs.PAGE_SIZE, groups)
+    return Lineup(tasks, totalpages, procfs.PAGE_SIZE, groups)
 
 
 def target_pages(node: UnifiedNode) -> int:

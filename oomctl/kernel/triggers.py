@@ -21,8 +21,7 @@ from oomctl.plan import Call, Recheck, Step
 from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")
-DEFAULT_SHARE = 10
-"""Without an amount, a tenth of what the target uses is to be freed."""
+_LEAST, _HELD_PER_CPU = 1 << 20, 512 << 10
 
 
 class Declaration:
@@ -152,14 +151,14 @@ def trigger(step: Step, target: UnifiedNode | None, loader: Loader) -> Iterator[
         yield kfunc
     elif call.via == "limit":
         before = target.controller.memory_max
-        limit = max(_usage(target) - _amount(call, target), 0)
+        limit = max(_usage(target) - _amount(call), 0)
         talk.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
         try:
             yield Write(target.directory / "memory.max", str(limit))
         finally:
             target.controller.memory_max = before
     elif call.via == "reclaim":
-        yield Reclaim(target, _amount(call, target), kfunc)
+        yield Reclaim(target, _amount(call), kfunc)
     elif call.via == "kill":
         yield Write(target.directory / "cgroup.kill", "1")
     elif step.recheck is None:
@@ -182,8 +181,17 @@ def _usage(target: UnifiedNode) -> int:
     return int(usage)
 
 
-def _amount(call: Call, target: UnifiedNode) -> int:
-    return _usage(target) // DEFAULT_SHARE if call.amount is None else call.amount
+def default_amount() -> int:
+    """Return the bytes to be freed where nothing is said: little, so that one victim is enough.
+
+    A CPU holds back up to 64 pages of charge that nobody uses (mm/memcontrol.c, MEMCG_CHARGE_BATCH)
+    and gives them back before anybody dies, so it must be more than that.
+    """
+    return max(_LEAST, _HELD_PER_CPU * os.sysconf("SC_NPROCESSORS_ONLN"))
+
+
+def _amount(call: Call) -> int:
+    return default_amount() if call.amount is None else call.amount
 
 
 def _id(target: UnifiedNode) -> int:

@@ -32,6 +32,9 @@ class Heard:
         )
 
 
+NOTHING = Heard((), KernelLog(), 0)
+
+
 class Witness:
     """Observer and kernel log under one roof; `why_not` says why there is no tracing, if so."""
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from oomctl.kernel import hierarchy, procfs
-from oomctl.prediction import predict
+from oomctl.prediction import Lineup
 from oomctl.task import Task
 from tests.cli.command import refused, run
 
@@ -22,8 +22,8 @@ def tasks(monkeypatch):
     """The machine's tasks, 5000 pages of RAM; a test may take some away."""
     found = list(TASKS)
     monkeypatch.setattr(
-        "oomctl.cli.predict.predict_target",
-        lambda _node, _root: predict(found, 5000, PAGE, frozenset({"/t"})),
+        "oomctl.cli.predict.line_up",
+        lambda _node, _root: Lineup(found, 5000, PAGE, frozenset({"/t"})),
     )
     return found
 

@@ -1,5 +1,7 @@
 """Putting together what was seen and heard of a declaration."""
 
+from dataclasses import replace
+
 import pytest
 
 from oomctl.account import Aftermath, Asked, account, killed_by
@@ -7,7 +9,7 @@ from oomctl.answer import Answer, Stage
 from oomctl.event import Event, Kind
 from oomctl.evidence import KernelLog, Record
 from oomctl.plan import Call
-from oomctl.prediction import Candidate, Prediction
+from oomctl.prediction import Candidate, Lineup, Prediction
 from oomctl.task import Task
 from oomctl.timeline import Stamp, Timeline, timeline
 
@@ -40,7 +42,7 @@ def logged(*pids):
     )
 
 
-def asked(*events, log=None, ret=1, lost=0, prediction=None, group_kills=0, later=()):
+def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()):
     return Asked(
         Call("/t", 0, 1),
         3,
@@ -49,7 +51,7 @@ def asked(*events, log=None, ret=1, lost=0, prediction=None, group_kills=0, late
         log or KernelLog(),
         lost,
         group_kills,
-        prediction,
+        lineup,
         later=later,
     )
 
@@ -96,7 +98,9 @@ def test_who_is_killed_without_a_mark_shares_the_victims_memory():
 
 def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
     one = asked(log=logged(7, 8))
-    known = after(ended={7: 1500, 8: 1500}, owns=lambda kill, target: kill.pid == 7, why_not="no BTF")
+    known = after(
+        ended={7: 1500, 8: 1500}, owns=lambda kill, target: kill.pid == 7, why_not="no BTF"
+    )
     declared = account(one, (), known)
     assert [kill.pid for kill in declared.kills] == [7]
     assert declared.evidence.source == "kernel log"
@@ -132,11 +136,21 @@ def test_a_caller_that_was_the_victim():
 
 def predicted(*victims, instead=()):
     candidates = [Candidate(Task(pid, f"t{pid}", "/t", 0, 0, 0, 0, 0.0), pid) for pid in (8, 7)]
-    return Prediction(tuple(candidates), 1, 4096, victims, instead=instead)
+    return Foreseen(Prediction(tuple(candidates), 1, 4096, victims, instead=instead))
+
+
+class Foreseen:
+    """A lineup whose prediction is known."""
+
+    def __init__(self, prediction):
+        self.prediction = prediction
+
+    def predict(self, without):
+        return self.prediction
 
 
 @pytest.mark.parametrize(
-    ("prediction", "name"),
+    ("lineup", "name"),
     [
         (None, "killed"),
         (predicted(7), "killed"),
@@ -146,9 +160,71 @@ def predicted(*victims, instead=()):
         (predicted(8, instead=((7, 8),)), "wrong-victim"),
     ],
 )
-def test_predicted_against_actual(prediction, name):
-    one = asked(*kill_events(7), log=logged(7), prediction=prediction)
+def test_predicted_against_actual(lineup, name):
+    one = asked(*kill_events(7), log=logged(7), lineup=lineup)
     assert account(one, (), after(*one.events, ended={7: 1500})).verdict.name == name
+
+
+def test_whom_a_call_before_took_is_nobodys_choice():
+    tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
+    one = asked(*kill_events(7), log=logged(7), lineup=Lineup(tasks, 1, 4096, frozenset()))
+    ended = {7: 1500, 8: 1400}
+    assert account(one, (), after(*one.events, ended=ended)).verdict.name == "wrong-victim"
+    assert account(one, {8}, after(*one.events, ended=ended)).verdict.name == "killed"
+
+
+def test_who_writes_a_limit_enters_again_and_again():
+    events = [
+        event(Kind.OOM_BEGIN, 1100, CALLER),
+        event(Kind.SIGKILL, 1200, 7),
+        event(Kind.MARK_VICTIM, 1210, 7),
+        event(Kind.OOM_END, 1300, CALLER),
+        event(Kind.OOM_BEGIN, 1310, CALLER),
+        event(Kind.OOM_END, 1320, CALLER),
+    ]
+    one = asked(*events, log=logged(7))
+    line = account(one, (), after(*one.events, ended={7: 1500})).timeline
+    assert [s.name for s in line.stamps if s.name in ("locked", "unlocking")] == [
+        "locked",
+        "unlocking",
+    ]
+    assert (line.after_call("locked"), line.after_call("unlocking")) == (100, 320)
+
+
+def test_the_worker_that_serves_sysrq_is_the_one_with_order_minus_1():
+    worker = 77
+    events = [
+        replace(event(Kind.OOM_BEGIN, 1050, 66), order=0),  # somebody else's, at the same time
+        *kill_events(9, trigger=66),
+        replace(event(Kind.OOM_BEGIN, 1100, worker), order=-1),
+        *kill_events(7, trigger=worker),
+    ]
+    one = replace(asked(*events, log=logged(9, 7), ret=0), call=Call(None, -1, 0, "sysrq"))
+    declared = account(one, (), after(*one.events, ended={7: 1500, 9: 1500}))
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.verdict.name == "killed"
+
+
+def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
+    members = {pid: Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0) for pid in (6, 7, 8, 9)}
+    one = replace(asked(ret=0), call=Call("/t", via="kill"), members=members)
+    ends = {6: 1500, 7: 900, 8: 1600}  # 7 ended before the call, 9 lives
+    seen = Aftermath((), ends, lambda kill, target: False, {}.get, sigkilled=frozenset({6, 7}))
+    declared = account(one, (), seen)
+    assert [kill.pid for kill in declared.kills] == [6]
+    assert (declared.verdict.name, declared.evidence.source) == ("cgroup-killed", "wait status")
+
+
+@pytest.mark.parametrize(("trigger", "kills"), [(CALLER, [7]), (99, []), (None, [7])])
+def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills):
+    report = (
+        Record(1, 1, f"CPU: 1 UID: 0 PID: {trigger} Comm: oomctl-caller Not tainted"),
+        Record(2, 2, "oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg=/t,task=t7,pid=7,uid=0"),
+    )
+    one = asked(log=KernelLog(report if trigger else ()) + logged(7))
+    known = after(ended={7: 1500}, owns=lambda kill, target: True, why_not="no BTF")
+    assert [kill.pid for kill in account(one, (), known).kills] == kills
+    assert account(one, {7}, known).kills == ()
 
 
 def test_the_timeline_has_the_call_first_and_only_what_belongs_to_it():

@@ -215,7 +215,7 @@ def test_several_declarations_each_take_their_own(kernel):
 
 
 def test_a_group_kill(kernel, monkeypatch):
-    monkeypatch.setattr(trial, "predict_target", lambda *_: None)  # knows of no group here
+    monkeypatch.setattr(trial, "line_up", lambda *_: None)  # knows of no group here
 
     def react(_call):
         for name in kernel.pids:

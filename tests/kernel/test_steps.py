@@ -1,0 +1,188 @@
+"""Steps of a plan on a real kernel: several callers at once, every trigger, what is waited for."""
+
+import os
+import secrets
+from dataclasses import replace
+
+import pytest
+
+from oomctl.experiment import Session
+from oomctl.kernel.environment import require_machine
+from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Recheck, Setting, Step
+
+M = 1 << 20
+SIZES = {"small": 8 * M, "medium": 16 * M, "large": 32 * M}
+
+
+@pytest.fixture
+def session():
+    root, kfunc = require_machine()
+    with Session(root, kfunc, lambda ranking: None) as running:
+        yield running
+
+
+def plan(*steps, sizes=SIZES, settings=(), **more):
+    """Plan a fresh cgroup with a leaf for each hog; a step's target is relative to it."""
+    top = f"/oomctl-{os.getpid()}-{secrets.token_hex(3)}"
+    hogs = tuple(Hog(name, size, cgroup=f"{top}/{name}") for name, size in sizes.items())
+    written = [Setting("/", "cgroup.subtree_control", "+memory")]
+    written += [Setting(top, file, value) for file, value in settings]
+    written.append(Setting(top, "cgroup.subtree_control", "+memory"))
+
+    def placed(step):
+        target = step.call.target
+        return replace(
+            step, call=replace(step.call, target=target and f"{top}{target}".rstrip("."))
+        )
+
+    cgroups = (top, *(hog.cgroup for hog in hogs))
+    return Plan(cgroups, tuple(written), hogs, tuple(map(placed, steps)), top, **more)
+
+
+def on_top(via="bpf", flags=WAIT_ON_OOM_LOCK, amount=None, **more):
+    return Step(Call(".", 0, flags, via, amount), **more)
+
+
+def dead(outcome):
+    return {fated.name for fated in outcome.tasks if fated.fate.kind != "survived"}
+
+
+def rises(outcome):
+    return outcome.events[outcome.top]
+
+
+def first(outcome):
+    """Name who was killed first."""
+    pid = next(s.pid for s in outcome.declared[0].timeline.stamps if s.name == "killed")
+    return next(fated.name for fated in outcome.tasks if fated.task.pid == pid)
+
+
+def moments(declared):
+    return [stamp.name for stamp in declared.timeline.stamps]
+
+
+EIGHT = {f"hog-{number}": 4 * M for number in range(8)}
+
+
+def test_callers_that_wait_are_let_in_one_after_the_other(session):
+    outcome = session.run(plan(on_top(callers=4), sizes=EIGHT))
+    assert [one.answer.ret for one in outcome.declared] == [1, 1, 1, 1]
+    assert len({one.answer.caller for one in outcome.declared}) == 4
+    # each that found nobody in flight took one more; all of them have their own victims
+    killed = [kill.pid for one in outcome.declared for kill in one.kills]
+    assert len(killed) == len(set(killed)) == len(dead(outcome))
+    locked = [one.timeline.after_call("locked") for one in outcome.declared]
+    assert all(after is not None for after in locked)
+    assert all(one.evidence.agree for one in outcome.declared)
+
+
+def test_callers_that_do_not_wait_are_let_in_or_busy(session):
+    seen = set()
+    for _ in range(5):
+        outcome = session.run(plan(on_top(flags=0, callers=8), sizes=EIGHT))
+        returned = [one.answer.ret for one in outcome.declared]
+        assert set(returned) <= {1, -16}
+        assert 1 in returned
+        seen |= set(returned)
+        for one in outcome.declared:
+            assert (one.verdict.name == "busy") is (one.answer.ret == -16)
+    assert seen == {1, -16}
+
+
+def test_callers_that_recheck_are_spared_once_the_memory_is_back(session):
+    step = on_top(flags=0, callers=4, recheck=Recheck(30 * M, 0.001))
+    outcome = session.run(plan(step, sizes=EIGHT))
+    names = [one.verdict.name for one in outcome.declared]
+    assert set(names) <= {"killed", "claimed-but-none-died", "spared"}
+    assert "killed" in names
+    assert outcome.memory_after <= 30 * M
+    for one in outcome.declared:
+        assert one.answer.spared is (one.verdict.name == "spared")
+        assert one.answer.ret == (None if one.answer.spared else 1)
+        if one.answer.attempts:
+            assert one.answer.duration_ns > 0
+
+
+def test_a_limit_takes_the_same_victim_and_moves_other_counters(session):
+    kfunc = session.run(plan(on_top()))
+    limit = session.run(plan(on_top("limit")))
+    assert dead(kfunc) == {"large"}
+    # the writer of memory.max may take a second one before the first has given up its memory
+    assert first(limit) == first(kfunc) == "large"
+    assert (rises(kfunc)["oom"], rises(kfunc)["max"], rises(kfunc)["oom_kill"]) == (0, 0, 1)
+    assert rises(limit)["oom"] >= 1
+    assert rises(limit)["oom_kill"] == len(dead(limit))
+    (declared,) = limit.declared
+    assert (declared.verdict.name, declared.answer.ret) == ("killed", 0)
+    assert declared.evidence.agree is True
+    assert moments(declared).count("locked") == moments(declared).count("unlocking") == 1
+    assert declared.timeline.after_call("return") == declared.answer.duration_ns
+
+
+def test_a_limit_may_take_several(session):
+    outcome = session.run(plan(on_top("limit", amount=40 * M)))
+    assert {"large", "medium"} <= dead(outcome)
+    assert outcome.verdict.name == "killed"
+    assert len(outcome.declared[0].kills) == len(dead(outcome))
+
+
+def test_sysrq_takes_the_largest_of_the_machine(session):
+    outcome = session.run(plan(Step(Call(None, -1, 0, "sysrq")), sizes={"huge": 512 * M}))
+    (declared,) = outcome.declared
+    assert (declared.verdict.name, declared.answer.ret) == ("killed", 0)
+    assert dead(outcome) == {"huge"}
+    assert declared.evidence.source == "ring buffer"
+    assert "killed" in moments(declared)
+    assert outcome.tasks[0].fate.kind == "oom-killed"
+
+
+def test_cgroup_kill_takes_them_all_and_no_oom_counter_moves(session):
+    outcome = session.run(plan(on_top("kill")))
+    (declared,) = outcome.declared
+    assert declared.verdict.name == "cgroup-killed"
+    assert dead(outcome) == set(SIZES)
+    assert {fated.fate.kind for fated in outcome.tasks} == {"cgroup-killed"}
+    assert not any(rises(outcome).values())
+    assert declared.evidence.source == "wait status"
+
+
+def test_reclaim_of_what_cannot_be_reclaimed_is_followed_by_the_kfunc(session):
+    outcome = session.run(plan(on_top("reclaim", amount=8 * M)))
+    (declared,) = outcome.declared
+    assert (declared.verdict.name, declared.answer.ret) == ("killed", 1)
+    assert declared.answer.reclaimed is not None
+    assert dead(outcome) == {"large"}
+    assert rises(outcome)["oom"] == 0
+
+
+def test_steps_have_targets_of_their_own_and_repeat(session):
+    steps = [
+        Step(Call("/small", 0, 1)),
+        Step(Call(".", 11, 1)),
+        on_top(repeat=2, delay=0.05, until="freed"),
+    ]
+    outcome = session.run(plan(*steps))
+    assert [one.answer.ret for one in outcome.declared] == [1, -22, 1, 1]
+    assert [(one.step, one.turn) for one in outcome.declared] == [(0, 0), (1, 0), (2, 0), (2, 1)]
+    names = {fated.task.pid: fated.name for fated in outcome.tasks}
+    victims = [[names[kill.pid] for kill in one.kills] for one in outcome.declared]
+    assert victims == [["small"], [], ["large"], ["medium"]]
+
+
+def test_a_standing_tree_gets_fresh_hogs(session):
+    wanted = plan(on_top())
+    with session.standing(wanted):
+        first, second = session.run(wanted), session.run(wanted)
+    assert dead(first) == dead(second) == {"large"}
+    assert {f.task.pid for f in first.tasks} & {f.task.pid for f in second.tasks} == set()
+    assert rises(second)["oom_kill"] == 1
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_without_tracing_each_caller_has_its_own_victims_still():
+    root, kfunc = require_machine()
+    with Session(root, kfunc, lambda ranking: None) as session:
+        outcome = session.run(plan(on_top(callers=3), sizes=EIGHT))
+    killed = [kill.pid for one in outcome.declared for kill in one.kills]
+    assert len(killed) == len(set(killed)) == len(dead(outcome))
+    assert {one.evidence.source for one in outcome.declared} == {"kernel log"}
