@@ -67,4 +67,5 @@ def check(files: Files, overrides: Set = None) -> None:
 
 def _count(made: Plan) -> str:
     calls = sum(step.repeat * step.callers for step in made.steps)
-    return f"{len(made.cgroups)} cgroups, {len(made.hogs)} hogs, {calls} calls"
+    counts = {"cgroup": len(made.cgroups), "hog": len(made.hogs), "call": calls}
+    return ", ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items())
