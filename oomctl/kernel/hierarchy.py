@@ -45,31 +45,31 @@ def require_memory(root: UnifiedNode) -> None:
     )
 
 
-def find_cgroup(root: UnifiedNode, text: str) -> UnifiedNode:
+def find_cgroup(root: UnifiedNode, text: str, option: str = "--cgroup") -> UnifiedNode:
     """Return the existing cgroup that a user means by a path.
 
     `text` is a directory below the mount, or a path inside the hierarchy as /proc/PID/cgroup shows
-    it. Symbolic links and `..` are resolved first. Raises UsageError for the root, for what is not
-    a cgroup v2 directory, and for what does not exist.
+    it; `option` is where it was given. Symbolic links and `..` are resolved first. Raises
+    UsageError for the root, for what is not a cgroup v2 directory, and for what does not exist.
     """
     if not text or "\0" in text:
         raise UsageError(
-            "--cgroup: the path is empty or has a NUL byte", "name a cgroup v2 directory"
+            f"{option}: the path is empty or has a NUL byte", "name a cgroup v2 directory"
         )
     mount = root.directory.resolve()
     found = [path for path in map(_resolve, (Path(text), mount / text.lstrip("/"))) if path]
     for path in found:
         if path == mount:
             raise UsageError(
-                f"--cgroup {text}: the root cgroup cannot be a target: the kernel cannot scan it",
+                f"{option} {text}: the root cgroup cannot be a target: the kernel cannot scan it",
                 "name a cgroup below it, or use --global",
             )
         if path.is_relative_to(mount) and path.is_dir() and _device(path) == _device(mount):
             return root.at(str(path.relative_to(mount)))
     if found:
-        raise _foreign(text, found[0], mount)
+        raise _foreign(f"{option} {text}", found[0], mount)
     raise UsageError(
-        f"--cgroup {text}: no such cgroup below {mount}", f"`ls {mount}` shows the first level"
+        f"{option} {text}: no such cgroup below {mount}", f"`ls {mount}` shows the first level"
     )
 
 
@@ -84,10 +84,10 @@ def _device(path: Path) -> int:
     return path.stat().st_dev
 
 
-def _foreign(text: str, path: Path, mount: Path) -> UsageError:
+def _foreign(given: str, path: Path, mount: Path) -> UsageError:
     hint = f"name a directory below {mount}"
     if any(path.is_relative_to(v1) for v1, _options in _mounts("cgroup")):
         return UsageError(
-            f"--cgroup {text}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup", hint
+            f"{given}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup", hint
         )
-    return UsageError(f"--cgroup {text}: {path} is not a cgroup v2 directory", hint)
+    return UsageError(f"{given}: {path} is not a cgroup v2 directory", hint)

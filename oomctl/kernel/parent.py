@@ -1,0 +1,81 @@
+"""The existing cgroup that a tree is made below, as `--parent` names it."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oomctl import talk
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import hierarchy
+from oomctl.kernel.cgroups import CgroupError, UnifiedNode
+
+_SCOPE = "`systemd-run --scope -p Delegate=yes oomctl run --parent self FILE`"
+SELF = "self"
+"""Names oomctl's own cgroup, such as the scope that systemd-run has made for it."""
+
+
+def find_parent(root: UnifiedNode, text: str) -> UnifiedNode:
+    """Return the cgroup that a user means by `--parent`: `/`, `self`, or a path.
+
+    Raises UsageError where it is no cgroup v2, UnsupportedError where it cannot give the memory
+    controller to children.
+    """
+    if text == "/":
+        return root
+    if text == SELF:
+        node = root.at(_own_cgroup())
+        if not node.parent:
+            raise UnsupportedError("--parent self: oomctl runs in the root cgroup", f"run {_SCOPE}")
+    else:
+        node = hierarchy.find_cgroup(root, text, option="--parent")
+    if "memory" not in (node.controller.controllers or ()):
+        raise UnsupportedError(
+            f"--parent {text}: {node.directory} was not given the memory controller",
+            f"write +memory to {node.directory.parent}/cgroup.subtree_control, or run {_SCOPE}",
+        )
+    others = [pid for pid in node.controller.procs or () if pid != os.getpid()]
+    if others and "memory" not in (node.controller.subtree_control or ()):
+        pids = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        raise UnsupportedError(
+            f"--parent {text}: processes live in {node.directory} itself ({pids}), and the kernel "
+            "gives controllers only to the children of a cgroup without any",
+            f"move them into a child of it, or run {_SCOPE}",
+        )
+    return node
+
+
+@contextmanager
+def out_of_the_way(parent: UnifiedNode) -> Iterator[None]:
+    """Move oomctl into a leaf of its own while it runs, if it lives in `parent` itself.
+
+    It is back, and the leaf is gone, at the end.
+    """
+    if not parent.parent or os.getpid() not in (parent.controller.procs or ()):
+        yield
+        return
+    leaf = parent.create_cgroup(f"oomctl-self-{os.getpid()}-{secrets.token_hex(3)}")
+    leaf.controller.set_property(b"cgroup.procs", 0)
+    talk.detail(f"moved itself to {leaf.directory}")
+    try:
+        yield
+    finally:
+        _back(parent, leaf)
+
+
+def _back(parent: UnifiedNode, leaf: UnifiedNode) -> None:
+    """Give the controllers back that keep the parent from holding processes, then return to it."""
+    given = parent.controller.subtree_control or frozenset()
+    try:
+        parent.controller.subtree_control = frozenset()
+        parent.controller.set_property(b"cgroup.procs", 0)
+        leaf.destroy()
+    except CgroupError as error:
+        parent.controller.subtree_control = given
+        talk.note(f"oomctl stays in {leaf.directory}: {error}")
+
+
+def _own_cgroup() -> str:
+    with open("/proc/self/cgroup") as file:
+        lines = file.read().splitlines()
+    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")

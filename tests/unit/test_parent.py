@@ -1,0 +1,65 @@
+"""Which cgroup --parent means, and that oomctl gets out of its way."""
+
+import os
+
+import pytest
+
+from oomctl.errors import UnsupportedError, UsageError
+from oomctl.kernel import parent
+from oomctl.kernel.parent import find_parent, out_of_the_way
+
+
+@pytest.fixture
+def slice_(cgroupfs):
+    return cgroupfs.create_cgroup("slice")
+
+
+def test_the_root_and_a_cgroup_below_it(cgroupfs, slice_):
+    assert find_parent(cgroupfs, "/") is cgroupfs
+    assert find_parent(cgroupfs, "/slice").cgroup == "/slice"
+    assert find_parent(cgroupfs, str(slice_.directory)).cgroup == "/slice"
+
+
+@pytest.mark.parametrize("text", ["", "/gone", "../..", "a\0b"])
+def test_what_is_no_cgroup(cgroupfs, text):
+    with pytest.raises(UsageError, match=r"^--parent"):
+        find_parent(cgroupfs, text)
+
+
+def test_a_cgroup_without_the_controller_says_what_to_run(cgroupfs, slice_):
+    (slice_.directory / "cgroup.controllers").write_text("pids\n")
+    with pytest.raises(UnsupportedError, match=r"write \+memory to .*systemd-run --scope -p Deleg"):
+        find_parent(cgroupfs, "/slice")
+
+
+def test_processes_of_others_are_in_the_way(cgroupfs, slice_):
+    (slice_.directory / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
+    with pytest.raises(UnsupportedError, match=r"processes live in .*/slice itself \(1\)"):
+        find_parent(cgroupfs, "/slice")
+    (slice_.directory / "cgroup.subtree_control").write_text("memory\n")
+    assert find_parent(cgroupfs, "/slice").cgroup == "/slice"
+
+
+def test_self_is_where_oomctl_runs(cgroupfs, slice_, monkeypatch):
+    monkeypatch.setattr(parent, "_own_cgroup", lambda: "/slice")
+    assert find_parent(cgroupfs, "self").cgroup == "/slice"
+    monkeypatch.setattr(parent, "_own_cgroup", lambda: "/")
+    with pytest.raises(UnsupportedError, match="oomctl runs in the root cgroup; run `systemd-run"):
+        find_parent(cgroupfs, "self")
+
+
+def test_oomctl_gets_out_of_the_way_and_comes_back(cgroupfs, slice_):
+    procs = slice_.directory / "cgroup.procs"
+    procs.write_text(f"{os.getpid()}\n")
+    with out_of_the_way(slice_):
+        (leaf,) = [path for path in slice_.directory.iterdir() if path.is_dir()]
+        assert leaf.name.startswith(f"oomctl-self-{os.getpid()}-")
+        assert (leaf / "cgroup.procs").read_text() == "0"
+        (leaf / "cgroup.procs").write_text("")  # as the kernel has it once all are back
+    assert procs.read_text().startswith("0")
+    assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
+
+
+def test_who_is_not_in_the_way_stays(cgroupfs, slice_):
+    with out_of_the_way(slice_), out_of_the_way(cgroupfs):
+        assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
