@@ -1,11 +1,14 @@
-"""How much memory a hog filled, and how fast. Pure."""
+"""How a hog came to its size. Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Filled:
-    """The bytes it filled, the time that took in ns, and the bytes that its rate fell behind by."""
+    """Bytes that a hog has filled and the nanoseconds that took it.
+
+    `lost_bytes` are those that its rate asked for but that it was too slow for, and never made up.
+    """
 
     bytes: int
     took_ns: int

@@ -1,155 +1,154 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A memory hog: joins a cgroup, sets its oom_score_adj, fills anonymous memory through the kernel,
- * reports, and waits to be killed. No libc, so that an idle hog is a few pages and what the kernel
- * charges is what was asked for.
+ * A memory hog: joins a cgroup, sets its oom_score_adj, fills memory through the kernel, reports
+ * each step, and waits to be killed. No libc, so that an idle hog is a few pages and what the
+ * kernel charges is what was asked for.
  *
- *	hog NAME PARENT ADJ BYTES 3>report 4>cgroup.procs
+ *	hog NAME kind=KIND adj=TEXT size=BYTES report=FD procs=FD [KEY=VALUE...]
  *
- * It dies with PARENT; 0 is for a hog that is to outlive who started it.
+ *	parent=PID	dies with it; without, it outlives who started it
+ *	rate=BYTES	a second, while it fills
+ *	touch=BYTES	touched over and over once it is filled
+ *	thp=1		transparent huge pages
+ *	path=FILE	for file: reads this one instead of writing its own
+ *	charge=FD	for pipe, socket, slab: memory.current of its cgroup, if it is alone there
+ *	tasks=N		for threads, forker
+ *	sharer=FD	for shared: cgroup.procs of who shares its memory
+ *	hold=NS		for traced: how long its tracer stops it on its way out,
+ *	leash=FD	unless this pipe is closed before
  */
-#if defined(__x86_64__)
-enum { SYS_write = 1, SYS_close = 3, SYS_mmap = 9, SYS_madvise = 28, SYS_exit = 60,
-       SYS_getppid = 110, SYS_prctl = 157, SYS_openat = 257, SYS_ppoll = 271 };
-#elif defined(__aarch64__)
-enum { SYS_openat = 56, SYS_close = 57, SYS_write = 64, SYS_ppoll = 73, SYS_exit = 93,
-       SYS_prctl = 167, SYS_getppid = 173, SYS_mmap = 222, SYS_madvise = 233 };
-#else
-#error "no system call numbers for this architecture"
-#endif
+#include <stddef.h>
 
-enum { REPORT_FD = 3, PROCS_FD = 4 };
-enum { AT_FDCWD = -100, O_WRONLY = 1, EINTR = 4, EAGAIN = 11, SIGKILL = 9 };
-enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15 };
-enum { PROT_READ_WRITE = 3, MAP_PRIVATE_ANON = 0x22, MAP_NORESERVE = 0x4000 };
-enum { MADV_NOHUGEPAGE = 15, MADV_POPULATE_WRITE = 23 };
+#include "hog.h"
 
-/* Equal to Step in oomctl/kernel/hogs.py. */
-enum step { JOIN = 1, ADJUST, MAP, FILL, READY };
+enum { PR_SET_NAME = 15 };
+
+/* Equal to Step in oomctl/kernel/hogreport.py. */
+enum step { TRACE = 1, JOIN, ADJUST, MAP, FILL, SHARE, READY };
 
 struct report {
-	int step;
-	int error;
+	int step, error;
+	unsigned long filled, took, lost;
 };
 
-static long call(long nr, long a, long b, long c, long d, long e, long f)
+static const struct kind kinds[] = {
+	{ "anon", make_anon, populate, fill_alone, rest },
+	{ "file", make_file, fill_file, fill_alone, rest },
+	{ "shmem", make_shmem, populate_shmem, fill_alone, rest },
+	{ "hugetlb", make_hugetlb, populate, fill_alone, rest },
+	{ "mlock", make_anon, populate_locked, fill_alone, rest },
+	{ "pipe", make_pipes, fill_pipes, fill_alone, rest },
+	{ "socket", make_sockets, fill_sockets, fill_alone, rest },
+	{ "slab", make_slab, fill_slab, fill_alone, rest },
+	{ "threads", make_anon, populate, fill_by_threads, leave_to_threads },
+	{ "forker", make_anon, populate, fill_by_children, replace_children },
+	{ "shared", make_anon, populate, fill_alone, rest },
+	{ "stopped", make_anon, populate, fill_alone, rest },
+	{ "traced", make_anon, populate, fill_alone, rest },
+	{ 0 },
+};
+
+static void tell(struct hog *hog, enum step step, long ret)
 {
-#if defined(__x86_64__)
-	long ret;
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
+	struct report report = { (int)step, ret < 0 ? (int)-ret : 0,
+				 hog->filled, hog->took, hog->lost };
 
-	__asm__ volatile("syscall" : "=a"(ret)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return ret;
-#else
-	register long x8 __asm__("x8") = nr;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-	register long x5 __asm__("x5") = f;
-
-	__asm__ volatile("svc 0" : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-			 : "memory");
-	return x0;
-#endif
-}
-
-static _Noreturn void leave(int status)
-{
-	for (;;)
-		call(SYS_exit, status, 0, 0, 0, 0, 0);
-}
-
-static void tell(enum step step, long ret)
-{
-	struct report report = { step, ret < 0 ? (int)-ret : 0 };
-
-	call(SYS_write, REPORT_FD, (long)&report, sizeof(report), 0, 0, 0);
+	sys(SYS_write, hog->report, &report, sizeof(report));
 	if (ret < 0)
 		leave(1);
 }
 
-static unsigned long length(const char *text)
-{
-	unsigned long n = 0;
+#define AT(key) { #key, offsetof(struct hog, key) }
 
-	while (text[n])
-		n++;
-	return n;
+static const struct { char key[8]; unsigned long at; } numbers[] = {
+	AT(parent), AT(size), AT(rate), AT(thp), AT(touch), AT(tasks), AT(hold),
+	AT(report), AT(procs), AT(charge), AT(sharer), AT(leash),
+};
+
+static int understand(struct hog *hog, const char *word)
+{
+	const char *value;
+	unsigned i;
+
+	if ((value = after(word, "kind"))) {
+		for (hog->kind = kinds; hog->kind->name && !same(hog->kind->name, value);)
+			hog->kind++;
+		return hog->kind->name != 0;
+	}
+	if ((value = after(word, "adj")))
+		return (hog->adj = value) != 0;
+	if ((value = after(word, "path")))
+		return (hog->path = value) != 0;
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if ((value = after(word, numbers[i].key))) {
+			*(unsigned long *)((char *)hog + numbers[i].at) = number(value);
+			return 1;
+		}
+	return 0;
 }
 
-static unsigned long number(const char *text)
+/* Writes, and looks whether it took. */
+static long adjust(const char *adj)
 {
-	unsigned long value = 0;
-
-	for (; *text; text++)
-		value = value * 10 + (unsigned long)(*text - '0');
-	return value;
-}
-
-static long put(const char *path, const char *text)
-{
-	long ret, fd = call(SYS_openat, AT_FDCWD, (long)path, O_WRONLY, 0, 0, 0);
+	char text[16];
+	long ret, fd = sys(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_RDWR);
 
 	if (fd < 0)
 		return fd;
-	ret = call(SYS_write, fd, (long)text, (long)length(text), 0, 0, 0);
-	call(SYS_close, fd, 0, 0, 0, 0, 0);
-	return ret;
+	ret = sys(SYS_write, fd, adj, length(adj));
+	if (ret >= 0)
+		ret = sys(SYS_pread64, fd, text, sizeof(text), 0);
+	sys(SYS_close, fd);
+	if (ret <= 0)
+		return ret;
+	text[ret - 1] = 0;	/* the end of the line */
+	return same(text, adj) ? 0 : -EPERM;
 }
 
-static long fill(long start, unsigned long bytes)
+static void fill(struct hog *hog)
 {
+	unsigned long began = now();
 	long ret;
 
-	/* 4 KiB pages, so that what is charged does not hang on the machine's THP policy. */
-	call(SYS_madvise, start, (long)bytes, MADV_NOHUGEPAGE, 0, 0, 0);
-	do {
-		ret = call(SYS_madvise, start, (long)bytes, MADV_POPULATE_WRITE, 0, 0, 0);
-	} while (ret == -EINTR || ret == -EAGAIN);
-	return ret;
+	tell(hog, MAP, hog->kind->make(hog));
+	ret = hog->kind->fill(hog);
+	hog->took = now() - began;
+	tell(hog, FILL, ret);
 }
 
 __attribute__((used)) static _Noreturn void start(long *stack)
 {
-	char **argv = (char **)(stack + 1);
-	unsigned long bytes, parent;
-	long ret;
+	struct hog hog = { 0 };
+	char **word = (char **)(stack + 1);
 
-	if (stack[0] != 5)
+	hog.charge = hog.sharer = hog.leash = (unsigned long)NONE;
+	hog.name = *++word;
+	while (*word && *++word)
+		if (!understand(&hog, *word))
+			leave(2);
+	if (!hog.kind || !hog.adj || !hog.report || !hog.procs)
 		leave(2);
-	call(SYS_prctl, PR_SET_NAME, (long)argv[1], 0, 0, 0, 0);
-	parent = number(argv[2]);
-	if (parent) {
-		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
-		/* The parent may have died before the line above. */
-		if ((unsigned long)call(SYS_getppid, 0, 0, 0, 0, 0, 0) != parent)
-			leave(0);
-	}
+	if (!hog.tasks)
+		hog.tasks = 1;
+	sys(SYS_prctl, PR_SET_NAME, hog.name);
+	if (hog.parent)
+		die_with(hog.parent);
 
-	tell(JOIN, call(SYS_write, PROCS_FD, (long)"0", 1, 0, 0, 0));
-	call(SYS_close, PROCS_FD, 0, 0, 0, 0, 0);
-	tell(ADJUST, put("/proc/self/oom_score_adj", argv[3]));
-
-	bytes = number(argv[4]);
-	if (bytes) {
-		ret = call(SYS_mmap, 0, (long)bytes, PROT_READ_WRITE,
-			   MAP_PRIVATE_ANON | MAP_NORESERVE, -1, 0);
-		/* Errors are -4095..-1; addresses of user space are positive. */
-		tell(MAP, ret < 0 ? ret : 0);
-		tell(FILL, fill(ret, bytes));
-	}
-	tell(READY, 0);
-	call(SYS_close, REPORT_FD, 0, 0, 0, 0, 0);
-
-	for (;;)
-		call(SYS_ppoll, 0, 0, 0, 0, 0, 0);
+	if (same(hog.kind->name, "traced"))
+		tell(&hog, TRACE, be_traced(&hog));
+	tell(&hog, JOIN, sys(SYS_write, hog.procs, "0", 1));
+	sys(SYS_close, hog.procs);
+	tell(&hog, ADJUST, adjust(hog.adj));
+	if (hog.size)
+		fill(&hog);
+	if (same(hog.kind->name, "shared"))
+		tell(&hog, SHARE, share(&hog));
+	tell(&hog, READY, 0);
+	sys(SYS_close, hog.report);
+	if (same(hog.kind->name, "stopped"))
+		sys(SYS_kill, sys(SYS_getpid), SIGSTOP);
+	hog.kind->rest(&hog);
+	leave(3);
 }
 
 #if defined(__x86_64__)

@@ -1,15 +1,15 @@
 """Starts hogs in their cgroups and hands them over when each holds its memory."""
 
-import fcntl
 import os
 import platform
 import select
 import signal
-import struct
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from enum import IntEnum
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -17,45 +17,46 @@ import psutil
 from oomctl import resources, talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.fate import fate_of
+from oomctl.filled import Filled
 from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel.hogreport import READ_SIZE, Report, Step, failure, hint, reports
 from oomctl.kernel.interrupt import let_through
 from oomctl.plan import Hog
 from oomctl.units import format_size
 
-_REPORT = struct.Struct("=ii")
-_REPORT_FD, _PROCS_FD = 3, 4
+_CHARGED = frozenset({"pipe", "socket", "slab"})
+"""Kinds that fill until memory.current has risen by their size."""
+
+_NO_RAM = frozenset({"file", "hugetlb"})
+"""Kinds that need no free memory: page cache makes room, huge pages are set aside already."""
+
+_THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-class Step(IntEnum):
-    """How far a hog came; equal to `enum step` in hog/hog.c."""
-
-    START = 0
-    JOIN = 1
-    ADJUST = 2
-    MAP = 3
-    FILL = 4
-    READY = 5
-
-
-_FAILED = {
-    Step.START: "did not start",
-    Step.JOIN: "could not join its cgroup",
-    Step.ADJUST: "could not set its oom_score_adj",
-    Step.MAP: "could not map its memory",
-    Step.FILL: "could not fill its memory",
-}
-
-
-@dataclass(frozen=True)
+@dataclass
 class Runner:
-    """A hog that runs: its plan and its PID."""
+    """A hog that runs: its plan, its PID, and how it came to its size.
+
+    `filled` is None as long as it has not, or where it did not; `failed` says why then.
+    """
 
     hog: Hog
     pid: int
+    filled: Filled | None = None
+    failed: str = ""
 
     def __str__(self) -> str:
         return f"'{self.hog.name}' ({format_size(self.hog.size)}, pid {self.pid})"
+
+
+class NotFilledError(UnsupportedError):
+    """A hog did not reach its size; `reason` says at which step and why."""
+
+    def __init__(self, runner: Runner, reason: str, hint: str = "") -> None:
+        super().__init__(f"the hog {runner} {reason}", hint)
+        self.runner = runner
+        self.reason = reason
 
 
 class Herd:
@@ -72,15 +73,25 @@ class Herd:
         self._hogs = hogs
         self._root = root
         self._watch = watch
-        self._timeout = timeout
-        self._reports: dict[int, Runner] = {}
-        self.runners: list[Runner] = []
+        self._timeout = timeout + max((hog.size / hog.rate for hog in hogs if hog.rate), default=0)
         self._keep = keep
+        self._alone = {cgroup for cgroup, n in Counter(hog.cgroup for hog in hogs).items() if n < 2}
+        self._reports: dict[int, Runner] = {}
+        self._came: dict[int, Step] = {}
+        self._leash: list[int] = []
+        self.runners: list[Runner] = []
 
     def __enter__(self) -> Self:
-        """Start every hog and wait until all are filled; a hog that fails ends them all."""
+        """Start every hog and wait until all are filled.
+
+        A hog that fails ends them all, unless it may fail. Raises NotFilledError for one that does
+        not reach its size, UnsupportedError for what else it could not do.
+        """
         _require_memory(self._hogs)
+        _require_thp(self._hogs)
         try:
+            if any(hog.kind == "traced" for hog in self._hogs) and not self._keep:
+                self._leash = list(os.pipe2(os.O_CLOEXEC))
             for hog in self._hogs:
                 self._start(hog)
             self._wait_filled()
@@ -95,122 +106,192 @@ class Herd:
             self._end()
 
     def require_alive(self) -> None:
-        """Raise UnsupportedError if a hog ended by itself or by somebody else meanwhile."""
+        """Raise UnsupportedError if a hog ended by itself or by somebody else meanwhile.
+
+        Those that may fail are left out.
+        """
         self._watch.note()
         for runner in self.runners:
-            if runner.pid in self._watch.deaths:
-                raise self._ended(runner, "did not live to see the declaration")
+            if runner.pid in self._watch.deaths and not runner.hog.may_fail:
+                raise UnsupportedError(
+                    f"the hog {runner} did not live to see the declaration: {self._fate(runner)}",
+                    "a memory limit above its cgroup or somebody else ended it; see dmesg",
+                )
 
     def _start(self, hog: Hog) -> None:
         binary = resources.built(f"hog.{platform.machine()}")
-        procs = self._root.at(hog.cgroup).directory / "cgroup.procs"
-        try:
-            joining = os.open(procs, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise explain(error, procs, "open") from error
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        opened = [writer, joining]
-        # Above the numbers that the hog wants, so that neither dup2 overwrites the other's source.
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in opened]
-        parent = 0 if self._keep else os.getpid()
-        arguments = [hog.name, str(parent), str(hog.oom_score_adj), str(hog.size)]
-        try:
-            pid = os.posix_spawn(
-                binary,
-                [str(binary), *arguments],
-                {},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, high[0], _REPORT_FD),
-                    (os.POSIX_SPAWN_DUP2, high[1], _PROCS_FD),
-                ],
-                # a group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
-                setpgroup=0,
-                setsigmask=[],
-                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
-            )
-        except OSError as error:
-            os.close(reader)
-            raise OomctlError(
-                f"cannot start the hog '{hog.name}' from {binary}: {error.strerror}",
-                "install oomctl again" if error.errno else "",
-            ) from error
-        finally:
-            for fd in (*opened, *high):
-                os.close(fd)
+        with ExitStack() as ours:
+            passed = self._open(hog, ours)
+            reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
+            ours.callback(os.close, passed["report"])
+            parent = 0 if self._keep else os.getpid()
+            try:
+                pid = os.posix_spawn(
+                    binary,
+                    [str(binary), hog.label, *_words(hog, parent=parent, **passed)],
+                    {},
+                    # onto itself: inherited, though it is closed on exec for everybody else
+                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
+                    # a group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
+                    setpgroup=0,
+                    setsigmask=[],
+                    setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+                )
+            except OSError as error:
+                os.close(reader)
+                raise OomctlError(
+                    f"cannot start the hog '{hog.name}' from {binary}: {error.strerror}",
+                    "install oomctl again" if error.errno else "",
+                ) from error
         runner = Runner(hog, pid)
         self.runners.append(runner)
         self._reports[reader] = runner
+        self._came[reader] = Step.START
         self._watch.add(pid, reap=True)
+
+    def _open(self, hog: Hog, ours: ExitStack) -> dict[str, int]:
+        """Open what a hog is given as descriptors, by the words that name them to it."""
+        directory = self._root.at(hog.cgroup).directory
+        wanted = {"procs": (directory / "cgroup.procs", os.O_WRONLY)}
+        if hog.kind in _CHARGED and hog.cgroup in self._alone:
+            wanted["charge"] = directory / "memory.current", os.O_RDONLY
+        if hog.kind == "shared":
+            sharing = self._root.at(hog.sharer).directory
+            wanted["sharer"] = sharing / "cgroup.procs", os.O_WRONLY
+        passed = {}
+        for word, (path, mode) in wanted.items():
+            try:
+                passed[word] = os.open(path, mode | os.O_CLOEXEC)
+            except OSError as error:
+                # without the memory controller it counts what it makes
+                if word == "charge" and isinstance(error, FileNotFoundError):
+                    continue
+                raise explain(error, path, "open") from error
+            ours.callback(os.close, passed[word])
+        if hog.kind == "traced" and self._leash:
+            passed["leash"] = self._leash[0]
+        return passed
 
     def _wait_filled(self) -> None:
         poll = select.poll()
         for fd in self._reports:
             poll.register(fd, select.POLLIN)
-        came = dict.fromkeys(self._reports, Step.START)
-        waiting = set(self._reports)
         deadline = time.monotonic() + self._timeout
-        while waiting:
+        while self._reports:
             left = deadline - time.monotonic()
             if left <= 0:
-                slow = ", ".join(self._reports[fd].hog.name for fd in sorted(waiting))
-                raise OomctlError(
-                    f"not filled after {self._timeout:g} s: {slow}", "give more time with --timeout"
-                )
+                self._late()
+                return
             with let_through():
                 ready = poll.poll(left * 1000)
             for fd, _event in ready:
-                data = os.read(fd, _REPORT.size)
-                step, error = _REPORT.unpack(data) if data else (came[fd] + 1, 0)
-                if not data or error:
-                    raise self._failure(self._reports[fd], Step(step), error)
-                came[fd] = Step(step)
-                if step == Step.READY:
-                    waiting.discard(fd)
+                if self._hear(fd):
                     poll.unregister(fd)
-                    os.close(fd)
-                    del self._reports[fd]
-            talk.progress_bar("filling hogs", len(came) - len(waiting), len(came))
+                    self._hang_up(fd)
+            done = len(self.runners) - len(self._reports)
+            talk.progress_bar("filling hogs", done, len(self.runners))
 
-    def _failure(self, runner: Runner, step: Step, error: int) -> OomctlError:
-        hog = runner.hog
-        if error:
-            return UnsupportedError(
-                f"the hog {runner} {_FAILED[step]}: {os.strerror(error)}", _hint(step, hog)
+    def _hear(self, fd: int) -> bool:
+        """Take what a hog reports; tell whether there is no more to come."""
+        runner = self._reports[fd]
+        data = os.read(fd, READ_SIZE)
+        if not data:
+            self._fail_by_death(runner, self._came[fd])
+            return True
+        for report in reports(data):
+            self._came[fd] = report.step
+            if report.error:
+                self._fail_by_error(runner, report)
+                return True
+            if report.step is Step.READY:
+                runner.filled = report.filled(runner.hog)
+                if runner.hog.kind == "stopped":
+                    # it stops right after it said so; its end is noted elsewhere
+                    os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                return True
+        return False
+
+    def _hang_up(self, fd: int) -> None:
+        os.close(fd)
+        del self._reports[fd]
+
+    def _late(self) -> None:
+        for fd, runner in list(self._reports.items()):
+            if runner.hog.may_fail:
+                step = Step.FILL if self._came[fd] >= Step.JOIN else Step.START
+                runner.failed = f"{failure(step, runner.hog)}: not after {self._timeout:g} s"
+                self._hang_up(fd)
+        if self._reports:
+            slow = ", ".join(runner.hog.name for runner in self._reports.values())
+            raise OomctlError(
+                f"not filled after {self._timeout:g} s: {slow}", "give more time with --timeout"
             )
-        return self._ended(runner, _FAILED[step])
 
-    def _ended(self, runner: Runner, what: str) -> OomctlError:
+    def _fail_by_error(self, runner: Runner, report: Report) -> None:
+        reason = failure(report.step, runner.hog, report.error)
+        cure = hint(report.step, runner.hog, report.error)
+        if report.step not in (Step.MAP, Step.FILL):
+            raise UnsupportedError(f"the hog {runner} {reason}", cure)
+        self._not_filled(runner, reason, cure)
+
+    def _fail_by_death(self, runner: Runner, came: Step) -> None:
         self._watch.wait(lambda: runner.pid in self._watch.deaths, 5)
-        fate = fate_of(self._watch.deaths.get(runner.pid), oom_killed=False)
-        return UnsupportedError(
-            f"the hog {runner} {what}: {fate}",
-            "a memory limit above its cgroup or somebody else ended it; see dmesg",
+        step = Step.FILL if came >= Step.JOIN else Step.START
+        self._not_filled(
+            runner,
+            f"{failure(step, runner.hog)}: {self._fate(runner)}",
+            "memory.max of its cgroup or of one above it is reached, or somebody else ended it; "
+            "see dmesg",
         )
 
+    def _not_filled(self, runner: Runner, reason: str, cure: str) -> None:
+        if not runner.hog.may_fail:
+            raise NotFilledError(runner, reason, cure)
+        runner.failed = reason
+
+    def _fate(self, runner: Runner) -> str:
+        return str(fate_of(self._watch.deaths.get(runner.pid), oom_killed=False))
+
     def _end(self) -> None:
+        for fd in (*self._leash, *self._reports):
+            os.close(fd)
+        self._leash.clear()
+        self._reports.clear()
         pids = {runner.pid for runner in self.runners}
         self._watch.kill(pids)
-        gone = self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10)
-        for fd in self._reports:
-            os.close(fd)
-        self._reports.clear()
-        if not gone:
+        if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
             raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
 
 
-def _hint(step: Step, hog: Hog) -> str:
-    if step is Step.ADJUST and hog.oom_score_adj < 0:
-        return "lowering oom_score_adj needs CAP_SYS_RESOURCE, which root may lack in a container"
-    if step in (Step.MAP, Step.FILL):
-        return "ask for less with --size or --hog"
-    return ""
+def _words(hog: Hog, **numbers: int) -> list[str]:
+    """Return what the hog is told, as hog/hog.c lists it; what is not set is left out."""
+    numbers |= {
+        "rate": hog.rate or 0,
+        "touch": hog.working_set,
+        "thp": int(hog.thp),
+        "tasks": hog.tasks,
+        "hold": round(hog.hold * 1e9),
+    }
+    words = [f"kind={hog.kind}", f"adj={hog.oom_score_adj}", f"size={hog.size}"]
+    words += [f"path={hog.path}"] if hog.path else []
+    return words + [f"{key}={value}" for key, value in numbers.items() if value]
 
 
 def _require_memory(hogs: Sequence[Hog]) -> None:
-    wanted, available = sum(hog.size for hog in hogs), psutil.virtual_memory().available
+    wanted = sum(hog.size for hog in hogs if hog.kind not in _NO_RAM and not hog.may_fail)
+    available = psutil.virtual_memory().available
     if wanted > available:
         raise UnsupportedError(
             f"the hogs want {format_size(wanted)}, this machine has {format_size(available)} left",
             "ask for less, or the machine itself runs out of memory before the declaration",
+        )
+
+
+def _require_thp(hogs: Sequence[Hog]) -> None:
+    asking = [hog.name for hog in hogs if hog.thp]
+    if asking and (not _THP.exists() or "[never]" in _THP.read_text()):
+        raise UnsupportedError(
+            f"the hog '{asking[0]}' wants transparent huge pages, which this kernel does not give",
+            f"allow them with `echo madvise >{_THP}`, or leave out thp",
         )

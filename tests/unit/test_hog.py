@@ -1,59 +1,82 @@
 """The hog's binary alone: a plain file stands in for cgroup.procs, so no root is needed."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import platform
+import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from oomctl import resources
-from oomctl.kernel.hogs import _REPORT, Step
+from oomctl.kernel.hogreport import Report, Step, reports
 
 M = 1 << 20
 BINARY = Path(resources.built(f"hog.{platform.machine()}"))
-SHIFT = 50  # above every descriptor that the test itself holds
+DONE = [Step.JOIN, Step.ADJUST, Step.MAP, Step.FILL, Step.READY]
+HUGE = Path("/proc/sys/vm/nr_hugepages")
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
-def start(procs: Path, *arguments: str, writable=True):
-    """Start `hog ARGUMENTS 3>report 4>procs`; return its PID and the reading end of the report."""
+def start(procs: Path, name: str, *words: str, writable=True, **files: Path) -> tuple[int, int]:
+    """Start a hog with these words and open files; return its PID and the reports' reading end."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    fd = os.open(procs, os.O_WRONLY if writable else os.O_RDONLY)
+    passed = {"report": writer, "procs": os.open(procs, os.O_WRONLY if writable else os.O_RDONLY)}
+    passed |= {word: os.open(path, os.O_RDWR) for word, path in files.items()}
     pid = os.posix_spawn(
         BINARY,
-        [str(BINARY), *arguments],
+        [str(BINARY), name, *words, *(f"{word}={fd}" for word, fd in passed.items())],
         {},
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, writer, SHIFT),
-            (os.POSIX_SPAWN_DUP2, fd, SHIFT + 1),
-            (os.POSIX_SPAWN_DUP2, SHIFT, 3),
-            (os.POSIX_SPAWN_DUP2, SHIFT + 1, 4),
-            (os.POSIX_SPAWN_CLOSE, SHIFT),
-            (os.POSIX_SPAWN_CLOSE, SHIFT + 1),
-        ],
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
     )
-    os.close(writer)
-    os.close(fd)
+    for fd in passed.values():
+        os.close(fd)
     return pid, reader
 
 
-def reports(reader: int) -> list[tuple[Step, int]]:
+def listen(reader: int) -> list[Report]:
     """Read every report until the hog closes its end."""
+    data = b""
     with os.fdopen(reader, "rb") as pipe:
-        assert select.select([pipe], [], [], 20)[0]
-        raw = pipe.read()
-    assert len(raw) % _REPORT.size == 0
-    return [(Step(step), error) for step, error in _REPORT.iter_unpack(raw)]
+        while select.select([pipe], [], [], 20)[0]:
+            more = pipe.read1()
+            data += more
+            if not more:
+                return list(reports(data))
+    raise AssertionError(f"no end of the reports after {list(reports(data))}")
 
 
 def end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+@contextlib.contextmanager
+def hog(procs: Path, kind="anon", size=0, adj=0, **more) -> Iterator[tuple[int, Report]]:
+    """A hog that is filled; its PID and its last report."""
+    files = {word: more.pop(word) for word in ("charge", "sharer") if word in more}
+    words = [f"{key}={value}" for key, value in more.items()]
+    common = f"kind={kind}", f"parent={os.getpid()}", f"adj={adj}", f"size={size}"
+    pid, reader = start(procs, "hog", *common, *words, **files)
+    try:
+        said = listen(reader)
+        assert [report.error for report in said] == [0] * len(said)
+        assert said[-1].step is Step.READY
+        yield pid, said[-1]
+    finally:
+        end(pid)
 
 
 @pytest.fixture
@@ -68,107 +91,153 @@ def status(pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines)
 
 
-def test_a_hog_fills_what_it_is_told_and_says_each_step(procs):
-    pid, reader = start(procs, "sixteen", str(os.getpid()), "321", str(16 * M))
+def size_of(pid: int, key: str) -> int:
+    """Return a size of /proc/PID/status in bytes."""
+    return int(status(pid)[key].split()[0]) * 1024
+
+
+def smaps(pid: int, key: str) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(rf"^{key}: +(\d+) kB", text, re.MULTILINE)[1]) * 1024
+
+
+def children(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+def gone(pid: int) -> bool:
     try:
-        assert reports(reader) == [
-            (Step.JOIN, 0),
-            (Step.ADJUST, 0),
-            (Step.MAP, 0),
-            (Step.FILL, 0),
-            (Step.READY, 0),
-        ]
+        return status(pid)["State"][0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def soon(true, seconds=20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def plain(procs, name="x", adj="0", size="4096", parent=None, **more):
+    parent = os.getpid() if parent is None else parent
+    return start(procs, name, "kind=anon", f"parent={parent}", f"adj={adj}", f"size={size}", **more)
+
+
+# What all of them do.
+
+
+def test_a_hog_fills_what_it_is_told_and_says_each_step(procs):
+    pid, reader = plain(procs, "sixteen", "321", str(16 * M))
+    try:
+        said = listen(reader)
+        assert [(report.step, report.error) for report in said] == [(step, 0) for step in DONE]
         seen = status(pid)
         assert seen["Name"] == "sixteen"
-        rss = int(seen["VmRSS"].split()[0]) * 1024
-        assert 16 * M <= rss < 17 * M
+        assert 16 * M <= size_of(pid, "VmRSS") <= 16 * M + (20 << 10)
         assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "321\n"
         assert procs.read_text() == "0"  # itself, as cgroup.procs reads it
+        last = said[-1]
+        assert (last.bytes, last.lost_ns) == (16 * M, 0)
+        assert 0 < last.took_ns < 10**10
     finally:
         end(pid)
 
 
 def test_an_empty_hog_maps_nothing(procs):
-    pid, reader = start(procs, "empty", str(os.getpid()), "0", "0")
+    pid, reader = plain(procs, size="0")
     try:
-        assert reports(reader) == [(Step.JOIN, 0), (Step.ADJUST, 0), (Step.READY, 0)]
-        assert int(status(pid)["VmRSS"].split()[0]) < 1024
+        said = listen(reader)
+        assert [report.step for report in said] == [Step.JOIN, Step.ADJUST, Step.READY]
+        assert size_of(pid, "VmRSS") <= 20 << 10
     finally:
         end(pid)
 
 
 def test_a_single_byte_is_a_page(procs):
-    pid, reader = start(procs, "byte", str(os.getpid()), "0", "1")
-    try:
-        assert reports(reader)[-1] == (Step.READY, 0)
-    finally:
-        end(pid)
+    with hog(procs, size=1) as (_pid, said):
+        assert said.bytes == 1
 
 
 def failure(procs, *arguments, **more):
-    pid, reader = start(procs, *arguments, **more)
-    last = reports(reader)[-1]
+    pid, reader = plain(procs, *arguments, **more)
+    last = listen(reader)[-1]
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
-    return last
+    return last.step, last.error
 
 
 def test_a_cgroup_that_cannot_be_joined(procs):
-    arguments = ("x", str(os.getpid()), "0", "4096")
-    assert failure(procs, *arguments, writable=False) == (Step.JOIN, errno.EBADF)
+    assert failure(procs, writable=False) == (Step.JOIN, errno.EBADF)
 
 
 def test_an_oom_score_adj_that_cannot_be_set(procs):
-    assert failure(procs, "x", str(os.getpid()), "1001", "4096") == (Step.ADJUST, errno.EINVAL)
+    assert failure(procs, adj="1001") == (Step.ADJUST, errno.EINVAL)
+
+
+def test_an_oom_score_adj_that_did_not_take(procs):
+    """The kernel takes `5x` for no number, and `05` for 5, which is not what was written."""
+    assert failure(procs, adj="05") == (Step.ADJUST, errno.EPERM)
 
 
 @pytest.mark.parametrize("size", [1 << 47, 1 << 60, (1 << 63) - 1, (1 << 64) - 1])
-def test_a_size_beyond_any_address_space(procs, size):
-    assert failure(procs, "x", str(os.getpid()), "0", str(size)) == (Step.MAP, errno.ENOMEM)
+@pytest.mark.parametrize("thp", [0, 1])
+def test_a_size_beyond_any_address_space(procs, size, thp):
+    pid, reader = start(procs, "x", "kind=anon", "adj=0", f"size={size}", f"thp={thp}")
+    last = listen(reader)[-1]
+    assert (last.step, last.error) == (Step.MAP, errno.ENOMEM)
+    os.waitpid(pid, 0)
 
 
-def test_wrong_arguments_are_refused_without_a_report(procs):
-    pid, reader = start(procs, "too", "few")
-    assert reports(reader) == []
+@pytest.mark.parametrize(
+    "words", [(), ("kind=anon",), ("adj=0",), ("kind=tulip", "adj=0"), ("kind=anon", "adj=0", "z")]
+)
+def test_wrong_words_are_refused_without_a_report(procs, words):
+    pid, reader = start(procs, "x", *words)
+    assert listen(reader) == []
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
 
 
 def test_a_hog_whose_parent_is_gone_already_does_not_start(procs):
-    pid, reader = start(procs, "x", str(os.getpid() + 1), "0", "4096")
-    assert reports(reader) == []
+    pid, reader = plain(procs, parent=os.getpid() + 1)
+    assert listen(reader) == []
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert procs.read_text() == ""
 
 
-def by_a_parent_that_dies(procs, parent: str) -> int:
-    """Let another process start a hog and end; return the hog's PID."""
+def by_a_parent_that_dies(procs, *words: str) -> list[int]:
+    """Let another process start a hog and end; return the PIDs of the hog and its children."""
     code = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_hog, pathlib
-pid, reader = test_hog.start(pathlib.Path({str(procs)!r}), "orphan", {parent}, "0", "4096")
-test_hog.reports(reader)
-print(pid, flush=True)
+words = [word.format(pid=os.getpid()) for word in {words!r}]
+pid, reader = test_hog.start(pathlib.Path({str(procs)!r}), "orphan", "adj=0", *words)
+test_hog.listen(reader)
+print(pid, *test_hog.children(pid), flush=True)
 sys.stdin.read()
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        pid = int(process.stdout.readline())
-        assert status(pid)["Name"] == "orphan"
+        pids = [int(word) for word in process.stdout.readline().split()]
+        assert status(pids[0])["Name"] == "orphan"
         process.kill()
-    return pid
+    return pids
 
 
-def test_a_hog_dies_with_its_parent(procs):
-    pid = by_a_parent_that_dies(procs, "str(os.getpid())")
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and status(pid)["State"][0] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("anon", ()), ("forker", ("tasks=3",)), ("threads", ("tasks=3",)), ("traced", ("hold=1000",))],
+)
+def test_a_hog_and_what_belongs_to_it_die_with_its_parent(procs, kind, more):
+    words = f"kind={kind}", "size=65536", "parent={pid}", *more
+    pids = by_a_parent_that_dies(procs, *words)
+    assert len(pids) == {"forker": 4, "traced": 2}.get(kind, 1)
+    soon(lambda: all(map(gone, pids)))
 
 
 def test_a_hog_that_is_to_be_kept_outlives_its_parent(procs):
-    pid = by_a_parent_that_dies(procs, "'0'")
+    (pid,) = by_a_parent_that_dies(procs, "kind=anon", "size=4096")
     fd = os.pidfd_open(pid)
     try:
         assert select.select([fd], [], [], 0.3)[0] == []
@@ -176,3 +245,359 @@ def test_a_hog_that_is_to_be_kept_outlives_its_parent(procs):
     finally:
         signal.pidfd_send_signal(fd, signal.SIGKILL)
         os.close(fd)
+
+
+# Kinds of memory.
+
+
+def test_anon_has_small_pages_unless_asked_for_huge_ones(procs):
+    with hog(procs, size=8 * M) as (pid, _said):
+        assert smaps(pid, "AnonHugePages") == 0
+
+
+def test_thp_are_huge_pages_as_far_as_they_fit_and_no_more(procs):
+    with hog(procs, size=9 * M, thp=1) as (pid, _said):
+        assert smaps(pid, "AnonHugePages") == 8 * M
+        assert 9 * M <= size_of(pid, "RssAnon") <= 9 * M + (20 << 10)
+
+
+def test_shmem_is_mapped_so_that_the_oom_killer_sees_it(procs):
+    with hog(procs, "shmem", 8 * M) as (pid, _said):
+        assert size_of(pid, "RssShmem") == 8 * M
+        assert size_of(pid, "RssAnon") <= 16 << 10
+
+
+def test_mlock_is_locked(procs):
+    with hog(procs, "mlock", 8 * M) as (pid, _said):
+        assert size_of(pid, "VmLck") == 8 * M
+        assert size_of(pid, "RssAnon") >= 8 * M
+
+
+@pytest.fixture
+def huge_pages():
+    """Set vm.nr_hugepages for one test."""
+    before = HUGE.read_text()
+
+    def set_to(pages: int) -> None:
+        HUGE.write_text(str(pages))
+        if int(HUGE.read_text()) != pages:
+            pytest.skip("this machine cannot spare huge pages")
+
+    try:
+        yield set_to
+    finally:
+        HUGE.write_text(before)
+
+
+@needs_root
+def test_hugetlb_takes_what_was_set_aside(procs, huge_pages):
+    huge_pages(4)
+    with hog(procs, "hugetlb", 8 * M) as (pid, _said):
+        assert size_of(pid, "HugetlbPages") == 8 * M
+    soon(lambda: "HugePages_Free:        4" in Path("/proc/meminfo").read_text())
+
+
+@needs_root
+def test_hugetlb_without_huge_pages(procs, huge_pages):
+    huge_pages(0)
+    pid, reader = start(procs, "x", "kind=hugetlb", "adj=0", f"size={8 * M}")
+    last = listen(reader)[-1]
+    assert (last.step, last.error) == (Step.MAP, errno.ENOMEM)
+    os.waitpid(pid, 0)
+
+
+def resident(path: Path) -> int:
+    """Return how much of a file is in the page cache, as fincore of util-linux counts it."""
+    done = subprocess.run(
+        ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return int(done.stdout)
+
+
+def is_nameless(fd: Path) -> bool:
+    target = str(fd.readlink())
+    return target.startswith("/var/tmp/") and target.endswith("(deleted)")
+
+
+def test_a_file_of_its_own_is_in_the_page_cache_and_has_no_name(procs):
+    before = set(Path("/var/tmp").iterdir())
+    with hog(procs, "file", 8 * M + 5) as (pid, _said):
+        opened = [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if is_nameless(fd)]
+        assert len(opened) == 1
+        assert opened[0].stat().st_size == 8 * M + 5
+        assert resident(opened[0]) >= 8 * M
+        assert size_of(pid, "VmRSS") <= 24 << 10  # the zero page is nobody's
+        assert set(Path("/var/tmp").iterdir()) == before
+
+
+@pytest.fixture
+def data():
+    """A file of 32 MiB on a disk."""
+    path = Path("/var/tmp/oomctl test data")
+    path.write_bytes(bytes(32 * M))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    yield path
+    path.unlink()
+
+
+def test_an_existing_file_is_read_as_far_as_asked_for(procs, data):
+    with hog(procs, "file", 2 * M, path=data) as (pid, _said):
+        assert 2 * M <= resident(data) < 16 * M  # as far as it was read ahead
+        assert size_of(pid, "VmRSS") <= 20 << 10
+
+
+@pytest.mark.parametrize(
+    ("path", "step", "error"),
+    [
+        ("/var/tmp/oomctl test data", Step.FILL, errno.ENODATA),
+        ("/no such file", Step.MAP, errno.ENOENT),
+        ("/", Step.FILL, errno.EINVAL),
+    ],
+)
+def test_a_file_that_does_not_do(procs, data, path, step, error):
+    pid, reader = start(procs, "x", "kind=file", "adj=0", f"size={32 * M + 1}", f"path={path}")
+    last = listen(reader)[-1]
+    assert (last.step, last.error) == (step, error)
+    os.waitpid(pid, 0)
+
+
+def unread(pipe: str) -> int:
+    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]
+    finally:
+        os.close(fd)
+
+
+def in_pipes(pid: int) -> int:
+    """Add up what lies in the pipes of a process and is still to be read."""
+    found = {}
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it closes those that are full
+            if (name := str(fd.readlink())).startswith("pipe:"):
+                found[name] = unread(str(fd))
+    return sum(found.values())
+
+
+@pytest.mark.parametrize(("kind", "most"), [("pipe", 1), ("socket", 16)])
+def test_kernel_memory_belongs_to_no_task(procs, kind, most):
+    """One descriptor holds up to `most` MiB; the last has both of its ends still."""
+    with hog(procs, kind, 32 * M) as (pid, said):
+        assert said.bytes == 32 * M
+        assert size_of(pid, "VmRSS") <= 24 << 10
+        held = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+        assert sum(name.startswith(kind) for name in held) >= 32 // most
+        if kind == "pipe":
+            assert in_pipes(pid) == 32 * M
+
+
+@needs_root
+def test_slab_is_a_tmpfs_that_is_mounted_nowhere(procs):
+    mounts = Path("/proc/self/mounts").read_text()
+    with hog(procs, "slab", 2 * M) as (pid, _said):
+        assert Path(f"/proc/{pid}/mounts").read_text() == mounts
+        assert size_of(pid, "VmRSS") <= 20 << 10
+        (folder,) = [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_dir()]
+        assert len(list(folder.iterdir())) >= 2048
+
+
+def test_kernel_memory_is_filled_until_the_cgroup_was_charged(procs, tmp_path):
+    """A cgroup that is charged by somebody else here: the hog stops as soon as it has risen."""
+    charge = tmp_path / "memory.current"
+    charge.write_text("1000\n")
+    words = "kind=pipe", "adj=0", f"size={64 * M}", f"rate={32 * M}"
+    pid, reader = start(procs, "x", *words, charge=charge)
+    try:
+        soon(lambda: in_pipes(pid) > 0)
+        charge.write_text(f"{64 * M + 1000}\n")
+        assert listen(reader)[-1].step is Step.READY
+        assert in_pipes(pid) < 60 * M
+    finally:
+        end(pid)
+
+
+def test_kernel_memory_that_is_not_charged_has_an_end(procs, tmp_path):
+    charge = tmp_path / "memory.current"
+    charge.write_text("0\n")
+    pid, reader = start(procs, "x", "kind=pipe", "adj=0", f"size={M}", charge=charge)
+    last = listen(reader)[-1]
+    assert (last.step, last.error) == (Step.FILL, errno.EOPNOTSUPP)
+    os.waitpid(pid, 0)
+
+
+# Kinds of tasks.
+
+
+def test_threads_share_one_memory(procs):
+    with hog(procs, "threads", 16 * M, tasks=4) as (pid, said):
+        assert status(pid)["Threads"] == "5"
+        assert 16 * M <= size_of(pid, "RssAnon") <= 16 * M + (64 << 10)
+        assert said.bytes == 16 * M
+        comms = {path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/comm")}
+        assert comms == {"hog\n"}
+
+
+def test_more_threads_than_pages(procs):
+    with hog(procs, "threads", 8192, tasks=64) as (pid, said):
+        assert status(pid)["Threads"] == "65"
+        assert said.bytes == 8192
+
+
+def test_a_forker_replaces_who_dies(procs):
+    with hog(procs, "forker", 12 * M, tasks=3) as (pid, said):
+        first = children(pid)
+        assert len(first) == 3
+        assert said.bytes == 12 * M
+        assert all(4 * M <= size_of(child, "RssAnon") < 5 * M for child in first)
+        assert size_of(pid, "RssAnon") < M
+        os.kill(first[0], signal.SIGKILL)
+        soon(lambda: len(set(children(pid)) - set(first)) == 1)
+        (new,) = set(children(pid)) - set(first)
+        soon(lambda: size_of(new, "RssAnon") >= 4 * M)
+        now = children(pid)
+        assert status(new)["Name"] == "hog"
+    soon(lambda: all(map(gone, now)))
+
+
+def test_a_forker_whose_first_child_is_killed_ends_alike(procs):
+    words = "kind=forker", "adj=0", f"size={1 << 33}", "tasks=2", "rate=4096"
+    pid, reader = start(procs, "x", *words)
+    soon(lambda: len(children(pid)) == 1)
+    os.kill(children(pid)[0], signal.SIGKILL)
+    assert listen(reader)[-1].step is Step.MAP
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def test_a_sharer_has_the_memory_in_another_cgroup(procs, tmp_path):
+    other = tmp_path / "sharer's procs"
+    other.touch()
+    with hog(procs, "shared", 8 * M, sharer=other) as (pid, _said):
+        (sharer,) = children(pid)
+        assert other.read_text() == procs.read_text() == "0"
+        assert status(sharer)["Tgid"] == str(sharer)
+        assert size_of(sharer, "RssAnon") == size_of(pid, "RssAnon") >= 8 * M
+        assert Path(f"/proc/{sharer}/maps").read_text() == Path(f"/proc/{pid}/maps").read_text()
+    soon(lambda: gone(sharer))
+
+
+def test_a_stopped_hog_stops_once_it_said_so(procs):
+    with hog(procs, "stopped", 4 * M) as (pid, _said):
+        soon(lambda: status(pid)["State"][0] == "T")
+        assert size_of(pid, "RssAnon") >= 4 * M
+        os.kill(pid, signal.SIGCONT)
+        soon(lambda: status(pid)["State"][0] == "S")
+
+
+def traced(procs, *words: str) -> tuple[int, int]:
+    pid, reader = start(procs, "x", "kind=traced", "adj=7", f"size={4 * M}", *words)
+    said = listen(reader)
+    assert [report.step for report in said] == [Step.TRACE, *DONE]
+    (tracer,) = children(pid)
+    assert status(pid)["TracerPid"] == str(tracer)
+    return pid, tracer
+
+
+def test_a_traced_hog_is_held_on_its_way_out(procs):
+    adj = Path("/proc/self/oom_score_adj").read_text()
+    pid, tracer = traced(procs, f"hold={400_000_000}")
+    assert Path(f"/proc/{tracer}/oom_score_adj").read_text() == adj
+    assert size_of(tracer, "RssAnon") < M
+    began = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    soon(lambda: status(pid)["State"][0] == "t")
+    assert size_of(pid, "RssAnon") >= 4 * M
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert 0.4 <= time.monotonic() - began < 10
+    soon(lambda: gone(tracer))
+
+
+def test_a_traced_hog_still_takes_its_signals(procs):
+    pid, tracer = traced(procs, f"hold={10**12}")
+    os.kill(pid, signal.SIGSTOP)
+    soon(lambda: status(pid)["State"][0] in "Tt")
+    time.sleep(0.05)
+    assert status(pid)["State"][0] in "Tt"
+    os.kill(pid, signal.SIGCONT)
+    soon(lambda: status(pid)["State"][0] == "S")
+    os.kill(pid, signal.SIGUSR1)
+    soon(lambda: status(pid)["State"][0] == "t")
+    os.kill(tracer, signal.SIGKILL)  # another one to the hog would change nothing
+    os.waitpid(pid, 0)
+
+
+def test_a_tracer_that_is_let_go_of_holds_no_more(procs):
+    reader, writer = os.pipe()
+    words = f"hold={10**12}", f"leash={reader}"
+    os.set_inheritable(reader, True)
+    pid, tracer = traced(procs, *words)
+    os.close(reader)
+    os.close(writer)
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    soon(lambda: gone(tracer))
+
+
+def test_a_traced_hog_without_its_tracer_goes_on(procs):
+    pid, tracer = traced(procs, f"hold={10**12}")
+    os.kill(tracer, signal.SIGKILL)
+    soon(lambda: status(pid)["TracerPid"] == "0")
+    end(pid)
+
+
+# The shape of the load.
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("anon", {}), ("threads", {"tasks": 4}), ("forker", {"tasks": 4})]
+)
+def test_a_rate_is_kept(procs, kind, more):
+    with hog(procs, kind, 8 * M, rate=32 * M, **more) as (_pid, said):
+        assert said.bytes == 8 * M
+        assert 0.2e9 < said.took_ns - said.lost_ns < 0.5e9
+
+
+def test_what_is_too_slow_for_its_rate_is_said_to_be_lost(procs):
+    """Stopped in the middle of what should take 1.3 s."""
+    words = "kind=anon", "adj=0", f"size={64 * M}", f"rate={50 * M}"
+    pid, reader = start(procs, "x", *words)
+    try:
+        soon(lambda: size_of(pid, "RssAnon") > 8 * M)
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(pid, signal.SIGCONT)
+        last = listen(reader)[-1]
+        assert 1.3e9 < last.lost_ns < 5e9
+        assert last.took_ns > 2.5e9
+        assert last.bytes == 64 * M
+    finally:
+        end(pid)
+
+
+def test_a_rate_beyond_the_machine_is_just_as_fast_as_it_can(procs):
+    with hog(procs, size=64 * M, rate=1 << 62) as (_pid, said):
+        assert said.bytes == 64 * M
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("anon", {}), ("mlock", {}), ("shmem", {}), ("threads", {"tasks": 2})]
+)
+def test_a_working_set_is_touched_again_and_again(procs, kind, more):
+    with hog(procs, kind, 8 * M, touch=4 * M, **more) as (pid, _said):
+        Path(f"/proc/{pid}/clear_refs").write_text("1")
+        soon(lambda: smaps(pid, "Referenced") >= 4 * M)
+        assert smaps(pid, "Referenced") < 6 * M
+        before = sum(psutil.Process(pid).cpu_times()[:2])
+        time.sleep(0.5)
+        assert sum(psutil.Process(pid).cpu_times()[:2]) - before < 0.25
+
+
+def test_without_a_working_set_it_sleeps(procs):
+    with hog(procs, size=8 * M) as (pid, _said):
+        Path(f"/proc/{pid}/clear_refs").write_text("1")
+        time.sleep(0.1)
+        assert smaps(pid, "Referenced") < M

@@ -1,17 +1,23 @@
 """A herd in a fake cgroupfs: real processes, real memory, plain files."""
 
+import errno
 import os
+import re
 import resource
 import signal
+import struct
+import time
 
 import psutil
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.filled import Filled
 from oomctl.kernel import hogs
 from oomctl.kernel.cgroups import UnifiedController
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.hogs import Herd
+from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, reports
+from oomctl.kernel.hogs import Herd, NotFilledError
 from oomctl.plan import Hog
 
 M = 1 << 20
@@ -115,7 +121,7 @@ def test_a_hog_that_dies_while_it_fills(cgroupfs, target, watch, monkeypatch):
 
     monkeypatch.setattr(Herd, "_start", start_and_kill)
     with (
-        pytest.raises(UnsupportedError, match=r"could not .*: killed SIGKILL by someone else"),
+        pytest.raises(UnsupportedError, match=r"(start|memory): killed SIGKILL by someone"),
         herd(cgroupfs, watch, Hog("a", 2048 * M, 0, "/t")),
     ):
         pass
@@ -182,3 +188,244 @@ def test_no_controller_is_asked(cgroupfs, target, watch, monkeypatch):
     monkeypatch.setattr(UnifiedController, "set_property", None)
     with herd(cgroupfs, watch, Hog("a", 0, 0, "/t")):
         pass
+
+
+# What each kind is given, and what it comes to.
+
+
+def rss(pid: int) -> int:
+    return psutil.Process(pid).memory_info().rss
+
+
+def gone(pids) -> bool:
+    return not any(
+        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        for pid in pids
+    )
+
+
+def soon(true, seconds=20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_hog_says_how_it_came_to_its_size(cgroupfs, target, watch):
+    wanted = Hog("a", 8 * M, 0, "/t"), Hog("b", 8 * M, 0, "/t", rate=32 * M)
+    with herd(cgroupfs, watch, *wanted) as running:
+        at_once, paced = (runner.filled for runner in running.runners)
+        assert (at_once.bytes, at_once.lost_bytes) == (8 * M, 0)
+        assert at_once.took_ns > 0
+        assert paced.bytes == 8 * M
+        assert 0.2e9 < paced.took_ns < 5e9
+        assert [runner.failed for runner in running.runners] == ["", ""]
+
+
+def test_what_was_lost_is_told_in_bytes_of_the_rate():
+    report = Report(Step.READY, 0, 10 * M, 3_000_000_000, 500_000_000)
+    hog = Hog("a", 10 * M, rate=4 * M)
+    assert report.filled(hog) == Filled(10 * M, 3_000_000_000, 2 * M)
+
+
+def test_a_comm_of_its_own(cgroupfs, target, watch):
+    with herd(cgroupfs, watch, Hog("a", 0, 0, "/t", comm="postgres: main")) as running:
+        assert psutil.Process(running.runners[0].pid).name() == "postgres: main"
+
+
+def test_a_slow_rate_has_its_time(cgroupfs, target, watch):
+    wanted = Hog("a", 2 * M, 0, "/t", rate=4 * M)
+    with herd(cgroupfs, watch, wanted, timeout=0.4) as running:
+        assert running.runners[0].filled.took_ns > 0.4e9
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize("accounted", [True, False])
+def test_kernel_memory_without_the_memory_controller(cgroupfs, target, watch, kind, accounted):
+    """A kernel that charges it to nobody would have it filled for ever."""
+    if not accounted:
+        (target.directory / "memory.current").unlink()
+    wanted = Hog("a", 4 * M, 0, "/t", kind, may_fail=True)
+    with herd(cgroupfs, watch, wanted) as running:
+        (runner,) = running.runners
+        assert bool(runner.filled) is not accounted
+        assert runner.failed == (
+            "could not fill its memory: Operation not supported" if accounted else ""
+        )
+
+
+def test_hogs_that_share_a_cgroup_count_for_themselves(cgroupfs, target, watch):
+    wanted = [Hog(name, 4 * M, 0, "/t", "pipe") for name in "ab"]
+    with herd(cgroupfs, watch, *wanted) as running:
+        assert [runner.filled.bytes for runner in running.runners] == [4 * M, 4 * M]
+
+
+def test_a_sharer_joins_its_own_cgroup(cgroupfs, target, watch):
+    other = cgroupfs.create_cgroup("other")
+    wanted = Hog("a", 4 * M, 0, "/t", "shared", sharer="/other")
+    with herd(cgroupfs, watch, wanted) as running:
+        (sharer,) = psutil.Process(running.runners[0].pid).children()
+        assert (other.directory / "cgroup.procs").read_text() == "0"
+        assert rss(sharer.pid) >= 4 * M
+    soon(lambda: gone([sharer.pid]))
+
+
+def test_a_stopped_hog_is_stopped_when_the_herd_is_there(cgroupfs, target, watch):
+    with herd(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "stopped")) as running:
+        pid = running.runners[0].pid
+        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        running.require_alive()
+    assert watch.deaths[pid].signal == signal.SIGKILL
+
+
+def test_a_traced_hog_does_not_hold_up_the_end_of_the_herd(cgroupfs, target, watch):
+    began = time.monotonic()
+    with herd(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=1000.0)) as running:
+        (tracer,) = psutil.Process(running.runners[0].pid).children()
+    assert time.monotonic() - began < 10
+    soon(lambda: gone([tracer.pid]))
+    assert children() == set()
+
+
+def test_a_traced_hog_is_held_after_its_kill(cgroupfs, target, watch):
+    with herd(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=0.4)) as running:
+        pid = running.runners[0].pid
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        assert watch.wait(lambda: pid in watch.deaths, 20)
+        assert time.monotonic() - began >= 0.4
+
+
+def test_threads_and_children(cgroupfs, target, watch):
+    wanted = (
+        Hog("a", 8 * M, 0, "/t", "threads", tasks=4),
+        Hog("b", 8 * M, 0, "/t", "forker", tasks=4),
+    )
+    with herd(cgroupfs, watch, *wanted) as running:
+        threads, forker = (psutil.Process(runner.pid) for runner in running.runners)
+        assert threads.num_threads() == 5
+        forked = forker.children()
+        assert len(forked) == 4
+        assert all(rss(child.pid) >= 2 * M for child in forked)
+    soon(lambda: gone([child.pid for child in forked]))
+
+
+# Hogs that do not reach their size.
+
+
+def test_who_cannot_reach_its_size_is_named_by_the_error(cgroupfs, target, watch):
+    wanted = Hog("a", M, 0, "/t", "file", path="/etc/passwd")
+    with pytest.raises(NotFilledError) as caught, herd(cgroupfs, watch, wanted):
+        pass
+    assert caught.value.runner.hog is wanted
+    assert caught.value.reason == "could not fill its memory: No data available"
+    assert "'a' (1M, pid" in str(caught.value)
+    assert "/etc/passwd is shorter than the hog" in str(caught.value)
+    assert children() == set()
+
+
+def test_who_may_fail_does_not_end_the_others(cgroupfs, target, watch):
+    wanted = (
+        Hog("short", M, 0, "/t", "file", path="/etc/passwd", may_fail=True),
+        Hog("huge", 1 << 60, 0, "/t", may_fail=True),
+        Hog("good", M, 0, "/t"),
+    )
+    with herd(cgroupfs, watch, *wanted) as running:
+        short, huge, good = running.runners
+        assert short.failed == "could not fill its memory: No data available"
+        assert huge.failed == "could not map its memory: Cannot allocate memory"
+        assert (short.filled, huge.filled, good.failed) == (None, None, "")
+        assert good.filled.bytes == M
+        watch.wait(lambda: {short.pid, huge.pid} <= watch.deaths.keys(), 20)
+        running.require_alive()
+
+
+def test_who_may_fail_may_be_killed(cgroupfs, target, watch):
+    wanted = Hog("a", 64 * M, 0, "/t", rate=16 * M, may_fail=True)
+    running = herd(cgroupfs, watch, wanted)
+    start = running._start
+
+    def start_and_kill(hog):
+        start(hog)
+        pid = running.runners[0].pid
+        soon(lambda: rss(pid) > M)
+        os.kill(pid, signal.SIGKILL)
+
+    running._start = start_and_kill
+    with running:
+        (runner,) = running.runners
+        assert runner.failed == "could not fill its memory: killed SIGKILL by someone else"
+        assert runner.filled is None
+
+
+def test_who_may_fail_may_be_late(cgroupfs, target, watch):
+    wanted = Hog("a", 64 * M, 0, "/t", may_fail=True), Hog("b", M, 0, "/t")
+    running = herd(cgroupfs, watch, *wanted, timeout=0.3)
+    start = running._start
+
+    def start_and_stop(hog):
+        start(hog)
+        if hog.may_fail:
+            os.kill(running.runners[0].pid, signal.SIGSTOP)
+
+    running._start = start_and_stop
+    with running:
+        late, good = running.runners
+        assert re.fullmatch(r"(did not start|could not fill its memory): not after .*", late.failed)
+        assert good.filled
+    assert children() == set()
+
+
+def test_what_may_fail_is_not_asked_of_the_machine_before(cgroupfs, target, watch):
+    hogs._require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
+
+
+def test_thp_where_there_are_none(cgroupfs, watch, monkeypatch, tmp_path):
+    monkeypatch.setattr(hogs, "_THP", tmp_path / "enabled")
+    (tmp_path / "enabled").write_text("always madvise [never]\n")
+    with (
+        pytest.raises(UnsupportedError, match=r"'a' wants transparent huge pages.*echo madvise"),
+        herd(cgroupfs, watch, Hog("a", M, 0, "/t", thp=True)),
+    ):
+        pass
+
+
+def test_the_report_is_what_the_hog_writes(cgroupfs):
+    """`struct report` in hog/hog.c: two ints, three unsigned longs."""
+    (report,) = reports(struct.pack("@iiLLL", 7, 0, 1, 2, 3))
+    assert report == Report(Step.READY, 0, 1, 2, 3)
+    assert READ_SIZE % struct.calcsize("@iiLLL") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "error", "said"),
+    [
+        ("anon", Step.FILL, errno.ENOMEM, "memory.max of its cgroup"),
+        ("anon", Step.FILL, errno.EFAULT, "memory.max of its cgroup"),
+        ("hugetlb", Step.MAP, errno.ENOMEM, "vm.nr_hugepages=2`"),
+        ("socket", Step.FILL, errno.ENOBUFS, "memory.max of its cgroup"),
+        ("pipe", Step.FILL, errno.EMFILE, "fs.nr_open"),
+        ("threads", Step.FILL, errno.EAGAIN, "pids.max"),
+        ("slab", Step.MAP, errno.EPERM, "CAP_SYS_ADMIN"),
+        ("mlock", Step.FILL, errno.EPERM, "CAP_IPC_LOCK"),
+        ("file", Step.MAP, errno.EOPNOTSUPP, "O_TMPFILE"),
+        ("traced", Step.TRACE, errno.EPERM, "CAP_SYS_PTRACE"),
+        ("anon", Step.JOIN, errno.EBUSY, ""),
+    ],
+)
+def test_hints(kind, step, error, said):
+    assert said in hint(step, Hog("a", 4 * M - 1, kind=kind), error)
+
+
+def test_no_descriptor_is_left(cgroupfs, target, watch):
+    cgroupfs.create_cgroup("other")
+    before = psutil.Process().num_fds()
+    wanted = [
+        Hog("a", M, 0, "/t", "pipe"),
+        Hog("b", M, 0, "/t", "shared", sharer="/other"),
+        Hog("c", M, 0, "/t", "traced", hold=1.0),
+        Hog("d", M, 0, "/t", "file", path="/etc/passwd", may_fail=True),
+    ]
+    with herd(cgroupfs, watch, *wanted):
+        pass
+    assert psutil.Process().num_fds() == before

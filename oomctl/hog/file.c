@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Page cache: a file of its own that is written, or an existing one that is read. */
+#include "hog.h"
+
+enum { POSIX_FADV_DONTNEED = 4 };
+#if defined(__x86_64__)
+enum { O_DIRECTORY = 0200000 };
+#else
+enum { O_DIRECTORY = 040000 };
+#endif
+enum { O_TMPFILE = 020000000 | O_DIRECTORY };
+
+/*
+ * Where /var/tmp is a tmpfs, or an overlay upon one as in the lab, its pages are charged as shmem
+ * and cannot be reclaimed; only a `path` on a real file system is page cache there.
+ */
+long make_file(struct hog *hog)
+{
+	if (!hog->path) {
+		hog->fd = sys(SYS_openat, AT_FDCWD, "/var/tmp", O_TMPFILE | O_RDWR, 0600);
+		return hog->fd < 0 ? hog->fd : make_zeros(hog);
+	}
+	hog->fd = sys(SYS_openat, AT_FDCWD, hog->path, O_RDONLY);
+	if (hog->fd < 0)
+		return hog->fd;
+	/* What others have cached is charged to them, and reading it would charge nothing. */
+	return sys(SYS_fadvise64, hog->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+/* Into /dev/null, so that the data needs no buffer that would be charged as well. */
+static long read_piece(struct hog *hog, unsigned long bytes)
+{
+	long ret, null = sys(SYS_openat, AT_FDCWD, "/dev/null", O_WRONLY);
+
+	for (ret = null; bytes && ret >= 0; bytes -= (unsigned long)ret) {
+		ret = sys(SYS_sendfile, null, hog->fd, 0, bytes);
+		if (!ret)
+			ret = -ENODATA;	/* the file is shorter */
+		if (ret == -EINTR)
+			ret = 0;
+	}
+	sys(SYS_close, null);
+	return ret < 0 ? ret : 0;
+}
+
+static long write_piece(struct hog *hog, unsigned long bytes)
+{
+	long ret;
+
+	for (; bytes; bytes -= (unsigned long)ret) {
+		ret = sys(SYS_write, hog->fd, hog->zeros, smaller(bytes, MOST_AT_ONCE));
+		if (ret == -EINTR)
+			ret = 0;
+		if (ret < 0)
+			return ret;
+	}
+	return sys(SYS_fdatasync, hog->fd);
+}
+
+long fill_file(struct hog *hog, unsigned long from, unsigned long to)
+{
+	return hog->path ? read_piece(hog, to - from) : write_piece(hog, to - from);
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory that is mapped: anonymous, shared, huge, locked. All of it is filled by the kernel. */
+#include "hog.h"
+
+enum { PROT_READ = 1, PROT_READ_WRITE = 3 };
+enum { MAP_SHARED = 1, MAP_PRIVATE_ANON = 0x4022 /* and NORESERVE */ };
+/* Without NORESERVE: what cannot be had is refused by mmap(), and no SIGBUS later. */
+enum { MAP_PRIVATE_HUGE = 0x40022 };
+enum { MADV_HUGEPAGE = 14, MADV_NOHUGEPAGE = 15, MADV_POPULATE_WRITE = 23 };
+enum { MFD_CLOEXEC = 1, MFD_NOEXEC_SEAL = 8 };
+enum { BETWEEN_PASSES = 10000000 };
+
+/* The address, or a negative errno. 4 KiB pages, so that what is charged does not hang on the
+ * machine's policy. */
+static long map(unsigned long bytes, int protection, int flags, long fd)
+{
+	long ret = sys(SYS_mmap, 0, bytes, protection, flags, fd, 0);
+
+	if (ret > 0)
+		sys(SYS_madvise, ret, bytes, MADV_NOHUGEPAGE);
+	return ret;
+}
+
+static long hold(struct hog *hog, long mapped)
+{
+	if (mapped < 0)
+		return mapped;
+	hog->memory = (char *)mapped;
+	return 0;
+}
+
+long map_private(unsigned long bytes)
+{
+	return map(bytes, PROT_READ_WRITE, MAP_PRIVATE_ANON, NONE);
+}
+
+/* Something to write from that costs nothing: what was only read is the kernel's one zero page. */
+long make_zeros(struct hog *hog)
+{
+	long ret = map(MOST_AT_ONCE, PROT_READ, MAP_PRIVATE_ANON, NONE);
+
+	hog->zeros = (const char *)ret;
+	return ret < 0 ? ret : 0;
+}
+
+long make_anon(struct hog *hog)
+{
+	unsigned long slack = hog->thp ? HUGE_PAGE : 0;
+	long ret;
+
+	if (hog->size + slack < hog->size)
+		return -ENOMEM;
+	ret = hold(hog, map_private(hog->size + slack));
+	if (ret < 0 || !hog->thp)
+		return ret;
+	hog->memory = (char *)round_up((unsigned long)hog->memory, HUGE_PAGE);
+	/* Only what is asked for: the rest of the last huge page would be charged too. */
+	return sys(SYS_madvise, hog->memory, hog->size, MADV_HUGEPAGE);
+}
+
+/* Mapped, since to the OOM killer a task is as large as what it maps. */
+long make_shmem(struct hog *hog)
+{
+	hog->fd = sys(SYS_memfd_create, hog->name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	/* Before Linux 6.3; from then on the kernel grumbles about who leaves it out. */
+	if (hog->fd == -EINVAL)
+		hog->fd = sys(SYS_memfd_create, hog->name, MFD_CLOEXEC);
+	if (hog->fd < 0)
+		return hog->fd;
+	return hold(hog, map(hog->size, PROT_READ_WRITE, MAP_SHARED, hog->fd));
+}
+
+long make_hugetlb(struct hog *hog)
+{
+	return hold(hog, map(hog->size, PROT_READ_WRITE, MAP_PRIVATE_HUGE, NONE));
+}
+
+long populate(struct hog *hog, unsigned long from, unsigned long to)
+{
+	long ret;
+
+	do {
+		ret = sys(SYS_madvise, hog->memory + from, to - from, MADV_POPULATE_WRITE);
+	} while (ret == -EINTR || ret == -EAGAIN);
+	return ret;
+}
+
+/* fallocate() makes the pages several times faster than faults do. */
+long populate_shmem(struct hog *hog, unsigned long from, unsigned long to)
+{
+	long ret;
+
+	do {
+		ret = sys(SYS_fallocate, hog->fd, 0, from, to - from);
+	} while (ret == -EINTR);
+	return ret < 0 ? ret : populate(hog, from, to);
+}
+
+long populate_locked(struct hog *hog, unsigned long from, unsigned long to)
+{
+	long ret = populate(hog, from, to);
+
+	return ret < 0 ? ret : sys(SYS_mlock, hog->memory + from, to - from);
+}
+
+_Noreturn void touch(char *memory, unsigned long bytes)
+{
+	unsigned long at;
+
+	if (!bytes)
+		sleep_forever();
+	for (;;) {
+		for (at = 0; at < bytes; at += PAGE)
+			*(volatile char *)(memory + at) = 1;
+		sleep_until(now() + BETWEEN_PASSES);
+	}
+}
+
+void rest(struct hog *hog)
+{
+	touch(hog->memory, hog->memory ? smaller(hog->touch, hog->size) : 0);
+}

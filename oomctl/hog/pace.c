@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How fast a hog fills: at once, or piece by piece at a rate. */
+#include "hog.h"
+
+enum { PIECES_PER_SECOND = 100, MOST_DEBT = 500000000, SECOND = 1000000000 };
+
+unsigned long now(void)
+{
+	struct timespec time;
+
+	sys(SYS_clock_gettime, CLOCK_MONOTONIC, &time);
+	return (unsigned long)time.sec * SECOND + (unsigned long)time.nsec;
+}
+
+void sleep_until(unsigned long when)
+{
+	struct timespec time = { (long)(when / SECOND), (long)(when % SECOND) };
+
+	while (sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &time) == -EINTR)
+		;
+}
+
+static unsigned long piece_size(struct hog *hog, unsigned long rate)
+{
+	unsigned long unit = hog->thp || hog->kind->make == make_hugetlb ? HUGE_PAGE : PAGE;
+
+	/* At most 1 GiB, so that the nanoseconds below fit 64 bits. */
+	return round_up(smaller(rate / PIECES_PER_SECOND + 1, 1UL << 30), unit);
+}
+
+/*
+ * Who falls behind makes up for it by not sleeping. Behind by more than half a second it would
+ * only rush: the delay is dropped, and counted as lost.
+ */
+long pace(struct hog *hog, struct stretch *stretch)
+{
+	unsigned long end, time, due = now(), piece = stretch->to - stretch->from;
+	long ret;
+
+	if (stretch->rate)
+		piece = piece_size(hog, stretch->rate);
+	for (; stretch->from < stretch->to; stretch->from = end) {
+		end = stretch->from + smaller(piece, stretch->to - stretch->from);
+		ret = hog->kind->piece(hog, stretch->from, end);
+		if (ret < 0)
+			return ret;
+		if (!stretch->rate)
+			continue;
+		due += (end - stretch->from) * SECOND / stretch->rate;
+		time = now();
+		if (time <= due)
+			sleep_until(due);
+		else if (time - due > MOST_DEBT) {
+			stretch->lost += time - due;
+			due = time;
+		}
+	}
+	return 0;
+}
+
+long fill_alone(struct hog *hog)
+{
+	struct stretch all = { 0, hog->size, hog->rate, 0 };
+	long ret = pace(hog, &all);
+
+	hog->filled = all.from;
+	hog->lost = all.lost;
+	return ret;
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Hogs of several tasks: threads, children that are replaced, and one that shares the memory. */
+#include "hog.h"
+
+enum { PR_SET_PDEATHSIG = 1, FUTEX_WAIT = 0, FUTEX_WAKE = 1, STACK = 16384 };
+enum { CLONE_VM = 0x100, CLONE_THREAD_OF_OURS = 0x50f00 };
+enum { PAUSE = 10000000 };
+
+/*
+ * clone() onto a stack of its own, where `run(of)` is called and must not return.
+ * Returns the TID, or a negative errno.
+ */
+long clone_onto(unsigned long flags, void *stack, void (*run)(void *of), void *of);
+
+#if defined(__x86_64__)
+__asm__(".globl clone_onto\nclone_onto:\n"
+	"	sub $16, %rsi\n"
+	"	mov %rdx, (%rsi)\n"
+	"	mov %rcx, 8(%rsi)\n"
+	"	xor %edx, %edx\n"
+	"	xor %r10d, %r10d\n"
+	"	xor %r8d, %r8d\n"
+	"	mov $56, %eax\n"
+	"	syscall\n"
+	"	test %rax, %rax\n"
+	"	jnz 1f\n"
+	"	xor %ebp, %ebp\n"
+	"	pop %rax\n"
+	"	pop %rdi\n"
+	"	call *%rax\n"
+	"1:	ret\n");
+#else
+__asm__(".globl clone_onto\nclone_onto:\n"
+	"	stp x2, x3, [x1, #-16]!\n"
+	"	mov x2, #0\n"
+	"	mov x3, #0\n"
+	"	mov x4, #0\n"
+	"	mov x8, #220\n"
+	"	svc 0\n"
+	"	cbnz x0, 1f\n"
+	"	mov x29, #0\n"
+	"	ldp x1, x0, [sp], #16\n"
+	"	blr x1\n"
+	"1:	ret\n");
+#endif
+
+/* A task on the stack below it, in the same memory. */
+struct task {
+	struct hog *hog;
+	struct stretch stretch;
+	long ret;
+	int done;
+} __attribute__((aligned(16)));
+
+static struct task *task_at(long stacks, unsigned long index)
+{
+	return (struct task *)(stacks + (long)(index + 1) * STACK) - 1;
+}
+
+static void finish(struct task *task, long ret)
+{
+	task->ret = ret;
+	__atomic_store_n(&task->done, 1, __ATOMIC_RELEASE);
+	sys(SYS_futex, &task->done, FUTEX_WAKE, 1);
+}
+
+static long outcome(struct task *task)
+{
+	while (!__atomic_load_n(&task->done, __ATOMIC_ACQUIRE))
+		sys(SYS_futex, &task->done, FUTEX_WAIT, 0);
+	return task->ret;
+}
+
+void die_with(unsigned long parent)
+{
+	sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+	/* The parent may have died before the line above. */
+	if ((unsigned long)sys(SYS_getppid) != parent)
+		leave(0);
+}
+
+static unsigned long part(struct hog *hog)
+{
+	unsigned long unit = hog->thp ? HUGE_PAGE : PAGE;
+
+	return round_up((hog->size + hog->tasks - 1) / hog->tasks, unit);
+}
+
+static void thread(void *of)
+{
+	struct task *task = of;
+	struct hog *hog = task->hog;
+	char *memory = hog->memory + task->stretch.from;
+	unsigned long bytes = task->stretch.to - task->stretch.from;
+
+	finish(task, pace(hog, &task->stretch));
+	touch(memory, smaller(hog->touch / hog->tasks, bytes));
+}
+
+/* They touch their parts themselves. */
+void leave_to_threads(struct hog *hog)
+{
+	(void)hog;
+	sleep_forever();
+}
+
+long fill_by_threads(struct hog *hog)
+{
+	unsigned long i, from, each = part(hog);
+	long ret, stacks = map_private(hog->tasks * STACK);
+	struct task *task;
+
+	if (stacks < 0)
+		return stacks;
+	for (i = 0; i < hog->tasks; i++) {
+		from = smaller(i * each, hog->size);
+		task = task_at(stacks, i);
+		task->hog = hog;
+		task->stretch.from = from;
+		task->stretch.to = smaller(from + each, hog->size);
+		task->stretch.rate = hog->rate ? hog->rate / hog->tasks + 1 : 0;
+		ret = clone_onto(CLONE_THREAD_OF_OURS, task, thread, task);
+		if (ret < 0)
+			return ret;
+	}
+	for (i = 0; i < hog->tasks; i++) {
+		task = task_at(stacks, i);
+		ret = outcome(task);
+		if (ret < 0)
+			return ret;
+		hog->lost += task->stretch.lost / hog->tasks;
+	}
+	hog->filled = hog->size;
+	return 0;
+}
+
+/* What a child tells the hog once it is filled. */
+struct word {
+	long ret;
+	unsigned long lost;
+};
+
+static long fork_child(struct hog *hog, long tell)
+{
+	struct stretch all = { 0, part(hog), hog->rate, 0 };
+	unsigned long parent = (unsigned long)sys(SYS_getpid);
+	long pid = sys(SYS_clone, SIGCHLD);
+	struct word word;
+
+	if (pid)
+		return pid;
+	die_with(parent);
+	sys(SYS_close, hog->report);
+	word.ret = pace(hog, &all);
+	word.lost = all.lost;
+	sys(SYS_write, tell, &word, sizeof(word));
+	sys(SYS_close, tell);
+	if (word.ret < 0)
+		leave(1);
+	touch(hog->memory, smaller(hog->touch / hog->tasks, part(hog)));
+}
+
+/* One after the other, so that the rate is kept. All fill the same addresses, each its own pages. */
+long fill_by_children(struct hog *hog)
+{
+	struct word word;
+	int ends[2], status;
+	long pid, ret, got;
+
+	for (; hog->filled < hog->size; hog->filled += part(hog)) {
+		ret = sys(SYS_pipe2, ends, 0);
+		if (ret < 0)
+			return ret;
+		pid = fork_child(hog, ends[1]);
+		sys(SYS_close, ends[1]);
+		got = pid < 0 ? 0 : sys(SYS_read, ends[0], &word, sizeof(word));
+		sys(SYS_close, ends[0]);
+		if (pid < 0)
+			return pid;
+		if (got != sizeof(word)) {
+			/* Killed before it was filled: what could not be its size ends the hog alike. */
+			sys(SYS_wait4, pid, &status);
+			sys(SYS_kill, sys(SYS_getpid), status & 0x7f);
+			return -ESRCH;
+		}
+		if (word.ret < 0)
+			return word.ret;
+		hog->lost += word.lost;
+	}
+	return 0;
+}
+
+void replace_children(struct hog *hog)
+{
+	int status;
+
+	for (;;) {
+		status = 0;
+		if (sys(SYS_wait4, NONE, &status) < 0)
+			sleep_until(now() + PAUSE);
+		/* Who was killed is replaced at once; who cannot be filled would be a busy loop. */
+		if (!(status & 0x7f))
+			sleep_until(now() + PAUSE);
+		while (fork_child(hog, NONE) < 0)
+			sleep_until(now() + PAUSE);
+	}
+}
+
+static void sharer(void *of)
+{
+	struct task *task = of;
+	struct hog *hog = task->hog;
+
+	die_with(task->stretch.from);
+	sys(SYS_close, hog->report);
+	finish(task, sys(SYS_write, hog->sharer, "0", 1));
+	sleep_forever();
+}
+
+/* No thread: a process that has the same memory and may live in another cgroup. */
+long share(struct hog *hog)
+{
+	long ret, stack = map_private(STACK);
+	struct task *task = task_at(stack, 0);
+
+	if (stack < 0)
+		return stack;
+	task->hog = hog;
+	task->stretch.from = (unsigned long)sys(SYS_getpid);
+	ret = clone_onto(CLONE_VM | SIGCHLD, task, sharer, task);
+	return ret < 0 ? ret : outcome(task);
+}

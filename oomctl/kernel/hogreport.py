@@ -1,0 +1,122 @@
+"""What a hog reports through its pipe, step by step, and what it means when a step fails."""
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from oomctl.filled import Filled
+from oomctl.plan import Hog
+
+_REPORT = struct.Struct("=iiQQQ")
+_SECOND = 1_000_000_000
+_HUGE_PAGE = 2 << 20
+
+READ_SIZE = 16 * _REPORT.size
+"""Bytes to read at once: whole reports, since each is written in one piece."""
+
+
+class Step(IntEnum):
+    """How far a hog came; equal to `enum step` in hog/hog.c."""
+
+    START = 0
+    TRACE = 1
+    JOIN = 2
+    ADJUST = 3
+    MAP = 4
+    FILL = 5
+    SHARE = 6
+    READY = 7
+
+
+class Report(NamedTuple):
+    """One step that was done, or that failed with `error`, an errno."""
+
+    step: Step
+    error: int
+    bytes: int
+    took_ns: int
+    lost_ns: int
+
+    def filled(self, hog: Hog) -> Filled:
+        """Return the same in bytes, as the hog's rate has it."""
+        return Filled(self.bytes, self.took_ns, self.lost_ns * (hog.rate or 0) // _SECOND)
+
+
+_FAILED = {
+    Step.START: "did not start",
+    Step.TRACE: "could not be traced",
+    Step.JOIN: "could not join its cgroup",
+    Step.ADJUST: "could not set its oom_score_adj",
+    Step.MAP: "could not map its memory",
+    Step.FILL: "could not fill its memory",
+    Step.SHARE: "could not share its memory with a process in another cgroup",
+}
+_OPENED = {
+    "file": "could not open its file",
+    "pipe": "could not prepare its pipes",
+    "socket": "could not prepare its sockets",
+    "slab": "could not make its tmpfs",
+}
+
+_LIMIT = (
+    "memory.max of its cgroup or of one above it, or the machine's memory, is reached; ask for less"
+)
+
+
+def reports(data: bytes) -> Iterator[Report]:
+    """Take whole reports apart."""
+    for step, error, filled, took, lost in _REPORT.iter_unpack(data):
+        yield Report(Step(step), error, filled, took, lost)
+
+
+def failure(step: Step, hog: Hog, error: int = 0) -> str:
+    """Say in words which step failed, and by which errno if there was one."""
+    what = _OPENED.get(hog.kind) if step is Step.MAP else None
+    what = what or _FAILED[step]
+    return f"{what}: {os.strerror(error)}" if error else what
+
+
+def hint(step: Step, hog: Hog, error: int) -> str:
+    """Say in a line what to do about it; empty where nothing is known."""
+    match step, error:
+        case Step.ADJUST, _ if hog.oom_score_adj < 0:
+            return "lowering it needs CAP_SYS_RESOURCE, which root may lack in a container"
+        case Step.TRACE, errno.EPERM:
+            return "tracing needs CAP_SYS_PTRACE"
+        case ((Step.MAP | Step.FILL), _):
+            return _filling_hint(step, hog, error)
+    return ""
+
+
+def _filling_hint(step: Step, hog: Hog, error: int) -> str:
+    match hog.kind, error:
+        case "hugetlb", (errno.ENOMEM | errno.EFAULT):
+            return (
+                f"reserve them with `sysctl vm.nr_hugepages=N`, {-(-hog.size >> 21)} of 2 MiB here"
+            )
+        case "file", errno.ENODATA:
+            return f"{hog.path} is shorter than the hog; give it a longer file or ask for less"
+        case "file", errno.EOPNOTSUPP:
+            return "the file system of /var/tmp has no O_TMPFILE; name an existing file with path"
+        case "file", errno.ENOSPC:
+            return "make room in /var/tmp, or ask for less"
+        case "mlock", errno.EPERM:
+            return "locking memory needs CAP_IPC_LOCK or a higher RLIMIT_MEMLOCK"
+        case "slab", errno.EPERM:
+            return "mounting a tmpfs needs CAP_SYS_ADMIN"
+        case (("pipe" | "socket" | "slab"), errno.EOPNOTSUPP):
+            return "the kernel does not charge it; boot without cgroup.memory=nokmem"
+        case (("pipe" | "socket"), (errno.EMFILE | errno.ENFILE)):
+            return "raise fs.nr_open or fs.file-max, or ask for less"
+        case (("threads" | "forker"), errno.EAGAIN):
+            return "pids.max or kernel.threads-max is reached; ask for fewer tasks"
+        case _, errno.EINVAL if hog.thp:
+            return "the kernel has no transparent huge pages; leave out thp"
+        case _, _ if step is Step.MAP:
+            return "ask for less"
+        case _, (errno.ENOMEM | errno.EFAULT | errno.ENOBUFS):
+            return _LIMIT
+    return ""
