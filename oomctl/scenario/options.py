@@ -5,6 +5,7 @@ from typing import Any
 
 from oomctl.plan import Hog
 from oomctl.scenario.fault import Origin
+from oomctl.scenario.names import TOP
 from oomctl.scenario.reading import scenario as checked
 from oomctl.scenario.sizecheck import MAY_FAIL
 from oomctl.scenario.written import Scenario
@@ -24,9 +25,10 @@ def scenario(
     memory: dict[str, Any] = {"swap": {"max": swap_max}, "oom": {"group": oom_group}}
     if memory_max is not None:
         memory["max"] = memory_max
+    elsewhere = call.get("global") or call.get("target", TOP).startswith("/")
     raw = {
         "timeout": timeout,
-        "cgroup": {} if call.get("global") and not hogs else {".": {"memory": memory}},
+        "cgroup": {} if elsewhere and not hogs else {TOP: {"memory": memory}},
         "hog": {hog.name: {"size": hog.size, "oom_score_adj": hog.oom_score_adj} for hog in hogs},
         "call": [dict(call)],
     }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oomctl.units import format_duration, format_size, parse_size
+from oomctl.units import format_duration, format_size, parse_duration, parse_size
 
 KERNEL_READS = {
     "0": 0,
@@ -118,3 +118,39 @@ def test_sizes_for_people(size, text):
 )
 def test_durations_for_people(ns, text):
     assert format_duration(ns) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("30", 30.0),
+        ("1.5", 1.5),
+        ("100ms", 0.1),
+        ("250us", 0.00025),
+        (" 2s\n", 2.0),
+        ("2 s", 2.0),
+        ("1m", 60.0),
+        ("1.5h", 5400.0),
+    ],
+)
+def test_a_time_is_seconds(text, seconds):
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1", "+1", "1e3", "1,5", ".5", "1.", "nan", "inf", "1 d", "1M", "1 2", "٣s"]
+)
+def test_what_is_no_time_is_refused_in_one_line(text):
+    with pytest.raises(ValueError, match=r"^'.*' is not a time; write seconds, or such as '100ms'"):
+        parse_duration(text)
+
+
+@given(st.text() | st.text(alphabet="0123456789.ums h", max_size=12))
+def test_any_text_is_a_time_or_a_value_error(text):
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert 0 <= seconds < 1e19

@@ -1,0 +1,442 @@
+import pytest
+from hypothesis import given
+
+from oomctl.errors import UsageError
+from oomctl.plan import Call, CallExpect, Expect, Hog, Plan, Range, Recheck, Setting, Step
+from oomctl.scenario import of_options
+from oomctl.scenario.fault import ScenarioError
+from oomctl.scenario.planning import Site, borrow, plan
+from tests.scenario_texts import sound
+from tests.scenarios import SITE, Files, M
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+def setting(cgroup, file, value, optional=False):
+    return Setting(cgroup, file, str(value), optional)
+
+
+def control(cgroup, name="memory"):
+    return setting(cgroup, "cgroup.subtree_control", f"+{name}")
+
+
+NO_SWAP = setting("/t", "memory.swap.max", 0, optional=True)
+
+
+def test_a_hog_has_a_leaf_of_its_own_and_one_call_is_implied(files):
+    made = files.plan('[hog.a]\nsize = "1M"')
+    assert made == Plan(
+        cgroups=("/t", "/t/a"),
+        settings=(control("/"), NO_SWAP, control("/t")),
+        hogs=(Hog("a", M, 0, "/t/a", family="a"),),
+        steps=(Step(Call("/t", 0, 1)),),
+        top="/t",
+    )
+
+
+def test_a_call_alone_is_on_an_empty_cgroup(files):
+    made = files.plan("[[call]]")
+    assert (made.cgroups, made.hogs, made.top) == (("/t",), (), "/t")
+    assert made.settings == (control("/"), NO_SWAP)
+
+
+def test_only_the_whole_system_needs_no_cgroup(files):
+    made = files.plan("[[call]]\nglobal = true")
+    assert made == Plan((), (), (), (Step(Call(None)),), None)
+
+
+def test_only_an_existing_cgroup_needs_none_of_ours(files):
+    made = files.plan("[[call]]\ntarget = '/a//b/'")
+    assert made == Plan((), (), (), (Step(Call("/a/b", 0, 1)),), "/a/b")
+
+
+def test_bait_for_the_whole_system_has_a_cgroup(files):
+    made = files.plan("[[call]]\nglobal = true\n[hog.a]\nsize = 0")
+    assert (made.top, made.steps[0].call.target) == ("/t", None)
+
+
+def test_every_file_of_a_cgroup_is_written_before_its_children_are_made(files):
+    made = files.plan(
+        """
+        [cgroup."."]
+        memory.max = "256M"
+        memory.high = 1000
+        memory.low = "50%"
+        memory.min = "max"
+        memory.swap.max = "1M"
+        memory.swap.high = "max"
+        memory.oom.group = true
+        pids.max = 9
+    """.replace('"max"\n        memory.swap.max', '"1M"\n        memory.swap.max')
+    )
+    assert made.settings == (
+        control("/"),
+        control("/", "pids"),
+        setting("/t", "memory.max", 256 * M),
+        setting("/t", "memory.high", 1000),
+        setting("/t", "memory.low", 128 * M),
+        setting("/t", "memory.min", M),
+        setting("/t", "memory.swap.max", M),
+        setting("/t", "memory.swap.high", "max"),
+        setting("/t", "memory.oom.group", 1),
+        setting("/t", "pids.max", 9),
+        setting("/t", "memory.zswap.max", 0, optional=True),
+    )
+
+
+def test_controllers_are_enabled_on_the_way_down_and_no_further(files):
+    made = files.plan("""
+        [cgroup."a/b"]
+        pids.max = 5
+        [cgroup.c]
+        [hog.x]
+        size = 0
+        cgroup = "c/"
+    """)
+    assert made.cgroups == ("/t", "/t/a", "/t/a/b", "/t/c", "/t/c/x")
+    assert [s for s in made.settings if "subtree" in s.file] == [
+        control("/"),
+        control("/", "pids"),
+        control("/t"),
+        control("/t", "pids"),
+        control("/t/a"),
+        control("/t/a", "pids"),
+        control("/t/c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("site", "file", "parent"),
+    [
+        (None, None, ""),
+        ("/", None, ""),
+        ("/a.slice/b", None, "/a.slice/b"),
+        (None, "/of/file/", "/of/file"),
+        ("/of/option", "/of/file", "/of/option"),
+    ],
+)
+def test_the_top_is_made_in_a_parent_and_the_root_is_left_alone(files, site, file, parent):
+    text = f'parent = "{file}"\n[[call]]' if file else "[[call]]"
+    made = files.plan(text, site=Site("t", 1 << 30, site))
+    assert made.cgroups == (f"{parent}/t",)
+    assert made.settings[0] == control(parent or "/")
+    assert made.steps[0].call.target == f"{parent}/t"
+
+
+def test_percentages_are_of_the_nearest_limit_else_of_the_machine(files):
+    made = files.plan("""
+        [cgroup.a]
+        memory.max = "50%"
+        [cgroup."a/b"]
+        memory.max = "25%"
+        memory.low = "50%"
+        [cgroup."a/b/c"]
+        [hog.machine]
+        size = "1%"
+        [hog.in_a]
+        size = "10%"
+        cgroup = "a/"
+        [hog.in_c]
+        size = "12.5%"
+        cgroup = "a/b/c"
+    """)
+    values = {(s.cgroup, s.file): s.value for s in made.settings}
+    assert values["/t/a", "memory.max"] == str(1024 * M)
+    assert values["/t/a/b", "memory.max"] == str(256 * M)
+    assert values["/t/a/b", "memory.low"] == str(128 * M)
+    sizes = {hog.name: hog.size for hog in made.hogs}
+    assert sizes == {
+        "machine": 2048 * M // 100 & ~4095,
+        "in_a": 1024 * M // 10 & ~4095,
+        "in_c": 32 * M,
+    }
+
+
+def test_a_limit_of_max_is_none(files):
+    made = files.plan("""
+        [cgroup.a]
+        memory.max = "max"
+        [hog.x]
+        size = "50%"
+        cgroup = "a"
+    """)
+    assert made.hogs[0].size == 1024 * M
+
+
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [
+        ("", ["a"]),
+        ("count = 0", []),
+        ("count = 1", ["a"]),
+        ("count = 3", ["a-1", "a-2", "a-3"]),
+    ],
+)
+def test_count_numbers_the_hogs(files, count, names):
+    made = files.plan(f"[hog.a]\nsize = 1\n{count}")
+    assert [hog.name for hog in made.hogs] == names
+    assert {hog.family for hog in made.hogs} <= {"a"}
+    assert made.cgroups == ("/t", *(f"/t/{name}" for name in names))
+
+
+def test_hogs_may_live_together(files):
+    made = files.plan("[cgroup.a]\n[hog.x]\nsize = 1\ncount = 2\ncgroup = 'a'")
+    assert made.cgroups == ("/t", "/t/a")
+    assert [hog.cgroup for hog in made.hogs] == ["/t/a", "/t/a"]
+
+
+def test_a_hog_may_live_in_the_top_and_in_another_hogs_leaf(files):
+    assert files.plan("[hog.x]\nsize = 1\ncgroup = '.'").cgroups == ("/t",)
+    made = files.plan("[hog.x]\nsize = 1\n[hog.y]\nsize = 1\ncgroup = 'x'")
+    assert [hog.cgroup for hog in made.hogs] == ["/t/x", "/t/x"]
+
+
+def test_every_key_of_a_hog(files):
+    made = files.plan("""
+        [cgroup.c]
+        [hog.a]
+        size = "8M"
+        kind = "threads"
+        tasks = 4
+        oom_score_adj = -17
+        comm = "a b"
+        thp = true
+        rate = "2M"
+        working_set = "50%"
+        may_fail = true
+        [hog.s]
+        kind = "shared"
+        size = 1
+        sharer = "c"
+        [hog.t]
+        kind = "traced"
+        size = 1
+        [hog.u]
+        kind = "traced"
+        size = 1
+        hold = "100ms"
+        [hog.f]
+        kind = "file"
+        size = 1
+        path = "/etc/hostname"
+        working_set = 1
+    """)
+    a, s, t, u, f = made.hogs
+    assert a == Hog(
+        name="a",
+        size=8 * M,
+        oom_score_adj=-17,
+        cgroup="/t/a",
+        kind="threads",
+        comm="a b",
+        family="a",
+        thp=True,
+        rate=2 * M,
+        working_set=4 * M,
+        tasks=4,
+        may_fail=True,
+    )
+    assert (s.kind, s.sharer) == ("shared", "/t/c")
+    assert (t.hold, u.hold, a.hold) == (1.0, 0.1, 0.0)
+    assert (f.path, f.working_set) == ("/etc/hostname", 1)
+
+
+def test_every_key_of_a_call(files):
+    made = files.plan("""
+        [cgroup."."]
+        memory.max = "64M"
+        [hog.a]
+        size = "8M"
+        [[call]]
+        order = -1
+        flags = 18446744073709551615
+        callers = 4
+        repeat = 2
+        delay = "100ms"
+        until = "freed"
+        [[call]]
+        target = "a"
+        wait = false
+        [[call]]
+        recheck = "50%"
+        [[call]]
+        target = "a"
+        recheck = { above = "50%", every = "10ms" }
+        [[call]]
+        via = "limit"
+        amount = "25%"
+        [[call]]
+        via = "reclaim"
+        amount = 4096
+        target = "a"
+        until = "returned"
+        [[call]]
+        via = "sysrq"
+        global = true
+        [[call]]
+        via = "kill"
+        target = "/else"
+        expect = { returns = [0, -16, "-EINTR", "none"], verdict = "killed", victims = [] }
+    """)
+    assert made.steps == (
+        Step(Call("/t", -1, 2**64 - 1), 4, 2, 0.1, "freed"),
+        Step(Call("/t/a")),
+        Step(Call("/t"), recheck=Recheck(32 * M)),
+        Step(Call("/t/a"), recheck=Recheck(4 * M, 0.01)),
+        Step(Call("/t", 0, 1, "limit", 16 * M)),
+        Step(Call("/t/a", 0, 1, "reclaim", 4096), until="returned"),
+        Step(Call(None, via="sysrq")),
+        Step(
+            Call("/else", 0, 1, "kill"),
+            expect=CallExpect(("0", "EBUSY", "EINTR", "none"), ("killed",), ()),
+        ),
+    )
+
+
+def test_every_expectation(files):
+    made = files.plan("""
+        timeout = "1m"
+        [hog.a]
+        size = 1
+        count = 2
+        [expect]
+        verdict = ["killed", "busy"]
+        victims = "a"
+        survivors = ["a-2"]
+        collateral = 1
+        kills = "1..2"
+        returns = { 1 = 1, EBUSY = "0..3", -22 = "..2" }
+        events.oom_kill = "2.."
+        latency.exited = "2s"
+    """)
+    assert made.timeout == 60.0
+    assert made.expect == Expect(
+        verdicts=("killed", "busy"),
+        victims=("a",),
+        survivors=("a-2",),
+        collateral=1,
+        kills=Range(1, 2),
+        returns={"1": Range(1, 1), "EBUSY": Range(0, 3), "EINVAL": Range(0, 2)},
+        events={"oom_kill": Range(2, None)},
+        latency={"exited": 2.0},
+    )
+
+
+def test_a_plan_is_made_again_with_another_name(files):
+    written = files.load('[hog.a]\nsize = "1M"')
+    first, second = (plan(written, Site(name, 1 << 30)) for name in ("one", "two"))
+    assert (first.top, second.top) == ("/one", "/two")
+    assert first.hogs[0].size == second.hogs[0].size
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            '[hog.a]\nsize = "2G"',
+            "hog.a.size: hog 'a' wants 2G but this machine has 2G; "
+            "make it smaller, or say may_fail = true",
+        ),
+        (
+            '[hog.a]\nsize = "1500M"\n[hog.b]\nsize = "50%"',
+            "hog: the hogs want 2.5G but this machine has 2G; "
+            "make them smaller, or say may_fail = true",
+        ),
+        (
+            '[cgroup.c]\nmemory.max = "1%"\n[hog.a]\nsize = "40M"\ncgroup = "c"',
+            "hog.a.size: hog 'a' wants 40M but memory.max of 'c' is 20.5M; the limit would kill it "
+            "before the declaration; raise it or shrink it, or say may_fail = true",
+        ),
+    ],
+)
+def test_the_machine_may_be_too_small(files, text, line):
+    assert files.faults(text) == [line]
+    with pytest.raises(ScenarioError) as caught:
+        plan(files.load(text), SITE)
+    assert files.bare(caught.value.lines) == [line]
+
+
+def test_options_become_the_plan_that_a_file_has(files):
+    written = files.plan("""
+        timeout = 5
+        [cgroup."."]
+        memory.max = "64M"
+        memory.swap.max = 0
+        memory.oom.group = true
+        [hog.a]
+        size = "1M"
+        oom_score_adj = -5
+        [[call]]
+        order = 3
+        repeat = 2
+    """)
+    options = of_options(
+        [Hog("a", M, -5)],
+        {"order": 3, "repeat": 2},
+        memory_max=64 * M,
+        oom_group=True,
+        timeout=5.0,
+    )
+    assert plan(options, SITE) == written
+
+
+def test_options_for_the_whole_system():
+    assert plan(of_options([], {"global": True}), SITE).cgroups == ()
+    assert plan(of_options([Hog("a", 1)], {"global": True}), SITE).cgroups == ("/t", "/t/a")
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3 * M - 1, 3 * M])
+def test_a_limit_that_the_hogs_do_not_fit_in_is_said_in_options(limit):
+    hogs = [Hog("a", M), Hog("b", 2 * M)]
+    with pytest.raises(UsageError) as caught:
+        of_options(hogs, {}, memory_max=limit)
+    for line in caught.value.lines:
+        assert "but --memory-max is" in line
+        assert line.endswith(("; raise it or shrink them", "; raise it or shrink it"))
+    if limit >= 2 * M:
+        assert str(caught.value).startswith("the hogs want 3M but --memory-max is ")
+
+
+def test_a_borrowed_cgroup_is_not_changed():
+    frame = plan(of_options([], {"target": "/x"}), SITE)
+    hogs = [Hog("a", M)]
+    assert borrow(frame, [], "t", {"memory"}) == frame
+    assert borrow(frame, hogs, "t", ()).hogs == (Hog("a", M, 0, "/x"),)
+    assert borrow(frame, hogs, "t", ()).cgroups == ()
+
+    made = borrow(frame, hogs, "t", {"memory", "pids"})
+    assert made.cgroups == ("/x/t", "/x/t/a")
+    assert made.settings == (control("/x/t"),)
+    assert made.hogs == (Hog("a", M, 0, "/x/t/a"),)
+    assert made.steps == frame.steps
+
+    without = borrow(frame, hogs, "t", {"pids"})
+    assert (without.settings, without.cgroups) == ((), ("/x/t", "/x/t/a"))
+
+
+@given(sound())
+def test_every_plan_can_be_carried_out(written):
+    made = plan(written, Site("t", 1 << 40))
+    seen = {"/"}
+    for cgroup in made.cgroups:
+        assert cgroup.rpartition("/")[0] in seen - {"/"} | {""}
+        assert cgroup not in seen
+        seen.add(cgroup)
+    inner = {cgroup.rpartition("/")[0] for cgroup in made.cgroups}
+    given_down = {s.cgroup for s in made.settings if s == control(s.cgroup)}
+    for hog in made.hogs:
+        assert hog.cgroup in made.cgroups
+        assert hog.cgroup not in inner
+        assert 0 <= hog.size < 1 << 40
+        assert len(hog.label) <= 15
+    assert len({hog.name for hog in made.hogs}) == len(made.hogs)
+    assert {each for each in inner if each} <= given_down
+    for each in made.settings:
+        assert each.cgroup in made.cgroups or each.cgroup == "/"
+        assert each.value.lstrip("+").isalnum()
+    for step in made.steps:
+        assert step.call.target is None or step.call.target in seen
+        assert step.recheck is None or step.call.flags == 0
