@@ -1,7 +1,9 @@
-"""What a declaration is expected to do by itself, as tests that pass, fail or are skipped. Pure."""
+"""What is expected of a declaration by itself, and of many rounds, as tests. Pure."""
 
 from oomctl.check import Check
 from oomctl.outcome import Declared, Evidence
+from oomctl.stress.round import WITHOUT_OUTCOME
+from oomctl.stress.statistics import Held, Statistics
 
 
 def expectations(declared: Declared) -> tuple[Check, ...]:
@@ -19,6 +21,27 @@ def expectations(declared: Declared) -> tuple[Check, ...]:
         _as_predicted(declared),
         _sources_agree(declared.evidence),
     )
+
+
+def over_rounds(one: Statistics) -> tuple[Check, ...]:
+    """Return the tests of many rounds: that each ran, and each expectation over all of them."""
+    lacking = "; ".join(
+        f"{count} {verdict}: {one.reasons.get(verdict, '')}"
+        for verdict, count in one.verdicts.items()
+        if verdict in WITHOUT_OUTCOME
+    )
+    why = lacking or f"{one.ran} of {one.rounds} rounds"
+    return (
+        Check("every round ran", 0 < one.ran == one.rounds, why),
+        *(_held(held, one) for held in one.checks),
+    )
+
+
+def _held(held: Held, one: Statistics) -> Check:
+    why = f"held in {held.held} of {one.rounds} rounds"
+    if held.failed:
+        return Check(held.name, False, f"{why}; round {held.first}: {held.why}")
+    return Check(held.name, True if held.held else None, why)
 
 
 def _returned(declared: Declared) -> str:

@@ -1,11 +1,15 @@
-"""An outcome as JUnit XML, for CI systems: a suite for each declaration."""
+"""An outcome, or runs of many, as JUnit XML: a suite for each declaration, or each variant."""
 
 import re
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
+from oomctl.check import Check
 from oomctl.outcome import Declared, Outcome
-from oomctl.report import rows
-from oomctl.report.expectation import expectations
+from oomctl.report import cells, rows
+from oomctl.report.expectation import expectations, over_rounds
+from oomctl.stress.run import Run, Section
+from oomctl.stress.statistics import Statistics
 from oomctl.text import printable
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
@@ -13,9 +17,19 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 def render(outcome: Outcome) -> str:
     """Return the document; a test case is one expectation of one declaration."""
-    root = ET.Element("testsuites", name="oomctl declare")
-    for number, declared in enumerate(outcome.declared, 1):
-        root.append(_suite(number, declared, outcome))
+    suites = (_suite(number, one, outcome) for number, one in enumerate(outcome.declared, 1))
+    return _document("oomctl declare", suites)
+
+
+def render_runs(sections: Sequence[Section]) -> str:
+    """Return the document; a test case is one expectation over all rounds of one variant."""
+    runs = ((section.run, one) for section in sections for one in section.run.statistics)
+    return _document("oomctl run", (_variant(run, one) for run, one in runs))
+
+
+def _document(name: str, suites: Iterable[ET.Element]) -> str:
+    root = ET.Element("testsuites", name=name)
+    root.extend(suites)
     for total in ("tests", "failures", "errors", "skipped"):
         root.set(total, str(sum(int(suite.get(total, 0)) for suite in root)))
     for element in root.iter():
@@ -26,22 +40,46 @@ def render(outcome: Outcome) -> str:
 
 
 def _suite(number: int, declared: Declared, outcome: Outcome) -> ET.Element:
-    tests, name = expectations(declared), f"declaration {number}"
+    suite = _cases(
+        f"declaration {number}",
+        expectations(declared),
+        declared.answer.duration_ns or 0,
+        [*rows.call_rows(declared), ("machine", rows.environment_line(outcome))],
+        declared.verdict.name,
+    )
+    log = "\n".join(printable(record.text) for record in declared.log)
+    ET.SubElement(suite, "system-out").text = "\n".join([log, *rows.remarks(outcome)]).strip()
+    return suite
+
+
+def _variant(run: Run, one: Statistics) -> ET.Element:
+    tests: Sequence[Check] = over_rounds(one)
+    if run.end and run.end.why == "unsupported":
+        tests = [Check("every round ran", None, run.end.reason)]
+    about = [("rounds", cells.rate(one)), ("machine", cells.machine(run.head.environment))]
+    about += [(f"verdict {verdict}", str(count)) for verdict, count in one.verdicts.items()]
+    suite = _cases(cells.title(run, one), tests, one.took_ns, about, "expectation")
+    ended = [f"{run.end.why}: {run.end.reason}"] if run.end and run.end.reason else []
+    ET.SubElement(suite, "system-out").text = "\n".join([*ended, *run.remarks])
+    return suite
+
+
+def _cases(
+    name: str, tests: Sequence[Check], took_ns: int, about: Iterable[tuple[str, str]], failure: str
+) -> ET.Element:
     suite = ET.Element("testsuite", name=name, tests=str(len(tests)), errors="0")
     suite.set("failures", str(sum(test.passed is False for test in tests)))
     suite.set("skipped", str(sum(test.passed is None for test in tests)))
-    suite.set("time", f"{(declared.answer.duration_ns or 0) / 1e9:.9f}")
+    suite.set("time", f"{took_ns / 1e9:.9f}")
     properties = ET.SubElement(suite, "properties")
-    for label, text in [*rows.call_rows(declared), ("machine", rows.environment_line(outcome))]:
+    for label, text in about:
         ET.SubElement(properties, "property", name=label, value=text)
     for test in tests:
         case = ET.SubElement(suite, "testcase", classname=f"oomctl.{name}", name=test.name)
         if test.passed is None:
             ET.SubElement(case, "skipped", message=test.why)
         elif not test.passed:
-            ET.SubElement(case, "failure", type=declared.verdict.name, message=test.why)
-    log = "\n".join(printable(record.text) for record in declared.log)
-    ET.SubElement(suite, "system-out").text = "\n".join([log, *rows.remarks(outcome)]).strip()
+            ET.SubElement(case, "failure", type=failure, message=test.why)
     return suite
 
 

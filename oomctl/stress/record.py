@@ -22,7 +22,7 @@ class Record:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._fd = -1
-        self._length = self._rounds = 0
+        self._length = self.rounds = 0
 
     def __enter__(self) -> Self:
         """Make the file; UsageError if that cannot be, or if it holds something already."""
@@ -35,19 +35,19 @@ class Record:
             self._fd = os.open(self.path, flags, 0o666)
         except OSError as error:
             raise UsageError(
-                f"--record {self.path}: {error.strerror}",
+                f"the record {self.path}: {error.strerror}",
                 "name a file in a folder you can write to, or give --no-record",
             ) from error
         found = os.fstat(self._fd)
         if not stat.S_ISREG(found.st_mode) or found.st_size:
             os.close(self._fd)
             what = "holds something already" if found.st_size else "is not a regular file"
-            raise UsageError(f"--record {self.path}: {what}", "name a file that is not there yet")
+            raise UsageError(f"the record {self.path}: {what}", "name a file that is not there yet")
         return self
 
     def __exit__(self, *_exc: object) -> None:
         """Close the file; one that no round was written to is removed again."""
-        if self.path and not self._rounds:
+        if self.path and not self.rounds:
             with suppress(OSError):
                 self.path.unlink()
         os.close(self._fd)
@@ -67,7 +67,7 @@ class Record:
                 "free some space; the rounds before are in it",
             ) from error
         self._length += length
-        self._rounds += line["kind"] == "round"
+        self.rounds += line["kind"] == "round"
 
     @property
     def length(self) -> int:

@@ -10,6 +10,7 @@ from oomctl.expectation import KILLED
 from oomctl.plan import WAIT_ON_OOM_LOCK
 
 NOT_FILLED, FAILED = "not-filled", "failed"
+WITHOUT_OUTCOME = (NOT_FILLED, FAILED)
 """The verdicts of a round that has no outcome."""
 
 TIMES = ("lock wait", "in the call", "to marked", "to killed", "dying", "to exited", "to relieved")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from oomctl.errors import Exit
 from oomctl.stress.statistics import Statistics
 
 Why = Literal["done", "differs", "interrupted", "unsupported", "failed"]
@@ -80,3 +81,11 @@ class Section:
 
     run: Run
     lines: Callable[[], Iterable[str]] = field(default=tuple)
+
+
+def exit_of(runs: Iterable[Run]) -> Exit:
+    """Return the exit code: what did not hold, or differed, counts more than what could not be."""
+    runs = list(runs)
+    if any(run.passed is False or (run.end and run.end.why == "differs") for run in runs):
+        return Exit.NOT_AS_WANTED
+    return Exit.OK if all(run.ran for run in runs) else Exit.UNSUPPORTED

@@ -36,6 +36,9 @@ class Often:
     rounds: int
 
 
+NEVER = Often(0, 0)
+
+
 @dataclass(frozen=True)
 class Share:
     """So many of so many."""
@@ -204,7 +207,7 @@ class Tally:
 
 def _count(into: dict[Key, Often], came: Mapping[Key, int]) -> None:
     for key, times in came.items():
-        before = into.get(key, Often(0, 0))
+        before = into.get(key, NEVER)
         into[key] = Often(before.times + times, before.rounds + 1)
 
 

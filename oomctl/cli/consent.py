@@ -1,0 +1,28 @@
+"""Asking before the whole system is declared out of memory: somebody's largest task dies."""
+
+from collections.abc import Sequence
+
+from oomctl import talk
+from oomctl.errors import UsageError
+from oomctl.task import Task
+from oomctl.units import format_size
+
+
+def require_somebody(yes: bool, what: str) -> None:
+    """Raise UsageError where nobody has agreed and nobody can be asked; `what` would kill."""
+    if not yes and not talk.somebody_is_here():
+        raise UsageError(
+            f"{what} kills the largest task of the machine and nobody is here to be asked",
+            "give --yes if that is what you want",
+        )
+
+
+def confirm(ranking: Sequence[tuple[int, Task]], yes: bool) -> None:
+    """Say whom the kernel would pick on the whole machine; ask unless `--yes`."""
+    for place, (_score, task) in enumerate(ranking[:3], 1):
+        talk.note(
+            f"{'the kernel would pick' if place == 1 else 'after it'}: {task.comm} (pid "
+            f"{task.pid}, {format_size(task.footprint)}, adj {task.oom_score_adj}, {task.cgroup})"
+        )
+    if not yes and not talk.ask("declare OOM on the whole system?"):
+        raise UsageError("not declared", "nothing was killed; everything made is removed")

@@ -1,0 +1,313 @@
+"""`oomctl run`: scenario files become rounds, rounds become statistics and an exit code."""
+
+import itertools
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from oomctl import experiment, plan, scenario, talk
+from oomctl.cli import consent, options
+from oomctl.cli.guard import guarded
+from oomctl.cli.output import Output
+from oomctl.errors import UsageError
+from oomctl.kernel.environment import require_machine
+from oomctl.kernel.hierarchy import find_cgroup, unified_root
+from oomctl.report import Format, plantext, single
+from oomctl.report.runs import RENDERERS
+from oomctl.stress.cast import Cast, Place
+from oomctl.stress.record import Record
+from oomctl.stress.run import exit_of
+from oomctl.stress.series import Scene, Series
+from oomctl.stress.soak import Limits
+from oomctl.stress.variant import VIAS, variants
+from oomctl.text import printable
+from oomctl.units import parse_duration
+
+OF_ONE_ROUND: tuple[Format, ...] = ("html", "trace")
+AS_DECLARED: tuple[Format, ...] = ("table", "markdown", *OF_ONE_ROUND)
+"""The forms in which a single round is reported as `oomctl declare` reports it."""
+
+
+def _duration(value: str | float) -> float:
+    """Parse a time above zero."""
+    try:
+        seconds = parse_duration(str(value))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not 0 < seconds <= 366 * 86_400:
+        raise typer.BadParameter(f"{value} is out of range; it goes from 1ms to a year")
+    return seconds
+
+
+def _vias(value: str) -> tuple[plan.Via, ...]:
+    """Parse triggers with commas between."""
+    known: dict[str, plan.Via] = {via: via for via in VIAS}
+    for name in value.split(","):
+        if name not in known:
+            raise UsageError(
+                f"--via {value}: {name!r} is not a trigger", f"write some of {','.join(VIAS)}"
+            )
+    return tuple(dict.fromkeys(known[name] for name in value.split(",")))
+
+
+@guarded
+def run(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Scenario files (TOML); run one after the other."),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a key of every file, such as hog.large.size=64M; may be given again.",
+        ),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B...",
+            help="Run a variant for each value, side by side; given again, for each combination.",
+        ),
+    ] = None,
+    via: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRIGGER,...",
+            help="Make every call by each of these triggers, side by side: bpf (the kfunc), limit "
+            "(memory.max below usage), reclaim (memory.reclaim first), kill (cgroup.kill), sysrq "
+            "(the whole MACHINE). What is expected of returns, counters and latency is not "
+            "judged where that changes a call.",
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            parser=options.whole(1, 1_000_000_000),
+            metavar="N",
+            help="Rounds of each variant, in turn. [default: 1]",
+        ),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            "--for",
+            parser=_duration,
+            metavar="TIME",
+            help="Rounds until this time is over, such as 10m; with --repeat whichever is first.",
+        ),
+    ] = None,
+    until_differs: Annotated[
+        bool,
+        typer.Option(
+            "--until-differs",
+            help="End at the first round whose verdict, victims or returned values are not those "
+            "of the first round of its variant, say what differs, and exit with 1.",
+        ),
+    ] = False,
+    same_tree: Annotated[
+        bool,
+        typer.Option(
+            "--same-tree", help="Make the cgroups once for all rounds, and only fresh hogs in them."
+        ),
+    ] = False,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Make the tree in this existing cgroup, such as a delegated one, instead of the "
+            "hierarchy's root.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            parser=options.seconds(0.1, 86_400),
+            metavar="SECONDS",
+            help="Limit on filling the hogs, on one call, and on its victims' end; each. "
+            "[default: the file's, else 30]",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what would be made, written and called; touch nothing."
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a call on the whole system.")
+    ] = False,
+    output_format: Annotated[
+        Format,
+        typer.Option(
+            "--format", "-f", help="Form of the result; html and trace show a single round."
+        ),
+    ] = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write every round there as it happens, as JSON lines; the file must not exist. "
+            "[default: oomctl-SCENARIO-TIME-PID.jsonl here, if there is more than one round]",
+        ),
+    ] = None,
+    no_record: Annotated[
+        bool, typer.Option("--no-record", help="Leave no record of many rounds.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say each step, and the logs behind an error.")
+    ] = False,
+) -> None:
+    """Run experiments described in files, once or many times, and hold them to what they expect.
+
+    One round of one variant is reported as `oomctl declare` does, with the expectations after it.
+    Many rounds are reported as statistics, variants side by side. Every round goes to a record as
+    it happens, so that nothing is lost whatever ends it: `oomctl report` shows it again, and
+    `oomctl compare` what changed between two.
+
+    \b
+    Examples:
+      oomctl run largest-dies.toml
+      oomctl run largest-dies.toml --set hog.large.size=128M --dry-run
+      oomctl run busy.toml --repeat 50 --vary 'call[0].wait=true,false'
+      oomctl run largest-dies.toml --via bpf,limit     # who dies, how fast, which counters
+      oomctl run soak.toml --for 10m --same-tree --record soak.jsonl
+      oomctl run *.toml --format ktap
+
+    Exit codes: 0 all that was expected held in every round, or nothing was expected; 1 some did
+    not, or --until-differs found a difference; 2 usage or a fault in a file; 3 this machine or
+    kernel cannot; 4 oomctl failed or could not clean up; 130 Ctrl-C, with the statistics so far.
+    """
+    talk.set_verbosity(int(verbose))
+    rounds = repeat or (None if duration or until_differs else 1)
+    limits = Limits(rounds, duration, until_differs)
+    ways = variants([scenario.vary(text) for text in vary or ()], _vias(via) if via else ())
+    one_round = limits.single and len(ways) == 1
+    one_by_one = one_round and output_format in AS_DECLARED
+    if until_differs and limits.single:
+        raise UsageError("--until-differs needs more than one round", "leave out --repeat 1")
+    if record and no_record:
+        raise UsageError("--record and --no-record exclude each other", "give one of them")
+    if output_format in OF_ONE_ROUND and not (one_round and len(files) == 1):
+        raise UsageError(
+            f"--format {output_format} shows one round of one variant of one file",
+            "leave out what makes more, or take another form",
+        )
+    chosen = Place(
+        lambda: f"oomctl-{os.getpid()}-{secrets.token_hex(3)}",
+        psutil.virtual_memory().total,
+        None if parent is None else find_cgroup(unified_root(), parent).cgroup,
+        timeout,
+    )
+    told: dict[str, Any] = {
+        "repeat": rounds,
+        "for_s": duration,
+        "until_differs": until_differs,
+        "same_tree": same_tree,
+        "parent": chosen.parent,
+        "timeout_s": timeout,
+        "set": list(settings or ()),
+        "vary": list(vary or ()),
+        "via": via.split(",") if via else [],
+    }
+    casts = [
+        Cast(loaded, ways, chosen)
+        for loaded in zip(
+            *(scenario.load_all(files, [*(settings or ()), *way.overrides]) for way in ways),
+            strict=True,
+        )
+    ]
+    plans = [cast.plans() for cast in casts]
+    with Output(output) as place, ExitStack() as stack:
+        if dry_run:
+            place.write(_described(casts, plans))
+            return
+        if any(one.system_wide for of_a_file in plans for one in of_a_file):
+            consent.require_somebody(yes, "a call on the whole system")
+        root, kfunc = require_machine()
+        kept = record is not None or not (limits.single or no_record)
+        records = stack.enter_context(_records(casts, record, kept))
+        series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
+        reports: list[str] = []
+
+        def result() -> str:
+            if one_by_one or output_format in OF_ONE_ROUND:
+                return "\n".join(reports)
+            return RENDERERS[output_format](series.sections)
+
+        try:
+            with experiment.Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
+                for scene, last in series.run(session):
+                    if one_by_one and last:
+                        title = f"== {printable(scene.name)}\n\n" if len(casts) > 1 else ""
+                        reports.append(title + single.render(last, output_format))
+        except BaseException:
+            if series.rounds:  # whatever ended them, those that were count
+                place.write(result())
+            raise
+        place.write(result())
+    raise typer.Exit(exit_of(section.run for section in series.sections))
+
+
+@contextmanager
+def _records(casts: Sequence[Cast], named: Path | None, kept: bool) -> Iterator[list[Record]]:
+    """Open the record of each scenario, or the one of all; say where they are, before and after."""
+    with ExitStack() as stack:
+        if named:
+            records = [stack.enter_context(Record(named))] * len(casts)
+        else:
+            paths = [_record_name(cast.name) if kept else None for cast in casts]
+            records = [stack.enter_context(Record(path)) for path in paths]
+        told = [record for record in dict.fromkeys(records) if record.path]
+        for record in told:
+            talk.note(f"every round goes to {record.path}")
+        try:
+            yield records
+        finally:
+            for record in told:
+                if record.rounds:
+                    path = record.path
+                    talk.note(f"{record.rounds} rounds are in {path}; see `oomctl report {path}`")
+
+
+def _scene(cast: Cast, record: Record) -> Scene:
+    first = cast.scenarios[0]
+    return Scene(first.name, first.description, first.source, cast.contenders(), record)
+
+
+def _record_name(scenario_name: str) -> Path:
+    clean = re.sub(r"[^A-Za-z0-9_.-]", "-", scenario_name).strip(".") or "scenario"
+    stem = f"oomctl-{clean[:100]}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    names = (f"{stem}{suffix}.jsonl" for suffix in ("", *(f"-{n}" for n in itertools.count(2))))
+    return next(path for path in map(Path, names) if not path.exists())
+
+
+def _described(casts: Sequence[Cast], plans: Sequence[Sequence[plan.Plan]]) -> str:
+    """Return every plan; each with a heading where there are several."""
+    found = [
+        (f"{cast.name}: {way.label}" if way.label else cast.name, one)
+        for cast, of_a_file in zip(casts, plans, strict=True)
+        for way, one in zip(cast.variants, of_a_file, strict=True)
+    ]
+    texts = []
+    for name, one in found:
+        lines = [f"== {name}", ""] if len(found) > 1 else []
+        lines += plantext.describe(one)
+        texts.append("".join(f"{printable(line)}\n" for line in lines))
+    return "\n".join(texts)

@@ -1,0 +1,28 @@
+"""Which renderer has which form of runs; each is imported when it is used."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Literal
+
+from oomctl.stress.run import Section
+
+RunFormat = Literal["table", "json", "jsonl", "markdown", "ktap", "junit"]
+"""All forms but those that show a single round."""
+
+
+def _late(module: str, function: str) -> Callable[[Sequence[Section]], str]:
+    def render(sections: Sequence[Section]) -> str:
+        text: str = getattr(import_module(f"oomctl.report.{module}"), function)(sections)
+        return text
+
+    return render
+
+
+RENDERERS: Mapping[str, Callable[[Sequence[Section]], str]] = {
+    "table": _late("run", "render_table"),
+    "json": _late("runjson", "render"),
+    "jsonl": _late("runjson", "render_lines"),
+    "markdown": _late("run", "render_markdown"),
+    "ktap": _late("ktap", "render_runs"),
+    "junit": _late("junit", "render_runs"),
+}

@@ -1,0 +1,109 @@
+"""Scenarios run one after the other in one session, each with its head, rounds and end recorded."""
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from oomctl import talk
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.outcome import Outcome
+from oomctl.progress import Progress
+from oomctl.stress.lines import end_line, environment_tree, head_line
+from oomctl.stress.record import Record
+from oomctl.stress.run import End, Head, Run, Section
+from oomctl.stress.soak import Contender, Limits, Session, Soak
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scenario to be run: what its file says of itself, its variants, where it is recorded."""
+
+    name: str
+    description: str
+    source: str
+    contenders: tuple[Contender, ...]
+    record: Record
+
+
+@dataclass
+class Series:
+    """Runs scenes; `sections` has what came of each so far, whatever ended it."""
+
+    scenes: Sequence[Scene]
+    limits: Limits
+    options: Mapping[str, Any]
+    same_tree: bool = False
+    sections: list[Section] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> int:
+        """The rounds done, of all scenes."""
+        return sum(one.rounds for section in self.sections for one in section.run.statistics)
+
+    def run(self, session: Session) -> Iterator[tuple[Scene, Outcome | None]]:
+        """Run each scene and yield it with its last outcome.
+
+        Raises what ended one; but what this machine cannot do does not keep it from the others.
+        """
+        for scene in self.scenes:
+            soak = Soak(
+                scene.contenders,
+                self.limits,
+                session,
+                scene.record.write,
+                lambda _rounds: None,
+                self.same_tree,
+            )
+            try:
+                self._run(scene, soak, session)
+            except UnsupportedError as error:
+                if len(self.scenes) == 1:
+                    raise
+                talk.note(f"{scene.name}: {error}")
+            yield scene, soak.last
+
+    def _run(self, scene: Scene, soak: Soak, session: Session) -> None:
+        start = scene.record.length
+        head = Head(
+            scenario=scene.name,
+            description=scene.description,
+            source=scene.source,
+            ways=tuple(each.way for each in scene.contenders),
+            options=self.options,
+            environment=environment_tree(session.environment),
+            started=_now(),
+        )
+        scene.record.write(head_line(head))
+        end = End("done")
+        try:
+            total = self.limits.rounds and self.limits.rounds * len(scene.contenders)
+            with Progress(scene.name, total, self.limits.seconds) as progress:
+                soak.done = progress.done
+                end = soak.run()
+        except BaseException as error:
+            end = _end_by(error)
+            with suppress(OomctlError):  # the disk may be full
+                scene.record.write(end_line(end, soak.rounds, _now()))
+            raise
+        else:
+            scene.record.write(end_line(end, soak.rounds, _now()))
+        finally:
+            run = Run(head, soak.statistics(), end)
+            self.sections.append(scene.record.section(run, start))
+
+
+def _end_by(error: BaseException) -> End:
+    """Say why a run ended by an exception: a signal unwinds with its number."""
+    if isinstance(error, UnsupportedError):
+        return End("unsupported", error.why)
+    if isinstance(error, Exception):
+        return End("failed", str(error) or type(error).__name__)
+    number = getattr(error, "number", signal.SIGINT)
+    return End("interrupted", signal.Signals(number).name)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
