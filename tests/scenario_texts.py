@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from oomctl.scenario.fault import Origin
+from oomctl.scenario.layout import above
 from oomctl.scenario.reading import scenario
 
 M = 1 << 20
@@ -14,9 +15,9 @@ _CGROUPS = (".", "left", "right", "left/in", "left/in/deep", "x.slice")
 def sound_tables(draw):
     """What TOML has of a scenario that holds."""
     cgroups = draw(st.lists(st.sampled_from(_CGROUPS), unique=True))
-    inner = {each.rpartition("/")[0] for each in cgroups}
+    inner = {up for each in cgroups for up in above(each)}
     homes = ["./", *(f"{each}/" for each in cgroups)]
-    homes += [each for each in cgroups if each not in inner and each != "."]
+    homes += [each for each in cgroups if each not in inner]
     hogs = draw(
         st.dictionaries(
             st.sampled_from(_NAMES),
@@ -50,7 +51,7 @@ def sound_tables(draw):
             "until": st.sampled_from(["exited", "freed", "returned"]),
         },
     )
-    raw = {
+    return {
         "cgroup": {each: draw(_settings) for each in cgroups},
         "hog": hogs,
         "call": draw(st.lists(calls, min_size=1, max_size=3)),
@@ -58,7 +59,6 @@ def sound_tables(draw):
         if hogs
         else {},
     }
-    return raw
 
 
 _settings = st.fixed_dictionaries(

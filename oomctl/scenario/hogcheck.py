@@ -52,18 +52,21 @@ def name_faults(layout: Layout) -> Iterator[Fault]:
                 f"two hogs are named '{member.name}'",
                 f"the other one is of hog.{other.family}; rename one",
             )
+        seen[member.name] = member
+    longest = {member.family: member for member in layout.members}
+    for family, member in longest.items():
         if len(member.name) > 15 and member.entry.comm is None:
             yield Fault(
-                path,
+                ("hog", family),
                 f"'{member.name}' is longer than a comm (15 bytes)",
                 "shorten the name, or give a comm",
-                rests_on=((*path, "comm"),),
+                rests_on=(("hog", family, "comm"),),
             )
-        seen[member.name] = member
 
 
 def place_faults(layout: Layout) -> Iterator[Fault]:
     """Yield hogs in cgroups that are not there, or that may hold no process."""
+    leaves = {member.cgroup: member for member in layout.members if member.leaf}
     for member in layout.members:
         key: Path = ("hog", member.family, "cgroup")
         if member.leaf and member.cgroup in layout.declared:
@@ -71,6 +74,13 @@ def place_faults(layout: Layout) -> Iterator[Fault]:
                 key,
                 f"its own leaf would be '{member.cgroup}', which is a cgroup of the scenario",
                 f"write cgroup = '{member.cgroup}' to live there, or rename one of them",
+            )
+        elif member.leaf and (other := leaves.get(parent(member.cgroup))):
+            yield Fault(
+                key,
+                f"'{other.cgroup}' is the leaf of hog.{other.family}, and the kernel allows "
+                "processes in leaves only",
+                f"write cgroup = '{other.cgroup}' to live there as well, or name another",
             )
         elif member.leaf:
             yield from _unknown(layout, key, parent(member.cgroup))

@@ -3,9 +3,9 @@
 Pure. A value that is at fault is taken out, so that the rest can be judged as well.
 """
 
-import types
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -79,7 +79,7 @@ def _inside(kind: Any, part: str | int) -> Iterator[Any]:
 
 
 def _choices(kind: Any) -> Iterator[Any]:
-    if get_origin(kind) is types.UnionType:
+    if get_origin(kind) in (Union, UnionType):
         for each in get_args(kind):
             yield from _choices(each)
     elif hasattr(kind, "__metadata__"):

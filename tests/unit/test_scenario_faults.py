@@ -1,0 +1,432 @@
+"""Every fault of a file, by the exact line that says it."""
+
+import pytest
+
+from oomctl import scenario
+from oomctl.scenario.fault import ScenarioError
+from tests.scenarios import Files
+
+HOG = '[hog.a]\nsize = "1M"\n'
+COMM = "use 1 to 15 letters, digits, '_' or '-' (the kernel's comm holds 15)"
+SIZE = "write bytes, or K, M, G as powers of 1024 (such as 64M)"
+LEAVES = "has child cgroups, and the kernel allows processes in leaves only"
+CGROUP = "'.' is the top; else use letters, digits and _ . @ : + -, with '/' in between"
+ANON = "anon, mlock, threads, forker, shared, stopped, traced"
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+KEYS = {
+    "tiemout = 3": "tiemout: no such key; did you mean 'timeout'?",
+    "zzz = 3": "zzz: no such key; known are description, timeout, parent, cgroup, hog, call, "
+    "expect",
+    f"{HOG}sise = 3": "hog.a.sise: no such key; did you mean 'size'?",
+    '[cgroup."."]\nmemory.maxx = 1': "cgroup.\".\".memory.maxx: no such key; did you mean 'max'?",
+    "[cgroup.a]\nmemroy.max = 1": "cgroup.a.memroy: no such key; did you mean 'memory'?",
+    "[cgroup.a]\nmemory.swap.hihg = 1": "cgroup.a.memory.swap.hihg: no such key; did you mean "
+    "'high'?",
+    "[[call]]\nordre = 1": "call[0].ordre: no such key; did you mean 'order'?",
+    "[[call]]\n[[call]]\nexpect.return = 1": "call[1].expect.return: no such key; did you mean "
+    "'returns'?",
+    "[[call]]\nrecheck = { above = 1, evry = 1 }": "call[0].recheck.evry: no such key; did you "
+    "mean 'every'?",
+    "[expect]\nkill = 1": "expect.kill: no such key; did you mean 'kills'?",
+    '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, '
+    "cgroup, hog, call, expect",
+    "[cgroup.a.b]": "cgroup.a.b: no such key; known are memory, pids",
+}
+
+SHAPES = {
+    "hog = 3": "hog: is not a table; write a table with a name for each entry",
+    "hog.a = 3": "hog.a: is not a table; write such as { size = ... }",
+    "[[hog]]": "hog: is not a table; write a table with a name for each entry",
+    "[cgroup.a]\nmemory = 3": "cgroup.a.memory: is not a table; write such as { max = ... }",
+    "call = 3": "call: is not an array of tables; write [[call]]",
+    "[call]\norder = 3": "call: is not an array of tables; write [[call]]",
+    "call = [3]": "call[0]: is not a table; write such as { target = ... }",
+    "call = []": "call: has no step; leave it out for one call on the top",
+    "expect = 3": "expect: is not a table; write such as { verdict = ... }",
+    "[hog.a]": "hog.a.size: is missing; every entry needs it",
+    "[[call]]\nrecheck = {}": "call[0].recheck.above: is missing; every entry needs it",
+}
+
+VALUES = {
+    "description = 3": "description: 3 is not a text; put it into quotes",
+    "timeout = 'x'": "timeout: 'x' is not a time; write seconds, or such as '100ms', '2s', '1m'",
+    "timeout = true": "timeout: true is not a time; write seconds, or such as '100ms'",
+    "timeout = 0": "timeout: 0 is out of range; from 0.1 to 86400 seconds",
+    "timeout = -1": "timeout: -1 is out of range; from 0.1 to 86400 seconds",
+    "timeout = nan": "timeout: nan is out of range; from 0.1 to 86400 seconds",
+    "timeout = inf": "timeout: inf is out of range; from 0.1 to 86400 seconds",
+    "timeout = '25h'": "timeout: '25h' is out of range; from 0.1 to 86400 seconds",
+    "timeout = 2020-01-01": "timeout: a date or time is not a time; write seconds, or such as "
+    "'100ms'",
+    "parent = 'x'": "parent: 'x' is not an absolute path; begin with '/', without '..'",
+    "parent = '/a/../b'": "parent: '/a/../b' is not an absolute path; begin with '/', without '..'",
+    "parent = '/sys/fs/cgroup/a'": "parent: '/sys/fs/cgroup/a' is a path of the file system; "
+    "write it as /proc/PID/cgroup does, from the hierarchy's root on",
+    "[hog.a]\nsize = '64Q'": f"hog.a.size: '64Q' is not a size; {SIZE}",
+    "[hog.a]\nsize = '010'": "hog.a.size: '010' begins with 0, which the kernel reads as octal; "
+    "leave it out",
+    "[hog.a]\nsize = 1.5": "hog.a.size: 1.5 is not a size; write '64M' or whole bytes",
+    "[hog.a]\nsize = nan": "hog.a.size: nan is not a size; write '64M' or whole bytes",
+    "[hog.a]\nsize = true": "hog.a.size: true is not a size; write '64M' or whole bytes",
+    "[hog.a]\nsize = ['1M']": "hog.a.size: an array is not a size; write '64M' or whole bytes",
+    "[hog.a]\nsize = {}": "hog.a.size: a table is not a size; write '64M' or whole bytes",
+    "[hog.a]\nsize = -1": "hog.a.size: -1 is below 0; write bytes, or K, M, G (such as '64M')",
+    "[hog.a]\nsize = 9223372036854775808": "hog.a.size: 9223372036854775808 is larger than any "
+    "address space; write bytes, or K, M, G (such as '64M')",
+    f"[hog.a]\nsize = 0x{'f' * 6000}": "hog.a.size: such a large number is larger than any address "
+    "space; write bytes, or K, M, G (such as '64M')",
+    f"[hog.a]\nsize = '{'9' * 200}'": f"hog.a.size: '{'9' * 57}...' is not a size; write '64M' or "
+    "whole bytes",
+    "[hog.a]\nsize = '8E'": "hog.a.size: '8E' is larger than any address space",
+    "[hog.a]\nsize = 'x%'": "hog.a.size: 'x%' is not a percentage; write such as '50%' or '12.5%'",
+    "[hog.a]\nsize = '-1%'": "hog.a.size: '-1%' is not a percentage; write such as '50%' or "
+    "'12.5%'",
+    "[hog.a]\nsize = 'max'": f"hog.a.size: 'max' is not a size; {SIZE}",
+    f"{HOG}count = -1": "hog.a.count: -1 is out of range; from 0 to 4096",
+    f"{HOG}count = 4097": "hog.a.count: 4097 is out of range; from 0 to 4096",
+    f"{HOG}count = '3'": "hog.a.count: '3' is not a whole number; from 0 to 4096",
+    f"{HOG}count = 3.0": "hog.a.count: 3.0 is not a whole number; from 0 to 4096",
+    f"{HOG}oom_score_adj = 1001": "hog.a.oom_score_adj: 1001 is out of range; from -1000 to 1000",
+    f"{HOG}kind = 'anom'": "hog.a.kind: 'anom' is not a kind of hog; did you mean 'anon'?",
+    f"{HOG}kind = 3": "hog.a.kind: 3 is not a kind of hog; write one of anon, file, shmem, "
+    "hugetlb, mlock, pipe, socket, slab, threads, forker, shared, stopped, traced",
+    f"{HOG}comm = ''": "hog.a.comm: '' cannot be a comm; write 1 to 15 printable ASCII characters",
+    f"{HOG}comm = 'sixteen letters!'": "hog.a.comm: 'sixteen letters!' cannot be a comm; write 1 "
+    "to 15 printable ASCII characters",
+    f"{HOG}rate = 0": "hog.a.rate: nothing a second would never end; leave it out for no limit",
+    f"{HOG}rate = '50M/s'": f"hog.a.rate: '50M/s' is not a size; {SIZE}",
+    f"{HOG}may_fail = 1": "hog.a.may_fail: 1 is neither true nor false; write true or false, "
+    "unquoted",
+    f"{HOG}kind = 'file'\npath = 'x'": "hog.a.path: 'x' is not an absolute path; begin with '/', "
+    "without '..'",
+    "[cgroup.a]\nmemory.max = 'maximum'": f"cgroup.a.memory.max: 'maximum' is not a size; {SIZE}",
+    "[cgroup.a]\nmemory.oom.group = 1": "cgroup.a.memory.oom.group: 1 is neither true nor false; "
+    "write true or false, unquoted",
+    "[cgroup.a]\npids.max = -1": "cgroup.a.pids.max: -1 is out of range; from 0 to 4194304",
+    "[[call]]\norder = 2147483648": "call[0].order: 2147483648 is out of range; from -2147483648 "
+    "to 2147483647",
+    "[[call]]\nflags = -1": "call[0].flags: -1 is out of range; from 0 to 18446744073709551615",
+    "[[call]]\nflags = 18446744073709551616": "call[0].flags: 18446744073709551616 is out of "
+    "range; from 0 to 18446744073709551615",
+    "[[call]]\ncallers = 0": "call[0].callers: 0 is out of range; from 1 to 256",
+    "[[call]]\ncallers = 257": "call[0].callers: 257 is out of range; from 1 to 256",
+    "[[call]]\nrepeat = 0": "call[0].repeat: 0 is out of range; from 1 to 100000",
+    "[[call]]\ndelay = '-1s'": "call[0].delay: '-1s' is not a time; write seconds, or such as "
+    "'100ms', '2s', '1m'",
+    "[[call]]\nvia = 'bfp'": "call[0].via: 'bfp' is not a way to call; did you mean 'bpf'?",
+    "[[call]]\nuntil = 'dead'": "call[0].until: 'dead' is not a thing to wait for; known are "
+    "exited, freed, returned",
+    "[[call]]\nrecheck = '8Q'": f"call[0].recheck.above: '8Q' is not a size; {SIZE}",
+    "[[call]]\ntarget = '/'": "call[0].target: the root cgroup cannot be a target: the kernel "
+    "cannot scan it; name a cgroup below it, or write global = true",
+    "[[call]]\ntarget = '/sys/fs/cgroup/a'": "call[0].target: '/sys/fs/cgroup/a' is a path of the "
+    "file system; write it as /proc/PID/cgroup does, from the hierarchy's root on",
+    "[[call]]\nexpect.returns = 'EBUSSY'": "call[0].expect.returns: 'EBUSSY' is neither a number "
+    "nor an errno; did you mean 'EBUSY'?",
+    "[[call]]\nexpect.returns = [1, true]": "call[0].expect.returns: true is not a text; put it "
+    "into quotes",
+    "[[call]]\nexpect.returns = 'busy'": "call[0].expect.returns: 'busy' is neither a number nor "
+    "an errno; write 1 or 'EBUSY'",
+    "[expect]\nverdict = 'kiled'": "expect.verdict: 'kiled' is not a verdict; did you mean "
+    "'killed'?",
+    "[expect]\nkills = '2..1'": "expect.kills: '2..1' is not a count; write 1, '1..2', '2..' or "
+    "'..2'",
+    "[expect]\nkills = '..'": "expect.kills: '..' is not a count; write 1, '1..2', '2..' or '..2'",
+    "[expect]\nkills = -1": "expect.kills: -1 is not a count; write 1, '1..2', '2..' or '..2'",
+    "[expect]\ncollateral = '1..2'": "expect.collateral: '1..2' is not a whole number; from 0 to "
+    "2147483647",
+    "[expect]\nevents.oom_kil = 1": "expect.events.oom_kil: 'oom_kil' is not a counter of "
+    "memory.events; did you mean 'oom_kill'?",
+    "[expect]\nlatency.exitted = 1": "expect.latency.exitted: 'exitted' is not a moment of the "
+    "timeline; did you mean 'exited'?",
+    "[expect]\nreturns.EBUSSY = 1": "expect.returns.EBUSSY: 'EBUSSY' is neither a number nor an "
+    "errno; did you mean 'EBUSY'?",
+}
+
+NAMES = {
+    '[hog."a b"]\nsize = 1': f"hog.\"a b\": 'a b' cannot name a hog; {COMM}",
+    '[hog.""]\nsize = 1': f"hog.\"\": '' cannot name a hog; {COMM}",
+    "[hog.sixteen-letters-]\nsize = 1": "hog.sixteen-letters-: 'sixteen-letters-' cannot name a "
+    f"hog; {COMM}",
+    '[hog."memory.max"]\nsize = 1': f"hog.\"memory.max\": 'memory.max' cannot name a hog; {COMM}",
+    '[hog."é"]\nsize = 1': f"hog.\"\\u00e9\": 'é' cannot name a hog; {COMM}",
+    '[cgroup.""]': f"cgroup.\"\": '' cannot name a cgroup; {CGROUP}",
+    '[cgroup.".."]': f"cgroup.\"..\": '..' cannot name a cgroup; {CGROUP}",
+    '[cgroup."a/../b"]': f"cgroup.\"a/../b\": 'a/../b' cannot name a cgroup; {CGROUP}",
+    '[cgroup."a/"]': "cgroup.\"a/\": 'a/' is not a path below the top; write 'a'",
+    '[cgroup."/a"]': "cgroup.\"/a\": '/a' is not a path below the top; write 'a'",
+    '[cgroup."./a//b"]': "cgroup.\"./a//b\": './a//b' is not a path below the top; write 'a/b'",
+    '[cgroup."a b"]': f"cgroup.\"a b\": 'a b' cannot name a cgroup; {CGROUP}",
+    '[cgroup."a/memory.max"]': "cgroup.\"a/memory.max\": 'a/memory.max' would be taken for an "
+    "interface file; call it otherwise",
+    '[cgroup."cgroup.procs"]': "cgroup.\"cgroup.procs\": 'cgroup.procs' would be taken for an "
+    "interface file; call it otherwise",
+    f'[cgroup."{"a/" * 32}a"]': f'cgroup."{"a/" * 28}a...": 33 cgroups inside each other are too '
+    "many; 32 at most",
+    "[hog.a]\nsize = 1\ncount = 2\n[hog.a-2]\nsize = 1": "hog.a-2: two hogs are named 'a-2'; the "
+    "other one is of hog.a; rename one",
+    "[hog.fourteen-chars]\nsize = 0\ncount = 10": "hog.fourteen-chars: 'fourteen-chars-10' is "
+    "longer than a comm (15 bytes); shorten the name, or give a comm",
+    "[hog.a]\nsize = 0\ncount = 4096\n[hog.b]\nsize = 0": "hog: 4097 hogs are too many; 4096 at "
+    "most",
+}
+
+PLACES = {
+    f"{HOG}cgroup = 'lft'\n[cgroup.left]": "hog.a.cgroup: there is no cgroup 'lft' in this "
+    "scenario; did you mean 'left'?",
+    f"{HOG}cgroup = 'lft/'\n[cgroup.left]": "hog.a.cgroup: there is no cgroup 'lft' in this "
+    "scenario; did you mean 'left'?",
+    f"{HOG}cgroup = ''": "hog.a.cgroup: there is no cgroup '' in this scenario; known are .",
+    f"{HOG}cgroup = 'left'\n[cgroup.'left/in']": f"hog.a.cgroup: 'left' {LEAVES}; write 'left/' "
+    "for a leaf of its own, or name a leaf",
+    f"{HOG}cgroup = '.'\n[hog.b]\nsize = 1": f"hog.a.cgroup: '.' {LEAVES}; write './' for a leaf "
+    "of its own, or name a leaf",
+    f"{HOG}[hog.b]\nsize = 1\ncgroup = 'a/'": "hog.b.cgroup: 'a' is the leaf of hog.a, and the "
+    "kernel allows processes in leaves only; write cgroup = 'a' to live there as well, or name "
+    "another",
+    f"{HOG}[cgroup.a]": "hog.a.cgroup: its own leaf would be 'a', which is a cgroup of the "
+    "scenario; write cgroup = 'a' to live there, or rename one of them",
+    f"{HOG}kind = 'shared'": "hog.a.sharer: is missing; name the cgroup of the process that shares "
+    "the memory",
+    f"{HOG}kind = 'shared'\nsharer = 'lft'\n[cgroup.left]": "hog.a.sharer: there is no cgroup "
+    "'lft' in this scenario; did you mean 'left'?",
+    f"{HOG}kind = 'shared'\nsharer = '.'": f"hog.a.sharer: '.' {LEAVES}; name a leaf",
+}
+
+KINDS = {
+    f"{HOG}tasks = 4": "hog.a.tasks: a hog of kind 'anon' has no tasks; leave it out; tasks is for "
+    "threads, forker",
+    f"{HOG}sharer = '.'\nkind = 'pipe'\ncgroup = '.'": "hog.a.sharer: a hog of kind 'pipe' has no "
+    "sharer; leave it out; sharer is for shared",
+    f"{HOG}hold = 1": "hog.a.hold: a hog of kind 'anon' has no hold; leave it out; hold is for "
+    "traced",
+    f"{HOG}path = '/x'": "hog.a.path: a hog of kind 'anon' has no path; leave it out; path is for "
+    "file",
+    f"{HOG}kind = 'pipe'\nthp = true": "hog.a.thp: a hog of kind 'pipe' has no thp; leave it out; "
+    f"thp is for {ANON}",
+    f"{HOG}kind = 'slab'\nworking_set = 1": "hog.a.working_set: a hog of kind 'slab' has no "
+    f"working_set; leave it out; working_set is for {ANON}, file, shmem, hugetlb",
+    f"{HOG}working_set = '2M'": "hog.a.working_set: 2M is more than the 1M of the hog; make it "
+    "smaller, or a share such as '50%'",
+    f"{HOG}working_set = '101%'": "hog.a.working_set: 101% is more than the hog has; 100% at most",
+}
+
+LIMITS = {
+    "[cgroup.'.']\nmemory.max = '8M'\n[hog.a]\nsize = '9M'": "hog.a.size: hog 'a' wants 9M but "
+    "memory.max of '.' is 8M; the limit would kill it before the declaration; raise it or shrink "
+    "it, or say may_fail = true",
+    "[cgroup.'.']\nmemory.max = '8M'\n[hog.a]\nsize = '4M'\ncount = 2": 'cgroup.".".memory.max: '
+    "the hogs want 8M but memory.max of '.' is 8M; the limit would kill them before the "
+    "declaration; raise it or shrink them, or say may_fail = true",
+    "[cgroup.'.']\nmemory.max = 0\n[hog.a]\nsize = 1": "hog.a.size: hog 'a' wants 1 but memory.max "
+    "of '.' is 0; the limit would kill it before the declaration; raise it or shrink it, or say "
+    "may_fail = true",
+    "[hog.a]\nsize = '150%'": "hog.a.size: hog 'a' wants 3G but this machine has 2G; make it "
+    "smaller, or say may_fail = true",
+    "[cgroup.a]\nmemory.max = '1M'\nmemory.low = '2M'": "cgroup.a.memory.low: 2M cannot be "
+    "protected where memory.max is 1M; lower it, or raise the limit",
+    "[cgroup.a]\nmemory.max = '1M'\nmemory.min = 'max'": "cgroup.a.memory.min: max cannot be "
+    "protected where memory.max is 1M; lower it, or raise the limit",
+}
+
+CALLS = {
+    "[[call]]\ntarget = 'lft'\n[cgroup.left]": "call[0].target: there is no cgroup 'lft' in this "
+    "scenario; did you mean 'left'?",
+    "[[call]]\ntarget = '.'\nglobal = true": "call[0].target: target and global exclude each "
+    "other; give one",
+    "[[call]]\nwait = true\nflags = 0": "call[0].flags: wait and flags exclude each other; give "
+    "one of them",
+    "[[call]]\nvia = 'kill'\nglobal = true": "call[0].via: 'kill' needs a cgroup; name a target, "
+    "not global",
+    "[[call]]\nvia = 'sysrq'": "call[0].via: 'sysrq' takes any task of the machine; write global = "
+    "true",
+    "[[call]]\namount = 1": "call[0].amount: 'bpf' frees what it frees; it is for limit and "
+    "reclaim",
+    "[[call]]\nvia = 'kill'\namount = 1": "call[0].amount: 'kill' frees what it frees; it is for "
+    "limit and reclaim",
+    "[[call]]\nvia = 'limit'\nrecheck = 1": "call[0].recheck: 'limit' does not wait; it is for via "
+    "= 'bpf'",
+    "[[call]]\nwait = true\nrecheck = 1": "call[0].recheck: recheck and wait exclude each other; "
+    "give one",
+    "[[call]]\nflags = 0\nrecheck = 1": "call[0].recheck: recheck and flags exclude each other; "
+    "give one",
+    "[[call]]\nglobal = true\nrecheck = 1": "call[0].recheck: the whole system has no usage to "
+    "look at; name a target",
+    f"{HOG}[[call]]\nexpect.victims = ['b']": "call[0].expect.victims: there is no hog 'b' in this "
+    "scenario; known are a",
+    "[expect]\nvictims = ['b']": "expect.victims: there is no hog 'b' in this scenario; it has no "
+    "hogs",
+    "[hog.large]\nsize = 1\n[expect]\nsurvivors = 'lrage'": "expect.survivors: there is no hog "
+    "'lrage' in this scenario; did you mean 'large'?",
+    f"{HOG}[expect]\nvictims = 'a'\nsurvivors = 'a'": "expect.survivors: 'a' is a victim as well; "
+    "decide",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    {**KEYS, **SHAPES, **VALUES, **NAMES, **PLACES, **KINDS, **LIMITS, **CALLS}.items(),
+)
+def test_a_fault_is_one_line(files, text, line):
+    assert files.faults(text) == [line]
+
+
+TOML = {
+    "": "says nothing; write at least a [hog.NAME] or a [[call]]",
+    "# a comment\n": "says nothing; write at least a [hog.NAME] or a [[call]]",
+    "a": "not TOML: Expected '=' after a key in a key/value pair (at end of document)",
+    "[hog.a]\nsize = 64M": "not TOML: Expected newline or end of document after a statement (at "
+    "line 2, column 10)",
+    "[hog.a]\nsize = M": "not TOML: Invalid value (at line 2, column 8); strings need quotes: size "
+    "= '64M'",
+    "[hog.a]\n[hog.a]": "not TOML: Cannot declare ('hog', 'a') twice (at line 2, column 7)",
+    f"a = {'[' * 2000}{']' * 2000}": "is nested too deeply; a scenario has five levels",
+    f"timeout = {'9' * 5000}": "not TOML: Exceeds the limit (4300 digits) for integer string "
+    "conversion: value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit",
+}
+
+
+@pytest.mark.parametrize(("text", "line"), TOML.items())
+def test_what_is_not_toml_is_one_line(files, text, line):
+    assert files.faults(text) == [line]
+
+
+def test_a_very_deep_table_is_an_unknown_key(files):
+    assert files.faults(f"[{'a.' * 5000}a]") == [
+        "a: no such key; known are description, timeout, parent, cgroup, hog, call, expect"
+    ]
+
+
+def test_files_that_cannot_be_read(files, tmp_path):
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"a = '\xff'")
+    paths = [tmp_path / "none.toml", tmp_path, binary, tmp_path / "nul\0"]
+    with pytest.raises(ScenarioError) as caught:
+        scenario.load_all(paths)
+    assert caught.value.lines == (
+        f"{tmp_path}/none.toml: cannot be read: No such file or directory; name a TOML file",
+        f"{tmp_path}: cannot be read: Is a directory; name a TOML file",
+        f"{tmp_path}/binary: is not UTF-8 text (byte 5); TOML is text",
+        f"{tmp_path}/nul\\x00: cannot be read: embedded null byte; name a TOML file",
+    )
+
+
+def test_a_huge_file_is_not_read(files, tmp_path):
+    path = tmp_path / "x.toml"
+    with path.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(ScenarioError, match="is too large for a scenario; 16M at most"):
+        scenario.load(path)
+
+
+def test_all_faults_of_a_file_come_at_once(files):
+    assert files.faults("""
+        tiemout = 3
+        [cgroup."."]
+        memory.max = "64M"
+        memory.hihg = 1
+        [cgroup."left/in"]
+        memory.min = "64Q"
+        [hog.large]
+        size = "65M"
+        [hog.inner]
+        size = 1
+        cgroup = "left"
+        [hog.wrong]
+        sise = 3
+        kind = "anom"
+        tasks = 3
+        [hog."bad name"]
+        size = 1
+        cgroup = "lft/"
+        [[call]]
+        wait = true
+        flags = 3
+        order = "x"
+        [[call]]
+        expect.victims = ["lrage", "bad name"]
+        via = "bfp"
+        amount = "1M"
+        [expect]
+        kills = "x"
+        survivors = ["wrong"]
+    """) == [
+        "cgroup.\".\".memory.hihg: no such key; did you mean 'high'?",
+        f"cgroup.\"left/in\".memory.min: '64Q' is not a size; {SIZE}",
+        "hog.wrong.size: is missing; every entry needs it",
+        "hog.wrong.kind: 'anom' is not a kind of hog; did you mean 'anon'?",
+        "hog.wrong.sise: no such key; did you mean 'size'?",
+        f"hog.\"bad name\": 'bad name' cannot name a hog; {COMM}",
+        "call[0].order: 'x' is not a whole number; from -2147483648 to 2147483647",
+        "call[1].via: 'bfp' is not a way to call; did you mean 'bpf'?",
+        "expect.kills: 'x' is not a count; write 1, '1..2', '2..' or '..2'",
+        "tiemout: no such key; did you mean 'timeout'?",
+        f"hog.inner.cgroup: 'left' {LEAVES}; write 'left/' for a leaf of its own, or name a leaf",
+        "hog.large.size: hog 'large' wants 65M but memory.max of '.' is 64M; the limit would kill "
+        "it before the declaration; raise it or shrink it, or say may_fail = true",
+        "call[0].flags: wait and flags exclude each other; give one of them",
+        "call[1].expect.victims: there is no hog 'lrage' in this scenario; did you mean 'large'?",
+    ]
+
+
+def test_what_follows_from_a_fault_is_not_said(files):
+    assert files.faults("""
+        [cgroup."n o"]
+        [cgroup."."]
+        memory.max = "64M"
+        [hog.a]
+        size = "65M"
+        may_fail = "true"
+        [hog.b]
+        size = "1M"
+        cgroup = "n o/"
+        [hog.c]
+        size = 1
+        sharer = 3
+        kind = "shared"
+        [[call]]
+        global = "true"
+        via = "sysrq"
+        [[call]]
+        target = "n o"
+    """) == [
+        f"cgroup.\"n o\": 'n o' cannot name a cgroup; {CGROUP}",
+        "hog.a.may_fail: 'true' is neither true nor false; write true or false, unquoted",
+        "hog.c.sharer: 3 is not a text; put it into quotes",
+        "call[0].global: 'true' is neither true nor false; write true or false, unquoted",
+    ]
+
+
+def test_all_faults_of_all_files_come_at_once(files):
+    one = files.write("tiemout = 1\nzeit = 2", "one.toml")
+    two = files.write("a =", "two.toml")
+    good = files.write(HOG, "good.toml")
+    with pytest.raises(ScenarioError) as caught:
+        scenario.load_all([one, good, two])
+    assert [line.partition(": ")[0] for line in caught.value.lines] == [str(one)] * 2 + [str(two)]
+    assert str(caught.value).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HOG}may_fail = true\n[cgroup.'.']\nmemory.max = 1",
+        "[hog.a]\nkind = 'hugetlb'\nsize = '8M'\n[cgroup.'.']\nmemory.max = '4M'",
+        "[hog.fourteen-chars]\nsize = 0\ncount = 10\ncomm = 'x'",
+        "[cgroup.'.']\nmemory.max = '64M'\nmemory.min = '64M'\nmemory.high = '1G'",
+        "[cgroup.'app.slice/x@1.service']",
+        f"[cgroup.'{'a/' * 31}a']",
+        "[[call]]\ntarget = '/a'\nvia = 'limit'\namount = '50%'",
+        "[hog.memory]\nsize = 0",
+        "timeout = 0.1\n[[call]]\nflags = 0xffffffffffffffff",
+        "description = 'x'",
+    ],
+)
+def test_what_is_allowed(files, text):
+    files.load(text)
