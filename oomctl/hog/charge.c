@@ -122,6 +122,9 @@ static long add_entries(struct hog *hog, unsigned long bytes)
 			*at++ = (char)('a' + n % 16);
 		*at = 0;
 		ret = sys(SYS_mknodat, hog->fd, name, S_IFREG | 0600);
+		/* What tmpfs says of an inode that could not be charged; it has no limit of its own. */
+		if (ret == -ENOSPC)
+			return -ENOMEM;
 		if (ret < 0)
 			return ret;
 	}

@@ -6,6 +6,12 @@
 #include "sys.h"
 
 enum { NONE = -1, PAGE = 4096, HUGE_PAGE = 2 << 20, MOST_AT_ONCE = 1 << 20 };
+/* Where a piece may begin: a multiple of every page size that the architecture has. */
+#if defined(__aarch64__)
+enum { GRAIN = 65536 };
+#else
+enum { GRAIN = PAGE };
+#endif
 
 struct kind;
 

@@ -21,7 +21,7 @@ static long map(unsigned long bytes, int protection, int flags, long fd)
 	return ret;
 }
 
-static long hold(struct hog *hog, long mapped)
+static long keep(struct hog *hog, long mapped)
 {
 	if (mapped < 0)
 		return mapped;
@@ -50,7 +50,7 @@ long make_anon(struct hog *hog)
 
 	if (hog->size + slack < hog->size)
 		return -ENOMEM;
-	ret = hold(hog, map_private(hog->size + slack));
+	ret = keep(hog, map_private(hog->size + slack));
 	if (ret < 0 || !hog->thp)
 		return ret;
 	hog->memory = (char *)round_up((unsigned long)hog->memory, HUGE_PAGE);
@@ -67,12 +67,12 @@ long make_shmem(struct hog *hog)
 		hog->fd = sys(SYS_memfd_create, hog->name, MFD_CLOEXEC);
 	if (hog->fd < 0)
 		return hog->fd;
-	return hold(hog, map(hog->size, PROT_READ_WRITE, MAP_SHARED, hog->fd));
+	return keep(hog, map(hog->size, PROT_READ_WRITE, MAP_SHARED, hog->fd));
 }
 
 long make_hugetlb(struct hog *hog)
 {
-	return hold(hog, map(hog->size, PROT_READ_WRITE, MAP_PRIVATE_HUGE, NONE));
+	return keep(hog, map(hog->size, PROT_READ_WRITE, MAP_PRIVATE_HUGE, NONE));
 }
 
 long populate(struct hog *hog, unsigned long from, unsigned long to)

@@ -22,7 +22,7 @@ void sleep_until(unsigned long when)
 
 static unsigned long piece_size(struct hog *hog, unsigned long rate)
 {
-	unsigned long unit = hog->thp || hog->kind->make == make_hugetlb ? HUGE_PAGE : PAGE;
+	unsigned long unit = hog->thp || hog->kind->make == make_hugetlb ? HUGE_PAGE : GRAIN;
 
 	/* At most 1 GiB, so that the nanoseconds below fit 64 bits. */
 	return round_up(smaller(rate / PIECES_PER_SECOND + 1, 1UL << 30), unit);

@@ -48,6 +48,7 @@ __asm__(".globl clone_onto\nclone_onto:\n"
 struct task {
 	struct hog *hog;
 	struct stretch stretch;
+	unsigned long parent;
 	long ret;
 	int done;
 } __attribute__((aligned(16)));
@@ -79,10 +80,9 @@ void die_with(unsigned long parent)
 		leave(0);
 }
 
-static unsigned long part(struct hog *hog)
+/* What each task holds: begins and ends where pages do. */
+static unsigned long part(struct hog *hog, unsigned long unit)
 {
-	unsigned long unit = hog->thp ? HUGE_PAGE : PAGE;
-
 	return round_up((hog->size + hog->tasks - 1) / hog->tasks, unit);
 }
 
@@ -106,7 +106,7 @@ void leave_to_threads(struct hog *hog)
 
 long fill_by_threads(struct hog *hog)
 {
-	unsigned long i, from, each = part(hog);
+	unsigned long i, from, each = part(hog, hog->thp ? HUGE_PAGE : GRAIN);
 	long ret, stacks = map_private(hog->tasks * STACK);
 	struct task *task;
 
@@ -142,7 +142,7 @@ struct word {
 
 static long fork_child(struct hog *hog, long tell)
 {
-	struct stretch all = { 0, part(hog), hog->rate, 0 };
+	struct stretch all = { 0, part(hog, PAGE), hog->rate, 0 };
 	unsigned long parent = (unsigned long)sys(SYS_getpid);
 	long pid = sys(SYS_clone, SIGCHLD);
 	struct word word;
@@ -157,17 +157,18 @@ static long fork_child(struct hog *hog, long tell)
 	sys(SYS_close, tell);
 	if (word.ret < 0)
 		leave(1);
-	touch(hog->memory, smaller(hog->touch / hog->tasks, part(hog)));
+	touch(hog->memory, smaller(hog->touch / hog->tasks, all.to));
 }
 
 /* One after the other, so that the rate is kept. All fill the same addresses, each its own pages. */
 long fill_by_children(struct hog *hog)
 {
 	struct word word;
+	unsigned long i;
 	int ends[2], status;
 	long pid, ret, got;
 
-	for (; hog->filled < hog->size; hog->filled += part(hog)) {
+	for (i = 0; i < hog->tasks; i++) {
 		ret = sys(SYS_pipe2, ends, 0);
 		if (ret < 0)
 			return ret;
@@ -186,6 +187,7 @@ long fill_by_children(struct hog *hog)
 		if (word.ret < 0)
 			return word.ret;
 		hog->lost += word.lost;
+		hog->filled += part(hog, PAGE);
 	}
 	return 0;
 }
@@ -194,10 +196,7 @@ void replace_children(struct hog *hog)
 {
 	int status;
 
-	for (;;) {
-		status = 0;
-		if (sys(SYS_wait4, NONE, &status) < 0)
-			sleep_until(now() + PAUSE);
+	while (sys(SYS_wait4, NONE, &status) > 0) {
 		/* Who was killed is replaced at once; who cannot be filled would be a busy loop. */
 		if (!(status & 0x7f))
 			sleep_until(now() + PAUSE);
@@ -211,7 +210,7 @@ static void sharer(void *of)
 	struct task *task = of;
 	struct hog *hog = task->hog;
 
-	die_with(task->stretch.from);
+	die_with(task->parent);
 	sys(SYS_close, hog->report);
 	finish(task, sys(SYS_write, hog->sharer, "0", 1));
 	sleep_forever();
@@ -221,12 +220,13 @@ static void sharer(void *of)
 long share(struct hog *hog)
 {
 	long ret, stack = map_private(STACK);
-	struct task *task = task_at(stack, 0);
+	struct task *task;
 
 	if (stack < 0)
 		return stack;
+	task = task_at(stack, 0);
 	task->hog = hog;
-	task->stretch.from = (unsigned long)sys(SYS_getpid);
+	task->parent = (unsigned long)sys(SYS_getpid);
 	ret = clone_onto(CLONE_VM | SIGCHLD, task, sharer, task);
 	return ret < 0 ? ret : outcome(task);
 }

@@ -94,9 +94,8 @@ def hint(step: Step, hog: Hog, error: int) -> str:
 def _filling_hint(step: Step, hog: Hog, error: int) -> str:
     match hog.kind, error:
         case "hugetlb", (errno.ENOMEM | errno.EFAULT):
-            return (
-                f"reserve them with `sysctl vm.nr_hugepages=N`, {-(-hog.size >> 21)} of 2 MiB here"
-            )
+            pages = -(-hog.size // _HUGE_PAGE)
+            return f"set huge pages aside with `sysctl vm.nr_hugepages={pages}` or more"
         case "file", errno.ENODATA:
             return f"{hog.path} is shorter than the hog; give it a longer file or ask for less"
         case "file", errno.EOPNOTSUPP:
