@@ -144,7 +144,9 @@ def _expected(expect: Expect) -> Iterator[str]:
     if expect.verdicts:
         yield f"verdict {' or '.join(expect.verdicts)}"
     if expect.victims is not None:
-        others = f"and at most {expect.collateral} others" if expect.collateral else "nobody else"
+        others = "nobody else" if expect.victims else "nobody"
+        if expect.collateral:
+            others = f"at most {expect.collateral} {'others' if expect.victims else 'tasks'}"
         yield f"{', '.join([*expect.victims, others])} to die"
     if expect.survivors:
         yield f"{', '.join(expect.survivors)} to live"

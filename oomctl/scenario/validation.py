@@ -93,6 +93,8 @@ def _take_out(raw: dict[str, Any], error: ErrorDetails) -> None:
     path = [part for part in error["loc"] if part != _KEY]
     at: Any = raw  # a dict or a list, which mypy cannot tell by the type of `part`
     for part in path[:-1]:
+        if isinstance(at, dict) and part not in at:  # taken out already
+            return
         below = at[part]
         if not isinstance(below, (dict, list)):  # a table that was written as one value
             break

@@ -1,0 +1,132 @@
+import pytest
+
+from oomctl.plan import Call, CallExpect, Expect, Hog, Plan, Range, Recheck, Setting, Step
+from oomctl.report.plantext import describe
+
+M = 1 << 20
+
+
+def lines(hogs=(), steps=(), **more):
+    return describe(Plan((), (), tuple(hogs), tuple(steps), **more))
+
+
+def test_every_step_in_order():
+    whole = Plan(
+        ("/t", "/t/a"),
+        (
+            Setting("/", "cgroup.subtree_control", "+memory"),
+            Setting("/t", "memory.max", str(4 * M)),
+            Setting("/t", "memory.swap.max", "0", optional=True),
+            Setting("/t", "cgroup.subtree_control", "+memory"),
+        ),
+        (Hog("a", M, -5, "/t/a"),),
+        (Step(Call("/t", 11, 2), repeat=3),),
+        "/t",
+    )
+    assert describe(whole) == [
+        "write   /cgroup.subtree_control = +memory",
+        "mkdir   /t",
+        "write   /t/memory.max = 4194304",
+        "write   /t/memory.swap.max = 0 (if the kernel has it)",
+        "write   /t/cgroup.subtree_control = +memory",
+        "mkdir   /t/a",
+        "hog     a: 1M of anonymous memory in /t/a, oom_score_adj -5",
+        "call    bpf_out_of_memory(memcg of /t, order=11, flags=0x2), 3 times",
+        "remove  hogs and cgroups",
+    ]
+
+
+def test_a_call_alone():
+    assert lines(steps=[Step(Call(None))]) == ["call    bpf_out_of_memory(NULL, order=0, flags=0)"]
+
+
+def test_what_is_kept():
+    assert describe(Plan(("/t",), (), (), (), keep=True))[-1] == "keep    hogs and cgroups"
+
+
+@pytest.mark.parametrize(
+    ("hog", "said"),
+    [
+        (Hog("a", M, kind="file", path="/x"), ["of page cache", "read from /x"]),
+        (Hog("a", M, kind="shmem"), ["of shared memory"]),
+        (Hog("a", M, kind="hugetlb"), ["of huge pages"]),
+        (Hog("a", M, kind="mlock"), ["of locked memory"]),
+        (Hog("a", M, kind="pipe"), ["of pipe buffers"]),
+        (Hog("a", M, kind="socket"), ["of socket buffers"]),
+        (Hog("a", M, kind="slab"), ["of dentries and inodes"]),
+        (Hog("a", M, kind="threads", tasks=4), ["of anonymous memory", "4 threads"]),
+        (Hog("a", M, kind="forker"), ["1 child, followed by another when one ends"]),
+        (Hog("a", M, kind="forker", tasks=2), ["2 children"]),
+        (Hog("a", M, kind="shared", sharer="/s"), ["shared with a process in /s"]),
+        (Hog("a", M, kind="stopped"), ["stopped"]),
+        (Hog("a", M, kind="traced", hold=1.5), ["held by a tracer for 1.50 s when it exits"]),
+        (Hog("a", M, comm="name"), ["its comm is name"]),
+        (Hog("a", M, thp=True), ["transparent huge pages"]),
+        (Hog("a", M, rate=16 * M), ["filled at 16M/s"]),
+        (Hog("a", M, working_set=4096), ["4K touched over and over"]),
+        (Hog("a", M, may_fail=True), ["it may fail"]),
+    ],
+)
+def test_hogs(hog, said):
+    text = "\n".join(lines([hog]))
+    assert text.startswith("hog     a: 1M ")
+    for each in said:
+        assert each in text
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (Step(Call("/t", via="limit")), ["write /t/memory.max = its usage less a little"]),
+        (Step(Call("/t", via="limit", amount=8 * M)), ["its usage less 8M"]),
+        (Step(Call(None, via="sysrq")), ["write /proc/sysrq-trigger = f"]),
+        (Step(Call("/t", via="reclaim", amount=M)), ["/t/memory.reclaim = 1M, else bpf_out_of_m"]),
+        (Step(Call("/t", via="kill"), repeat=2), ["write /t/cgroup.kill = 1, 2 times"]),
+        (Step(Call("/t"), callers=4), ["by 4 callers at once"]),
+        (Step(Call("/t"), delay=0.1), ["100 ms after what was before"]),
+        (Step(Call("/t"), until="freed"), ["then wait for its memory only"]),
+        (Step(Call("/t"), until="returned"), ["then go on at once"]),
+        (Step(Call("/t"), recheck=Recheck(M)), ["tried every 1.00 ms while it uses more than 1M"]),
+        (
+            Step(Call("/t"), expect=CallExpect(("1", "EBUSY"), ("killed",), ())),
+            ["expect to return 1 or EBUSY", "expect verdict killed", "expect to kill nobody"],
+        ),
+        (Step(Call("/t"), expect=CallExpect(victims=("a", "b"))), ["expect to kill a, b"]),
+    ],
+)
+def test_steps(step, said):
+    text = "\n".join(lines(steps=[step]))
+    assert text.startswith("call    ")
+    for each in said:
+        assert each in text
+
+
+def test_expectations():
+    expect = Expect(
+        verdicts=("killed", "busy"),
+        victims=("a",),
+        survivors=("b", "c"),
+        collateral=2,
+        kills=Range(1, 2),
+        returns={"1": Range(1, 1), "EBUSY": Range(0, 3)},
+        events={"oom_kill": Range(2, None)},
+        latency={"exited": 2.0},
+    )
+    assert lines(expect=expect) == [
+        "expect  verdict killed or busy",
+        "expect  a, at most 2 others to die",
+        "expect  b, c to live",
+        "expect  1 to 2 to die",
+        "expect  1 to be returned 1 times",
+        "expect  EBUSY to be returned 0 to 3 times",
+        "expect  oom_kill to rise by at least 2",
+        "expect  exited within 2.00 s of the call",
+    ]
+    assert lines(expect=Expect(victims=())) == ["expect  nobody to die"]
+
+
+def test_long_lists_are_wrapped():
+    expect = Expect(survivors=tuple(f"hog-{number}" for number in range(40)))
+    wrapped = lines(expect=expect)
+    assert all(len(line) <= 80 for line in wrapped)
+    assert all(line.startswith(" " * 8) for line in wrapped[1:])

@@ -1,0 +1,233 @@
+"""Scenario files as such: any input is a plan or the one error, and what a schema says of them."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl import scenario, timeline, verdict
+from oomctl.scenario import fields, model
+from oomctl.scenario.fault import Origin, ScenarioError
+from oomctl.scenario.planning import plan
+from oomctl.scenario.reading import scenario as checked
+from oomctl.scenario.words import cut, dotted, instead, shown
+from tests.scenario_texts import anything, scalars, sound_tables, trees
+from tests.scenarios import SITE, Files
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return Files(tmp_path_factory.mktemp("scenarios"))
+
+
+@pytest.fixture(scope="module")
+def validator():
+    made = scenario.schema()
+    jsonschema.Draft202012Validator.check_schema(made)
+    return jsonschema.Draft202012Validator(made)
+
+
+def refused_well(error):
+    """Every line is one line that a terminal can show, in our words."""
+    assert error.lines
+    for line in error.lines:
+        assert line.isprintable()
+        assert not any(word in line for word in ("Value error", "http", "type=", "[key]", "input"))
+    assert str(error) == "\n".join(error.lines)
+
+
+def test_a_scenario_has_a_name_a_description_and_its_text(files):
+    text = 'description = "What it shows."\n'
+    made = files.load(text)
+    assert (made.name, made.description, made.source) == ("x", "What it shows.", text)
+
+
+def test_several_files_are_loaded_in_order(files):
+    paths = [files.write("timeout = 1", f"{name}.toml") for name in "ba"]
+    assert [each.name for each in scenario.load_all(paths)] == ["b", "a"]
+
+
+def test_importing_is_cheap():
+    code = "import sys, oomctl.scenario; sys.exit('pydantic' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(st.text() | st.text(alphabet="[]{}=.\"'hogcalsize 13M\n#\\", max_size=60))
+def test_any_text_is_a_plan_or_refused(folder, text):
+    path = folder.folder / "any.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        plan(scenario.load(path), SITE)
+    except ScenarioError as error:
+        refused_well(error)
+
+
+@given(trees)
+def test_any_tree_is_a_plan_or_refused(raw):
+    try:
+        plan(checked(raw, "x", "", Origin("x.toml")), SITE)
+    except ScenarioError as error:
+        refused_well(error)
+
+
+@given(st.data())
+def test_any_mutation_of_a_sound_file_is_a_plan_or_refused(data):
+    raw = data.draw(sound_tables())
+    for _ in range(data.draw(st.integers(1, 3))):
+        _mutate(raw, data)
+    try:
+        plan(checked(raw, "x", "", Origin("x.toml")), SITE)
+    except ScenarioError as error:
+        refused_well(error)
+
+
+def _mutate(raw, data):
+    """Replace, add or remove something anywhere."""
+    at, key = raw, None
+    while isinstance(at, (dict, list)) and at:
+        above = at
+        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        at = at[key]
+        if data.draw(st.booleans()):
+            break
+    if key is None:
+        return
+    match data.draw(st.sampled_from(["scalar", "anything", "remove", "rename", "nearby"])):
+        case "scalar":
+            above[key] = data.draw(scalars)
+        case "anything":
+            above[key] = data.draw(anything)
+        case "remove":
+            del above[key]
+        case "rename" if isinstance(above, dict):
+            above[data.draw(st.text(max_size=20))] = above.pop(key)
+        case _:
+            known = ["kind", "tasks", "size", "wait", "flags", "recheck", "amount", "target", "via"]
+            nearby = data.draw(st.sampled_from(known))
+            value = data.draw(st.sampled_from([1, "8M", "50%", True, "limit", "shared", "."]))
+            if isinstance(above, dict):
+                above[nearby] = value
+
+
+KEYS = ("hog.a.size", "call[0].wait", "call.*.via", "cgroup...memory.max", "hog.*", "x", "expect")
+
+
+@given(
+    st.lists(st.text() | st.builds("{}={}".format, st.sampled_from(KEYS), st.text()), max_size=3)
+)
+def test_any_override_is_a_plan_or_refused(folder, changes):
+    path = folder.write('[hog.a]\nsize = "1M"', "good.toml")
+    try:
+        plan(scenario.load(path, changes), SITE)
+    except ScenarioError as error:
+        refused_well(error)
+
+
+@given(sound_tables())
+def test_what_is_sound_passes_the_schema(validator, raw):
+    validator.validate(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tiemout = 3",
+        "timeout = 'x'",
+        "[hog.a]",
+        "[hog.a]\nsize = '64Q'",
+        "[hog.a]\nsize = 1\nkind = 'anom'",
+        "[hog.'a b']\nsize = 1",
+        "[hog.a]\nsize = 1\ncount = 5000",
+        "[cgroup.'a b']",
+        "[cgroup.a]\nmemory.maxx = 1",
+        "[cgroup.a]\nmemory.max = 'maximum'",
+        "[call]",
+        "[[call]]\nwait = 1",
+        "[[call]]\nrecheck = 'x'",
+        "[[call]]\nrecheck = {}",
+        "[[call]]\nexpect.returns = 'busy'",
+        "[expect]\nverdict = 'kiled'",
+        "[expect]\nevents.oom_kil = 1",
+        "[expect]\nkills = '..'",
+    ],
+)
+def test_the_schema_refuses_what_we_refuse(validator, files, text):
+    assert list(validator.iter_errors(tomllib.loads(text)))
+    files.faults(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[call]]\nrecheck = '50%'",
+        "[[call]]\nrecheck = { above = 4096, every = '1ms' }",
+        "[[call]]\nglobal = true\nexpect = { returns = [1, 'EBUSY'], verdict = 'killed' }",
+        "[hog.a]\nsize = '0x10M'\n[expect]\nkills = '..2'\nreturns = { 1 = 1, EBUSY = '0..3' }",
+    ],
+)
+def test_the_schema_takes_what_we_take(validator, files, text):
+    validator.validate(tomllib.loads(text))
+    files.load(text)
+
+
+def test_the_schema_describes_every_key_and_knows_no_null():
+    made = scenario.schema()
+    tables = [made, *made["$defs"].values()]
+    for table in tables:
+        assert table["additionalProperties"] is False
+        for key, value in table["properties"].items():
+            plain = key in ("memory", "pids", "swap", "zswap", "oom", "expect")
+            assert plain or value.get("description"), key
+    assert "null" not in json.dumps(made)
+
+
+def test_verdicts_and_moments_are_those_that_there_are():
+    said = "".join(Path(each.__file__).read_text() for each in (verdict, timeline))
+    for name in (*fields.VERDICTS, *fields.MOMENTS):
+        assert f'"{name}"' in said or name in ("return", "relieved", "unpopulated"), name
+    assert set(timeline._NAMES.values()) < set(fields.MOMENTS)
+
+
+def test_every_table_is_frozen_and_closed():
+    for name in ("File", "Cgroup", "Hog", "Call", "Expect", "Recheck", "CallExpect", "Memory"):
+        config = getattr(model, name).model_config
+        assert (config["frozen"], config["extra"]) == (True, "forbid")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ((), ""),
+        (("call", 0, "wait"), "call[0].wait"),
+        (("cgroup", "left/inner", "memory", "max"), 'cgroup."left/inner".memory.max'),
+        (("cgroup", "."), 'cgroup."."'),
+        (("a", 'b"\n'), 'a."b\\"\\n"'),
+    ],
+)
+def test_paths_are_written_as_toml_has_them(path, text):
+    assert dotted(path) == text
+
+
+@given(anything)
+def test_any_value_can_be_named_in_a_sentence(value):
+    assert len(shown(value)) < 300
+    assert "\n" not in shown(value)
+
+
+def test_unknown_names_get_a_suggestion():
+    assert instead("lrage", ["small", "large"]) == "did you mean 'large'?"
+    assert instead("x", ["small", "large"]) == "known are small, large"
+    assert instead("x", [], none="nothing") == "nothing"
+    assert instead("x", [str(n) for n in range(30)]).endswith("18, 19, ...")
+    assert cut("a" * 100) == "a" * 57 + "..."
