@@ -19,7 +19,7 @@ from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import protected, read_environment
-from oomctl.kernel.hogs import Herd
+from oomctl.kernel.hogs import Herd, Runner
 from oomctl.kernel.interrupt import held_back, let_through
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
@@ -75,10 +75,16 @@ class Session:
             finally:
                 self._standing = None
 
-    def run(self, plan: Plan) -> Outcome:
+    @property
+    def loader(self) -> Loader:
+        """The loaded program."""
+        return self._loader
+
+    def run(self, plan: Plan, ready: Callable[[Sequence[Runner]], object] = len) -> Outcome:
         """Carry out one round of a plan; everything made for it is gone again afterwards.
 
-        Raises the errors of the stages it runs through.
+        `ready` is given the hogs once they hold their memory, before anybody looks at them. Raises
+        the errors of the stages it runs through.
         """
         for step in plan.steps:
             interlock.check_sysctls(
@@ -88,15 +94,16 @@ class Session:
         with ExitStack() as stack:
             if self._standing is None:
                 stack.enter_context(Tree(self._root, plan))
-            outcome = self._round(plan)
+            outcome = self._round(plan, ready)
         outcome = replace(outcome, took_ns=time.monotonic_ns() - began)
         return replace(outcome, checks=check_outcome(plan, outcome))
 
-    def _round(self, plan: Plan) -> Outcome:
+    def _round(self, plan: Plan, ready: Callable[[Sequence[Runner]], object]) -> Outcome:
         with ExitStack() as stack:
             watch = stack.enter_context(DeathWatch())
             talk.progress(f"filling {len(plan.hogs)} hogs")
             herd = stack.enter_context(Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep))
+            ready(herd.runners)
             scope = Scope(plan, self._root)
             _refuse_own(plan, self._root)
             before = scope.snapshot(herd.runners)

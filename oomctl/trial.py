@@ -98,7 +98,14 @@ class Trial:
                 heard += self._listen()
 
         with trigger(step, target, self.loader) as pulled:
-            answers = call_together(pulled, step.callers, self.watch, self.plan.timeout, tick)
+            answers = call_together(
+                pulled,
+                step.callers,
+                self.watch,
+                self.plan.timeout,
+                tick,
+                lambda: self._disguise(step),
+            )
         self.sampler.sample()
         heard += self._listen()
         if call.via == "sysrq":
@@ -123,6 +130,13 @@ class Trial:
             for answer in answers
         ]
         return sorted(asked, key=lambda one: one.locked_ns)
+
+    def _disguise(self, step: Step) -> None:
+        """Make the caller, in which this runs, what the step wants it to be."""
+        if step.caller_adj is not None:
+            procfs.set_oom_score_adj(step.caller_adj)
+        if step.caller_cgroup:
+            self.root.at(step.caller_cgroup).controller.set_property(b"cgroup.procs", 0)
 
     def _await_sysrq(self, heard: Heard) -> Heard:
         """Wait for the worker that serves sysrq; the write itself comes back at once."""
