@@ -22,7 +22,9 @@ def commands() -> dict[str, list[str]]:
     """Return the compiler's command for each file to be made, sources relative to ROOT."""
     bpf = ["clang", "-target", "bpf", "-mcpu=v3", "-g", "-O2", *WARNINGS, "-c"]
     sources = sorted((ROOT / "bpf").rglob("*.bpf.c"))
-    made = {source.with_suffix(".o").name: [*bpf, str(source.relative_to(ROOT))] for source in sources}
+    made = {
+        source.with_suffix(".o").name: [*bpf, str(source.relative_to(ROOT))] for source in sources
+    }
     freestanding = ["-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-fno-pie"]
     freestanding += [
         "-fno-stack-protector",

@@ -11,6 +11,7 @@ from oomctl.cli import kfunc, lab
 from oomctl.cli.declare import declare
 from oomctl.cli.group import OneLineGroup
 from oomctl.cli.predict import predict
+from oomctl.cli.smoke import EPILOG, smoke
 from oomctl.cli.watch import watch
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(declare)
 app.command()(predict)
 app.command()(watch)
+app.command(epilog=EPILOG)(smoke)
 app.add_typer(kfunc.app, name="kfunc")
 app.add_typer(lab.app, name="lab")
 

@@ -134,11 +134,14 @@ class Gate:
         with DeathWatch() as watch:
             try:
                 watch.add(holder := child.forked(lambda: self._stand(enter, most), COMM), reap=True)
-                if not watch.wait(
-                    lambda: self._log().entered_ns > before or holder in watch.deaths,
-                    _PATIENCE,
-                    _nothing,
-                ) or holder in watch.deaths:
+                if (
+                    not watch.wait(
+                        lambda: self._log().entered_ns > before or holder in watch.deaths,
+                        _PATIENCE,
+                        _nothing,
+                    )
+                    or holder in watch.deaths
+                ):
                     raise OomctlError("nobody came into the gate, so oom_lock is not held")
                 opener = child.forked(lambda: self._open_when(opens), COMM)
                 watch.add(opener, reap=True)

@@ -148,7 +148,7 @@ class LoadError(UnsupportedError):
 class Only:
     """The one program of an object to be loaded, and what its section does not say of it.
 
-    `type` and `flags` are the kernel's numbers (include/uapi/linux/bpf.h), None as the section says.
+    `type` and `flags` are the kernel's numbers (include/uapi/linux/bpf.h), None as it says.
     """
 
     program: str
@@ -163,9 +163,7 @@ class BpfObject:
     shall.
     """
 
-    def __init__(
-        self, path: Path, without: Collection[str] = (), only: Only | None = None
-    ) -> None:
+    def __init__(self, path: Path, without: Collection[str] = (), only: Only | None = None) -> None:
         self.path = path
         self._without = without
         self._only = only

@@ -1,12 +1,14 @@
 """An outcome as lines of plain text: calls, tasks, counters, kernel log. Pure."""
 
+import re
 from collections.abc import Iterator
 
 from oomctl.outcome import Outcome
 from oomctl.report import rows
 from oomctl.units import format_size
 
-_RECORDS = 40
+_RECORDS = 20
+_TELLING = re.compile(r"oom|[Oo]ut of memory|Killed process|going to be killed|suppressed")
 
 
 def of_outcome(outcome: Outcome) -> Iterator[str]:
@@ -24,5 +26,5 @@ def of_outcome(outcome: Outcome) -> Iterator[str]:
         rises = ", ".join(f"{name} {rise:+d}" for name, rise in delta.items() if rise)
         yield f"memory.events of {rows.relative(cgroup, outcome.top)}: {rises or 'nothing moved'}"
     records = [record.text for declared in outcome.declared for record in declared.log]
-    for text in records[-_RECORDS:]:
+    for text in [text for text in records if _TELLING.search(text)][:_RECORDS]:
         yield f"kernel log: {text}"

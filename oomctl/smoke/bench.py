@@ -1,12 +1,10 @@
-"""Where cases are tried out: one session for the whole suite, and what a case may do to a kernel."""
+"""Where cases are tried out: one session for the whole suite, and what a case may do to it."""
 
-import ctypes
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,6 +17,7 @@ from oomctl.experiment import Session
 from oomctl.kernel import btf, libbpf, procfs
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.environment import read_environment
 from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.tree import Tree
@@ -73,6 +72,7 @@ class Bench:
         self._told: list[str] = []
         self._stack = ExitStack()
         self.facts = Facts()
+        self.environment = read_environment(kfunc)
 
     def __enter__(self) -> Self:
         """Set up; on a kernel without the kfunc, or with another, only the facts are there."""
@@ -185,6 +185,7 @@ class Bench:
         Whoever holds it declares on an empty cgroup, so that nobody dies of it.
         """
         loader, node = self._session.loader, self.root.at(self._empty)
+        loader.clear(callers)
         holder = Call(None, 0, WAIT_ON_OOM_LOCK)
         parent = os.getpid()
         done = {
@@ -206,8 +207,10 @@ class Bench:
 
     def _leftovers(self) -> list[str]:
         prefix = f"oomctl-{os.getpid()}-smoke-"
-        cgroups = [path.name for path in self.root.directory.iterdir() if path.name.startswith(prefix)]
-        return cgroups + [f"{p.name()} (pid {p.pid})" for p in psutil.Process().children()]
+        cgroups = [
+            path.name for path in self.root.directory.iterdir() if path.name.startswith(prefix)
+        ]
+        return cgroups + [f"pid {pid}" for pid in procfs.children(os.getpid())]
 
 
 def verifier_words(log: str) -> list[str]:
@@ -220,7 +223,7 @@ def verifier_words(log: str) -> list[str]:
 def _sleeping(parent: int) -> int:
     """Count the callers that wait for oom_lock: killably asleep, which /proc shows as D."""
     count = 0
-    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    for pid in procfs.children(parent):
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
         except FileNotFoundError:
@@ -255,6 +258,6 @@ def _facts(kfunc: btf.Kfunc | None, untraceable: str, disposable: bool) -> Facts
 
 
 def _max_order() -> int:
-    """Return MAX_PAGE_ORDER: buddyinfo has a column for each order (mm/vmstat.c, frag_show_print)."""
+    """Return MAX_PAGE_ORDER: buddyinfo has a column for each (mm/vmstat.c, frag_show_print)."""
     line = Path("/proc/buddyinfo").read_text().splitlines()[0]
     return len(line.partition("zone")[2].split()) - 2

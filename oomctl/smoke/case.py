@@ -75,6 +75,22 @@ class Result:
         return {True: "passed", False: "failed", None: "skipped"}[self.passed]
 
     @property
+    def why(self) -> str:
+        """The reason why it was skipped, or the first thing that came otherwise."""
+        first = next((f"expected {c.name}; {c.why}" for c in self.failed), "")
+        return self.reason or first
+
+    @property
+    def diagnostics(self) -> tuple[str, ...]:
+        """What was expected and came otherwise, and the evidence; nothing where it passed."""
+        if self.passed is not False:
+            return ()
+        lines = [line for c in self.failed for line in (f"expected: {c.name}", f"came: {c.why}")]
+        if self.rounds > 1:
+            lines.append(f"rounds: {self.good} of {self.rounds} passed")
+        return (*lines, *self.evidence, f"to repeat it: oomctl smoke {self.name}")
+
+    @property
     def failed(self) -> tuple[Check, ...]:
         """The checks that did not hold; one that could not be made did not."""
         return tuple(check for check in self.checks if not check.passed)

@@ -42,7 +42,9 @@ def kfunc(facts: Facts) -> str:
     if facts.kfunc is None:
         return f"this kernel has no {KFUNC}()"
     if facts.kfunc.variant != VARIANT:
-        return f"this kernel's kfunc has the shape of {facts.kfunc.variant}: {facts.kfunc.signature}"
+        return (
+            f"this kernel's kfunc has the shape of {facts.kfunc.variant}: {facts.kfunc.signature}"
+        )
     return ""
 
 
@@ -102,4 +104,3 @@ def order(number: int) -> Need:
         return f"this kernel's MAX_PAGE_ORDER is {facts.max_order}"
 
     return need
-

@@ -24,7 +24,7 @@ class Sketch:
     hogs: tuple[Hog, ...] = ()
     files: Files = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    expect: Expect = Expect()
+    expect: Expect = field(default_factory=Expect)
     cgroups: tuple[str, ...] = ()
     """Cgroups that no hog lives in."""
     timeout: float = SECONDS
@@ -38,6 +38,10 @@ class Sketch:
         """Let these hogs end by other hands."""
         left = tuple(name for name in self.expect.survivors if name not in names)
         return replace(self, expect=replace(self.expect, survivors=left))
+
+    def losing_the_caller(self) -> "Sketch":
+        """Expect that who declares is the one who dies."""
+        return replace(self, expect=replace(self.expect, victims=None, kills=_exactly(1)))
 
     def plan(self, top: str) -> Plan:
         """Place it into the cgroup `top`, which is made for it."""
@@ -60,7 +64,9 @@ class Sketch:
             cgroups=tuple(_at(top, path) for path in cgroups),
             settings=tuple(settings),
             hogs=tuple(
-                replace(hog, cgroup=_at(top, hog.cgroup), sharer=hog.sharer and _at(top, hog.sharer))
+                replace(
+                    hog, cgroup=_at(top, hog.cgroup), sharer=hog.sharer and _at(top, hog.sharer)
+                )
                 for hog in hogs
             ),
             steps=tuple(_placed(step, top) for step in self.steps),

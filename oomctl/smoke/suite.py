@@ -96,7 +96,7 @@ def _once(case: Case, bench: AnyBench) -> Result:
         with bench.round() as told:
             try:
                 for check in case.run(bench):  # type: ignore[arg-type]
-                    checks.append(check)  # noqa: PERF402
+                    checks.append(check)
             finally:
                 evidence = told()
     except Skipped as skipped:
@@ -106,10 +106,3 @@ def _once(case: Case, bench: AnyBench) -> Result:
     if not checks:
         checks.append(Check("something is checked", False, "nothing was"))
     return Result(case.name, all(c.passed for c in checks), "", tuple(checks), tuple(evidence))
-
-
-def summary(results: Sequence[Result]) -> str:
-    """Count them: `98 passed, 1 failed, 4 skipped`."""
-    words = [result.word for result in results]
-    return ", ".join(f"{words.count(word)} {word}" for word in ("passed", "failed", "skipped"))
-

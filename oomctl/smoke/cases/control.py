@@ -67,9 +67,7 @@ CASES = (
         0,
         lambda passage: passage.zonelist,
     ),
-    _given(
-        "control.no-nodemask", "no nodemask", "nodemask", 0, lambda passage: passage.nodemask
-    ),
+    _given("control.no-nodemask", "no nodemask", "nodemask", 0, lambda passage: passage.nodemask),
     _given(
         "control.totalpages-is-left-to-the-kernel",
         "totalpages is computed by the OOM killer",

@@ -3,7 +3,18 @@
 from collections.abc import Iterator
 
 from oomctl.plan import Step
-from oomctl.smoke.cases.words import Case, Check, M, Sketch, Tried, call, equal, experiment, hog, sketch
+from oomctl.smoke.cases.words import (
+    Case,
+    Check,
+    M,
+    Sketch,
+    Tried,
+    call,
+    equal,
+    experiment,
+    hog,
+    sketch,
+)
 
 _SAID = "Out of memory and no killable processes..."
 

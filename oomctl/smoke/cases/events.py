@@ -89,7 +89,9 @@ def _logged(name: str, about: str, *patterns: str) -> Case:
                 victim=victim,
                 target=re.escape(str(declared.call.target)),
             )
-            yield Check(f"the kernel log has {told}", bool(re.search(told, log)), "it has not")
+            yield Check(
+                f"the kernel log has {told}", bool(re.search(told, log, re.M)), "it has not"
+            )
 
     return Case(name, about, run)
 
@@ -139,7 +141,12 @@ CASES = (
         "on the victim's cgroup and all above it, not beside it",
         _NESTED,
         also=_counted(
-            "oom_kill", target=1, target__middle=1, target__middle__victim=1, target__beside=0, outside=0
+            "oom_kill",
+            target=1,
+            target__middle=1,
+            target__middle__victim=1,
+            target__beside=0,
+            outside=0,
         ),
     ),
     Case("events.local-counts-the-victims-own", "memory.events.local, only there", _local),

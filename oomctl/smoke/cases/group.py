@@ -37,7 +37,11 @@ CASES = (
         "group.at-the-target",
         "all of the target die",
         sketch(
-            *PAIR, hog("third", 2 * M), dies=("small", "large", "third"), files={TOP: _ON}, group_kills=1
+            *PAIR,
+            hog("third", 2 * M),
+            dies=("small", "large", "third"),
+            files={TOP: _ON},
+            group_kills=1,
         ),
     ),
     experiment(
@@ -54,14 +58,22 @@ CASES = (
         "group.minus-1000-is-spared",
         "all die but the one at -1000",
         sketch(
-            *PAIR, hog("spared", 2 * M, -1000), dies=("small", "large"), files={TOP: _ON}, group_kills=1
+            *PAIR,
+            hog("spared", 2 * M, -1000),
+            dies=("small", "large"),
+            files={TOP: _ON},
+            group_kills=1,
         ),
     ),
     experiment(
         "group.minus-999-is-not-spared",
         "-999 protects nobody of a group",
         sketch(
-            *PAIR, hog("low", 2 * M, -999), dies=("small", "large", "low"), files={TOP: _ON}, group_kills=1
+            *PAIR,
+            hog("low", 2 * M, -999),
+            dies=("small", "large", "low"),
+            files={TOP: _ON},
+            group_kills=1,
         ),
     ),
     experiment(

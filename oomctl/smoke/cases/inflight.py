@@ -119,7 +119,11 @@ CASES = (
     experiment(
         "inflight.next-dies-after-the-first-is-gone",
         "once the first has ended the next is chosen",
-        sketch(*(hog(f"hog-{n}", n * 2 * M) for n in (1, 2, 3)), dies=("hog-2", "hog-3"), calls=[call()] * 2),
+        sketch(
+            *(hog(f"hog-{n}", n * 2 * M) for n in (1, 2, 3)),
+            dies=("hog-2", "hog-3"),
+            calls=[call()] * 2,
+        ),
         also=_verdicts("killed", "killed"),
     ),
     experiment(

@@ -1,4 +1,4 @@
-"""Which programs may call it: the filter, the sleepable rule, and what the verifier wants of a memcg.
+"""Which programs may call it: the filter, the sleepable rule, what the verifier wants of a memcg.
 
 The programs are in bpf/smoke/. Texts differ between kernels, so their essential words are compared.
 """

@@ -64,15 +64,15 @@ def _afterwards(tried: Tried) -> Iterator[Check]:
             one.answer.ended_ns > until,
             f"answer at {one.answer.ended_ns}, lock until {until}",
         )
-        yield equal(
-            "runs of the caller through out_of_memory()", 1, len(tried.passages_of(number))
-        )
+        yield equal("runs of the caller through out_of_memory()", 1, len(tried.passages_of(number)))
 
 
 def _one_after_the_other(tried: Tried) -> Iterator[Check]:
     yield from _afterwards(tried)
     victims = [pid for one in tried.outcome.declared for pid in one.victims]
-    yield equal("victims that two calls claim", [], sorted({v for v in victims if victims.count(v) > 1}))
+    yield equal(
+        "victims that two calls claim", [], sorted({v for v in victims if victims.count(v) > 1})
+    )
 
 
 def _any_of(drawn: Sketch, least: int) -> Sketch:

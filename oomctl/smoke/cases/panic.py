@@ -4,7 +4,7 @@
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from oomctl.smoke import facts
@@ -13,7 +13,7 @@ from oomctl.smoke.cases.words import PAIR, Bench, Case, Check, equal, sketch
 _NEEDS = (facts.disposable,)
 
 
-def _with(panic_on_oom: int, on_a_memcg: bool) -> "Run":
+def _with(panic_on_oom: int, on_a_memcg: bool) -> Callable[[Bench], Iterator[Check]]:
     def run(bench: Bench) -> Iterator[Check]:
         with bench.tree(sketch()) as top, bench.sysctl("vm.panic_on_oom", panic_on_oom):
             stage, ret = bench.ask(top.id if on_a_memcg else None)
@@ -29,7 +29,7 @@ def _spared(bench: Bench) -> Iterator[Check]:
 
 def _refused(bench: Bench) -> Iterator[Check]:
     with bench.sysctl("vm.panic_on_oom", 2):
-        stage, ret = bench.ask(None, order=-1)
+        _stage, ret = bench.ask(None, order=-1)
     yield equal("returned", -22, ret)
 
 

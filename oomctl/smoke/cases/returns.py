@@ -7,9 +7,7 @@ _TRY = call(flags=0)
 """A call that would say -EBUSY if the lock were still held."""
 
 CASES = (
-    experiment(
-        "returns.1-when-killed", "1 after a kill", sketch(PAIR[0], dies=("small",))
-    ),
+    experiment("returns.1-when-killed", "1 after a kill", sketch(PAIR[0], dies=("small",))),
     experiment("returns.0-when-nobody-is-there", "0 without a task", sketch(returns="0")),
     experiment(
         "returns.1-on-an-idle-target",

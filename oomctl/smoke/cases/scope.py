@@ -1,4 +1,4 @@
-"""What a target reaches: the tasks in it and below it, by membership, and who shares their memory."""
+"""What a target reaches: tasks in it and below it, by membership, and who shares their memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -128,7 +128,9 @@ CASES = (
         sketch(
             hog("beside", 2 * M),
             calls=(Step(call(), caller_adj=1000, caller_cgroup="caller"),),
-        ).counting(oom_kill=1),
+        )
+        .counting(oom_kill=1)
+        .losing_the_caller(),
         also=lambda tried: [
             equal("verdict", "loader-killed", tried.outcome.declared[0].verdict.name)
         ],

@@ -126,7 +126,10 @@ CASES = (
         "selection.negative-scores-are-fine",
         "of two below zero the larger score dies",
         sketch(
-            hog("less", 2 * M, -900), hog("more", 2 * M, -600), dies=("more",), files=_limited(64 * M)
+            hog("less", 2 * M, -900),
+            hog("more", 2 * M, -600),
+            dies=("more",),
+            files=_limited(64 * M),
         ),
     ),
     experiment(
@@ -153,7 +156,10 @@ CASES = (
         "selection.tiny-limit-ignores-adj",
         "below 1000 pages totalpages / 1000 is 0: adj has no weight",
         sketch(
-            hog("small", 512 * K, 1000), hog("large", 1536 * K), dies=("large",), files=_limited(3996 * K)
+            hog("small", 512 * K, 1000),
+            hog("large", 1536 * K),
+            dies=("large",),
+            files=_limited(3996 * K),
         ),
         facts.pages_of_4k,
     ),
@@ -161,7 +167,10 @@ CASES = (
         "selection.tiny-limit-keeps-minus-1000",
         "but for -1000, which is no weight",
         sketch(
-            hog("small", 512 * K), hog("large", 1536 * K, -1000), dies=("small",), files=_limited(3996 * K)
+            hog("small", 512 * K),
+            hog("large", 1536 * K, -1000),
+            dies=("small",),
+            files=_limited(3996 * K),
         ),
         facts.pages_of_4k,
     ),
@@ -169,7 +178,10 @@ CASES = (
         "selection.1000-pages-weigh-1",
         "at 1000 pages a point is worth one page, and 1000 points more than 1 MiB",
         sketch(
-            hog("small", 512 * K, 1000), hog("large", 1536 * K), dies=("small",), files=_limited(4000 * K)
+            hog("small", 512 * K, 1000),
+            hog("large", 1536 * K),
+            dies=("small",),
+            files=_limited(4000 * K),
         ),
         facts.pages_of_4k,
     ),

@@ -59,7 +59,9 @@ def _allocating(name: str, about: str, drawn: Sketch, also: Also) -> Case:
 def _caller_killed(tried: Tried) -> Iterator[Check]:
     (declared,) = tried.outcome.declared
     log = "\n".join(record.text for record in declared.log)
-    pattern = rf"Out of memory \(oom_kill_allocating_task\): Killed process {declared.answer.caller} "
+    pattern = (
+        rf"Out of memory \(oom_kill_allocating_task\): Killed process {declared.answer.caller} "
+    )
     yield equal("verdict", "loader-killed", declared.verdict.name)
     yield Check(f"the kernel log has {pattern}", bool(re.search(pattern, log)), "it has not")
 
@@ -69,6 +71,13 @@ CASES = (
         "whole.largest",
         "the largest of the machine dies (with gfp_mask 0 nobody would)",
         sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+    ),
+    experiment(
+        "whole.null-as-given",
+        "the OOM killer is given no memcg",
+        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+        facts.no_panic_at_all,
+        facts.gate,
         also=_control,
     ),
     _everything(
@@ -96,7 +105,10 @@ CASES = (
         "whole.group",
         "memory.oom.group counts up to the root",
         sketch(
-            *_BAIT, dies=("small", "large"), files={TOP: {"memory.oom.group": "1"}}, group_kills=1,
+            *_BAIT,
+            dies=("small", "large"),
+            files={TOP: {"memory.oom.group": "1"}},
+            group_kills=1,
             calls=(_null(),),
         ),
     ),
@@ -115,7 +127,7 @@ CASES = (
     _allocating(
         "whole.allocating-task-kills-the-caller",
         "vm.oom_kill_allocating_task: the caller dies, whoever is larger",
-        sketch(*_BAIT, calls=(replace(_null(), caller_adj=0),)).counting(oom_kill=0),
+        sketch(*_BAIT, calls=(replace(_null(), caller_adj=0),)).losing_the_caller(),
         _caller_killed,
     ),
     _allocating(

@@ -29,7 +29,6 @@ __all__ = [
     "hog",
     "refused",
     "sketch",
-
 ]
 
 Also = Callable[[Tried], Iterable[Check]]
@@ -70,4 +69,6 @@ def refused(tried: Tried) -> Iterator[Check]:
     for number, declared in enumerate(tried.outcome.declared):
         entered = len(tried.passages_of(number))
         yield equal("runs of the caller through out_of_memory()", 0, entered)
-        yield equal("kills in the kernel log", 0, sum("Killed process" in r.text for r in declared.log))
+        yield equal(
+            "kills in the kernel log", 0, sum("Killed process" in r.text for r in declared.log)
+        )
