@@ -169,6 +169,6 @@ def _known(task: Task, before: Snapshot) -> Fated:
         fate=Fate("survived"),
         family=(hog.family or hog.name) if hog else None,
         kind=hog.kind if hog else None,
-        filled=getattr(runner, "filled", None) if itself else None,
-        failed=getattr(runner, "failed", "") if itself else "",
+        filled=runner.filled if runner and itself else None,
+        failed=runner.failed if runner and itself else "",
     )
