@@ -210,6 +210,9 @@ class Herd:
         return str(fate_of(self._watch.deaths.get(runner.pid), oom_killed=False))
 
     def _end(self) -> None:
+        if self._leash:
+            # a forked process may hold the pipe open, so that closing it alone says nothing
+            os.write(self._leash[1], b"0")
         for fd in (*self._leash, *self._reports):
             os.close(fd)
         self._leash.clear()
