@@ -1,4 +1,4 @@
-"""Carries out plans: a session holds what outlives a round, a round is tree, hogs, trial, outcome."""
+"""Carries out plans: a session holds what outlives a round; tree, hogs and trial belong to one."""
 
 import os
 import time
@@ -19,7 +19,7 @@ from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import protected, read_environment
-from oomctl.kernel.hogs import Herd
+from oomctl.kernel.hogs import Herd, Runner
 from oomctl.kernel.interrupt import held_back, let_through
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
@@ -96,7 +96,9 @@ class Session:
         with ExitStack() as stack:
             watch = stack.enter_context(DeathWatch())
             talk.progress(f"filling {len(plan.hogs)} hogs")
-            herd = stack.enter_context(Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep))
+            herd = stack.enter_context(
+                Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, self._taken())
+            )
             scope = Scope(plan, self._root)
             _refuse_own(plan, self._root)
             before = scope.snapshot(herd.runners)
@@ -114,14 +116,15 @@ class Session:
             return Outcome(
                 environment=self.environment,
                 declared=declared,
-                tasks=tuple(
-                    fates(
+                tasks=(
+                    *fates(
                         before.tasks,
                         before.find,
                         lambda task: _known(task, before),
                         declared,
                         watch.deaths,
-                    )
+                    ),
+                    *(_not_filled(runner) for runner in herd.runners if runner.failed),
                 ),
                 events=scope.changes(before.events),
                 memory_before=before.memory,
@@ -133,6 +136,17 @@ class Session:
                 dying=scope.dying(),
                 own_rss=psutil.Process().memory_info().rss,
             )
+
+    def _taken(self) -> Callable[[int], bool]:
+        """Return what tells whether the OOM killer has taken a process from now on."""
+        self._witness.hear()
+        taken: set[int] = set()
+
+        def tell(pid: int) -> bool:
+            taken.update(kill.pid for kill in self._witness.hear().log.kills)
+            return pid in taken
+
+        return tell
 
     def _ask(self, before: Snapshot) -> None:
         ranking = rank(before.machine, procfs.total_pages(), procfs.PAGE_SIZE)
@@ -157,7 +171,7 @@ def _refuse_own(plan: Plan, root: UnifiedNode) -> None:
 
 
 def _known(task: Task, before: Snapshot) -> Fated:
-    """Say what is known of a task beforehand; what a hog is told of itself is not its children's."""
+    """Say what is known of a task beforehand; what only a hog itself has is not its children's."""
     runner = before.hog_of(task)
     itself = runner is not None and runner.pid == task.pid
     hog = runner.hog if runner else None
@@ -170,5 +184,19 @@ def _known(task: Task, before: Snapshot) -> Fated:
         family=(hog.family or hog.name) if hog else None,
         kind=hog.kind if hog else None,
         filled=runner.filled if runner and itself else None,
-        failed=runner.failed if runner and itself else "",
+    )
+
+
+def _not_filled(runner: Runner) -> Fated:
+    """Stand for a hog that was gone before there was anything to be seen of it."""
+    hog = runner.hog
+    return Fated(
+        task=Task(runner.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0),
+        name=hog.name,
+        asked=hog.size,
+        charged=0,
+        fate=Fate("not-filled"),
+        family=hog.family or hog.name,
+        kind=hog.kind,
+        failed=runner.failed,
     )

@@ -1,7 +1,5 @@
 """`oomctl run`: scenario files become rounds, rounds become statistics and an exit code."""
 
-import os
-import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -20,6 +18,7 @@ from oomctl.kernel.environment import require_machine
 from oomctl.kernel.hierarchy import find_cgroup, unified_root
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
+from oomctl.scenario import planning
 from oomctl.stress.cast import Cast, Place
 from oomctl.stress.record import Record
 from oomctl.stress.records import open_records
@@ -209,7 +208,7 @@ def run(
         )
     memory = psutil.virtual_memory().total
     chosen = Place(
-        lambda: f"oomctl-{os.getpid()}-{secrets.token_hex(3)}",
+        planning.unique_name,
         memory,
         None if parent is None else find_cgroup(unified_root(), parent).cgroup,
         timeout,

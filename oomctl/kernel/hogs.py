@@ -4,7 +4,7 @@ import os
 import select
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,10 @@ class Herd:
         watch: DeathWatch,
         timeout: float,
         keep: bool = False,
+        oom_killed: Callable[[int], bool] = lambda _pid: False,
     ) -> None:
         self._hogs = hogs
+        self._oom_killed = oom_killed
         self._root = root
         self._watch = watch
         self._timeout = timeout + max((hog.size / hog.rate for hog in hogs if hog.rate), default=0)
@@ -207,7 +209,7 @@ class Herd:
         runner.failed = reason
 
     def _fate(self, runner: Runner) -> str:
-        return str(fate_of(self._watch.deaths.get(runner.pid), oom_killed=False))
+        return str(fate_of(self._watch.deaths.get(runner.pid), self._oom_killed(runner.pid)))
 
     def _end(self) -> None:
         if self._leash:
