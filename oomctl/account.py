@@ -62,9 +62,10 @@ class Asked:
 class Aftermath:
     """What is known once everybody has ended, of all declarations together.
 
-    `events` are all that were ever seen; `ended` has the CLOCK_MONOTONIC ns of every known death
-    by PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `owns` tells whether a
-    kill that only the log reports belongs to a target; `path_of` names a cgroup by its id. `why_not` says why nothing was traced, and is empty where it was.
+    `events` are all that were ever seen; `ended` has the CLOCK_MONOTONIC ns of every known death by
+    PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `owns` tells whether a
+    kill that only the log reports belongs to a target; `path_of` names a cgroup by its id.
+    `why_not` says why nothing was traced, and is empty where it was.
     """
 
     events: tuple[Event, ...]
@@ -206,8 +207,8 @@ def _evidence(
 def _missed(call: Call, prediction: Prediction | None, victims: frozenset[int]) -> Sequence[str]:
     """Name who should have died instead.
 
-    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice is within the error of the kernel's counters, or fell on a task that
-    was born after the look.
+    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice is
+    within the error of the kernel's counters, or fell on a task that was born after the look.
     """
     if prediction is None or not victims or prediction.agrees(victims) or call.via == "kill":
         return ()

@@ -1,4 +1,4 @@
-"""Carries out plans: a session holds what outlives a round, a round is tree, hogs, trial, outcome."""
+"""Carries out plans: a session holds what outlives a round; tree, hogs and trial belong to one."""
 
 import os
 import time
@@ -102,7 +102,9 @@ class Session:
         with ExitStack() as stack:
             watch = stack.enter_context(DeathWatch())
             talk.progress(f"filling {len(plan.hogs)} hogs")
-            herd = stack.enter_context(Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep))
+            herd = stack.enter_context(
+                Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, self._taken())
+            )
             ready(herd.runners)
             scope = Scope(plan, self._root)
             _refuse_own(plan, self._root)
@@ -121,14 +123,15 @@ class Session:
             return Outcome(
                 environment=self.environment,
                 declared=declared,
-                tasks=tuple(
-                    fates(
+                tasks=(
+                    *fates(
                         before.tasks,
                         before.find,
                         lambda task: _known(task, before),
                         declared,
                         watch.deaths,
-                    )
+                    ),
+                    *(_not_filled(runner) for runner in herd.runners if runner.failed),
                 ),
                 events=scope.changes(before.events),
                 memory_before=before.memory,
@@ -140,6 +143,17 @@ class Session:
                 dying=scope.dying(),
                 own_rss=psutil.Process().memory_info().rss,
             )
+
+    def _taken(self) -> Callable[[int], bool]:
+        """Return what tells whether the OOM killer has taken a process from now on."""
+        self._witness.hear()
+        taken: set[int] = set()
+
+        def tell(pid: int) -> bool:
+            taken.update(kill.pid for kill in self._witness.hear().log.kills)
+            return pid in taken
+
+        return tell
 
     def _ask(self, before: Snapshot) -> None:
         ranking = rank(before.machine, procfs.total_pages(), procfs.PAGE_SIZE)
@@ -164,7 +178,7 @@ def _refuse_own(plan: Plan, root: UnifiedNode) -> None:
 
 
 def _known(task: Task, before: Snapshot) -> Fated:
-    """Say what is known of a task beforehand; what a hog is told of itself is not its children's."""
+    """Say what is known of a task beforehand; what only a hog itself has is not its children's."""
     runner = before.hog_of(task)
     itself = runner is not None and runner.pid == task.pid
     hog = runner.hog if runner else None
@@ -176,6 +190,20 @@ def _known(task: Task, before: Snapshot) -> Fated:
         fate=Fate("survived"),
         family=(hog.family or hog.name) if hog else None,
         kind=hog.kind if hog else None,
-        filled=getattr(runner, "filled", None) if itself else None,
-        failed=getattr(runner, "failed", "") if itself else "",
+        filled=runner.filled if runner and itself else None,
+    )
+
+
+def _not_filled(runner: Runner) -> Fated:
+    """Stand for a hog that was gone before there was anything to be seen of it."""
+    hog = runner.hog
+    return Fated(
+        task=Task(runner.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0),
+        name=hog.name,
+        asked=hog.size,
+        charged=0,
+        fate=Fate("not-filled"),
+        family=hog.family or hog.name,
+        kind=hog.kind,
+        failed=runner.failed,
     )

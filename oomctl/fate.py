@@ -4,7 +4,16 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["survived", "oom-killed", "cgroup-killed", "dying", "exited", "killed", "gone"]
+Kind = Literal[
+    "survived",
+    "oom-killed",
+    "cgroup-killed",
+    "dying",
+    "exited",
+    "killed",
+    "gone",
+    "not-filled",
+]
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,8 @@ def fate_of(death: Death | None, oom_killed: bool, cgroup_killed: bool = False) 
     """Judge one task.
 
     `oom_killed` is the kernel's word that its OOM killer took this very PID. SIGKILL alone proves
-    nothing: cgroup.kill looks the same, and `cgroup_killed` says that we wrote that. A victim that has not ended yet is `dying`. A task that
-    is not our child has no wait status for us.
+    nothing: cgroup.kill looks the same, and `cgroup_killed` says that we wrote that. A victim that
+    has not ended yet is `dying`. A task that is not our child has no wait status for us.
     """
     if death is None:
         return Fate("dying" if oom_killed else "survived")

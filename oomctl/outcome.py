@@ -57,9 +57,9 @@ class Declared:
     """One declaration: what was asked, the answer, who died of it, and what it was worth.
 
     `step` is the index of the plan's step and `turn` which of its repetitions it was; calls of one
-    turn were made at once. `collateral` are the PIDs that died with a victim because they shared its memory; `pressure` is
-    what the target's memory.pressure rose by, in microseconds, by "some" and "full" (empty where
-    the kernel does not keep it).
+    turn were made at once. `collateral` are the PIDs that died with a victim because they shared
+    its memory; `pressure` is what the target's memory.pressure rose by, in microseconds, by "some"
+    and "full" (empty where the kernel does not keep it).
     """
 
     call: Call
@@ -96,11 +96,11 @@ class Fated:
     """One task of the experiment and what became of it.
 
     `name` is None for what is not our hog, nor a child of one; `asked` and `filled` are None for
-    all but the hog itself. `family` is the scenario's name for it. `charged` is memory.current of the hog's
-    own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call` is the
-    index of the declaration after which it died, `died_after_ns` counts from that call. `badness`
-    is the kernel's score in pages just before the first call, `collateral` says that it died only
-    because it shared a victim's memory.
+    all but the hog itself. `family` is the scenario's name for it. `charged` is memory.current of
+    the hog's own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call`
+    is the index of the declaration after which it died, `died_after_ns` counts from that call.
+    `badness` is the kernel's score in pages just before the first call, `collateral` says that it
+    died only because it shared a victim's memory.
     """
 
     task: Task

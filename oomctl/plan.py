@@ -168,8 +168,8 @@ class Expect:
     """What a round should come to; what is empty or None is not judged.
 
     `victims` and `survivors` are names of hogs or of families: each of `victims` has a death, and
-    nobody else dies but `collateral` tasks at most. `kills` counts the dead. `returns` says how many
-    calls returned what, `events` how far a counter of the top cgroup's memory.events rose.
+    nobody else dies but `collateral` tasks at most. `kills` counts the dead. `returns` says how
+    many calls returned what, `events` how far a counter of the top cgroup's memory.events rose.
     `latency` has seconds by moment of the timeline, counted from the call.
     """
 

@@ -34,8 +34,8 @@ class Circumstances:
 
     `in_flight` names victims of earlier declarations that had not ended when this one began,
     `marked_only` those that were marked as victims but not sent SIGKILL because they were exiting
-    already. `via` is the trigger. `expected` names who should have died by the kernel's own arithmetic, where others
-    died and no rounding explains it.
+    already. `via` is the trigger. `expected` names who should have died by the kernel's own
+    arithmetic, where others died and no rounding explains it.
     """
 
     system_wide: bool = False

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from oomctl import __version__
-from oomctl.cli import kfunc, lab
+from oomctl.cli import kfunc, lab, scenario
+from oomctl.cli.compare import compare
 from oomctl.cli.declare import declare
 from oomctl.cli.group import OneLineGroup
 from oomctl.cli.predict import predict
+from oomctl.cli.report import report
+from oomctl.cli.run import run
 from oomctl.cli.smoke import EPILOG, smoke
 from oomctl.cli.watch import watch
 
@@ -23,9 +26,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(declare)
+app.command()(run)
+app.command()(report)
+app.command()(compare)
 app.command()(predict)
 app.command()(watch)
 app.command(epilog=EPILOG)(smoke)
+app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")
 app.add_typer(lab.app, name="lab")
 

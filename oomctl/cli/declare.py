@@ -1,30 +1,26 @@
-"""`oomctl declare`: options become a plan, the outcome becomes a report and an exit code."""
+"""`oomctl declare`: options become a scenario and a plan, the outcome a report and an exit code."""
 
-import os
-import secrets
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 
-from oomctl import plan, talk
+from oomctl import plan, scenario, talk
+from oomctl.cli import consent, options
 from oomctl.cli import hogs as hog_options
-from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
-from oomctl.errors import Exit, OomctlError, UsageError
+from oomctl.errors import Exit, UsageError
 from oomctl.experiment import Session
 from oomctl.kernel import hierarchy
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.report import RENDERERS, Format
 from oomctl.report.plantext import describe
 from oomctl.scenario import planning
-from oomctl.task import Task
 from oomctl.text import printable
-from oomctl.units import format_size
 
 
 @guarded
@@ -184,87 +180,44 @@ def declare(
         raise UsageError("--cgroup and --global exclude each other", "give one of them")
     if flags is not None and wait is not None:
         raise UsageError("--flags and --wait/--no-wait exclude each other", "give one of them")
-    fresh = cgroup is None
-    limits = planning.Limits(memory_max, swap_max, oom_group)
-    if not fresh and limits != planning.Limits():
+    limited = memory_max is not None or swap_max or oom_group
+    if cgroup is not None and limited:
         raise UsageError(
             "--memory-max, --swap-max and --oom-group belong to a fresh cgroup, not to --cgroup",
             "set them in that cgroup yourself; oomctl does not change what it has not made",
         )
     given = [hog_options.parse_hog(text) for text in hog or ()]
     asked = bool(given) or hogs is not None or size is not None
-    wanted = hog_options.plan_hogs(given, hogs, size) if fresh or asked else ()
-    call = plan.Call(None, order, plan.flags_of(wait, flags, is_global))
-    step = plan.Step(call, repeat=repeat, until="returned" if back_to_back else "exited")
-    frame = plan.Plan((), (), wanted, (step,), None, timeout, keep)
-    todo = _placed(frame, _root(cgroup), cgroup, is_global, limits)
+    wanted = hog_options.plan_hogs(given, hogs, size) if cgroup is None or asked else ()
+    if is_global and not wanted and limited:
+        raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
+    call = {"order": order, "repeat": repeat, "until": "returned" if back_to_back else "exited"}
+    call |= {"global": True} if is_global else {}
+    call |= {} if wait is None else {"wait": wait}
+    call |= {} if flags is None else {"flags": flags}
+    written = scenario.of_options(
+        wanted if cgroup is None else [],
+        call,
+        memory_max=memory_max,
+        swap_max=swap_max,
+        oom_group=oom_group,
+        timeout=timeout,
+    )
+    site = planning.Site(planning.unique_name(), psutil.virtual_memory().total)
+    todo = planning.plan(written, site)
+    if cgroup is not None:
+        node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
+        children_get = node.controller.subtree_control or ()
+        todo = planning.borrow(todo, node.cgroup, wanted, site.name, children_get)
+    todo = replace(todo, keep=keep)
     with Output(output) as place:
         if dry_run:
             place.write("".join(f"{printable(line)}\n" for line in describe(todo)))
             return
-        if is_global and not yes and not talk.somebody_is_here():
-            raise UsageError(
-                "--global kills the largest task of the machine and nobody is here to be asked",
-                "give --yes if that is what you want",
-            )
+        if is_global:
+            consent.require_somebody(yes, "--global")
         root, kfunc = require_machine()
-        with Session(root, kfunc, lambda ranking: _confirm(ranking, yes)) as session:
+        with Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
             outcome = session.run(todo)
         place.write(RENDERERS[output_format](outcome))
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)
-
-
-def _placed(
-    frame: plan.Plan, root: UnifiedNode, cgroup: str | None, is_global: bool, limits: planning.Limits
-) -> plan.Plan:
-    """Complete a plan by where it happens: in a named cgroup, or in a tree of its own."""
-    name = f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"
-    (step,) = frame.steps
-    if is_global and not frame.hogs:
-        if limits != planning.Limits():
-            raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
-        tree, target, top = planning.NO_TREE, None, None
-    elif is_global:
-        # bait: with hogs of ours around, the largest task is more likely one of them
-        tree, target = planning.fresh_tree(name, frame.hogs, limits), None
-        top = tree.cgroups[0]
-    elif cgroup is None:
-        tree = planning.fresh_tree(name, frame.hogs, limits)
-        target = top = tree.cgroups[0]
-    else:
-        node = hierarchy.find_cgroup(root, cgroup)
-        children_get = node.controller.subtree_control or ()
-        tree = planning.borrowed_tree(node.cgroup, name, frame.hogs, children_get)
-        target = top = node.cgroup
-    return replace(
-        frame,
-        cgroups=tree.cgroups,
-        settings=tree.settings,
-        hogs=tree.hogs,
-        steps=(replace(step, call=replace(step.call, target=target)),),
-        top=top,
-    )
-
-
-def _root(cgroup: str | None) -> UnifiedNode:
-    """Return the hierarchy's root; what a plan of our own says does not depend on its being there.
-
-    So a wrong option is said first, and what the machine lacks afterwards.
-    """
-    try:
-        return hierarchy.unified_root()
-    except OomctlError:
-        if cgroup is not None:
-            raise
-        return UnifiedNode(str(hierarchy.USUAL_MOUNT))
-
-
-def _confirm(ranking: Sequence[tuple[int, Task]], yes: bool) -> None:
-    """Say whom the kernel would pick on the whole machine; ask unless `--yes`."""
-    for place, (_score, task) in enumerate(ranking[:3], 1):
-        talk.note(
-            f"{'the kernel would pick' if place == 1 else 'after it'}: {task.comm} (pid "
-            f"{task.pid}, {format_size(task.footprint)}, adj {task.oom_score_adj}, {task.cgroup})"
-        )
-    if not yes and not talk.ask("declare OOM on the whole system?"):
-        raise UsageError("not declared", "nothing was killed; everything made is removed")

@@ -1,12 +1,7 @@
 """`oomctl run`: scenario files become rounds, rounds become statistics and an exit code."""
 
-import itertools
-import os
-import re
-import secrets
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +18,10 @@ from oomctl.kernel.environment import require_machine
 from oomctl.kernel.hierarchy import find_cgroup, unified_root
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
+from oomctl.scenario import planning
 from oomctl.stress.cast import Cast, Place
 from oomctl.stress.record import Record
+from oomctl.stress.records import open_records
 from oomctl.stress.run import exit_of
 from oomctl.stress.series import Scene, Series
 from oomctl.stress.soak import Limits
@@ -197,7 +194,7 @@ def run(
     talk.set_verbosity(int(verbose))
     rounds = repeat or (None if duration or until_differs else 1)
     limits = Limits(rounds, duration, until_differs)
-    ways = variants([scenario.vary(text) for text in vary or ()], _vias(via) if via else ())
+    ways = variants([scenario.vary(text) for text in vary or ()], () if via is None else _vias(via))
     one_round = limits.single and len(ways) == 1
     one_by_one = one_round and output_format in AS_DECLARED
     if until_differs and limits.single:
@@ -209,9 +206,10 @@ def run(
             f"--format {output_format} shows one round of one variant of one file",
             "leave out what makes more, or take another form",
         )
+    memory = psutil.virtual_memory().total
     chosen = Place(
-        lambda: f"oomctl-{os.getpid()}-{secrets.token_hex(3)}",
-        psutil.virtual_memory().total,
+        planning.unique_name,
+        memory,
         None if parent is None else find_cgroup(unified_root(), parent).cgroup,
         timeout,
     )
@@ -226,13 +224,10 @@ def run(
         "vary": list(vary or ()),
         "via": via.split(",") if via else [],
     }
-    casts = [
-        Cast(loaded, ways, chosen)
-        for loaded in zip(
-            *(scenario.load_all(files, [*(settings or ()), *way.overrides]) for way in ways),
-            strict=True,
-        )
+    per_way = [
+        scenario.load_all(files, [*(settings or ()), *way.overrides], memory) for way in ways
     ]
+    casts = [Cast(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:
         if dry_run:
@@ -242,7 +237,7 @@ def run(
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
         kept = record is not None or not (limits.single or no_record)
-        records = stack.enter_context(_records(casts, record, kept))
+        records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
         reports: list[str] = []
 
@@ -265,37 +260,9 @@ def run(
     raise typer.Exit(exit_of(section.run for section in series.sections))
 
 
-@contextmanager
-def _records(casts: Sequence[Cast], named: Path | None, kept: bool) -> Iterator[list[Record]]:
-    """Open the record of each scenario, or the one of all; say where they are, before and after."""
-    with ExitStack() as stack:
-        if named:
-            records = [stack.enter_context(Record(named))] * len(casts)
-        else:
-            paths = [_record_name(cast.name) if kept else None for cast in casts]
-            records = [stack.enter_context(Record(path)) for path in paths]
-        told = [record for record in dict.fromkeys(records) if record.path]
-        for record in told:
-            talk.note(f"every round goes to {record.path}")
-        try:
-            yield records
-        finally:
-            for record in told:
-                if record.rounds:
-                    path = record.path
-                    talk.note(f"{record.rounds} rounds are in {path}; see `oomctl report {path}`")
-
-
 def _scene(cast: Cast, record: Record) -> Scene:
     first = cast.scenarios[0]
     return Scene(first.name, first.description, first.source, cast.contenders(), record)
-
-
-def _record_name(scenario_name: str) -> Path:
-    clean = re.sub(r"[^A-Za-z0-9_.-]", "-", scenario_name).strip(".") or "scenario"
-    stem = f"oomctl-{clean[:100]}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    names = (f"{stem}{suffix}.jsonl" for suffix in ("", *(f"-{n}" for n in itertools.count(2))))
-    return next(path for path in map(Path, names) if not path.exists())
 
 
 def _described(casts: Sequence[Cast], plans: Sequence[Sequence[plan.Plan]]) -> str:

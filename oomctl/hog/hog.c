@@ -15,7 +15,7 @@
  *	tasks=N		for threads, forker
  *	sharer=FD	for shared: cgroup.procs of who shares its memory
  *	hold=NS		for traced: how long its tracer stops it on its way out,
- *	leash=FD	unless this pipe is closed before
+ *	leash=FD	unless this pipe is written to or closed before
  */
 #include <stddef.h>
 

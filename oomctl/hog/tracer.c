@@ -21,7 +21,7 @@ static int stops(long signal)
 	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* The leash is a pipe that is closed when oomctl lets go of its hogs, or is gone itself. */
+/* The leash is a pipe that is written to when oomctl lets go of its hogs; closed when it is gone. */
 static void hold(struct hog *hog, unsigned long pid)
 {
 	struct timespec time = { (long)(hog->hold / SECOND), (long)(hog->hold % SECOND) };

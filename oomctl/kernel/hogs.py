@@ -1,32 +1,28 @@
 """Starts hogs in their cgroups and hands them over when each holds its memory."""
 
 import os
-import platform
 import select
-import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import psutil
 
-from oomctl import resources, talk
+from oomctl import talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.fate import fate_of
 from oomctl.filled import Filled
-from oomctl.kernel.cgroups import UnifiedNode, explain
+from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogreport import READ_SIZE, Report, Step, failure, hint, reports
+from oomctl.kernel.hogstart import start
 from oomctl.kernel.interrupt import let_through
 from oomctl.plan import Hog
 from oomctl.units import format_size
-
-_CHARGED = frozenset({"pipe", "socket", "slab"})
-"""Kinds that fill until memory.current has risen by their size."""
 
 _NO_RAM = frozenset({"file", "hugetlb"})
 """Kinds that need no free memory: page cache makes room, huge pages are set aside already."""
@@ -69,8 +65,10 @@ class Herd:
         watch: DeathWatch,
         timeout: float,
         keep: bool = False,
+        oom_killed: Callable[[int], bool] = lambda _pid: False,
     ) -> None:
         self._hogs = hogs
+        self._oom_killed = oom_killed
         self._root = root
         self._watch = watch
         self._timeout = timeout + max((hog.size / hog.rate for hog in hogs if hog.rate), default=0)
@@ -119,58 +117,18 @@ class Herd:
                 )
 
     def _start(self, hog: Hog) -> None:
-        binary = resources.built(f"hog.{platform.machine()}")
-        with ExitStack() as ours:
-            passed = self._open(hog, ours)
-            reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
-            ours.callback(os.close, passed["report"])
-            parent = 0 if self._keep else os.getpid()
-            try:
-                pid = os.posix_spawn(
-                    binary,
-                    [str(binary), hog.label, *_words(hog, parent=parent, **passed)],
-                    {},
-                    # onto itself: inherited, though it is closed on exec for everybody else
-                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
-                    # a group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
-                    setpgroup=0,
-                    setsigmask=[],
-                    setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
-                )
-            except OSError as error:
-                os.close(reader)
-                raise OomctlError(
-                    f"cannot start the hog '{hog.name}' from {binary}: {error.strerror}",
-                    "install oomctl again" if error.errno else "",
-                ) from error
+        pid, reader = start(
+            hog,
+            self._root,
+            parent=0 if self._keep else os.getpid(),
+            alone=hog.cgroup in self._alone,
+            leash=self._leash[0] if self._leash else None,
+        )
         runner = Runner(hog, pid)
         self.runners.append(runner)
         self._reports[reader] = runner
         self._came[reader] = Step.START
         self._watch.add(pid, reap=True)
-
-    def _open(self, hog: Hog, ours: ExitStack) -> dict[str, int]:
-        """Open what a hog is given as descriptors, by the words that name them to it."""
-        directory = self._root.at(hog.cgroup).directory
-        wanted = {"procs": (directory / "cgroup.procs", os.O_WRONLY)}
-        if hog.kind in _CHARGED and hog.cgroup in self._alone:
-            wanted["charge"] = directory / "memory.current", os.O_RDONLY
-        if hog.kind == "shared":
-            sharing = self._root.at(hog.sharer).directory
-            wanted["sharer"] = sharing / "cgroup.procs", os.O_WRONLY
-        passed = {}
-        for word, (path, mode) in wanted.items():
-            try:
-                passed[word] = os.open(path, mode | os.O_CLOEXEC)
-            except OSError as error:
-                # without the memory controller it counts what it makes
-                if word == "charge" and isinstance(error, FileNotFoundError):
-                    continue
-                raise explain(error, path, "open") from error
-            ours.callback(os.close, passed[word])
-        if hog.kind == "traced" and self._leash:
-            passed["leash"] = self._leash[0]
-        return passed
 
     def _wait_filled(self) -> None:
         poll = select.poll()
@@ -206,8 +164,9 @@ class Herd:
             if report.step is Step.READY:
                 runner.filled = report.filled(runner.hog)
                 if runner.hog.kind == "stopped":
-                    # it stops right after it said so; its end is noted elsewhere
-                    os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                    # it stops right after it said so; its end is noted elsewhere, or was already
+                    with suppress(ChildProcessError):
+                        os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
                 return True
         return False
 
@@ -250,9 +209,12 @@ class Herd:
         runner.failed = reason
 
     def _fate(self, runner: Runner) -> str:
-        return str(fate_of(self._watch.deaths.get(runner.pid), oom_killed=False))
+        return str(fate_of(self._watch.deaths.get(runner.pid), self._oom_killed(runner.pid)))
 
     def _end(self) -> None:
+        if self._leash:
+            # a forked process may hold the pipe open, so that closing it alone says nothing
+            os.write(self._leash[1], b"0")
         for fd in (*self._leash, *self._reports):
             os.close(fd)
         self._leash.clear()
@@ -262,20 +224,6 @@ class Herd:
         if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
             raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
-
-
-def _words(hog: Hog, **numbers: int) -> list[str]:
-    """Return what the hog is told, as hog/hog.c lists it; what is not set is left out."""
-    numbers |= {
-        "rate": hog.rate or 0,
-        "touch": hog.working_set,
-        "thp": int(hog.thp),
-        "tasks": hog.tasks,
-        "hold": round(hog.hold * 1e9),
-    }
-    words = [f"kind={hog.kind}", f"adj={hog.oom_score_adj}", f"size={hog.size}"]
-    words += [f"path={hog.path}"] if hog.path else []
-    return words + [f"{key}={value}" for key, value in numbers.items() if value]
 
 
 def _require_memory(hogs: Sequence[Hog]) -> None:

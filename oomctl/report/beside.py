@@ -1,5 +1,6 @@
 """The variants of a run side by side: a row for what is compared, a column for each. Pure."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.report import cells
@@ -11,6 +12,7 @@ from oomctl.text import printable
 Row = tuple[str, list[str]]
 
 _LONGEST = 18  # characters of a label that is a header; longer ones get a letter
+_NAME = 40  # characters of an expectation, beside its numbers
 _DIED = dict.fromkeys(BY_THE_KERNEL, "died ")
 _COUNTERS = ("max", "oom", "oom_kill", "oom_group_kill")
 
@@ -35,6 +37,9 @@ def rows(statistics: Sequence[Statistics]) -> Iterator[Row]:
     yield "rounds", [str(one.rounds) for one in statistics]
     if any(one.held is not None for one in statistics):
         yield "as expected", [_held(one) for one in statistics]
+    for name in _union((check.name for check in one.checks) for one in statistics):
+        held = [_check_held(one, name) for one in statistics]
+        yield textwrap.fill(f"held: {printable(name)}", _NAME), held
     for verdict in _union(one.verdicts for one in statistics):
         yield (
             f"verdict {printable(verdict)}",
@@ -76,6 +81,11 @@ def _returned(statistics: Sequence[Statistics]) -> Iterator[Row]:
 
 def _held(one: Statistics) -> str:
     return "-" if one.held is None else cells.share(one.held, one.rounds)
+
+
+def _check_held(one: Statistics, name: str) -> str:
+    held = (check.held for check in one.checks if check.name == name)
+    return next((cells.share(count, one.rounds) for count in held), "-")
 
 
 def _text(number: int | None) -> str:

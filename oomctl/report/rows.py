@@ -202,4 +202,7 @@ def remarks(outcome: Outcome) -> Iterable[str]:
             f"{outcome.log_lost} events or records of the kernel log were overwritten before they "
             "were read; a kill may be missing"
         )
+    for fated in outcome.tasks:
+        if fated.failed:
+            yield f"the hog '{fated.name}' {fated.failed}"
     yield from outcome.notes

@@ -49,10 +49,10 @@ def _parts(run: Run) -> Iterator[Part]:
     if several:
         yield from _beside(run.statistics)
     for one in run.statistics:
-        yield from _checks(one)
-        yield from _without_outcome(one)
-    if not several:
-        for one in run.statistics:
+        if not several:
+            yield from _checks(one)
+        yield from _missed(one)
+        if not several:
             yield from _alone(one)
 
 
@@ -71,8 +71,8 @@ def _beside(statistics: Sequence[Statistics]) -> Iterator[Part]:
         yield Part(tuple(legend))
     whole = beside.table(statistics, columns)
     widths = [
-        max(len(header), *(len(row[place]) for row in whole.rows)) + 2
-        for place, header in enumerate(whole.headers)
+        max(len(text) for cell in column for text in cell.split("\n")) + 2
+        for column in zip(whole.headers, *whole.rows, strict=True)
     ]
     places: list[int] = []
     for place in range(1, len(whole.headers)):
@@ -93,8 +93,7 @@ def _columns(whole: Table, places: Sequence[int]) -> Table:
 def _checks(one: Statistics) -> Iterator[Part]:
     if not one.checks:
         return
-    title = f"expected, {printable(one.variant)}" if one.variant else "expected"
-    headers = [title, "held", "not", "untested"]
+    headers = ["expected", "held", "not", "untested"]
     rows = [
         [
             textwrap.fill(printable(check.name), _NAME),
@@ -104,27 +103,24 @@ def _checks(one: Statistics) -> Iterator[Part]:
         ]
         for check in one.checks
     ]
-    headers[0] = textwrap.fill(title, _NAME)
     yield Part(table=Table(headers, rows, frozenset(headers[1:])))
-    failed = [check for check in one.checks if check.failed]
-    if failed:
-        yield Part(
-            tuple(
-                (f"round {check.first}", printable(f"not: {check.name}; {check.why}"))
-                for check in failed
-            )
-        )
 
 
-def _without_outcome(one: Statistics) -> Iterator[Part]:
-    """Say why rounds have no outcome: their hogs were not filled, or oomctl failed."""
-    reasons = tuple(
-        (verdict, printable(one.reasons[verdict]))
+def _missed(one: Statistics) -> Iterator[Part]:
+    """Say what did not hold where first, and why rounds have no outcome."""
+    of = f"{one.variant}: " if one.variant else ""
+    lines = [
+        (f"round {check.first}", f"{of}not held: {check.name}; {check.why}")
+        for check in one.checks
+        if check.failed
+    ]
+    lines += [
+        (verdict, f"{of}{one.reasons[verdict]}")
         for verdict in one.verdicts
         if verdict in WITHOUT_OUTCOME
-    )
-    if reasons:
-        yield Part(reasons)
+    ]
+    if lines:
+        yield Part(tuple((label, printable(text)) for label, text in lines))
 
 
 def _alone(one: Statistics) -> Iterator[Part]:

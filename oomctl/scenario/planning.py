@@ -1,9 +1,11 @@
 """From a scenario to a plan: every path, size and flag literal. Pure, and cheap."""
 
+import os
+import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from oomctl import plan as plans
 from oomctl.plan import Hog, Plan, Setting, Step
@@ -40,23 +42,31 @@ def plan(scenario: Scenario, site: Site) -> Plan:
     return _Planner(sizes, site).plan()
 
 
-def borrow(plan: Plan, hogs: Sequence[Hog], name: str, children_get: Collection[str]) -> Plan:
-    """Add hogs to a plan for an existing cgroup, without changing any setting of it.
+def unique_name() -> str:
+    """Return a name for a top cgroup that no other run has."""
+    return f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def borrow(
+    plan: Plan, target: str, hogs: Sequence[Hog], name: str, children_get: Collection[str]
+) -> Plan:
+    """Turn the calls of a plan to an existing cgroup, and put hogs there; change no setting of it.
 
     `children_get` is its cgroup.subtree_control. A cgroup that gives controllers to its children
     may not hold processes itself, so hogs get leaves below it, in a cgroup of this `name`; else
     they join it as they are.
     """
-    top = plan.top or ""
+    steps = tuple(replace(step, call=replace(step.call, target=target)) for step in plan.steps)
+    moved = replace(plan, cgroups=(), settings=(), hogs=(), steps=steps, top=target)
     if not hogs:
-        return plan
+        return moved
     if not children_get:
-        return replace(plan, hogs=tuple(replace(hog, cgroup=top) for hog in hogs))
-    inside = f"{top.rstrip('/')}/{name}"
+        return replace(moved, hogs=tuple(replace(hog, cgroup=target) for hog in hogs))
+    inside = f"{target.rstrip('/')}/{name}"
     placed = tuple(replace(hog, cgroup=f"{inside}/{hog.name}") for hog in hogs)
     settings = (_controller(inside, "memory"),) if "memory" in children_get else ()
     cgroups = (inside, *(hog.cgroup for hog in placed))
-    return replace(plan, cgroups=cgroups, settings=settings, hogs=placed)
+    return replace(moved, cgroups=cgroups, settings=settings, hogs=placed)
 
 
 @dataclass(frozen=True)
@@ -202,51 +212,3 @@ def _expect(expect: Expect) -> plans.Expect:
         events=expect.events,
         latency=expect.latency,
     )
-
-
-# What follows is for cli/declare.py only, and goes once that uses of_options() and borrow().
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a fresh target is given: bytes, or None for the kernel's default."""
-
-    memory_max: int | None = None
-    swap_max: int = 0
-    oom_group: bool = False
-
-
-class TreePlan(NamedTuple):
-    """The part of a plan that is on disk: cgroups and settings in order, hogs with their places."""
-
-    cgroups: tuple[str, ...]
-    settings: tuple[Setting, ...]
-    hogs: tuple[Hog, ...]
-
-
-NO_TREE = TreePlan((), (), ())
-
-
-def fresh_tree(name: str, hogs: Sequence[Hog], limits: Limits) -> TreePlan:
-    """Plan a cgroup of our own with one leaf for each hog."""
-    from oomctl.scenario import of_options
-
-    made = plan(
-        of_options(
-            hogs,
-            {},
-            memory_max=limits.memory_max,
-            swap_max=limits.swap_max,
-            oom_group=limits.oom_group,
-        ),
-        Site(name, 1 << 62),
-    )
-    return TreePlan(made.cgroups, made.settings, made.hogs)
-
-
-def borrowed_tree(
-    target: str, name: str, hogs: Sequence[Hog], children_get: Collection[str]
-) -> TreePlan:
-    """Plan hogs inside an existing cgroup, without changing any setting of it."""
-    made = borrow(Plan((), (), (), (), target), hogs, name, children_get)
-    return TreePlan(made.cgroups, made.settings, made.hogs)

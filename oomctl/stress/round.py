@@ -178,7 +178,8 @@ def _times(
             for key in ((stamp["name"], None), (stamp["name"], stamp["pid"])):
                 first.setdefault(key, stamp["after_call_ns"])
         for name, moment in _MOMENTS.items():
-            if (moment, None) in first:
+            # that memory came back is seen of all calls made at once, but is not the doing of all
+            if (moment, None) in first and (call["killed_pids"] or moment != "relieved"):
                 yield name, first[moment, None]
         if call["duration_ns"] is not None:
             yield "in the call", call["duration_ns"]

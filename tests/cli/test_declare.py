@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.cli.declare import _root
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel.hierarchy import USUAL_MOUNT
 from tests.cli.command import declare, refused
 from tests.outcomes import OUTCOMES
 
@@ -51,11 +49,6 @@ def test_a_dry_run_needs_neither_root_nor_kfunc_nor_cgroups(machine, monkeypatch
     result = declare("--dry-run")
     assert result.exit_code == 0
     assert "call    bpf_out_of_memory(memcg of /oomctl-" in result.stdout
-
-
-def test_the_usual_mount_stands_in_where_there_is_none(mounts):
-    mounts()
-    assert _root(None).directory == USUAL_MOUNT
 
 
 def test_a_dry_run_in_an_existing_cgroup_adds_no_hogs_unasked(machine):

@@ -17,8 +17,8 @@ from oomctl.kernel import witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.plan import Call, Hog, Plan, Step
-from oomctl.scenario import planning
-from oomctl.scenario.planning import Limits
+from oomctl.scenario import of_options, planning
+from oomctl.scenario.planning import Site
 from oomctl.task import Task
 
 M = 1 << 20
@@ -106,11 +106,11 @@ def kernel(cgroupfs, monkeypatch):
     return played
 
 
-def planned(kernel, hogs=HOGS, target="/t", limits=Limits(), **more):  # noqa: B008
-    tree = planning.fresh_tree("t", hogs, limits)
+def planned(kernel, hogs=HOGS, target="/t", **more):
+    made = planning.plan(of_options(hogs, {}), Site("t", 1 << 40))
     kernel.target = "/t"
     step = Step(Call(target, more.pop("order", 0), 1), repeat=more.pop("repeat", 1))
-    return Plan(tree.cgroups, tree.settings, tree.hogs, (step,), "/t", timeout=20.0, **more)
+    return replace(made, steps=(step,), timeout=20.0, **more)
 
 
 def run(kernel, wanted, confirm=lambda ranking: None):

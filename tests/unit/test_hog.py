@@ -406,21 +406,6 @@ def test_slab_is_a_tmpfs_that_is_mounted_nowhere(procs):
         assert len(list(folder.iterdir())) >= 2048
 
 
-def test_kernel_memory_is_filled_until_the_cgroup_was_charged(procs, tmp_path):
-    """A cgroup that is charged by somebody else here: the hog stops as soon as it has risen."""
-    charge = tmp_path / "memory.current"
-    charge.write_text("1000\n")
-    words = "kind=pipe", "adj=0", f"size={64 * M}", f"rate={32 * M}"
-    pid, reader = start(procs, "x", *words, charge=charge)
-    try:
-        soon(lambda: in_pipes(pid) > 0)
-        charge.write_text(f"{64 * M + 1000}\n")
-        assert listen(reader)[-1].step is Step.READY
-        assert in_pipes(pid) < 60 * M
-    finally:
-        end(pid)
-
-
 def test_kernel_memory_that_is_not_charged_has_an_end(procs, tmp_path):
     charge = tmp_path / "memory.current"
     charge.write_text("0\n")

@@ -401,19 +401,20 @@ def test_a_limit_that_the_hogs_do_not_fit_in_is_said_in_options(limit):
 
 
 def test_a_borrowed_cgroup_is_not_changed():
-    frame = plan(of_options([], {"target": "/x"}), SITE)
+    frame = plan(of_options([], {"order": 3}), SITE)
     hogs = [Hog("a", M)]
-    assert borrow(frame, [], "t", {"memory"}) == frame
-    assert borrow(frame, hogs, "t", ()).hogs == (Hog("a", M, 0, "/x"),)
-    assert borrow(frame, hogs, "t", ()).cgroups == ()
+    bare = borrow(frame, "/x", [], "t", {"memory"})
+    assert (bare.cgroups, bare.settings, bare.hogs, bare.top) == ((), (), (), "/x")
+    assert borrow(frame, "/x", hogs, "t", ()).hogs == (Hog("a", M, 0, "/x"),)
+    assert borrow(frame, "/x", hogs, "t", ()).cgroups == ()
 
-    made = borrow(frame, hogs, "t", {"memory", "pids"})
+    made = borrow(frame, "/x", hogs, "t", {"memory", "pids"})
     assert made.cgroups == ("/x/t", "/x/t/a")
     assert made.settings == (control("/x/t"),)
     assert made.hogs == (Hog("a", M, 0, "/x/t/a"),)
-    assert made.steps == frame.steps
+    assert made.steps == (Step(Call("/x", 3, 1)),)
 
-    without = borrow(frame, hogs, "t", {"pids"})
+    without = borrow(frame, "/x", hogs, "t", {"pids"})
     assert (without.settings, without.cgroups) == ((), ("/x/t", "/x/t/a"))
 
 

@@ -1,17 +1,20 @@
+from dataclasses import replace
+
 import pytest
 
 from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.tree import Tree
 from oomctl.plan import Call, Hog, Plan, Setting, Step
-from oomctl.scenario import planning
-from oomctl.scenario.planning import Limits
+from oomctl.scenario import of_options, planning
+from oomctl.scenario.planning import Site
 
 STEPS = (Step(Call("/t", 0, 1)),)
 
 
 def planned(**more):
-    tree = planning.fresh_tree("t", [Hog("a", 1), Hog("b", 1)], Limits(1 << 20, 0, False))
-    return Plan(tree.cgroups, tree.settings, tree.hogs, STEPS, **more)
+    hogs = [Hog("a", 1), Hog("b", 1)]
+    made = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site("t", 1 << 30))
+    return replace(made, **more)
 
 
 def cgroups(root):
@@ -93,7 +96,7 @@ def test_after_an_error_nothing_is_kept(cgroupfs):
 
 def test_hogs_in_a_borrowed_cgroup_leave_it_as_it_was(cgroupfs):
     cgroupfs.create_cgroup("theirs")
-    tree = planning.borrowed_tree("/theirs", "t", [Hog("a", 1)], {"memory"})
-    with Tree(cgroupfs, Plan(*tree, STEPS)):
+    made = planning.borrow(planned(), "/theirs", [Hog("a", 1)], "t", {"memory"})
+    with Tree(cgroupfs, made):
         assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
     assert cgroups(cgroupfs) == ["/", "/theirs"]

@@ -116,7 +116,10 @@ def test_recheck_does_not_call_where_it_is_not_needed(target):
     assert (answer.attempts, answer.spared, loader.runs) == (0, True, [])
 
 
-@pytest.mark.parametrize(("amount", "limit"), [(30 * M, 70 * M), (200 * M, 0), (None, 100 * M - triggers.default_amount())])
+@pytest.mark.parametrize(
+    ("amount", "limit"),
+    [(30 * M, 70 * M), (200 * M, 0), (None, 100 * M - triggers.default_amount())],
+)
 def test_a_limit_below_the_usage_is_taken_back(target, amount, limit):
     (target.directory / "memory.max").write_text("max\n")
     with trigger(step("limit", amount=amount), target, Loader()) as write:
@@ -129,7 +132,10 @@ def test_a_limit_below_the_usage_is_taken_back(target, amount, limit):
 
 def test_a_limit_is_taken_back_after_an_error_too(target):
     (target.directory / "memory.max").write_text("123456789\n")
-    with pytest.raises(OomctlError, match="died"), trigger(step("limit"), target, Loader()) as write:
+    with (
+        pytest.raises(OomctlError, match="died"),
+        trigger(step("limit"), target, Loader()) as write,
+    ):
         write.answer(Ended(0, 7, None, False), Note())
     assert (target.directory / "memory.max").read_text().startswith("123456789")
 

@@ -1,0 +1,86 @@
+"""Starts one hog: what it is told in words, and what it is given as open files."""
+
+import os
+import platform
+import signal
+from contextlib import ExitStack
+
+from oomctl import resources
+from oomctl.errors import OomctlError
+from oomctl.kernel.cgroups import UnifiedNode, explain
+from oomctl.plan import Hog
+
+_CHARGED = frozenset({"pipe", "socket", "slab"})
+"""Kinds that fill until memory.current has risen by their size."""
+
+
+def start(
+    hog: Hog, root: UnifiedNode, *, parent: int, alone: bool, leash: int | None
+) -> tuple[int, int]:
+    """Start a hog; return its PID and the descriptor that its reports are read from.
+
+    It dies with the process `parent`, 0 is nobody. `alone` says that no other hog lives in its
+    cgroup, so that what the cgroup is charged is its own. Its tracer lets go of it when the pipe
+    `leash` is closed. Raises OomctlError where a cgroup is gone or the program cannot be run.
+    """
+    binary = resources.built(f"hog.{platform.machine()}")
+    with ExitStack() as ours:
+        passed = _open(hog, root, alone, ours)
+        if hog.kind == "traced" and leash is not None:
+            passed["leash"] = leash
+        reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
+        ours.callback(os.close, passed["report"])
+        try:
+            pid = os.posix_spawn(
+                binary,
+                [str(binary), hog.label, *_words(hog, parent=parent, **passed)],
+                {},
+                # onto itself: inherited, though it is closed on exec for everybody else
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
+                # a group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
+                setpgroup=0,
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+            )
+        except OSError as error:
+            os.close(reader)
+            raise OomctlError(
+                f"cannot start the hog '{hog.name}' from {binary}: {error.strerror}",
+                "install oomctl again" if error.errno else "",
+            ) from error
+    return pid, reader
+
+
+def _open(hog: Hog, root: UnifiedNode, alone: bool, ours: ExitStack) -> dict[str, int]:
+    """Open what the hog is given as descriptors, by the words that name them to it."""
+    directory = root.at(hog.cgroup).directory
+    wanted = {"procs": (directory / "cgroup.procs", os.O_WRONLY)}
+    if hog.kind in _CHARGED and alone:
+        wanted["charge"] = directory / "memory.current", os.O_RDONLY
+    if hog.kind == "shared":
+        wanted["sharer"] = root.at(hog.sharer).directory / "cgroup.procs", os.O_WRONLY
+    passed = {}
+    for word, (path, mode) in wanted.items():
+        try:
+            passed[word] = os.open(path, mode | os.O_CLOEXEC)
+        except OSError as error:
+            # without the memory controller it counts what it makes
+            if word == "charge" and isinstance(error, FileNotFoundError):
+                continue
+            raise explain(error, path, "open") from error
+        ours.callback(os.close, passed[word])
+    return passed
+
+
+def _words(hog: Hog, **numbers: int) -> list[str]:
+    """Return what the hog is told, as hog/hog.c lists it; what is not set is left out."""
+    numbers |= {
+        "rate": hog.rate or 0,
+        "touch": hog.working_set,
+        "thp": int(hog.thp),
+        "tasks": hog.tasks,
+        "hold": round(hog.hold * 1e9),
+    }
+    words = [f"kind={hog.kind}", f"adj={hog.oom_score_adj}", f"size={hog.size}"]
+    words += [f"path={hog.path}"] if hog.path else []
+    return words + [f"{key}={value}" for key, value in numbers.items() if value]

@@ -1,0 +1,543 @@
+"""`oomctl run` and `oomctl report`, with a session that only tells what it is told to."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.expectation import check_outcome
+from oomctl.kernel.hogs import NotFilledError
+from tests.cli.command import refused
+from tests.cli.command import run as oomctl
+from tests.cli.conftest import RANKING
+from tests.outcomes import ENVIRONMENT
+from tests.rounds import called, happened
+
+LARGEST = """
+description = "The largest of three dies."
+
+[hog.small]
+size = "16M"
+[hog.medium]
+size = "32M"
+[hog.large]
+size = "64M"
+
+[[call]]
+[expect]
+victims = ["large"]
+returns = { 1 = 1 }
+"""
+GOOD = happened(called(1))
+
+
+@pytest.fixture
+def stage(machine, monkeypatch, tmp_path):
+    """What each round comes to, by plan; it keeps the plans and the trees that stood."""
+    made = SimpleNamespace(
+        plans=[], standing=[], come=lambda number, plan: GOOD, here=tmp_path / "here"
+    )
+
+    class Session:
+        environment = ENVIRONMENT
+
+        def __init__(self, root, kfunc, confirm):
+            self.confirm = confirm
+            self.confirmed = False
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        @contextmanager
+        def standing(self, plan):
+            made.standing.append(plan)
+            yield
+
+        def run(self, plan):
+            made.plans.append(plan)
+            if plan.system_wide and not self.confirmed:
+                self.confirm(RANKING)
+                self.confirmed = True
+            came = made.come(len(made.plans), plan)
+            if isinstance(came, BaseException):
+                raise came
+            return replace(came, checks=check_outcome(plan, came))
+
+    monkeypatch.setattr("oomctl.experiment.Session", Session)
+    made.here.mkdir()
+    monkeypatch.chdir(made.here)
+    Path("largest.toml").write_text(LARGEST)
+    return made
+
+
+def run(*arguments, **more):
+    return oomctl("run", *arguments, **more)
+
+
+def records():
+    return sorted(Path().glob("*.jsonl"))
+
+
+def not_filled():
+    runner = SimpleNamespace(__str__=lambda self: "'large'", hog=None)
+    return NotFilledError(runner, "cannot fill", "free some memory")
+
+
+def test_one_round_is_the_report_of_a_declaration_and_what_was_expected(stage, golden):
+    result = run("largest.toml")
+    assert (result.exit_code, result.stderr) == (0, "")
+    golden("run-single.txt", result.stdout)
+    assert result.stdout.startswith("target ")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert records() == []
+    assert stage.plans[0].hogs[2].name == "large"
+    golden("run-single.md", run("largest.toml", "-f", "markdown").stdout)
+
+
+def test_what_does_not_hold_is_exit_code_1(stage):
+    stage.come = lambda number, plan: happened(called(1), dead="small")
+    result = run("largest.toml")
+    assert result.exit_code == 1
+    assert "NO" in result.stdout
+
+
+def test_without_expectations_it_reports(stage):
+    Path("a.toml").write_text('[hog.large]\nsize = "1M"\n')
+    stage.come = lambda number, plan: happened(called(-22))
+    result = run("a.toml")
+    assert result.exit_code == 0
+    assert "expected" not in result.stdout
+    assert "nothing" in run("a.toml", "--repeat", 2).stdout
+
+
+def test_many_rounds_are_statistics_and_a_record(stage):
+    result = run("largest.toml", "--repeat", 5)
+    assert result.exit_code == 0
+    assert "held in 5 of 5 rounds" in result.stdout
+    (path,) = records()
+    begin, end = result.stderr.splitlines()
+    assert begin == f"oomctl: every round goes to {path}"
+    assert end == f"oomctl: 5 rounds are in {path}; see `oomctl report {path}`"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["run", *["round"] * 5, "end"]
+    assert (lines[0]["scenario"], lines[0]["source"]) == ("largest", LARGEST)
+    assert lines[0]["options"]["repeat"] == 5
+    assert lines[-1] | {"ended": ""} == {
+        "kind": "end",
+        "why": "done",
+        "reason": "",
+        "rounds": 5,
+        "ended": "",
+    }
+    assert path.name.startswith("oomctl-largest-")
+    assert path.name.endswith(f"-{os.getpid()}.jsonl")
+
+
+def test_every_round_has_a_tree_of_its_own(stage):
+    run("largest.toml", "--repeat", 3, "--no-record")
+    assert len({plan.top for plan in stage.plans}) == 3
+    assert stage.standing == []
+
+
+def test_the_same_tree_for_all_rounds(stage):
+    result = run("largest.toml", "--repeat", 3, "--same-tree", "--via", "bpf,limit", "--no-record")
+    assert result.exit_code == 0
+    assert len(stage.standing) == 2
+    assert {plan.top for plan in stage.plans} == {plan.top for plan in stage.standing}
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "json", "jsonl", "ktap", "junit"])
+def test_a_report_is_what_the_run_printed(stage, form):
+    ran = run("largest.toml", "--repeat", 3, "--via", "bpf,kill", "-f", form, "--record", "r")
+    told = oomctl("report", "r", "-f", form)
+    assert (told.exit_code, told.stderr) == (ran.exit_code, "")
+    assert told.stdout == ran.stdout
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "ktap", "junit"])
+def test_programs_get_the_same_form_of_one_round(stage, form):
+    result = run("largest.toml", "-f", form)
+    assert result.exit_code == 0
+    assert records() == []
+    match form:
+        case "json":
+            tree = json.loads(result.stdout)
+            assert (len(tree["rounds"]), tree["passed"]) == (1, True)
+        case "jsonl":
+            assert [json.loads(line)["kind"] for line in result.stdout.splitlines()] == [
+                *("run", "round", "end")
+            ]
+        case "ktap":
+            assert "\n  ok 2 victims are large\n" in result.stdout
+            assert result.stdout.endswith("\nok 1 largest\n")
+        case "junit":
+            assert '<testcase classname="oomctl.largest" name="victims are large" />' in (
+                result.stdout
+            )
+
+
+@pytest.mark.parametrize("form", ["html", "trace"])
+def test_a_page_and_a_trace_show_one_round(stage, form):
+    assert run("largest.toml", "-f", form).exit_code == 0
+    for more in (["--repeat", 2], ["--via", "bpf,limit"], ["--for", "1s"], ["largest.toml"]):
+        refused(run("largest.toml", "-f", form, *more), 2, "shows one round of one variant")
+    assert len(stage.plans) == 1
+
+
+def test_variants_take_turns(stage):
+    result = run("largest.toml", "--repeat", 2, "--vary", "call[0].order=0,3", "--record", "r")
+    assert result.exit_code == 0
+    assert [plan.steps[0].call.order for plan in stage.plans] == [0, 3, 0, 3]
+    assert "order=0  order=3" in result.stdout
+    rounds = [json.loads(line) for line in Path("r").read_text().splitlines()[1:-1]]
+    assert [(line["variant"], line["round"]) for line in rounds] == [
+        *[("order=0", 1), ("order=3", 1)],
+        *[("order=0", 2), ("order=3", 2)],
+    ]
+
+
+def test_vary_given_twice_and_via_make_every_combination(stage):
+    varied = ["--vary", "call[0].order=0,1", "--vary", "hog.large.size=70M,80M"]
+    result = run("largest.toml", *varied, "--via", "bpf,limit")
+    assert result.exit_code == 0
+    assert len(stage.plans) == 8
+    assert "A          order=0, size=70M, bpf" in result.stdout
+    assert records() == []  # one round each
+
+
+def test_another_trigger_loses_what_only_the_first_has(stage):
+    Path("a.toml").write_text(
+        LARGEST + "verdict = 'killed'\n[hog.more]\nsize='1M'\n"
+        "[[call]]\norder = 3\nwait = false\nexpect = { returns = 1, victims = [] }\n"
+    )
+    run("a.toml", "--via", "bpf,limit,limit")
+    bpf, limit = stage.plans
+    assert [step.call.order for step in bpf.steps] == [0, 3]
+    assert bpf.expect.returns
+    assert [(s.call.via, s.call.order, s.call.flags) for s in limit.steps] == [("limit", 0, 0)] * 2
+    assert (limit.expect.victims, limit.expect.returns) == (("large",), {})
+    assert limit.expect.verdicts == ()
+    assert (limit.steps[1].expect.returns, limit.steps[1].expect.victims) == ((), ())
+
+
+def test_options_reach_the_plan(stage):
+    result = run(
+        *["largest.toml", "--set", "hog.large.size=128M", "--set", "hog.small.oom_score_adj=7"],
+        *["--timeout", "1.5"],
+    )
+    assert result.exit_code == 0
+    (plan,) = stage.plans
+    assert plan.hogs[2].size == 128 << 20
+    assert plan.hogs[0].oom_score_adj == 7
+    assert plan.timeout == 1.5
+
+
+def test_a_parent(stage, machine):
+    machine.root.create_cgroup("mine")
+    assert run("largest.toml", "--parent", "/mine").exit_code == 0
+    assert stage.plans[0].top.startswith("/mine/oomctl-")
+    refused(run("largest.toml", "--parent", "/none"), 2)
+
+
+def test_a_time(stage):
+    result = run("largest.toml", "--for", "1us", "--via", "bpf,limit", "--no-record")
+    assert result.exit_code == 0
+    assert len(stage.plans) == 2  # a round that has begun is finished, and so is the other's
+    assert run("largest.toml", "--for", "1h", "--repeat", 4, "--no-record").exit_code == 0
+    assert len(stage.plans) == 6
+
+
+def test_until_it_differs(stage):
+    stage.come = lambda number, plan: GOOD if number < 7 else happened(called(1), dead="small")
+    result = run("largest.toml", "--until-differs", "--via", "bpf,limit")
+    assert result.exit_code == 1
+    assert "differs: round 4 of bpf: victims small instead of large" in result.stdout
+    assert len(stage.plans) == 7
+
+
+def test_until_it_differs_but_it_does_not(stage):
+    result = run("largest.toml", "--until-differs", "--repeat", 3)
+    assert result.exit_code == 0
+    assert "differs" not in result.stdout
+    refused(run("largest.toml", "--until-differs", "--repeat", 1), 2, "more than one round")
+
+
+def test_a_hog_that_is_not_filled_is_an_outcome_of_many_rounds(stage):
+    stage.come = lambda number, plan: not_filled() if number == 2 else GOOD
+    result = run("largest.toml", "--repeat", 3)
+    assert result.exit_code == 1
+    assert "held in 2 of 3 rounds" in result.stdout
+    assert "not-filled" in result.stdout
+    assert "every round ran" in run("largest.toml", "--repeat", 3, "-f", "ktap").stdout
+
+
+def test_a_hog_that_is_not_filled_ends_a_single_round(stage):
+    stage.come = lambda number, plan: not_filled()
+    for form in ("table", "json"):
+        refused(run("largest.toml", "-f", form), 3, "cannot fill; free some memory")
+
+
+def test_no_round_with_an_outcome_is_exit_code_3(stage):
+    Path("a.toml").write_text('[hog.large]\nsize = "1M"\n')
+    stage.come = lambda number, plan: not_filled()
+    assert run("a.toml", "--repeat", 2).exit_code == 3
+    assert run("largest.toml", "--repeat", 2).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "why"),
+    [
+        (OomctlError("cannot remove the cgroup", "rmdir it"), 4, "failed"),
+        (UnsupportedError("no huge pages", "make some"), 3, "unsupported"),
+        (OSError(24, "Too many open files"), 4, "failed"),
+    ],
+)
+def test_an_error_in_the_middle_loses_nothing(stage, error, code, why):
+    stage.come = lambda number, plan: error if number == 3 else GOOD
+    result = run("largest.toml", "--repeat", 9, "--record", "r")
+    assert result.exit_code == code
+    assert f"ended      {why}" in result.stdout
+    assert json.loads(Path("r").read_text().splitlines()[-1])["why"] == why
+    assert "Traceback" not in result.stderr
+    told = oomctl("report", "r")
+    assert told.stdout == result.stdout
+
+
+def test_an_error_at_once_is_one_line_and_leaves_nothing(stage):
+    stage.come = lambda number, plan: OomctlError("cannot", "do this")
+    result = run("largest.toml", "--repeat", 9)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr.splitlines()[-1] == "oomctl: cannot; do this"
+    assert records() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_prints_what_there_is(stage, number):
+    def come(count, plan):
+        if count == 3:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        return GOOD
+
+    stage.come = come
+    result = run("largest.toml", "--repeat", 100, "--record", "r")
+    assert result.exit_code == 128 + number
+    assert f"ended      interrupted: {number.name}" in result.stdout
+    assert "2 in " in result.stdout
+    assert result.stderr.splitlines()[-1] == (
+        f"oomctl: ended by {number.name}; everything it made is removed"
+    )
+    assert json.loads(Path("r").read_text().splitlines()[-1])["why"] == "interrupted"
+    assert oomctl("report", "r").stdout == result.stdout
+
+
+def test_a_signal_between_two_rounds(stage):
+    def come(count, plan):
+        if count == 2:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            os.kill(os.getpid(), signal.SIGINT)
+        return GOOD
+
+    stage.come = come
+    try:
+        result = run("largest.toml", "--repeat", 100, "--no-record")
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    assert result.exit_code == 130
+    assert "2 in " in result.stdout
+
+
+def test_a_full_disk_in_the_middle(stage, monkeypatch):
+    real = os.write
+
+    def write(fd, data):
+        if b'"round": 3' in bytes(data[:200]):
+            raise OSError(28, "No space left on device")
+        return real(fd, data)
+
+    monkeypatch.setattr("oomctl.stress.record.os.write", write)
+    result = run("largest.toml", "--repeat", 9, "--record", "r")
+    assert result.exit_code == 4
+    assert "2 in " in result.stdout
+    assert "cannot write the record r: No space left on device" in result.stderr
+    assert oomctl("report", "r").stdout == result.stdout
+
+
+def test_a_record_that_cannot_be_is_said_before_anything_is_made(stage):
+    Path("full").write_text("x")
+    for path, says in (
+        ("full", "holds something"),
+        ("no/where", "No such file"),
+        (".", "Is a dir"),
+    ):
+        refused(run("largest.toml", "--repeat", 2, "--record", path), 2, f"the record {path}", says)
+    refused(run("largest.toml", "--record", "r", "--no-record"), 2, "exclude each other")
+    assert stage.plans == []
+    assert not Path("r").exists()
+
+
+def test_a_record_of_one_round_is_there_if_asked_for(stage):
+    result = run("largest.toml", "--record", "r")
+    assert result.stdout.startswith("target")
+    assert len(Path("r").read_text().splitlines()) == 3
+
+
+def test_no_record(stage):
+    result = run("largest.toml", "--repeat", 3, "--no-record", "-f", "json")
+    assert (result.exit_code, result.stderr, records()) == (0, "", [])
+    assert len(json.loads(result.stdout)["rounds"]) == 3
+
+
+def several():
+    Path("b.toml").write_text(LARGEST.replace('["large"]', '["small"]'))
+    return "largest.toml", "b.toml"
+
+
+def test_several_files_run_one_after_the_other(stage):
+    result = run(*several())
+    assert result.exit_code == 1
+    assert result.stdout.index("== largest\n") < result.stdout.index("== b\n")
+    tree = json.loads(run(*several(), "-f", "json").stdout)
+    assert [run["passed"] for run in tree["runs"]] == [True, False]
+    assert run(*several(), "-f", "ktap").stdout.splitlines()[-1] == "not ok 2 b"
+
+
+def test_several_files_have_a_record_each_or_one(stage):
+    run(*several(), "--repeat", 2)
+    assert len(records()) == 2
+    run(*several(), "--repeat", 2, "--record", "both")
+    told = oomctl("report", "both")
+    assert told.stdout.count("scenario ") == 2
+    assert told.exit_code == 1
+
+
+def test_what_the_machine_cannot_does_not_keep_it_from_other_files(stage):
+    stage.come = lambda number, plan: UnsupportedError("no", "do") if number == 1 else GOOD
+    result = run(*several(), "-f", "ktap")
+    assert "ok 1 largest # SKIP no" in result.stdout
+    assert "oomctl: largest: no; do" in result.stderr
+    assert result.exit_code == 1
+    stage.plans.clear()
+    Path("b.toml").write_text(LARGEST)
+    assert run("largest.toml", "b.toml").exit_code == 3
+
+
+def test_a_dry_run_prints_every_plan_and_touches_nothing(stage, monkeypatch, mounts):
+    mounts()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    result = run("largest.toml", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "mkdir " in result.stdout
+    assert "==" not in result.stdout
+    result = run("largest.toml", "--dry-run", "--via", "bpf,limit", "--repeat", 5)
+    assert result.stdout.startswith("== largest: bpf\n")
+    assert "\n\n== largest: limit\n" in result.stdout
+    assert (stage.plans, records()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["none.toml"], "none.toml"),
+        (["largest.toml", "--via", "magic"], "'magic' is not a trigger"),
+        (["largest.toml", "--via", ""], "is not a trigger"),
+        (["largest.toml", "--for", "0"], "out of range"),
+        (["largest.toml", "--for", "soon"], "'soon' is not a time"),
+        (["largest.toml", "--repeat", "0"], "out of range"),
+        (["largest.toml", "--repeat", "x"], "whole number"),
+        (["largest.toml", "--vary", "x"], "'x' is not KEY=VALUE"),
+        (["largest.toml", "--set", "hog.large.sise=1M"], "sise"),
+        (["largest.toml", "--format", "yaml"], "'yaml' is not one of"),
+        (["largest.toml", "--timeout", "0"], "out of range"),
+        ([], "FILE"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_made(stage, arguments, says):
+    refused(run(*arguments), 2, says)
+    assert (stage.plans, records()) == ([], [])
+
+
+def test_what_the_machine_lacks_is_said(stage, monkeypatch):
+    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: None)
+    refused(run("largest.toml", "--repeat", 2), 3, "has no bpf_out_of_memory()")
+    assert records() == []
+
+
+GLOBAL = LARGEST.replace("[[call]]", "[[call]]\nglobal = true")
+
+
+def test_the_whole_system_needs_a_person_or_yes(stage, monkeypatch):
+    Path("g.toml").write_text(GLOBAL)
+    refused(run("g.toml"), 2, "a call on the whole system kills the largest task")
+    refused(run("largest.toml", "--via", "sysrq"), 2, "whole system")
+    assert stage.plans == []
+    result = run("g.toml", "--yes", "--repeat", 3, "--no-record")
+    assert result.stderr.count("the kernel would pick: big") == 1
+    monkeypatch.setattr("oomctl.talk.somebody_is_here", lambda: True)
+    assert run("g.toml", input="y\n").stderr.endswith("whole system? [y/N] ")
+    result = run("g.toml", input="n\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_file_gets_the_result(stage):
+    result = run("largest.toml", "--repeat", 2, "-o", "out", "--no-record")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert Path("out").read_text().startswith("scenario")
+    refused(run("largest.toml", "-o", "no/where"), 2, "--output no/where")
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "r: is empty"),
+        (b"\x7fELF\x00\xff", "r: is not a record"),
+        (b'{"schema": 1}\n', "r: is not a record"),
+        (None, "r: No such file"),
+    ],
+)
+def test_report_refuses_what_is_no_record(stage, raw, says):
+    if raw is not None:
+        Path("r").write_bytes(raw)
+    refused(oomctl("report", "r"), 2, says)
+
+
+def test_report_of_a_record_cut_short(stage):
+    run("largest.toml", "--repeat", 5, "--record", "r")
+    raw = Path("r").read_bytes()
+    Path("r").write_bytes(raw[: raw.index(b'"round": 4') + 5])
+    result = oomctl("report", "r")
+    assert result.exit_code == 0
+    assert "held in 3 of 3 rounds" in result.stdout
+    half, unended = result.stderr.splitlines()
+    assert half == "oomctl: r: line 5 is only half there and left out"
+    assert "the record has no end" in unended
+    assert len(json.loads(oomctl("report", "r", "-f", "json").stdout)["rounds"]) == 3
+
+
+def test_report_into_a_closed_pipe_and_a_full_disk(stage):
+    run("largest.toml", "--repeat", 2, "--record", "r")
+    refused(oomctl("report", "r", "-o", "/dev/full"), 4, "cannot write the result")
+    program = f"{shlex.quote(sys.executable)} -m oomctl report"
+    script = (
+        f"{program} r | head -1; (sleep 1; {program} r; echo $? >&2) | true; cat r | {program} "
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"{script} /dev/stdin -f json >/dev/null; echo $?"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "scenario   largest: The largest of three dies.\n0\n"
+    assert done.stderr == f"{128 + signal.SIGPIPE}\n"

@@ -1,0 +1,83 @@
+"""Intervals, tests and percentiles against values from books and by hand."""
+
+from math import comb
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl.stress.chance import fisher, wilson
+from oomctl.stress.distribution import Distribution, distribution, nearest_rank
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),  # z2 / (n + z2)
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+        (1, 29, 0.0061, 0.1718),  # Newcombe 1998, table 1
+        (81, 263, 0.2553, 0.3662),  # the same
+        (15, 148, 0.0624, 0.1605),  # the same
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_wilson(count, of, low, high):
+    assert wilson(count, of) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("table", "chance"),
+    [
+        ((3, 4, 1, 4), 0.4857142857),  # Fisher's tea: 34 of 70
+        ((4, 4, 0, 4), 2 / 70),
+        ((5, 5, 0, 5), 2 / 252),
+        ((1, 1, 0, 1), 1.0),
+        ((1, 10, 11, 14), 0.0027594562),  # Wikipedia's students
+        ((50, 50, 50, 50), 1.0),
+        ((0, 0, 3, 5), 1.0),
+    ],
+)
+def test_fisher(table, chance):
+    assert fisher(*table) == pytest.approx(chance, rel=1e-6)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_fisher_is_the_sum_over_tables_no_more_likely(of_a, of_b, data):
+    a, b = data.draw(st.integers(0, of_a)), data.draw(st.integers(0, of_b))
+    ways = [comb(of_a, here) * comb(of_b, a + b - here) for here in range(a + b + 1)]
+    exact = sum(way for way in ways if way <= ways[a]) / comb(of_a + of_b, a + b)
+    assert fisher(a, of_a, b, of_b) == pytest.approx(exact, rel=1e-6)
+    assert fisher(b, of_b, a, of_a) == pytest.approx(exact, rel=1e-6)
+
+
+def test_fisher_of_very_many_rounds():
+    assert fisher(50_000, 100_000, 50_100, 100_000) == pytest.approx(0.66, abs=0.01)
+    assert fisher(0, 100_000, 100_000, 100_000) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "percent", "rank"),
+    [([7], 50, 7), ([1, 2], 50, 1), ([15, 20, 35, 40, 50], 50, 35), ([15, 20, 35, 40, 50], 30, 20)],
+)
+def test_nearest_rank(numbers, percent, rank):
+    assert nearest_rank(numbers, percent) == rank
+
+
+def test_a_percentile_needs_as_many_numbers_as_it_divides_into():
+    assert distribution([]) == Distribution()
+    assert distribution([9]) == Distribution(1, 9, None, None, 9)
+    assert distribution(range(1, 20)).p95 is None
+    assert distribution(range(1, 21)) == Distribution(20, 10, 19, None, 20)
+    assert distribution(range(100, 0, -1)) == Distribution(100, 50, 95, 99, 100)
+
+
+@given(st.lists(st.integers(-(2**60), 2**60), min_size=1, max_size=300), st.integers(1, 100))
+def test_a_percentile_is_a_number_that_was_seen(numbers, percent):
+    ordered = sorted(numbers)
+    found = nearest_rank(ordered, percent)
+    assert found in numbers
+    at_most = sum(number <= found for number in numbers)
+    below = sum(number < found for number in numbers)
+    assert at_most * 100 >= percent * len(numbers)
+    assert below * 100 < percent * len(numbers)

@@ -1,0 +1,218 @@
+"""Records: what is written is read again, whatever cut it short."""
+
+import contextlib
+import errno
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl.errors import OomctlError, UsageError
+from oomctl.stress.reader import read_runs
+from oomctl.stress.record import Record, read_record
+from oomctl.stress.run import End, exit_of
+from tests.rounds import NOT_FILLED, RECORDS, alone, busy, five, head, recorded, section
+
+
+def read(raw):
+    return [found.run for found in read_runs(raw.splitlines(keepends=True), "r")]
+
+
+def write(path, text):
+    with Record(path) as record:
+        for line in text.splitlines():
+            record.write(json.loads(line))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_is_what_was_written(tmp_path, name):
+    path = tmp_path / "r"
+    write(path, RECORDS[name])
+    assert path.read_text() == RECORDS[name]
+    (found,) = read_record(path)
+    assert found.run == section(RECORDS[name]).run
+    assert list(found.lines()) == RECORDS[name].splitlines()
+
+
+def test_the_writer_reads_its_own_lines(tmp_path):
+    for path in (None, tmp_path / "r"):
+        with Record(path) as record:
+            record.write({"kind": "run"})
+            start = record.length
+            record.write({"kind": "round", "n": 1})
+            found = record.section(section(alone()).run, start)
+            record.write({"kind": "end"})
+            assert list(found.lines()) == ['{"kind": "round", "n": 1}']
+            assert list(found.lines()) == list(found.lines())
+
+
+def test_joined_records_are_runs_one_after_the_other(tmp_path):
+    path = tmp_path / "r"
+    path.write_text("".join(RECORDS.values()))
+    found = read_record(path)
+    assert [one.run for one in found] == [section(text).run for text in RECORDS.values()]
+    assert "".join(f"{line}\n" for one in found for line in one.lines()) == path.read_text()
+
+
+def test_a_pipe_is_read_once_and_told_twice(tmp_path):
+    read_end, write_end = os.pipe()
+    os.write(write_end, alone().encode()[:60_000])
+    os.close(write_end)
+    (found,) = read_record(
+        f"/dev/fd/{read_end}" and __import__("pathlib").Path(f"/dev/fd/{read_end}")
+    )
+    os.close(read_end)
+    assert len(list(found.lines())) == 7
+    assert list(found.lines()) == alone().splitlines()
+
+
+@given(st.integers(0, len(alone()) - 1))
+def test_a_record_cut_short_anywhere_is_told_as_far_as_it_goes(length):
+    raw = alone().encode()[:length]
+    lines = raw.count(b"\n")
+    half = raw.splitlines(keepends=True)[lines:]
+    whole = half and b"\n" not in half[0] and half[0].endswith(b"}") and is_json(half[0])
+    if lines == 0 and not whole:
+        with pytest.raises(UsageError, match=r"is not a record|is empty"):
+            read(raw)
+        return
+    (run,) = read(raw)
+    assert sum(one.rounds for one in run.statistics) == min(max(lines + bool(whole) - 1, 0), 5)
+    assert run.end is None or whole
+    if not whole:
+        assert run.remarks[-1] == "the record has no end: oomctl was killed, or is still running"
+    if half and not whole:
+        assert run.remarks[0] == f"line {lines + 1} is only half there and left out"
+
+
+def is_json(raw):
+    try:
+        json.loads(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def edited(number, **change):
+    lines = [json.loads(line) for line in alone().splitlines()]
+    lines[number - 1].update(change)
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "r: is empty"),
+        (b"\n", "r: is not a record"),
+        (b"\x7fELF\x02\x01\n\xff\xfe", "r: is not a record"),
+        (b"[1]\n", "r: is not a record"),
+        (b'{"schema": 1, "environment": {}}\n', "r: is not a record"),
+        (b"[" * 100_000 + b"\n", "r: is not a record"),
+        (alone().encode().replace(b"\n", b"\nhello\n", 1), "r: line 2 is not JSON"),
+        (edited(1, schema=2), "line 1: has schema 2, this oomctl knows 1"),
+        (edited(1, variants=None), "line 1 is not as oomctl writes it"),
+        (edited(1, variants=[{"label": ""}]), "line 1 lacks 'overrides'"),
+        (edited(1, options=7), "line 1 is not as oomctl writes it"),
+        (edited(2, variant="other"), "line 2 lacks 'other'"),
+        (edited(2, variant=[]), "line 2 is not as oomctl writes it"),
+        (edited(2, round="x"), "line 2 is not as oomctl writes it"),
+        (edited(2, took_ns=10**30), None),
+        (edited(2, outcome={}), "line 2 lacks 'calls'"),
+        (edited(2, outcome=[1]), "line 2 is not as oomctl writes it"),
+        (edited(2, kind="sound"), "line 2 is not as oomctl writes it: kind 'sound'"),
+        (edited(7, reason=None), None),
+    ],
+)
+def test_what_is_no_record(raw, says):
+    if says is None:
+        assert read(raw)
+        return
+    with pytest.raises(UsageError) as caught:
+        read(raw)
+    assert says in caught.value.why
+    assert caught.value.hint
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
+def test_no_value_in_a_round_ends_in_a_traceback(value):
+    line = json.loads(alone().splitlines()[1])
+    for name in line["outcome"]:
+        spoiled = {**line, "outcome": {**line["outcome"], name: value}}
+        raw = f"{alone().splitlines()[0]}\n{json.dumps(spoiled)}\n".encode()
+        with contextlib.suppress(UsageError):
+            read(raw)
+
+
+def test_a_path_that_cannot_be_read(tmp_path):
+    for path, says in (
+        (tmp_path / "none", "No such file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            read_record(path)
+
+
+def test_a_huge_binary_is_not_read(tmp_path):
+    path = tmp_path / "r"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(UsageError, match="is not a record"):
+        read_record(path)
+
+
+def test_a_file_that_holds_something_is_not_touched(tmp_path):
+    path = tmp_path / "r"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="holds something already"):
+        Record(path).__enter__()
+    assert path.read_text() == "precious"
+
+
+def test_an_empty_file_is_taken_and_one_without_rounds_removed(tmp_path):
+    path = tmp_path / "r"
+    path.touch()
+    with Record(path) as record:
+        record.write({"kind": "run"})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/nonsense/r", "/dev/null", "/"])
+def test_where_no_file_can_be_is_said_at_once(place):
+    with pytest.raises(UsageError, match=f"the record {place}: "):
+        Record(Path(place)).__enter__()
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    path, real = tmp_path / "r", os.write
+    with Record(path) as record:
+        record.write({"kind": "round", "n": 1})
+
+        def full(fd, data):
+            if len(data) > 10:
+                return real(fd, data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "write", partial(full))
+        with pytest.raises(OomctlError, match=f"cannot write the record {path}: No space"):
+            record.write({"kind": "round", "n": 2})
+        monkeypatch.setattr(os, "write", real)
+        record.write({"kind": "end"})
+    assert path.read_text() == '{"kind": "round", "n": 1}\n{"kind": "end"}\n'
+
+
+def test_exit_codes():
+    def run(came, judged=True, end=None):
+        return section(recorded(head("", judged=judged), came, end)).run
+
+    good, bad = run([("", 1, busy(1))]), run(five())
+    silent = run([("", 1, NOT_FILLED), ("", 2, busy(2))], judged=False)
+    assert exit_of([good]) == 0
+    assert exit_of([good, bad]) == 1
+    assert exit_of([run([("", 1, busy(1))], end=End("differs", "x"))]) == 1
+    assert exit_of([run([], end=End("unsupported", "x"), judged=False), good]) == 3
+    assert exit_of([run([], judged=False), bad]) == 1
+    assert exit_of([silent]) == 1  # its second round brings expectations
