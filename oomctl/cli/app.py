@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from oomctl import __version__
-from oomctl.cli import kfunc, lab, scenario
+from oomctl.cli import kfunc, lab, labsmoke, scenario
 from oomctl.cli.compare import compare
 from oomctl.cli.declare import declare
 from oomctl.cli.group import OneLineGroup
@@ -34,6 +34,7 @@ app.command()(watch)
 app.command(epilog=EPILOG)(smoke)
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")
+lab.app.command(name="smoke", epilog=labsmoke.EPILOG)(labsmoke.smoke)
 app.add_typer(lab.app, name="lab")
 
 
