@@ -1,7 +1,8 @@
 """The declarations of one round: asks step by step, waits for the victims, then takes account."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from oomctl import talk
@@ -43,6 +44,8 @@ class Trial:
     witness: Witness
     watch: DeathWatch
     sampler: Sampler
+    around: Callable[[Step], AbstractContextManager[object]] = nullcontext
+    """Entered just before the callers of a step are started, and left once they are back."""
     events: list[Event] = field(default_factory=list)
 
     def run(self) -> tuple[Declared, ...]:
@@ -97,7 +100,7 @@ class Trial:
             if call.via == "limit":
                 heard += self._listen()
 
-        with trigger(step, target, self.loader) as pulled:
+        with trigger(step, target, self.loader) as pulled, self.around(step):
             answers = call_together(
                 pulled,
                 step.callers,

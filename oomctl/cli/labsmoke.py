@@ -77,7 +77,7 @@ def smoke(
     with bisecting(bisect):
         guest.check_timeout(timeout)
         size = guest.memory(memory)
-        chosen = meant(patterns, exclude)
+        chosen = tuple(sorted(meant(patterns, exclude), key=lambda case: bool(case.panics)))
         with Output(output) as place:
             if list_cases:
                 place.write(listing(chosen))

@@ -1,7 +1,6 @@
-"""The suite in virtual machines: one for all the cases, and one more for each that is deadly.
+"""The suite in virtual machines: one for all the cases, and one more for each that should panic.
 
-A kernel that dies fails the case that ran, unless it should have, and the rest goes on in a new
-machine.
+A kernel that dies of any other fails the case that ran, and the rest goes on in a new machine.
 """
 
 import json
@@ -78,8 +77,8 @@ class Suite:
     starts: Callable[[str], object]
 
     def run(self, cases: Sequence[Case]) -> None:
-        """Run them all, the deadly ones last; OomctlError where a guest does not get to them."""
-        rest = [case.name for case in cases if not case.deadly]
+        """Run them all, those that should panic last; OomctlError where a guest does not start."""
+        rest = [case.name for case in cases if not case.panics]
         deaths = 0
         while rest:
             if deaths == _DEATHS:
@@ -87,42 +86,42 @@ class Suite:
                     self.came(Result(name, False, f"not run: {deaths} kernels died of others"))
                 break
             self.starts(rest[0])
-            told = self._guest(rest, self.came)
+            told = self._guest(rest)
             rest = [name for name in rest if name not in told.names]
             if not told.ended:
                 deaths += 1
         for case in cases:
-            if case.deadly:
+            if case.panics:
                 self.starts(case.name)
-                self._deadly(case)
+                self._panics(case)
 
-    def _guest(self, names: Sequence[str], came: Callable[[Result], object], *more: str) -> Told:
+    def _guest(self, names: Sequence[str]) -> Told:
         """Run cases in a guest; the one that it dies of has failed, and none comes after it."""
-        told = Told(self.met, came)
-        ending = self._booted(told, names, more)
+        told = Told(self.met, self.came)
+        ending = self._booted(told, names)
         if not told.ended:
             told.names.append(told.running or names[0])
-            came(_died(told.names[-1], ending))
+            self.came(_died(told.names[-1], ending))
         return told
 
-    def _deadly(self, case: Case) -> None:
+    def _panics(self, case: Case) -> None:
         results: list[Result] = []
         told = Told(self.met, results.append)
-        ending = self._booted(told, [case.name], ["--disposable"])
+        ending = self._booted(told, [case.name])
         if told.ended:
             self.came(results[0])
             return
         panic = vm.panic(ending.console)
-        if case.panics and panic == case.panics:
+        if panic == case.panics:
             took = round(ending.total * 1e9)
             check = Check(f"the kernel panics: {case.panics}", True, panic)
             self.came(Result(case.name, True, "", (check,), good=1, took_ns=took))
             return
         self.came(_died(case.name, ending, case.panics))
 
-    def _booted(self, told: Told, names: Sequence[str], more: Sequence[str]) -> Ending:
-        words = [sys.executable, "-m", "oomctl", "smoke", "--format", "jsonl"]
-        words += ["--repeat", str(self.repeat), *more, *names]
+    def _booted(self, told: Told, names: Sequence[str]) -> Ending:
+        words = [sys.executable, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
+        words += ["--repeat", str(self.repeat), *names]
         ending = self.boot(("sh", "-c", _SCRIPT, "sh", *words), told.take)
         if not told.began:
             raise OomctlError(

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -22,7 +22,7 @@ from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.tree import Tree
 from oomctl.outcome import Outcome
-from oomctl.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting
+from oomctl.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step
 from oomctl.report import evidence
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.facts import VARIANT, Facts
@@ -34,7 +34,7 @@ Opens = Literal["answered", "blocked"]
 
 _FUNCTIONS = ("bpf_preempt_disable", "bpf_local_irq_save", "bpf_lsm_file_open")
 _STRUCTS = ("bpf_oom_ops",)
-_HELD_SECONDS = 8.0
+_HELD_SECONDS = 15.0  # of the 21 until RCU complains of a stall
 _SLOT = MAX_CALLERS - 1  # of the program's answers, the last: no case has so many callers
 
 
@@ -110,30 +110,27 @@ class Bench:
         sketch: Sketch,
         ready: Callable[[Sequence[Runner]], object] = len,
         lock: Opens | None = None,
-        after: Callable[[UnifiedNode], object] | None = None,
+        after: Callable[[UnifiedNode], object] = id,
     ) -> Tried:
         """Carry a sketch out in a tree of its own; `ready` is given its hogs once they are filled.
 
         `after` is given the top of the tree at the end, before that is removed. With `lock`,
-        oom_lock is held by another process from before the first call on.
+        oom_lock is held by another process while the callers are let go.
         """
         plan = sketch.plan(self._fresh())
         before = 0 if self.facts.untraceable else self._gate.passed()
-        with ExitStack() as stack:
 
-            def begin(runners: Sequence[Runner]) -> None:
-                ready(runners)
-                if plan.system_wide:
-                    self._require_bait(runners)
-                if lock:
-                    stack.enter_context(self._held(lock, plan.steps[0].callers))
+        def begin(runners: Sequence[Runner]) -> None:
+            ready(runners)
+            if plan.system_wide:
+                self._require_bait(runners)
 
-            if after is None:
-                outcome = self._session.run(plan, begin)
-            else:
-                with self._session.standing(plan):
-                    outcome = self._session.run(plan, begin)
-                    after(self.root.at(plan.top or ""))
+        def around(step: Step) -> AbstractContextManager[object]:
+            return self._held(lock, step.callers) if lock else nullcontext()
+
+        with self._session.standing(plan):
+            outcome = self._session.run(plan, begin, around)
+            after(self.root.at(plan.top or ""))
         self._told += evidence.of_outcome(outcome)
         if self.facts.untraceable:
             return Tried(outcome)

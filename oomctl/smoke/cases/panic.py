@@ -1,6 +1,6 @@
 """What should take the machine down, and what should not: in a virtual machine of its own each.
 
-`oomctl lab smoke` boots that, and reads from its console whether it went down as it should have.
+`oomctl lab smoke` boots one, and reads from its console whether it went down as it should have.
 """
 
 import contextlib
