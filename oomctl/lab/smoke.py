@@ -40,7 +40,6 @@ class Told:
     met: Callable[[Mapping[str, Any]], object]
     came: Callable[[Result], object]
     began: bool = False
-    running: str | None = None
     names: list[str] = field(default_factory=list)
     ended: bool = False
     _rest: bytes = b""
@@ -56,10 +55,7 @@ class Told:
             case "suite":
                 self.began = True
                 self.met(line["environment"])
-            case "start":
-                self.running = line["name"]
             case "case":
-                self.running = None
                 self.names.append(line["name"])
                 self.came(result_of(line))
             case "end":
@@ -96,12 +92,22 @@ class Suite:
                 self._panics(case)
 
     def _guest(self, names: Sequence[str]) -> Told:
-        """Run cases in a guest; the one that it dies of has failed, and none comes after it."""
+        """Run cases in a guest; the one that it dies of has failed, and none comes after it.
+
+        Between two cases it dies of the next. OomctlError where it dies after the last.
+        """
         told = Told(self.met, self.came)
         ending = self._booted(told, names)
         if not told.ended:
-            told.names.append(told.running or names[0])
-            self.came(_died(told.names[-1], ending))
+            left = [name for name in names if name not in told.names]
+            if not left:
+                raise OomctlError(
+                    f"the guest did not survive the end of the suite: {_how(ending)}",
+                    "run with -v to see what it said",
+                    ending.console,
+                )
+            told.names.append(left[0])
+            self.came(_died(left[0], ending))
         return told
 
     def _panics(self, case: Case) -> None:

@@ -2,13 +2,17 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from oomctl import resources
 from oomctl.errors import UsageError
+from oomctl.kernel import libbpf
 from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case
+from oomctl.smoke.cases import loadtime
 from oomctl.smoke.facts import Facts
 from tests.unit.smoke import (
     CASES,
@@ -189,3 +193,26 @@ def test_on_the_stock_kernel_nothing_is_skipped_but_what_it_cannot_have():
     stock = replace(HERE, functions=frozenset({"bpf_preempt_disable", "bpf_lsm_file_open"}))
     skipped = {case.name for case in KNOWN if case.lacks(replace(stock, disposable=True))}
     assert skipped == {"selection.swap-counts", "loadtime.irqs-off", "loadtime.oom-ops"}
+
+
+def test_every_program_that_is_built_for_it_is_loaded_by_a_case():
+    """And every name in the cases is that of a program, which libbpf would find out only late."""
+    source = Path(loadtime.__file__).read_text()
+    built = set(programs_of("refused.bpf.o"))
+    assert built
+    assert built <= set(re.findall(r'"(\w+)"', source))
+    for file, only in (("nongpl", "nongpl"), ("arity", "arity"), ("oom_ops", "handle")):
+        assert programs_of(f"{file}.bpf.o") == [only]
+
+
+def programs_of(file):
+    lib = libbpf.library()
+    handle, error = libbpf.call(
+        lib.bpf_object__open_file, str(resources.built(file)).encode(), None
+    )
+    assert handle, error
+    names, program = [], None
+    while program := lib.bpf_object__next_program(handle, program):
+        names.append(lib.bpf_program__name(program).decode())
+    lib.bpf_object__close(handle)
+    return names
