@@ -15,7 +15,8 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 from oomctl.kernel.environment import require_machine
-from oomctl.kernel.hierarchy import find_cgroup, unified_root
+from oomctl.kernel.hierarchy import unified_root
+from oomctl.kernel.parent import find_parent, out_of_the_way
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
 from oomctl.scenario import planning
@@ -123,7 +124,8 @@ def run(
         typer.Option(
             metavar="PATH",
             help="Make the tree in this existing cgroup, such as a delegated one, instead of the "
-            "hierarchy's root.",
+            "hierarchy's root; `self` is oomctl's own, such as that of `systemd-run --scope -p "
+            "Delegate=yes`.",
         ),
     ] = None,
     timeout: Annotated[
@@ -207,10 +209,11 @@ def run(
             "leave out what makes more, or take another form",
         )
     memory = psutil.virtual_memory().total
+    home = None if parent is None else find_parent(unified_root(), parent)
     chosen = Place(
         planning.unique_name,
         memory,
-        None if parent is None else find_cgroup(unified_root(), parent).cgroup,
+        home.cgroup if home else None,
         timeout,
     )
     told: dict[str, Any] = {
@@ -236,6 +239,8 @@ def run(
         if any(one.system_wide for of_a_file in plans for one in of_a_file):
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
+        if home:
+            stack.enter_context(out_of_the_way(home))
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)

@@ -11,7 +11,7 @@ def render(outcome: Outcome) -> str:
     lines = [
         {
             "schema": jsonout.SCHEMA,
-            "environment": jsonout.environment(outcome),
+            "environment": jsonout.environment(outcome.environment),
             "declaration": index,
             "call": jsonout.call(declared),
             "tasks": [jsonout.task(fated) for fated in outcome.tasks if fated.call == index],

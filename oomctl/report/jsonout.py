@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl.outcome import Declared, Fated, Outcome, Sample
+from oomctl.outcome import Declared, Environment, Fated, Outcome, Sample
 from oomctl.plan import flag_names
 from oomctl.prediction import Candidate
 from oomctl.text import printable
@@ -22,7 +22,7 @@ def tree(outcome: Outcome) -> dict[str, Any]:
     """Return the outcome as plain values: bytes, nanoseconds, null for what is not known."""
     return {
         "schema": SCHEMA,
-        "environment": environment(outcome),
+        "environment": environment(outcome.environment),
         "top": outcome.top,
         "calls": [call(declared) for declared in outcome.declared],
         "tasks": [task(fated) for fated in outcome.tasks],
@@ -40,9 +40,9 @@ def tree(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def environment(outcome: Outcome) -> dict[str, Any]:
+def environment(machine: Environment) -> dict[str, Any]:
     """Return the machine, its kernel and its kfunc as plain values."""
-    plain = asdict(outcome.environment)
+    plain = asdict(machine)
     plain["kfunc"] = {
         "signature": plain["kfunc"],
         "provider": plain.pop("kfunc_provider"),

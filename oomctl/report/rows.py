@@ -194,6 +194,16 @@ def events_table(outcome: Outcome) -> Table:
     return Table(["memory.events", *delta], [row], frozenset(delta))
 
 
+def checks_table(outcome: Outcome) -> Table:
+    """Return what was expected, whether it held, and what was found."""
+    words = {None: "untested", True: "yes", False: "NO"}
+    found = [
+        [printable(check.name), words[check.passed], printable(check.why)]
+        for check in outcome.checks
+    ]
+    return Table(["expected", "held", "found"], found)
+
+
 def memory_line(outcome: Outcome) -> str | None:
     """Say how memory.current of the counted cgroup changed."""
     if outcome.memory_before is None:

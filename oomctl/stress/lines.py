@@ -4,10 +4,9 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-from oomctl.outcome import Environment, Outcome
+from oomctl.outcome import Outcome
 from oomctl.plan import Plan, flag_names
 from oomctl.report import jsonout
 from oomctl.stress.run import End, Head, Way
@@ -36,17 +35,6 @@ def way_of(variant: Variant, plan: Plan) -> Way:
         for step in plan.steps
     )
     return Way(variant.label, variant.overrides, variant.via, judged(plan), steps)
-
-
-def environment_tree(environment: Environment) -> dict[str, Any]:
-    """Return a machine, its kernel and its kfunc as plain values."""
-    plain = asdict(environment)
-    plain["kfunc"] = {
-        "signature": plain["kfunc"],
-        "provider": plain.pop("kfunc_provider"),
-        "variant": plain.pop("kfunc_variant"),
-    }
-    return plain
 
 
 def head_line(head: Head) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from oomctl import talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.outcome import Outcome
 from oomctl.progress import Progress
-from oomctl.stress.lines import end_line, environment_tree, head_line
+from oomctl.report import jsonout
+from oomctl.stress.lines import end_line, head_line
 from oomctl.stress.record import Record
 from oomctl.stress.run import End, Head, Run, Section
 from oomctl.stress.soak import Contender, Limits, Session, Soak
@@ -73,7 +74,7 @@ class Series:
             source=scene.source,
             ways=tuple(each.way for each in scene.contenders),
             options=self.options,
-            environment=environment_tree(session.environment),
+            environment=jsonout.environment(session.environment),
             started=_now(),
         )
         scene.record.write(head_line(head))
