@@ -137,12 +137,7 @@ def run(
             "[default: the file's, else 30]",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print what would be made, written and called; touch nothing."
-        ),
-    ] = False,
+    dry_run: options.DryRun = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask before a call on the whole system.")
     ] = False,
@@ -152,12 +147,7 @@ def run(
             "--format", "-f", help="Form of the result; html and trace show a single round."
         ),
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
-        ),
-    ] = None,
+    output: options.OutputFile = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -169,9 +159,7 @@ def run(
     no_record: Annotated[
         bool, typer.Option("--no-record", help="Leave no record of many rounds.")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say each step, and the logs behind an error.")
-    ] = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run experiments described in files, once or many times, and hold them to what they expect.
 
