@@ -3,12 +3,12 @@
 import json
 from dataclasses import replace
 
+from oomctl import plain
 from oomctl.answer import Answer, Stage
 from oomctl.check import Check
 from oomctl.evidence import Kill, Record
 from oomctl.outcome import Declared
 from oomctl.plan import Call
-from oomctl.report import jsonout
 from oomctl.stress.lines import end_line, head_line, round_line
 from oomctl.stress.reader import read_runs
 from oomctl.stress.run import End, Head, Section, Way
@@ -130,7 +130,7 @@ def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more)
             "vary": [],
             "via": [],
         },
-        environment=jsonout.environment(environment),
+        environment=plain.environment(environment),
         started="2026-01-27T10:15:00+01:00",
     )
 

@@ -95,7 +95,10 @@ def _shared(count: int) -> list[Note]:
 
 
 def _start(trigger: Trigger, notes: Sequence[Note], watch: DeathWatch) -> list[int]:
-    """Fork the callers, and let them go once each of them stands at the line."""
+    """Fork the callers, and let them go once each of them stands at the line.
+
+    Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
+    """
     ready, set_ = os.pipe2(os.O_CLOEXEC)
     line, go = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
@@ -111,6 +114,11 @@ def _start(trigger: Trigger, notes: Sequence[Note], watch: DeathWatch) -> list[i
         os.close(set_)
         set_ = -1
         _await_all(ready, len(notes))
+        os.write(go, b"g" * len(notes))
+    except BaseException:
+        watch.kill(pids)
+        watch.wait(lambda: watch.deaths.keys() >= set(pids), 5)
+        raise
     finally:
         for fd in (ready, set_, line, go):
             if fd >= 0:
@@ -140,7 +148,7 @@ def _wait_and_pull(
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == parent:
             os.write(ready, b"r")
-            os.read(line, 1)  # until the parent closes its end, which wakes all at once
-            os._exit(trigger.pull(number, note))
+            if os.read(line, 1):
+                os._exit(trigger.pull(number, note))
     finally:
         os._exit(255)

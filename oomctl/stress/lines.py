@@ -6,9 +6,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from oomctl import plain
 from oomctl.outcome import Outcome
 from oomctl.plan import Plan, flag_names
-from oomctl.report import jsonout
 from oomctl.stress.run import End, Head, Way
 from oomctl.stress.variant import Variant, judged
 
@@ -92,7 +92,7 @@ def round_line(
     if isinstance(came, tuple):
         verdict, reason = came
         return line | {"verdict": verdict, "reason": reason, "outcome": None}
-    tree = jsonout.tree(came)
+    tree = plain.tree(came)
     for of_the_run in ("schema", "environment", "samples"):
         del tree[of_the_run]
     return line | {"verdict": tree["verdict"], "reason": tree["reason"], "outcome": tree}

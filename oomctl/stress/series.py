@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from oomctl import talk
+from oomctl import plain, talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.outcome import Outcome
 from oomctl.progress import Progress
-from oomctl.report import jsonout
 from oomctl.stress.lines import end_line, head_line
 from oomctl.stress.record import Record
 from oomctl.stress.run import End, Head, Run, Section
@@ -74,7 +73,7 @@ class Series:
             source=scene.source,
             ways=tuple(each.way for each in scene.contenders),
             options=self.options,
-            environment=jsonout.environment(session.environment),
+            environment=plain.environment(session.environment),
             started=_now(),
         )
         scene.record.write(head_line(head))
