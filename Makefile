@@ -15,7 +15,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel test-lab smoke mutants kunit check clean
+.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,6 +57,10 @@ test-unit: build ## the tests that need neither root nor the kfunc
 
 test-kernel: setup ## the tests on a real kernel, in the lab
 	$(LAB) $(KERNEL_TESTS) python -m pytest -p no:cacheprovider tests/kernel
+
+soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing grows
+	$(LAB) $(KERNEL_TESTS) OOMCTL_SOAK_ROUNDS=170 python -m pytest -p no:cacheprovider -rP \
+	  --timeout 1700 tests/kernel/test_run.py -k soak
 
 test-lab: setup ## the tests of the lab itself: some twenty boots
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab

@@ -47,7 +47,7 @@ class Session:
         self._kfunc = kfunc
         self._confirm = confirm
         self._confirmed = False
-        self._standing: Plan | None = None
+        self._standing: list[Plan] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -69,11 +69,11 @@ class Session:
     def standing(self, plan: Plan) -> Iterator[None]:
         """Keep the plan's tree for all rounds in the block, which then bring only fresh hogs."""
         with Tree(self._root, plan):
-            self._standing = plan
+            self._standing.append(plan)
             try:
                 yield
             finally:
-                self._standing = None
+                self._standing.remove(plan)
 
     @property
     def loader(self) -> Loader:
@@ -98,7 +98,7 @@ class Session:
             )
         began = time.monotonic_ns()
         with ExitStack() as stack:
-            if self._standing is None:
+            if all(plan is not each for each in self._standing):
                 stack.enter_context(Tree(self._root, plan))
             outcome = self._round(plan, ready, around)
         outcome = replace(outcome, took_ns=time.monotonic_ns() - began)

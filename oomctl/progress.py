@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -33,12 +34,14 @@ class Progress:
         self._seconds = seconds
         self._clock = clock
         self._bar: Bar | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Draw the bar where stderr is a terminal; none for a single round."""
         self._began = self._said = self._clock()
         if sys.stderr.isatty() and self._total != 1:
             self._draw()
+            self._stack.enter_context(talk.hush())
         return self
 
     def __exit__(
@@ -48,6 +51,7 @@ class Progress:
         _trace: TracebackType | None,
     ) -> None:
         """Wipe the bar."""
+        self._stack.close()
         if self._bar:
             self._bar.stop()
 

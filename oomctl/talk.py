@@ -2,12 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from oomctl.text import printable
 
 _verbosity = 0
 _narrating = False
+_hushed = False
 
 
 def set_verbosity(level: int) -> None:
@@ -59,14 +62,25 @@ def narrate() -> None:
     _narrating = True
 
 
+@contextmanager
+def hush() -> Iterator[None]:
+    """Leave the steps of each round unsaid while a bar counts the rounds."""
+    global _hushed
+    before, _hushed = _hushed, True
+    try:
+        yield
+    finally:
+        _hushed = before
+
+
 def progress(text: str) -> None:
     """Say what a long step is doing, where a person watches (stderr is a terminal) or `-v` asks."""
-    if verbose() or _narrating or sys.stderr.isatty():
+    if verbose() or _narrating or (sys.stderr.isatty() and not _hushed):
         note(text)
 
 
 def progress_bar(what: str, done: int, total: int) -> None:
     """Show how far a long step is, on one line that is wiped when done; terminals only."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not _hushed:
         end = "\r\x1b[K" if done >= total else ""
         print(f"\roomctl: {what} {done}/{total}\x1b[K{end}", end="", file=sys.stderr, flush=True)

@@ -156,21 +156,15 @@ class Trial:
         kills = {pid: kill for one in together for pid, kill in killed_by(one, after).items()}
         for pid in kills.keys() - self.watch.watched():
             self.watch.add(pid)
-        if step.until == "freed":
-            wanted = _FREED * sum(kill.rss for kill in kills.values())
-            was = self._usage_before(together[0].answer.began_ns) or 0
-            ended = self.watch.wait(
-                lambda: (self.scope.memory() or 0) <= was - wanted,
-                self.plan.timeout,
-                self.sampler.sample,
-            )
+        usage = self._usage_before(together[0].answer.began_ns)
+        if step.until == "freed" and usage is not None:
+            goal = usage - _FREED * sum(kill.rss for kill in kills.values())
+            over, what = lambda: (self.scope.memory() or 0) <= goal, "given its memory back"
         else:
-            pids = set(kills) | (together[0].members.keys() if together[0].members else set())
-            ended = self.watch.wait(
-                lambda: pids <= self.watch.deaths.keys(), self.plan.timeout, self.sampler.sample
-            )
-        if not ended:
-            talk.note(f"a victim has not ended within {self.plan.timeout:g} s of the call")
+            pids = kills.keys() | together[0].members.keys()
+            over, what = lambda: pids <= self.watch.deaths.keys(), "ended"
+        if not self.watch.wait(over, self.plan.timeout, self.sampler.sample):
+            talk.note(f"a victim has not {what} within {self.plan.timeout:g} s of the call")
         if kills:
             self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
         self.sampler.sample()

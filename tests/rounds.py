@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 
+from oomctl import plain
 from oomctl.answer import Answer, Stage
 from oomctl.check import Check
 from oomctl.evidence import Kill, Record
 from oomctl.outcome import Declared
 from oomctl.plan import Call
-from oomctl.stress.lines import end_line, environment_tree, head_line, round_line
+from oomctl.stress.lines import end_line, head_line, round_line
 from oomctl.stress.reader import read_runs
 from oomctl.stress.run import End, Head, Section, Way
 from oomctl.timeline import Stamp, Timeline
@@ -129,7 +130,7 @@ def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more)
             "vary": [],
             "via": [],
         },
-        environment=environment_tree(environment),
+        environment=plain.environment(environment),
         started="2026-01-27T10:15:00+01:00",
     )
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from oomctl import talk
+from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
@@ -21,12 +22,7 @@ def compare(
     output_format: Annotated[
         ComparisonFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
-        ),
-    ] = None,
+    output: options.OutputFile = None,
 ) -> None:
     """Show what changed between two records, ready to be pasted into a mail (72 columns).
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -139,24 +138,12 @@ def declare(
     output_format: Annotated[
         Format, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print what would be made, written and called; touch nothing."
-        ),
-    ] = False,
+    output: options.OutputFile = None,
+    dry_run: options.DryRun = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the fresh cgroups and surviving hogs for a look.")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say each step, and the logs behind an error.")
-    ] = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Declare OOM on a cgroup and tabulate who died and what the kernel returned.
 

@@ -1,11 +1,28 @@
-"""Parsers of option values; each says what was given and what to write instead."""
+"""Options that several commands have, and parsers of option values.
+
+Each parser says what was given and what to write instead.
+"""
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from oomctl.units import parse_size
+
+OutputFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the result there, not to stdout."),
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say each step, and the logs behind an error.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print what would be made, written and called; touch nothing."),
+]
 
 _WHOLE = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
 

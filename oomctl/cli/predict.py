@@ -1,7 +1,6 @@
 """`oomctl predict`: the kernel's choice computed from /proc, without declaring anything."""
 
 import contextlib
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,12 +38,7 @@ def predict(
     output_format: Annotated[
         RankingFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
-        ),
-    ] = None,
+    output: options.OutputFile = None,
 ) -> None:
     """Show every task's badness as the OOM killer counts it, and who would die; declare nothing.
 

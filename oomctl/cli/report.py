@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from oomctl import talk
+from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.report.runs import RENDERERS, RunFormat
@@ -19,12 +20,7 @@ def report(
     output_format: Annotated[
         RunFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
-        ),
-    ] = None,
+    output: options.OutputFile = None,
 ) -> None:
     """Show the statistics of a record: the same that its run printed. Needs neither root nor kfunc.
 

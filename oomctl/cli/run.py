@@ -14,11 +14,14 @@ from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
+from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
-from oomctl.kernel.hierarchy import find_cgroup, unified_root
+from oomctl.kernel.hierarchy import unified_root
+from oomctl.kernel.parent import find_parent, out_of_the_way
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
 from oomctl.scenario import planning
+from oomctl.scenario.fault import Fault, ScenarioError
 from oomctl.stress.cast import Cast, Place
 from oomctl.stress.record import Record
 from oomctl.stress.records import open_records
@@ -123,7 +126,8 @@ def run(
         typer.Option(
             metavar="PATH",
             help="Make the tree in this existing cgroup, such as a delegated one, instead of the "
-            "hierarchy's root.",
+            "hierarchy's root; `self` is oomctl's own, such as that of `systemd-run --scope -p "
+            "Delegate=yes`.",
         ),
     ] = None,
     timeout: Annotated[
@@ -135,12 +139,7 @@ def run(
             "[default: the file's, else 30]",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print what would be made, written and called; touch nothing."
-        ),
-    ] = False,
+    dry_run: options.DryRun = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask before a call on the whole system.")
     ] = False,
@@ -150,12 +149,7 @@ def run(
             "--format", "-f", help="Form of the result; html and trace show a single round."
         ),
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result there, not to stdout."
-        ),
-    ] = None,
+    output: options.OutputFile = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -167,9 +161,7 @@ def run(
     no_record: Annotated[
         bool, typer.Option("--no-record", help="Leave no record of many rounds.")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say each step, and the logs behind an error.")
-    ] = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run experiments described in files, once or many times, and hold them to what they expect.
 
@@ -207,10 +199,11 @@ def run(
             "leave out what makes more, or take another form",
         )
     memory = psutil.virtual_memory().total
+    home = None if parent is None else find_parent(unified_root(), parent)
     chosen = Place(
         planning.unique_name,
         memory,
-        None if parent is None else find_cgroup(unified_root(), parent).cgroup,
+        home.cgroup if home else None,
         timeout,
     )
     told: dict[str, Any] = {
@@ -236,6 +229,9 @@ def run(
         if any(one.system_wide for of_a_file in plans for one in of_a_file):
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
+        _require_existing(root, casts)
+        if home:
+            stack.enter_context(out_of_the_way(home))
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
@@ -258,6 +254,19 @@ def run(
             raise
         place.write(result())
     raise typer.Exit(exit_of(section.run for section in series.sections))
+
+
+def _require_existing(root: UnifiedNode, casts: Sequence[Cast]) -> None:
+    """Raise ScenarioError where files name cgroups that this machine does not have."""
+    faults = [
+        one.origin(Fault(key, f"this machine has no cgroup '{cgroup}'", "make it, or name another"))
+        for cast in casts
+        for one in cast.scenarios
+        for key, cgroup in one.existing
+        if not root.at(cgroup).directory.is_dir()
+    ]
+    if faults:
+        raise ScenarioError(faults)
 
 
 def _scene(cast: Cast, record: Record) -> Scene:

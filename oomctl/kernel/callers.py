@@ -99,7 +99,10 @@ def _shared(count: int) -> list[Note]:
 def _start(
     trigger: Trigger, notes: Sequence[Note], watch: DeathWatch, prepare: Callable[[], object]
 ) -> list[int]:
-    """Fork the callers, and let them go once each of them stands at the line."""
+    """Fork the callers, and let them go once each of them stands at the line.
+
+    Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
+    """
     ready, set_ = os.pipe2(os.O_CLOEXEC)
     line, go = os.pipe2(os.O_CLOEXEC)
     pids: list[int] = []
@@ -108,8 +111,7 @@ def _start(
         os.close(go)
         prepare()
         os.write(set_, b"r")
-        os.read(line, 1)  # until the parent closes its end, which wakes all at once
-        return trigger.pull(number, note)
+        return trigger.pull(number, note) if os.read(line, 1) else 0
 
     try:
         for number, note in enumerate(notes):
@@ -118,6 +120,11 @@ def _start(
         os.close(set_)
         set_ = -1
         _await_all(ready, len(notes))
+        os.write(go, b"g" * len(notes))
+    except BaseException:
+        watch.kill(pids)
+        watch.wait(lambda: watch.deaths.keys() >= set(pids), 5)
+        raise
     finally:
         for fd in (ready, set_, line, go):
             if fd >= 0:

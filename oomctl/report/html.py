@@ -52,6 +52,8 @@ def render(outcome: Outcome) -> str:
         "<h3>What became of the tasks</h3>",
         _table(rows.task_table(outcome)),
     ]
+    if outcome.checks:
+        parts += ["<h3>What was expected</h3>", _table(rows.checks_table(outcome))]
     if (events := rows.events_table(outcome)).rows:
         headers = ["cgroup", *events.headers[1:]]
         parts += ["<h3>Rise of memory.events</h3>", _table(replace(events, headers=headers))]

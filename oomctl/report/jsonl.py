@@ -2,19 +2,19 @@
 
 import json
 
+from oomctl import plain
 from oomctl.outcome import Outcome
-from oomctl.report import jsonout
 
 
 def render(outcome: Outcome) -> str:
     """Return a line for each declaration, with the tasks that died of it."""
     lines = [
         {
-            "schema": jsonout.SCHEMA,
-            "environment": jsonout.environment(outcome),
+            "schema": plain.SCHEMA,
+            "environment": plain.environment(outcome.environment),
             "declaration": index,
-            "call": jsonout.call(declared),
-            "tasks": [jsonout.task(fated) for fated in outcome.tasks if fated.call == index],
+            "call": plain.call(declared),
+            "tasks": [plain.task(fated) for fated in outcome.tasks if fated.call == index],
             "verdict": declared.verdict.name,
             "reason": declared.verdict.reason,
         }

@@ -159,13 +159,20 @@ def _task_row(fated: Fated, top: str | None) -> list[str]:
         str(task.pid),
         task.comm,
         printable(relative(task.cgroup, top)),
-        fated.name or "-",
+        _hog_name(fated),
         format_size(fated.asked),
         format_size(fated.charged),
         str(task.oom_score_adj),
         f"{fated.fate} (shares memory)" if fated.collateral else str(fated.fate),
         format_duration(fated.died_after_ns),
     ]
+
+
+def _hog_name(fated: Fated) -> str:
+    """Name a hog, with its kind where that is not plain memory."""
+    if fated.name is None:
+        return "-"
+    return fated.name if fated.kind in (None, "anon") else f"{fated.name} ({fated.kind})"
 
 
 def relative(cgroup: str, top: str | None) -> str:
@@ -187,6 +194,16 @@ def events_table(outcome: Outcome) -> Table:
     return Table(["memory.events", *delta], [row], frozenset(delta))
 
 
+def checks_table(outcome: Outcome) -> Table:
+    """Return what was expected, whether it held, and what was found."""
+    words = {None: "untested", True: "yes", False: "NO"}
+    found = [
+        [printable(check.name), words[check.passed], printable(check.why)]
+        for check in outcome.checks
+    ]
+    return Table(["expected", "held", "found"], found)
+
+
 def memory_line(outcome: Outcome) -> str | None:
     """Say how memory.current of the counted cgroup changed."""
     if outcome.memory_before is None:
@@ -205,4 +222,7 @@ def remarks(outcome: Outcome) -> Iterable[str]:
     for fated in outcome.tasks:
         if fated.failed:
             yield f"the hog '{fated.name}' {fated.failed}"
+        elif fated.filled and fated.filled.lost_bytes:
+            behind = format_size(fated.filled.lost_bytes)
+            yield f"the hog '{fated.name}' fell behind its rate by {behind}"
     yield from outcome.notes

@@ -4,12 +4,11 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-from oomctl.outcome import Environment, Outcome
+from oomctl import plain
+from oomctl.outcome import Outcome
 from oomctl.plan import Plan, flag_names
-from oomctl.report import jsonout
 from oomctl.stress.run import End, Head, Way
 from oomctl.stress.variant import Variant, judged
 
@@ -36,17 +35,6 @@ def way_of(variant: Variant, plan: Plan) -> Way:
         for step in plan.steps
     )
     return Way(variant.label, variant.overrides, variant.via, judged(plan), steps)
-
-
-def environment_tree(environment: Environment) -> dict[str, Any]:
-    """Return a machine, its kernel and its kfunc as plain values."""
-    plain = asdict(environment)
-    plain["kfunc"] = {
-        "signature": plain["kfunc"],
-        "provider": plain.pop("kfunc_provider"),
-        "variant": plain.pop("kfunc_variant"),
-    }
-    return plain
 
 
 def head_line(head: Head) -> dict[str, Any]:
@@ -104,7 +92,7 @@ def round_line(
     if isinstance(came, tuple):
         verdict, reason = came
         return line | {"verdict": verdict, "reason": reason, "outcome": None}
-    tree = jsonout.tree(came)
+    tree = plain.tree(came)
     for of_the_run in ("schema", "environment", "samples"):
         del tree[of_the_run]
     return line | {"verdict": tree["verdict"], "reason": tree["reason"], "outcome": tree}

@@ -46,7 +46,7 @@ class Called:
 
 @dataclass(frozen=True)
 class Gone:
-    """One task that did not survive: the name of its hog, or its comm; and what became of it.
+    """One task that did not survive: the name of its hog's family, or its comm; and its end.
 
     `how` is one of BY_THE_KERNEL for who was killed, else the fate's own words.
     """
@@ -159,7 +159,7 @@ def _returned(call: Mapping[str, Any]) -> str:
 
 def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Gone]:
     for task in tasks:
-        name, fate = str(task["name"] or task["comm"]), str(task["fate"])
+        name, fate = str(task["family"] or task["name"] or task["comm"]), str(task["fate"])
         if fate in KILLED:
             how = "collateral" if task["collateral"] else "killed" if task["name"] else "stranger"
             yield Gone(name, how)

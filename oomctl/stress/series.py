@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from oomctl import talk
+from oomctl import plain, talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.outcome import Outcome
 from oomctl.progress import Progress
-from oomctl.stress.lines import end_line, environment_tree, head_line
+from oomctl.stress.lines import end_line, head_line
 from oomctl.stress.record import Record
 from oomctl.stress.run import End, Head, Run, Section
 from oomctl.stress.soak import Contender, Limits, Session, Soak
@@ -73,7 +73,7 @@ class Series:
             source=scene.source,
             ways=tuple(each.way for each in scene.contenders),
             options=self.options,
-            environment=environment_tree(session.environment),
+            environment=plain.environment(session.environment),
             started=_now(),
         )
         scene.record.write(head_line(head))

@@ -1,0 +1,146 @@
+"""`oomctl run` on a real kernel: many rounds, variants side by side, records, ends of all kinds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.conftest import CGROUPS, leftovers
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SOAK_ROUNDS = int(os.environ.get("OOMCTL_SOAK_ROUNDS", "10"))
+
+
+@pytest.fixture
+def run(oomctl, tmp_path, monkeypatch):
+    """Run `oomctl run --format json` in a folder of its own; return exit code and result."""
+    monkeypatch.chdir(tmp_path)
+
+    def running(name, *options):
+        result = oomctl("run", str(EXAMPLES / f"{name}.toml"), "--format", "json", *options)
+        assert result.exit_code in (0, 1), result.stderr
+        return result.exit_code, json.loads(result.stdout)
+
+    return running
+
+
+def returned(result, variant):
+    rounds = [one["outcome"] for one in result["rounds"] if one["variant"] == variant]
+    return [call["errno"] or call["ret"] for outcome in rounds for call in outcome["calls"]]
+
+
+def test_ebusy_comes_without_waiting_only(run, tmp_path):
+    code, result = run(
+        "parallel-wait",
+        *("--repeat", "6", "--vary", "call[0].wait=true,false", "--set", "call[0].callers=8"),
+        *("--set", 'call[0].expect.returns=[1,"EBUSY"]', "--set", "expect.returns={}"),
+        *("--set", "expect.kills=1..6"),
+    )
+    assert code == 0
+    assert len(result["rounds"]) == 12
+    assert returned(result, "wait=true") == [1] * 48
+    assert set(returned(result, "wait=false")) == {1, "EBUSY"}
+    (record,) = tmp_path.glob("oomctl-parallel-wait-*.jsonl")
+    kinds = [json.loads(line)["kind"] for line in record.read_text().splitlines()]
+    assert kinds == ["run", *["round"] * 12, "end"]
+
+
+def test_the_same_victim_by_kfunc_and_limit_with_different_counters(run):
+    _code, result = run("triggers", "--via", "bpf,limit", "--repeat", "3")
+    rises = {"bpf": [], "limit": []}
+    for one in result["rounds"]:
+        outcome = one["outcome"]
+        dead = [task["name"] for task in outcome["tasks"] if task["fate"] == "oom-killed"]
+        assert "large" in dead
+        rises[one["variant"]].append(outcome["events"][outcome["top"]])
+    assert {rise["oom"] for rise in rises["bpf"]} == {0}
+    assert all(rise["oom"] > 0 for rise in rises["limit"])
+    assert all(rise["oom_kill"] > 0 for either in rises.values() for rise in either)
+
+
+def test_rechecking_callers_kill_fewer_than_waiting_ones(run):
+    """The second step of each comes when one is dead: waiting it kills, rechecking it is spared."""
+    _code, waiting = run("needless-kill", "--repeat", "3")
+    _code, rechecking = run("recheck", "--repeat", "3")
+    kills = [
+        sum(len(call["killed_pids"]) for one in each["rounds"] for call in one["outcome"]["calls"])
+        for each in (waiting, rechecking)
+    ]
+    assert kills[1] < kills[0]
+    spared = [call for one in rechecking["rounds"] for call in one["outcome"]["calls"]]
+    assert sum(call["spared"] for call in spared) >= 3
+
+
+def test_a_soak_leaves_nothing_and_grows_nothing(run):
+    code, result = run("soak", "--repeat", str(SOAK_ROUNDS))
+    assert code == 0
+    outcomes = [one["outcome"] for one in result["rounds"]]
+    assert len(outcomes) == SOAK_ROUNDS
+    assert sum(len(outcome["calls"]) for outcome in outcomes) == 3 * SOAK_ROUNDS
+    assert leftovers() == []
+    held = [outcome["own_rss_bytes"] for outcome in outcomes]
+    # the first rounds still load what Python imports late
+    assert held[-1] - held[len(held) // 2] < 1 << 20, held
+    assert all(outcome["nr_dying_descendants"] is not None for outcome in outcomes)
+    print("own RSS", held[0], held[len(held) // 2], held[-1])
+    print("dying cgroups", [outcome["nr_dying_descendants"] for outcome in outcomes][::10])
+
+
+def test_a_run_that_is_killed_loses_no_round(oomctl, tmp_path):
+    record = tmp_path / "killed.jsonl"
+    command = [sys.executable, "-m", "oomctl", "run", str(EXAMPLES / "soak.toml")]
+    child = subprocess.Popen(
+        [*command, "--repeat", "1000", "--same-tree", "--record", str(record)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not record.exists() or record.read_text().count("\n") < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    rounds = record.read_text().count('"kind": "round"')
+    result = oomctl("report", str(record), "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert len(json.loads(result.stdout)["rounds"]) == rounds >= 3
+    (tree,) = CGROUPS.glob("oomctl-*")
+    while any(procs.read_text() for procs in tree.rglob("cgroup.procs")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for folder in sorted((p for p in tree.rglob("*") if p.is_dir()), reverse=True):
+        folder.rmdir()
+    tree.rmdir()
+
+
+@pytest.mark.parametrize("parent", ["self", "path"])
+def test_a_tree_below_a_delegated_cgroup(cgroup, parent):
+    """In its own cgroup oomctl moves aside first, and back afterwards."""
+    where = "self" if parent == "self" else str(cgroup)
+    command = [sys.executable, "-m", "oomctl", "run", str(EXAMPLES / "largest-dies.toml")]
+    child = subprocess.run(
+        [*command, "--parent", where, "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: parent == "self" and (cgroup / "cgroup.procs").write_text("0"),
+    )
+    assert child.returncode == 0, child.stderr
+    (one,) = json.loads(child.stdout)["rounds"]
+    assert one["outcome"]["top"].startswith(f"/{cgroup.name}/oomctl-")
+    assert [path for path in cgroup.iterdir() if path.is_dir()] == []
+
+
+def test_a_hog_that_its_limit_kills_is_told_apart_from_the_victim(run):
+    code, result = run("too-large")
+    assert code == 0
+    (one,) = result["rounds"]
+    tasks = {task["name"]: task for task in one["outcome"]["tasks"]}
+    assert tasks["greedy"]["fate"] == "not-filled"
+    assert tasks["greedy"]["failed"] == "could not fill its memory: oom-killed"
+    assert tasks["content"]["fate"] == "oom-killed"
