@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import plain, talk
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -176,10 +176,9 @@ def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) ->
     from oomctl.kernel import btf
     from oomctl.kernel.environment import require_host
     from oomctl.smoke.bench import Bench
-    from oomctl.stress.lines import environment_tree
 
     with Bench(require_host(), btf.find_kfunc(), disposable) as bench:
-        report = Report(environment_tree(bench.environment), tuple(chosen))
+        report = Report(plain.environment(bench.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
             tell.starts(case)
