@@ -68,10 +68,7 @@ Bisect = Annotated[
         "cannot be tested.",
     ),
 ]
-OutputFile = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the result there, not to stdout."),
-]
+OutputFile = options.OutputFile
 ListCases = Annotated[
     bool, typer.Option("--list", help="Print the cases that are meant; run nothing.")
 ]
