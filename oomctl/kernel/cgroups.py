@@ -94,7 +94,7 @@ class UnifiedController(Controller):
     def get_property(self, filename: bytes) -> str | None:
         """Read a file, stripped; None if this cgroup has no such file."""
         try:
-            with open(os.path.join(self.node.full_path, filename)) as file:
+            with open(self.node.full_path + b"/" + filename) as file:
                 return file.read().strip()
         except FileNotFoundError:
             return None
@@ -188,7 +188,7 @@ class UnifiedNode(Node):
         yield self
         try:
             # kernfs counts the directories below; a leaf has dozens of files to look through
-            if os.stat(self.full_path).st_nlink == 2:
+            if self.directory.stat().st_nlink == 2:
                 return
             with os.scandir(self.directory) as entries:
                 children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
