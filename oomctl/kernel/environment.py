@@ -32,16 +32,11 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
     lacks: list[OomctlError] = []
     root: UnifiedNode | None = None
     kfunc: btf.Kfunc | None = None
-    if os.geteuid() != 0:
-        lacks.append(UnsupportedError("oomctl is not run as root", "run it with sudo"))
-    if not procfs.sees_init_pids():
-        lacks.append(
-            UnsupportedError(
-                "oomctl runs in a PID namespace (a container): the kernel log names tasks by "
-                "other PIDs, so no kill could be proved",
-                "run it outside, or with the host's PIDs (`--pid=host`)",
-            )
-        )
+    for require in (require_root, require_init_pids):
+        try:
+            require()
+        except OomctlError as error:
+            lacks.append(error)
     try:
         root = hierarchy.unified_root()
         hierarchy.require_memory(root)
@@ -58,6 +53,22 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
     assert root is not None  # noqa: S101
     assert kfunc is not None  # noqa: S101
     return root, kfunc
+
+
+def require_root() -> None:
+    """Raise UnsupportedError unless we are root."""
+    if os.geteuid() != 0:
+        raise UnsupportedError("oomctl is not run as root", "run it with sudo")
+
+
+def require_init_pids() -> None:
+    """Raise UnsupportedError unless our PIDs are those of the kernel log."""
+    if not procfs.sees_init_pids():
+        raise UnsupportedError(
+            "oomctl runs in a PID namespace (a container): the kernel log names tasks by other "
+            "PIDs, so no kill could be proved",
+            "run it outside, or with the host's PIDs (`--pid=host`)",
+        )
 
 
 def require_kfunc() -> btf.Kfunc:
