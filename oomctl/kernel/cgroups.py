@@ -160,7 +160,10 @@ class UnifiedNode(Node):
         return node
 
     def create_cgroup(self, name: str) -> "UnifiedNode":
-        """Make a child cgroup; unlike the base class never adopt one that exists."""
+        """Make a child cgroup; unlike the base class never adopt one that exists, nor keep it.
+
+        The root outlives any number of rounds, and what it kept would grow with them.
+        """
         child = type(self)(name, parent=self)
         try:
             child.directory.mkdir()
@@ -168,7 +171,6 @@ class UnifiedNode(Node):
             raise CgroupError(f"cgroup {child.directory} exists already") from None
         except OSError as error:
             raise explain(error, child.directory, "make the cgroup") from error
-        self.children.append(child)
         return child
 
     def subtree(self) -> Iterator["UnifiedNode"]:
