@@ -15,12 +15,15 @@ _ELF = b"\x7fELF"
 
 def killers(machine: Machine) -> Finding:
     """They may kill hogs before, or beside, the kernel."""
+    programs = list(machine.programs())
     found = {
         each.pid: name
-        for each in machine.programs()
+        for each in programs
         for name in (each.name, PurePath(each.exe).name)
         if name in KILLERS
     }
+    if not found and all(each.pid != 1 for each in programs):  # /proc is mounted with hidepid
+        return warning("could not be looked at: others' processes are hidden", "run it as root")
     if not found:
         return ok("none runs")
     names = sorted(set(found.values()))

@@ -275,7 +275,9 @@ def write_map(fd: int, key: int, value: Structure) -> None:
 def _load_error(error: int) -> OomctlError:
     match error:
         case errno.EPERM:
-            hint = "it takes root with CAP_BPF and CAP_PERFMON; where both are held, `-v` tells more"
+            hint = (
+                "it takes root with CAP_BPF and CAP_PERFMON; where both are held, `-v` tells more"
+            )
         case errno.EACCES | errno.EINVAL:
             hint = "the verifier refused it; `-v` shows its log"
         case errno.ESRCH:
