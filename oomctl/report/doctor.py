@@ -72,7 +72,7 @@ def _conclusion(seen: Examination) -> str:
     doubts = f"{warnings} warning{'' if warnings == 1 else 's'}"
     machine = f"Linux {seen.kernel} {seen.architecture}, oomctl {__version__}"
     if seen.fit:
-        return f"`oomctl declare` works here, {doubts}. {machine}"
+        return f"`oomctl declare` can work here, {doubts}. {machine}"
     return (
         f"`oomctl declare` cannot work here: {seen.count('missing')} missing, {doubts}. {machine}"
     )

@@ -3,9 +3,7 @@
 import pytest
 
 from oomctl import tool
-from oomctl.kernel import procfs
 from oomctl.kmod import kbuild
-from tests.machine import FakeMachine
 
 
 @pytest.fixture
@@ -40,23 +38,3 @@ def headers(tmp_path):
         return folder
 
     return make
-
-
-@pytest.fixture
-def own_namespaces():
-    """The namespaces, by kind, that are not the kernel's first."""
-    return set()
-
-
-@pytest.fixture
-def fit_machine(cgroupfs, tmp_path, monkeypatch, own_namespaces):
-    """A FakeMachine with everything, on a fake cgroupfs."""
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(procfs, "in_first_namespace", lambda kind: kind not in own_namespaces)
-    return FakeMachine(tmp_path / "machine")
-
-
-@pytest.fixture
-def any_machine(fit_machine, tmp_path):
-    """Make the same machine afresh, for hypothesis, which keeps a fixture for all its examples."""
-    return lambda: FakeMachine(tmp_path / "machine")
