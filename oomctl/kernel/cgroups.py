@@ -5,6 +5,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from cgroupspy.controllers import Controller
@@ -92,16 +93,16 @@ class UnifiedController(Controller):
 
     def get_property(self, filename: bytes) -> str | None:
         """Read a file, stripped; None if this cgroup has no such file."""
-        path = self.file(filename)
         try:
-            return path.read_text().strip()
+            with open(self.node.full_path + b"/" + filename) as file:
+                return file.read().strip()
         except FileNotFoundError:
             return None
         except OSError as error:
             # cgroup.procs of a threaded cgroup: the domain above it lists its processes
             if error.errno == errno.EOPNOTSUPP:
                 return None
-            raise explain(error, path, "read") from error
+            raise explain(error, self.file(filename), "read") from error
 
     def set_property(self, filename: bytes, value: object) -> None:
         """Write a file in one write(2), as the kernel parses one command per write."""
@@ -136,6 +137,12 @@ class UnifiedNode(Node):
 
     def __hash__(self) -> int:
         return hash(self.full_path)
+
+    @cached_property
+    def full_path(self) -> bytes:
+        """The directory in the file system, as bytes; the base class joins it at every look."""
+        path: bytes = super().full_path
+        return path
 
     @property
     def directory(self) -> Path:
@@ -180,6 +187,9 @@ class UnifiedNode(Node):
         """
         yield self
         try:
+            # kernfs counts the directories below; a leaf has dozens of files to look through
+            if self.directory.stat().st_nlink == 2:
+                return
             with os.scandir(self.directory) as entries:
                 children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
         except FileNotFoundError:
