@@ -10,8 +10,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 USUAL_MOUNT = Path("/sys/fs/cgroup")
 
 
-def mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
-    """Return the mounts of a type: each folder and its options."""
+def _mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
     return [
         (Path(mount.mountpoint), frozenset(mount.opts.split(",")))
         for mount in psutil.disk_partitions(all=True)
@@ -21,20 +20,20 @@ def mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
 
 def unified_root() -> UnifiedNode:
     """Return the root of the cgroup v2 hierarchy; UnsupportedError if none is mounted."""
-    found = mounts("cgroup2")
-    if not found:
+    mounts = _mounts("cgroup2")
+    if not mounts:
         raise UnsupportedError(
             "no cgroup v2 hierarchy is mounted",
             f"run `mount -t cgroup2 none {USUAL_MOUNT}`, or use `oomctl lab run`",
         )
-    return UnifiedNode(str(found[0][0]))
+    return UnifiedNode(str(mounts[0][0]))
 
 
 def require_memory(root: UnifiedNode) -> None:
     """Raise UnsupportedError, with the cause, unless the memory controller is to be had here."""
     if "memory" in (root.controller.controllers or ()):
         return
-    for path, options in mounts("cgroup"):
+    for path, options in _mounts("cgroup"):
         if "memory" in options:
             raise UnsupportedError(
                 f"the memory controller is bound to cgroup v1 at {path} on this machine (hybrid)",
@@ -87,7 +86,7 @@ def _device(path: Path) -> int:
 
 def _foreign(given: str, path: Path, mount: Path) -> UsageError:
     hint = f"name a directory below {mount}"
-    if any(path.is_relative_to(v1) for v1, _options in mounts("cgroup")):
+    if any(path.is_relative_to(v1) for v1, _options in _mounts("cgroup")):
         return UsageError(
             f"{given}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup", hint
         )

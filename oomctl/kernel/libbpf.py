@@ -314,9 +314,7 @@ def write_map(fd: int, key: int, value: Structure) -> None:
 def _load_error(error: int) -> LoadError:
     match error:
         case errno.EPERM:
-            hint = (
-                "it takes root with CAP_BPF and CAP_PERFMON; where both are held, `-v` tells more"
-            )
+            hint = "run it as root; in a container give it CAP_BPF and CAP_PERFMON"
         case errno.EACCES | errno.EINVAL:
             hint = "the verifier refused it; `-v` shows its log"
         case errno.ESRCH:

@@ -1,7 +1,6 @@
 """The lab for real: boots machines on this host. OOMCTL_LAB_TESTS=1; `oomctl lab fetch` before."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -165,15 +164,3 @@ def test_two_at_once():
 def test_without_the_kfunc():
     done = lab("--no-kfunc", "--", "sh", "-c", "! grep -q bpf_out_of_memory /proc/kallsyms")
     assert done.returncode == 0
-
-
-def test_doctor_without_the_kfunc():
-    done = lab("--no-kfunc", "--", "python", "-m", "oomctl", "doctor", "--format", "json")
-    assert done.returncode == 3, done.stderr
-    checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
-    assert [name for name, each in checks.items() if each["state"] == "missing"] == ["kfunc"]
-    assert "has no bpf_out_of_memory()" in checks["kfunc"]["found"]
-    assert "oomctl kfunc load" in checks["kfunc"]["mend"]
-    assert checks["BPF program"]["found"] == "not looked at, for it needs: kfunc"
-    assert checks["BPF tracing"]["state"] == "ok"
-    assert checks["modules"]["found"] == "unsigned ones are taken"
