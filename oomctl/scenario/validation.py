@@ -37,7 +37,7 @@ def validated(raw: dict[str, Any]) -> tuple[File | None, list[Fault]]:
 
 
 def _fault(error: ErrorDetails) -> Fault:
-    path = tuple(part for part in error["loc"] if part != _KEY)
+    path = _place(error)
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         return Fault(path, cause.what, cause.hint)
@@ -53,6 +53,13 @@ def _fault(error: ErrorDetails) -> Fault:
             return Fault(path, "is not a table", f"write {_as_table(path)}")
         case _:
             return Fault(path, "is not an array of tables", f"write [[{path[-1]}]]")
+
+
+def _place(error: ErrorDetails) -> Path:
+    """Return where an error is; a key may be called like pydantic's mark of a wrong one."""
+    path = error["loc"]
+    marked = path[-1:] == (_KEY,) and isinstance(error.get("ctx", {}).get("error"), FieldError)
+    return path[:-1] if marked else path
 
 
 def _as_table(path: Path) -> str:
@@ -93,7 +100,7 @@ def _choices(kind: Any) -> Iterator[Any]:
 
 def _take_out(raw: dict[str, Any], error: ErrorDetails) -> None:
     """Remove what an error is about, or put in its place what means the least."""
-    path = [part for part in error["loc"] if part != _KEY]
+    path = _place(error)
     at: Any = raw  # a dict or a list, which mypy cannot tell by the type of `part`
     for part in path[:-1]:
         if isinstance(at, dict) and part not in at:  # taken out already

@@ -438,3 +438,12 @@ def test_all_faults_of_all_files_come_at_once(files):
 )
 def test_what_is_allowed(files, text):
     files.load(text)
+
+
+def test_a_key_may_be_called_like_pydantics_mark_of_a_wrong_one(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_text('"[key]" = 1\n[hog]\n"[key]" = 3\n')
+    with pytest.raises(ScenarioError) as caught:
+        scenario.load(path)
+    assert any('odd.toml: "[key]": no such key' in line for line in caught.value.lines)
+    assert any('hog."[key]": is not a table' in line for line in caught.value.lines)
