@@ -14,7 +14,7 @@ from oomctl.cli.group import OneLineGroup
 from oomctl.cli.predict import predict
 from oomctl.cli.report import report
 from oomctl.cli.run import run
-from oomctl.cli.smoke import EPILOG, smoke
+from oomctl.cli.smoke import EPILOG, BisectCommand, smoke
 from oomctl.cli.watch import watch
 
 app = typer.Typer(
@@ -31,10 +31,10 @@ app.command()(report)
 app.command()(compare)
 app.command()(predict)
 app.command()(watch)
-app.command(epilog=EPILOG)(smoke)
+app.command(cls=BisectCommand, epilog=EPILOG)(smoke)
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")
-lab.app.command(name="smoke", epilog=labsmoke.EPILOG)(labsmoke.smoke)
+lab.app.command(name="smoke", cls=BisectCommand, epilog=labsmoke.EPILOG)(labsmoke.smoke)
 app.add_typer(lab.app, name="lab")
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from oomctl import plain, talk
 from oomctl.cli import options
@@ -28,6 +29,24 @@ EPILOG = (
     "Ctrl-C. "
     f"With --bisect: {GOOD}, {BAD}, and {UNTESTABLE} for all that is neither."
 )
+
+
+class BisectCommand(TyperCommand):
+    """A command whose option --bisect holds for wrong options as well.
+
+    Any other status below 128 would tell `git bisect run` that the kernel is bad.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the command's name."""
+        bisect = "--bisect" in args
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            if bisect:
+                error.exit_code = UNTESTABLE
+            raise
+
 
 Patterns = Annotated[
     list[str] | None,
@@ -133,10 +152,7 @@ def meant(patterns: Sequence[str] | None, exclude: Sequence[str] | None) -> tupl
 
 @contextmanager
 def bisecting(bisect: bool) -> Iterator[None]:
-    """With --bisect, what is neither good nor bad is a kernel that cannot be tested.
-
-    So is a wrong option: any other status below 128 would call the kernel bad.
-    """
+    """With --bisect, what is neither good nor bad is a kernel that cannot be tested."""
     try:
         yield
     except OomctlError as error:

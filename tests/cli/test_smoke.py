@@ -89,8 +89,15 @@ def test_a_mistake_is_2_and_when_bisecting_it_is_not_the_kernels():
     refused(run("smoke", "nonsense"), 2, "no case is called 'nonsense'", "--list")
     refused(run("smoke", "--bisect", "nonsense"), 125, "nonsense")
     refused(run("smoke", "lock", "--exclude", "lock"), 2, "every case is excluded")
-    assert run("smoke", "--repeat", "0").exit_code == 2
-    assert run("smoke", "--format", "yaml").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words", [("--repeat", "0"), ("--format", "yaml"), ("--nonsense",), ("-o",)]
+)
+@pytest.mark.parametrize("command", [("smoke",), ("lab", "smoke")])
+def test_a_wrong_option_is_a_mistake_too(command, words):
+    refused(run(*command, *words), 2)
+    refused(run(*command, "--bisect", *words), 125)
 
 
 def test_a_pipe_gets_ktap_and_a_terminal_a_table(known, monkeypatch):

@@ -1,6 +1,10 @@
 """The whole suite on a kernel that keeps the contract."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -69,6 +73,22 @@ def test_a_failure_tells_what_came(oomctl, monkeypatch):
         assert f"\n{line}\n" in result.stdout
     assert "# task small: pid " in result.stdout
     assert "kernel log: Memory cgroup out of memory: Killed process" in result.stdout
+
+
+@pytest.mark.parametrize("after", [3, 5, 7])
+def test_a_signal_ends_it_and_nothing_is_left(after):
+    """The fixture of every kernel test looks for what is left."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "oomctl", "smoke", "inflight", "lock", "dying", "--repeat", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(after)
+    running.send_signal(signal.SIGTERM)
+    said, complaint = running.communicate(timeout=60)
+    assert running.returncode == 143, complaint
+    assert b"everything it made is removed" in complaint
+    assert b"not ok" not in said
 
 
 def test_a_kernel_with_another_kfunc_is_told_apart(oomctl, monkeypatch):

@@ -1,6 +1,7 @@
 """The lab for real: boots machines on this host. OOMCTL_LAB_TESTS=1; `oomctl lab fetch` before."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -159,6 +160,19 @@ def test_two_at_once():
     said = [process.communicate()[0] for process in both]
     assert said == [b"3\n", b"4\n"]
     assert [process.returncode for process in both] == [3, 4]
+
+
+def test_smoke_counts_a_panic_as_passed_where_it_was_expected():
+    wanted = ["arguments.order-0", "panic.memcg-with-1-is-spared", "panic.nobody-killable"]
+    command = [*LAB[:-1], "smoke", "--format", "json", *wanted]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    cases = {case["name"]: case for case in json.loads(done.stdout)["cases"]}
+    assert [(name, case["result"]) for name, case in cases.items()] == [
+        (name, "passed") for name in wanted
+    ]
+    [check] = cases["panic.nobody-killable"]["checks"]
+    assert check["why"] == "System is deadlocked on memory"
 
 
 def test_without_the_kfunc():

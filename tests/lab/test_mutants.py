@@ -29,29 +29,15 @@ SOURCE = "bpf_oom_kfunc.c"
 
 @pytest.fixture
 def mutant(tmp_path, request):
-    """The module with one line changed, built for the stock kernel."""
-    sources = tmp_path / "sources"
-    shutil.copytree(resources.kernel_sources(), sources)
-    text = (sources / SOURCE).read_text()
     mutation = request.param
-    assert text.count(mutation.old) == 1, "the line is not there (once): mend tests/lab/mutants.py"
-    (sources / SOURCE).write_text(text.replace(mutation.old, mutation.new))
-    headers = stock.get().headers
-    assert headers
-    return mutation, module.build(headers, tmp_path / "built", sources)
+    return mutation, built(tmp_path, mutation.old, mutation.new)
 
 
 @pytest.mark.parametrize("mutant", MUTATIONS, ids=lambda m: m.name, indirect=True)
 def test_a_mutant_is_killed_and_by_the_right_case(mutant, record_property):
     mutation, path = mutant
     patterns = os.environ.get("OOMCTL_MUTANT_CASES", "").split() or groups(mutation.blamed)
-    command = [sys.executable, "-m", "oomctl", "lab", "smoke", "--format", "jsonl"]
-    done = subprocess.run(
-        [*command, "--module", str(path), "--exclude", "panic", *patterns],
-        capture_output=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
+    done = lab_smoke("--module", str(path), "--exclude", "panic", *patterns)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     failed = [one["name"] for one in lines if one["kind"] == "case" and one["result"] == "failed"]
     record_property("failed", ", ".join(failed))
@@ -61,6 +47,41 @@ def test_a_mutant_is_killed_and_by_the_right_case(mutant, record_property):
         assert fnmatch.filter(failed, pattern), f"{pattern} did not notice; but {failed}"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "variant"),
+    [("int order, bool flags", "v1"), ("int order, u32 flags", "unknown")],
+)
+def test_another_shape_of_the_kfunc_is_named_and_nothing_is_asked(tmp_path, parameters, variant):
+    path = built(tmp_path, "int order, u64 flags)", f"{parameters})")
+    done = lab_smoke("--module", str(path), "returns", "loadtime.nongpl")
+    assert done.returncode == 3, done.stderr.decode()
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[0]["environment"]["kfunc"]["variant"] == variant
+    reasons = {line["reason"] for line in lines if line["kind"] == "case"}
+    assert all(f"has the shape of {variant}: int bpf_out_of_memory(" in why for why in reasons)
+
+
+def built(folder, old, new):
+    """Build the module for the stock kernel with one line changed."""
+    sources = folder / "sources"
+    shutil.copytree(resources.kernel_sources(), sources)
+    text = (sources / SOURCE).read_text()
+    assert text.count(old) == 1, f"{old!r} is not there (once): mend tests/lab/mutants.py"
+    (sources / SOURCE).write_text(text.replace(old, new))
+    headers = stock.get().headers
+    assert headers
+    return module.build(headers, folder / "built", sources)
+
+
+def lab_smoke(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "oomctl", "lab", "smoke", "--format", "jsonl", *words],
+        capture_output=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+
+
 def groups(patterns):
     """Name the groups of the blamed cases: the rest of the suite takes time and adds nothing."""
     return sorted({pattern.partition(".")[0] for pattern in patterns})
@@ -68,10 +89,8 @@ def groups(patterns):
 
 def test_a_sound_module_lives(tmp_path):
     """What kills the mutants is the mutation, and not that the module is another one."""
-    headers = stock.get().headers
-    path = module.build(headers, tmp_path / "built", resources.kernel_sources())
-    command = [sys.executable, "-m", "oomctl", "lab", "smoke", "--module", str(path)]
-    done = subprocess.run([*command, "arguments.flags-*"], capture_output=True, check=False)
+    path = built(tmp_path, "for the report only", "for the report alone")
+    done = lab_smoke("--module", str(path), "arguments.flags-*")
     assert done.returncode == 0, done.stdout.decode()
 
 
