@@ -14,11 +14,16 @@ def which(name: str) -> str | None:
     return shutil.which(name, path=_PATH)
 
 
-def run(*command: str, temporary: str = "/tmp") -> tuple[int, str]:  # noqa: S108
+def run(
+    *command: str,
+    temporary: str = "/tmp",  # noqa: S108
+    timeout: float | None = None,
+) -> tuple[int, str]:
     """Run a program to its end; return its exit status and what it wrote, both streams together.
 
     It inherits no variable: an outer make's MAKEFLAGS would change an inner one. Its temporary
-    files go to `temporary`. Where oomctl is interrupted, the program and its children are killed.
+    files go to `temporary`. Where oomctl is interrupted, or after `timeout` seconds with
+    subprocess.TimeoutExpired, the program and its children are killed.
     A program that is not there is status 127.
     """
     try:
@@ -36,7 +41,7 @@ def run(*command: str, temporary: str = "/tmp") -> tuple[int, str]:  # noqa: S10
         return 127, f"{command[0]}: not found"
     with process:
         try:
-            output, _none = process.communicate()
+            output, _none = process.communicate(timeout=timeout)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise

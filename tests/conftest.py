@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from oomctl import talk
+from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
+from tests.machine import FakeMachine
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -71,6 +74,58 @@ def cgroupfs(tmp_path, monkeypatch, mounts):
     FakeCgroupfs(mount, monkeypatch)
     mounts(("cgroup2", mount, "rw,relatime"))
     return UnifiedNode(str(mount))
+
+
+@pytest.fixture
+def own_namespaces():
+    """The namespaces, by kind, that are not the kernel's first."""
+    return set()
+
+
+@pytest.fixture
+def fit_machine(cgroupfs, tmp_path, monkeypatch, own_namespaces):
+    """A FakeMachine with everything, on a fake cgroupfs."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(procfs, "in_first_namespace", lambda kind: kind not in own_namespaces)
+    return FakeMachine(tmp_path / "machine")
+
+
+@pytest.fixture
+def any_machine(fit_machine, tmp_path):
+    """Make the same machine afresh, for hypothesis, which keeps a fixture for all its examples."""
+    return lambda: FakeMachine(tmp_path / "machine")
+
+
+@pytest.fixture
+def changes(monkeypatch):
+    """What Python changes outside itself from now on: writes, new files, signals, programs run."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    made = []
+    _listeners.append(made.append)
+    yield made
+    _listeners.clear()
+
+
+_listeners = []
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGING = frozenset(
+    f"os.{name}"
+    for name in (
+        *("mkdir", "rmdir", "remove", "rename", "link", "symlink", "truncate", "chmod", "chown"),
+        *("utime", "setxattr", "removexattr", "kill", "killpg", "posix_spawn", "system", "exec"),
+    )
+)
+
+
+def _listen(event, arguments):
+    if not _listeners:
+        return
+    opened = event == "open" and arguments[0] != os.devnull and arguments[2] & _WRITING
+    if opened or event in _CHANGING or event == "subprocess.Popen":
+        _listeners[-1]((event, *map(str, arguments[:2])))
+
+
+sys.addaudithook(_listen)  # for good: there is no way to take one out
 
 
 class FakeCgroupfs:

@@ -10,6 +10,7 @@ from oomctl import __version__
 from oomctl.cli import kfunc, lab, labsmoke, scenario
 from oomctl.cli.compare import compare
 from oomctl.cli.declare import declare
+from oomctl.cli.doctor import doctor
 from oomctl.cli.group import OneLineGroup
 from oomctl.cli.predict import predict
 from oomctl.cli.report import report
@@ -31,6 +32,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(predict)
 app.command()(watch)
+app.command()(doctor)
 app.command(cls=BisectCommand, epilog=EPILOG)(smoke)
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")
@@ -54,8 +56,8 @@ def oomctl(
     """Grow memory hogs in a cgroup, declare OOM on it, and tell what the kernel did.
 
     Exit codes: 0 as wanted; 1 not as wanted (nobody died, the wrong task died, the kernel
-    refused); 2 usage; 3 this machine or kernel cannot; 4 oomctl failed or could not clean up;
-    130 Ctrl-C, after cleaning up.
+    refused); 2 usage; 3 this machine or kernel cannot, `oomctl doctor` says why; 4 oomctl
+    failed or could not clean up; 130 Ctrl-C, after cleaning up.
     """
 
 

@@ -52,16 +52,11 @@ def require_host() -> UnifiedNode:
 def _look() -> tuple[UnifiedNode | None, list[OomctlError]]:
     lacks: list[OomctlError] = []
     root: UnifiedNode | None = None
-    if os.geteuid() != 0:
-        lacks.append(UnsupportedError("oomctl is not run as root", "run it with sudo"))
-    if not procfs.sees_init_pids():
-        lacks.append(
-            UnsupportedError(
-                "oomctl runs in a PID namespace (a container): the kernel log names tasks by "
-                "other PIDs, so no kill could be proved",
-                "run it outside, or with the host's PIDs (`--pid=host`)",
-            )
-        )
+    for require in (require_root, require_init_pids):
+        try:
+            require()
+        except OomctlError as error:
+            lacks.append(error)
     try:
         root = hierarchy.unified_root()
         hierarchy.require_memory(root)
@@ -76,6 +71,22 @@ def _raise(lacks: Sequence[OomctlError]) -> None:
         talk.note(str(lack))
     if lacks:
         raise lacks[-1]
+
+
+def require_root() -> None:
+    """Raise UnsupportedError unless we are root."""
+    if os.geteuid() != 0:
+        raise UnsupportedError("oomctl is not run as root", "run it with sudo")
+
+
+def require_init_pids() -> None:
+    """Raise UnsupportedError unless our PIDs are those of the kernel log."""
+    if not procfs.sees_init_pids():
+        raise UnsupportedError(
+            "oomctl runs in a PID namespace (a container): the kernel log names tasks by other "
+            "PIDs, so no kill could be proved",
+            "run it outside, or with the host's PIDs (`--pid=host`)",
+        )
 
 
 def require_kfunc() -> btf.Kfunc:

@@ -10,7 +10,8 @@ from oomctl.kernel.cgroups import UnifiedNode
 USUAL_MOUNT = Path("/sys/fs/cgroup")
 
 
-def _mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
+def mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
+    """Return the mounts of a type: each folder and its options."""
     return [
         (Path(mount.mountpoint), frozenset(mount.opts.split(",")))
         for mount in psutil.disk_partitions(all=True)
@@ -20,20 +21,20 @@ def _mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
 
 def unified_root() -> UnifiedNode:
     """Return the root of the cgroup v2 hierarchy; UnsupportedError if none is mounted."""
-    mounts = _mounts("cgroup2")
-    if not mounts:
+    found = mounts("cgroup2")
+    if not found:
         raise UnsupportedError(
             "no cgroup v2 hierarchy is mounted",
             f"run `mount -t cgroup2 none {USUAL_MOUNT}`, or use `oomctl lab run`",
         )
-    return UnifiedNode(str(mounts[0][0]))
+    return UnifiedNode(str(found[0][0]))
 
 
 def require_memory(root: UnifiedNode) -> None:
     """Raise UnsupportedError, with the cause, unless the memory controller is to be had here."""
     if "memory" in (root.controller.controllers or ()):
         return
-    for path, options in _mounts("cgroup"):
+    for path, options in mounts("cgroup"):
         if "memory" in options:
             raise UnsupportedError(
                 f"the memory controller is bound to cgroup v1 at {path} on this machine (hybrid)",
@@ -86,7 +87,7 @@ def _device(path: Path) -> int:
 
 def _foreign(given: str, path: Path, mount: Path) -> UsageError:
     hint = f"name a directory below {mount}"
-    if any(path.is_relative_to(v1) for v1, _options in _mounts("cgroup")):
+    if any(path.is_relative_to(v1) for v1, _options in mounts("cgroup")):
         return UsageError(
             f"{given}: that is a cgroup v1 path; the kfunc's target is a v2 cgroup", hint
         )

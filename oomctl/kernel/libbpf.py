@@ -314,7 +314,9 @@ def write_map(fd: int, key: int, value: Structure) -> None:
 def _load_error(error: int) -> LoadError:
     match error:
         case errno.EPERM:
-            hint = "run it as root; in a container give it CAP_BPF and CAP_PERFMON"
+            hint = (
+                "it takes root with CAP_BPF and CAP_PERFMON; where both are held, `-v` tells more"
+            )
         case errno.EACCES | errno.EINVAL:
             hint = "the verifier refused it; `-v` shows its log"
         case errno.ESRCH:

@@ -4,13 +4,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from oomctl import talk
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import hierarchy
+from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 
-_SCOPE = "`systemd-run --scope -p Delegate=yes oomctl run --parent self FILE`"
+SCOPE = "`systemd-run --scope -p Delegate=yes oomctl run --parent self FILE`"
 SELF = "self"
 """Names oomctl's own cgroup, such as the scope that systemd-run has made for it."""
 
@@ -24,25 +25,33 @@ def find_parent(root: UnifiedNode, text: str) -> UnifiedNode:
     if text == "/":
         return root
     if text == SELF:
-        node = root.at(_own_cgroup())
+        node = root.at(procfs.unified_path(Path("/proc/self/cgroup").read_bytes()))
         if not node.parent:
-            raise UnsupportedError("--parent self: oomctl runs in the root cgroup", f"run {_SCOPE}")
+            raise UnsupportedError("--parent self: oomctl runs in the root cgroup", f"run {SCOPE}")
     else:
         node = hierarchy.find_cgroup(root, text, option="--parent")
+    require_children(node, f"--parent {text}: ")
+    return node
+
+
+def require_children(node: UnifiedNode, said: str = "") -> None:
+    """Raise UnsupportedError unless the children of a cgroup can have the memory controller.
+
+    `said` begins what the error says.
+    """
     if "memory" not in (node.controller.controllers or ()):
         raise UnsupportedError(
-            f"--parent {text}: {node.directory} was not given the memory controller",
-            f"write +memory to {node.directory.parent}/cgroup.subtree_control, or run {_SCOPE}",
+            f"{said}{node.directory} was not given the memory controller",
+            f"write +memory to {node.directory.parent}/cgroup.subtree_control, or run {SCOPE}",
         )
     others = [pid for pid in node.controller.procs or () if pid != os.getpid()]
     if others and "memory" not in (node.controller.subtree_control or ()):
         pids = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
         raise UnsupportedError(
-            f"--parent {text}: processes live in {node.directory} itself ({pids}), and the kernel "
+            f"{said}processes live in {node.directory} itself ({pids}), and the kernel "
             "gives controllers only to the children of a cgroup without any",
-            f"move them into a child of it, or run {_SCOPE}",
+            f"move them into a child of it, or run {SCOPE}",
         )
-    return node
 
 
 @contextmanager
@@ -73,9 +82,3 @@ def _back(parent: UnifiedNode, leaf: UnifiedNode) -> None:
     except CgroupError as error:
         parent.controller.subtree_control = given
         talk.note(f"oomctl stays in {leaf.directory}: {error}")
-
-
-def _own_cgroup() -> str:
-    with open("/proc/self/cgroup") as file:
-        lines = file.read().splitlines()
-    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")

@@ -13,7 +13,8 @@ from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
-_INIT_PID_NS = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+# PROC_USER_INIT_INO and so on, include/linux/proc_ns.h
+_FIRST = {"user": 0xEFFFFFFD, "pid": 0xEFFFFFFC, "cgroup": 0xEFFFFFFB}
 
 _PF_FORKNOEXEC, _PF_KTHREAD = 0x40, 0x200000  # include/linux/sched.h
 _KCMP_VM = 1  # include/uapi/linux/kcmp.h
@@ -149,18 +150,26 @@ def all_tasks() -> list[Task]:
 
 def unified_cgroup(pid: int) -> str:
     """Return the cgroup v2 path of a process; `/` where it has none."""
-    for line in (_PROC / str(pid) / "cgroup").read_bytes().splitlines():
-        if line.startswith(b"0::"):
-            return printable(os.fsdecode(line.removeprefix(b"0::")))
-    return "/"
+    return printable(unified_path((_PROC / str(pid) / "cgroup").read_bytes()))
+
+
+def unified_path(text: bytes) -> str:
+    """Return the cgroup v2 path in the text of a /proc/PID/cgroup, not escaped; `/` without one."""
+    lines = text.split(b"\n")
+    return next((os.fsdecode(line[3:]) for line in lines if line.startswith(b"0::")), "/")
+
+
+def in_first_namespace(kind: str) -> bool:
+    """Tell whether we are in the namespace that the kernel booted with: "user", "pid", "cgroup"."""
+    try:
+        return (_PROC / "self/ns" / kind).stat().st_ino == _FIRST[kind]
+    except FileNotFoundError:  # built without such namespaces, it has only one
+        return True
 
 
 def sees_init_pids() -> bool:
     """Tell whether our PIDs are those of the kernel log, not of a PID namespace of our own."""
-    try:
-        return (_PROC / "self/ns/pid").stat().st_ino == _INIT_PID_NS
-    except FileNotFoundError:  # without CONFIG_PID_NS there is only one
-        return True
+    return in_first_namespace("pid")
 
 
 def total_pages() -> int:

@@ -62,7 +62,12 @@ def loaded() -> bool:
 def require_modules() -> None:
     """Raise UnsupportedError where the running kernel has no loadable modules at all."""
     if not _LOADED.exists():
-        raise UnsupportedError("this kernel loads no modules (CONFIG_MODULES is off)", _LAB)
+        raise no_modules()
+
+
+def no_modules() -> UnsupportedError:
+    """Return the error of a kernel that has no loadable modules at all."""
+    return UnsupportedError("this kernel loads no modules (CONFIG_MODULES is off)", _LAB)
 
 
 def load(path: Path) -> None:
@@ -103,19 +108,11 @@ def refusal(
     message: str, path: Path, proc: Path = Path("/proc"), sys: Path = Path("/sys")
 ) -> OomctlError:
     """Turn insmod's message and the state of the machine into the cause and its cure."""
-    lockdown = _read(sys / "kernel/security/lockdown")
     denied = "not permitted" in message
-    if denied and _read(proc / "sys/kernel/modules_disabled").strip() == "1":
-        return UnsupportedError(
-            "this kernel takes no more modules (kernel.modules_disabled=1)", f"reboot, or {_LAB}"
-        )
-    if re.search(r"\bkey\b", message, re.IGNORECASE) or (
-        denied and lockdown and "[none]" not in lockdown
-    ):
-        return UnsupportedError(
-            "this kernel takes signed modules only (Secure Boot or lockdown)",
-            f"sign {path} with a key that the machine trusts, or {_LAB}",
-        )
+    if denied and (known := forbidden(str(path), proc, sys)):
+        return known
+    if re.search(r"\bkey\b", message, re.IGNORECASE):
+        return _signed_only(str(path))
     if denied:
         return UnsupportedError("root may not load modules here (a container?)", _LAB)
     if "File exists" in message:
@@ -132,6 +129,28 @@ def refusal(
     return UnsupportedError(
         f"the kernel refused {path}: {_last(message)}",
         f"`dmesg | grep {MODULE}` has the kernel's own reason",
+    )
+
+
+def forbidden(
+    path: str = "it", proc: Path = Path("/proc"), sys: Path = Path("/sys")
+) -> UnsupportedError | None:
+    """Return why the kernel takes no module of ours, if that is known before one is loaded."""
+    if _read(proc / "sys/kernel/modules_disabled").strip() == "1":
+        return UnsupportedError(
+            "this kernel takes no more modules (kernel.modules_disabled=1)", f"reboot, or {_LAB}"
+        )
+    lockdown = _read(sys / "kernel/security/lockdown")
+    enforced = _read(sys / "module/module/parameters/sig_enforce").strip() == "Y"
+    if enforced or (lockdown and "[none]" not in lockdown):
+        return _signed_only(path)
+    return None
+
+
+def _signed_only(path: str) -> UnsupportedError:
+    return UnsupportedError(
+        "this kernel takes signed modules only (Secure Boot or lockdown)",
+        f"sign {path} with a key that the machine trusts, or {_LAB}",
     )
 
 

@@ -4,18 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.task import Task
+from tests.machine import V3
 from tests.outcomes import DEFAULT_RUN
 
-V3 = Kfunc(
-    "vmlinux",
-    (
-        Parameter("struct mem_cgroup *", "memcg__nullable"),
-        Parameter("int", "order"),
-        Parameter("u64", "flags"),
-    ),
-)
 RANKING = [
     (90, Task(77, "big", "/user", 5, 64 << 20, 0, 0, 0.0)),
     (80, Task(78, "next", "/user", 0, 32 << 20, 0, 0, 0.0)),

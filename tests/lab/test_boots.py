@@ -178,3 +178,15 @@ def test_smoke_counts_a_panic_as_passed_where_it_was_expected():
 def test_without_the_kfunc():
     done = lab("--no-kfunc", "--", "sh", "-c", "! grep -q bpf_out_of_memory /proc/kallsyms")
     assert done.returncode == 0
+
+
+def test_doctor_without_the_kfunc():
+    done = lab("--no-kfunc", "--", "python", "-m", "oomctl", "doctor", "--format", "json")
+    assert done.returncode == 3, done.stderr
+    checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    assert [name for name, each in checks.items() if each["state"] == "missing"] == ["kfunc"]
+    assert "has no bpf_out_of_memory()" in checks["kfunc"]["found"]
+    assert "oomctl kfunc load" in checks["kfunc"]["mend"]
+    assert checks["BPF program"]["found"] == "not looked at, for it needs: kfunc"
+    assert checks["BPF tracing"]["state"] == "ok"
+    assert checks["modules"]["found"] == "unsigned ones are taken"

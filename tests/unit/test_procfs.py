@@ -101,9 +101,9 @@ def test_sysctls():
 
 def test_whether_our_pids_are_those_of_the_kernel_log(monkeypatch, tmp_path):
     ours = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
-    monkeypatch.setattr(procfs, "_INIT_PID_NS", ours)
+    monkeypatch.setitem(procfs._FIRST, "pid", ours)
     assert procfs.sees_init_pids()
-    monkeypatch.setattr(procfs, "_INIT_PID_NS", ours + 1)
+    monkeypatch.setitem(procfs._FIRST, "pid", ours + 1)
     assert not procfs.sees_init_pids()
     monkeypatch.setattr(procfs, "_PROC", tmp_path)
     assert procfs.sees_init_pids()  # a kernel without such namespaces

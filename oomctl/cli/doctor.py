@@ -1,0 +1,37 @@
+"""`oomctl doctor`: whether this machine is fit, check by check."""
+
+from typing import Annotated
+
+import typer
+
+from oomctl import talk
+from oomctl.cli import options
+from oomctl.cli.guard import guarded
+from oomctl.cli.output import Output
+from oomctl.doctor import CHECKS, examine
+from oomctl.errors import Exit
+from oomctl.kernel.machine import Machine
+from oomctl.report.doctor import RENDERERS, DoctorFormat
+
+
+@guarded
+def doctor(
+    output_format: Annotated[
+        DoctorFormat, typer.Option("--format", "-f", help="Form of the result.")
+    ] = "table",
+    output: options.OutputFile = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Tell whether `oomctl declare` can work here, what may surprise, and what mends it.
+
+    It asks the kernel itself, check by check, and changes nothing: the BPF programs are loaded to
+    see whether they can be, not run, and unloaded. Without root it says what it could not look at.
+
+    Exit codes: 0 it can (there may be warnings); 3 it cannot: something is missing; 2 usage; 4
+    oomctl failed.
+    """
+    talk.set_verbosity(int(verbose))
+    with Output(output) as place:
+        seen = examine(Machine(), CHECKS)
+        place.write(RENDERERS[output_format](seen))
+    raise typer.Exit(Exit.OK if seen.fit else Exit.UNSUPPORTED)

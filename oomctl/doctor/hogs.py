@@ -1,0 +1,46 @@
+"""Whether hogs can run here, and how many."""
+
+import resource
+
+from oomctl.doctor.examination import Check
+from oomctl.doctor.finding import Finding, missing, ok, warning
+from oomctl.kernel.machine import Machine
+
+_OURS, _EACH = 64, 2
+"""Open files of oomctl itself, and for each hog: its reports, its pidfd."""
+_USAGE = 2
+"""The exit status of a hog that is told nothing."""
+
+
+def hog(machine: Machine) -> Finding:
+    """It is a program without a libc, made for each architecture."""
+    there, name = machine.hogs(), machine.architecture
+    if name not in there:
+        return missing(
+            f"there is no hog for {name}, only for {', '.join(there) or 'nothing'}",
+            "use `--cgroup` with processes of your own, or install oomctl again",
+        )
+    status, said = machine.try_hog()
+    if status != _USAGE:
+        return missing(
+            f"the hog for {name} does not run: {said.strip() or f'exit status {status}'}",
+            "install oomctl again, on a file system that is not mounted noexec",
+        )
+    return ok(f"the one for {name} runs")
+
+
+def open_files(machine: Machine) -> Finding:
+    """Each hog takes a pipe and a pidfd."""
+    limit = machine.limit(resource.RLIMIT_NOFILE)
+    if limit < 0:
+        return ok("no limit")
+    room = max(0, limit - _OURS) // _EACH
+    if limit < 4 * _OURS:
+        return warning(f"{limit}: room for about {room} hogs", "ulimit -n 16384")
+    return ok(f"{limit}: room for about {room} hogs")
+
+
+CHECKS = (
+    Check("hog", hog, needed=True),
+    Check("open files", open_files),
+)

@@ -1,0 +1,212 @@
+"""What `oomctl doctor` asks of this machine; it only looks, and unloads what it loads."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import platform
+import resource
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import psutil
+
+from oomctl import resources, tool
+from oomctl.event import Kind
+from oomctl.kernel import btf, environment, hierarchy, libbpf, procfs
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.kmsg import Kmsg
+from oomctl.kernel.loader import Loader
+from oomctl.kernel.observer import Observer
+from oomctl.text import printable
+
+CGROUP2_SUPER_MAGIC = 0x63677270  # include/uapi/linux/magic.h
+_ASK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process by what it is: its PID, its name and the file it runs ("" where it is hidden)."""
+
+    pid: int
+    name: str
+    exe: str
+
+
+class Machine:
+    """This machine; every method asks the kernel again, but for the cached properties.
+
+    `root` is the folder that /proc, /sys and the like are in, for tests.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    def path(self, path: str) -> Path:
+        """Return where a file of this machine is."""
+        return self._root / path.lstrip("/")
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text, stripped; None where there is none. OSError where it is closed."""
+        try:
+            raw = self.path(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return os.fsdecode(raw).strip()
+
+    def sysctl(self, name: str) -> int | None:
+        """Return an integer sysctl; None where there is none. OSError where it is closed."""
+        text = self.read(f"/proc/sys/{name.replace('.', '/')}")
+        return None if text is None else int(text)
+
+    @property
+    def release(self) -> str:
+        """The running kernel's release."""
+        return platform.release()
+
+    @property
+    def architecture(self) -> str:
+        """The machine's architecture, as uname has it."""
+        return platform.machine()
+
+    @property
+    def uid(self) -> int:
+        """The effective user."""
+        return os.geteuid()
+
+    @cached_property
+    def status(self) -> dict[str, str]:
+        """The fields of /proc/self/status."""
+        lines = (self.read("/proc/self/status") or "").splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def capabilities(self, held: str) -> int:
+        """Return a set of our capabilities as a bit mask: "CapEff", "CapBnd" and so on."""
+        return int(self.status[held], 16)
+
+    def in_first_namespace(self, kind: str) -> bool:
+        """Tell whether we are in the namespace that the kernel booted with."""
+        return procfs.in_first_namespace(kind)
+
+    def limit(self, number: int) -> int:
+        """Return a soft resource limit of ours; -1 is none."""
+        return resource.getrlimit(number)[0]
+
+    @cached_property
+    def hierarchy(self) -> UnifiedNode:
+        """The root of cgroup v2; UnsupportedError where none is mounted."""
+        return hierarchy.unified_root()
+
+    @cached_property
+    def mount_options(self) -> frozenset[str]:
+        """The options that cgroup v2 is mounted with."""
+        found = hierarchy.mounts("cgroup2")
+        return next(options for path, options in found if path == self.hierarchy.directory)
+
+    @property
+    def own_cgroup(self) -> str:
+        """Our own cgroup v2, as the hierarchy is seen from here."""
+        return procfs.unified_path(os.fsencode(self.read("/proc/self/cgroup") or ""))
+
+    def magic(self, path: Path) -> int:
+        """Return the type of the file system that a path is on. OSError if it is not there."""
+        # f_type is the first word of struct statfs on every 64-bit machine
+        buffer = ctypes.create_string_buffer(256)
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.statfs(os.fsencode(path), buffer):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+        return ctypes.c_ulong.from_buffer(buffer).value
+
+    def read_only(self, path: Path) -> bool:
+        """Tell whether the mount that a path is on is read-only."""
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+    def may_write(self, path: Path) -> bool:
+        """Tell whether we may make something in a folder."""
+        return os.access(path, os.W_OK | os.X_OK, effective_ids=True)
+
+    def delegated(self, path: Path) -> bool:
+        """Tell whether systemd has marked a cgroup as delegated to whom it runs."""
+        for name in ("user.delegate", "trusted.delegate"):
+            try:
+                if os.getxattr(path, name) == b"1":
+                    return True
+            except OSError as error:
+                if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
+                    raise
+        return False
+
+    def kfunc(self) -> btf.Kfunc:
+        """Return the kernel's kfunc; UnsupportedError where there is none to call."""
+        return environment.require_kfunc()
+
+    @cached_property
+    def has_kfunc(self) -> bool:
+        """Whether there is a kfunc to call; False also where that cannot be told."""
+        try:
+            return bool(self.kfunc())
+        except Exception:
+            return False
+
+    def libbpf_version(self) -> str:
+        """Return libbpf's version; UnsupportedError where it is not installed."""
+        return libbpf.version()
+
+    def require_btf(self) -> None:
+        """Raise UnsupportedError where the kernel has no BTF."""
+        with btf.vmlinux():
+            pass
+
+    def load(self) -> None:
+        """Load the program that declares, and unload it without having run it."""
+        with Loader():
+            pass
+
+    def trace(self) -> frozenset[Kind]:
+        """Attach the observer for a moment and return what it can see."""
+        with Observer() as observer:
+            return observer.kinds
+
+    def open_log(self) -> None:
+        """Open the kernel log and close it; UnsupportedError where we may not."""
+        with Kmsg():
+            pass
+
+    @property
+    def available_memory(self) -> int:
+        """What can be allocated without swapping, in bytes."""
+        return int(psutil.virtual_memory().available)
+
+    def programs(self) -> Iterator[Program]:
+        """Walk the processes of this machine."""
+        for process in psutil.process_iter(["name", "exe"]):
+            name, exe = process.info["name"] or "", process.info["exe"] or ""
+            yield Program(process.pid, printable(name), printable(exe))
+
+    def hogs(self) -> list[str]:
+        """Return the architectures that this installation has a hog for."""
+        folder = resources.built("oomctl.bpf.o").parent
+        return sorted(path.name.removeprefix("hog.") for path in folder.glob("hog.*"))
+
+    def try_hog(self) -> tuple[int, str]:
+        """Run the hog without arguments, which is nothing to do for it; return its exit status."""
+        return self.ask(str(resources.built(f"hog.{self.architecture}")))
+
+    def ask(self, *command: str) -> tuple[int, str]:
+        """Run a program that only tells something; return its exit status and what it said."""
+        return tool.run(*command, timeout=_ASK_SECONDS)
+
+    def which(self, name: str) -> Path | None:
+        """Return what a name means in the caller's PATH."""
+        found = shutil.which(name)
+        return Path(found) if found else None
+
+    def head(self, path: Path) -> bytes:
+        """Return the first bytes of a program; none where it is not ours to read."""
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            return file.read(4096)
+        return b""

@@ -1,0 +1,184 @@
+"""`oomctl doctor` where all is well, and where one thing after another is taken away for real."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.conftest import CGROUPS
+
+DOCTOR = [sys.executable, "-m", "oomctl", "doctor", "--format", "json"]
+SETPRIV = "setpriv"
+
+
+@pytest.fixture
+def doctor(oomctl):
+    """Run it here; return its exit code and the checks that are not ok, by name."""
+
+    def run():
+        result = oomctl("doctor", "--format", "json")
+        return result.exit_code, complaints(result.stdout)
+
+    return run
+
+
+def complaints(text):
+    checks = json.loads(text)["checks"]
+    return {each["name"]: each for each in checks if each["state"] != "ok"}
+
+
+def under(*command):
+    """The same from a process that something was taken from."""
+    done = subprocess.run([*command, *DOCTOR], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 3), done.stderr
+    return done.returncode, complaints(done.stdout)
+
+
+def states(found):
+    return {name: each["state"] for name, each in found.items()}
+
+
+def test_the_lab_is_fit(doctor):
+    assert doctor() == (0, {})
+
+
+def test_nothing_is_changed_and_nothing_stays_loaded(doctor, changes):
+    def kept():
+        control = (CGROUPS / "cgroup.subtree_control").read_text()
+        loaded = Path("/proc/modules").read_text().split("bpf_oom_kfunc")[-1:]
+        return control, loaded, {path.name for path in Path("/proc/self/fd").iterdir()}
+
+    before = kept()
+    assert doctor() == (0, {})
+    assert kept() == before
+    assert all("hog." in what for _event, what, *_ in changes), changes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check", "code", "state"),
+    [
+        ("vm.panic_on_oom", 2, "panic_on_oom", 3, "missing"),
+        ("vm.panic_on_oom", 1, "panic_on_oom", 0, "warning"),
+        ("vm.overcommit_memory", 2, "overcommit_memory", 0, "warning"),
+    ],
+)
+def test_a_sysctl(doctor, sysctl, name, value, check, code, state):
+    if name == "vm.overcommit_memory":
+        sysctl("vm.overcommit_ratio", 100)
+    sysctl(name, value)
+    exit_code, found = doctor()
+    assert (exit_code, states(found)) == (code, {check: state})
+    assert f"sysctl {name}=0" in found[check]["mend"]
+
+
+def test_a_loud_console(doctor):
+    printk = Path("/proc/sys/kernel/printk")
+    before = printk.read_text()
+    try:
+        printk.write_text("7")
+        exit_code, found = doctor()
+        assert (exit_code, states(found)) == (0, {"console loglevel": "warning"})
+        mend = found["console loglevel"]["mend"].split()
+        assert subprocess.run(mend, capture_output=True, check=False).returncode == 0
+        assert doctor() == (0, {})
+    finally:
+        printk.write_text(before)
+
+
+def test_memory_localevents_and_what_mends_it(doctor):
+    remount = ["mount", "-o", "remount,rw,nsdelegate,memory_localevents", "none", str(CGROUPS)]
+    subprocess.run(remount, check=True)
+    try:
+        exit_code, found = doctor()
+        assert (exit_code, states(found)) == (0, {"memory_localevents": "warning"})
+        subprocess.run(found["memory_localevents"]["mend"].split(), check=True)
+        assert doctor() == (0, {})
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", "none", str(CGROUPS)], check=True)
+
+
+def test_a_daemon_that_kills(doctor, tmp_path):
+    shutil.copy("/bin/sleep", tmp_path / "earlyoom")
+    child = subprocess.Popen([tmp_path / "earlyoom", "600"])
+    try:
+        time.sleep(0.5)
+        exit_code, found = doctor()
+        assert (exit_code, states(found)) == (0, {"OOM daemons": "warning"})
+        assert f"earlyoom (pid {child.pid})" in found["OOM daemons"]["found"]
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_cgroup_with_few_processes(doctor):
+    subtree = CGROUPS / "cgroup.subtree_control"
+    before = subtree.read_text().split()
+    subtree.write_text("+memory +pids")
+    own = CGROUPS / "few"
+    own.mkdir()
+    try:
+        (own / "pids.max").write_text("10")
+        (own / "cgroup.procs").write_text("0")
+        exit_code, found = doctor()
+        assert (exit_code, states(found)) == (0, {"pids.max": "warning"})
+        assert "room for 9 more" in found["pids.max"]["found"]
+    finally:
+        (CGROUPS / "cgroup.procs").write_text("0")
+        own.rmdir()
+        if "pids" not in before:
+            subtree.write_text("-pids")
+
+
+@pytest.mark.skipif(shutil.which(SETPRIV) is None, reason="takes setpriv of util-linux")
+def test_root_without_a_capability():
+    code, found = under(SETPRIV, "--inh-caps=-sys_resource", "--bounding-set=-sys_resource")
+    assert (code, states(found)) == (0, {"CAP_SYS_RESOURCE": "warning"})
+    less = "-sys_admin,-bpf,-perfmon"
+    code, found = under(SETPRIV, f"--inh-caps={less}", f"--bounding-set={less}")
+    assert code == 3
+    missing = {name for name, state in states(found).items() if state == "missing"}
+    assert {"CAP_BPF", "CAP_PERFMON"} <= missing
+    assert missing & {"kfunc", "BPF program"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "expected"),
+    [
+        (("--pid", "--fork", "--mount-proc"), 3, {"PID namespace": "missing"}),
+        (("--cgroup",), 0, {"cgroup namespace": "warning"}),
+        (("--user", "--map-root-user"), 3, {"user namespace": "missing"}),
+    ],
+)
+def test_a_namespace(options, code, expected):
+    exit_code, found = under("unshare", *options)
+    assert exit_code == code
+    assert states(found) | expected | {"container": "warning"} == states(found)
+
+
+def test_a_read_only_cgroupfs():
+    command = f'mount -o bind,remount,ro {CGROUPS} && exec "$@"'
+    code, found = under("unshare", "--mount", "sh", "-c", command, "sh")
+    assert (code, states(found)) == (3, {"cgroupfs": "missing"})
+
+
+def test_not_root():
+    become = "import os, sys; os.setgroups([]); os.setresgid(7, 7, 7); os.setresuid(7, 7, 7)"
+    code = f"""
+import tabulate, oomctl.cli
+from oomctl.cli.app import app
+{become}
+app(["doctor", "--format", "json"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 3, done.stderr
+    found = states(complaints(done.stdout))
+    wanted = {"root", "CAP_BPF", "CAP_PERFMON", "cgroupfs", "BPF program", "kernel log"}
+    assert {name for name, state in found.items() if state == "missing"} == wanted
+    assert found["BPF tracing"] == "warning"

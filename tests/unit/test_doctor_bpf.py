@@ -1,0 +1,99 @@
+"""The kfunc and our programs: each check in each of its states."""
+
+from dataclasses import replace
+
+import pytest
+
+from oomctl.doctor.text import chosen
+from oomctl.errors import UnsupportedError
+from oomctl.event import Kind
+from tests.machine import the
+
+REFUSED = UnsupportedError("it refused", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "state"),
+    [
+        ("libbpf", "libbpf", "missing"),
+        ("btf", "BTF", "missing"),
+        ("kfunc", "kfunc", "missing"),
+        ("load", "BPF program", "missing"),
+        ("trace", "BPF tracing", "warning"),
+        ("log", "kernel log", "missing"),
+    ],
+)
+def test_what_oomctl_itself_is_refused_is_said_in_its_own_words(fit_machine, what, name, state):
+    fit_machine.said[what] = REFUSED
+    found = the(fit_machine, name)
+    assert (found.state, found.found, found.mend) == (state, "it refused", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("provider", "says"), [("vmlinux", "v3, from vmlinux: int bpf_"), ("m", "v3, from module m: ")]
+)
+def test_where_the_kfunc_is_from(fit_machine, provider, says):
+    fit_machine.said["kfunc"] = replace(fit_machine.said["kfunc"], provider=provider)
+    assert the(fit_machine, "kfunc").found.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "says"),
+    [("0", "missing", "off"), ("1", "ok", "on"), ("2", "warning", "dumped")],
+)
+def test_the_jit(fit_machine, text, state, says):
+    fit_machine.write("/proc/sys/net/core/bpf_jit_enable", text)
+    found = the(fit_machine, "BPF JIT")
+    assert (found.state, says in found.found) == (state, True)
+
+
+def test_the_jit_of_another_network_namespace(fit_machine):
+    fit_machine.remove("/proc/sys/net/core/bpf_jit_enable")
+    assert "not to be seen" in the(fit_machine, "BPF JIT").found
+
+
+@pytest.mark.parametrize(
+    ("text", "has_kfunc", "state"),
+    [
+        ("[none] integrity confidentiality", False, "ok"),
+        ("none [integrity] confidentiality", False, "warning"),
+        ("none [integrity] confidentiality", True, "ok"),
+        ("none integrity [confidentiality]", True, "warning"),
+    ],
+)
+def test_lockdown(fit_machine, text, has_kfunc, state):
+    fit_machine.write("/sys/kernel/security/lockdown", text)
+    if not has_kfunc:
+        fit_machine.said["kfunc"] = REFUSED
+    found = the(fit_machine, "lockdown")
+    assert found.state == state
+    assert found.found.startswith(chosen(text))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "says"),
+    [
+        ("/proc/sys/kernel/modules_disabled", "1\n", "no more modules"),
+        ("/sys/module/module/parameters/sig_enforce", "Y\n", "signed modules only"),
+        ("/sys/kernel/security/lockdown", "none [integrity] confidentiality", "signed modules"),
+        ("/proc/modules", None, "loads no modules"),
+        ("/sys/module/module/parameters/sig_enforce", "N\n", "unsigned ones are taken"),
+    ],
+)
+def test_modules(fit_machine, path, text, says):
+    if text is None:
+        fit_machine.remove(path)
+    else:
+        fit_machine.write(path, text)
+    assert the(fit_machine, "modules").state == "ok"  # the kfunc is there
+    fit_machine.__dict__.pop("has_kfunc")
+    fit_machine.said["kfunc"] = REFUSED
+    found = the(fit_machine, "modules")
+    assert found.state == ("ok" if "unsigned" in says else "warning")
+    assert says in found.found
+
+
+def test_events_that_this_kernel_does_not_show(fit_machine):
+    fit_machine.said["trace"] = frozenset(Kind) - {Kind.SIGKILL}
+    found = the(fit_machine, "BPF tracing")
+    assert (found.state, "not sigkill" in found.found) == ("warning", True)
