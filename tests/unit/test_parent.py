@@ -5,7 +5,7 @@ import os
 import pytest
 
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kernel import parent
+from oomctl.kernel import procfs
 from oomctl.kernel.parent import find_parent, out_of_the_way
 
 
@@ -41,9 +41,9 @@ def test_processes_of_others_are_in_the_way(cgroupfs, slice_):
 
 
 def test_self_is_where_oomctl_runs(cgroupfs, slice_, monkeypatch):
-    monkeypatch.setattr(parent, "_own_cgroup", lambda: "/slice")
+    monkeypatch.setattr(procfs, "unified_path", lambda _text: "/slice")
     assert find_parent(cgroupfs, "self").cgroup == "/slice"
-    monkeypatch.setattr(parent, "_own_cgroup", lambda: "/")
+    monkeypatch.setattr(procfs, "unified_path", lambda _text: "/")
     with pytest.raises(UnsupportedError, match="oomctl runs in the root cgroup; run `systemd-run"):
         find_parent(cgroupfs, "self")
 
