@@ -133,12 +133,16 @@ def _why_none_died(seen: Circumstances) -> str:
     if seen.caller_marked:
         return "caller dying: the caller was marked as the victim, since it was dying already"
     if seen.marked_only:
-        return f"victim already exiting: {', '.join(seen.marked_only)} was marked, not killed"
+        return f"victim already exiting: {_who(seen.marked_only)} marked, not killed"
     if seen.in_flight:
-        return f"in-flight victim: {', '.join(seen.in_flight)} was still dying from a call before"
+        return f"in-flight victim: {_who(seen.in_flight)} still dying from a call before"
     if seen.system_wide:
         return "an OOM notifier freed memory, or a victim from elsewhere was still dying"
     return "in-flight victim: one from elsewhere, or one that nobody saw, was still dying"
+
+
+def _who(tasks: Sequence[str]) -> str:
+    return f"{', '.join(tasks)} {'was' if len(tasks) == 1 else 'were'}"
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:

@@ -52,5 +52,10 @@ def compare(
                 f"{first} and {second} have no variant of a scenario in common",
                 "compare records of the same scenario file",
             )
+        if not any(pair.a.rounds and pair.b.rounds for pair in found.pairs):
+            raise UsageError(
+                f"{first} and {second} have no rounds of the same variant",
+                "compare records with rounds in them",
+            )
         place.write(RENDERERS[output_format](found, (first.name, second.name)))
     raise typer.Exit(Exit.NOT_AS_WANTED if found.changes else Exit.OK)

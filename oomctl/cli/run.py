@@ -186,7 +186,7 @@ def run(
     talk.set_verbosity(int(verbose))
     rounds = repeat or (None if duration or until_differs else 1)
     limits = Limits(rounds, duration, until_differs)
-    ways = variants([scenario.vary(text) for text in vary or ()], () if via is None else _vias(via))
+    ways = variants(scenario.vary(*(vary or ())), () if via is None else _vias(via))
     one_round = limits.single and len(ways) == 1
     one_by_one = one_round and output_format in AS_DECLARED
     if until_differs and limits.single:

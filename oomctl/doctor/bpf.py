@@ -2,12 +2,19 @@
 
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
+from oomctl.doctor.privileges import may_trace
 from oomctl.doctor.text import chosen
+from oomctl.errors import UnsupportedError
 from oomctl.event import Kind
 from oomctl.kernel.machine import Machine
 from oomctl.kmod import module
 
 _JIT = "sysctl net.core.bpf_jit_enable=1"
+_ELSEWHERE = "boot a kernel with v3 of the series, or use `oomctl lab run -- oomctl declare`"
+_FORBIDDEN = (
+    "find what forbids it though the capabilities are held: seccomp, a security module, or the "
+    "host; `-v` shows libbpf's log"
+)
 
 
 def libbpf(machine: Machine) -> Finding:
@@ -64,7 +71,13 @@ def modules(machine: Machine) -> Finding:
 
 def kfunc(machine: Machine) -> Finding:
     """Its shape must be the one that our program calls."""
-    found = machine.kfunc()
+    try:
+        found = machine.kfunc()
+    except UnsupportedError as error:
+        if machine.path("/proc/modules").exists():
+            raise
+        # `oomctl kfunc load`, which the error names, has no module to load here
+        raise UnsupportedError(error.why, _ELSEWHERE) from error
     place = "vmlinux" if found.provider == "vmlinux" else f"module {found.provider}"
     return ok(f"{found.variant}, from {place}: {found.signature}")
 
@@ -77,7 +90,15 @@ def program(machine: Machine) -> Finding:
 
 def tracing(machine: Machine) -> Finding:
     """Victims, their moments and their sharers are seen by tracing; the log alone tells less."""
-    kinds = machine.trace()
+    try:
+        kinds = machine.trace()
+    except UnsupportedError as error:
+        denied = "not permitted" in error.why and may_trace(machine)
+        raise UnsupportedError(
+            f"{error.why}; only the kernel log will tell who died",
+            _FORBIDDEN if denied else error.hint,
+            detail=error.detail,
+        ) from error
     unseen = ", ".join(kind.name.lower() for kind in Kind if kind not in kinds)
     if unseen:
         return warning(f"this kernel does not show all: not {unseen}", "boot a newer kernel")

@@ -67,12 +67,13 @@ def _look(check: Check, machine: Machine) -> Finding:
         return Finding(state, error.why, error.hint)
     except PermissionError as error:
         mend = "run it as root" if machine.uid else ""
-        return Finding(state, f"could not be looked at: {_told(error)}", mend)
+        return Finding(state, f"could not be looked at: {told(error)}", mend)
     except Exception as error:
-        return Finding(state, f"could not be looked at: {_told(error)}")
+        return Finding(state, f"could not be looked at: {told(error)}")
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """Return what an error says, and of which file."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -2,7 +2,7 @@
 
 import resource
 
-from oomctl.doctor.examination import Check
+from oomctl.doctor.examination import Check, told
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.kernel.machine import Machine
 
@@ -10,6 +10,7 @@ _OURS, _EACH = 64, 2
 """Open files of oomctl itself, and for each hog: its reports, its pidfd."""
 _USAGE = 2
 """The exit status of a hog that is told nothing."""
+_AGAIN = "install oomctl again, on a file system that is not mounted noexec"
 
 
 def hog(machine: Machine) -> Finding:
@@ -20,12 +21,13 @@ def hog(machine: Machine) -> Finding:
             f"there is no hog for {name}, only for {', '.join(there) or 'nothing'}",
             "use `--cgroup` with processes of your own, or install oomctl again",
         )
-    status, said = machine.try_hog()
+    try:
+        status, said = machine.try_hog()
+    except OSError as error:  # noexec, or made for another machine
+        return missing(f"the hog for {name} does not run: {told(error)}", _AGAIN)
     if status != _USAGE:
-        return missing(
-            f"the hog for {name} does not run: {said.strip() or f'exit status {status}'}",
-            "install oomctl again, on a file system that is not mounted noexec",
-        )
+        why = said.strip() or f"exit status {status}"
+        return missing(f"the hog for {name} does not run: {why}", _AGAIN)
     return ok(f"the one for {name} runs")
 
 

@@ -27,7 +27,7 @@ def panic_on_oom(machine: Machine) -> Finding:
         interlock.check_sysctls(_OF_ALL, sysctls, 0)
     except UnsupportedError as error:
         return warning(f"with --global: {error.why}", error.hint)
-    return ok(f"{sysctls[name]}")
+    return ok(_shown(sysctls[name]))
 
 
 def allocating_task(machine: Machine) -> Finding:
@@ -39,7 +39,7 @@ def allocating_task(machine: Machine) -> Finding:
         interlock.check_sysctls(_OF_ALL, {name: value}, OOM_SCORE_ADJ_MIN if protected else 0)
     except UnsupportedError as error:
         return warning(f"with --global: {error.why}", error.hint)
-    return ok(f"{value}, but oomctl protects itself" if value else f"{value}")
+    return ok(f"{value}, but oomctl protects itself" if value else _shown(value))
 
 
 def dump_tasks(machine: Machine) -> Finding:
@@ -47,12 +47,14 @@ def dump_tasks(machine: Machine) -> Finding:
     value = machine.sysctl("vm.oom_dump_tasks")
     if value:
         return ok(f"{value}: each report lists every task that may be killed")
-    return ok(f"{value}: reports do not list tasks")
+    return ok(f"{_shown(value)}: reports do not list tasks")
 
 
 def panic(machine: Machine) -> Finding:
     """Whether a test machine comes back by itself after a panic."""
     value = machine.sysctl("kernel.panic")
+    if value is None:
+        return ok(_shown(value))
     if not value:
         return ok(f"{value}: after a panic it stands still; `sysctl kernel.panic=10` reboots it")
     return ok(f"{value}: after a panic it reboots")
@@ -77,6 +79,10 @@ def log(machine: Machine) -> Finding:
     machine.open_log()
     restricted = machine.sysctl("kernel.dmesg_restrict")
     return ok("readable by us" + (", not by everybody" if restricted else ""))
+
+
+def _shown(value: int | None) -> str:
+    return "this kernel has no such setting" if value is None else str(value)
 
 
 CHECKS = (

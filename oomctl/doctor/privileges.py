@@ -32,8 +32,8 @@ class Capability:
                 "run it with sudo" if machine.uid else "run it from a root shell that has all",
             )
         return found(
-            f"not held and out of the bounding set, so not to be gained here: {self.without}",
-            f"let whoever started this grant it, such as a container's `--cap-add={self.name[4:]}`",
+            f"not held, nor in the bounding set: {self.without}",
+            f"grant it to what started this shell (a container: `--cap-add={self.name[4:]}`)",
         )
 
 
@@ -53,6 +53,11 @@ CAPABILITIES = (
     Capability("CAP_SYS_PTRACE", 19, "of others' tasks it cannot be told who waits in vfork"),
     Capability("CAP_KILL", 5, "what other users left in a cgroup cannot be signalled"),
 )
+
+
+def may_trace(machine: Machine) -> bool:
+    """Tell whether the capabilities that BPF programs take are held."""
+    return all(each(machine).state == "ok" for each in CAPABILITIES if each.needed)
 
 
 def root(machine: Machine) -> Finding:

@@ -27,7 +27,7 @@ _SWAP = (
     "modprobe zram && echo 192M >/sys/block/zram0/disksize && mkswap /dev/zram0 && "
     "swapon /dev/zram0"
 )
-_SCRIPT = f'{{ {_SWAP}; }} >/dev/null 2>&1; exec "$@"'
+_WITH_SWAP = f'{{ {_SWAP}; }} >/dev/null 2>&1; exec "$@"'
 
 Boot = Callable[[tuple[str, ...], vm.Sink], Ending]
 """Boots a machine, runs words in it, and hands on what they write to stdout."""
@@ -97,7 +97,7 @@ class Suite:
         Between two cases it dies of the next. OomctlError where it dies after the last.
         """
         told = Told(self.met, self.came)
-        ending = self._booted(told, names)
+        ending = self._booted(told, names, ("sh", "-c", _WITH_SWAP, "sh"))
         if not told.ended:
             left = [name for name in names if name not in told.names]
             if not left:
@@ -125,10 +125,10 @@ class Suite:
             return
         self.came(_died(case.name, ending, case.panics))
 
-    def _booted(self, told: Told, names: Sequence[str]) -> Ending:
+    def _booted(self, told: Told, names: Sequence[str], within: Sequence[str] = ()) -> Ending:
         words = [sys.executable, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
         words += ["--repeat", str(self.repeat), *names]
-        ending = self.boot(("sh", "-c", _SCRIPT, "sh", *words), told.take)
+        ending = self.boot((*within, *words), told.take)
         if not told.began:
             raise OomctlError(
                 f"the suite did not start in the guest: {_how(ending)}",

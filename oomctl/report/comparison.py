@@ -80,10 +80,12 @@ def _summary(found: Comparison, names: tuple[str, str]) -> Iterator[Part]:
     if not lines:
         what = "verdicts, victims, returned values and expectations"
         lines = [("unchanged", f"{what}, as far as chance allows to tell")]
+        if any(_untold(pair) for pair in found.pairs):
+            lines = [("unclear", "whether anything changed")]
     for pair in found.pairs:
         if not pair.same_file:
             lines.append(("note", printable(f"{pair.name}: the scenario's file differs")))
-        if not pair.enough and any(each.differs for each in pair.differences):
+        if _untold(pair):
             differing = "; ".join(_moved(each) for each in pair.differences if each.differs)
             text = f"{pair.name}: too few rounds to tell from chance: {differing}"
             lines.append(("note", printable(text)))
@@ -91,6 +93,11 @@ def _summary(found: Comparison, names: tuple[str, str]) -> Iterator[Part]:
         lines += [("note", printable(f"only in {letter}: {name}")) for name in only]
     lines.append(("test", f"Fisher's exact on rounds, two-sided, p < {ALPHA} is a change"))
     yield Part(tuple(lines))
+
+
+def _untold(pair: Pair) -> bool:
+    """Tell whether the rounds differ, but are too few for more than chance."""
+    return not pair.enough and any(each.differs for each in pair.differences)
 
 
 def _moved(each: Difference) -> str:

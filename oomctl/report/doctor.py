@@ -64,7 +64,7 @@ def _cell(finding: Finding, width: int) -> str:
 
 
 def _filled(text: str, width: int) -> list[str]:
-    return textwrap.wrap(printable(text), width, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(printable(text), width, break_on_hyphens=False)
 
 
 def _conclusion(seen: Examination) -> str:

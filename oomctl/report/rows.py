@@ -74,7 +74,8 @@ def _where(declared: Declared) -> str:
     if declared.call.via in ("limit", "sysrq", "kill"):
         return "until the write returned"
     if answer.attempts > 1 or answer.spared:
-        return f"in {answer.attempts} tries without waiting"
+        tries = "1 try" if answer.attempts == 1 else f"{answer.attempts} tries"
+        return f"in {tries} without waiting"
     return "inside the kfunc"
 
 

@@ -29,11 +29,11 @@ class Fault:
         place = [self.where] if self.where else []
         if self.where and self.path:
             place.append(dotted(self.path))
-        apart = " " if self.where == OVERRIDE else ": "
+        apart = " " if self.where in (OVERRIDE, VARY) else ": "
         return printable(f"{apart.join(place)}: {what}" if place else what)
 
 
-OVERRIDE = "--set"
+OVERRIDE, VARY = "--set", "--vary"
 
 
 class ScenarioError(UsageError):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oomctl.scenario.fault import OVERRIDE, Fault, ScenarioError
-from oomctl.scenario.words import Path, cut, instead
+from oomctl.scenario.fault import OVERRIDE, VARY, Fault, ScenarioError
+from oomctl.scenario.words import Path, cut, dotted, instead
 
 EVERY = "*"
 """As a key: each entry that is there."""
@@ -36,15 +36,27 @@ def parse(text: str) -> Override:
     return Override(path, _value(value))
 
 
-def vary(text: str) -> list[tuple[str, str]]:
-    """Split `KEY=A,B` into overrides, each with a label such as `wait=true`.
+def vary(*texts: str) -> list[list[tuple[str, str]]]:
+    """Split each `KEY=A,B` into overrides, each with a label such as `wait=true`.
 
-    A comma inside of quotes or brackets belongs to a value.
+    Labels have the whole key where several end alike. A comma inside of quotes or brackets belongs
+    to a value.
     """
-    path, values = _split_key(text, "--vary")
-    key = text.removesuffix(values)
-    found = dict.fromkeys(_split_values(values))
-    return [(f"{path[-1]}={value}", f"{key}{value}") for value in found]
+    split = [_split_key(text, VARY) for text in texts]
+    paths = [path for path, _values in split]
+    for path in paths:
+        if paths.count(path) > 1:
+            fault = Fault(path, "is given twice", "write its values into one", where=VARY)
+            raise ScenarioError([fault])
+    ends = [path[-1] for path in paths]
+    found = []
+    for (path, values), text in zip(split, texts, strict=True):
+        key = text.removesuffix(values)
+        alone = isinstance(path[-1], str) and ends.count(path[-1]) == 1
+        name = path[-1] if alone else dotted(path)
+        each = dict.fromkeys(_split_values(values))
+        found.append([(f"{name}={value}", f"{key}{value}") for value in each])
+    return found
 
 
 def applied(raw: dict[str, Any], texts: Sequence[str]) -> tuple[list[Path], list[Fault]]:

@@ -99,8 +99,16 @@ def test_a_record_cut_short_is_said(compare):
 
 def test_records_without_rounds(compare):
     empty = recorded(head(""), [])
-    assert compare(empty, empty).exit_code == 0
-    assert compare(empty, many(5)).exit_code == 0
+    refused(compare(empty, empty), 2, "no rounds of the same variant")
+    refused(compare(empty, many(5)), 2, "no rounds of the same variant")
+
+
+def test_too_few_rounds_are_not_called_unchanged(compare):
+    line = many(1).replace('"verdict": "', '"verdict": "un')
+    result = compare(many(1), line)
+    assert result.exit_code == 0
+    assert "unclear    whether anything changed" in result.stdout
+    assert "unchanged" not in result.stdout
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "json"])

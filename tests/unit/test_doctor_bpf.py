@@ -19,7 +19,6 @@ REFUSED = UnsupportedError("it refused", "mend it")
         ("btf", "BTF", "missing"),
         ("kfunc", "kfunc", "missing"),
         ("load", "BPF program", "missing"),
-        ("trace", "BPF tracing", "warning"),
         ("log", "kernel log", "missing"),
     ],
 )
@@ -97,3 +96,28 @@ def test_events_that_this_kernel_does_not_show(fit_machine):
     fit_machine.said["trace"] = frozenset(Kind) - {Kind.SIGKILL}
     found = the(fit_machine, "BPF tracing")
     assert (found.state, "not sigkill" in found.found) == ("warning", True)
+
+
+def test_without_tracing_the_log_alone_tells(fit_machine):
+    fit_machine.said["trace"] = REFUSED
+    found = the(fit_machine, "BPF tracing")
+    assert found.state == "warning"
+    assert found.found == "it refused; only the kernel log will tell who died"
+    assert found.mend == "mend it"
+
+
+def test_who_holds_the_capabilities_is_not_told_to_get_them(fit_machine):
+    fit_machine.said["trace"] = UnsupportedError("Operation not permitted", "hold CAP_BPF")
+    assert "though the capabilities are held" in the(fit_machine, "BPF tracing").mend
+    fit_machine.status = {"CapEff": "0", "CapBnd": "0"}
+    assert the(fit_machine, "BPF tracing").mend == "hold CAP_BPF"
+
+
+def test_a_kernel_without_modules_is_not_told_to_load_one(fit_machine):
+    fit_machine.said["kfunc"] = UnsupportedError("there is none", "run `oomctl kfunc load`")
+    assert the(fit_machine, "kfunc").mend == "run `oomctl kfunc load`"
+    fit_machine.remove("/proc/modules")
+    found = the(fit_machine, "kfunc")
+    assert (found.state, found.found) == ("missing", "there is none")
+    assert "kfunc load" not in found.mend
+    assert "oomctl lab run" in found.mend

@@ -137,3 +137,19 @@ def test_whose_the_name_is(fit_machine, command, state, says):
     found = the(fit_machine, "name")
     assert (found.state, says in found.found) == (state, True)
     assert ("bpf-oomctl" in found.mend) is (state == "warning")
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("vm/panic_on_oom", "panic_on_oom"),
+        ("vm/oom_kill_allocating_task", "oom_kill_allocating_task"),
+        ("vm/oom_dump_tasks", "oom_dump_tasks"),
+        ("kernel/panic", "kernel.panic"),
+    ],
+)
+def test_a_setting_that_the_kernel_lacks(fit_machine, name, check):
+    fit_machine.remove(f"/proc/sys/{name}")
+    found = the(fit_machine, check)
+    assert found.state == "ok"
+    assert "this kernel has no such setting" in found.found

@@ -159,6 +159,18 @@ def test_a_fault_of_vary_says_so():
     )
 
 
+def test_labels_tell_keys_apart():
+    found = scenario.vary("hog.a.size=1,2", "hog.b.size=3", "call[0].wait=true")
+    assert [[label for label, _override in each] for each in found] == [
+        ["hog.a.size=1", "hog.a.size=2"],
+        ["hog.b.size=3"],
+        ["wait=true"],
+    ]
+    with pytest.raises(ScenarioError) as caught:
+        scenario.vary("hog.a.size=1", "hog.a.size=2")
+    assert caught.value.lines == ("--vary hog.a.size: is given twice; write its values into one",)
+
+
 def test_faults_of_overrides_come_with_those_of_the_file(files):
     lines = files.faults(FILE + "    sise = 3\n", "a", "hog.large.size=64Q", "hog.x.size=1")
     assert [line.split(": ")[0] for line in lines] == [
@@ -182,7 +194,8 @@ def test_a_fault_of_an_override_is_said_once_for_many_files(files):
         ("a.b=1,2", [("b=1", "a.b=1"), ("b=2", "a.b=2")]),
         ("call[0].wait=true, false", [("wait=true", "call[0].wait=true"),
                                       ("wait=false", "call[0].wait=false")]),
-        ("call[0]={a=1,b=2},{}", [("0={a=1,b=2}", "call[0]={a=1,b=2}"), ("0={}", "call[0]={}")]),
+        ("call[0]={a=1,b=2},{}", [("call[0]={a=1,b=2}", "call[0]={a=1,b=2}"),
+                                   ("call[0]={}", "call[0]={}")]),
         ('a=[1,2],"x,y",\'z,\'', [("a=[1,2]", "a=[1,2]"), ('a="x,y"', 'a="x,y"'),
                                 ("a='z,'", "a='z,'")]),
         ('"a=b".c=1,2', [("c=1", '"a=b".c=1'), ("c=2", '"a=b".c=2')]),
@@ -191,7 +204,7 @@ def test_a_fault_of_an_override_is_said_once_for_many_files(files):
     ],
 )  # fmt: skip
 def test_values_to_vary(text, found):
-    assert scenario.vary(text) == found
+    assert scenario.vary(text) == [found]
 
 
 @given(st.text() | st.text(alphabet="abc.=[]\"'*0,{}/ ", max_size=20))
@@ -206,5 +219,5 @@ def test_any_text_is_an_override_or_one_line(text):
         assert line.isprintable()
     else:
         assert found.path
-        for _label, each in scenario.vary(text):
+        for _label, each in scenario.vary(text)[0]:
             assert overrides.parse(each).path == found.path
