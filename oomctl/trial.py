@@ -13,6 +13,7 @@ from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot
@@ -42,6 +43,7 @@ class Trial:
     loader: Loader
     witness: Witness
     watch: DeathWatch
+    journal: Journal
     sampler: Sampler
     events: list[Event] = field(default_factory=list)
 
@@ -97,7 +99,7 @@ class Trial:
             if call.via == "limit":
                 heard += self._listen()
 
-        with trigger(step, target, self.loader) as pulled:
+        with trigger(step, target, self.loader, self.journal) as pulled:
             answers = call_together(pulled, step.callers, self.watch, self.plan.timeout, tick)
         self.sampler.sample()
         heard += self._listen()

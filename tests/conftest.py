@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from oomctl import talk
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.journal import Journal, journals
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -70,7 +71,16 @@ def cgroupfs(tmp_path, monkeypatch, mounts):
     mount.mkdir()
     FakeCgroupfs(mount, monkeypatch)
     mounts(("cgroup2", mount, "rw,relatime"))
+    monkeypatch.setenv("OOMCTL_RUN_DIR", str(tmp_path / "run"))
     return UnifiedNode(str(mount))
+
+
+@pytest.fixture
+def journal(cgroupfs):
+    """A journal of this process, which must be empty in the end."""
+    with Journal() as made:
+        yield made
+    assert journals() == []
 
 
 class FakeCgroupfs:
@@ -89,7 +99,7 @@ class FakeCgroupfs:
 
     def __init__(self, mount: Path, monkeypatch) -> None:
         self.mount = mount
-        self._mkdir, self._rmdir = Path.mkdir, Path.rmdir
+        self._mkdir, self._rmdir = os.mkdir, os.rmdir
         write_files(
             mount,
             {
@@ -98,16 +108,19 @@ class FakeCgroupfs:
                 "cgroup.subtree_control": "memory pids\n",
             },
         )
-        monkeypatch.setattr(Path, "mkdir", lambda path, *rest, **more: self.mkdir(path, rest, more))
-        monkeypatch.setattr(Path, "rmdir", lambda path: self.rmdir(path))
+        monkeypatch.setattr(os, "mkdir", self.mkdir)
+        monkeypatch.setattr(os, "rmdir", self.rmdir)
 
-    def mkdir(self, path: Path, rest, more) -> None:
-        self._mkdir(path, *rest, **more)
-        if path.is_relative_to(self.mount):
-            write_files(path, self.FILES)
+    def mkdir(self, path, mode=0o777, *, dir_fd=None) -> None:
+        self._mkdir(path, mode, dir_fd=dir_fd)
+        if Path(path).is_relative_to(self.mount):
+            write_files(Path(path), self.FILES)
 
-    def rmdir(self, path: Path) -> None:
-        if path.is_relative_to(self.mount):
+    def rmdir(self, path, *, dir_fd=None) -> None:
+        if dir_fd is not None:
+            path = Path(f"/proc/self/fd/{dir_fd}").readlink() / path
+        path = Path(path)
+        if path.is_relative_to(self.mount) and path.exists():
             killed = any((above / "cgroup.kill").read_text() for above in self._chain(path))
             if killed:
                 (path / "cgroup.procs").write_text("")

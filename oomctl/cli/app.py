@@ -8,6 +8,7 @@ import typer
 
 from oomctl import __version__
 from oomctl.cli import kfunc, lab, scenario
+from oomctl.cli.clean import clean
 from oomctl.cli.compare import compare
 from oomctl.cli.declare import declare
 from oomctl.cli.group import OneLineGroup
@@ -30,6 +31,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(predict)
 app.command()(watch)
+app.command()(clean)
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")
 app.add_typer(lab.app, name="lab")

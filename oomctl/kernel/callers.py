@@ -100,17 +100,18 @@ def _start(trigger: Trigger, notes: Sequence[Note], watch: DeathWatch) -> list[i
     Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
     """
     ready, set_ = os.pipe2(os.O_CLOEXEC)
-    line, go = os.pipe2(os.O_CLOEXEC)
+    line = go = -1
     parent = os.getpid()
     pids: list[int] = []
     try:
+        line, go = os.pipe2(os.O_CLOEXEC)
         for number, note in enumerate(notes):
             pid = os.fork()
             if pid == 0:
                 os.close(go)
                 _wait_and_pull(trigger, number, note, parent, set_, line)
-            pids.append(pid)
             watch.add(pid, reap=True)
+            pids.append(pid)
         os.close(set_)
         set_ = -1
         _await_all(ready, len(notes))
