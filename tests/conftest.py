@@ -99,7 +99,7 @@ class FakeCgroupfs:
 
     def __init__(self, mount: Path, monkeypatch) -> None:
         self.mount = mount
-        self._mkdir, self._rmdir = os.mkdir, os.rmdir
+        self._mkdir, self._rmdir, self._open = os.mkdir, os.rmdir, os.open
         write_files(
             mount,
             {
@@ -110,6 +110,13 @@ class FakeCgroupfs:
         )
         monkeypatch.setattr(os, "mkdir", self.mkdir)
         monkeypatch.setattr(os, "rmdir", self.rmdir)
+        monkeypatch.setattr(os, "open", self.open)
+
+    def open(self, path, flags, mode=0o777, *, dir_fd=None) -> int:
+        """What is written to one of its files replaces what it held."""
+        if flags & os.O_WRONLY and (dir_fd is not None or Path(path).is_relative_to(self.mount)):
+            flags |= os.O_TRUNC
+        return self._open(path, flags, mode, dir_fd=dir_fd)
 
     def mkdir(self, path, mode=0o777, *, dir_fd=None) -> None:
         self._mkdir(path, mode, dir_fd=dir_fd)

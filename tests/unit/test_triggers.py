@@ -176,7 +176,9 @@ def test_reclaim_that_is_enough_declares_nothing(journal, target):
 
 
 def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
-    with trigger(step("reclaim"), target, loader := Loader(1)) as first:  # no such file: -ENOENT
+    with trigger(
+        step("reclaim"), target, loader := Loader(1), journal
+    ) as first:  # no such file: -ENOENT
         answer = pulled(first)
     assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
     assert loader.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
