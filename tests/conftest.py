@@ -100,6 +100,7 @@ class FakeCgroupfs:
     def __init__(self, mount: Path, monkeypatch) -> None:
         self.mount = mount
         self._mkdir, self._rmdir, self._open = os.mkdir, os.rmdir, os.open
+        self._unlink = os.unlink
         write_files(
             mount,
             {
@@ -134,7 +135,7 @@ class FakeCgroupfs:
             if any(each.is_dir() for each in path.iterdir()) or (path / "cgroup.procs").read_text():
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
             for each in path.iterdir():
-                each.unlink()
+                self._unlink(each)
         self._rmdir(path)
 
     def _chain(self, path: Path) -> list[Path]:
@@ -143,7 +144,8 @@ class FakeCgroupfs:
 
 def write_files(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
-        (folder / name).write_text(text)
+        with open(folder / name, "w") as file:
+            file.write(text)
 
 
 class Mount(NamedTuple):
