@@ -99,8 +99,8 @@ class FakeCgroupfs:
 
     def __init__(self, mount: Path, monkeypatch) -> None:
         self.mount = mount
-        self._mkdir, self._rmdir, self._open = os.mkdir, os.rmdir, os.open
-        self._unlink = os.unlink
+        self._mkdir, self._rmdir, self._unlink = os.mkdir, os.rmdir, os.unlink
+        self._write, self._truncate = os.write, os.ftruncate
         write_files(
             mount,
             {
@@ -111,13 +111,13 @@ class FakeCgroupfs:
         )
         monkeypatch.setattr(os, "mkdir", self.mkdir)
         monkeypatch.setattr(os, "rmdir", self.rmdir)
-        monkeypatch.setattr(os, "open", self.open)
+        monkeypatch.setattr(os, "write", self.write)
 
-    def open(self, path, flags, mode=0o777, *, dir_fd=None) -> int:
+    def write(self, fd, data) -> int:
         """What is written to one of its files replaces what it held."""
-        if flags & os.O_WRONLY and (dir_fd is not None or Path(path).is_relative_to(self.mount)):
-            flags |= os.O_TRUNC
-        return self._open(path, flags, mode, dir_fd=dir_fd)
+        if Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(self.mount):
+            self._truncate(fd, 0)
+        return self._write(fd, data)
 
     def mkdir(self, path, mode=0o777, *, dir_fd=None) -> None:
         self._mkdir(path, mode, dir_fd=dir_fd)

@@ -64,10 +64,13 @@ class Journal:
         The file ends after the last that still stands, so it does not grow with the rounds.
         """
         self._forgotten += entries
-        while self._lines and self._lines[-1][0] in self._forgotten:
-            entry, self._size = self._lines.pop()
+        standing = self._lines.copy()
+        size = self._size
+        while standing and standing[-1][0] in self._forgotten:
+            entry, size = standing.pop()
             self._forgotten.remove(entry)
-        os.ftruncate(self._fd, self._size)
+        os.ftruncate(self._fd, size)
+        self._lines, self._size = standing, size
 
     def _append(self, data: bytes) -> None:
         try:
@@ -80,8 +83,10 @@ class Journal:
         self._size += len(data)
 
     def _remove(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._fd)
+        try:
+            self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._fd)
 
 
 def boot() -> str:

@@ -215,8 +215,8 @@ def work(root):
 STEPS = ("mkdir", "rmdir", "write", "open", "ftruncate", "unlink", "fstat")
 
 
-def crash(root, moment):
-    """Be killed at the so-manieth system call of a run; tell whether there are so many."""
+def crash(what, moment):
+    """Be killed at the so-manieth system call of something; tell whether there are so many."""
     child = os.fork()
     if child == 0:
         left = moment
@@ -235,19 +235,38 @@ def crash(root, moment):
             for name in STEPS:
                 setattr(os, name, counted(getattr(os, name)))
             Path.write_text = counted(Path.write_text)
-            work(root)
+            what()
         finally:
             os._exit(0)
     return os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
+def nothing_left(root):
+    return (
+        all(found.failed == [] for found in clean_up())
+        and cgroups(root) == ["/", "/theirs"]
+        and journals() == []
+        and (root.directory / "theirs/memory.max").read_text().strip() == "max"
+    )
+
+
 def test_killed_at_any_system_call_nothing_is_left(cgroupfs, theirs):
     moments = 0
-    while crash(cgroupfs, moments):
+    while crash(lambda: work(cgroupfs), moments):
         moments += 1
-        assert all(found.failed == [] for found in clean_up()), moments
-        assert cgroups(cgroupfs) == ["/", "/theirs"], moments
-        assert journals() == [], moments
-        assert (theirs.directory / "memory.max").read_text().strip() == "max", moments
-    assert cgroups(cgroupfs) == ["/", "/theirs"]
-    assert moments > 60
+        assert nothing_left(cgroupfs), moments
+    assert nothing_left(cgroupfs)
+    assert moments > 30
+
+
+def test_killed_at_any_system_call_of_cleaning_up_the_next_does_it(cgroupfs, theirs):
+    moments = 0
+    while True:
+        assert crash(lambda: work(cgroupfs), 24)
+        assert len(cgroups(cgroupfs)) > 2
+        if not crash(lambda: list(clean_up()), moments):
+            break
+        moments += 1
+        assert nothing_left(cgroupfs), moments
+    assert nothing_left(cgroupfs)
+    assert moments > 10
