@@ -15,7 +15,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak check clean
+.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,7 @@ demo: setup ## declare OOM on a real kernel in the lab and show who died
 test: PACKAGES += $(TEST_PACKAGES)
 test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc'
+	OOMCTL_MUTANTS=1 $(BIN)/pytest tests/lab/test_mutants.py -k 'blamed or gfp-mask-0'
 
 test-unit: PACKAGES += $(TEST_PACKAGES)
 test-unit: build ## the tests that need neither root nor the kfunc
@@ -63,6 +64,15 @@ soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing gr
 
 test-lab: setup ## the tests of the lab itself: some twenty boots
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab
+
+smoke: setup ## the kfunc's contract on the lab's kernel, and where that should panic
+	$(OOMCTL) lab smoke --format table
+
+mutants: setup ## does the suite notice kernels that break the contract? some thirty boots
+	OOMCTL_MUTANTS=1 $(BIN)/pytest -rP tests/lab/test_mutants.py
+
+kunit: setup ## does the kernel's own kunit.py read our KTAP? fetches the kernel's source
+	OOMCTL_KUNIT=1 $(BIN)/pytest tests/lab/test_kunit.py
 
 check: build ## formatting, lint and types
 	$(BIN)/ruff format --check .

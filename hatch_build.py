@@ -14,7 +14,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 BUILT = ROOT / "oomctl" / "built"
-BPF_OBJECTS = ("oomctl", "observer")
 HOG_TARGETS = ("x86_64", "aarch64")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
@@ -22,7 +21,10 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 def commands() -> dict[str, list[str]]:
     """Return the compiler's command for each file to be made, sources relative to ROOT."""
     bpf = ["clang", "-target", "bpf", "-mcpu=v3", "-g", "-O2", *WARNINGS, "-c"]
-    made = {f"{name}.bpf.o": [*bpf, f"bpf/{name}.bpf.c"] for name in BPF_OBJECTS}
+    sources = sorted((ROOT / "bpf").rglob("*.bpf.c"))
+    made = {
+        source.with_suffix(".o").name: [*bpf, str(source.relative_to(ROOT))] for source in sources
+    }
     freestanding = ["-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-fno-pie"]
     freestanding += [
         "-fno-stack-protector",

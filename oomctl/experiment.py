@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Self
 
@@ -29,7 +29,7 @@ from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.tree import Tree
 from oomctl.kernel.witness import Witness
 from oomctl.outcome import Fated, Outcome
-from oomctl.plan import Plan
+from oomctl.plan import Plan, Step
 from oomctl.task import Task, rank
 from oomctl.trial import Trial
 from oomctl.verdict import overall
@@ -91,10 +91,22 @@ class Session:
             finally:
                 self._standing.remove(plan)
 
-    def run(self, plan: Plan) -> Outcome:
+    @property
+    def loader(self) -> Loader:
+        """The loaded program."""
+        return self._loader
+
+    def run(
+        self,
+        plan: Plan,
+        ready: Callable[[Sequence[Runner]], object] = len,
+        around: Callable[[Step], AbstractContextManager[object]] = nullcontext,
+    ) -> Outcome:
         """Carry out one round of a plan; everything made for it is gone again afterwards.
 
-        Raises the errors of the stages it runs through.
+        `ready` is given the hogs once they hold their memory, before anybody looks at them;
+        `around` is entered just before the callers of a step are started, and left once they are
+        back. Raises the errors of the stages it runs through.
         """
         for step in plan.steps:
             interlock.check_sysctls(
@@ -104,17 +116,23 @@ class Session:
         with ExitStack() as stack:
             if all(plan is not each for each in self._standing):
                 stack.enter_context(Tree(self._root, plan, self.journal))
-            outcome = self._round(plan)
+            outcome = self._round(plan, ready, around)
         outcome = replace(outcome, took_ns=time.monotonic_ns() - began)
         return replace(outcome, checks=check_outcome(plan, outcome))
 
-    def _round(self, plan: Plan) -> Outcome:
+    def _round(
+        self,
+        plan: Plan,
+        ready: Callable[[Sequence[Runner]], object],
+        around: Callable[[Step], AbstractContextManager[object]],
+    ) -> Outcome:
         with ExitStack() as stack:
             watch = stack.enter_context(DeathWatch())
             talk.progress(f"filling {len(plan.hogs)} hogs")
             herd = stack.enter_context(
                 Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, self._taken())
             )
+            ready(herd.runners)
             scope = Scope(plan, self._root)
             _refuse_own(plan, self._root)
             before = scope.snapshot(herd.runners)
@@ -135,6 +153,7 @@ class Session:
                 watch,
                 self.journal,
                 sampler,
+                around,
             )
             declared = trial.run()
             return Outcome(

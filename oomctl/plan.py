@@ -157,6 +157,10 @@ class Step:
     until: Until = "exited"
     recheck: Recheck | None = None
     expect: CallExpect = CallExpect()
+    caller_adj: int | None = None
+    """The oom_score_adj of the callers; None leaves them oomctl's own."""
+    caller_cgroup: str = ""
+    """The cgroup that the callers are in, instead of oomctl's."""
 
 
 @dataclass(frozen=True)

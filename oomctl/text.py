@@ -3,6 +3,8 @@
 
 def printable(text: str) -> str:
     r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 

@@ -1,7 +1,8 @@
 """The declarations of one round: asks step by step, waits for the victims, then takes account."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from oomctl import talk
@@ -45,6 +46,8 @@ class Trial:
     watch: DeathWatch
     journal: Journal
     sampler: Sampler
+    around: Callable[[Step], AbstractContextManager[object]] = nullcontext
+    """Entered just before the callers of a step are started, and left once they are back."""
     events: list[Event] = field(default_factory=list)
 
     def run(self) -> tuple[Declared, ...]:
@@ -99,8 +102,15 @@ class Trial:
             if call.via == "limit":
                 heard += self._listen()
 
-        with trigger(step, target, self.loader, self.journal) as pulled:
-            answers = call_together(pulled, step.callers, self.watch, self.plan.timeout, tick)
+        with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
+            answers = call_together(
+                pulled,
+                step.callers,
+                self.watch,
+                self.plan.timeout,
+                tick,
+                lambda: self._disguise(step),
+            )
         self.sampler.sample()
         heard += self._listen()
         if call.via == "sysrq":
@@ -125,6 +135,13 @@ class Trial:
             for answer in answers
         ]
         return sorted(asked, key=lambda one: one.locked_ns)
+
+    def _disguise(self, step: Step) -> None:
+        """Make the caller, in which this runs, what the step wants it to be."""
+        if step.caller_adj is not None:
+            procfs.set_oom_score_adj(step.caller_adj)
+        if step.caller_cgroup:
+            self.root.at(step.caller_cgroup).controller.set_property(b"cgroup.procs", 0)
 
     def _await_sysrq(self, heard: Heard) -> Heard:
         """Wait for the worker that serves sysrq; the write itself comes back at once."""

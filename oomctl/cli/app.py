@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from oomctl import __version__
-from oomctl.cli import kfunc, lab, scenario
+from oomctl.cli import kfunc, lab, labsmoke, scenario
 from oomctl.cli.clean import clean
 from oomctl.cli.compare import compare
 from oomctl.cli.declare import declare
@@ -15,6 +15,7 @@ from oomctl.cli.group import OneLineGroup
 from oomctl.cli.predict import predict
 from oomctl.cli.report import report
 from oomctl.cli.run import run
+from oomctl.cli.smoke import EPILOG, smoke
 from oomctl.cli.watch import watch
 
 app = typer.Typer(
@@ -32,8 +33,10 @@ app.command()(compare)
 app.command()(predict)
 app.command()(watch)
 app.command()(clean)
+app.command(epilog=EPILOG)(smoke)
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")
+lab.app.command(name="smoke", epilog=labsmoke.EPILOG)(labsmoke.smoke)
 app.add_typer(lab.app, name="lab")
 
 

@@ -1,21 +1,21 @@
 """`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
 
-import os
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from oomctl import talk, units
+from oomctl import talk
+from oomctl.cli import guest
 from oomctl.cli.guard import guarded
 from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import kernel, kvm, machine, stock, tools, vm
-from oomctl.lab.kernel import Kernel
 from oomctl.lab.machine import Machine
-from oomctl.lab.vm import Ending, Job
+from oomctl.lab.vm import Ending
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,20 +26,9 @@ app = typer.Typer(
 TIMED_OUT = 124
 VANISHED = 125
 _CONSOLE_LINES = 60
-_SMALLEST = 256 << 20
-_LONGEST = 1e8
 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
-]
-KernelOption = Annotated[
-    str,
-    typer.Option(
-        "--kernel",
-        metavar="stock|FOLDER|IMAGE",
-        help="Debian's newest kernel that works here, fetched into the cache; or a build tree, a "
-        "folder of unpacked packages, or an image of your own.",
-    ),
 ]
 
 
@@ -55,14 +44,10 @@ def run(
     command: Annotated[
         list[str], typer.Argument(metavar="COMMAND...", help="What to run, after `--`.")
     ],
-    kernel_option: KernelOption = "stock",
-    memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="Memory of the guest, 256M or more; no swap.")
-    ] = "2G",
-    cpus: Annotated[int, typer.Option(min=1, help="Processors of the guest.")] = 2,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="End the guest after so long, boot included.")
-    ] = 600,
+    kernel_option: guest.KernelOption = "stock",
+    memory: guest.Memory = "2G",
+    cpus: guest.Cpus = 2,
+    timeout: guest.Timeout = 600,
     env: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,14 +65,12 @@ def run(
             help="Let the guest write to this folder of the host. Repeatable.",
         ),
     ] = None,
-    kvm_option: Annotated[
-        Literal["auto", "on", "off"],
-        typer.Option("--kvm", help="auto: only where a probe boot has proven that it works."),
-    ] = "auto",
+    kvm_option: guest.Kvm = "auto",
     kfunc: Annotated[
         bool,
         typer.Option("--kfunc/--no-kfunc", help="Without: load no module, as on a stock kernel."),
     ] = True,
+    module_file: guest.Module = None,
     console: Annotated[
         bool, typer.Option("--console", help="Show the kernel's console on stderr, all levels.")
     ] = False,
@@ -107,26 +90,20 @@ def run(
     Example: oomctl lab run -- oomctl declare --hogs 3
     """
     talk.set_verbosity(verbose)
-    if not 0 < timeout < _LONGEST:
-        raise UsageError(f"--timeout {timeout:g} makes no sense", "give seconds above 0")
+    guest.check_timeout(timeout)
     if not command[0]:
         raise UsageError("the name of the command is empty", "give COMMAND after `--`")
-    size = _memory(memory)
-    environment = _environment(env or [])
+    size = guest.memory(memory)
+    environment = guest.environment(env or [])
     folders = tuple(_folder(folder) for folder in rwdir or [])
     if dry_run:
         _show(kernel_option, kvm_option, Machine(Path(), size, cpus, False, console, folders))
         return
-    tools.require()
-    chosen = _kernel(kernel_option)
-    module = kernel.module_for(chosen) if kfunc else None
-    accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
-    how = "KVM" if accelerated else "emulation"
-    talk.progress(f"booting {chosen.release} under {how}")
-    look = kfunc and module is None and chosen.provides is None
-    guest = Machine(chosen.image, size, cpus, accelerated, console, folders)
-    job = Job(tuple(command), environment, str(Path.cwd()), module, look, chosen.modules)
-    ending = vm.run(guest, job, timeout, *_outputs())
+    if module_file and not kfunc:
+        raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
+    host = guest.ready(kernel_option, kvm_option, kfunc, module_file)
+    booted = Machine(host.kernel.image, size, cpus, host.kvm, console, folders)
+    ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, *_outputs())
     if ending.boot is not None:
         talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
     raise typer.Exit(_status(ending, timeout, console))
@@ -180,20 +157,16 @@ def _outputs() -> tuple[int, int]:
     return sys.stdout.fileno(), sys.stderr.fileno()
 
 
-def _kernel(text: str) -> Kernel:
-    return stock.get() if text == "stock" else kernel.given(Path(text))
-
-
-def _show(text: str, kvm_option: str, guest: Machine) -> None:
+def _show(text: str, kvm_option: str, wanted: Machine) -> None:
     """Print what would be run; the initramfs and descriptors get their real names only then."""
     found = stock.chosen() if text == "stock" else kernel.given(Path(text))
     if found is None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
     accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
-    guest = Machine(found.image, guest.memory, guest.cpus, accelerated, guest.console, guest.rwdirs)
+    shown = replace(wanted, image=found.image, kvm=accelerated)
     initramfs = Path("initramfs")
-    print(shlex.join(machine.initramfs_command(guest, initramfs)))
-    print(shlex.join(machine.boot_command(guest, initramfs, [("stdout", 3), ("stderr", 4)])))
+    print(shlex.join(machine.initramfs_command(shown, initramfs)))
+    print(shlex.join(machine.boot_command(shown, initramfs, [("stdout", 3), ("stderr", 4)])))
 
 
 def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
@@ -212,37 +185,9 @@ def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
     return TIMED_OUT if ending.timed_out else VANISHED
 
 
-def _memory(text: str) -> str:
-    try:
-        size = units.parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"--memory: {error}") from None
-    if size < _SMALLEST:
-        raise UsageError(f"--memory {text} is too small for the guest to boot", "give 256M or more")
-    return f"{size >> 20}M"
-
-
 def _folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
     if re.search(r"[=,\s]", str(folder.absolute())):
         raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
     return folder.absolute()
-
-
-def _environment(wanted: list[str]) -> dict[str, str]:
-    """Make the command's environment of what always passes and what `--env` asks for."""
-    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    made = {"PATH": f"{Path(sys.executable).parent}:{system}", "HOME": "/root"}
-    made |= {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "TERM": "dumb"}
-    names = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-    passing = (n for n in os.environ if n == "TERM" or n.startswith("OOMCTL_"))
-    made |= {name: os.environ[name] for name in passing if names.fullmatch(name)}
-    for text in wanted:
-        name, given, value = text.partition("=")
-        if not names.fullmatch(name):
-            raise UsageError(f"--env {text!r}: {name!r} is no name of a variable")
-        if not given and name not in os.environ:
-            raise UsageError(f"--env {name}: not set here, so there is nothing to pass on")
-        made[name] = value if given else os.environ[name]
-    return made

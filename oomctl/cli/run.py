@@ -14,12 +14,14 @@ from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
+from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.kernel.hierarchy import unified_root
 from oomctl.kernel.parent import find_parent
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
 from oomctl.scenario import planning
+from oomctl.scenario.fault import Fault, ScenarioError
 from oomctl.stress.cast import Cast, Place
 from oomctl.stress.record import Record
 from oomctl.stress.records import open_records
@@ -227,6 +229,7 @@ def run(
         if any(one.system_wide for of_a_file in plans for one in of_a_file):
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
+        _require_existing(root, casts)
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
@@ -250,6 +253,19 @@ def run(
             raise
         place.write(result())
     raise typer.Exit(exit_of(section.run for section in series.sections))
+
+
+def _require_existing(root: UnifiedNode, casts: Sequence[Cast]) -> None:
+    """Raise ScenarioError where files name cgroups that this machine does not have."""
+    faults = [
+        one.origin(Fault(key, f"this machine has no cgroup '{cgroup}'", "make it, or name another"))
+        for cast in casts
+        for one in cast.scenarios
+        for key, cgroup in one.existing
+        if not root.at(cgroup).directory.is_dir()
+    ]
+    if faults:
+        raise ScenarioError(faults)
 
 
 def _scene(cast: Cast, record: Record) -> Scene:

@@ -95,6 +95,12 @@ class Vmlinux:
         """Return the parameters of a function; None where the kernel has none of that name."""
         return _parameters(self._btf, name, _FUNC)
 
+    def struct(self, name: str) -> bool:
+        """Tell whether the kernel has a struct of that name."""
+        find = libbpf.library().btf__find_by_name_kind
+        type_id, _errno = libbpf.call(find, self._btf, name.encode(), _STRUCT)
+        return bool(type_id > 0)
+
     def tracepoint(self, name: str) -> tuple[Parameter, ...] | None:
         """Return what a program on a tracepoint is given; None where the kernel lacks it."""
         found = _parameters(self._btf, f"btf_trace_{name}", _TYPEDEF)

@@ -7,19 +7,19 @@ program's map outlives it.
 import ctypes
 import mmap
 import os
-import signal
 from collections.abc import Callable, Sequence
 from ctypes import Structure, c_int32, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from functools import partial
+from typing import Protocol
 
 from oomctl.answer import Answer
 from oomctl.errors import OomctlError
+from oomctl.kernel import child
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.interrupt import ENDING, let_through
+from oomctl.kernel.interrupt import let_through
 
 COMM = b"oomctl-caller"
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
 
 class Note(Structure):
@@ -62,14 +62,16 @@ def call_together(
     watch: DeathWatch,
     timeout: float,
     tick: Callable[[], None] | None = None,
+    prepare: Callable[[], object] = int,
 ) -> list[Answer]:
     """Let so many callers pull the trigger at the same moment and wait for their answers.
 
     Deaths of watched processes are noted meanwhile. After `timeout` seconds the callers are killed,
-    which ends their wait for oom_lock. `tick` is called every few milliseconds.
+    which ends their wait for oom_lock. `tick` is called every few milliseconds, `prepare` in
+    each caller before it is ready.
     """
     notes = _shared(callers)
-    pids = _start(trigger, notes, watch)
+    pids = _start(trigger, notes, watch, prepare)
     returned = watch.wait(lambda: watch.deaths.keys() >= set(pids), timeout, tick)
     late = set(pids) - watch.deaths.keys()
     if not returned:
@@ -94,22 +96,27 @@ def _shared(count: int) -> list[Note]:
     return [Note.from_buffer(memory, size * number) for number in range(count)]
 
 
-def _start(trigger: Trigger, notes: Sequence[Note], watch: DeathWatch) -> list[int]:
+def _start(
+    trigger: Trigger, notes: Sequence[Note], watch: DeathWatch, prepare: Callable[[], object]
+) -> list[int]:
     """Fork the callers, and let them go once each of them stands at the line.
 
     Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
     """
     ready, set_ = os.pipe2(os.O_CLOEXEC)
     line = go = -1
-    parent = os.getpid()
     pids: list[int] = []
+
+    def wait_and_pull(number: int, note: Note) -> int:
+        os.close(go)
+        prepare()
+        os.write(set_, b"r")
+        return trigger.pull(number, note) if os.read(line, 1) else 0
+
     try:
         line, go = os.pipe2(os.O_CLOEXEC)
         for number, note in enumerate(notes):
-            pid = os.fork()
-            if pid == 0:
-                os.close(go)
-                _wait_and_pull(trigger, number, note, parent, set_, line)
+            pid = child.forked(partial(wait_and_pull, number, note), COMM)
             watch.add(pid, reap=True)
             pids.append(pid)
         os.close(set_)
@@ -135,21 +142,3 @@ def _await_all(ready: int, count: int) -> None:
         if not said:
             return
         count -= len(said)
-
-
-def _wait_and_pull(
-    trigger: Trigger, number: int, note: Note, parent: int, ready: int, line: int
-) -> NoReturn:
-    """Run in the child: it must leave by _exit, since everything it holds is its parent's."""
-    try:
-        for ending in ENDING:
-            signal.signal(ending, signal.SIG_IGN)
-        prctl = ctypes.CDLL(None).prctl
-        prctl(_PR_SET_NAME, COMM, 0, 0, 0)
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == parent:
-            os.write(ready, b"r")
-            if os.read(line, 1):
-                os._exit(trigger.pull(number, note))
-    finally:
-        os._exit(255)

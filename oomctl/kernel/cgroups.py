@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from cgroupspy.controllers import Controller
@@ -90,16 +91,16 @@ class UnifiedController(Controller):
 
     def get_property(self, filename: bytes) -> str | None:
         """Read a file, stripped; None if this cgroup has no such file."""
-        path = self.file(filename)
         try:
-            return path.read_text().strip()
+            with open(self.node.full_path + b"/" + filename) as file:
+                return file.read().strip()
         except FileNotFoundError:
             return None
         except OSError as error:
             # cgroup.procs of a threaded cgroup: the domain above it lists its processes
             if error.errno == errno.EOPNOTSUPP:
                 return None
-            raise explain(error, path, "read") from error
+            raise explain(error, self.file(filename), "read") from error
 
     def set_property(self, filename: bytes, value: object) -> None:
         """Write a file in one write(2), as the kernel parses one command per write."""
@@ -135,6 +136,12 @@ class UnifiedNode(Node):
     def __hash__(self) -> int:
         return hash(self.full_path)
 
+    @cached_property
+    def full_path(self) -> bytes:
+        """The directory in the file system, as bytes; the base class joins it at every look."""
+        path: bytes = super().full_path
+        return path
+
     @property
     def directory(self) -> Path:
         """The directory in the file system."""
@@ -158,7 +165,10 @@ class UnifiedNode(Node):
         return node
 
     def create_cgroup(self, name: str) -> "UnifiedNode":
-        """Make a child cgroup; unlike the base class never adopt one that exists."""
+        """Make a child cgroup; unlike the base class never adopt one that exists, nor keep it.
+
+        The root outlives any number of rounds, and what it kept would grow with them.
+        """
         child = type(self)(name, parent=self)
         try:
             child.directory.mkdir()
@@ -166,7 +176,6 @@ class UnifiedNode(Node):
             raise CgroupError(f"cgroup {child.directory} exists already") from None
         except OSError as error:
             raise explain(error, child.directory, "make the cgroup") from error
-        self.children.append(child)
         return child
 
     def subtree(self) -> Iterator["UnifiedNode"]:
@@ -176,6 +185,9 @@ class UnifiedNode(Node):
         """
         yield self
         try:
+            # kernfs counts the directories below; a leaf has dozens of files to look through
+            if self.directory.stat().st_nlink == 2:
+                return
             with os.scandir(self.directory) as entries:
                 children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
         except FileNotFoundError:

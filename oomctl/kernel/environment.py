@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
@@ -29,9 +29,29 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
 
     Raises UnsupportedError; where several things are missing, each is said on a line of its own.
     """
+    root, lacks = _look()
+    kfunc: btf.Kfunc | None = None
+    try:
+        kfunc = require_kfunc()
+    except OomctlError as error:
+        lacks.append(error)
+    _raise(lacks)
+    assert root is not None  # noqa: S101
+    assert kfunc is not None  # noqa: S101
+    return root, kfunc
+
+
+def require_host() -> UnifiedNode:
+    """Return the cgroup root, whatever kfunc the kernel has; raises as require_machine() does."""
+    root, lacks = _look()
+    _raise(lacks)
+    assert root is not None  # noqa: S101
+    return root
+
+
+def _look() -> tuple[UnifiedNode | None, list[OomctlError]]:
     lacks: list[OomctlError] = []
     root: UnifiedNode | None = None
-    kfunc: btf.Kfunc | None = None
     if os.geteuid() != 0:
         lacks.append(UnsupportedError("oomctl is not run as root", "run it with sudo"))
     if not procfs.sees_init_pids():
@@ -47,17 +67,15 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
         hierarchy.require_memory(root)
     except OomctlError as error:
         lacks.append(error)
-    try:
-        kfunc = require_kfunc()
-    except OomctlError as error:
-        lacks.append(error)
+    return root, lacks
+
+
+def _raise(lacks: Sequence[OomctlError]) -> None:
+    """Say what is missing, and raise the last of it."""
+    for lack in lacks[:-1]:
+        talk.note(str(lack))
     if lacks:
-        for lack in lacks[:-1]:
-            talk.note(str(lack))
         raise lacks[-1]
-    assert root is not None  # noqa: S101
-    assert kfunc is not None  # noqa: S101
-    return root, kfunc
 
 
 def require_kfunc() -> btf.Kfunc:
@@ -72,8 +90,8 @@ def require_kfunc() -> btf.Kfunc:
     return kfunc
 
 
-def read_environment(kfunc: btf.Kfunc) -> Environment:
-    """Read what a result must be read against."""
+def read_environment(kfunc: btf.Kfunc | None) -> Environment:
+    """Read what a result must be read against; without a kfunc its fields are empty."""
     own_adj = procfs.read_task(os.getpid())
     return Environment(
         oomctl=__version__,
@@ -83,9 +101,9 @@ def read_environment(kfunc: btf.Kfunc) -> Environment:
         memory=psutil.virtual_memory().total,
         swap=psutil.swap_memory().total,
         page_size=procfs.PAGE_SIZE,
-        kfunc=kfunc.signature,
-        kfunc_provider=kfunc.provider,
-        kfunc_variant=kfunc.variant,
+        kfunc=kfunc.signature if kfunc else "",
+        kfunc_provider=kfunc.provider if kfunc else "",
+        kfunc_variant=kfunc.variant if kfunc else "",
         libbpf=libbpf.version(),
         oom_score_adj=own_adj.oom_score_adj if own_adj else 0,
         sysctls=procfs.sysctls(SYSCTLS),

@@ -98,6 +98,8 @@ def _filling_hint(step: Step, hog: Hog, error: int) -> str:
             return f"set huge pages aside with `sysctl vm.nr_hugepages={pages}` or more"
         case "file", errno.ENODATA:
             return f"{hog.path} is shorter than the hog; give it a longer file or ask for less"
+        case "file", (errno.ENOENT | errno.ENOTDIR | errno.EISDIR | errno.EACCES) if hog.path:
+            return f"name a file that can be read instead of {hog.path}"
         case "file", errno.EOPNOTSUPP:
             return "the file system of /var/tmp has no O_TMPFILE; name an existing file with path"
         case "file", errno.ENOSPC:

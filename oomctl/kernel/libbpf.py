@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection
 from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_void_p
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,8 +54,12 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__close": (None, [c_void_p]),
     "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
     "bpf_object__find_map_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_object__next_program": (c_void_p, [c_void_p, c_void_p]),
     "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_program__name": (c_char_p, [c_void_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
+    "bpf_program__set_flags": (c_int, [c_void_p, ctypes.c_uint32]),
+    "bpf_program__set_type": (c_int, [c_void_p, c_int]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "ring_buffer__new": (c_void_p, [c_int, _SAMPLE, c_void_p, c_void_p]),
@@ -131,32 +136,66 @@ def call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
     return result, last_errno(result or 0) if failed else 0
 
 
+class LoadError(UnsupportedError):
+    """The kernel, or libbpf for it, did not load an object; `errno` is why, `detail` the log."""
+
+    def __init__(self, errno: int, why: str, hint: str, detail: str) -> None:
+        super().__init__(why, hint, detail)
+        self.errno = errno
+
+
+@dataclass(frozen=True)
+class Only:
+    """The one program of an object to be loaded, and what its section does not say of it.
+
+    `type` and `flags` are the kernel's numbers (include/uapi/linux/bpf.h), None as it says.
+    """
+
+    program: str
+    type: int | None = None
+    flags: int | None = None
+
+
 class BpfObject:
     """A loaded BPF object; closing it detaches and unloads what nothing else holds.
 
-    `without` names programs that are in the file but shall not be loaded.
+    `without` names programs that are in the file but shall not be loaded; `only` names the one that
+    shall.
     """
 
-    def __init__(self, path: Path, without: Collection[str] = ()) -> None:
+    def __init__(self, path: Path, without: Collection[str] = (), only: Only | None = None) -> None:
         self.path = path
         self._without = without
+        self._only = only
         self._lib = library()
         self._handle: int | None = None
         self._links: list[int] = []
 
     def __enter__(self) -> Self:
-        """Open and load; UnsupportedError or OomctlError with the log as detail."""
+        """Open and load; LoadError or OomctlError with the log as detail."""
         _log.clear()
         self._handle, error = call(self._lib.bpf_object__open_file, os.fsencode(self.path), None)
         if not self._handle:
             raise OomctlError(f"libbpf cannot open {self.path}: {os.strerror(error)}", detail=log())
         for name in self._without:
             self._lib.bpf_program__set_autoload(self._program(name), False)
+        if self._only:
+            self._choose(self._only)
         ret, error = call(self._lib.bpf_object__load, self._handle)
         if ret:
             self.close()
             raise _load_error(error)
         return self
+
+    def _choose(self, only: Only) -> None:
+        chosen = self._program(only.program)
+        program = None
+        while program := self._lib.bpf_object__next_program(self._handle, program):
+            self._lib.bpf_program__set_autoload(program, program == chosen)
+        if only.type is not None:
+            self._lib.bpf_program__set_type(chosen, only.type)
+        if only.flags is not None:
+            self._lib.bpf_program__set_flags(chosen, only.flags)
 
     def __exit__(self, *_exc: object) -> None:
         """Close it."""
@@ -272,7 +311,7 @@ def write_map(fd: int, key: int, value: Structure) -> None:
         raise OomctlError(f"cannot write a BPF map: {os.strerror(error)}")
 
 
-def _load_error(error: int) -> OomctlError:
+def _load_error(error: int) -> LoadError:
     match error:
         case errno.EPERM:
             hint = "run it as root; in a container give it CAP_BPF and CAP_PERFMON"
@@ -282,6 +321,6 @@ def _load_error(error: int) -> OomctlError:
             hint = "this kernel lacks something that the program needs; `-v` shows the log"
         case _:
             hint = "`-v` shows libbpf's log"
-    return UnsupportedError(
-        f"the kernel did not load oomctl's BPF program: {os.strerror(error)}", hint, detail=log()
+    return LoadError(
+        error, f"the kernel did not load oomctl's BPF program: {os.strerror(error)}", hint, log()
     )

@@ -137,6 +137,15 @@ def doing(pid: int) -> str:
     return f"{pid} ({', '.join(printable(os.fsdecode(word)) for word in words)})"
 
 
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    try:
+        text = (_PROC / str(pid) / "task" / str(pid) / "children").read_text()
+    except FileNotFoundError:  # without CONFIG_PROC_CHILDREN every process has to be asked
+        return [child.pid for child in psutil.Process(pid).children()]
+    return [int(word) for word in text.split()]
+
+
 def read_tasks(cgroup_of: Mapping[int, str]) -> list[Task]:
     """Return the tasks of a cgroup's subtree that still live, in the same order."""
     found = (read_task(pid, cgroup) for pid, cgroup in cgroup_of.items() if pid)

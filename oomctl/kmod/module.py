@@ -21,16 +21,16 @@ _LAB = "use `oomctl lab run`"
 _LOADED = Path("/proc/modules")
 
 
-def build(headers: Path, into: Path) -> Path:
+def build(headers: Path, into: Path, sources: Path | None = None) -> Path:
     """Build the module against a kernel's build folder and return the path of the .ko in `into`.
 
-    `headers` is what /lib/modules/RELEASE/build points to; `into` is created. UnsupportedError
-    tells what this machine or that folder lacks.
+    `headers` is what /lib/modules/RELEASE/build points to; `into` is created; `sources` are other
+    than oomctl's own. UnsupportedError tells what this machine or that folder lacks.
     """
     arguments = kbuild.require(headers)
     with tempfile.TemporaryDirectory(prefix="oomctl-module-") as name:
         folder = Path(name, "source")
-        shutil.copytree(kernel_sources(), folder)
+        shutil.copytree(sources or kernel_sources(), folder)
         status, log = tool.run(
             *("make", "-C", str(headers), f"M={folder}", *arguments, "modules"), temporary=name
         )

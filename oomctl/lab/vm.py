@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -21,6 +21,9 @@ from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.lab import initramfs, machine, tools
 from oomctl.lab.machine import Machine
 from oomctl.lab.stream import Stream
+
+Sink = int | Callable[[bytes], object] | None
+"""Where a stream of the guest's goes: a descriptor, who takes it piece by piece, or nowhere."""
 
 _CONSOLE_BYTES = 65536
 _GRACE = 3.0
@@ -65,18 +68,21 @@ class Ending:
 
 @dataclass
 class _Output:
-    """One of the guest's streams on its way to a descriptor of ours (None: its end is kept)."""
+    """One of the guest's streams on its way to a descriptor or taker of ours (None: it is kept)."""
 
     stream: Stream
-    to: int | None
+    to: Sink
     kept: bytes = b""
 
     def take(self, data: bytes) -> None:
         own = self.stream.feed(data) if data else self.stream.rest()
         if self.to is None:
             self.kept = (self.kept + own)[-_CONSOLE_BYTES:]
-        while self.to is not None and own:
-            own = own[os.write(self.to, own) :]
+        elif callable(self.to):
+            self.to(own)
+        else:
+            while own:
+                own = own[os.write(self.to, own) :]
 
 
 @dataclass
@@ -95,7 +101,7 @@ class _Tail:
         return self.kept.decode(errors="replace").replace("\r", "")
 
 
-def run(vm: Machine, job: Job, timeout: float, out: int | None, err: int | None) -> Ending:
+def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     """Boot, run the job, and return how it ended; stdout and stderr go to `out` and `err`.
 
     UnsupportedError when the guest refuses the job, OomctlError when QEMU does not start.
@@ -118,7 +124,7 @@ def run(vm: Machine, job: Job, timeout: float, out: int | None, err: int | None)
         for writer in writers:
             writer.close()
         outputs = [_Output(Stream(nonce), out), _Output(Stream(nonce), err)]
-        console, qemu = _Tail(err if vm.console else None), _Tail()
+        console, qemu = _Tail(err if vm.console and isinstance(err, int) else None), _Tail()
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         sources = [*zip(readers, outputs, strict=True)]

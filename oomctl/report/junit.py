@@ -8,6 +8,7 @@ from oomctl.check import Check
 from oomctl.outcome import Declared, Outcome
 from oomctl.report import cells, rows
 from oomctl.report.expectation import expectations, over_rounds
+from oomctl.smoke.report import Report
 from oomctl.stress.run import Run, Section
 from oomctl.stress.statistics import Statistics
 from oomctl.text import printable
@@ -25,6 +26,23 @@ def render_runs(sections: Sequence[Section]) -> str:
     """Return the document; a test case is one expectation over all rounds of one variant."""
     runs = ((section.run, one) for section in sections for one in section.run.statistics)
     return _document("oomctl run", (_variant(run, one) for run, one in runs))
+
+
+def render_smoke(report: Report) -> str:
+    """Return the document; a suite is a group of cases."""
+    return _document("oomctl smoke", (_group(name, report) for name in report.groups))
+
+
+def _group(name: str, report: Report) -> ET.Element:
+    results = report.of_group(name)
+    tests = [Check(one.name.partition(".")[2], one.passed, one.why) for one in results]
+    took = sum(one.took_ns for one in results)
+    suite = _cases(name, tests, took, [("machine", report.machine)], "contract")
+    for case, one in zip(suite.iter("testcase"), results, strict=True):
+        case.set("time", f"{one.took_ns / 1e9:.9f}")
+        for failure in case.iter("failure"):
+            failure.text = "\n".join(map(printable, one.diagnostics))
+    return suite
 
 
 def _document(name: str, suites: Iterable[ET.Element]) -> str:

@@ -1,6 +1,7 @@
 """An outcome, or runs of many, as KTAP 1 (the kernel's Documentation/dev-tools/ktap.rst)."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from oomctl.check import Check
 from oomctl.outcome import Declared, Outcome
@@ -10,15 +11,16 @@ from oomctl.stress.run import Run, Section
 from oomctl.stress.statistics import Statistics
 from oomctl.text import printable
 
+_INDENT: Final = "  "
+
 
 def render(outcome: Outcome) -> str:
     """Return a test for each declaration, with a subtest for each of its expectations."""
-    lines = ["KTAP version 1", f"# {rows.environment_line(outcome)}"]
-    lines += [f"# note: {remark}" for remark in rows.remarks(outcome)]
-    lines.append(f"1..{len(outcome.declared)}")
+    remarks = [f"note: {remark}" for remark in rows.remarks(outcome)]
+    lines = [*head(len(outcome.declared), rows.environment_line(outcome), *remarks)]
     for number, declared in enumerate(outcome.declared, 1):
         lines += _test(number, declared)
-    return "".join(f"{printable(line)}\n" for line in lines)
+    return text(lines)
 
 
 def render_runs(sections: Sequence[Section]) -> str:
@@ -27,18 +29,51 @@ def render_runs(sections: Sequence[Section]) -> str:
     What a kernel or machine cannot do is skipped.
     """
     runs = [(section.run, one) for section in sections for one in section.run.statistics]
-    lines = ["KTAP version 1"]
-    lines += dict.fromkeys(f"# {cells.machine(run.head.environment)}" for run, _one in runs)
-    lines.append(f"1..{len(runs)}")
+    lines = [*head(len(runs), *(cells.machine(run.head.environment) for run, _one in runs))]
     for number, (run, one) in enumerate(runs, 1):
         lines += _variant(number, run, one)
+    return text(lines)
+
+
+def text(lines: Iterable[str]) -> str:
+    """Return lines as they are printed: no name and no remark can break out of its own."""
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def head(tests: int, *remarks: str) -> Iterator[str]:
+    """Begin a report of so many tests; a remark that comes again is made once."""
+    yield "KTAP version 1"
+    yield from (f"# {remark}" for remark in dict.fromkeys(remarks))
+    yield f"1..{tests}"
+
+
+def subtests(name: str, count: int) -> Iterator[str]:
+    """Begin the subtests of a test, each line of which is to be indented."""
+    yield "KTAP version 1"
+    yield f"# Subtest: {plain(name)}"
+    yield f"1..{count}"
+
+
+def indented(lines: Iterable[str]) -> Iterator[str]:
+    """Move lines to where subtests stand."""
+    return (f"{_INDENT}{line}" for line in lines)
+
+
+def result(number: int, test: Check) -> str:
+    """Return the line of a result; what could not be tested is skipped, with the reason."""
+    skip = f" # SKIP {test.why}" if test.passed is None else ""
+    return f"{'not ok' if test.passed is False else 'ok'} {number} {plain(test.name)}{skip}"
+
+
+def plain(name: str) -> str:
+    """Return a name without what begins a directive."""
+    return name.replace("#", "_")
 
 
 def _variant(number: int, run: Run, one: Statistics) -> Iterator[str]:
     name = cells.title(run, one)
     if run.end and run.end.why == "unsupported":
-        yield _result(number, Check(name, None, run.end.reason))
+        yield result(number, Check(name, None, run.end.reason))
         return
     notes = [("rounds", cells.rate(one))]
     notes += [("verdict", f"{name} {count}") for name, count in one.verdicts.items()]
@@ -55,24 +90,10 @@ def _test(number: int, declared: Declared) -> Iterator[str]:
 
 
 def _parent(
-    number: int, name: str, subtests: Sequence[Check], notes: Iterable[tuple[str, str]]
+    number: int, name: str, tests: Sequence[Check], notes: Iterable[tuple[str, str]]
 ) -> Iterator[str]:
-    yield "  KTAP version 1"
-    yield f"  # Subtest: {_plain(name)}"
-    yield f"  1..{len(subtests)}"
-    for index, subtest in enumerate(subtests, 1):
-        yield f"  # {subtest.why}"
-        yield f"  {_result(index, subtest)}"
-    yield from (f"# {label}: {text}" for label, text in notes)
-    passed = all(subtest.passed is not False for subtest in subtests)
-    yield _result(number, Check(name, passed))
-
-
-def _result(number: int, test: Check) -> str:
-    skip = f" # SKIP {test.why}" if test.passed is None else ""
-    return f"{'not ok' if test.passed is False else 'ok'} {number} {_plain(test.name)}{skip}"
-
-
-def _plain(name: str) -> str:
-    """Return a name without what begins a directive."""
-    return name.replace("#", "_")
+    yield from indented(subtests(name, len(tests)))
+    for index, test in enumerate(tests, 1):
+        yield from indented([f"# {test.why}", result(index, test)])
+    yield from (f"# {label}: {note}" for label, note in notes)
+    yield result(number, Check(name, all(test.passed is not False for test in tests)))

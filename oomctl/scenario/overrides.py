@@ -41,7 +41,7 @@ def vary(text: str) -> list[tuple[str, str]]:
 
     A comma inside of quotes or brackets belongs to a value.
     """
-    path, values = _split_key(text)
+    path, values = _split_key(text, "--vary")
     key = text.removesuffix(values)
     found = dict.fromkeys(_split_values(values))
     return [(f"{path[-1]}={value}", f"{key}{value}") for value in found]
@@ -76,25 +76,29 @@ def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:
             at[place] = value
             yield here
         else:
-            _open(at, here, rest)
+            if _open(at, here):
+                yield here
             yield from _apply(at[place], here, rest, value)
 
 
-def _open(at: Any, here: Path, rest: Path) -> None:
-    """Make the entry that an override is for, where it may be new."""
+def _open(at: Any, here: Path) -> bool:
+    """Make the entry that an override is for, where it is new and may be; tell whether it was."""
     place = here[-1]
     if isinstance(at, list):
-        if place == len(at):
-            at.append({})
-    elif place not in at:
-        names = at.keys() | {"."}
+        if place != len(at):
+            return False
+        at.append({})
+    elif place in at:
+        return False
+    else:
+        names = at.keys() | ({"."} if here[0] == "cgroup" else set())
         implied = any(name.startswith(f"{place}/") for name in at)
         if here[:-1] == ("hog",) or (here[:-1] == ("cgroup",) and place != "." and not implied):
             raise _refused(
                 here, f"there is no {here[0]} '{place}' to change", instead(str(place), names)
             )
-        # without a call it is one call, so that one is what `*` means
-        at[place] = ([{}] if rest[0] == EVERY else []) if here == ("call",) else {}
+        at[place] = [{}] if here == ("call",) else {}  # without a call it is one call
+    return True
 
 
 def _index(at: list[Any], done: Path, part: str | int) -> int:
@@ -104,11 +108,12 @@ def _index(at: list[Any], done: Path, part: str | int) -> int:
             (*done, part), "is not a position", f"write {done[-1]}[0], or {done[-1]}[*] for all"
         )
     if index > len(at):
-        raise _refused((*done, index), f"there are {len(at)} before it", f"the next is [{len(at)}]")
+        last = f"the last one is {done[-1]}[{len(at) - 1}]" if at else "there is none"
+        raise _refused((*done, index), last, f"{done[-1]}[{len(at)}] would be a new one")
     return index
 
 
-def _split_key(text: str) -> tuple[Path, str]:
+def _split_key(text: str, option: str = OVERRIDE) -> tuple[Path, str]:
     path: list[str | int] = []
     end = 0
     while match := _PART.match(text, end):
@@ -122,7 +127,11 @@ def _split_key(text: str) -> tuple[Path, str]:
         if text[end : end + 1] != ".":
             break
         end += 1
-    raise _refused((), f"{cut(text)!r} is not KEY=VALUE", "write such as hog.large.size=64M")
+    what, hint = "KEY=VALUE", "hog.large.size=64M"
+    if option != OVERRIDE:
+        what, hint = "KEY=A,B", "hog.large.size=64M,128M"
+    fault = Fault((), f"{cut(text)!r} is not {what}", f"write such as {hint}", where=option)
+    raise ScenarioError([fault])
 
 
 def _value(text: str) -> Any:

@@ -1,22 +1,23 @@
-"""From a scenario to a plan: every path, size and flag literal. Pure, and cheap."""
+"""From a scenario to a plan: every path, size and flag literal. Pure, and cheap to import."""
 
 import os
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oomctl import plan as plans
 from oomctl.plan import Hog, Plan, Setting, Step
-from oomctl.scenario import check
 from oomctl.scenario.fault import ScenarioError
-from oomctl.scenario.layout import Layout, Member, above
-from oomctl.scenario.model import Call, Expect
 from oomctl.scenario.names import TOP
-from oomctl.scenario.sizes import Sizes
 from oomctl.scenario.values import Percent
-from oomctl.scenario.written import Scenario
+
+if TYPE_CHECKING:
+    from oomctl.scenario.layout import Layout, Member
+    from oomctl.scenario.model import Call, Expect
+    from oomctl.scenario.sizes import Sizes
+    from oomctl.scenario.written import Scenario
 
 _HOLD = 1.0  # the kernel wakes its reaper after 2 s
 
@@ -34,8 +35,10 @@ class Site:
     parent: str | None = None
 
 
-def plan(scenario: Scenario, site: Site) -> Plan:
+def plan(scenario: "Scenario", site: Site) -> Plan:
     """Make the plan of one round; ScenarioError where the machine is too small for it."""
+    from oomctl.scenario import check
+
     sizes = scenario.sizes(site.memory)
     if faults := list(check.faults(sizes)):
         raise ScenarioError(map(scenario.origin, faults))
@@ -73,7 +76,7 @@ def borrow(
 class _Planner:
     """Makes the parts of one plan."""
 
-    sizes: Sizes
+    sizes: "Sizes"
     site: Site
 
     def plan(self) -> Plan:
@@ -92,7 +95,7 @@ class _Planner:
         )
 
     @property
-    def _layout(self) -> Layout:
+    def _layout(self) -> "Layout":
         return self.sizes.layout
 
     @property
@@ -110,6 +113,8 @@ class _Planner:
         return self._top if cgroup == TOP else f"{self._top}/{cgroup}"
 
     def _settings(self) -> Iterator[Setting]:
+        from oomctl.scenario.layout import above
+
         layout = self._layout
         counted = [each for each in layout.cgroups if layout.settings(each).pids.max is not None]
         counting = {up for each in counted for up in above(each)}
@@ -138,7 +143,7 @@ class _Planner:
                 given.setdefault("memory.zswap.max", 0)
         return given
 
-    def _hog(self, member: Member) -> Hog:
+    def _hog(self, member: "Member") -> Hog:
         entry = member.entry
         size = self.sizes.hog(member) or 0
         traced = entry.kind == "traced"
@@ -160,7 +165,7 @@ class _Planner:
             may_fail=entry.may_fail,
         )
 
-    def _step(self, call: Call) -> Step:
+    def _step(self, call: "Call") -> Step:
         target = None if call.is_global else call.target or TOP
         recheck = call.recheck
         return Step(
@@ -189,7 +194,7 @@ class _Planner:
         return self.sizes.share(target or TOP, amount) or 0
 
 
-def _on_ours(call: Call) -> bool:
+def _on_ours(call: "Call") -> bool:
     return not call.is_global and not (call.target or TOP).startswith("/")
 
 
@@ -201,7 +206,7 @@ def _part(amount: int | Percent, whole: int) -> int:
     return amount.of(whole) if isinstance(amount, Percent) else amount
 
 
-def _expect(expect: Expect) -> plans.Expect:
+def _expect(expect: "Expect") -> plans.Expect:
     return plans.Expect(
         verdicts=expect.verdict,
         victims=expect.victims,

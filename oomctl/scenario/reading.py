@@ -70,7 +70,7 @@ def _read(path: Path) -> str:
             data = file.read(_TOO_LARGE + 1)
         if len(data) > _TOO_LARGE:
             raise _refusal(path, "is too large for a scenario", "16M at most")
-        return data.decode()
+        return data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise _refusal(path, f"is not UTF-8 text (byte {error.start})", "TOML is text") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
@@ -82,8 +82,10 @@ def _parse(path: Path, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(source)
     except ValueError as error:  # also an integer of too many digits
-        hint = "strings need quotes: size = '64M'" if "Invalid value" in str(error) else ""
-        raise _refusal(path, f"not TOML: {error}", hint) from None
+        why = str(error).partition("; use sys.")[0]  # advice for Python's authors
+        unquoted = why.startswith(("Invalid value", "Expected newline"))
+        hint = "strings need quotes: size = '64M'" if unquoted else ""
+        raise _refusal(path, f"not TOML: {why}", hint) from None
 
 
 def _refusal(path: Path, what: str, hint: str) -> ScenarioError:

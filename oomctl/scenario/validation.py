@@ -45,7 +45,10 @@ def _fault(error: ErrorDetails) -> Fault:
         case "missing":
             return Fault(path, "is missing", "every entry needs it")
         case "extra_forbidden":
-            return Fault(path, "no such key", instead(str(path[-1]), _keys(path[:-1]), "leave it"))
+            key, known = str(path[-1]), _keys(path[:-1])
+            if key.partition(".")[0] in known:
+                return Fault(path, "no such key", "a dotted key has no quotes: memory.max = '64M'")
+            return Fault(path, "no such key", instead(key, known, "leave it"))
         case "model_type" | "dict_type":
             return Fault(path, "is not a table", f"write {_as_table(path)}")
         case _:

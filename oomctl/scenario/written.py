@@ -1,5 +1,6 @@
 """A scenario: a file's values, all checked, that a plan can be made of. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,6 +8,7 @@ from oomctl.scenario.fault import Origin
 from oomctl.scenario.layout import Layout
 from oomctl.scenario.model import File
 from oomctl.scenario.sizes import Sizes
+from oomctl.scenario.words import Path
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,12 @@ class Scenario:
     def sizes(self, memory: int | None = None) -> Sizes:
         """Return its sizes in bytes on a machine of `memory` bytes."""
         return Sizes(self.layout, memory)
+
+    @property
+    def existing(self) -> Iterator[tuple[Path, str]]:
+        """The cgroups of the machine that it names, each after its key."""
+        if self.file.parent:
+            yield ("parent",), self.file.parent
+        for index, call in enumerate(self.file.calls):
+            if call.target and call.target.startswith("/"):
+                yield ("call", index, "target"), call.target

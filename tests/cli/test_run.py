@@ -251,6 +251,24 @@ def test_a_parent(stage, machine):
     refused(run("largest.toml", "--parent", "/none"), 2)
 
 
+def test_a_cgroup_that_a_file_names_has_to_be_there(stage, machine):
+    Path("absent.toml").write_text("parent = '/none'\n[[call]]\ntarget = '/mine'\n[[call]]")
+    refused = run("absent.toml", "--set", "call[1].target=/other")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        "oomctl: absent.toml: parent: this machine has no cgroup '/none'; make it, or name "
+        "another\n"
+        "oomctl: absent.toml: call[0].target: this machine has no cgroup '/mine'; make it, or name "
+        "another\n"
+        "oomctl: --set call[1].target: this machine has no cgroup '/other'; make it, or name "
+        "another\n"
+    )
+    assert (records(), stage.plans) == ([], [])
+    machine.root.create_cgroup("mine")
+    Path("there.toml").write_text("[[call]]\ntarget = '/mine'")
+    assert run("there.toml").exit_code == 0
+
+
 def test_a_time(stage):
     result = run("largest.toml", "--for", "1us", "--via", "bpf,limit", "--no-record")
     assert result.exit_code == 0
@@ -457,7 +475,7 @@ def test_a_dry_run_prints_every_plan_and_touches_nothing(stage, monkeypatch, mou
         (["largest.toml", "--for", "soon"], "'soon' is not a time"),
         (["largest.toml", "--repeat", "0"], "out of range"),
         (["largest.toml", "--repeat", "x"], "whole number"),
-        (["largest.toml", "--vary", "x"], "'x' is not KEY=VALUE"),
+        (["largest.toml", "--vary", "x"], "'x' is not KEY=A,B"),
         (["largest.toml", "--set", "hog.large.sise=1M"], "sise"),
         (["largest.toml", "--format", "yaml"], "'yaml' is not one of"),
         (["largest.toml", "--timeout", "0"], "out of range"),

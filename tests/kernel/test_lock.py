@@ -1,73 +1,89 @@
 """Calls that meet oom_lock held by another: held on purpose, so no race is won by luck."""
 
-import ctypes
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from oomctl.kernel import libbpf
+from oomctl.kernel.gate import Gate
+from oomctl.kernel.loader import Loader
+from oomctl.plan import WAIT_ON_OOM_LOCK, Call
+from tests.kernel.conftest import CGROUPS
 
-BPF = Path(__file__).parents[2] / "bpf"
-
-
-class Hold(ctypes.Structure):
-    _fields_ = [
-        ("for_ns", ctypes.c_uint64),
-        ("until_ns", ctypes.c_uint64),
-        ("released", ctypes.c_uint64),
-    ]
+SLOT = 200
 
 
 @pytest.fixture(scope="module")
-def holder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("holder") / "holder.bpf.o"
-    source = Path(__file__).parent / "holder.bpf.c"
-    command = ["clang", "-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", f"-I{BPF}"]
-    subprocess.run([*command, "-c", source, "-o", path], check=True)
-    with libbpf.BpfObject(path) as loaded:
-        loaded.attach("hold")
-        yield loaded.map_fd("holds")
+def gate():
+    with Gate() as standing:
+        yield standing
 
 
 @pytest.fixture
-def held(holder):
-    """Another declaration, which holds the lock until the test is over (18 s at most)."""
-    libbpf.write_map(holder, 0, Hold(18 * 10**9, 0, 0))
-    other = subprocess.Popen(
-        [sys.executable, "-m", "oomctl", "declare", "--hog", "other=4M"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    state = Hold()
-    deadline = time.monotonic() + 60
-    while not state.until_ns:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-        libbpf.read_map(holder, 0, state)
-    yield state.until_ns
-    libbpf.write_map(holder, 0, Hold(0, 0, 1))
-    said = other.communicate(timeout=60)[1]
-    assert other.returncode == 0, said
+def held(gate, cgroup):
+    """oom_lock, held by a declaration on an empty cgroup until the test is over (18 s at most)."""
+    empty = CGROUPS / "empty"
+    empty.mkdir()
+    try:
+        with Loader() as loader:
+            call = Call(None, 0, WAIT_ON_OOM_LOCK)
+            with gate.shut(lambda: loader.run(call, empty.stat().st_ino, SLOT), lambda: False, 18):
+                yield gate
+            assert loader.read(SLOT).ret == 0
+    finally:
+        empty.rmdir()
 
 
-# While the holder spins no RCU grace period ends: nothing can be attached to the function it spins
-# in, and no process can change its cgroup. So there is no tracing here, and there are no hogs.
+# While somebody stands in the gate no RCU grace period ends: nothing can be attached to the place
+# where it stands, and no process can change its cgroup. So there is no tracing here, and no hogs.
 @pytest.mark.usefixtures("no_tracing")
 def test_a_held_lock_is_busy_for_some_and_interrupts_others(declare, cgroup, held):
     code, result = declare("--cgroup", str(cgroup), "--no-wait")
-    assert time.monotonic_ns() < held
+    assert not held.held().until_ns
     assert code == 1
     assert (result["calls"][0]["ret"], result["calls"][0]["errno"]) == (-16, "EBUSY")
     assert result["verdict"] == "busy"
     assert not any(result["events"][result["calls"][0]["target"]].values())
 
     code, result = declare("--cgroup", str(cgroup), "--timeout", "0.5")
-    assert time.monotonic_ns() < held
+    assert not held.held().until_ns
     assert code == 1
     # The caller was killed while it waited; its answer was written by the BPF program.
     assert (result["calls"][0]["ret"], result["calls"][0]["errno"]) == (-4, "EINTR")
     assert result["calls"][0]["timed_out"] is True
     assert result["verdict"] == "interrupted"
+
+
+def test_contention_is_made_every_time(gate, cgroup):
+    with Loader() as loader:
+        target = cgroup.stat().st_ino
+        for _ in range(20):
+            enter = lambda: loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)  # noqa: E731
+            with gate.shut(enter, lambda: False, 10):
+                loader.run(Call(None, 0, 0), target, 0)
+                assert loader.read(0).ret == -16
+            held, now = gate.held(), time.monotonic_ns()
+            assert held.from_ns < held.until_ns < now
+            loader.run(Call(None, 0, 0), target, 0)
+            assert loader.read(0).ret == 0
+
+
+def test_the_gate_opens_by_itself(gate, cgroup):
+    with Loader() as loader:
+        target = cgroup.stat().st_ino
+        enter = lambda: loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)  # noqa: E731
+        with gate.shut(enter, lambda: False, 0.3):
+            loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, 0)
+            assert loader.read(0).ret == 0
+        held = gate.held()
+        assert held.until_ns - held.from_ns >= 300_000_000
+
+
+def test_what_passes_is_noted(gate, cgroup):
+    before = gate.passed()
+    with Loader() as loader:
+        target = cgroup.stat().st_ino
+        loader.run(Call(None, 7, 0), target, 0)
+    [passage] = gate.passages(before)
+    assert (passage.memcg_id, passage.order, passage.gfp_mask) == (target, 7, 0xCC0)
+    assert (passage.zonelist, passage.nodemask, passage.totalpages_before) == (0, 0, 0)
+    assert passage.totalpages > 1

@@ -76,18 +76,26 @@ def test_rechecking_callers_kill_fewer_than_waiting_ones(run):
     assert sum(call["spared"] for call in spared) >= 3
 
 
-def test_a_soak_leaves_nothing_and_grows_nothing(run):
-    code, result = run("soak", "--repeat", str(SOAK_ROUNDS))
-    assert code == 0
+def test_a_soak_leaves_nothing_and_grows_nothing(tmp_path):
+    """In a process of its own: what pytest captures is no growth of oomctl's."""
+    command = [sys.executable, "-m", "oomctl", "run", str(EXAMPLES / "soak.toml"), "--no-record"]
+    subprocess.run(
+        [*command, "--repeat", str(SOAK_ROUNDS), "--format", "json", "--output", "soak.json"],
+        cwd=tmp_path,
+        check=True,
+    )
+    result = json.loads((tmp_path / "soak.json").read_text())
     outcomes = [one["outcome"] for one in result["rounds"]]
     assert len(outcomes) == SOAK_ROUNDS
     assert sum(len(outcome["calls"]) for outcome in outcomes) == 3 * SOAK_ROUNDS
     assert leftovers() == []
     held = [outcome["own_rss_bytes"] for outcome in outcomes]
-    # the first rounds still load what Python imports late
-    assert held[-1] - held[len(held) // 2] < 1 << 20, held
+    # Steps of the heap come and go with the largest line; a leak would lift the lowest too. The
+    # first rounds still load what Python imports late.
+    quarter = len(held) // 4
+    assert min(held[-quarter:]) - max(held[quarter : 2 * quarter]) < 1 << 20, held
     assert all(outcome["nr_dying_descendants"] is not None for outcome in outcomes)
-    print("own RSS", held[0], held[len(held) // 2], held[-1])
+    print("own RSS", held[0], held[len(held) // 2], held[-1], "highest", max(held))
     print("dying cgroups", [outcome["nr_dying_descendants"] for outcome in outcomes][::10])
 
 
@@ -109,13 +117,10 @@ def test_a_run_that_is_killed_loses_no_round(oomctl, tmp_path):
     result = oomctl("report", str(record), "--format", "json")
     assert result.exit_code == 0, result.stderr
     assert len(json.loads(result.stdout)["rounds"]) == rounds >= 3
-    (tree,) = CGROUPS.glob("oomctl-*")
-    while any(procs.read_text() for procs in tree.rglob("cgroup.procs")):
+    while any(procs.read_text() for procs in CGROUPS.glob("oomctl-*/*/cgroup.procs")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    for folder in sorted((p for p in tree.rglob("*") if p.is_dir()), reverse=True):
-        folder.rmdir()
-    tree.rmdir()
+    assert "removed" in oomctl("clean").stdout
 
 
 @pytest.mark.parametrize("parent", ["self", "path"])

@@ -43,7 +43,7 @@ class Kernel:
     def clear(self, slots):
         pass
 
-    def together(self, trigger, callers, watch, timeout, tick=None):
+    def together(self, trigger, callers, watch, timeout, tick=None, prepare=None):
         began = time.monotonic_ns()
         call = trigger._call
         self.calls.append((call, trigger._cgroup_id))

@@ -36,6 +36,8 @@ KEYS = {
     "[expect]\nkill = 1": "expect.kill: no such key; did you mean 'kills'?",
     '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, '
     "cgroup, hog, call, expect",
+    "[cgroup.a]\n'memory.max' = 1": 'cgroup.a."memory.max": no such key; a dotted key has no '
+    "quotes: memory.max = '64M'",
     "[cgroup.a.b]": "cgroup.a.b: no such key; known are memory, pids",
 }
 
@@ -282,13 +284,13 @@ TOML = {
     "# a comment\n": "says nothing; write at least a [hog.NAME] or a [[call]]",
     "a": "not TOML: Expected '=' after a key in a key/value pair (at end of document)",
     "[hog.a]\nsize = 64M": "not TOML: Expected newline or end of document after a statement (at "
-    "line 2, column 10)",
+    "line 2, column 10); strings need quotes: size = '64M'",
     "[hog.a]\nsize = M": "not TOML: Invalid value (at line 2, column 8); strings need quotes: size "
     "= '64M'",
     "[hog.a]\n[hog.a]": "not TOML: Cannot declare ('hog', 'a') twice (at line 2, column 7)",
     f"a = {'[' * 2000}{']' * 2000}": "is nested too deeply; a scenario has five levels",
     f"timeout = {'9' * 5000}": "not TOML: Exceeds the limit (4300 digits) for integer string "
-    "conversion: value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit",
+    "conversion: value has 5000 digits",
 }
 
 
@@ -315,6 +317,12 @@ def test_files_that_cannot_be_read(files, tmp_path):
         f"{tmp_path}/binary: is not UTF-8 text (byte 5); TOML is text",
         f"{tmp_path}/nul\\x00: cannot be read: embedded null byte; name a TOML file",
     )
+
+
+def test_a_byte_order_mark_is_left_out(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbfdescription = 'x'")
+    assert scenario.load(path).description == "x"
 
 
 def test_a_huge_file_is_not_read(files, tmp_path):

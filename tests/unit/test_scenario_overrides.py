@@ -118,7 +118,7 @@ def test_overrides_of_the_call_that_is_implied(files):
         ("cgroup.lft.memory.max=1", "--set cgroup.lft: there is no cgroup 'lft' to change; known "
          "are ., left/inner"),
         ("tiemout=1", "--set tiemout: no such key; did you mean 'timeout'?"),
-        ("call[3].order=1", "--set call[3]: there are 2 before it; the next is [2]"),
+        ("call[3].order=1", "--set call[3]: the last one is call[1]; call[2] would be a new one"),
         ("call[x].order=1", "--set: 'call[x].order=1' is not KEY=VALUE; write such as "
          "hog.large.size=64M"),
         ("call.x.order=1", "--set call.x: is not a position; write call[0], or call[*] for all"),
@@ -135,6 +135,28 @@ def test_overrides_of_the_call_that_is_implied(files):
 def test_a_fault_of_an_override_names_it(files, override, line):
     text = FILE + "    [expect]\n" if "timeout" not in override else "timeout = 1" + FILE
     assert files.faults(text, override)[0] == line
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("hog.b.size=1", "--set hog.b: there is no hog 'b' to change; known are a"),
+        ("call[2].order=1", "--set call[2]: the last one is call[0]; call[1] would be a new one"),
+        ("call.order=1", "--set call.order: is not a position; write call[0], or call[*] for all"),
+        ("nope.x=1", "--set nope: no such key; known are description, timeout, parent, cgroup, "
+         "hog, call, expect"),
+    ],
+)  # fmt: skip
+def test_an_override_of_what_the_file_leaves_out_has_one_fault(files, override, line):
+    assert files.faults("[hog.a]\nsize = 1", override) == [line]
+
+
+def test_a_fault_of_vary_says_so():
+    with pytest.raises(ScenarioError) as caught:
+        overrides.vary("nonsense")
+    assert caught.value.lines == (
+        "--vary: 'nonsense' is not KEY=A,B; write such as hog.large.size=64M,128M",
+    )
 
 
 def test_faults_of_overrides_come_with_those_of_the_file(files):

@@ -10,9 +10,11 @@ from oomctl import resources
 from oomctl.answer import Stage
 from oomctl.event import Kind
 from oomctl.kernel import libbpf
+from oomctl.kernel.gate import GateLogStruct, GateStruct, PassageStruct
 from oomctl.kernel.hogs import Step
 from oomctl.kernel.loader import AnswerStruct, CallStruct
 from oomctl.kernel.observer import PROGRAMS, EventStruct
+from oomctl.smoke.funeral import FuneralStruct, LateStruct
 
 ROOT = Path(__file__).parents[2]
 STRUCT, ENUM = 4, 6  # BTF_KIND_*, include/uapi/linux/btf.h
@@ -95,7 +97,28 @@ def test_an_event_is_the_same_to_ctypes_and_to_the_program(observer_btf):
     assert fields(observer_btf, "oomctl_event") == (ctypes.sizeof(EventStruct), ours)
 
 
-@pytest.mark.parametrize("struct", [CallStruct, AnswerStruct, EventStruct])
+SMOKE = [
+    ("gate.bpf.o", "oomctl_gate", GateStruct),
+    ("gate.bpf.o", "oomctl_gate_log", GateLogStruct),
+    ("gate.bpf.o", "oomctl_passage", PassageStruct),
+    ("dying.bpf.o", "oomctl_late", LateStruct),
+    ("dying.bpf.o", "oomctl_funeral", FuneralStruct),
+]
+
+
+@pytest.mark.parametrize(("file", "name", "struct"), SMOKE)
+def test_a_struct_of_the_suite_is_the_same_to_ctypes_and_to_its_program(file, name, struct):
+    ours = [
+        (field, getattr(struct, field).offset, getattr(struct, field).size)
+        for field, _kind in struct._fields_
+    ]
+    for btf in btf_of(file):
+        assert fields(btf, name) == (ctypes.sizeof(struct), ours)
+
+
+@pytest.mark.parametrize(
+    "struct", [CallStruct, AnswerStruct, EventStruct, *(struct for _f, _n, struct in SMOKE)]
+)
 def test_a_struct_has_no_padding_that_could_leak_or_differ(struct):
     assert sum(getattr(struct, field).size for field, _ in struct._fields_) == ctypes.sizeof(struct)
 

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A program that says it is not under the GPL, so that it may call no kernel function. */
+#include "../kernel.h"
+
+char _license[] SEC("license") = "Proprietary";
+
+SEC("syscall")
+int nongpl(void *ctx __attribute__((unused)))
+{
+	return bpf_out_of_memory((void *)0, 0, 0) & 0;
+}

@@ -1,0 +1,116 @@
+"""What commands that boot a virtual machine have in common: their options, and the machine."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from oomctl import talk, units
+from oomctl.errors import UsageError
+from oomctl.lab import kernel, kvm, stock, tools
+from oomctl.lab.kernel import Kernel
+from oomctl.lab.vm import Job
+
+_SMALLEST = 256 << 20
+_LONGEST = 1e8
+
+KernelOption = Annotated[
+    str,
+    typer.Option(
+        "--kernel",
+        metavar="stock|FOLDER|IMAGE",
+        help="Debian's newest kernel that works here, fetched into the cache; or a build tree, a "
+        "folder of unpacked packages, or an image of your own.",
+    ),
+]
+Memory = Annotated[
+    str, typer.Option(metavar="SIZE", help="Memory of the guest, 256M or more; no swap.")
+]
+Cpus = Annotated[int, typer.Option(min=1, help="Processors of the guest.")]
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", help="End the guest after so long, boot included.")
+]
+Kvm = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option("--kvm", help="auto: only where a probe boot has proven that it works."),
+]
+Module = Annotated[
+    Path | None,
+    typer.Option(
+        "--module",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Load this module for the kfunc, instead of one built from oomctl's source.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What was got ready for a boot: kernel, module if one is to be loaded, whether KVM works."""
+
+    kernel: Kernel
+    kvm: bool
+    module: Path | None
+    look: bool
+
+    def job(self, words: Sequence[str], environment: Mapping[str, str], cwd: str) -> Job:
+        """Return what the guest is to run."""
+        return Job(tuple(words), environment, cwd, self.module, self.look, self.kernel.modules)
+
+
+def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None) -> Host:
+    """Get everything ready that a boot needs; raises the errors of what it fetches and builds."""
+    tools.require()
+    chosen = _kernel(kernel_option)
+    if kfunc and module is None:
+        module = kernel.module_for(chosen)
+    accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
+    how = "KVM" if accelerated else "emulation"
+    talk.progress(f"booting {chosen.release} under {how}")
+    return Host(chosen, accelerated, module, kfunc and module is None and chosen.provides is None)
+
+
+def check_timeout(timeout: float) -> None:
+    """Raise UsageError where no guest could be ended after so long."""
+    if not 0 < timeout < _LONGEST:
+        raise UsageError(f"--timeout {timeout:g} makes no sense", "give seconds above 0")
+
+
+def _kernel(text: str) -> Kernel:
+    return stock.get() if text == "stock" else kernel.given(Path(text))
+
+
+def memory(text: str) -> str:
+    """Return the size of a guest as QEMU reads it; UsageError where it is none."""
+    try:
+        size = units.parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--memory: {error}") from None
+    if size < _SMALLEST:
+        raise UsageError(f"--memory {text} is too small for the guest to boot", "give 256M or more")
+    return f"{size >> 20}M"
+
+
+def environment(wanted: list[str]) -> dict[str, str]:
+    """Make the command's environment of what always passes and what `--env` asks for."""
+    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    made = {"PATH": f"{Path(sys.executable).parent}:{system}", "HOME": "/root"}
+    made |= {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "TERM": "dumb"}
+    names = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+    passing = (n for n in os.environ if n == "TERM" or n.startswith("OOMCTL_"))
+    made |= {name: os.environ[name] for name in passing if names.fullmatch(name)}
+    for text in wanted:
+        name, given, value = text.partition("=")
+        if not names.fullmatch(name):
+            raise UsageError(f"--env {text!r}: {name!r} is no name of a variable")
+        if not given and name not in os.environ:
+            raise UsageError(f"--env {name}: not set here, so there is nothing to pass on")
+        made[name] = value if given else os.environ[name]
+    return made

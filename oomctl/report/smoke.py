@@ -1,0 +1,211 @@
+"""A run of the suite in each of its forms; KTAP and JSON lines are told while it runs."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, get_args
+
+from oomctl.check import Check
+from oomctl.report import ktap
+from oomctl.report.layout import lay_out
+from oomctl.report.rows import Table
+from oomctl.smoke.case import Case, Result
+from oomctl.smoke.report import Report, count, tree
+from oomctl.smoke.suite import GROUPS
+from oomctl.text import printable
+from oomctl.units import format_duration
+
+SmokeFormat = Literal["table", "ktap", "json", "jsonl", "junit"]
+FORMATS: tuple[SmokeFormat, ...] = get_args(SmokeFormat)
+
+SCHEMA = 1
+
+
+class Teller:
+    """Is told of a run as it goes on; what it makes of that goes to `write`."""
+
+    def __init__(self, write: Callable[[str], object], verbose: bool = False) -> None:
+        self._write = write
+        self._verbose = verbose
+
+    def begin(self, report: Report) -> None:
+        """Take note of the machine and of the cases to come."""
+
+    def starts(self, case: Case) -> None:
+        """Take note that a case is about to run."""
+
+    def came(self, result: Result) -> None:
+        """Take the result of the next case."""
+
+    def end(self, report: Report) -> None:
+        """Take the whole."""
+
+
+class Ktap(Teller):
+    """KTAP 1 (Documentation/dev-tools/ktap.rst): a test for each group, a subtest for each case."""
+
+    def begin(self, report: Report) -> None:
+        """Write version, machine and plan."""
+        self._groups = {
+            group: [case.name for case in report.cases if case.group == group]
+            for group in report.groups
+        }
+        self._came: list[Result] = []
+        signature = (
+            report.environment["kfunc"]["signature"] or "this kernel has no bpf_out_of_memory()"
+        )
+        self._say(ktap.head(len(self._groups), report.machine, signature))
+
+    def came(self, result: Result) -> None:
+        """Write a subtest; around it begin and end of its group."""
+        group, _, name = result.name.partition(".")
+        members = self._groups[group]
+        if not self._came:
+            self._say(ktap.indented(ktap.subtests(group, len(members))))
+        self._came.append(result)
+        lines = [f"# {line}" for line in result.diagnostics]
+        if self._verbose and result.passed:
+            lines += [f"# {check.name}: {check.why}" for check in result.checks]
+        number = len(self._came)
+        lines.append(ktap.result(number, Check(name, result.passed, result.reason)))
+        self._say(ktap.indented(lines))
+        if number == len(members):
+            self._end_group(group)
+
+    def _end_group(self, group: str) -> None:
+        self._say([ktap.result(list(self._groups).index(group) + 1, _of_all(group, self._came))])
+        self._came = []
+
+    def end(self, report: Report) -> None:
+        """Write the counts, which kunit.py leaves out and people read."""
+        self._say([f"# {report.summary}"])
+
+    def _say(self, lines: Sequence[str] | Iterator[str]) -> None:
+        self._write(ktap.text(lines))
+
+
+def _of_all(group: str, results: Sequence[Result]) -> Check:
+    if any(one.passed is False for one in results):
+        return Check(group, False)
+    if any(one.passed for one in results):
+        return Check(group, True)
+    reasons = dict.fromkeys(one.reason for one in results)
+    return Check(group, None, "; ".join(reasons))
+
+
+class Lines(Teller):
+    """JSON lines: the suite, then each case as it starts and as it came, then the end."""
+
+    def begin(self, report: Report) -> None:
+        """Write what is known beforehand."""
+        names = [case.name for case in report.cases]
+        self._say(kind="suite", schema=SCHEMA, environment=report.environment, cases=names)
+
+    def starts(self, case: Case) -> None:
+        """Write its name: should the machine go down, this is who did it."""
+        self._say(kind="start", name=case.name)
+
+    def came(self, result: Result) -> None:
+        """Write the result."""
+        self._say(kind="case", **tree(result))
+
+    def end(self, report: Report) -> None:
+        """Write the counts."""
+        self._say(kind="end", **count(report.results))
+
+    def _say(self, **line: object) -> None:
+        self._write(json.dumps(line) + "\n")
+
+
+class _Whole(Teller):
+    """Says nothing before the end."""
+
+    def __init__(
+        self, render: Callable[[Report, bool], str], write: Callable[[str], object], verbose: bool
+    ) -> None:
+        super().__init__(write, verbose)
+        self._render = render
+
+    def end(self, report: Report) -> None:
+        """Write it all."""
+        self._write(self._render(report, self._verbose))
+
+
+def teller(form: SmokeFormat, write: Callable[[str], object], verbose: bool = False) -> Teller:
+    """Return who tells of a run in a form; what is told goes to `write`, piece by piece."""
+    match form:
+        case "ktap":
+            return Ktap(write, verbose)
+        case "jsonl":
+            return Lines(write, verbose)
+        case "json":
+            return _Whole(_json, write, verbose)
+        case "junit":
+            return _Whole(_junit, write, verbose)
+        case "table":
+            return _Whole(table, write, verbose)
+
+
+def _json(report: Report, _verbose: bool) -> str:
+    whole = {
+        "schema": SCHEMA,
+        "environment": report.environment,
+        "counts": count(report.results),
+        "cases": [
+            {"about": case.about, **tree(result)}
+            for case, result in zip(report.cases, report.results, strict=True)
+        ],
+    }
+    return json.dumps(whole, indent=2) + "\n"
+
+
+def _junit(report: Report, _verbose: bool) -> str:
+    from oomctl.report import junit
+
+    return junit.render_smoke(report)
+
+
+def table(report: Report, verbose: bool = False) -> str:
+    """Return a row for each group, or for each case, then what failed and what was skipped."""
+    parts = [lay_out(_by_case(report) if verbose else _by_group(report), "simple")]
+    skipped: dict[str, list[str]] = {}
+    for one in report.results:
+        if one.passed is None:
+            skipped.setdefault(one.reason, []).append(one.name)
+    parts += [f"skipped: {', '.join(names)}\n  {why}" for why, names in skipped.items()]
+    abouts = {case.name: case.about for case in report.cases}
+    for one in report.results:
+        if one.passed is False:
+            lines = [f"FAILED: {one.name} ({abouts[one.name]})", *one.diagnostics]
+            parts.append("\n  ".join(map(printable, lines)))
+    took = format_duration(sum(one.took_ns for one in report.results))
+    parts.append(f"{report.machine}\n{report.summary}, in {took}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _by_group(report: Report) -> Table:
+    rows = []
+    for group in report.groups:
+        results = report.of_group(group)
+        counts = [str(number) if number else "-" for number in count(results).values()]
+        took = format_duration(sum(one.took_ns for one in results))
+        rows.append([group, *counts, took, GROUPS.get(group, "")])
+    headers = ["group", "passed", "failed", "skipped", "took", "about"]
+    return Table(headers, rows, frozenset(headers[1:5]))
+
+
+def _by_case(report: Report) -> Table:
+    rows = [
+        [case.name, one.word, format_duration(one.took_ns) if one.rounds else "-", case.about]
+        for case, one in zip(report.cases, report.results, strict=True)
+    ]
+    return Table(["case", "result", "took", "about"], rows, frozenset({"took"}))
+
+
+def listing(cases: Sequence[Case]) -> str:
+    """Return the cases with what they are about, group by group."""
+    width = max((len(case.name) for case in cases), default=0)
+    lines: list[str] = []
+    for group in dict.fromkeys(case.group for case in cases):
+        lines += [*([""] if lines else []), f"# {group}: {GROUPS.get(group, '')}"]
+        lines += [f"{c.name.ljust(width)}  {c.about}" for c in cases if c.group == group]
+    return "".join(f"{line}\n" for line in lines)

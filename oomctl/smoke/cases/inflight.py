@@ -1,0 +1,149 @@
+"""Victims that are still dying: a tracer holds them on their way out, so that no race is won.
+
+The OOM reaper gives up on a victim 2 s after it was marked (mm/oom_kill.c, OOM_REAPER_DELAY) and
+takes its memory, after which the OOM killer passes it over.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from oomctl.kernel.hogs import Runner
+from oomctl.plan import Hog, Step
+from oomctl.smoke import facts
+from oomctl.smoke.case import Skipped
+from oomctl.smoke.cases.words import (
+    Also,
+    Bench,
+    Check,
+    M,
+    Tried,
+    call,
+    equal,
+    experiment,
+    hog,
+    sketch,
+)
+
+_HOLD = 1.5
+"""Seconds for which a victim is held, if not let go before; less than the reaper's delay."""
+_REAPED = 3.5
+"""Seconds for which it is held where the reaper is waited for."""
+
+
+def _held(name: str, size: int, seconds: float = _HOLD, at: str = "") -> Hog:
+    return Hog(name, size, cgroup=at, kind="traced", hold=seconds)
+
+
+def _at_once(target: str = ".", **more: float) -> Step:
+    return Step(call(target), until="returned", **more)  # type: ignore[arg-type]
+
+
+def _verdicts(*wanted: str) -> Also:
+    def also(tried: Tried) -> Iterator[Check]:
+        yield equal("verdicts", list(wanted), [one.verdict.name for one in tried.outcome.declared])
+
+    return also
+
+
+def _kill(_bench: Bench, runners: Sequence[Runner]) -> None:
+    """Kill the traced hog, and wait until its tracer holds it."""
+    (runner,) = (runner for runner in runners if runner.hog.kind == "traced")
+    os.kill(runner.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 2
+    while _state(runner.pid) not in "tT":
+        if time.monotonic() > deadline:
+            raise Skipped("its tracer did not hold it")
+        time.sleep(0.002)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "X"
+
+
+def _only_marked(tried: Tried) -> Iterator[Check]:
+    (declared,) = tried.outcome.declared
+    names = [stamp.name for stamp in declared.timeline.stamps]
+    yield equal("marked as a victim", 1, names.count("marked"))
+    yield equal("SIGKILL sent", 0, names.count("killed"))
+    yield equal(
+        "said to be killed in the log", 0, sum("Killed process" in r.text for r in declared.log)
+    )
+
+
+CASES = (
+    experiment(
+        "inflight.second-call-kills-nobody",
+        "1, and the victim that is still dying is all there is",
+        sketch(_held("large", 6 * M), hog("small", 2 * M), dies=("large",), calls=[_at_once()] * 2),
+        also=_verdicts("killed", "claimed-but-none-died"),
+    ),
+    experiment(
+        "inflight.every-call-kills-nobody",
+        "so do four more, with and without waiting for the lock",
+        sketch(
+            _held("large", 6 * M),
+            hog("small", 2 * M),
+            dies=("large",),
+            calls=[_at_once(), *[Step(call(flags=n % 2), until="returned") for n in range(4)]],
+        ),
+        also=_verdicts("killed", *["claimed-but-none-died"] * 4),
+    ),
+    experiment(
+        "inflight.the-smallest-will-do",
+        "whoever is dying stops the scan, however small it is",
+        sketch(
+            _held("small", 2 * M),
+            hog("large", 6 * M),
+            dies=("small",),
+            calls=(_at_once("small"), _at_once()),
+        ),
+        also=_verdicts("killed", "claimed-but-none-died"),
+    ),
+    experiment(
+        "inflight.elsewhere-does-not-matter",
+        "a victim that dies outside of the target does not stop the scan",
+        sketch(
+            _held("dying", 6 * M, at="elsewhere"),
+            hog("next", 2 * M, at="target"),
+            dies=("dying", "next"),
+            calls=(_at_once("elsewhere"), _at_once("target")),
+        ),
+        also=_verdicts("killed", "killed"),
+    ),
+    experiment(
+        "inflight.next-dies-after-the-first-is-gone",
+        "once the first has ended the next is chosen",
+        sketch(
+            *(hog(f"hog-{n}", n * 2 * M) for n in (1, 2, 3)),
+            dies=("hog-2", "hog-3"),
+            calls=[call()] * 2,
+        ),
+        also=_verdicts("killed", "killed"),
+    ),
+    experiment(
+        "inflight.next-dies-after-the-first-is-reaped",
+        "who does not end within 2 s is reaped, and no longer in the way",
+        sketch(
+            _held("large", 6 * M, _REAPED),
+            hog("small", 2 * M),
+            dies=("large", "small"),
+            calls=(_at_once(), _at_once(delay=2.6)),
+        ),
+        facts.gate,
+        also=_verdicts("killed", "killed"),
+    ),
+    experiment(
+        "inflight.who-exits-already-is-only-marked",
+        "1, marked, but neither killed nor counted: it was dying by itself",
+        sketch(_held("dying", 6 * M), hog("small", 2 * M), calls=(call(),)).losing("dying"),
+        facts.gate,
+        ready=_kill,
+        also=_only_marked,
+    ),
+)

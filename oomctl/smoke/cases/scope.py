@@ -1,0 +1,139 @@
+"""What a target reaches: tasks in it and below it, by membership, and who shares their memory."""
+
+from collections.abc import Iterator, Sequence
+
+from oomctl.answer import Stage
+from oomctl.kernel.hogs import Runner
+from oomctl.plan import Hog, Step
+from oomctl.smoke.cases.words import (
+    PAIR,
+    Bench,
+    Case,
+    Check,
+    M,
+    Tried,
+    call,
+    equal,
+    experiment,
+    hog,
+    sketch,
+)
+
+
+def _move_away(bench: Bench, runners: Sequence[Runner]) -> None:
+    """Move the hog named `moved` to another cgroup; what it has stays charged where it was."""
+    (moved,) = (runner for runner in runners if runner.hog.name == "moved")
+    away = bench.root.at(moved.hog.cgroup).parent.at("away")
+    away.controller.set_property(b"cgroup.procs", moved.pid)
+
+
+def _below(tried: Tried) -> Iterator[Check]:
+    (declared,) = tried.outcome.declared
+    yield equal("verdict", "killed", declared.verdict.name)
+
+
+def _root(bench: Bench) -> Iterator[Check]:
+    """The kernel hits a BUG on the root memcg, so oomctl's own program must not pass it."""
+    stage, _ret = bench.ask(bench.root.id)
+    yield equal("how far the program came", Stage.ROOT.name, stage.name)
+
+
+_SHARED = Hog("shared", 4 * M, cgroup="target", kind="shared", sharer="elsewhere")
+
+CASES = (
+    experiment(
+        "scope.nested-target",
+        "a target within a tree reaches its own task only",
+        sketch(*PAIR, dies=("small",), calls=(call("small"),)),
+    ),
+    experiment(
+        "scope.sibling-is-untouched",
+        "a larger task beside the target lives",
+        sketch(
+            hog("inside", 2 * M, at="target/leaf"),
+            hog("beside", 12 * M, at="sibling/leaf"),
+            dies=("inside",),
+            calls=(call("target"),),
+        ),
+    ),
+    experiment(
+        "scope.cousin-at-1000-is-untouched",
+        "nor does oom_score_adj draw it from outside",
+        sketch(
+            hog("inside", 2 * M, at="target"),
+            hog("beside", 2 * M, 1000, at="sibling"),
+            dies=("inside",),
+            calls=(call("target"),),
+        ),
+    ),
+    experiment(
+        "scope.descendants",
+        "the largest in any cgroup below the target dies",
+        sketch(
+            hog("near", 2 * M, at="near"),
+            hog("deep", 6 * M, at="a/b/c"),
+            hog("beside", 4 * M, at="a/d"),
+            dies=("deep",),
+        ),
+        also=_below,
+    ),
+    experiment(
+        "scope.same-cgroup",
+        "of two in one cgroup the larger dies",
+        sketch(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
+    ),
+    experiment(
+        "scope.membership-not-charge",
+        "who moved in is reached, though its memory is charged elsewhere",
+        sketch(
+            hog("moved", 6 * M, at="home"),
+            hog("resident", 2 * M, at="home"),
+            dies=("moved",),
+            cgroups=("away",),
+            calls=(call("away"),),
+        ),
+        ready=_move_away,
+    ),
+    experiment(
+        "scope.charge-without-membership",
+        "who moved away is out of reach, though its memory is still charged here",
+        sketch(
+            hog("moved", 12 * M, at="home"),
+            hog("resident", 2 * M, at="home"),
+            dies=("resident",),
+            cgroups=("away",),
+            calls=(call("home"),),
+        ),
+        ready=_move_away,
+    ),
+    experiment(
+        "scope.who-shares-memory-dies-too",
+        "a process outside that has the victim's memory (CLONE_VM) dies with it, uncounted",
+        sketch(
+            _SHARED, hog("beside", 2 * M), dies=("shared",), collateral=1, calls=(call("target"),)
+        ),
+    ),
+    experiment(
+        "scope.caller-outside-lives",
+        "who calls is no candidate unless it is in the target",
+        sketch(
+            *PAIR,
+            dies=("large",),
+            calls=(Step(call("large"), caller_adj=1000, caller_cgroup="outside"),),
+        ),
+    ),
+    experiment(
+        "scope.caller-inside-is-a-candidate",
+        "who calls from inside the target, with the highest score, dies",
+        sketch(
+            hog("beside", 2 * M),
+            calls=(Step(call(), caller_adj=1000, caller_cgroup="caller"),),
+        )
+        .counting(oom_kill=1)
+        .losing_the_caller(),
+        also=lambda tried: [
+            equal("verdict", "loader-killed", tried.outcome.declared[0].verdict.name)
+        ],
+    ),
+    Case("scope.root-is-never-passed", "oomctl's own program refuses the root cgroup", _root),
+)

@@ -1,0 +1,280 @@
+"""Who dies: by size, oom_score_adj and the target's own limit (mm/oom_kill.c, oom_badness)."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+
+import psutil
+
+from oomctl.kernel.hogs import Runner
+from oomctl.plan import Hog
+from oomctl.smoke import facts
+from oomctl.smoke.case import Skipped
+from oomctl.smoke.cases.words import (
+    PAIR,
+    Bench,
+    Case,
+    Check,
+    K,
+    M,
+    Tried,
+    call,
+    equal,
+    experiment,
+    hog,
+    sketch,
+)
+from oomctl.smoke.sketch import TOP, Files
+
+
+def _limited(limit: int | str, **files: str) -> Files:
+    return {TOP: {"memory.max": str(limit), **files}}
+
+
+def _totalpages(name: str, about: str, pages: int, *, files: Files, at: str = TOP) -> Case:
+    """Return the case that the OOM killer scales oom_score_adj by just so many pages."""
+
+    def also(tried: Tried) -> Iterator[Check]:
+        found = [passage.totalpages for passage in tried.passages_of(0)]
+        yield equal("totalpages", [pages], found)
+
+    drawn = sketch(
+        hog("only", 1 * M, at=f"{at}/leaf" if at != TOP else "only"),
+        dies=("only",),
+        files=files,
+        calls=(call(at),),
+    )
+    return experiment(name, about, drawn, facts.gate, facts.pages_of_4k, also=also)
+
+
+def _freeze(bench: Bench, runners: Sequence[Runner]) -> None:
+    top = bench.root.at(runners[0].hog.cgroup).parent
+    top.controller.freeze = True
+    deadline = time.monotonic() + 5
+    while not (top.controller.cgroup_events or {}).get("frozen"):
+        if time.monotonic() > deadline:
+            raise Skipped("the cgroup does not freeze within 5 s")
+        time.sleep(0.002)
+
+
+def _stop(_bench: Bench, runners: Sequence[Runner]) -> None:
+    for runner in runners:
+        os.kill(runner.pid, signal.SIGSTOP)
+
+
+def _swap_out(bench: Bench, runners: Sequence[Runner]) -> None:
+    """Let the larger hog's memory go to swap, so that less of it is resident than of the other."""
+    large = next(runner for runner in runners if runner.hog.name == "large")
+    node = bench.root.at(large.hog.cgroup)
+    try:
+        node.controller.set_property(b"memory.reclaim", large.hog.size - 2 * M)
+    except Exception as error:  # EAGAIN: it got less
+        raise Skipped(f"the kernel does not swap it out: {error}") from error
+    rss = psutil.Process(large.pid).memory_info().rss
+    if rss > 6 * M:
+        raise Skipped(f"{rss >> 20} MiB of it are still resident")
+
+
+_SHARED = Hog("pair", 4 * M, cgroup="pair", kind="shared", sharer="pair")
+
+
+def _later_of_equals(tried: Tried) -> Iterator[Check]:
+    """Check who of two with one and the same memory is the victim, and who only shares it."""
+    (declared,) = tried.outcome.declared
+    pids = [fated.task.pid for fated in tried.outcome.tasks]
+    yield equal("the chosen is the later in scan order", pids[1:], sorted(declared.victims))
+
+
+CASES = (
+    experiment("selection.largest", "the largest dies", sketch(*PAIR, dies=("large",))),
+    experiment(
+        "selection.largest-of-many",
+        "the largest of eight dies",
+        sketch(*(hog(f"hog-{n}", (n + 1) * M) for n in range(8)), dies=("hog-7",)),
+    ),
+    experiment(
+        "selection.largest-is-not-the-last",
+        "the order of their making does not matter",
+        sketch(hog("large", 6 * M), hog("small", 2 * M), dies=("large",)),
+    ),
+    experiment(
+        "selection.adj-outweighs-size",
+        "memory.max 64M, so +1000 is worth 62.5 MiB",
+        sketch(
+            hog("small", 2 * M, 1000), hog("large", 24 * M), dies=("small",), files=_limited(64 * M)
+        ),
+        facts.pages_of_4k,
+    ),
+    experiment(
+        "selection.adj-too-little",
+        "memory.max 64M, so +100 is worth 6.25 MiB",
+        sketch(
+            hog("small", 2 * M, 100), hog("large", 16 * M), dies=("large",), files=_limited(64 * M)
+        ),
+        facts.pages_of_4k,
+    ),
+    experiment(
+        "selection.negative-adj-protects",
+        "memory.max 64M, so -500 is worth 31 MiB",
+        sketch(
+            hog("small", 2 * M), hog("large", 24 * M, -500), dies=("small",), files=_limited(64 * M)
+        ),
+        facts.pages_of_4k,
+    ),
+    experiment(
+        "selection.negative-scores-are-fine",
+        "of two below zero the larger score dies",
+        sketch(
+            hog("less", 2 * M, -900),
+            hog("more", 2 * M, -600),
+            dies=("more",),
+            files=_limited(64 * M),
+        ),
+    ),
+    experiment(
+        "selection.adj-minus-999-is-eligible",
+        "the only task dies even so",
+        sketch(hog("only", 2 * M, -999), dies=("only",)),
+    ),
+    experiment(
+        "selection.adj-minus-1000-is-passed-over",
+        "the large one is not to be killed, so the small one dies",
+        sketch(hog("small", 2 * M), hog("large", 16 * M, -1000), dies=("small",)),
+    ),
+    experiment(
+        "selection.unlimited-any-adj-wins",
+        "without memory.max one point of adj outranks every size",
+        sketch(hog("small", 2 * M, 1), hog("large", 24 * M), dies=("small",)),
+    ),
+    experiment(
+        "selection.unlimited-more-adj-wins",
+        "999 and large against 1000 and small",
+        sketch(hog("small", 2 * M, 1000), hog("large", 24 * M, 999), dies=("small",)),
+    ),
+    experiment(
+        "selection.tiny-limit-ignores-adj",
+        "below 1000 pages totalpages / 1000 is 0: adj has no weight",
+        sketch(
+            hog("small", 512 * K, 1000),
+            hog("large", 1536 * K),
+            dies=("large",),
+            files=_limited(3996 * K),
+        ),
+        facts.pages_of_4k,
+    ),
+    experiment(
+        "selection.tiny-limit-keeps-minus-1000",
+        "but for -1000, which is no weight",
+        sketch(
+            hog("small", 512 * K),
+            hog("large", 1536 * K, -1000),
+            dies=("small",),
+            files=_limited(3996 * K),
+        ),
+        facts.pages_of_4k,
+    ),
+    experiment(
+        "selection.1000-pages-weigh-1",
+        "at 1000 pages a point is worth one page, and 1000 points more than 1 MiB",
+        sketch(
+            hog("small", 512 * K, 1000),
+            hog("large", 1536 * K),
+            dies=("small",),
+            files=_limited(4000 * K),
+        ),
+        facts.pages_of_4k,
+    ),
+    experiment(
+        "selection.limits-above-are-ignored",
+        "the target has no limit of its own: one point outranks every size",
+        sketch(
+            hog("small", 2 * M, 1, "target/small"),
+            hog("large", 24 * M, 0, "target/large"),
+            dies=("small",),
+            files=_limited(64 * M),
+            calls=(call("target"),),
+        ),
+    ),
+    experiment(
+        "selection.limits-below-are-ignored",
+        "the target's 64M counts, not what its children have",
+        sketch(
+            hog("small", 2 * M, 10),
+            hog("large", 16 * M),
+            dies=("large",),
+            files={**_limited(64 * M), "small": {"memory.max": "16M"}},
+        ),
+        facts.pages_of_4k,
+    ),
+    _totalpages(
+        "selection.totalpages-is-the-limit", "64M are 16384 pages", 16384, files=_limited(64 * M)
+    ),
+    _totalpages(
+        "selection.totalpages-of-the-target-alone",
+        "the 32M of the target count, not the 64M above it",
+        8192,
+        files={**_limited(64 * M), "target": {"memory.max": "32M", "memory.swap.max": "0"}},
+        at="target",
+    ),
+    _totalpages(
+        "selection.totalpages-without-limit",
+        "`max` is as many pages as a page counter holds",
+        (2**63 - 1) // 4096,
+        files={},
+    ),
+    experiment(
+        "selection.tie-goes-to-the-later",
+        "of two processes with one memory the later in scan order is chosen",
+        sketch(_SHARED, dies=("pair",), collateral=1),
+        also=_later_of_equals,
+    ),
+    experiment(
+        "selection.frozen",
+        "a frozen task is chosen, and dies though frozen",
+        sketch(*PAIR, dies=("large",)),
+        ready=_freeze,
+    ),
+    experiment(
+        "selection.stopped",
+        "a stopped task (SIGSTOP) is chosen, and dies",
+        sketch(*PAIR, dies=("large",)),
+        ready=_stop,
+    ),
+    experiment(
+        "selection.threads-count-once",
+        "threads share their memory: four of 4 MiB together are less than 8 MiB",
+        sketch(
+            Hog("threads", 4 * M, kind="threads", tasks=4), hog("single", 8 * M), dies=("single",)
+        ),
+    ),
+    experiment(
+        "selection.a-process-dies-with-its-threads",
+        "the threads' common memory is the largest",
+        sketch(
+            Hog("threads", 8 * M, kind="threads", tasks=4), hog("single", 2 * M), dies=("threads",)
+        ),
+    ),
+    experiment(
+        "selection.shmem-counts",
+        "resident shared memory counts as the anonymous does",
+        sketch(Hog("shmem", 8 * M, kind="shmem"), hog("anon", 4 * M), dies=("shmem",)),
+    ),
+    experiment(
+        "selection.memory-of-no-task-does-not-count",
+        "what is charged for pipes is no task's: the smaller task dies",
+        sketch(Hog("pipe", 12 * M, kind="pipe"), hog("anon", 2 * M), dies=("anon",)),
+    ),
+    experiment(
+        "selection.swap-counts",
+        "what was swapped out counts as if it were resident",
+        sketch(
+            hog("small", 12 * M),
+            hog("large", 24 * M),
+            dies=("large",),
+            files={TOP: {"memory.swap.max": "max"}},
+        ),
+        facts.swap,
+        ready=_swap_out,
+    ),
+)

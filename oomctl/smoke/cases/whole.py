@@ -1,0 +1,145 @@
+"""The whole system: NULL instead of a memcg. The bait has +1000, so that nobody else is chosen."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from oomctl.plan import Step
+from oomctl.smoke import facts
+from oomctl.smoke.cases.words import (
+    Also,
+    Bench,
+    Case,
+    Check,
+    M,
+    Sketch,
+    Tried,
+    call,
+    equal,
+    experiment,
+    hog,
+    refused,
+    sketch,
+)
+from oomctl.smoke.sketch import TOP
+
+_BAIT = (hog("small", 4 * M, 1000), hog("large", 12 * M, 1000))
+_ALLOCATING = "vm.oom_kill_allocating_task"
+
+
+def _everything(name: str, about: str, drawn: Sketch, *, also: Also | None = None) -> Case:
+    return experiment(name, about, drawn, facts.no_panic_at_all, also=also)
+
+
+def _null(order: int = 0, flags: int = 0) -> Step:
+    return Step(call(None, order, flags))
+
+
+def _control(tried: Tried) -> Iterator[Check]:
+    yield equal("memcg given", [None], [passage.memcg_id for passage in tried.passages_of(0)])
+
+
+def _logged(tried: Tried) -> Iterator[Check]:
+    (declared,) = tried.outcome.declared
+    log = "\n".join(record.text for record in declared.log)
+    for pattern in (r"^Out of memory: Killed process \d+ \(large\)",):
+        yield Check(f"the kernel log has {pattern}", bool(re.search(pattern, log, re.M)), "not")
+
+
+def _allocating(name: str, about: str, drawn: Sketch, also: Also) -> Case:
+    def run(bench: Bench) -> Iterator[Check]:
+        with bench.sysctl(_ALLOCATING, 1):
+            tried = bench.try_out(drawn)
+        yield from tried.outcome.checks
+        yield from also(tried)
+
+    return Case(name, about, run, (facts.no_panic_at_all,))
+
+
+def _caller_killed(tried: Tried) -> Iterator[Check]:
+    (declared,) = tried.outcome.declared
+    log = "\n".join(record.text for record in declared.log)
+    pattern = (
+        rf"Out of memory \(oom_kill_allocating_task\): Killed process {declared.answer.caller} "
+    )
+    yield equal("verdict", "loader-killed", declared.verdict.name)
+    yield Check(f"the kernel log has {pattern}", bool(re.search(pattern, log)), "it has not")
+
+
+CASES = (
+    _everything(
+        "whole.largest",
+        "the largest of the machine dies (with gfp_mask 0 nobody would)",
+        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+    ),
+    experiment(
+        "whole.null-as-given",
+        "the OOM killer is given no memcg",
+        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+        facts.no_panic_at_all,
+        facts.gate,
+        also=_control,
+    ),
+    _everything(
+        "whole.with-waiting",
+        "also with WAIT_ON_OOM_LOCK",
+        sketch(*_BAIT, dies=("large",), calls=(_null(flags=1),)),
+    ),
+    _everything(
+        "whole.adj-counts",
+        "+1000 outranks a larger task without it",
+        sketch(hog("small", 4 * M, 1000), hog("large", 48 * M), dies=("small",), calls=(_null(),)),
+    ),
+    _everything(
+        "whole.limits-do-not-count",
+        "nor is a task spared because its cgroup has a limit",
+        sketch(*_BAIT, dies=("large",), files={TOP: {"memory.max": "64M"}}, calls=(_null(),)),
+    ),
+    _everything(
+        "whole.log",
+        "the kernel log says `Out of memory`, not `Memory cgroup out of memory`",
+        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+        also=_logged,
+    ),
+    _everything(
+        "whole.group",
+        "memory.oom.group counts up to the root",
+        sketch(
+            *_BAIT,
+            dies=("small", "large"),
+            files={TOP: {"memory.oom.group": "1"}},
+            group_kills=1,
+            calls=(_null(),),
+        ),
+    ),
+    _everything(
+        "whole.wrong-order",
+        "-EINVAL, and nobody of the machine dies",
+        sketch(*_BAIT, returns="EINVAL", calls=(_null(order=-1),)),
+        also=refused,
+    ),
+    _everything(
+        "whole.wrong-flag",
+        "-EINVAL, and nobody of the machine dies",
+        sketch(*_BAIT, returns="EINVAL", calls=(_null(flags=2),)),
+        also=refused,
+    ),
+    _allocating(
+        "whole.allocating-task-kills-the-caller",
+        "vm.oom_kill_allocating_task: the caller dies, whoever is larger",
+        sketch(*_BAIT, calls=(replace(_null(), caller_adj=0),)).losing_the_caller(),
+        _caller_killed,
+    ),
+    _allocating(
+        "whole.allocating-task-spares-minus-1000",
+        "but not one at -1000: the largest dies",
+        sketch(*_BAIT, dies=("large",), calls=(replace(_null(), caller_adj=-1000),)),
+        lambda tried: [equal("verdict", "killed", tried.outcome.declared[0].verdict.name)],
+    ),
+    _allocating(
+        "whole.allocating-task-is-for-the-whole-system",
+        "nor one that declares on a memcg: the largest of that dies",
+        sketch(*_BAIT, dies=("large",), calls=(Step(call(), caller_adj=0),)),
+        lambda tried: [equal("verdict", "killed", tried.outcome.declared[0].verdict.name)],
+    ),
+)

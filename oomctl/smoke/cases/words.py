@@ -1,0 +1,74 @@
+"""What cases of every group are put together from."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from oomctl.check import Check
+from oomctl.kernel.hogs import Runner
+from oomctl.plan import INT32_MAX, INT32_MIN, UINT64_MAX
+from oomctl.smoke.bench import Bench, Opens, Tried
+from oomctl.smoke.case import Case
+from oomctl.smoke.facts import Need
+from oomctl.smoke.sketch import K, M, Sketch, call, hog, sketch
+
+__all__ = [
+    "INT32_MAX",
+    "INT32_MIN",
+    "PAIR",
+    "UINT64_MAX",
+    "Also",
+    "Bench",
+    "Case",
+    "Check",
+    "K",
+    "M",
+    "Sketch",
+    "Tried",
+    "call",
+    "equal",
+    "experiment",
+    "hog",
+    "refused",
+    "sketch",
+]
+
+Also = Callable[[Tried], Iterable[Check]]
+
+PAIR = (hog("small", 2 * M), hog("large", 6 * M))
+"""Two hogs so far apart that no counter that is kept per CPU can turn the choice."""
+
+
+def experiment(
+    name: str,
+    about: str,
+    sketch: Sketch,
+    *needs: Need,
+    also: Also | None = None,
+    ready: Callable[[Bench, Sequence[Runner]], object] | None = None,
+    lock: Opens | None = None,
+) -> Case:
+    """Return the case that a sketch, tried out, comes as expected, and what `also` checks."""
+
+    def run(bench: Bench) -> Iterator[Check]:
+        came = bench.try_out(
+            sketch, (lambda runners: ready(bench, runners)) if ready else len, lock
+        )
+        yield from came.outcome.checks
+        if also:
+            yield from also(came)
+
+    return Case(name, about, run, needs)
+
+
+def equal(name: str, wanted: object, found: object) -> Check:
+    """Return the check that something is just so."""
+    return Check(f"{name}: {wanted}", wanted == found, f"it was {found}")
+
+
+def refused(tried: Tried) -> Iterator[Check]:
+    """Check that the calls did not get as far as the OOM killer."""
+    for number, declared in enumerate(tried.outcome.declared):
+        entered = len(tried.passages_of(number))
+        yield equal("runs of the caller through out_of_memory()", 0, entered)
+        yield equal(
+            "kills in the kernel log", 0, sum("Killed process" in r.text for r in declared.log)
+        )

@@ -1,0 +1,221 @@
+"""`oomctl smoke` and `oomctl lab smoke` with cases that ask no kernel."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from oomctl.cli import guest
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import btf, environment
+from oomctl.lab import vm
+from oomctl.lab.kernel import Kernel
+from oomctl.lab.vm import Ending
+from oomctl.outcome import Environment
+from oomctl.smoke import bench, suite
+from oomctl.smoke.case import Case
+from tests.cli.command import refused, run
+from tests.outcomes import ENVIRONMENT
+from tests.unit.smoke import CASES, HERE, V1, V3, FakeBench, fails
+from tests.unit.test_lab_smoke import DEAD, PANIC, lines
+
+GOOD = CASES[:2]
+BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """The suite has these cases, and a bench that asks no kernel."""
+
+    class Bench(FakeBench):
+        environment: Environment = ENVIRONMENT
+
+        def __init__(self, _root, kfunc, disposable):
+            super().__init__(replace(HERE, kfunc=kfunc, disposable=disposable))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    def these(cases, kfunc=V3):
+        monkeypatch.setattr(suite, "cases", lambda: tuple(cases))
+        monkeypatch.setattr(bench, "Bench", Bench)
+        monkeypatch.setattr(btf, "find_kfunc", lambda: kfunc)
+        monkeypatch.setattr(environment, "require_host", lambda: None)
+
+    return these
+
+
+@pytest.mark.parametrize(
+    ("cases", "words", "code", "bisect"),
+    [
+        (GOOD, (), 0, 0),
+        (BAD, (), 1, 1),
+        (CASES, ("--exclude", "lock.busy"), 0, 0),
+        (CASES, ("panic",), 3, 125),
+    ],
+)
+def test_exit_codes(known, cases, words, code, bisect):
+    known(cases)
+    assert run("smoke", *words).exit_code == code
+    assert run("smoke", "--bisect", *words).exit_code == bisect
+
+
+@pytest.mark.parametrize("kfunc", [None, V1])
+def test_another_kfunc_or_none_is_said_of_every_case(known, kfunc):
+    known(GOOD, kfunc)
+    result = run("smoke")
+    assert result.exit_code == 3
+    assert result.stdout.count("# SKIP this kernel") == 3
+    assert ("shape of v1" if kfunc else "has no bpf_out_of_memory()") in result.stdout
+    assert run("smoke", "--bisect").exit_code == 125
+
+
+def test_a_machine_without_what_is_needed_cannot_be_tested(known, monkeypatch):
+    known(GOOD)
+
+    def lacks():
+        raise UnsupportedError("no cgroup v2 hierarchy is mounted", "mount it")
+
+    monkeypatch.setattr(environment, "require_host", lacks)
+    refused(run("smoke"), 3, "no cgroup v2")
+    refused(run("smoke", "--bisect"), 125, "no cgroup v2")
+
+
+def test_a_mistake_is_2_and_when_bisecting_it_is_not_the_kernels():
+    refused(run("smoke", "nonsense"), 2, "no case is called 'nonsense'", "--list")
+    refused(run("smoke", "--bisect", "nonsense"), 125, "nonsense")
+    refused(run("smoke", "lock", "--exclude", "lock"), 2, "every case is excluded")
+    assert run("smoke", "--repeat", "0").exit_code == 2
+    assert run("smoke", "--format", "yaml").exit_code == 2
+
+
+def test_a_pipe_gets_ktap_and_a_terminal_a_table(known, monkeypatch):
+    known(GOOD)
+    assert run("smoke").stdout.startswith("KTAP version 1\n")
+    assert run("smoke", "--format", "table").stdout.startswith("group ")
+
+
+def test_list_needs_neither_root_nor_kfunc():
+    result = run("smoke", "--list")
+    assert result.exit_code == 0
+    names = [line.split()[0] for line in result.stdout.splitlines() if line[:1] not in ("", "#")]
+    assert names == [case.name for case in suite.cases()]
+    assert run("smoke", "--list", "lock").stdout.startswith("# lock: ")
+
+
+def test_repeat_and_exclude(known):
+    known(CASES)
+    result = run("smoke", "--repeat", "3", "--exclude", "lock", "--format", "json")
+    whole = json.loads(result.stdout)
+    assert [case["name"] for case in whole["cases"]][:2] == [case.name for case in GOOD]
+    assert whole["cases"][0]["rounds"] == whole["cases"][0]["rounds_passed"] == 3
+
+
+def test_a_file_appears_whole(known, tmp_path):
+    known(BAD)
+    path = tmp_path / "result"
+    result = run("smoke", "-o", path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert path.read_text().startswith("KTAP version 1\n")
+    assert "not ok 1 busy" in path.read_text()
+
+
+def test_disposable_lets_the_deadly_run(known):
+    known(CASES)
+    assert "deadlock # SKIP" in run("smoke", "panic").stdout
+    assert "ok 1 deadlock\n" in run("smoke", "panic", "--disposable").stdout
+
+
+def test_help_teaches():
+    for words in (("smoke",), ("lab", "smoke")):
+        text = run(*words, "--help").stdout
+        assert "Examples:" in text
+        assert "125" in text
+
+
+@pytest.fixture
+def lab(monkeypatch):
+    """Guests that tell what was prepared; what they were asked is kept."""
+    prepared = []
+
+    def boot(machine, job, timeout, out, err):
+        prepared.pop(0)(out)
+        err(b"said on stderr\n")
+        prepared_endings.append((machine, job, timeout))
+        return endings.pop(0)
+
+    endings, prepared_endings = [], []
+    kernel = Kernel("6.12", "/k/vmlinuz", None, provides=True)
+    monkeypatch.setattr(guest, "ready", lambda *_: guest.Host(kernel, False, None, False))
+    monkeypatch.setattr(vm, "run", boot)
+
+    def guests(*told):
+        for written, ending in told:
+            prepared.append(lambda out, written=written: out(written))
+            endings.append(ending)
+        return prepared_endings
+
+    return SimpleNamespace(guests=guests)
+
+
+def ended(status=0, console=""):
+    return Ending(status, False, 5.0, 60.0, console)
+
+
+def test_lab_smoke_merges_all_in_one_result(known, lab):
+    deadly = replace(CASES[-1], panics=PANIC)
+    known((*GOOD, deadly))
+    asked = lab.guests(
+        (lines([case.name for case in GOOD]), ended()),
+        (lines([deadly.name], last="dies"), ended(None, DEAD)),
+    )
+    result = run("lab", "smoke")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("KTAP version 1") == 3
+    assert "# 3 passed, 0 failed, 0 skipped" in result.stdout
+    assert "ok 2 panic" in result.stdout
+    for _machine, job, timeout in asked:
+        assert timeout == 900
+        assert "PYTHONPATH" in job.environment
+
+
+@pytest.mark.parametrize(("bisect", "code"), [((), 1), (("--bisect",), 1)])
+def test_lab_smoke_of_a_kernel_that_dies(known, lab, bisect, code):
+    known(GOOD)
+    first, second = (case.name for case in GOOD)
+    lab.guests((lines([first], last="dies"), ended(None, DEAD)), (lines([second]), ended()))
+    result = run("lab", "smoke", *bisect)
+    assert result.exit_code == code
+    assert f"# came: the kernel panicked: {PANIC}" in result.stdout
+
+
+@pytest.mark.parametrize(("bisect", "code"), [((), 4), (("--bisect",), 125)])
+def test_lab_smoke_of_a_kernel_that_does_not_come_up(known, lab, bisect, code):
+    known(GOOD)
+    lab.guests((b"", ended(None)))
+    refused(run("lab", "smoke", *bisect), code, "did not start in the guest: the guest vanished")
+
+
+def test_lab_smoke_runs_what_panics_last(known, lab):
+    deadly = replace(CASES[0], panics=PANIC)
+    known((deadly, CASES[1]))
+    lab.guests(
+        (lines([CASES[1].name]), ended()),
+        (lines([deadly.name], last="dies"), ended(None, DEAD)),
+    )
+    result = run("lab", "smoke", "--format", "json")
+    whole = json.loads(result.stdout)
+    assert [case["name"] for case in whole["cases"]] == [CASES[1].name, deadly.name]
+    assert [case["about"] for case in whole["cases"]] == [CASES[1].about, deadly.about]
+
+
+def test_lab_smoke_usage(known):
+    known(GOOD)
+    refused(run("lab", "smoke", "--timeout", "0"), 2, "--timeout 0")
+    refused(run("lab", "smoke", "--memory", "1M"), 2, "too small")
+    refused(run("lab", "smoke", "--memory", "1M", "--bisect"), 125, "too small")
+    refused(run("lab", "smoke", "nonsense"), 2, "nonsense")

@@ -1,0 +1,81 @@
+"""The whole suite on a kernel that keeps the contract."""
+
+import json
+
+import pytest
+
+from oomctl.kernel import btf
+from oomctl.smoke import bench, suite
+
+PATIENCE = 900
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_the_whole_suite_passes_or_says_why_not(oomctl):
+    result = oomctl("smoke", "--format", "json")
+    whole = json.loads(result.stdout)
+    failed = [case for case in whole["cases"] if case["result"] == "failed"]
+    assert failed == []
+    assert result.exit_code == 0
+    assert [case["name"] for case in whole["cases"]] == [case.name for case in suite.cases()]
+    assert whole["counts"]["passed"] >= 170
+    skipped = {case["name"]: case["reason"] for case in whole["cases"] if case["reason"]}
+    assert all(skipped.values())
+    assert set(skipped) - {case.name for case in suite.cases() if case.deadly} <= {
+        "selection.swap-counts",
+        "loadtime.irqs-off",
+        "loadtime.preempt-off",
+        "loadtime.oom-ops",
+    }
+
+
+def test_cases_that_repeat_pass_every_time(oomctl):
+    result = oomctl("smoke", "lock.busy", "lock.wait", "arguments.flags-4", "--repeat", "5")
+    assert result.exit_code == 0, result.stdout
+    assert "# 3 passed, 0 failed, 0 skipped" in result.stdout
+
+
+def test_a_sysctl_is_as_it_was_after_each_case(oomctl, sysctl):
+    sysctl("vm.oom_kill_allocating_task", 0)
+    assert oomctl("smoke", "whole.allocating-*").exit_code == 0
+    with open("/proc/sys/vm/oom_kill_allocating_task") as file:
+        assert file.read() == "0\n"
+
+
+def test_a_kernel_that_would_panic_is_not_asked(oomctl, sysctl):
+    sysctl("vm.panic_on_oom", 2)
+    result = oomctl("smoke", "selection", "whole")
+    assert result.exit_code == 3
+    assert "# SKIP vm.panic_on_oom is 2: the machine would panic" in result.stdout
+    sysctl("vm.panic_on_oom", 1)
+    result = oomctl("smoke", "selection.largest", "whole.largest")
+    assert result.exit_code == 0
+    assert "ok 1 largest # SKIP vm.panic_on_oom is 1" in result.stdout
+
+
+def test_a_failure_tells_what_came(oomctl, monkeypatch):
+    """A kernel whose MAX_PAGE_ORDER is not what the suite believes."""
+    monkeypatch.setattr(bench, "_max_order", lambda: 8)
+    result = oomctl("smoke", "arguments.order-max-plus-1")
+    assert result.exit_code == 1
+    for line in (
+        "  # expected: calls returning EINVAL: 1",
+        "  # came: it was 1",
+        "  # expected: nobody dies",
+        "  # came: killed: small",
+        "  not ok 1 order-max-plus-1",
+        "not ok 1 arguments",
+    ):
+        assert f"\n{line}\n" in result.stdout
+    assert "# task small: pid " in result.stdout
+    assert "kernel log: Memory cgroup out of memory: Killed process" in result.stdout
+
+
+def test_a_kernel_with_another_kfunc_is_told_apart(oomctl, monkeypatch):
+    found = btf.find_kfunc()
+    rfc = btf.Kfunc("vmlinux", found.parameters[:2])
+    monkeypatch.setattr(btf, "find_kfunc", lambda: rfc)
+    result = oomctl("smoke", "lock")
+    assert result.exit_code == 3
+    assert "kfunc RFC from vmlinux" in result.stdout
+    assert "# SKIP this kernel's kfunc has the shape of RFC" in result.stdout

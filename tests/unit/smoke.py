@@ -1,0 +1,105 @@
+"""A suite without a kernel: cases that do as they are told, and the report of a run of them."""
+
+from contextlib import contextmanager
+
+from oomctl.check import Check
+from oomctl.errors import OomctlError
+from oomctl.kernel.btf import Kfunc, Parameter
+from oomctl.smoke import facts, suite
+from oomctl.smoke.case import Case, Skipped
+from oomctl.smoke.facts import Facts
+from oomctl.smoke.report import Report
+
+V3 = Kfunc(
+    "bpf_oom_kfunc",
+    (
+        Parameter("struct mem_cgroup *", "memcg__nullable"),
+        Parameter("int", "order"),
+        Parameter("u64", "flags"),
+    ),
+)
+V1 = Kfunc("vmlinux", (*V3.parameters[:2], Parameter("bool", "wait_on_oom_lock")))
+HERE = Facts(kernel="6.12", kfunc=V3)
+ENVIRONMENT = {
+    "oomctl": "0.1.0",
+    "kernel": "6.12.95+deb12-amd64",
+    "kfunc": {"signature": V3.signature, "provider": "bpf_oom_kfunc", "variant": "v3"},
+}
+
+
+class FakeBench:
+    """Gives the same evidence for every round; `dirty` rounds leave something behind."""
+
+    def __init__(self, known=HERE, dirty=False):
+        self.facts = known
+        self.dirty = dirty
+        self.rounds = 0
+
+    @contextmanager
+    def round(self):
+        self.rounds += 1
+        yield lambda: [f"evidence of round {self.rounds}"]
+        if self.dirty:
+            raise OomctlError("it left behind a cgroup", "remove it")
+
+
+def passes(_bench):
+    yield Check("one", True, "as it should be")
+    yield Check("two", True, "this too")
+
+
+def fails(_bench):
+    yield Check("calls returning EBUSY: 1", False, "it was 1")
+    yield Check("nobody dies", True, "killed: nobody")
+    yield Check("tracing agrees", None, "it was not traced")
+
+
+def flaky(bench):
+    yield Check("it comes the same", bench.rounds != 2, f"round {bench.rounds}")
+
+
+def raises(_bench):
+    yield Check("before", True)
+    raise OomctlError("the hog did not start", "see dmesg")
+
+
+def skips(_bench):
+    raise Skipped("the kernel would choose init")
+    yield
+
+
+def nothing(_bench):
+    return ()
+
+
+CASES = (
+    Case("arguments.order-0", "order 0 kills", passes),
+    Case("arguments.flags-4", "an unknown bit is -EINVAL", passes),
+    Case("lock.busy", "held: -EBUSY", fails),
+    Case("lock.wait", "held: waits", passes, (facts.two_cpus,)),
+    Case("whole.largest", "the largest dies", skips),
+    Case("panic.deadlock", "it panics", passes, (facts.disposable,), "System is deadlocked"),
+)
+
+
+def report(cases=CASES, bench=None, rounds=1):
+    """Run cases on a fake bench; times are made the same, so that files can be compared."""
+    from dataclasses import replace
+
+    bench = bench or FakeBench()
+    results = [replace(suite.run(case, bench, rounds), took_ns=250_000_000) for case in cases]
+    return Report(ENVIRONMENT, tuple(cases), tuple(results))
+
+
+def told(form, whole, verbose=False):
+    """Tell of a run as it goes on; return what was written, piece by piece."""
+    from oomctl.report.smoke import teller
+
+    pieces = []
+    tell = teller(form, pieces.append, verbose)
+    tell.begin(whole)
+    for case, result in zip(whole.cases, whole.results, strict=True):
+        tell.starts(case)
+        tell.came(result)
+    tell.end(whole)
+    return pieces

@@ -1,0 +1,148 @@
+"""The suite in guests that are not booted: what they tell, and how they end."""
+
+import json
+
+import pytest
+
+from oomctl.errors import OomctlError
+from oomctl.lab.smoke import Suite
+from oomctl.lab.vm import Ending
+from oomctl.smoke.case import Case, Result
+from oomctl.smoke.report import tree
+from tests.unit.smoke import ENVIRONMENT, passes
+
+PANIC = "System is deadlocked on memory"
+CASES = tuple(Case(f"group.{name}", "about", passes) for name in "abcd")
+DEADLY = Case("panic.x", "about", passes, panics=PANIC)
+DEAD = f"[ 1.0] Out of memory\n[ 1.1] Kernel panic - not syncing: {PANIC}\n[ 1.2] CPU: 0\n"
+
+
+def lines(names, last="end", ran=None):
+    """Return what the suite in a guest writes until it ends, or until it dies of its last case."""
+    told = [{"kind": "suite", "environment": ENVIRONMENT, "cases": list(names)}]
+    for number, name in enumerate(names):
+        told.append({"kind": "start", "name": name})
+        if last == "end" or number < len(names) - 1:
+            told.append({"kind": "case", **tree(ran or Result(name, True, good=1))})
+    if last == "end":
+        told.append({"kind": "end"})
+    return "".join(f"{json.dumps(line)}\n" for line in told).encode()
+
+
+class Guests:
+    """Answers each boot with the next of what was prepared."""
+
+    def __init__(self, *guests):
+        self.guests = list(guests)
+        self.asked = []
+
+    def __call__(self, words, out):
+        self.asked.append([word for word in words if "." in word and " " not in word])
+        written, ending = self.guests.pop(0)
+        for start in range(0, len(written), 7):
+            out(written[start : start + 7])
+        return ending
+
+
+def suite(boot, cases=CASES):
+    met, came, started = [], [], []
+    Suite(boot, 1, met.append, came.append, started.append).run(cases)
+    assert boot.guests == []
+    return met, {one.name: one for one in came}, started
+
+
+def ended(status=0, console="", timed_out=False):
+    return Ending(status, timed_out, 5.0, 60.0, console)
+
+
+NAMES = [case.name for case in CASES]
+
+
+def test_one_guest_runs_all_that_does_not_panic():
+    boot = Guests((lines(NAMES), ended()))
+    met, came, _started = suite(boot)
+    assert met == [ENVIRONMENT]
+    assert list(came) == NAMES
+    assert all(one.passed for one in came.values())
+
+
+def test_the_expected_panic_is_a_pass():
+    boot = Guests((lines(["panic.x"], last="dies"), ended(None, DEAD)))
+    _met, came, _started = suite(boot, (DEADLY,))
+    assert came["panic.x"].passed is True
+    assert came["panic.x"].checks[0].why == PANIC
+    assert came["panic.x"].took_ns == 60_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [
+        (ended(None, DEAD.replace("memory\n[ 1.2]", "x\n[ 1.2]")), "System is deadlocked on x"),
+        (ended(None, ""), "vanished"),
+        (ended(None, "", timed_out=True), "ended after 60 s"),
+        (ended(139), "status 139"),
+    ],
+)
+def test_any_other_end_is_none(ending, why):
+    boot = Guests((lines(["panic.x"], last="dies"), ending))
+    _met, came, _started = suite(boot, (DEADLY,))
+    assert came["panic.x"].passed is False
+    assert why in came["panic.x"].checks[0].why
+    assert PANIC in came["panic.x"].checks[0].name
+
+
+def test_no_panic_where_one_was_expected_is_what_the_guest_says():
+    ran = Result("panic.x", False, "it returned 1")
+    boot = Guests((lines(["panic.x"], ran=ran), ended(1)))
+    _met, came, _started = suite(boot, (DEADLY,))
+    assert came["panic.x"] == ran
+
+
+def test_each_that_should_panic_has_a_machine_of_its_own_after_the_others():
+    other = Case("panic.y", "about", passes, panics=PANIC)
+    boot = Guests(
+        (lines(NAMES), ended()),
+        (lines(["panic.x"], last="dies"), ended(None, DEAD)),
+        (lines(["panic.y"], last="dies"), ended(None, DEAD)),
+    )
+    _met, came, started = suite(boot, (*CASES, DEADLY, other))
+    assert boot.asked[0][-4:] == NAMES
+    assert [asked[-1] for asked in boot.asked[1:]] == ["panic.x", "panic.y"]
+    assert list(came) == [*NAMES, "panic.x", "panic.y"]
+    assert started == ["group.a", "panic.x", "panic.y"]
+
+
+def test_a_kernel_that_dies_fails_the_case_that_ran_and_the_rest_goes_on():
+    boot = Guests((lines(NAMES[:2], last="dies"), ended(None, DEAD)), (lines(NAMES[2:]), ended()))
+    _met, came, _started = suite(boot)
+    assert [one.passed for one in came.values()] == [True, False, True, True]
+    assert came["group.b"].checks[0].why == f"the kernel panicked: {PANIC}"
+    assert any("CPU: 0" in line for line in came["group.b"].evidence)
+    assert boot.asked[1][-2:] == NAMES[2:]
+
+
+def test_a_kernel_that_dies_between_two_cases_fails_the_next():
+    dying = b"\n".join(lines(NAMES[:2]).splitlines()[:3]) + b"\n"
+    boot = Guests((dying, ended(None, DEAD)), (lines(NAMES[2:]), ended()))
+    _met, came, _started = suite(boot)
+    assert [one.passed for one in came.values()] == [True, False, True, True]
+
+
+def test_a_kernel_that_dies_when_all_is_said_is_an_error():
+    dying = lines(NAMES).replace(b'{"kind": "end"}\n', b"")
+    with pytest.raises(OomctlError, match=f"end of the suite: the kernel panicked: {PANIC}"):
+        suite(Guests((dying, ended(None, DEAD))))
+
+
+def test_after_five_deaths_the_rest_is_not_run():
+    cases = tuple(Case(f"group.{n}", "about", passes) for n in range(7))
+    boot = Guests(*[(lines([case.name], last="dies"), ended(None, DEAD)) for case in cases[:5]])
+    _met, came, _started = suite(boot, cases)
+    assert list(came) == [case.name for case in cases]
+    assert not any(one.passed for one in came.values())
+    assert came["group.6"].reason == "not run: 5 kernels died of others"
+
+
+def test_a_guest_in_which_the_suite_does_not_start_is_an_error():
+    with pytest.raises(OomctlError, match=r"did not start in the guest: .* status 3"):
+        suite(Guests((b"", ended(3))))
