@@ -17,6 +17,7 @@ from oomctl.journal import Entry, Owner, line
 
 _USUAL = "/run/oomctl"
 _ENV = "OOMCTL_RUN_DIR"
+_SUFFIX = ".journal"
 
 
 def folder() -> Path:
@@ -110,19 +111,23 @@ def abandoned(path: Path) -> Iterator[bytes | None]:
 
 
 def journals() -> list[Path]:
-    """Return the journals of this machine, whoever owns them; the oldest first.
+    """Return the journals of this machine, whoever owns them; who wrote last comes first.
 
     Raises UnsupportedError where they cannot be read, or where others could have written them.
     """
     where = folder()
     try:
         _require_ours(where)
-        found = [(each.stat().st_mtime_ns, each) for each in where.iterdir()]
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise _not_ours(where, error.strerror or str(error), "run it as root") from error
-    return [path for _time, path in sorted(found)]
+    return sorted(where.glob(f"*{_SUFFIX}"), key=_written, reverse=True)
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # its owner has just ended
+        return 0
 
 
 def _lock(fd: int) -> bool:
@@ -145,7 +150,7 @@ def _made_folder() -> Path:
 
 def _create(where: Path) -> tuple[Path, int]:
     while True:
-        path = where / f"{os.getpid()}-{secrets.token_hex(3)}"
+        path = where / f"{os.getpid()}-{secrets.token_hex(3)}{_SUFFIX}"
         try:
             fd = os.open(
                 path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600

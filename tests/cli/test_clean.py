@@ -13,7 +13,7 @@ def left(cgroupfs):
     top = cgroupfs.create_cgroup("t\x1b[31m")
     folder().mkdir(mode=0o700)
     entries = Owner(4242, boot()), Made(str(top.directory), top.id)
-    (folder() / "1-gone").write_bytes(b"".join(map(line, entries)))
+    (folder() / "1-gone.journal").write_bytes(b"".join(map(line, entries)))
     return top.directory
 
 
@@ -42,7 +42,9 @@ def test_who_still_runs_is_left_alone(cgroupfs):
 
 
 def test_what_cannot_be_removed_is_an_exit_code_of_4(left):
-    (folder() / "1-gone").write_bytes(b"".join(map(line, (Owner(4242, boot()), Making(str(left))))))
+    (folder() / "1-gone.journal").write_bytes(
+        b"".join(map(line, (Owner(4242, boot()), Making(str(left)))))
+    )
     (left / "cgroup.procs").write_text("7\n")
     refused(run("clean"), 4, "oomctl (pid 4242): cannot remove the cgroup", "look at it")
     assert left.exists()

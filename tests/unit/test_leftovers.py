@@ -22,7 +22,7 @@ from oomctl.scenario.planning import Site
 def leave(*entries, owner=None):
     """Write a journal that nobody owns."""
     folder().mkdir(exist_ok=True, mode=0o700)
-    path = folder() / "1-gone"
+    path = folder() / "1-gone.journal"
     owner = owner or Owner(4242, boot())
     path.write_bytes(b"".join(map(line, (owner, *entries))))
     return path

@@ -59,7 +59,7 @@ def _controller_taken_away(bench: Bench) -> Iterator[Check]:
 def _held(bench: Bench) -> Iterator[Check]:
     with bench.tree(Sketch(cgroups=("target",))) as top, Funeral() as funeral:
         target = top.at("target")
-        ret = funeral.declare_after(target.id, target.remove)
+        ret = funeral.declare_after(target.id, target.directory.rmdir)
     if ret is None:
         raise OomctlError("the program did not get hold of the memory cgroup")
     yield equal("returned", 0, ret)
