@@ -4,6 +4,8 @@ The runs are forks of this process: to start a fresh Python takes seconds in a s
 OOMCTL_CRASHES and OOMCTL_PAIRS say how many; `make crash` runs 200 of each.
 """
 
+import ctypes
+import errno
 import json
 import os
 import pty
@@ -26,8 +28,8 @@ from tests.kernel.conftest import CGROUPS
 
 CRASHES = int(os.environ.get("OOMCTL_CRASHES", "5"))
 PAIRS = int(os.environ.get("OOMCTL_PAIRS", "3"))
-LONGEST = 5.0
-"""Seconds within which a run is ended: it has begun its third round or so by then."""
+LONGEST = 6.0
+"""Seconds of its work within which a run is ended: it is in its third round or so by then."""
 
 SCENARIO = """
 timeout = 20
@@ -138,6 +140,18 @@ def ours():
     return found
 
 
+def await_some_moment(chance, pid, early=0.1):
+    """Wait until a run has begun its journal, and then for a while; sometimes not even so long."""
+    if chance.random() < early:
+        time.sleep(chance.uniform(0, 1))
+        return
+    deadline = time.monotonic() + 60
+    while not any(path.name.startswith(f"{pid}-") for path in journals()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, LONGEST))
+
+
 def left():
     """Name what is left but for children of this process, of which the resident is one."""
     return [*map(str, CGROUPS.rglob("oomctl-*")), *map(str, journals()), *ours()]
@@ -155,7 +169,7 @@ def test_killed_at_random_moments_the_next_command_leaves_nothing(oomctl, scenar
     limit = resident / "memory.max"
     for number in range(CRASHES):
         pid = start("run", scenario, "--repeat", 1000, "--no-record")
-        time.sleep(chance.uniform(0, LONGEST))
+        await_some_moment(chance, pid)
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
         no_hog_runs()
@@ -181,7 +195,7 @@ def test_ended_by_a_signal_nothing_is_left(scenario, resident, number):
     chance = random.Random(number)
     for _ in range(max(CRASHES // 10, 3)):
         pid = start("run", scenario, "--repeat", 1000, "--no-record")
-        time.sleep(chance.uniform(0.3, LONGEST))
+        await_some_moment(chance, pid)
         os.kill(pid, number)
         # before the command has begun it has the default action
         assert ended(pid) in (128 + number, -number)
@@ -193,7 +207,7 @@ def test_a_second_ctrl_c_ends_it_and_the_next_command_cleans_up(oomctl, scenario
     chance = random.Random(2)
     for _ in range(max(CRASHES // 10, 3)):
         pid = start("run", scenario, "--repeat", 1000, "--no-record")
-        time.sleep(chance.uniform(2, LONGEST))
+        await_some_moment(chance, pid, early=0)
         os.kill(pid, signal.SIGINT)
         time.sleep(chance.uniform(0, 0.1))
         os.kill(pid, signal.SIGINT)
@@ -230,7 +244,7 @@ def test_two_at_once_never_touch_each_others_things(oomctl, tmp_path):
         common = ("run", path, "--repeat", 2, "--no-record", "--format", "json")
         a, b = (start(*common, out=out) for out in outs)
         if number % 2:
-            time.sleep(chance.uniform(0.5, LONGEST))
+            await_some_moment(chance, a)
             os.kill(a, signal.SIGKILL)
             killed += ended(a) == -signal.SIGKILL
             assert oomctl("clean").exit_code == 0
@@ -257,17 +271,16 @@ def alone(out, pid):
         assert "deep" in killed
 
 
-POINTERS = ("bpf_object__open_file", "bpf_program__attach", "ring_buffer__new")
-
-
 def test_each_bpf_step_fails_in_turn(oomctl, monkeypatch):
     call, points = libbpf.call, []
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
     def counted(function, *arguments):
+        if function.__name__.startswith("btf__"):  # only looks at the kernel
+            return call(function, *arguments)
         points.append(function.__name__)
         if len(points) - 1 == at:
-            return (None if function.__name__ in POINTERS else -1), 12
+            return (-1 if function.restype is ctypes.c_int else None), errno.ENOMEM
         return call(function, *arguments)
 
     monkeypatch.setattr(libbpf, "call", counted)
