@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import signal
 import subprocess
@@ -23,7 +24,9 @@ import pytest
 
 from oomctl.cli import main
 from oomctl.kernel import libbpf
-from oomctl.kernel.journal import journals
+from oomctl.kernel.hierarchy import unified_root
+from oomctl.kernel.journal import Journal, journals
+from oomctl.kernel.owned import Owned
 from tests.kernel.conftest import CGROUPS
 
 CRASHES = int(os.environ.get("OOMCTL_CRASHES", "5"))
@@ -269,6 +272,72 @@ def alone(out, pid):
     assert all(task["cgroup"].startswith(outcome["top"]) for task in outcome["tasks"])
     killed = [task["name"] for task in outcome["tasks"] if task["fate"] == "oom-killed"]
     assert killed == ["deep"]
+
+
+def test_killed_in_a_delegated_cgroup_that_it_had_left(oomctl, cgroup, tmp_path):
+    path = tmp_path / "parent.toml"
+    path.write_text(SCENARIO)
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        (cgroup / "cgroup.procs").write_text("0")
+        become(("run", path, "--parent", "self", "--repeat", 1000, "--no-record"), os.devnull)
+    deadline = time.monotonic() + 60
+    while len(list(cgroup.glob("oomctl-*"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    assert ended(pid) == -signal.SIGKILL
+    no_hog_runs()
+    result = oomctl("clean")
+    assert (result.exit_code, result.stdout.count("removed ")) == (0, 2)
+    assert left() == []
+
+
+def make_and_die(root, *, frozen=False):
+    """Make a cgroup with a process in a nested one, all of it stopped if wanted, and be killed."""
+    pid = os.fork()
+    if pid == 0:
+        journal = Journal().__enter__()
+        top = Owned.make(root, f"oomctl-{os.getpid()}-x", journal).node
+        nested = top.create_cgroup("a").create_cgroup("b")
+        sleeper = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+        (nested.directory / "cgroup.procs").write_text(str(sleeper.pid))
+        if frozen:
+            (nested.directory / "cgroup.freeze").write_text("1")
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert ended(pid) == -signal.SIGKILL
+    return CGROUPS / f"oomctl-{pid}-x"
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_lives_in_nested_cgroups_goes_though_it_is_frozen(oomctl, frozen):
+    path = make_and_die(unified_root(), frozen=frozen)
+    said = oomctl("clean", "--dry-run").stdout
+    assert re.search(rf": would remove {path}, killing \d+ \(sleep, S(, \w+)?\)\n$", said), said
+    assert oomctl("clean").stdout.endswith(f": removed {path}\n")
+    assert left() == []
+
+
+def test_a_cgroup_that_took_its_place_is_not_touched(oomctl):
+    path = make_and_die(unified_root())
+    (path / "cgroup.kill").write_text("1")
+    for each in (path / "a/b", path / "a", path):
+        deadline = time.monotonic() + 10
+        while each.exists():
+            assert time.monotonic() < deadline
+            with suppress(OSError):
+                each.rmdir()
+    path.mkdir()
+    with subprocess.Popen(["sleep", "3600"]) as sleeper:
+        (path / "cgroup.procs").write_text(str(sleeper.pid))
+        try:
+            assert oomctl("clean").stdout == "nothing to clean up\n"
+            assert sleeper.poll() is None
+            assert journals() == []
+        finally:
+            sleeper.kill()
+    path.rmdir()
 
 
 def test_each_bpf_step_fails_in_turn(oomctl, monkeypatch):
