@@ -14,14 +14,16 @@ from oomctl.errors import UsageError
 from oomctl.expectation import check_outcome
 from oomctl.fate import Fate
 from oomctl.fates import fates
-from oomctl.kernel import procfs
+from oomctl.kernel import leftovers, procfs
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import protected, read_environment
 from oomctl.kernel.hogs import Herd, Runner
 from oomctl.kernel.interrupt import held_back, let_through
+from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
+from oomctl.kernel.parent import out_of_the_way
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.tree import Tree
@@ -39,11 +41,21 @@ class Session:
     """What is set up once for any number of rounds: protection, loaded programs, witnesses.
 
     `confirm` is given the machine's ranking, the first to die first, before the first system-wide
-    declaration, and raises to stop it.
+    declaration, and raises to stop it. `home` is the cgroup that trees are made in, if not the
+    root: oomctl leaves it meanwhile. What an oomctl that was killed has left is cleaned up first.
     """
 
-    def __init__(self, root: UnifiedNode, kfunc: Kfunc, confirm: Callable[[Ranking], None]) -> None:
+    journal: Journal
+
+    def __init__(
+        self,
+        root: UnifiedNode,
+        kfunc: Kfunc,
+        confirm: Callable[[Ranking], None],
+        home: UnifiedNode | None = None,
+    ) -> None:
         self._root = root
+        self._home = home
         self._kfunc = kfunc
         self._confirm = confirm
         self._confirmed = False
@@ -52,8 +64,12 @@ class Session:
 
     def __enter__(self) -> Self:
         """Set up; raises the errors of what it opens."""
+        leftovers.sweep()
         with ExitStack() as stack:
             stack.enter_context(held_back())
+            self.journal = stack.enter_context(Journal())
+            if self._home:
+                stack.enter_context(out_of_the_way(self._home, self.journal))
             stack.enter_context(protected())
             self.environment = read_environment(self._kfunc)
             self._loader = stack.enter_context(Loader())
@@ -68,7 +84,7 @@ class Session:
     @contextmanager
     def standing(self, plan: Plan) -> Iterator[None]:
         """Keep the plan's tree for all rounds in the block, which then bring only fresh hogs."""
-        with Tree(self._root, plan):
+        with Tree(self._root, plan, self.journal):
             self._standing.append(plan)
             try:
                 yield
@@ -99,7 +115,7 @@ class Session:
         began = time.monotonic_ns()
         with ExitStack() as stack:
             if all(plan is not each for each in self._standing):
-                stack.enter_context(Tree(self._root, plan))
+                stack.enter_context(Tree(self._root, plan, self.journal))
             outcome = self._round(plan, ready, around)
         outcome = replace(outcome, took_ns=time.monotonic_ns() - began)
         return replace(outcome, checks=check_outcome(plan, outcome))
@@ -128,7 +144,16 @@ class Session:
             herd.require_alive()
             sampler = stack.enter_context(Sampler(scope.counted()))
             trial = Trial(
-                plan, self._root, scope, before, self._loader, self._witness, watch, sampler, around
+                plan,
+                self._root,
+                scope,
+                before,
+                self._loader,
+                self._witness,
+                watch,
+                self.journal,
+                sampler,
+                around,
             )
             declared = trial.run()
             return Outcome(

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from oomctl.text import printable
@@ -83,4 +83,7 @@ def progress_bar(what: str, done: int, total: int) -> None:
     """Show how far a long step is, on one line that is wiped when done; terminals only."""
     if sys.stderr.isatty() and not _hushed:
         end = "\r\x1b[K" if done >= total else ""
-        print(f"\roomctl: {what} {done}/{total}\x1b[K{end}", end="", file=sys.stderr, flush=True)
+        with suppress(OSError):  # the terminal was closed meanwhile
+            print(
+                f"\roomctl: {what} {done}/{total}\x1b[K{end}", end="", file=sys.stderr, flush=True
+            )

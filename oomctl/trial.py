@@ -14,6 +14,7 @@ from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot
@@ -43,6 +44,7 @@ class Trial:
     loader: Loader
     witness: Witness
     watch: DeathWatch
+    journal: Journal
     sampler: Sampler
     around: Callable[[Step], AbstractContextManager[object]] = nullcontext
     """Entered just before the callers of a step are started, and left once they are back."""
@@ -100,7 +102,7 @@ class Trial:
             if call.via == "limit":
                 heard += self._listen()
 
-        with trigger(step, target, self.loader) as pulled, self.around(step):
+        with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
             answers = call_together(
                 pulled,
                 step.callers,

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from oomctl import talk
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.journal import Journal, journals
 from tests.machine import FakeMachine
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -73,6 +74,7 @@ def cgroupfs(tmp_path, monkeypatch, mounts):
     mount.mkdir()
     FakeCgroupfs(mount, monkeypatch)
     mounts(("cgroup2", mount, "rw,relatime"))
+    monkeypatch.setenv("OOMCTL_RUN_DIR", str(tmp_path / "run"))
     return UnifiedNode(str(mount))
 
 
@@ -128,6 +130,14 @@ def _listen(event, arguments):
 sys.addaudithook(_listen)  # for good: there is no way to take one out
 
 
+@pytest.fixture
+def journal(cgroupfs):
+    """A journal of this process, which must be empty in the end."""
+    with Journal() as made:
+        yield made
+    assert journals() == []
+
+
 class FakeCgroupfs:
     """A folder that answers mkdir and rmdir as cgroupfs does; its files are plain files."""
 
@@ -144,7 +154,8 @@ class FakeCgroupfs:
 
     def __init__(self, mount: Path, monkeypatch) -> None:
         self.mount = mount
-        self._mkdir, self._rmdir = Path.mkdir, Path.rmdir
+        self._mkdir, self._rmdir, self._unlink = os.mkdir, os.rmdir, os.unlink
+        self._write, self._truncate = os.write, os.ftruncate
         write_files(
             mount,
             {
@@ -153,23 +164,33 @@ class FakeCgroupfs:
                 "cgroup.subtree_control": "memory pids\n",
             },
         )
-        monkeypatch.setattr(Path, "mkdir", lambda path, *rest, **more: self.mkdir(path, rest, more))
-        monkeypatch.setattr(Path, "rmdir", lambda path: self.rmdir(path))
+        monkeypatch.setattr(os, "mkdir", self.mkdir)
+        monkeypatch.setattr(os, "rmdir", self.rmdir)
+        monkeypatch.setattr(os, "write", self.write)
 
-    def mkdir(self, path: Path, rest, more) -> None:
-        self._mkdir(path, *rest, **more)
-        if path.is_relative_to(self.mount):
-            write_files(path, self.FILES)
+    def write(self, fd, data) -> int:
+        """What is written to one of its files replaces what it held."""
+        if Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(self.mount):
+            self._truncate(fd, 0)
+        return self._write(fd, data)
 
-    def rmdir(self, path: Path) -> None:
-        if path.is_relative_to(self.mount):
+    def mkdir(self, path, mode=0o777, *, dir_fd=None) -> None:
+        self._mkdir(path, mode, dir_fd=dir_fd)
+        if Path(path).is_relative_to(self.mount):
+            write_files(Path(path), self.FILES)
+
+    def rmdir(self, path, *, dir_fd=None) -> None:
+        if dir_fd is not None:
+            path = Path(f"/proc/self/fd/{dir_fd}").readlink() / path
+        path = Path(path)
+        if path.is_relative_to(self.mount) and path.exists():
             killed = any((above / "cgroup.kill").read_text() for above in self._chain(path))
             if killed:
                 (path / "cgroup.procs").write_text("")
             if any(each.is_dir() for each in path.iterdir()) or (path / "cgroup.procs").read_text():
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
             for each in path.iterdir():
-                each.unlink()
+                self._unlink(each)
         self._rmdir(path)
 
     def _chain(self, path: Path) -> list[Path]:
@@ -178,7 +199,8 @@ class FakeCgroupfs:
 
 def write_files(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
-        (folder / name).write_text(text)
+        with open(folder / name, "w") as file:
+            file.write(text)
 
 
 class Mount(NamedTuple):

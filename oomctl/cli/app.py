@@ -8,6 +8,7 @@ import typer
 
 from oomctl import __version__
 from oomctl.cli import kfunc, lab, labsmoke, scenario
+from oomctl.cli.clean import clean
 from oomctl.cli.compare import compare
 from oomctl.cli.declare import declare
 from oomctl.cli.doctor import doctor
@@ -33,6 +34,7 @@ app.command()(compare)
 app.command()(predict)
 app.command()(watch)
 app.command()(doctor)
+app.command()(clean)
 app.command(cls=BisectCommand, epilog=EPILOG)(smoke)
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(kfunc.app, name="kfunc")

@@ -17,7 +17,7 @@ from oomctl.errors import UsageError
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.kernel.hierarchy import unified_root
-from oomctl.kernel.parent import find_parent, out_of_the_way
+from oomctl.kernel.parent import find_parent
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
 from oomctl.scenario import planning
@@ -230,8 +230,6 @@ def run(
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
         _require_existing(root, casts)
-        if home:
-            stack.enter_context(out_of_the_way(home))
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
@@ -243,7 +241,8 @@ def run(
             return RENDERERS[output_format](series.sections)
 
         try:
-            with experiment.Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
+            confirm = partial(consent.confirm, yes=yes)
+            with experiment.Session(root, kfunc, confirm, home) as session:
                 for scene, last in series.run(session):
                     if one_by_one and last:
                         title = f"== {printable(scene.name)}\n\n" if len(casts) > 1 else ""

@@ -104,7 +104,7 @@ def _start(
     Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
     """
     ready, set_ = os.pipe2(os.O_CLOEXEC)
-    line, go = os.pipe2(os.O_CLOEXEC)
+    line = go = -1
     pids: list[int] = []
 
     def wait_and_pull(number: int, note: Note) -> int:
@@ -114,9 +114,11 @@ def _start(
         return trigger.pull(number, note) if os.read(line, 1) else 0
 
     try:
+        line, go = os.pipe2(os.O_CLOEXEC)
         for number, note in enumerate(notes):
-            pids.append(child.forked(partial(wait_and_pull, number, note), COMM))
-            watch.add(pids[-1], reap=True)
+            pid = child.forked(partial(wait_and_pull, number, note), COMM)
+            watch.add(pid, reap=True)
+            pids.append(pid)
         os.close(set_)
         set_ = -1
         _await_all(ready, len(notes))

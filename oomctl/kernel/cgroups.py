@@ -1,9 +1,7 @@
 """Cgroup v2 nodes on top of cgroupspy: strict creation, real identities, errors that say why."""
 
-import contextlib
 import errno
 import os
-import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -204,30 +202,3 @@ class UnifiedNode(Node):
             for pid in node.controller.procs or ():
                 found.setdefault(pid, node.cgroup)
         return found
-
-    def destroy(self, timeout: float = 5.0) -> None:
-        """Kill what lives in the subtree and remove it, children first.
-
-        `timeout` is in seconds and bounds the wait for dying tasks. Raises CgroupError with the
-        PIDs that hold it.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                for node in reversed(list(self.subtree())):
-                    node.remove()
-                return
-            except OSError as error:
-                if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                    held = ", ".join(map(str, self.members())) or "none visible"
-                    raise CgroupError(
-                        f"cannot remove the cgroup {self.directory}: {error.strerror}",
-                        f"processes in it: {held}; end them, then remove it with rmdir",
-                    ) from error
-            self.controller.kill = True
-            time.sleep(0.01)
-
-    def remove(self) -> None:
-        """Remove this one cgroup, if it is still there; OSError EBUSY while it is in use."""
-        with contextlib.suppress(FileNotFoundError):
-            self.directory.rmdir()

@@ -39,13 +39,18 @@ class DeathWatch:
         """Watch a process; one that is gone already counts as dead now.
 
         `reap` is for a child that we started ourselves: its wait status is read, and it is gone
-        for good then.
+        for good then. If it cannot be watched it is killed.
         """
         try:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             self.deaths.setdefault(pid, Death(pid, time.monotonic_ns()))
             return
+        except OSError:
+            if reap:  # until it is reaped its PID is no other's
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            raise
         self._pids[fd] = pid
         if reap:
             self._ours.add(pid)

@@ -125,10 +125,10 @@ class Herd:
             leash=self._leash[0] if self._leash else None,
         )
         runner = Runner(hog, pid)
-        self.runners.append(runner)
         self._reports[reader] = runner
         self._came[reader] = Step.START
         self._watch.add(pid, reap=True)
+        self.runners.append(runner)
 
     def _wait_filled(self) -> None:
         poll = select.poll()

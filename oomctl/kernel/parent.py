@@ -10,6 +10,8 @@ from oomctl import talk
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
+from oomctl.kernel.journal import Journal
+from oomctl.kernel.owned import Owned
 
 SCOPE = "`systemd-run --scope -p Delegate=yes oomctl run --parent self FILE`"
 SELF = "self"
@@ -55,7 +57,7 @@ def require_children(node: UnifiedNode, said: str = "") -> None:
 
 
 @contextmanager
-def out_of_the_way(parent: UnifiedNode) -> Iterator[None]:
+def out_of_the_way(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
     """Move oomctl into a leaf of its own while it runs, if it lives in `parent` itself.
 
     It is back, and the leaf is gone, at the end.
@@ -63,22 +65,25 @@ def out_of_the_way(parent: UnifiedNode) -> Iterator[None]:
     if not parent.parent or os.getpid() not in (parent.controller.procs or ()):
         yield
         return
-    leaf = parent.create_cgroup(f"oomctl-self-{os.getpid()}-{secrets.token_hex(3)}")
-    leaf.controller.set_property(b"cgroup.procs", 0)
-    talk.detail(f"moved itself to {leaf.directory}")
+    leaf = Owned.make(parent, f"oomctl-self-{os.getpid()}-{secrets.token_hex(3)}", journal)
     try:
+        leaf.node.controller.set_property(b"cgroup.procs", 0)
+        talk.detail(f"moved itself to {leaf.node.directory}")
         yield
     finally:
-        _back(parent, leaf)
+        if _back(parent, leaf):
+            leaf.remove()
+            leaf.release(journal)
 
 
-def _back(parent: UnifiedNode, leaf: UnifiedNode) -> None:
+def _back(parent: UnifiedNode, leaf: Owned) -> bool:
     """Give the controllers back that keep the parent from holding processes, then return to it."""
     given = parent.controller.subtree_control or frozenset()
     try:
         parent.controller.subtree_control = frozenset()
         parent.controller.set_property(b"cgroup.procs", 0)
-        leaf.destroy()
     except CgroupError as error:
         parent.controller.subtree_control = given
-        talk.note(f"oomctl stays in {leaf.directory}: {error}")
+        talk.note(f"oomctl stays in {leaf.node.directory}: {error}")
+        return False
+    return True

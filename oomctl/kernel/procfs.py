@@ -122,6 +122,22 @@ def _in_vfork(pid: int, parent: int) -> bool:
     return any((thread / "wchan").read_bytes() == b"kernel_clone" for thread in threads)
 
 
+def doing(pid: int) -> str:
+    """Say who a process is and what it is at: `77 (hog, D, do_exit)`; of a dead one only its PID.
+
+    The letter is its state in stat, the last word the function of the kernel that it sleeps in.
+    """
+    folder = _PROC / str(pid)
+    try:
+        comm, _, rest = (folder / "stat").read_bytes().rpartition(b")")
+        words = [comm.partition(b"(")[2], rest.split()[0]]
+        wchan = (folder / "wchan").read_bytes()
+    except (OSError, IndexError):
+        return str(pid)
+    words += [wchan] if wchan not in (b"", b"0") else []
+    return f"{pid} ({', '.join(printable(os.fsdecode(word)) for word in words)})"
+
+
 def children(pid: int) -> list[int]:
     """Return the children of a process."""
     try:

@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.outcome import Sample
 
 MAX_CGROUPS = 64
@@ -22,10 +23,14 @@ class Sampler:
 
     def __enter__(self) -> Self:
         """Open the files; a cgroup without the memory controller is left out."""
-        for node in self._nodes:
-            path = node.directory / "memory.current"
-            if path.exists():
-                self._files.append((node.cgroup, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+        try:
+            for node in self._nodes:
+                path = node.directory / "memory.current"
+                with suppress(FileNotFoundError):
+                    self._files.append((node.cgroup, os.open(path, os.O_RDONLY | os.O_CLOEXEC)))
+        except OSError as error:
+            self.__exit__()
+            raise explain(error, path, "open") from error
         return self
 
     def __exit__(self, *_exc: object) -> None:

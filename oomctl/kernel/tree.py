@@ -4,7 +4,11 @@ import shlex
 from typing import Self
 
 from oomctl import talk
+from oomctl.errors import OomctlError
+from oomctl.journal import Stays, tops
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.journal import Journal
+from oomctl.kernel.owned import Owned
 from oomctl.plan import Plan, Setting
 
 
@@ -15,10 +19,12 @@ class Tree:
     may rely on it by then.
     """
 
-    def __init__(self, root: UnifiedNode, plan: Plan) -> None:
+    def __init__(self, root: UnifiedNode, plan: Plan, journal: Journal) -> None:
         self._root = root
         self._plan = plan
-        self._made: list[UnifiedNode] = []
+        self._journal = journal
+        self._made: list[Owned] = []
+        self._stays: list[Stays] = []
 
     def __enter__(self) -> Self:
         """Make everything, or nothing."""
@@ -26,11 +32,10 @@ class Tree:
         try:
             for setting in self._plan.settings:
                 if setting.cgroup not in made_later:
-                    self._write(setting)
+                    self._write(setting, stays=True)
             for cgroup in self._plan.cgroups:
                 parent, _, name = cgroup.rpartition("/")
-                self._made.append(self._root.at(parent).create_cgroup(name))
-                talk.detail(f"made the cgroup {self._made[-1].directory}")
+                self._made.append(Owned.make(self._root.at(parent), name, self._journal))
                 for setting in self._plan.settings:
                     if setting.cgroup == cgroup:
                         self._write(setting)
@@ -42,31 +47,50 @@ class Tree:
     def __exit__(self, kind: object, *_rest: object) -> None:
         """Remove what was made; after an error also if it was to be kept."""
         if self._plan.keep and kind is None:
-            for node in self._tops():
-                path = shlex.quote(str(node.directory))
+            for one in self._tops():
+                path = shlex.quote(str(one.node.directory))
                 talk.note(
-                    f"kept {node.directory}; to remove it: `echo 1 > {path}/cgroup.kill; "
+                    f"kept {one.node.directory}; to remove it: `echo 1 > {path}/cgroup.kill; "
                     f"find {path} -depth -type d -exec rmdir {{}} +`"
                 )
+            self._release()
         else:
             self._remove()
 
-    def _tops(self) -> list[UnifiedNode]:
-        made = {node.cgroup for node in self._made}
-        return [node for node in self._made if node.parent.cgroup not in made]
+    def _tops(self) -> list[Owned]:
+        highest = tops(one.made for one in self._made)
+        return [one for one in self._made if one.made in highest]
 
     def _remove(self) -> None:
-        for node in self._tops():
-            node.destroy()
-        self._made.clear()
+        """Remove what can be removed; what cannot be stays in the journal."""
+        failed: OomctlError | None = None
+        for one in self._tops():
+            try:
+                one.remove()
+            except OomctlError as error:
+                failed = failed or error
+        if failed:
+            raise failed
+        self._release()
 
-    def _write(self, setting: Setting) -> None:
+    def _release(self) -> None:
+        for one in reversed(self._made):
+            one.release(self._journal)
+        self._journal.forget(*self._stays)
+        self._made.clear()
+        self._stays.clear()
+
+    def _write(self, setting: Setting, stays: bool = False) -> None:
         node = self._root.at(setting.cgroup)
-        if setting.optional and not (node.directory / setting.file).exists():
+        path = node.directory / setting.file
+        if setting.optional and not path.exists():
             return
         if setting.file == "cgroup.subtree_control" and setting.value.removeprefix("+") in (
             node.controller.subtree_control or ()
         ):
             return
+        if stays:
+            self._stays.append(Stays(str(path), setting.value))
+            self._journal.write(self._stays[-1])
         node.controller.set_property(setting.file.encode(), setting.value)
-        talk.detail(f"wrote {setting.value} to {node.directory / setting.file}")
+        talk.detail(f"wrote {setting.value} to {path}")

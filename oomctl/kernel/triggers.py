@@ -16,7 +16,10 @@ from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
 from oomctl.kernel.cgroups import UnifiedNode, explain
+from oomctl.kernel.changed import to_be_changed
+from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import AnswerStruct, Loader
+from oomctl.kernel.procfs import PAGE_SIZE
 from oomctl.plan import Call, Recheck, Step
 from oomctl.units import format_size
 
@@ -92,21 +95,21 @@ class Write:
     """One write to a file of the kernel's, which does its work before it returns (not sysrq)."""
 
     def __init__(self, path: Path, text: str) -> None:
-        self._path = path
-        self._text = text
+        self.path = path
+        self.text = text
 
     def pull(self, _number: int, note: Note) -> int:
         """Write."""
         note.attempts = 1
         note.began_ns = time.monotonic_ns()
-        note.ret = _write(self._path, self._text)
+        note.ret = _write(self.path, self.text)
         note.ended_ns = time.monotonic_ns()
         return 0
 
     def answer(self, ended: Ended, note: Note) -> Answer:
         """Tell 0, or the negative errno."""
         if note.began_ns == 0:
-            raise OomctlError(f"the caller died before it wrote {self._path}", "run it again")
+            raise OomctlError(f"the caller died before it wrote {self.path}", "run it again")
         return _from_note(ended, note, ret=note.ret if note.ended_ns else None)
 
 
@@ -137,7 +140,9 @@ class Reclaim:
 
 
 @contextmanager
-def trigger(step: Step, target: UnifiedNode | None, loader: Loader) -> Iterator[Trigger]:
+def trigger(
+    step: Step, target: UnifiedNode | None, loader: Loader, journal: Journal
+) -> Iterator[Trigger]:
     """Set up what a step pulls; `target` is None for the whole system.
 
     What `limit` writes to memory.max is taken back at the end.
@@ -150,13 +155,12 @@ def trigger(step: Step, target: UnifiedNode | None, loader: Loader) -> Iterator[
     elif target is None:
         yield kfunc
     elif call.via == "limit":
-        before = target.controller.memory_max
         limit = max(_usage(target) - _amount(call), 0)
+        limit -= limit % PAGE_SIZE  # as the kernel does, so that what it holds can be compared
         talk.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
-        try:
-            yield Write(target.directory / "memory.max", str(limit))
-        finally:
-            target.controller.memory_max = before
+        write = Write(target.directory / "memory.max", str(limit))
+        with to_be_changed(write.path, write.text, journal):
+            yield write
     elif call.via == "reclaim":
         yield Reclaim(target, _amount(call), kfunc)
     elif call.via == "kill":

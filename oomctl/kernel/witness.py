@@ -46,12 +46,14 @@ class Witness:
 
     def __enter__(self) -> Self:
         """Begin to listen; UnsupportedError where not even the kernel log can be read."""
-        self._log = self._stack.enter_context(Kmsg())
-        try:
-            self._observer = self._stack.enter_context(Observer())
-        except UnsupportedError as error:
-            self.why_not = error.why
-            talk.detail(f"no BPF tracing, the kernel log alone: {error}")
+        with ExitStack() as stack:
+            self._log = stack.enter_context(Kmsg())
+            try:
+                self._observer = stack.enter_context(Observer())
+            except UnsupportedError as error:
+                self.why_not = error.why
+                talk.detail(f"no BPF tracing, the kernel log alone: {error}")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_exc: object) -> None:

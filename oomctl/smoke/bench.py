@@ -17,6 +17,7 @@ from oomctl.experiment import Session
 from oomctl.kernel import btf, libbpf, procfs
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.changed import to_be_changed
 from oomctl.kernel.environment import read_environment
 from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
@@ -83,7 +84,7 @@ class Bench:
                     Session(self.root, self._kfunc, lambda _ranking: None)
                 )
                 self._empty = self._fresh("gate")
-                stack.enter_context(Tree(self.root, _only(self._empty)))
+                stack.enter_context(Tree(self.root, _only(self._empty), self._session.journal))
                 try:
                     self._gate = stack.enter_context(Gate())
                     untraceable = ""
@@ -141,7 +142,7 @@ class Bench:
     def tree(self, sketch: Sketch) -> Iterator[UnifiedNode]:
         """Make a sketch's cgroups without hogs; yields the top."""
         plan = sketch.plan(self._fresh())
-        with Tree(self.root, plan):
+        with Tree(self.root, plan, self._session.journal):
             yield self.root.at(plan.top or "")
 
     def ask(self, cgroup_id: int | None, order: int = 0, flags: int = 0) -> tuple[Stage, int]:
@@ -168,12 +169,9 @@ class Bench:
     def sysctl(self, name: str, value: int) -> Iterator[None]:
         """Set a sysctl for the time of the block."""
         path = Path("/proc/sys", name.replace(".", "/"))
-        before = path.read_text()
-        try:
+        with to_be_changed(path, str(value), self._session.journal):
             path.write_text(str(value))
             yield
-        finally:
-            path.write_text(before)
 
     @contextmanager
     def _held(self, opens: Opens, callers: int) -> Iterator[None]:

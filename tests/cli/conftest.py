@@ -19,7 +19,7 @@ def machine(cgroupfs, monkeypatch):
     """It keeps the plans it is given; an experiment ends there as `machine.outcome` says."""
 
     class Session:
-        def __init__(self, _root, _kfunc, confirm):
+        def __init__(self, _root, _kfunc, confirm, _home=None):
             self.confirm = confirm
 
         def __enter__(self):

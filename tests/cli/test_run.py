@@ -50,7 +50,7 @@ def stage(machine, monkeypatch, tmp_path):
     class Session:
         environment = ENVIRONMENT
 
-        def __init__(self, root, kfunc, confirm):
+        def __init__(self, root, kfunc, confirm, home=None):
             self.confirm = confirm
             self.confirmed = False
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from oomctl.cli import app
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import witness
+from oomctl.kernel.journal import journals
 
 FORCE = "OOMCTL_KERNEL_TESTS"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -35,8 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def leftovers() -> list[str]:
-    """Name what oomctl may have left behind: its cgroups and its children."""
-    cgroups = [str(path) for path in CGROUPS.rglob("oomctl-*")]
+    """Name what oomctl may have left behind: its cgroups, its children and its journals."""
+    cgroups = [str(path) for path in (*CGROUPS.rglob("oomctl-*"), *journals())]
     mine = [f"{p.pid} {p.name()}" for p in psutil.Process().children(recursive=True)]
     return cgroups + mine
 

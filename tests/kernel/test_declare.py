@@ -320,7 +320,7 @@ def test_a_signal_in_the_middle_leaves_nothing(number, code, moment):
     assert "Traceback" not in err
 
 
-def test_hogs_die_with_oomctl():
+def test_hogs_die_with_oomctl_and_the_next_command_cleans_up(oomctl):
     child = subprocess.Popen(
         [
             sys.executable,
@@ -345,6 +345,6 @@ def test_hogs_die_with_oomctl():
     while (made[0] / "cgroup.procs").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    made[0].rmdir()
-    made[0].parent.rmdir()
+    result = oomctl("clean")
+    assert (result.exit_code, result.stdout.count("removed ")) == (0, 1)
     assert leftovers() == []

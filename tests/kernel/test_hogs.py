@@ -12,6 +12,7 @@ import pytest
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogs import Herd, NotFilledError
+from oomctl.kernel.removal import remove
 from oomctl.plan import Hog
 
 K, M = 1 << 10, 1 << 20
@@ -48,7 +49,7 @@ def leaf() -> Iterator[Callable[[str], Leaf]]:
     top = ROOT.create_cgroup(TOP)
     (top.directory / "cgroup.subtree_control").write_text("+memory")
     yield Leaf
-    top.destroy(20)
+    remove(top.directory, top.id, 20)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.kernel import cgroups
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode, explain
 
 
@@ -63,33 +62,6 @@ def test_members_are_all_below(cgroupfs):
     (top.directory / "cgroup.procs").write_text("7\n")
     (leaf.directory / "cgroup.procs").write_text("8\n9\n")
     assert top.members() == {7: "/t", 8: "/t/a", 9: "/t/a"}
-
-
-def test_destroy_removes_children_first(cgroupfs):
-    top = cgroupfs.create_cgroup("t")
-    top.create_cgroup("a").create_cgroup("b")
-    top.create_cgroup("c")
-    top.destroy()
-    assert not top.directory.exists()
-    top.destroy()  # again is no error
-
-
-def test_destroy_kills_what_lives_there(cgroupfs):
-    top = cgroupfs.create_cgroup("t")
-    leaf = top.create_cgroup("a")
-    (leaf.directory / "cgroup.procs").write_text("77\n")
-    top.destroy()
-    assert not top.directory.exists()
-
-
-def test_destroy_tells_who_holds_a_cgroup(cgroupfs, monkeypatch):
-    top = cgroupfs.create_cgroup("t")
-    leaf = top.create_cgroup("a")
-    (leaf.directory / "cgroup.procs").write_text("77\n78\n")
-    monkeypatch.setattr(cgroups.UnifiedController, "set_property", lambda *_: None)  # no kill
-    with pytest.raises(CgroupError, match=r"t: Device or .*busy; processes in it: 77, 78"):
-        top.destroy(timeout=0.05)
-    assert leaf.directory.exists()
 
 
 def test_a_file_that_is_not_there_is_not_called_a_permission_problem(tmp_path):

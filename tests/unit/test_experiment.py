@@ -13,9 +13,10 @@ from oomctl import experiment, trial
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.evidence import KernelLog, parse_record
-from oomctl.kernel import witness
+from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
+from oomctl.kernel.journal import journals
 from oomctl.plan import Call, Hog, Plan, Step
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
@@ -123,6 +124,7 @@ def nothing_is_left(cgroupfs):
     before = os.listdir("/proc/self/fd"), adj()  # noqa: PTH208
     yield
     assert [node.cgroup for node in cgroupfs.subtree()] in (["/"], ["/", "/theirs"])
+    assert journals() == []
     assert [child.name() for child in psutil.Process().children()] == []
     assert (os.listdir("/proc/self/fd"), adj()) == before  # noqa: PTH208
 
@@ -287,7 +289,9 @@ def test_what_was_kept_is_said_and_lives(kernel, capsys):
     for pid in kernel.pids.values():
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    kernel.root.at("/t").destroy()
+    assert journals() == []
+    kept = kernel.root.at("/t")
+    removal.remove(kept.directory, kept.id)
 
 
 @pytest.fixture

@@ -48,10 +48,10 @@ def test_self_is_where_oomctl_runs(cgroupfs, slice_, monkeypatch):
         find_parent(cgroupfs, "self")
 
 
-def test_oomctl_gets_out_of_the_way_and_comes_back(cgroupfs, slice_):
+def test_oomctl_gets_out_of_the_way_and_comes_back(slice_, journal):
     procs = slice_.directory / "cgroup.procs"
     procs.write_text(f"{os.getpid()}\n")
-    with out_of_the_way(slice_):
+    with out_of_the_way(slice_, journal):
         (leaf,) = [path for path in slice_.directory.iterdir() if path.is_dir()]
         assert leaf.name.startswith(f"oomctl-self-{os.getpid()}-")
         assert (leaf / "cgroup.procs").read_text() == "0"
@@ -60,6 +60,6 @@ def test_oomctl_gets_out_of_the_way_and_comes_back(cgroupfs, slice_):
     assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
 
 
-def test_who_is_not_in_the_way_stays(cgroupfs, slice_):
-    with out_of_the_way(slice_), out_of_the_way(cgroupfs):
+def test_who_is_not_in_the_way_stays(cgroupfs, slice_, journal):
+    with out_of_the_way(slice_, journal), out_of_the_way(cgroupfs, journal):
         assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []

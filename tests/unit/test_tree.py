@@ -25,8 +25,8 @@ def read(root, cgroup, file):
     return (root.at(cgroup).directory / file).read_text()
 
 
-def test_it_is_made_when_entered_and_gone_when_left(cgroupfs):
-    with Tree(cgroupfs, planned()):
+def test_it_is_made_when_entered_and_gone_when_left(cgroupfs, journal):
+    with Tree(cgroupfs, planned(), journal):
         assert cgroups(cgroupfs) == ["/", "/t", "/t/a", "/t/b"]
         assert read(cgroupfs, "/t", "memory.max") == "1048576"
         assert read(cgroupfs, "/t", "cgroup.subtree_control") == "+memory"
@@ -34,69 +34,69 @@ def test_it_is_made_when_entered_and_gone_when_left(cgroupfs):
     assert cgroups(cgroupfs) == ["/"]
 
 
-def test_a_controller_that_is_given_already_is_not_written_again(cgroupfs):
-    with Tree(cgroupfs, planned()):
+def test_a_controller_that_is_given_already_is_not_written_again(cgroupfs, journal):
+    with Tree(cgroupfs, planned(), journal):
         pass
     assert read(cgroupfs, "/", "cgroup.subtree_control") == "memory pids\n"
 
 
-def test_a_controller_that_is_not_given_yet_is_enabled(cgroupfs):
+def test_a_controller_that_is_not_given_yet_is_enabled(cgroupfs, journal):
     (cgroupfs.directory / "cgroup.subtree_control").write_text("")
-    with Tree(cgroupfs, planned()):
+    with Tree(cgroupfs, planned(), journal):
         pass
     assert read(cgroupfs, "/", "cgroup.subtree_control") == "+memory"
 
 
 @pytest.mark.parametrize(("file", "has_it"), [("memory.swap.max", False), ("memory.max", True)])
-def test_a_file_that_the_kernel_may_lack_is_written_where_it_is(cgroupfs, file, has_it):
+def test_a_file_that_the_kernel_may_lack_is_written_where_it_is(cgroupfs, journal, file, has_it):
     setting = Setting("/t", file, "777", optional=True)
-    with Tree(cgroupfs, Plan(("/t",), (setting,), (), STEPS)):
+    with Tree(cgroupfs, Plan(("/t",), (setting,), (), STEPS), journal):
         path = cgroupfs.directory / "t" / file
         assert path.exists() is has_it
         assert not has_it or path.read_text().startswith("777")
 
 
 @pytest.mark.parametrize("broken", ["/t/a", "/t"])
-def test_what_fails_halfway_leaves_nothing(cgroupfs, broken):
+def test_what_fails_halfway_leaves_nothing(cgroupfs, journal, broken):
     settings = (Setting(broken, "memory.nonsense", "1"),)
     wanted = Plan(("/t", "/t/a", "/t/b"), settings, (), STEPS)
     with (
         pytest.raises(CgroupError, match="memory controller is not enabled"),
-        Tree(cgroupfs, wanted),
+        Tree(cgroupfs, wanted, journal),
     ):
         pass
     assert cgroups(cgroupfs) == ["/"]
 
 
-def test_a_cgroup_of_that_name_is_not_taken_over_nor_removed(cgroupfs):
+def test_a_cgroup_of_that_name_is_not_taken_over_nor_removed(cgroupfs, journal):
     cgroupfs.create_cgroup("t").create_cgroup("theirs")
-    with pytest.raises(CgroupError, match="exists already"), Tree(cgroupfs, planned()):
+    with pytest.raises(CgroupError, match="exists already"), Tree(cgroupfs, planned(), journal):
         pass
     assert cgroups(cgroupfs) == ["/", "/t", "/t/theirs"]
 
 
-def test_what_others_made_inside_meanwhile_goes_too(cgroupfs):
-    with Tree(cgroupfs, planned()):
+def test_what_others_made_inside_meanwhile_goes_too(cgroupfs, journal):
+    with Tree(cgroupfs, planned(), journal):
         cgroupfs.at("/t/a").create_cgroup("late")
     assert cgroups(cgroupfs) == ["/"]
 
 
-def test_what_is_to_be_kept_is_kept_and_said(cgroupfs, capsys):
-    with Tree(cgroupfs, planned(keep=True)):
+def test_what_is_to_be_kept_is_kept_and_said(cgroupfs, journal, capsys):
+    with Tree(cgroupfs, planned(keep=True), journal):
         pass
     assert cgroups(cgroupfs) == ["/", "/t", "/t/a", "/t/b"]
     assert capsys.readouterr().err.count("kept ") == 1  # the top alone
 
 
-def test_after_an_error_nothing_is_kept(cgroupfs):
-    with pytest.raises(RuntimeError), Tree(cgroupfs, planned(keep=True)):
+def test_after_an_error_nothing_is_kept(cgroupfs, journal):
+    with pytest.raises(RuntimeError), Tree(cgroupfs, planned(keep=True), journal):
         raise RuntimeError
     assert cgroups(cgroupfs) == ["/"]
 
 
-def test_hogs_in_a_borrowed_cgroup_leave_it_as_it_was(cgroupfs):
+def test_hogs_in_a_borrowed_cgroup_leave_it_as_it_was(cgroupfs, journal):
     cgroupfs.create_cgroup("theirs")
     made = planning.borrow(planned(), "/theirs", [Hog("a", 1)], "t", {"memory"})
-    with Tree(cgroupfs, made):
+    with Tree(cgroupfs, made, journal):
         assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
     assert cgroups(cgroupfs) == ["/", "/theirs"]

@@ -86,14 +86,14 @@ def step(via="bpf", recheck=None, amount=None):
     return Step(Call("/t", 0, 0, via, amount), recheck=recheck)
 
 
-def test_recheck_tries_again_while_the_lock_is_held(target):
+def test_recheck_tries_again_while_the_lock_is_held(journal, target):
     loader = Loader(-errno.EBUSY, -errno.EBUSY, 1)
-    with trigger(step(recheck=Recheck(80 * M, 0.0)), target, loader) as rechecked:
+    with trigger(step(recheck=Recheck(80 * M, 0.0)), target, loader, journal) as rechecked:
         answer = pulled(rechecked)
     assert (answer.ret, answer.attempts, answer.spared) == (1, 3, False)
 
 
-def test_recheck_gives_up_when_the_memory_is_back(target):
+def test_recheck_gives_up_when_the_memory_is_back(journal, target):
     loader = Loader(*[-errno.EBUSY] * 99)
 
     class Freeing(Declaration):
@@ -109,9 +109,9 @@ def test_recheck_gives_up_when_the_memory_is_back(target):
     assert answer.duration_ns > 0
 
 
-def test_recheck_does_not_call_where_it_is_not_needed(target):
+def test_recheck_does_not_call_where_it_is_not_needed(journal, target):
     loader = Loader()
-    with trigger(step(recheck=Recheck(100 * M)), target, loader) as rechecked:
+    with trigger(step(recheck=Recheck(100 * M)), target, loader, journal) as rechecked:
         answer = pulled(rechecked)
     assert (answer.attempts, answer.spared, loader.runs) == (0, True, [])
 
@@ -120,9 +120,9 @@ def test_recheck_does_not_call_where_it_is_not_needed(target):
     ("amount", "limit"),
     [(30 * M, 70 * M), (200 * M, 0), (None, 100 * M - triggers.default_amount())],
 )
-def test_a_limit_below_the_usage_is_taken_back(target, amount, limit):
+def test_a_limit_below_the_usage_is_taken_back(journal, target, amount, limit):
     (target.directory / "memory.max").write_text("max\n")
-    with trigger(step("limit", amount=amount), target, Loader()) as write:
+    with trigger(step("limit", amount=amount), target, Loader(), journal) as write:
         answer = pulled(write)
         assert (target.directory / "memory.max").read_text().startswith(f"{limit}")
     assert (target.directory / "memory.max").read_text().startswith("max")
@@ -130,11 +130,11 @@ def test_a_limit_below_the_usage_is_taken_back(target, amount, limit):
     assert answer.began_ns <= answer.ended_ns
 
 
-def test_a_limit_is_taken_back_after_an_error_too(target):
+def test_a_limit_is_taken_back_after_an_error_too(journal, target):
     (target.directory / "memory.max").write_text("123456789\n")
     with (
         pytest.raises(OomctlError, match="died"),
-        trigger(step("limit"), target, Loader()) as write,
+        trigger(step("limit"), target, Loader(), journal) as write,
     ):
         write.answer(Ended(0, 7, None, False), Note())
     assert (target.directory / "memory.max").read_text().startswith("123456789")
@@ -155,44 +155,46 @@ def test_a_writer_that_has_not_come_back(tmp_path):
     assert (answer.ret, answer.duration_ns, answer.timed_out) == (None, None, True)
 
 
-def test_cgroup_kill_and_sysrq_are_one_write(target, tmp_path, monkeypatch):
+def test_cgroup_kill_and_sysrq_are_one_write(journal, target, tmp_path, monkeypatch):
     monkeypatch.setattr(triggers, "_SYSRQ", tmp_path / "sysrq")
     (tmp_path / "sysrq").touch()
-    with trigger(step("kill"), target, Loader()) as write:
+    with trigger(step("kill"), target, Loader(), journal) as write:
         assert pulled(write).ret == 0
     assert (target.directory / "cgroup.kill").read_text() == "1"
-    with trigger(Step(Call(None, via="sysrq")), None, Loader()) as write:
+    with trigger(Step(Call(None, via="sysrq")), None, Loader(), journal) as write:
         assert pulled(write).ret == 0
     assert (tmp_path / "sysrq").read_text() == "f"
 
 
-def test_reclaim_that_is_enough_declares_nothing(target):
+def test_reclaim_that_is_enough_declares_nothing(journal, target):
     (target.directory / "memory.reclaim").touch()
     loader = Loader()
-    with trigger(step("reclaim", amount=5 * M), target, loader) as first:
+    with trigger(step("reclaim", amount=5 * M), target, loader, journal) as first:
         answer = pulled(first)
     assert (target.directory / "memory.reclaim").read_text() == str(5 * M)
     assert (answer.ret, answer.reclaimed, loader.runs) == (None, 0, [])
 
 
-def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(target):
-    with trigger(step("reclaim"), target, loader := Loader(1)) as first:  # no such file: -ENOENT
+def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
+    with trigger(
+        step("reclaim"), target, loader := Loader(1), journal
+    ) as first:  # no such file: -ENOENT
         answer = pulled(first)
     assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
     assert loader.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
 
 
-def test_without_the_memory_controller_there_is_nothing_to_free(target):
+def test_without_the_memory_controller_there_is_nothing_to_free(journal, target):
     (target.directory / "memory.current").unlink()
     with (
         pytest.raises(UnsupportedError, match="has no memory controller"),
-        trigger(step("limit"), target, Loader()),
+        trigger(step("limit"), target, Loader(), journal),
     ):
         pass
 
 
-def test_no_descriptor_is_left(target):
+def test_no_descriptor_is_left(journal, target):
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
-    with trigger(step(recheck=Recheck(1)), target, Loader()):
+    with trigger(step(recheck=Recheck(1)), target, Loader(), journal):
         pass
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208

@@ -37,7 +37,7 @@ def _no_controller(bench: Bench) -> Iterator[Check]:
         try:
             yield from _not_called(bench, child.id, Stage.NO_MEMCG)
         finally:
-            child.remove()
+            child.directory.rmdir()
 
 
 def _controller_taken_away(bench: Bench) -> Iterator[Check]:
@@ -59,7 +59,7 @@ def _controller_taken_away(bench: Bench) -> Iterator[Check]:
 def _held(bench: Bench) -> Iterator[Check]:
     with bench.tree(Sketch(cgroups=("target",))) as top, Funeral() as funeral:
         target = top.at("target")
-        ret = funeral.declare_after(target.id, target.remove)
+        ret = funeral.declare_after(target.id, target.directory.rmdir)
     if ret is None:
         raise OomctlError("the program did not get hold of the memory cgroup")
     yield equal("returned", 0, ret)
@@ -70,13 +70,13 @@ def _new_with_old_name(bench: Bench) -> Iterator[Check]:
     with bench.tree(Sketch()) as top:
         first = top.create_cgroup("same")
         old = first.id
-        first.remove()
+        first.directory.rmdir()
         again = top.create_cgroup("same")
         try:
             yield from _not_called(bench, old, Stage.NO_CGROUP)
             yield Check("the ids differ", old != again.id, f"{old} and {again.id}")
         finally:
-            again.remove()
+            again.directory.rmdir()
 
 
 CASES = (

@@ -1,0 +1,118 @@
+"""The lines of a journal: what a process of oomctl has made or changed and not yet undone. Pure.
+
+The first names its owner, each other is written before what it tells of is done.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that writes it, and the boot of the machine in which that ran.
+
+    Whether it still runs is not for its PID to say, which may be another's by now, but for the lock
+    that it holds on the file: the kernel drops that with the last process that inherited it.
+    """
+
+    pid: int
+    boot: str
+
+
+@dataclass(frozen=True)
+class Making:
+    """A cgroup is about to be made at `path`; nothing is in it before `Made` is written."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The cgroup at `path` is ours as long as `id`, its inode number, is there."""
+
+    path: str
+    id: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The file of the kernel's at `path` held `was` and is to hold `wrote`.
+
+    `folder` is the inode number of the cgroup that it belongs to, None for what is no cgroup's.
+    """
+
+    path: str
+    folder: int | None
+    was: str
+    wrote: str
+
+
+@dataclass(frozen=True)
+class Stays:
+    """`wrote` is written to `path` for good: others may rely on it, so it is not undone."""
+
+    path: str
+    wrote: str
+
+
+Entry = Making | Made | Changed | Stays
+_KINDS = {kind.__name__.lower(): kind for kind in (Owner, Making, Made, Changed, Stays)}
+
+
+def line(entry: Owner | Entry) -> bytes:
+    """Return the line of an entry, with its newline."""
+    return (
+        json.dumps({"kind": type(entry).__name__.lower(), **asdict(entry)}).encode("ascii") + b"\n"
+    )
+
+
+def read(data: bytes) -> tuple[Owner | None, list[Entry]]:
+    """Return the owner and the entries; no owner where even the first line was not finished.
+
+    A last line without its newline was never acted on. Raises ValueError for what is no journal.
+    """
+    lines = [_entry(text) for text in data.split(b"\n")[:-1]]
+    if not lines:
+        return None, []
+    owner, entries = lines[0], [each for each in lines[1:] if not isinstance(each, Owner)]
+    if not isinstance(owner, Owner) or len(entries) < len(lines) - 1:
+        raise ValueError("its first line does not name its owner, or another one does")
+    return owner, entries
+
+
+def _entry(text: bytes) -> Owner | Entry:
+    told = json.loads(text)
+    if not isinstance(told, dict) or told.get("kind") not in _KINDS:
+        raise ValueError(f"{text[:40]!r} is no line of a journal")
+    kind = _KINDS[told.pop("kind")]
+    if told.keys() != {field.name for field in fields(kind)}:
+        raise ValueError(f"{text[:40]!r} has other fields than are known")
+    made: Owner | Entry = kind(**told)
+    return made
+
+
+def tops(made: Iterable[Made]) -> list[Made]:
+    """Return the cgroups that lie below no other of these: with them the others go."""
+    all_made = list(made)
+    paths = {each.path for each in all_made}
+    return [each for each in all_made if paths.isdisjoint(_above(each.path))]
+
+
+def to_undo(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Walk what has to be undone, the last first; what goes with another is left out."""
+    made = [each for each in entries if isinstance(each, Made)]
+    highest, known = set(tops(made)), {each.path for each in made}
+    for each in reversed(entries):
+        match each:
+            case Changed():
+                yield each
+            case Made() if each in highest:
+                yield each
+            case Making(path) if known.isdisjoint((path, *_above(path))):
+                yield each
+
+
+def _above(path: str) -> list[str]:
+    return [str(each) for each in PurePosixPath(path).parents]

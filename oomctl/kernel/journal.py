@@ -1,0 +1,193 @@
+"""The journal of a running oomctl in /run/oomctl, and how those whose owner is gone are found.
+
+/run is a tmpfs, so that nothing is in there that a restart of the machine has not undone.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.journal import Entry, Owner, line
+
+_USUAL = "/run/oomctl"
+_ENV = "OOMCTL_RUN_DIR"
+_SUFFIX = ".journal"
+
+
+def folder() -> Path:
+    """Return where journals are kept."""
+    return Path(os.environ.get(_ENV) or _USUAL).absolute()
+
+
+class Journal:
+    """The file of this process, locked as long as it lives; gone when the block is left.
+
+    What could not be undone by then stays in it, for `oomctl clean`.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[Entry, int]] = []
+        self._forgotten: list[Entry] = []
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        """Make it; UnsupportedError where it cannot be made, OomctlError where there is no room."""
+        self._path, self._fd = _create(_made_folder())
+        try:
+            self._append(line(Owner(os.getpid(), boot())))
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Remove it, unless something in it still stands."""
+        if self._lines:
+            os.close(self._fd)
+        else:
+            self._remove()
+
+    def write(self, entry: Entry) -> None:
+        """Write what is about to be done; OomctlError where that fails: then do not do it."""
+        before = self._size
+        self._append(line(entry))
+        self._lines.append((entry, before))
+
+    def forget(self, *entries: Entry) -> None:
+        """Take back what was written of these: they are undone, or not oomctl's any more.
+
+        The file ends after the last that still stands, so it does not grow with the rounds.
+        """
+        self._forgotten += entries
+        standing = self._lines.copy()
+        size = self._size
+        while standing and standing[-1][0] in self._forgotten:
+            entry, size = standing.pop()
+            self._forgotten.remove(entry)
+        os.ftruncate(self._fd, size)
+        self._lines, self._size = standing, size
+
+    def _append(self, data: bytes) -> None:
+        try:
+            written = os.write(self._fd, data)
+            if written < len(data):  # the rest needs a page that is not there
+                os.ftruncate(self._fd, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise _no_room(self._path, error) from error
+        self._size += len(data)
+
+    def _remove(self) -> None:
+        try:
+            self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._fd)
+
+
+def boot() -> str:
+    """Return the id of this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@contextmanager
+def abandoned(path: Path) -> Iterator[bytes | None]:
+    """Hold a journal whose owner is gone and give its text; None if the owner lives.
+
+    Nobody else can hold it meanwhile.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    with os.fdopen(fd, "rb") as file:
+        yield file.read() if _lock(fd) and os.fstat(fd).st_nlink else None
+
+
+def journals() -> list[Path]:
+    """Return the journals of this machine, whoever owns them; who wrote last comes first.
+
+    Raises UnsupportedError where they cannot be read, or where others could have written them.
+    """
+    where = folder()
+    try:
+        _require_ours(where)
+    except FileNotFoundError:
+        return []
+    return sorted(where.glob(f"*{_SUFFIX}"), key=_written, reverse=True)
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # its owner has just ended
+        return 0
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _made_folder() -> Path:
+    where = folder()
+    try:
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_ours(where)
+    except OSError as error:
+        raise _no_room(where, error) from error
+    return where
+
+
+def _create(where: Path) -> tuple[Path, int]:
+    while True:
+        path = where / f"{os.getpid()}-{secrets.token_hex(3)}{_SUFFIX}"
+        try:
+            fd = os.open(
+                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+        except OSError as error:
+            raise _no_room(path, error) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            # who looks for abandoned ones may have taken it away before it was locked
+            if os.fstat(fd).st_nlink:
+                return path, fd
+        except BaseException:
+            path.unlink(missing_ok=True)
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _require_ours(where: Path) -> None:
+    """Raise UnsupportedError where others could plant a journal, which root would act on."""
+    found = where.lstat()
+    if not where.is_dir() or where.is_symlink():
+        raise _not_ours(where, "is no folder", "remove it")
+    if found.st_uid != os.geteuid():
+        raise _not_ours(where, f"belongs to user {found.st_uid}", "run it as that user")
+    if found.st_mode & 0o022:
+        raise _not_ours(where, "others than its owner may write there", "remove it")
+
+
+def _not_ours(where: Path, why: str, cure: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"the folder of oomctl's journals, {where}: {why}", f"{cure}, or name another in {_ENV}"
+    )
+
+
+def _no_room(path: Path, error: OSError) -> OomctlError:
+    why = f"cannot write the journal {path}: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OomctlError(why, f"make room there, or name another folder in {_ENV}")
+    return UnsupportedError(why, f"name a folder that root can write to in {_ENV}")

@@ -1,0 +1,49 @@
+"""A cgroup that oomctl makes: in the journal before it is there, and known by its id afterwards."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from oomctl import talk
+from oomctl.journal import Made, Making
+from oomctl.kernel.cgroups import CgroupError, UnifiedNode
+from oomctl.kernel.journal import Journal
+from oomctl.kernel.removal import remove
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A cgroup of ours, and what the journal says of it."""
+
+    node: UnifiedNode
+    made: Made
+
+    @classmethod
+    def make(cls, parent: UnifiedNode, name: str, journal: Journal) -> Self:
+        """Make a cgroup that must not be there yet; CgroupError where that fails."""
+        path = parent.at(name).directory
+        if path.exists():
+            raise CgroupError(f"cgroup {path} exists already")
+        making = Making(str(path))
+        journal.write(making)
+        try:
+            node = parent.create_cgroup(name)
+        except BaseException:
+            journal.forget(making)
+            raise
+        try:
+            made = Made(str(path), node.id)
+            journal.write(made)
+        except BaseException:
+            path.rmdir()
+            journal.forget(making)
+            raise
+        talk.detail(f"made the cgroup {path}")
+        return cls(node, made)
+
+    def remove(self) -> None:
+        """Remove it with what is in it; CgroupError names who holds it."""
+        remove(self.node.directory, self.made.id)
+
+    def release(self, journal: Journal) -> None:
+        """Take it out of the journal: it is gone, or the user's from now on."""
+        journal.forget(self.made, Making(self.made.path))

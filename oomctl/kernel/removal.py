@@ -1,0 +1,135 @@
+"""How a cgroup of ours is removed, with whatever is in it; there is no other way.
+
+Everything goes through its open directory, so that another under its path is never touched.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from oomctl.kernel import procfs
+from oomctl.kernel.cgroups import CgroupError
+
+_SHOWN = 8
+
+
+def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
+    """Kill what lives in a cgroup and below and remove it; tell whether it was there.
+
+    `timeout` is in seconds and bounds the wait for dying tasks. Raises CgroupError with the
+    processes that hold it.
+    """
+    deadline = time.monotonic() + timeout
+    with opened(path, cgroup_id) as fd:
+        if fd is None:
+            return False
+        while True:
+            try:
+                for child in reversed(_below(fd)):
+                    _rmdir(child, fd)
+                if _id(path) == cgroup_id:
+                    _rmdir(str(path))
+                return True
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise CgroupError(
+                        f"cannot remove the cgroup {path}: {error.strerror}; "
+                        f"held by {_holders(fd)}",
+                        "end them, then run `oomctl clean`",
+                    ) from error
+            _require_others(path, fd)
+            # frozen tasks die of it as well (kernel/cgroup/freezer.c: the freezer lets kills in)
+            _write(fd, "cgroup.kill", "1")
+            time.sleep(0.01)
+
+
+def residents(path: Path, cgroup_id: int) -> list[int] | None:
+    """Return the PIDs of who lives in a cgroup and below; None where it is gone."""
+    with opened(path, cgroup_id) as fd:
+        return None if fd is None else _pids(fd)
+
+
+@contextmanager
+def opened(path: Path, cgroup_id: int) -> Iterator[int | None]:
+    """Open the directory of a cgroup; None where it is gone, or where it is another by now."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield fd if os.fstat(fd).st_ino == cgroup_id else None
+    finally:
+        os.close(fd)
+
+
+def _id(path: Path) -> int | None:
+    try:
+        return path.lstat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _below(fd: int) -> list[str]:
+    """Return the directories below, parents before children; what vanishes is left out."""
+    found = ["."]
+    for each in found:  # grows meanwhile
+        with suppress(FileNotFoundError), _directory(each, fd) as at, os.scandir(at) as entries:
+            found += [f"{each}/{e.name}" for e in entries if e.is_dir(follow_symlinks=False)]
+    return found[1:]
+
+
+@contextmanager
+def _directory(path: str, at: int) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _require_others(path: Path, fd: int) -> None:
+    """Raise CgroupError where killing would end oomctl itself, or what it runs in."""
+    family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    if own := family.intersection(_pids(fd)):
+        raise CgroupError(
+            f"cannot remove the cgroup {path}: oomctl runs in it, as {procfs.doing(min(own))}",
+            "leave it, then run `oomctl clean`",
+        )
+
+
+def _rmdir(path: str, at: int | None = None) -> None:
+    with suppress(FileNotFoundError):
+        os.rmdir(path, dir_fd=at)
+
+
+def _write(at: int, file: str, text: str) -> None:
+    """Write if it can be: whether it helped is seen by what follows."""
+    with suppress(OSError):
+        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC, dir_fd=at)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+
+def _pids(fd: int) -> list[int]:
+    found: list[int] = []
+    for each in [".", *_below(fd)]:
+        with suppress(OSError):
+            file = os.open(f"{each}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC, dir_fd=fd)
+            with os.fdopen(file) as procs:
+                found += map(int, procs.read().split())
+    return found
+
+
+def _holders(fd: int) -> str:
+    pids = _pids(fd)
+    named = [procfs.doing(pid) for pid in pids[:_SHOWN]]
+    more = [f"{len(pids) - _SHOWN} more"] if len(pids) > _SHOWN else []
+    return ", ".join(named + more) or "no visible process"

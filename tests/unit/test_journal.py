@@ -1,0 +1,219 @@
+"""The journal: its lines, its file, and who owns it."""
+
+import errno
+import os
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.journal import Changed, Made, Making, Owner, Stays, line, read, to_undo, tops
+from oomctl.kernel.journal import Journal, abandoned, folder, journals
+
+ME = Owner(os.getpid(), "boot")
+TREE = (Making("/c/t"), Made("/c/t", 1), Making("/c/t/a"), Made("/c/t/a", 2))
+LIMIT = Changed("/c/x/memory.max", 3, "max", "4096")
+
+texts = st.text(st.characters(), max_size=30)
+entries = st.one_of(
+    st.builds(Making, texts),
+    st.builds(Made, texts, st.integers(0, 2**64)),
+    st.builds(Changed, texts, st.none() | st.integers(0, 2**64), texts, texts),
+    st.builds(Stays, texts, texts),
+)
+
+
+@given(st.lists(entries))
+def test_what_is_written_is_read(wanted):
+    data = b"".join(map(line, (ME, *wanted)))
+    assert data.count(b"\n") == len(wanted) + 1
+    assert read(data) == (ME, wanted)
+
+
+@given(st.lists(entries, min_size=1), st.data())
+def test_a_line_that_was_cut_off_was_never_acted_on(wanted, data):
+    whole = b"".join(map(line, (ME, *wanted[:-1])))
+    last = line(wanted[-1])
+    cut = data.draw(st.integers(0, len(last) - 1))
+    assert read(whole + last[:cut]) == (ME, wanted[:-1])
+
+
+def test_a_journal_without_even_its_owner_has_nothing():
+    assert read(b"") == read(line(ME)[:-1]) == (None, [])
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_what_is_no_journal(data):
+    try:
+        owner, found = read(data + b"\n")
+    except ValueError:
+        return
+    assert owner is not None or found == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        line(TREE[0]),
+        line(ME) + line(ME),
+        b"[]\n",
+        b'{"kind": "made"}\n',
+        line(ME) + b'{"kind": "eaten", "path": "/x"}\n',
+        line(ME) + line(TREE[1]).replace(b'"id"', b'"inode"'),
+        b"\xff\n",
+    ],
+)
+def test_faults(data):
+    with pytest.raises(ValueError):  # noqa: PT011
+        read(data)
+
+
+def test_what_goes_with_another_is_not_undone_by_itself():
+    assert tops([each for each in TREE if isinstance(each, Made)]) == [TREE[1]]
+    assert list(to_undo([Stays("/c", "+memory"), *TREE, LIMIT])) == [LIMIT, TREE[1]]
+
+
+@pytest.mark.parametrize(
+    ("until", "undone"), [(1, [TREE[0]]), (2, [TREE[1]]), (3, [TREE[1]]), (4, [TREE[1]])]
+)
+def test_a_cgroup_that_was_not_made_for_certain(until, undone):
+    assert list(to_undo(TREE[:until])) == undone
+
+
+def test_a_cgroup_beside_another_of_a_longer_name():
+    made = [Made("/c/t", 1), Made("/c/t2", 2)]
+    assert tops(made) == made
+
+
+def test_a_journal_lists_what_stands_and_is_gone_afterwards(journal):
+    (path,) = journals()
+    assert (folder().stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+    head = path.read_bytes()
+    for each in TREE:
+        journal.write(each)
+    assert read(path.read_bytes())[1] == list(TREE)
+    journal.forget(*TREE[2:])
+    assert read(path.read_bytes())[1] == list(TREE[:2])
+    journal.forget(*TREE[:2])
+    assert path.read_bytes() == head
+
+
+def test_what_is_undone_before_what_came_after_it_is_forgotten_with_that(journal):
+    for each in TREE:
+        journal.write(each)
+    journal.forget(TREE[0], TREE[1])
+    assert read(journals()[0].read_bytes())[1] == list(TREE)
+    journal.forget(TREE[2], TREE[3])
+    assert read(journals()[0].read_bytes())[1] == []
+
+
+def test_it_does_not_grow_with_the_rounds(journal):
+    for _ in range(100):
+        journal.write(LIMIT)
+        journal.forget(LIMIT)
+    assert journals()[0].stat().st_size < 200
+
+
+def test_what_still_stands_stays_in_it(cgroupfs):
+    with Journal() as journal:
+        journal.write(LIMIT)
+    (path,) = journals()
+    with abandoned(path) as text:
+        assert read(text)[1] == [LIMIT]
+
+
+def test_the_journal_of_who_lives_is_nobody_elses(journal):
+    (path,) = journals()
+    with abandoned(path) as text:
+        assert text is None
+
+
+def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs):
+    """A caller may write memory.max to the last: nobody must put it back before."""
+    reader, writer = os.pipe()
+    owner = os.fork()
+    if owner == 0:
+        Journal().__enter__()
+        if os.fork() == 0:
+            os.write(writer, b"%d\n" % os.getpid())
+            signal.pause()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(owner, 0)
+    caller = int(os.read(reader, 20))
+    watch = os.pidfd_open(caller)
+    (path,) = journals()
+    with abandoned(path) as text:
+        assert text is None
+    os.kill(caller, signal.SIGKILL)
+    os.read(reader, 0)
+    while True:
+        with abandoned(path) as text:
+            if text is not None:
+                break
+    assert read(text)[0].pid == owner
+    for fd in (reader, writer, watch):
+        os.close(fd)
+
+
+def test_one_that_is_taken_away_before_it_is_locked_is_made_again(cgroupfs, monkeypatch):
+    from oomctl.kernel import journal as module
+
+    flock, taken = module.fcntl.flock, []
+
+    def take_away(fd, how):
+        if not taken:
+            taken.append(journals()[0])
+            taken[0].unlink()
+        flock(fd, how)
+
+    monkeypatch.setattr(module.fcntl, "flock", take_away)
+    with Journal():
+        assert taken
+        (path,) = journals()
+        assert path != taken[0]
+
+
+def test_no_room_is_said_before_anything_is_done(journal, monkeypatch):
+    journal.write(LIMIT)
+    before = journals()[0].read_bytes()
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:5]))
+        with pytest.raises(OomctlError, match=r"journal .*: No space left.*make room"):
+            journal.write(TREE[0])
+    assert journals()[0].read_bytes() == before
+    journal.write(TREE[0])
+    journal.forget(LIMIT, TREE[0])
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_cannot_be_made(cgroupfs, monkeypatch, number):
+    def no(*_rest, **_more):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "mkdir", no)
+    with pytest.raises(UnsupportedError, match="name a folder that root can write to in OOMCTL_RU"):
+        Journal().__enter__()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_folder_that_others_can_write_to_is_not_trusted(cgroupfs, mode):
+    folder().mkdir()
+    folder().chmod(mode)
+    with pytest.raises(UnsupportedError, match="others than its owner may write there"):
+        journals()
+    with pytest.raises(UnsupportedError, match="others than its owner"):
+        Journal().__enter__()
+
+
+def test_a_folder_that_is_a_link_or_a_file_is_not_trusted(cgroupfs, tmp_path):
+    (tmp_path / "other").mkdir()
+    folder().symlink_to(tmp_path / "other")
+    with pytest.raises(UnsupportedError, match="is no folder"):
+        journals()
+    folder().unlink()
+    folder().write_text("")
+    with pytest.raises(UnsupportedError):
+        Journal().__enter__()

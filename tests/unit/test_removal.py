@@ -1,0 +1,119 @@
+"""The one way in which a cgroup is removed: what goes, what stays, and who is named."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from oomctl.kernel import removal
+from oomctl.kernel.cgroups import CgroupError
+from oomctl.kernel.removal import remove, residents
+
+
+@pytest.fixture
+def top(cgroupfs):
+    return cgroupfs.create_cgroup("t")
+
+
+@pytest.fixture
+def no_kill(monkeypatch):
+    monkeypatch.setattr(removal, "_write", lambda *_: None)
+
+
+def holds(node, *pids):
+    (node.directory / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+
+
+def test_children_go_first(top):
+    top.create_cgroup("a").create_cgroup("b")
+    top.create_cgroup("c")
+    made = top.id
+    assert remove(top.directory, made)
+    assert not top.directory.exists()
+    assert not remove(top.directory, made)  # again is no error
+
+
+def test_what_lives_there_is_killed(top):
+    holds(top.create_cgroup("a"), 2**22 + 7)
+    assert residents(top.directory, top.id) == [2**22 + 7]
+    assert remove(top.directory, top.id)
+    assert not top.directory.exists()
+
+
+def test_many_below_each_other(top):
+    deepest = top
+    for _ in range(300):
+        deepest = deepest.create_cgroup("a")
+    assert remove(top.directory, top.id)
+
+
+def test_another_under_its_path_is_left_alone(cgroupfs, top):
+    made = top.id
+    theirs = cgroupfs.create_cgroup("u")
+    holds(theirs, 7)
+    top.directory.rename(cgroupfs.directory / "moved")
+    theirs.directory.rename(top.directory)
+    assert residents(top.directory, made) is None
+    assert not remove(top.directory, made)
+    assert (top.directory / "cgroup.kill").read_text() == ""
+    assert (top.directory / "cgroup.procs").read_text() == "7\n"
+
+
+def test_one_that_is_replaced_while_it_is_removed_is_left_alone(cgroupfs, top, monkeypatch):
+    holds(top, 2**22 + 7)
+    theirs = cgroupfs.create_cgroup("u")
+
+    def replace(_seconds):
+        if (cgroupfs.directory / "moved").exists():
+            return
+        top.directory.rename(cgroupfs.directory / "moved")
+        theirs.directory.rename(top.directory)
+
+    monkeypatch.setattr(removal.time, "sleep", replace)
+    remove(top.directory, top.id)
+    assert top.directory.exists()
+    assert (top.directory / "cgroup.kill").read_text() == ""
+
+
+def test_a_link_is_not_followed(cgroupfs, top):
+    (cgroupfs.directory / "link").symlink_to(top.directory)
+    assert not remove(cgroupfs.directory / "link", top.id)
+    assert top.directory.exists()
+
+
+def test_who_holds_it_is_named_with_what_it_is_at(top, no_kill):
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        holds(top.create_cgroup("a"), child.pid, 2**22 + 7)
+        with pytest.raises(CgroupError) as raised:
+            remove(top.directory, top.id, timeout=0.05)
+    finally:
+        child.kill()
+        child.wait()
+    text = str(raised.value)
+    assert re.search(
+        rf"/t: Device or .*busy; held by {child.pid} \(\w+, \w(, \w+)?\), 4194311", text
+    )
+    assert "run `oomctl clean`" in text
+
+
+def test_of_many_some_are_named(top, no_kill):
+    holds(top, *range(2**22 + 1, 2**22 + 100))
+    with pytest.raises(CgroupError, match="4194312, 91 more"):
+        remove(top.directory, top.id, timeout=0.05)
+
+
+@pytest.mark.parametrize("family", [os.getpid(), os.getppid()])
+def test_oomctl_does_not_kill_what_it_runs_in(top, family):
+    holds(top, family)
+    with pytest.raises(CgroupError, match=rf"oomctl runs in it, as {family} "):
+        remove(top.directory, top.id)
+    assert (top.directory / "cgroup.kill").read_text() == ""
+
+
+def test_no_descriptor_is_left(top):
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    top.create_cgroup("a")
+    remove(top.directory, top.id)
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
