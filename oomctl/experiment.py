@@ -1,6 +1,5 @@
 """Carries out plans: a session holds what outlives a round; tree, hogs and trial belong to one."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -10,12 +9,12 @@ from typing import Self
 import psutil
 
 from oomctl import interlock, talk
-from oomctl.errors import UsageError
 from oomctl.expectation import check_outcome
 from oomctl.fate import Fate
 from oomctl.fates import fates
 from oomctl.kernel import leftovers, procfs
 from oomctl.kernel.btf import Kfunc
+from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import protected, read_environment
@@ -30,7 +29,7 @@ from oomctl.kernel.tree import Tree
 from oomctl.kernel.witness import Witness
 from oomctl.outcome import Fated, Outcome
 from oomctl.plan import Plan, Step
-from oomctl.task import Task, rank
+from oomctl.task import Relative, Task, rank
 from oomctl.trial import Trial
 from oomctl.verdict import overall
 
@@ -112,17 +111,21 @@ class Session:
             interlock.check_sysctls(
                 step.call, self.environment.sysctls, self.environment.oom_score_adj
             )
+        family = procfs.family()
+        targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
+        interlock.check_homes(map(str, targets), family)
         began = time.monotonic_ns()
         with ExitStack() as stack:
             if all(plan is not each for each in self._standing):
                 stack.enter_context(Tree(self._root, plan, self.journal))
-            outcome = self._round(plan, ready, around)
+            outcome = self._round(plan, family, ready, around)
         outcome = replace(outcome, took_ns=time.monotonic_ns() - began)
         return replace(outcome, checks=check_outcome(plan, outcome))
 
     def _round(
         self,
         plan: Plan,
+        family: Sequence[Relative],
         ready: Callable[[Sequence[Runner]], object],
         around: Callable[[Step], AbstractContextManager[object]],
     ) -> Outcome:
@@ -134,13 +137,12 @@ class Session:
             )
             ready(herd.runners)
             scope = Scope(plan, self._root)
-            _refuse_own(plan, self._root)
             before = scope.snapshot(herd.runners)
             for task in before.tasks:
                 if task.pid not in before.hogs:
                     watch.add(task.pid)
-            if plan.system_wide:
-                self._ask(before)
+            if plan.system_wide and not self._confirmed:
+                self._ask(plan, family)
             herd.require_alive()
             sampler = stack.enter_context(Sampler(scope.counted()))
             trial = Trial(
@@ -153,6 +155,7 @@ class Session:
                 watch,
                 self.journal,
                 sampler,
+                family,
                 around,
             )
             declared = trial.run()
@@ -191,26 +194,13 @@ class Session:
 
         return tell
 
-    def _ask(self, before: Snapshot) -> None:
-        ranking = rank(before.machine, procfs.total_pages(), procfs.PAGE_SIZE)
-        own_family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        interlock.check_ranking(ranking, own_family)
-        if not self._confirmed:
-            with let_through():
-                self._confirm(ranking)
-            self._confirmed = True
-
-
-def _refuse_own(plan: Plan, root: UnifiedNode) -> None:
-    """Raise UsageError where a call could take oomctl itself."""
-    reached = {plan.top, *(step.call.target for step in plan.steps)} - {None}
-    for cgroup in reached:
-        home = root.at(str(cgroup)).members().get(os.getpid())
-        if home is not None:
-            raise UsageError(
-                f"oomctl itself runs in {home}, so the declaration could kill it",
-                "start it from another cgroup",
-            )
+    def _ask(self, plan: Plan, family: Sequence[Relative]) -> None:
+        lineup = line_up(None, self._root)
+        first = next(step for step in plan.steps if step.call.target is None)
+        interlock.check_lineup(first.call, first.callers, lineup, family)
+        with let_through():
+            self._confirm(rank(lineup.tasks, lineup.totalpages, lineup.page_size))
+        self._confirmed = True
 
 
 def _known(task: Task, before: Snapshot) -> Fated:

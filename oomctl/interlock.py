@@ -1,10 +1,13 @@
 """What must hold before OOM is declared; each refusal says why. Pure."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
-from oomctl.errors import UnsupportedError
+from oomctl.errors import UnsupportedError, UsageError
 from oomctl.plan import Call
-from oomctl.task import OOM_SCORE_ADJ_MIN, Task
+from oomctl.prediction import Lineup, holds
+from oomctl.task import OOM_SCORE_ADJ_MIN, Relative
+from oomctl.text import printable
 
 
 def check_sysctls(call: Call, sysctls: Mapping[str, int | None], own_adj: int) -> None:
@@ -29,19 +32,51 @@ def check_sysctls(call: Call, sysctls: Mapping[str, int | None], own_adj: int) -
         )
 
 
-def check_ranking(ranking: Sequence[tuple[int, Task]], own_family: Set[int]) -> None:
-    """Raise UnsupportedError where a system-wide OOM would panic or end oomctl's own session.
+def check_homes(targets: Iterable[str], family: Iterable[Relative]) -> None:
+    """Raise UsageError where a target, the path of a cgroup, holds one of oomctl's own family."""
+    for target in targets:
+        for one in family:
+            if holds(target, one.cgroup):
+                raise UsageError(
+                    f"{one.who} runs in {printable(one.cgroup)}, so the declaration could kill it",
+                    "start it from another cgroup",
+                )
 
-    `ranking` has the task to be chosen first; `own_family` holds oomctl and its ancestors.
+
+def check_lineup(call: Call, callers: int, lineup: Lineup, family: Iterable[Relative]) -> None:
+    """Raise UnsupportedError where a call could end one of oomctl's own family, or panic.
+
+    On a target none of it may be a candidate. On the whole system everybody is one: there none of
+    it may be among those of whom the `callers`, one after the other, may take one each.
     """
-    if not ranking:
+    target = call.target
+    reached = _within_reach(lineup, callers) if target is None else {t.pid for t in lineup.tasks}
+    for one in family:
+        if one.pid in reached and target is None:
+            raise UnsupportedError(
+                f"the kernel could pick {one.who}",
+                "make something else larger (--hog big=SIZE), or run it from a service of its own",
+            )
+        if one.pid in reached:
+            raise UnsupportedError(
+                f"{one.who} is in {printable(str(target))}: the declaration could kill it",
+                "move it elsewhere",
+            )
+
+
+def _within_reach(lineup: Lineup, callers: int) -> set[int]:
+    """Return whom a number of system-wide calls may kill; UnsupportedError if that is nobody."""
+    reached: set[int] = set()
+    gone: set[int] = set()
+    for _ in range(callers):
+        prediction = lineup.predict(gone)
+        if not prediction.victims:
+            break
+        reached |= {*prediction.victims, *chain(*prediction.instead)}
+        gone.update(prediction.victims)
+    if not gone:
         raise UnsupportedError(
             "no task on this machine may be killed: the kernel would panic",
             "start something killable first, such as hogs (--hogs)",
         )
-    first = ranking[0][1]
-    if first.pid in own_family:
-        raise UnsupportedError(
-            f"the kernel would pick {first.comm} (pid {first.pid}), which oomctl itself runs in",
-            "make something else larger (--hog big=SIZE), or run it from a service of its own",
-        )
+    return reached

@@ -102,13 +102,14 @@ def _dying_with(
     chosen: Task, tasks: Sequence[Task], groups: Set[str]
 ) -> tuple[str | None, tuple[int, ...]]:
     """Return the cgroup that dies as a whole, if one does, and the PIDs that die."""
-    above = [group for group in groups if _holds(group, chosen.cgroup)]
+    above = [group for group in groups if holds(group, chosen.cgroup)]
     if not above:
         return None, (chosen.pid,)
     group = min(above, key=len)  # the highest one
-    dying = [task.pid for task in tasks if task.mortal and _holds(group, task.cgroup)]
+    dying = [task.pid for task in tasks if task.mortal and holds(group, task.cgroup)]
     return group, tuple(dying)
 
 
-def _holds(group: str, cgroup: str) -> bool:
+def holds(group: str, cgroup: str) -> bool:
+    """Tell whether a cgroup is another, or lies below it, by their paths."""
     return cgroup == group or cgroup.startswith(f"{group.rstrip('/')}/")

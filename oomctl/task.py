@@ -61,6 +61,18 @@ class Task:
         return not self.excluded
 
 
+@dataclass(frozen=True)
+class Relative:
+    """A process that must not die with oomctl's victims: itself, or one that it runs in.
+
+    `who` names it for a reader, such as "sshd (pid 7, which oomctl runs in)".
+    """
+
+    pid: int
+    who: str
+    cgroup: str
+
+
 def badness(task: Task, totalpages: int, page_size: int) -> int:
     """Return the kernel's score in pages (mm/oom_kill.c, oom_badness).
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from oomctl import talk
+from oomctl import interlock, talk
 from oomctl.account import SYSRQ_ORDER, Aftermath, Asked, account, killed_by
 from oomctl.event import Event, Kind
 from oomctl.fate import Death
@@ -22,7 +22,7 @@ from oomctl.kernel.triggers import trigger
 from oomctl.kernel.witness import NOTHING, Heard, Witness
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
-from oomctl.task import Task
+from oomctl.task import Relative, Task
 from oomctl.timeline import Stamp
 
 _AFTERGLOW = 0.02
@@ -46,6 +46,7 @@ class Trial:
     watch: DeathWatch
     journal: Journal
     sampler: Sampler
+    family: Sequence[Relative]
     around: Callable[[Step], AbstractContextManager[object]] = nullcontext
     """Entered just before the callers of a step are started, and left once they are back."""
     events: list[Event] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Trial:
         call = step.call
         target = None if call.target is None else self.root.at(call.target)
         lineup = line_up(target, self.root)
+        interlock.check_lineup(call, step.callers, lineup, self.family)
         members = self._members(target) if call.via == "kill" else {}
         groups, pressure = self.scope.events(), self.scope.pressure()
         self._listen()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from oomctl.task import Task
+from oomctl.task import Relative, Task
 from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
@@ -145,6 +145,22 @@ def children(pid: int) -> list[int]:
     except FileNotFoundError:  # without CONFIG_PROC_CHILDREN every process has to be asked
         return [child.pid for child in psutil.Process(pid).children()]
     return [int(word) for word in text.split()]
+
+
+def family() -> list[Relative]:
+    """Return oomctl itself, all processes that it descends from, its session's leader, and init."""
+    own = os.getpid()
+    found: list[Relative] = []
+    parents = [parent.pid for parent in psutil.Process().parents()]
+    for pid in dict.fromkeys((own, *parents, os.getsid(0), 1)):
+        try:
+            comm = (_PROC / str(pid) / "comm").read_text(errors="surrogateescape").strip()
+            cgroup = unified_path((_PROC / str(pid) / "cgroup").read_bytes())
+        except OSError:  # gone, or 0: the leader is outside of our PID namespace
+            continue
+        who = f"{printable(comm)} (pid {pid}, which oomctl runs in)"
+        found.append(Relative(pid, "oomctl itself" if pid == own else who, cgroup))
+    return found
 
 
 def read_tasks(cgroup_of: Mapping[int, str]) -> list[Task]:

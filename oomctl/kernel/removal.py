@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError
 
@@ -95,12 +93,13 @@ def _directory(path: str, at: int) -> Iterator[int]:
 
 def _require_others(path: Path, fd: int) -> None:
     """Raise CgroupError where killing would end oomctl itself, or what it runs in."""
-    family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    if own := family.intersection(_pids(fd)):
-        raise CgroupError(
-            f"cannot remove the cgroup {path}: oomctl runs in it, as {procfs.doing(min(own))}",
-            "leave it, then run `oomctl clean`",
-        )
+    inside = set(_pids(fd))
+    for one in procfs.family():
+        if one.pid in inside:
+            raise CgroupError(
+                f"cannot remove the cgroup {path}: {one.who} is in it",
+                "move it elsewhere, then run `oomctl clean`",
+            )
 
 
 def _rmdir(path: str, at: int | None = None) -> None:

@@ -18,9 +18,10 @@ from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.kernel.journal import journals
 from oomctl.plan import Call, Hog, Plan, Step
+from oomctl.prediction import Lineup
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
-from oomctl.task import Task
+from oomctl.task import Relative, Task
 
 M = 1 << 20
 HOGS = Hog("small", M), Hog("large", 4 * M), Hog("medium", 2 * M)
@@ -217,7 +218,8 @@ def test_several_declarations_each_take_their_own(kernel):
 
 
 def test_a_group_kill(kernel, monkeypatch):
-    monkeypatch.setattr(trial, "line_up", lambda *_: None)  # knows of no group here
+    # knows of no group here
+    monkeypatch.setattr(trial, "line_up", lambda *_: Lineup((), 1, 4096, frozenset()))
 
     def react(_call):
         for name in kernel.pids:
@@ -301,9 +303,17 @@ def theirs(kernel):
 
 def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
     (theirs.directory / "cgroup.procs").write_text(f"{os.getpid()}\n")
-    with pytest.raises(UsageError, match=r"oomctl itself runs in /theirs.*another cgroup"):
+    with pytest.raises(UnsupportedError, match=r"oomctl itself is in /theirs: .* could kill it"):
         run(kernel, Plan((), (), (), (Step(Call("/theirs", 0, 1)),), "/theirs"))
     assert kernel.calls == []
+
+
+def test_where_the_family_lives_no_hog_is_even_started(kernel, theirs, monkeypatch):
+    shell = Relative(7, "bash (pid 7, which oomctl runs in)", "/t/large")
+    monkeypatch.setattr("oomctl.kernel.procfs.family", lambda: [shell])
+    with pytest.raises(UsageError, match=r"bash .* runs in /t/large.*another cgroup"):
+        run(kernel, planned(kernel))
+    assert kernel.pids == {}
 
 
 def test_an_existing_cgroup_without_tasks_is_left_as_it_was(kernel, theirs):
@@ -358,7 +368,7 @@ def test_a_no_leaves_nothing(kernel, monkeypatch):
 def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
     first = Task(family, "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: [first])
-    with pytest.raises(UnsupportedError, match=r"would pick shell \(pid \d+\)"):
+    with pytest.raises(UnsupportedError, match=r"could pick (oomctl itself|\S+ \(pid \d+, which)"):
         run(kernel, planned(kernel, target=None))
     assert kernel.calls == []
 

@@ -1,9 +1,10 @@
 import pytest
 
-from oomctl.errors import UnsupportedError
-from oomctl.interlock import check_ranking, check_sysctls
+from oomctl.errors import UnsupportedError, UsageError
+from oomctl.interlock import check_homes, check_lineup, check_sysctls
 from oomctl.plan import Call
-from oomctl.task import Task
+from oomctl.prediction import Lineup
+from oomctl.task import Relative, Task
 
 MEMCG, SYSTEM = Call("/t", 0, 0), Call(None, 0, 0)
 
@@ -55,13 +56,67 @@ def test_a_kernel_that_lacks_the_sysctls_refuses_nothing():
     check_sysctls(SYSTEM, {}, 0)
 
 
+def task(pid, size=1, **more):
+    fields = {"cgroup": "/", "oom_score_adj": 0, "rss": size << 20, "swap": 0, "pgtables": 0}
+    return Task(pid, f"t{pid}", **(fields | more), started=0.0)
+
+
+SHELL = Relative(7, "bash (pid 7, which oomctl runs in)", "/user/session")
+
+
+def lineup(*tasks, groups=()):
+    return Lineup(tasks, 1 << 20, 4096, frozenset(groups))
+
+
+@pytest.mark.parametrize("target", ["/user/session", "/user", "/"])
+def test_a_target_that_holds_the_family_is_refused(target):
+    with pytest.raises(UsageError, match=r"bash \(pid 7.*\) runs in /user/session"):
+        check_homes(["/elsewhere", target], [SHELL])
+
+
+def test_a_target_beside_or_below_the_family_is_not():
+    check_homes(["/user/session/below", "/user/sess", "/other"], [SHELL])
+
+
+def test_who_of_the_family_moved_into_a_target_is_refused():
+    check_lineup(MEMCG, 1, lineup(task(8)), [SHELL])
+    with pytest.raises(UnsupportedError, match=r"bash .* is in /t: the declaration could kill it"):
+        # though it would not be chosen: cgroup.kill and memory.oom.group take it too
+        check_lineup(MEMCG, 1, lineup(task(8, 9), task(7, 1)), [SHELL])
+
+
 def test_a_machine_without_a_killable_task_would_panic():
     with pytest.raises(UnsupportedError, match="no task on this machine may be killed"):
-        check_ranking([], {7})
+        check_lineup(SYSTEM, 1, lineup(task(8, oom_score_adj=-1000)), [SHELL])
+    check_lineup(MEMCG, 1, lineup(), [SHELL])
 
 
-def test_oomctl_and_what_it_runs_in_must_not_be_first():
-    mine, other = (Task(pid, f"t{pid}", "/", 0, 0, 0, 0, 0.0) for pid in (7, 8))
-    check_ranking([(2, other), (1, mine)], {7})
-    with pytest.raises(UnsupportedError, match=r"t7 \(pid 7\)"):
-        check_ranking([(2, mine), (1, other)], {7})
+@pytest.mark.parametrize(
+    ("callers", "tasks", "groups", "refused"),
+    [
+        (1, [task(8, 2), task(7, 1)], (), False),
+        (1, [task(8, 1), task(7, 2)], (), True),
+        (1, [task(8, 2), task(7, 9, oom_score_adj=-1000)], (), False),
+        (2, [task(8, 3), task(9, 2), task(7, 1)], (), False),
+        (3, [task(8, 3), task(9, 2), task(7, 1)], (), True),
+        (9, [task(8, 3)], (), False),
+        # what the kernel counts per CPU may turn the choice
+        (1, [task(8, 2), task(7, 1, slack=2 << 20)], (), True),
+        # dies with another of its group
+        (1, [task(8, 3, cgroup="/g/a"), task(7, 1, cgroup="/g")], ["/g"], True),
+        (1, [task(8, 3, cgroup="/g/a"), task(7, 1, cgroup="/g")], ["/g/a"], False),
+        # and might, if another is chosen instead
+        (
+            1,
+            [task(8, 3), task(9, 3, cgroup="/g", slack=4096), task(7, 1, cgroup="/g")],
+            ["/g"],
+            True,
+        ),
+    ],
+)
+def test_nobody_of_the_family_may_be_within_reach(callers, tasks, groups, refused):
+    if refused:
+        with pytest.raises(UnsupportedError, match=r"could pick bash \(pid 7.*--hog big=SIZE"):
+            check_lineup(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])
+    else:
+        check_lineup(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])

@@ -104,10 +104,17 @@ def test_of_many_some_are_named(top, no_kill):
         remove(top.directory, top.id, timeout=0.05)
 
 
-@pytest.mark.parametrize("family", [os.getpid(), os.getppid()])
-def test_oomctl_does_not_kill_what_it_runs_in(top, family):
-    holds(top, family)
-    with pytest.raises(CgroupError, match=rf"oomctl runs in it, as {family} "):
+@pytest.mark.parametrize(
+    ("pid", "who"),
+    [
+        (os.getpid(), "oomctl itself"),
+        (os.getppid(), rf"\S+ \(pid {os.getppid()}, which oomctl runs in\)"),
+        (1, r"\S+ \(pid 1, which oomctl runs in\)"),
+    ],
+)
+def test_oomctl_does_not_kill_what_it_runs_in(top, pid, who):
+    holds(top, pid)
+    with pytest.raises(CgroupError, match=rf"{who} is in it; move it elsewhere"):
         remove(top.directory, top.id)
     assert (top.directory / "cgroup.kill").read_text() == ""
 
