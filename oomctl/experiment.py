@@ -16,8 +16,9 @@ from oomctl.kernel import leftovers, procfs
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.environment import protected, read_environment
+from oomctl.kernel.environment import SYSCTLS, protected, read_environment
 from oomctl.kernel.hogs import Herd, Runner
 from oomctl.kernel.interrupt import held_back, let_through
 from oomctl.kernel.journal import Journal
@@ -107,19 +108,20 @@ class Session:
         `around` is entered just before the callers of a step are started, and left once they are
         back. Raises the errors of the stages it runs through.
         """
-        for step in plan.steps:
-            interlock.check_sysctls(
-                step.call, self.environment.sysctls, self.environment.oom_score_adj
-            )
         family = procfs.family()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         interlock.check_homes(map(str, targets), family)
         began = time.monotonic_ns()
         with ExitStack() as stack:
+            for one in plan.sysctls:
+                stack.enter_context(sysctl_changed(one, self.journal))
+            environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
+            for step in plan.steps:
+                interlock.check_sysctls(step.call, environment.sysctls, environment.oom_score_adj)
             if all(plan is not each for each in self._standing):
                 stack.enter_context(Tree(self._root, plan, self.journal))
             outcome = self._round(plan, family, ready, around)
-        outcome = replace(outcome, took_ns=time.monotonic_ns() - began)
+        outcome = replace(outcome, environment=environment, took_ns=time.monotonic_ns() - began)
         return replace(outcome, checks=check_outcome(plan, outcome))
 
     def _round(

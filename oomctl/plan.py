@@ -75,6 +75,14 @@ class Hog:
 
 
 @dataclass(frozen=True)
+class Sysctl:
+    """A sysctl such as `vm.swappiness`, and what it is to hold for the time of a round."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Setting:
     """One interface file to be written: `cgroup` is a path inside the hierarchy."""
 
@@ -195,6 +203,7 @@ class Plan:
     hogs: tuple[Hog, ...]
     steps: tuple[Step, ...]
     top: str | None = None
+    sysctls: tuple[Sysctl, ...] = ()
     timeout: float = 30.0
     keep: bool = False
     expect: Expect | None = None

@@ -4,31 +4,65 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oomctl.errors import UnsupportedError
 from oomctl.journal import Changed
 from oomctl.kernel.cgroups import explain
 from oomctl.kernel.journal import Journal
+from oomctl.plan import Sysctl
 
+_SYS = Path("/proc/sys")
 _CGROUP_FILES = ("cgroup.", "memory.", "pids.")
 
 
 @contextmanager
-def to_be_changed(path: Path, wrote: str, journal: Journal) -> Iterator[None]:
+def to_be_changed(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
     """Note that `wrote` is about to be written to a file, and put back what it held at the end.
 
-    Who writes it is the block's business. Raises CgroupError where it cannot be read.
+    Who writes it is the block's business; it is given the note. Raises CgroupError where it cannot
+    be read, UnsupportedError where another oomctl is at it.
     """
     try:
         belongs = path.name.startswith(_CGROUP_FILES)
         folder = path.parent.stat().st_ino if belongs else None
-        change = Changed(str(path), folder, path.read_text().strip(), wrote)
+        change = Changed(str(path), folder, _held(path), wrote)
     except OSError as error:
         raise explain(error, path, "read") from error
     journal.write(change)
     try:
-        yield
+        _require_sole(change, journal)
+    except BaseException:
+        journal.forget(change)
+        raise
+    try:
+        yield change
     finally:
         put_back(change)
         journal.forget(change)
+
+
+@contextmanager
+def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
+    """Let a sysctl hold something else for the time of the block.
+
+    Raises UnsupportedError where the kernel has no such sysctl, or refuses the value.
+    """
+    path = _SYS.joinpath(*sysctl.name.split("."))
+    if not path.is_file():
+        raise UnsupportedError(f"this kernel has no sysctl {sysctl.name}", "leave it out")
+    with to_be_changed(path, sysctl.value, journal) as change:
+        try:
+            path.write_text(sysctl.value)
+        except OSError as error:
+            raise UnsupportedError(
+                f"cannot set the sysctl {sysctl.name} to {sysctl.value}: {error.strerror}",
+                "see what the kernel's documentation says that it takes",
+            ) from error
+        if (held := _held(path)) != sysctl.value:
+            path.write_text(change.was)
+            raise UnsupportedError(
+                f"the sysctl {sysctl.name} took {sysctl.value} for {held}", f"write '{held}'"
+            )
+        yield
 
 
 def put_back(change: Changed) -> bool:
@@ -52,8 +86,26 @@ def stands(change: Changed) -> bool:
     try:
         if change.folder is not None and path.parent.stat().st_ino != change.folder:
             return False
-        return change.was != change.wrote == path.read_text().strip()
+        return change.was != change.wrote == _held(path)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise explain(error, path, "read") from error
+
+
+def _held(path: Path) -> str:
+    """Read what a file holds; the kernel sets the numbers of a sysctl apart with tabs."""
+    return " ".join(path.read_text().split())
+
+
+def _require_sole(change: Changed, journal: Journal) -> None:
+    """Raise UnsupportedError where another oomctl has changed the same file, or is about to.
+
+    Each writes its own journal before it reads the others': of two, one at least sees the other.
+    """
+    cure = "run it again when that has ended"
+    for pid, entries in journal.others():
+        if any(isinstance(each, Changed) and each.path == change.path for each in entries):
+            raise UnsupportedError(f"{change.path} is changed by another oomctl (pid {pid})", cure)
+    if _held(Path(change.path)) != change.was:
+        raise UnsupportedError(f"{change.path} is changed by somebody else meanwhile", cure)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.journal import Entry, Owner, line
+from oomctl.journal import Entry, Owner, line, read
 
 _USUAL = "/run/oomctl"
 _ENV = "OOMCTL_RUN_DIR"
@@ -72,6 +72,16 @@ class Journal:
             self._forgotten.remove(entry)
         os.ftruncate(self._fd, size)
         self._lines, self._size = standing, size
+
+    def others(self) -> Iterator[tuple[int, list[Entry]]]:
+        """Yield whose the other journals are, by PID, and what stands in them."""
+        for path in journals():
+            try:
+                owner, entries = read(path.read_bytes() if path != self._path else b"")
+            except (OSError, ValueError):  # gone, or just being written
+                continue
+            if owner:
+                yield owner.pid, entries
 
     def _append(self, data: bytes) -> None:
         try:

@@ -22,7 +22,8 @@ _UNTIL = {"freed": "then wait for its memory only", "returned": "then go on at o
 
 def describe(plan: Plan) -> list[str]:
     """Return what would be made, written and called, in order."""
-    lines = [_written(s) for s in plan.settings if s.cgroup not in plan.cgroups]
+    lines = [f"sysctl  {one.name} = {one.value}, put back in the end" for one in plan.sysctls]
+    lines += [_written(s) for s in plan.settings if s.cgroup not in plan.cgroups]
     for cgroup in plan.cgroups:
         lines.append(f"mkdir   {cgroup}")
         lines += [_written(s) for s in plan.settings if s.cgroup == cgroup]

@@ -16,7 +16,7 @@ from oomctl.plan import (
     Until,
     Via,
 )
-from oomctl.scenario import names, values
+from oomctl.scenario import names, sysctls, values
 from oomctl.scenario.values import Percent
 
 KINDS, VIAS, UNTILS = get_args(Kind), get_args(Via), get_args(Until)
@@ -56,6 +56,7 @@ def _some(item: Mapping[str, Any]) -> dict[str, Any]:
 
 _COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, _text(r"^([0-9]+\.\.[0-9]*|\.\.[0-9]+)$")]}
 _RETURN = {"anyOf": [{"type": "integer"}, _text(r"^(-?[0-9]+|-?E[A-Z0-9]+)$")]}
+_SYSCTL = ("integer", "string")
 _LIMIT = {"anyOf": [{"type": "integer", "minimum": 0}, _text(rf"{_AMOUNT}|^max$")]}
 
 Text = Annotated[str, PlainValidator(values.text), WithJsonSchema({"type": "string"})]
@@ -111,6 +112,11 @@ Names = Annotated[
     WithJsonSchema(_some({"type": "string"})),
 ]
 
+Sysctls = Annotated[
+    dict[str, str],
+    PlainValidator(sysctls.sysctls),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["object", *_SYSCTL]}}),
+]
 HogName = Annotated[
     str, PlainValidator(names.hog_name), WithJsonSchema(_text("^[A-Za-z0-9_-]{1,15}$"))
 ]

@@ -196,6 +196,8 @@ class File(Table):
     """Limit on filling the hogs, on one call, and on its victims' end; each."""
     parent: fields.Existing | None = None
     """The existing cgroup to make the top in, instead of the hierarchy's root; as --parent."""
+    sysctl: fields.Sysctls = {}
+    """Settings of the whole machine for the time of a round: vm.swappiness = 0."""
     cgroup: dict[fields.CgroupName, Cgroup] = {}
     """Cgroups by path: [cgroup."."] is the top, [cgroup."left/inner"] is below it."""
     hog: dict[fields.HogName, Hog] = {}

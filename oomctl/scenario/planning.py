@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from oomctl import plan as plans
-from oomctl.plan import Hog, Plan, Setting, Step
+from oomctl.plan import Hog, Plan, Setting, Step, Sysctl
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.names import TOP
 from oomctl.scenario.values import Percent
@@ -90,6 +90,7 @@ class _Planner:
             hogs=tuple(map(self._hog, self._layout.members)),
             steps=steps,
             top=self._top if fresh else next(iter(targets), None),
+            sysctls=tuple(Sysctl(name, value) for name, value in file.sysctl.items()),
             timeout=file.timeout,
             expect=None if file.expect is None else _expect(file.expect),
         )

@@ -17,13 +17,13 @@ from oomctl.experiment import Session
 from oomctl.kernel import btf, libbpf, procfs
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.changed import to_be_changed
+from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.environment import read_environment
 from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.tree import Tree
 from oomctl.outcome import Outcome
-from oomctl.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step
+from oomctl.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
 from oomctl.report import evidence
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.facts import VARIANT, Facts
@@ -165,13 +165,9 @@ class Bench:
         self._told += [f"verifier: {line}" for line in verifier_words(loaded.log)]
         return loaded
 
-    @contextmanager
-    def sysctl(self, name: str, value: int) -> Iterator[None]:
+    def sysctl(self, name: str, value: int) -> AbstractContextManager[None]:
         """Set a sysctl for the time of the block."""
-        path = Path("/proc/sys", name.replace(".", "/"))
-        with to_be_changed(path, str(value), self._session.journal):
-            path.write_text(str(value))
-            yield
+        return sysctl_changed(Sysctl(name, str(value)), self._session.journal)
 
     @contextmanager
     def _held(self, opens: Opens, callers: int) -> Iterator[None]:

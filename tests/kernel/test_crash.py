@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from oomctl.cli import main
-from oomctl.kernel import libbpf
+from oomctl.kernel import libbpf, procfs
 from oomctl.kernel.hierarchy import unified_root
 from oomctl.kernel.journal import Journal, journals
 from oomctl.kernel.owned import Owned
@@ -63,6 +63,8 @@ callers = 2
 expect.victims = ["deep"]
 """
 LIMIT = """
+[sysctl]
+vm.swappiness = 61
 [[call]]
 target = "/test target"
 via = "limit"
@@ -170,8 +172,9 @@ def no_hog_runs(seconds=10):
 
 
 def test_killed_at_random_moments_the_next_command_leaves_nothing(oomctl, scenario, resident):
-    chance, seen = random.Random(1), {"cgroups": 0, "limits": 0, "nothing": 0}
-    limit = resident / "memory.max"
+    chance, seen = random.Random(1), {"cgroups": 0, "limits": 0, "sysctls": 0, "nothing": 0}
+    limit, usual = resident / "memory.max", procfs.sysctl("vm.swappiness")
+    assert usual != 61
     for number in range(CRASHES):
         pid = start("run", scenario, "--repeat", 1000, "--no-record")
         await_some_moment(chance, pid)
@@ -179,6 +182,7 @@ def test_killed_at_random_moments_the_next_command_leaves_nothing(oomctl, scenar
         assert ended(pid) == -signal.SIGKILL
         no_hog_runs()
         seen["limits"] += limit.read_text() != "max\n"
+        seen["sysctls"] += procfs.sysctl("vm.swappiness") != usual
         seen["cgroups"] += len(list(CGROUPS.rglob("oomctl-*")))
         seen["nothing"] += not journals()
         if number % 5 == 4:
@@ -191,6 +195,7 @@ def test_killed_at_random_moments_the_next_command_leaves_nothing(oomctl, scenar
             assert result.exit_code == 0, result.stderr
         assert left() == []
         assert limit.read_text() == "max\n"
+        assert procfs.sysctl("vm.swappiness") == usual
     print(CRASHES, "crashes; what was found and cleaned up:", seen)
     assert seen["cgroups"]
 

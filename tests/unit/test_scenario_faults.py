@@ -21,8 +21,8 @@ def files(tmp_path):
 
 KEYS = {
     "tiemout = 3": "tiemout: no such key; did you mean 'timeout'?",
-    "zzz = 3": "zzz: no such key; known are description, timeout, parent, cgroup, hog, call, "
-    "expect",
+    "zzz = 3": "zzz: no such key; known are description, timeout, parent, sysctl, cgroup, hog, "
+    "call, expect",
     f"{HOG}sise = 3": "hog.a.sise: no such key; did you mean 'size'?",
     '[cgroup."."]\nmemory.maxx = 1': "cgroup.\".\".memory.maxx: no such key; did you mean 'max'?",
     "[cgroup.a]\nmemroy.max = 1": "cgroup.a.memroy: no such key; did you mean 'memory'?",
@@ -34,7 +34,7 @@ KEYS = {
     "[[call]]\nrecheck = { above = 1, evry = 1 }": "call[0].recheck.evry: no such key; did you "
     "mean 'every'?",
     "[expect]\nkill = 1": "expect.kill: no such key; did you mean 'kills'?",
-    '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, '
+    '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, sysctl, '
     "cgroup, hog, call, expect",
     "[cgroup.a]\n'memory.max' = 1": 'cgroup.a."memory.max": no such key; a dotted key has no '
     "quotes: memory.max = '64M'",
@@ -66,6 +66,15 @@ VALUES = {
     "timeout = '25h'": "timeout: '25h' is out of range; from 0.1 to 86400 seconds",
     "timeout = 2020-01-01": "timeout: a date or time is not a time; write seconds, or such as "
     "'100ms'",
+    "sysctl = 3": "sysctl: 3 is not a table; write such as vm.swappiness = 0",
+    "sysctl.swappiness = 3": "sysctl: 'swappiness' is not a sysctl; write such as vm.swappiness",
+    "sysctl.'../x'.y = 3": "sysctl: '../x' is not a sysctl; write such as vm.swappiness",
+    "sysctl.vm.a = true": "sysctl: vm.a: true is not a value; write a whole number or a text",
+    "sysctl.vm.a = 1.5": "sysctl: vm.a: 1.5 is not a value; write a whole number or a text",
+    "sysctl.vm.a = []": "sysctl: vm.a: an array is not a value; write a whole number or a text",
+    "sysctl.vm.a = ''": "sysctl: vm.a: '' is not a value; write words on one line",
+    'sysctl.vm.a = "1\\n2"': r"sysctl: vm.a: '1\n2' is not a value; write words on one line",
+    'sysctl = {vm.a = 1, "vm.a" = 2}': "sysctl: vm.a is given twice; leave one of them",
     "parent = 'x'": "parent: 'x' is not an absolute path; begin with '/', without '..'",
     "parent = '/a/../b'": "parent: '/a/../b' is not an absolute path; begin with '/', without '..'",
     "parent = '/sys/fs/cgroup/a'": "parent: '/sys/fs/cgroup/a' is a path of the file system; "
@@ -301,7 +310,7 @@ def test_what_is_not_toml_is_one_line(files, text, line):
 
 def test_a_very_deep_table_is_an_unknown_key(files):
     assert files.faults(f"[{'a.' * 5000}a]") == [
-        "a: no such key; known are description, timeout, parent, cgroup, hog, call, expect"
+        "a: no such key; known are description, timeout, parent, sysctl, cgroup, hog, call, expect"
     ]
 
 

@@ -1,0 +1,112 @@
+"""Settings of the kernel's that are changed for a while: put back, and by one oomctl at a time."""
+
+import os
+
+import pytest
+
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import changed
+from oomctl.kernel.changed import sysctl_changed, to_be_changed
+from oomctl.kernel.journal import Journal, journals
+from oomctl.plan import Sysctl
+
+
+@pytest.fixture
+def sysctls(tmp_path, monkeypatch, journal):
+    """A folder in place of /proc/sys, with one sysctl of one number and one of four."""
+    folder = tmp_path / "sys"
+    (folder / "vm").mkdir(parents=True)
+    (folder / "kernel").mkdir()
+    (folder / "vm/swappiness").write_text("60\n")
+    (folder / "kernel/printk").write_text("7\t4\t1\t7\n")
+    monkeypatch.setattr(changed, "_SYS", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "was"),
+    [("vm.swappiness", "0", "60"), ("kernel.printk", "1 4 1 7", "7 4 1 7")],
+)
+def test_a_sysctl_holds_something_else_for_a_while(sysctls, journal, name, value, was):
+    path = sysctls.joinpath(*name.split("."))
+    with sysctl_changed(Sysctl(name, value), journal):
+        assert path.read_text() == value
+        assert b'"changed"' in journals()[0].read_bytes()
+    assert path.read_text() == was
+
+
+def test_what_somebody_wrote_since_stays(sysctls, journal):
+    path = sysctls / "vm/swappiness"
+    with sysctl_changed(Sysctl("vm.swappiness", "0"), journal):
+        path.write_text("99\n")
+    assert path.read_text() == "99\n"
+
+
+def test_an_unknown_sysctl(sysctls, journal):
+    with (
+        pytest.raises(UnsupportedError, match=r"no sysctl vm\.nonsense; leave it out"),
+        sysctl_changed(Sysctl("vm.nonsense", "0"), journal),
+    ):
+        pass
+
+
+def test_a_folder_is_no_sysctl(sysctls, journal):
+    with pytest.raises(UnsupportedError), sysctl_changed(Sysctl("vm", "0"), journal):
+        pass
+
+
+def test_a_value_that_the_kernel_refuses(sysctls, journal):
+    path = sysctls / "vm/swappiness"
+    path.unlink()
+    path.symlink_to("/proc/self/oom_score_adj")
+    before = path.read_text()
+    with (
+        pytest.raises(UnsupportedError, match=r"cannot set the sysctl vm\.swappiness to 2000: Inv"),
+        sysctl_changed(Sysctl("vm.swappiness", "2000"), journal),
+    ):
+        pass
+    assert path.read_text() == before
+
+
+def test_a_value_that_the_kernel_takes_for_another_is_not_left(sysctls, journal):
+    path = sysctls / "vm/swappiness"
+    path.unlink()
+    path.symlink_to("/proc/self/oom_score_adj")
+    before = path.read_text()
+    with (
+        pytest.raises(UnsupportedError, match=r"took 0x3e7 for 999; write '999'"),
+        sysctl_changed(Sysctl("vm.swappiness", "0x3e7"), journal),
+    ):
+        pass
+    assert path.read_text() == before
+
+
+def test_one_oomctl_at_a_time(sysctls, journal):
+    path = sysctls / "vm/swappiness"
+    with (
+        Journal() as other,
+        sysctl_changed(Sysctl("vm.swappiness", "0"), other),
+        pytest.raises(UnsupportedError, match=rf"changed by another oomctl \(pid {os.getpid()}\)"),
+        sysctl_changed(Sysctl("vm.swappiness", "1"), journal),
+    ):
+        pass
+    assert path.read_text() == "60"
+    with sysctl_changed(Sysctl("vm.swappiness", "1"), journal):
+        assert path.read_text() == "1"
+
+
+def test_two_that_begin_at_the_same_moment(sysctls, journal, monkeypatch):
+    path = sysctls / "vm/swappiness"
+    write = journal.write
+
+    def late(entry):
+        path.write_text("1\n")
+        write(entry)
+
+    monkeypatch.setattr(journal, "write", late)
+    with (
+        pytest.raises(UnsupportedError, match="changed by somebody else meanwhile; run it again"),
+        to_be_changed(path, "0", journal),
+    ):
+        pass
+    assert path.read_text() == "1\n"
