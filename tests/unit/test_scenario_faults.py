@@ -34,8 +34,8 @@ KEYS = {
     "[[call]]\nrecheck = { above = 1, evry = 1 }": "call[0].recheck.evry: no such key; did you "
     "mean 'every'?",
     "[expect]\nkill = 1": "expect.kill: no such key; did you mean 'kills'?",
-    '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, sysctl, '
-    "cgroup, hog, call, expect",
+    '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, '
+    "sysctl, cgroup, hog, call, expect",
     "[cgroup.a]\n'memory.max' = 1": 'cgroup.a."memory.max": no such key; a dotted key has no '
     "quotes: memory.max = '64M'",
     "[cgroup.a.b]": "cgroup.a.b: no such key; known are memory, pids",

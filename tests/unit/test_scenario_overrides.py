@@ -143,8 +143,8 @@ def test_a_fault_of_an_override_names_it(files, override, line):
         ("hog.b.size=1", "--set hog.b: there is no hog 'b' to change; known are a"),
         ("call[2].order=1", "--set call[2]: the last one is call[0]; call[1] would be a new one"),
         ("call.order=1", "--set call.order: is not a position; write call[0], or call[*] for all"),
-        ("nope.x=1", "--set nope: no such key; known are description, timeout, parent, sysctl, cgroup, "
-         "hog, call, expect"),
+        ("nope.x=1", "--set nope: no such key; known are description, timeout, parent, sysctl, "
+         "cgroup, hog, call, expect"),
     ],
 )  # fmt: skip
 def test_an_override_of_what_the_file_leaves_out_has_one_fault(files, override, line):
