@@ -1,0 +1,125 @@
+"""What is not meant dies never: bystanders, the session that oomctl runs in, oomctl itself."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.kernel.conftest import CGROUPS
+
+SIZES = """
+[hog.huge]
+size = "512M"
+[hog.small]
+size = "4M"
+[[call]]
+global = true
+expect = { returns = 1, victims = ["huge"] }
+"""
+POINTS = """
+[hog.bait]
+size = "16M"
+count = 5
+oom_score_adj = 1000
+[hog.small]
+size = "4M"
+[[call]]
+global = true
+repeat = 5
+expect = { returns = 1, victims = ["bait"] }
+"""
+SESSION = """
+import subprocess, sys
+child = subprocess.Popen(["sh", "-c", 'oomctl=$1; shift; "$oomctl" -m oomctl "$@"; exit $?',
+                          "sh", sys.executable, *sys.argv[1:]])
+print(child.pid, flush=True)
+sys.exit(child.wait())
+"""
+
+
+@pytest.fixture
+def service():
+    """A service as a service manager runs it: in a cgroup that dies as a whole, with a worker."""
+    home = CGROUPS / "some.service"
+    home.mkdir()
+    (home / "memory.oom.group").write_text("1")
+    code = "import os, time; m = b'x' * (24 << 20); os.fork(); print(flush=True); time.sleep(3600)"
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: (home / "cgroup.procs").write_text("0"),
+    )
+    for _ in range(2):
+        child.stdout.readline()
+    yield home
+    (home / "cgroup.kill").write_text("1")
+    child.wait(10)
+    child.stdout.close()
+    while (home / "cgroup.procs").read_text():
+        os.sched_yield()
+    home.rmdir()
+
+
+def residents(home):
+    """Who lives in a cgroup; a PID alone could be another's by now."""
+    pids = map(int, (home / "cgroup.procs").read_text().split())
+    return {(pid, psutil.Process(pid).create_time()) for pid in pids}
+
+
+def oom_kills():
+    """How many tasks the OOM killer has taken since the machine was booted."""
+    lines = Path("/proc/vmstat").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+@pytest.mark.parametrize(("text", "rounds", "calls"), [(SIZES, 25, 1), (POINTS, 5, 5)])
+def test_fifty_global_declarations_end_neither_service_nor_session(
+    service, tmp_path, text, rounds, calls
+):
+    path = tmp_path / "global.toml"
+    path.write_text(text)
+    words = ("run", path, "--yes", "--no-record", "--format", "json", "--repeat", rounds)
+    before, killed = residents(service), oom_kills()
+    assert len(before) == 2
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", SESSION, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    ) as session:
+        said, complaint = session.communicate(timeout=280)
+    assert session.returncode == 0, complaint.decode()
+    report = json.loads(said.partition(b"\n")[2])
+    declared = [one for each in report["rounds"] for one in each["outcome"]["declared"]]
+    assert [one["verdict"]["name"] for one in declared] == ["killed"] * rounds * calls
+    assert oom_kills() - killed == rounds * calls
+    assert residents(service) == before
+
+
+def test_a_system_on_which_the_session_is_the_largest_is_refused(oomctl, service):
+    before, killed = residents(service), oom_kills()
+    result = oomctl("declare", "--global", "--yes", "--hog", "small=1M")
+    assert result.exit_code == 3
+    assert "the kernel could pick " in result.stderr
+    assert "which oomctl runs in" in result.stderr
+    assert (residents(service), oom_kills()) == (before, killed)
+
+
+def test_a_cgroup_of_the_session_is_refused(oomctl, cgroup):
+    home = psutil.Process().parent()
+    (cgroup / "cgroup.procs").write_text(str(home.pid))
+    killed = oom_kills()
+    try:
+        result = oomctl("declare", "--cgroup", str(cgroup))
+        assert result.exit_code == 2
+        assert f"(pid {home.pid}, which oomctl runs in) runs in /test target" in result.stderr
+    finally:
+        (CGROUPS / "cgroup.procs").write_text(str(home.pid))
+    assert oom_kills() == killed
