@@ -1,9 +1,10 @@
 """`oomctl clean`: removes what an oomctl left behind that was killed."""
 
+from typing import Annotated
+
 import typer
 
 from oomctl import talk
-from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
@@ -12,7 +13,11 @@ from oomctl.text import printable
 
 
 @guarded
-def clean(dry_run: options.DryRun = False) -> None:
+def clean(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be undone; touch nothing.")
+    ] = False,
+) -> None:
     """Undo what an oomctl has made or changed that was killed before it could do so itself.
 
     Each process of oomctl writes what it makes into a journal in /run/oomctl. Those whose process
