@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from oomctl import interlock, talk
 from oomctl.account import SYSRQ_ORDER, Aftermath, Asked, account, killed_by
+from oomctl.errors import UnsupportedError
 from oomctl.event import Event, Kind
 from oomctl.fate import Death
 from oomctl.kernel import procfs
@@ -23,6 +24,7 @@ from oomctl.kernel.witness import NOTHING, Heard, Witness
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
 from oomctl.task import Relative, Task
+from oomctl.text import printable
 from oomctl.timeline import Stamp
 
 _AFTERGLOW = 0.02
@@ -59,7 +61,11 @@ class Trial:
             for turn in range(step.repeat):
                 if step.delay:
                     self.watch.wait(lambda: False, step.delay, self.sampler.sample)
-                together = self._ask(step, index, turn)
+                try:
+                    together = self._ask(step, index, turn)
+                except UnsupportedError:
+                    self._say(asked)
+                    raise
                 if step.until != "returned":
                     together = self._settle(together, step)
                 asked += together
@@ -72,6 +78,14 @@ class Trial:
         self.watch.note()
         self._listen()
         return tuple(self._accounts(asked))
+
+    def _say(self, asked: Sequence[Asked]) -> None:
+        """Say who has died already where a round ends before there is an outcome to tell it."""
+        after = self._aftermath()
+        dead = {pid: kill.comm for one in asked for pid, kill in killed_by(one, after).items()}
+        if asked:
+            names = ", ".join(f"{printable(comm)} (pid {pid})" for pid, comm in dead.items())
+            talk.note(f"called {len(asked)} times in this round; killed: {names or 'nobody'}")
 
     def _accounts(self, asked: Sequence[Asked]) -> Iterator[Declared]:
         after = self._aftermath()

@@ -373,6 +373,20 @@ def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
     assert kernel.calls == []
 
 
+def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monkeypatch, capsys):
+    shell = Task(os.getppid(), "shell", "/", 0, 999 * M, 0, 0, 0.0)
+    monkeypatch.setattr(
+        "oomctl.kernel.procfs.all_tasks",
+        lambda: [*tasks_of(kernel), *([shell] if kernel.calls else [])],
+    )
+    kernel.react = lambda _call: kernel.kills("large")
+    with pytest.raises(UnsupportedError, match="could pick "):
+        run(kernel, planned(kernel, target=None, repeat=9))
+    assert len(kernel.calls) == 1
+    said = capsys.readouterr().err
+    assert f"called 1 times in this round; killed: large (pid {kernel.pids['large']})" in said
+
+
 def test_panic_on_oom_is_looked_at_before_anything_is_made(kernel, monkeypatch):
     monkeypatch.setattr("oomctl.kernel.procfs.sysctls", lambda _names: {"vm.panic_on_oom": 2})
     with pytest.raises(UnsupportedError, match="panic_on_oom is 2"):
