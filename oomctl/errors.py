@@ -48,3 +48,9 @@ class UnsupportedError(OomctlError):
     """This machine or this kernel cannot do what was asked."""
 
     code = Exit.UNSUPPORTED
+
+
+def while_ending(error: BaseException) -> bool:
+    """Tell whether an error came up in the clean-up after a signal that asked oomctl to end."""
+    causes = error.__context__
+    return causes is not None and (not isinstance(causes, Exception) or while_ending(causes))

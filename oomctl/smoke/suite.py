@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from oomctl.check import Check
-from oomctl.errors import OomctlError, UsageError
+from oomctl.errors import OomctlError, UsageError, while_ending
 from oomctl.smoke.case import Case, Result, Skipped
 from oomctl.smoke.facts import Facts
 
@@ -102,6 +102,8 @@ def _once(case: Case, bench: AnyBench) -> Result:
     except Skipped as skipped:
         return Result(case.name, None, str(skipped))
     except OomctlError as error:
+        if while_ending(error):
+            raise
         checks.append(Check("it can be carried out and cleaned up", False, "; ".join(error.lines)))
     if not checks:
         checks.append(Check("something is checked", False, "nothing was"))

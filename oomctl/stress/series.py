@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from oomctl import plain, talk
-from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.errors import OomctlError, UnsupportedError, while_ending
 from oomctl.outcome import Outcome
 from oomctl.progress import Progress
 from oomctl.stress.lines import end_line, head_line
@@ -60,7 +60,7 @@ class Series:
             try:
                 self._run(scene, soak, session)
             except UnsupportedError as error:
-                if len(self.scenes) == 1:
+                if len(self.scenes) == 1 or while_ending(error):
                     raise
                 talk.note(f"{scene.name}: {error}")
             yield scene, soak.last

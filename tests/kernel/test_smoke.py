@@ -89,7 +89,7 @@ def test_a_signal_ends_it_and_nothing_is_left(group, after):
     time.sleep(after)
     running.send_signal(signal.SIGTERM)
     said, complaint = running.communicate(timeout=60)
-    assert running.returncode == 143, complaint
+    assert running.returncode == 143, (complaint, said)
     assert b"everything it made is removed" in complaint
     assert b"not ok" not in said
 

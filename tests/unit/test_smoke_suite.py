@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oomctl import resources
-from oomctl.errors import UsageError
+from oomctl.errors import OomctlError, UsageError
 from oomctl.kernel import libbpf
 from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.smoke import facts, suite
@@ -137,6 +137,21 @@ def test_of_several_rounds_one_that_fails_is_shown():
     assert result.checks[0].why == "round 2"
     assert "rounds: 3 of 4 passed" in result.diagnostics
     assert "evidence of round 2" in result.diagnostics
+
+
+def test_a_signal_ends_the_suite_though_the_clean_up_fails():
+    def ended(_bench):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            try:
+                raise ProcessLookupError
+            except OSError:
+                raise OomctlError("who held oom_lock does not come back") from None
+        yield
+
+    with pytest.raises(OomctlError, match="does not come back"):
+        run(ended)
 
 
 def test_a_bug_of_the_case_is_not_taken_for_the_kernels():
