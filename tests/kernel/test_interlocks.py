@@ -44,6 +44,7 @@ sys.exit(child.wait())
 @pytest.fixture
 def service():
     """A service as a service manager runs it: in a cgroup that dies as a whole, with a worker."""
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory")
     home = CGROUPS / "some.service"
     home.mkdir()
     (home / "memory.oom.group").write_text("1")
