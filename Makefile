@@ -65,9 +65,11 @@ soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing gr
 test-lab: setup ## the tests of the lab itself: some twenty boots
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab
 
-crash: setup ## 200 runs killed at random moments, and 200 pairs of runs, on the lab's kernel
-	$(OOMCTL) lab run --timeout 14400 -- $(KERNEL_TESTS) OOMCTL_CRASHES=200 OOMCTL_PAIRS=200 \
-	  python -m pytest -p no:cacheprovider -rP --timeout 7000 tests/kernel/test_crash.py
+crash: setup ## 200 runs killed at random moments, 200 pairs of runs, 50 system-wide declarations
+	$(OOMCTL) lab run --timeout 14400 -- $(KERNEL_TESTS) \
+	  OOMCTL_CRASHES=200 OOMCTL_PAIRS=200 OOMCTL_GLOBALS=50 \
+	  python -m pytest -p no:cacheprovider -rP --timeout 7000 \
+	  tests/kernel/test_crash.py tests/kernel/test_interlocks.py
 
 smoke: setup ## the kfunc's contract on the lab's kernel, and where that should panic
 	$(OOMCTL) lab smoke --format table
