@@ -12,10 +12,10 @@ from cgroupspy.nodes import Node
 from oomctl.errors import OomctlError
 from oomctl.kernel.cgroupfiles import (
     CountersFile,
-    InterfaceFile,
     LimitFile,
     NumberFile,
     NumbersFile,
+    PressureFile,
     SubtreeControlFile,
     SwitchFile,
     WordsFile,
@@ -80,7 +80,7 @@ class UnifiedController(Controller):
     memory_swap_max = LimitFile("memory.swap.max")
     memory_oom_group = SwitchFile("memory.oom.group")
     memory_events = CountersFile("memory.events", readonly=True)
-    memory_pressure = InterfaceFile("memory.pressure", readonly=True)
+    memory_pressure = PressureFile("memory.pressure", readonly=True)
 
     def __init__(self, node: "UnifiedNode") -> None:
         super().__init__(node)
@@ -90,15 +90,16 @@ class UnifiedController(Controller):
         return Path(os.fsdecode(self.node.full_path), os.fsdecode(filename))
 
     def get_property(self, filename: bytes) -> str | None:
-        """Read a file, stripped; None if this cgroup has no such file."""
+        """Read a file, stripped; None if this cgroup has no such file, or is gone itself."""
         try:
-            with open(self.node.full_path + b"/" + filename) as file:
-                return file.read().strip()
+            with open(self.node.full_path + b"/" + filename, "rb") as file:
+                return os.fsdecode(file.read()).strip()
         except FileNotFoundError:
             return None
         except OSError as error:
-            # cgroup.procs of a threaded cgroup: the domain above it lists its processes
-            if error.errno == errno.EOPNOTSUPP:
+            # ENODEV: removed after it was opened. EOPNOTSUPP: cgroup.procs of a threaded cgroup,
+            # whose processes the domain above it lists
+            if error.errno in (errno.ENODEV, errno.EOPNOTSUPP):
                 return None
             raise explain(error, self.file(filename), "read") from error
 
@@ -108,7 +109,7 @@ class UnifiedController(Controller):
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.write(fd, str(value).encode())
+                os.write(fd, os.fsencode(str(value)))
             finally:
                 os.close(fd)
         except OSError as error:

@@ -1,5 +1,6 @@
 """A setting of the kernel's that is changed for a while and put back, also after a crash."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ def to_be_changed(path: Path, wrote: str, journal: Journal) -> Iterator[None]:
     try:
         belongs = path.name.startswith(_CGROUP_FILES)
         folder = path.parent.stat().st_ino if belongs else None
-        change = Changed(str(path), folder, path.read_text().strip(), wrote)
+        change = Changed(str(path), folder, _text(path), wrote)
     except OSError as error:
         raise explain(error, path, "read") from error
     journal.write(change)
@@ -40,7 +41,7 @@ def put_back(change: Changed) -> bool:
     if not stands(change):
         return False
     try:
-        path.write_text(change.was)
+        path.write_bytes(os.fsencode(change.was))
     except OSError as error:
         raise explain(error, path, f"write '{change.was}' to") from error
     return True
@@ -52,8 +53,12 @@ def stands(change: Changed) -> bool:
     try:
         if change.folder is not None and path.parent.stat().st_ino != change.folder:
             return False
-        return change.was != change.wrote == path.read_text().strip()
+        return change.was != change.wrote == _text(path)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise explain(error, path, "read") from error
+
+
+def _text(path: Path) -> str:
+    return os.fsdecode(path.read_bytes()).strip()

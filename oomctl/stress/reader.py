@@ -1,14 +1,15 @@
 """Reads the lines of a record: runs with their statistics, told line by line. Pure."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from oomctl.errors import UsageError
 from oomctl.stress.lines import SCHEMA, head_of
 from oomctl.stress.round import round_of
-from oomctl.stress.run import End, Head, Run
+from oomctl.stress.run import End, Head, Run, Why
 from oomctl.stress.statistics import Tally
 
 HINT = "give a file that `oomctl run` recorded"
@@ -56,10 +57,33 @@ def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
 
 def _parse(text: bytes) -> dict[str, Any] | None:
     try:
-        line = json.loads(text)
+        line = json.loads(
+            text.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
     except (ValueError, RecursionError):  # so is UnicodeDecodeError
         return None
     return line if isinstance(line, dict) else None
+
+
+def _why(word: object) -> Why:
+    for known in get_args(Why):
+        if word == known:
+            return cast(Why, known)
+    raise ValueError(f"end {word!r}")
+
+
+def _whole(text: str) -> int:
+    """Parse a number; ValueError for one of more than 64 bits: nothing that was counted."""
+    if (number := int(text)).bit_length() > 64:
+        raise ValueError(text)
+    return number
+
+
+def _finite(text: str) -> float:
+    """Parse a number; ValueError for one that JSON cannot write again."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _begin(line: dict[str, Any], where: str) -> "_Reading":
@@ -88,7 +112,7 @@ class _Reading:
                 variant = line["variant"]
                 self.tallies[variant].add(round_of(line, self.rechecking[variant]))
             elif line["kind"] == "end":
-                self.end = End(line["why"], str(line["reason"]))
+                self.end = End(_why(line["why"]), str(line["reason"]))
             else:
                 raise ValueError(f"kind {line['kind']!r}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
