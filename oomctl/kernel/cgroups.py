@@ -21,6 +21,8 @@ from oomctl.kernel.cgroupfiles import (
     WordsFile,
 )
 
+_DEEPEST = 4096 - 256  # PATH_MAX, less the longest name of a file
+
 
 class CgroupError(OomctlError):
     """An operation on a cgroup failed; `why` names the file, `hint` the cure."""
@@ -123,6 +125,8 @@ class UnifiedNode(Node):
 
     def __init__(self, name: str, parent: "UnifiedNode | None" = None) -> None:
         super().__init__(os.fsencode(name), parent)  # the library assumes UTF-8
+        # known from now on, else the deepest of thousands would ask its parents one by one
+        _ = self.full_path, self.path
 
     def _get_node_type(self) -> bytes:
         kind: bytes = self.NODE_CGROUP if self.parent else self.NODE_ROOT
@@ -141,6 +145,12 @@ class UnifiedNode(Node):
     def full_path(self) -> bytes:
         """The directory in the file system, as bytes; the base class joins it at every look."""
         path: bytes = super().full_path
+        return path
+
+    @cached_property
+    def path(self) -> bytes:
+        """The path inside the hierarchy, as bytes; the base class walks up to the root for it."""
+        path: bytes = super().path
         return path
 
     @property
@@ -183,18 +193,22 @@ class UnifiedNode(Node):
         """Walk what is on disk now, parents before children; what vanishes is left out.
 
         Siblings come in the order of their making, as the kernel keeps them: inode numbers rise.
+        So deep that no path reaches their files, cgroups are left out too.
         """
-        yield self
-        try:
-            # kernfs counts the directories below; a leaf has dozens of files to look through
-            if self.directory.stat().st_nlink == 2:
-                return
-            with os.scandir(self.directory) as entries:
-                children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
-        except FileNotFoundError:
-            return
-        for _inode, name in children:
-            yield from type(self)(name, parent=self).subtree()
+        ahead = [self]
+        while ahead:
+            node = ahead.pop()
+            yield node
+            try:
+                # kernfs counts the directories below; a leaf has dozens of files to look through
+                if node.directory.stat().st_nlink == 2:
+                    continue
+                with os.scandir(node.directory) as entries:
+                    children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
+            except FileNotFoundError:
+                continue
+            below = (type(self)(name, parent=node) for _inode, name in reversed(children))
+            ahead += (each for each in below if len(each.full_path) < _DEEPEST)
 
     def members(self) -> dict[int, str]:
         """Return the cgroup of every process below by PID, in the OOM killer's scan order."""

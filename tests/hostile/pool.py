@@ -25,6 +25,15 @@ KEYS = (
     *("hog.a.size=" + ",".join(map(str, range(300))), "hog.a.adj='\\ud800'", "parent='/'"),
     *(f"call.{n}.order=1" for n in NUMBERS[:9]),
 )
+OVERRIDES = tuple(
+    f"{key}={value}"
+    for key in (
+        *("hog.a.size", "hog.c.count", "hog.a.oom_score_adj", "hog.a.rate", "hog.a.kind"),
+        *("call[0].order", "call[0].flags", "call[0].repeat", "call[0].callers", "call[0].delay"),
+        *("cgroup...memory.max", "cgroup...pids.max", "expect.kills", "timeout", "hog.a.tasks"),
+    )
+    for value in (*NUMBERS, *SIZES, *TIMES)
+)
 HOGS = ("big=64M", "small=16M,adj=1000", "=1M", "a=1M,adj=1001", "a=1M,adj=", "1M,1M", "a/b=1M")
 FILES = (
     *("sound.toml", "record.jsonl", "broken.toml", "empty", "binary", "utf16", "folder", "loop"),
@@ -53,8 +62,8 @@ FITTING = {
     "SECONDS": (*NUMBERS, *TIMES),
     "TIME": TIMES,
     "PATH": NAMES,
-    "KEY=VALUE": KEYS,
-    "KEY=A,B...": KEYS,
+    "KEY=VALUE": (*KEYS, *OVERRIDES),
+    "KEY=A,B...": (*KEYS, *OVERRIDES),
     "[NAME=]SIZE[,adj=N]": HOGS,
     "FILE": (*("record.jsonl", "sound.toml", "out") * 4, *FILES),
     "FILE...": (*("sound.toml",) * 20, *FILES),

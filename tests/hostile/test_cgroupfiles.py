@@ -43,7 +43,7 @@ def one_line(error, path=""):
     assert str(path) in str(error)
 
 
-@cases(8)
+@cases(6)
 @given(st.sampled_from([*READ]), contents)
 def test_a_file_is_a_value_or_a_line_that_names_it(node, name, data):
     count("interface files")
@@ -55,7 +55,7 @@ def test_a_file_is_a_value_or_a_line_that_names_it(node, name, data):
         one_line(error, path)
 
 
-@cases(5)
+@cases(4)
 @given(st.dictionaries(st.sampled_from([*READ]), contents, max_size=4))
 def test_what_is_looked_at_before_and_after_a_call(cgroupfs, node, files):
     count("cgroups that are looked at")
@@ -84,7 +84,7 @@ def test_what_is_looked_at_before_and_after_a_call(cgroupfs, node, files):
             one_line(error)
 
 
-@cases(3)
+@cases(2)
 @given(st.dictionaries(st.sampled_from([*READ]), contents, max_size=4))
 def test_a_prediction_of_a_hostile_cgroup(harmless, cgroupfs, files):
     count("predictions")
@@ -100,7 +100,7 @@ MOUNTS = (
 )
 
 
-@cases(3)
+@cases(2)
 @given(near(*MOUNTS))
 def test_any_table_of_mounts(harmless, table):
     count("tables of mounts")

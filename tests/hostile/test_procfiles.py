@@ -27,7 +27,7 @@ task_files = st.fixed_dictionaries(
 )
 
 
-@cases(8)
+@cases(5)
 @given(task_files)
 def test_any_process_is_read_or_passed_over(tmp_path, files):
     count("processes")
@@ -52,7 +52,7 @@ RECORDS = (
 )
 
 
-@cases(8)
+@cases(4)
 @given(st.lists(near(*RECORDS), max_size=4))
 def test_any_record_of_the_kernel_log_is_read_or_left_out(data):
     count("records of the kernel log")
@@ -65,7 +65,7 @@ def test_any_record_of_the_kernel_log_is_read_or_left_out(data):
     assert log.found_no_killable in (True, False)
 
 
-@cases(2)
+@cases(1)
 @given(near(*RECORDS))
 def test_what_is_no_kernel_log_is_said(tmp_path, data):
     """In a container /dev/kmsg may be another file altogether."""
@@ -100,7 +100,7 @@ OWNER = line(Owner(4242, boot()))
 lines_ = st.lists(entries(HERE) | near(OWNER, b"{}\n", b"[" * 99_999), max_size=4).map(b"".join)
 
 
-@cases(6)
+@cases(4)
 @given(lines_ | lines_.map(lambda lines: OWNER + lines))
 def test_any_journal_is_worked_off_or_said_to_be_none(harmless, furnished, data):
     count("journals")

@@ -60,7 +60,7 @@ spoiled = st.lists(near(*LINES[:3], LINES[-1]), min_size=1, max_size=4).map(b"".
 records = changed_lines() | changed_lines() | spoiled | st.binary(max_size=99)
 
 
-@cases(14)
+@cases(7)
 @given(records, FORMS)
 def test_any_record_is_reported_or_refused(harmless, furnished, data, form):
     count("records reported")
@@ -70,7 +70,7 @@ def test_any_record_is_reported_or_refused(harmless, furnished, data, form):
         json.loads(result.stdout, parse_constant=pytest.fail)
 
 
-@cases(5)
+@cases(2)
 @given(records, st.sampled_from(["table", "json", "markdown"]))
 def test_any_record_is_compared_or_refused(harmless, furnished, data, form):
     count("records compared")
@@ -98,7 +98,7 @@ def spoil(draw, value):
     return value
 
 
-@cases(5)
+@cases(3)
 @given(st.data(), st.sampled_from([*RENDERERS]), st.sampled_from([*OUTCOMES]))
 def test_any_name_in_an_outcome_is_escaped_in_every_form(data, form, name):
     count("outcomes with hostile names")

@@ -6,7 +6,7 @@ from tests.hostile.ground import cases, count, invoke, sound
 from tests.hostile.toml import texts
 
 
-@cases(30)
+@cases(25)
 @given(texts)
 def test_any_scenario_is_sound_or_says_its_faults(harmless, furnished, text):
     count("scenario files")
