@@ -15,7 +15,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak crash smoke mutants kunit check clean
+.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak crash hostile smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,6 +70,9 @@ crash: setup ## 200 runs killed at random moments, 200 pairs of runs, 50 system-
 	  OOMCTL_CRASHES=200 OOMCTL_PAIRS=200 OOMCTL_GLOBALS=50 \
 	  python -m pytest -p no:cacheprovider -rP --timeout 7000 \
 	  tests/kernel/test_crash.py tests/kernel/test_interlocks.py
+
+hostile: build ## 25,000 hostile files, command lines and contents of /proc: a line, never a traceback
+	OOMCTL_HOSTILE=25000 $(BIN)/pytest tests/hostile
 
 smoke: setup ## the kfunc's contract on the lab's kernel, and where that should panic
 	$(OOMCTL) lab smoke --format table

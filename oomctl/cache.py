@@ -9,9 +9,14 @@ from pathlib import Path
 from oomctl.errors import OomctlError
 
 
+def place(*parts: str) -> Path:
+    """Return where `parts` of the cache are, or would be."""
+    return _root().joinpath(*parts)
+
+
 def folder(*parts: str) -> Path:
     """Return the folder `parts` of the cache, created; OomctlError where that fails."""
-    path = _root().joinpath(*parts)
+    path = place(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

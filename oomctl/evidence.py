@@ -10,16 +10,16 @@ from oomctl.text import printable
 # ("Tasks in ... are going to be killed"), may hold any other text.
 _KILLED = re.compile(
     r"(?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?: "
-    r"Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, "
-    r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB, shmem-rss:(?P<shmem>\d+)kB"
-    r"(?:.* oom_score_adj:(?P<adj>-?\d+))?",
+    r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.*)\) total-vm:\d+kB, "
+    r"anon-rss:(?P<anon>\d{1,20})kB, file-rss:(?P<file>\d{1,20})kB, shmem-rss:(?P<shmem>\d{1,20})kB"
+    r"(?:.* oom_score_adj:(?P<adj>-?\d{1,4}))?",
     re.DOTALL,
 )
 _VICTIM = re.compile(
-    r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d+),uid=\d+", re.DOTALL
+    r"oom-kill:.*task_memcg=(?P<memcg>.*),task=.*,pid=(?P<pid>\d{1,10}),uid=\d+", re.DOTALL
 )
 # lib/dump_stack.c, dump_stack_print_info(): rate limited with the report around the kill
-INVOKER = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: ")
+INVOKER = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d{1,10}) Comm: ")
 # What is not printable, and the backslash, comes as \x5c: kernel/printk/printk.c, msg_add_ext_text
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _NO_SYSRQ = "OOM request ignored. No task eligible"
@@ -101,7 +101,7 @@ def parse_record(raw: bytes) -> Record | None:
     """
     head, _, body = raw.partition(b";")
     fields = head.split(b",")
-    if len(fields) < 3 or not all(field.isdigit() for field in fields[:3]):
+    if len(fields) < 3 or not all(field.isdigit() and len(field) <= 20 for field in fields[:3]):
         return None
     priority, sequence, time_us = (int(field) for field in fields[:3])
     if priority >> 3:

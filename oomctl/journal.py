@@ -5,8 +5,9 @@ The first names its owner, each other is written before what it tells of is done
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
+from typing import get_type_hints
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,19 @@ def read(data: bytes) -> tuple[Owner | None, list[Entry]]:
 
 
 def _entry(text: bytes) -> Owner | Entry:
-    told = json.loads(text)
-    if not isinstance(told, dict) or told.get("kind") not in _KINDS:
+    try:
+        told = json.loads(text)
+    except RecursionError:
+        told = None
+    kind = _KINDS.get(str(told.pop("kind", None))) if isinstance(told, dict) else None
+    if kind is None:
         raise ValueError(f"{text[:40]!r} is no line of a journal")
-    kind = _KINDS[told.pop("kind")]
-    if told.keys() != {field.name for field in fields(kind)}:
+    types = get_type_hints(kind)
+    if told.keys() != types.keys() or not all(isinstance(told[key], types[key]) for key in types):
         raise ValueError(f"{text[:40]!r} has other fields than are known")
+    path = told.get("path", "/")
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError(f"{text[:40]!r} does not name a file")
     made: Owner | Entry = kind(**told)
     return made
 

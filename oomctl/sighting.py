@@ -12,7 +12,9 @@ from oomctl.text import printable
 Role = Literal["victim", "sharer", "exiting"]
 
 # mm/oom_kill.c: dump_header(), dump_oom_victim()
-_INVOKED = re.compile(r"(?P<comm>.*) invoked oom-killer: .*\border=(?P<order>-?\d+)", re.DOTALL)
+_INVOKED = re.compile(
+    r"(?P<comm>.*) invoked oom-killer: .*\border=(?P<order>-?\d{1,10})", re.DOTALL
+)
 _CONSTRAINT = re.compile(r"oom-kill:constraint=CONSTRAINT_(?P<name>\w+),")
 
 

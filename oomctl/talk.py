@@ -40,7 +40,7 @@ def somebody_is_here() -> bool:
 def ask(question: str) -> bool:
     """Ask a person; only yes is yes. Unlike typer's own this leaves stdout to the result."""
     print(f"oomctl: {question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return sys.stdin.buffer.readline().strip().lower() in (b"y", b"yes")
 
 
 def discard(stream: TextIO) -> None:

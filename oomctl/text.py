@@ -1,11 +1,18 @@
 """Text for terminals: names of tasks and cgroups may hold any byte. Pure."""
 
+_LONG = 60
+
 
 def printable(text: str) -> str:
     r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def cut(text: str) -> str:
+    """Shorten what would fill the screen."""
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
 def _escaped(char: str) -> str:

@@ -4,16 +4,16 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 from oomctl import talk
-from oomctl.kernel import procfs
+from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.journal import Journal, journals
+from tests.audit import heard
 from tests.machine import FakeMachine
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,12 +57,14 @@ def quiet():
 
 
 @pytest.fixture
-def mounts(monkeypatch):
-    """Let psutil see these mounts (type, folder, options) and no other."""
+def mounts(tmp_path_factory, monkeypatch):
+    """Let there be these mounts (type, folder, options) and no other."""
+    table = tmp_path_factory.mktemp("proc") / "mounts"
+    monkeypatch.setattr(hierarchy, "_MOUNTS", table)
 
     def only(*seen: tuple[str, Path, str]) -> None:
-        found = [Mount(str(folder), fstype, options) for fstype, folder, options in seen]
-        monkeypatch.setattr(psutil, "disk_partitions", lambda all=False: found)
+        rows = (f"none {folder} {fstype} {options} 0 0\n" for fstype, folder, options in seen)
+        table.write_text("".join(rows))
 
     return only
 
@@ -103,31 +105,8 @@ def changes(monkeypatch):
     """What Python changes outside itself from now on: writes, new files, signals, programs run."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     made = []
-    _listeners.append(made.append)
-    yield made
-    _listeners.clear()
-
-
-_listeners = []
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGING = frozenset(
-    f"os.{name}"
-    for name in (
-        *("mkdir", "rmdir", "remove", "rename", "link", "symlink", "truncate", "chmod", "chown"),
-        *("utime", "setxattr", "removexattr", "kill", "killpg", "posix_spawn", "system", "exec"),
-    )
-)
-
-
-def _listen(event, arguments):
-    if not _listeners:
-        return
-    opened = event == "open" and arguments[0] != os.devnull and arguments[2] & _WRITING
-    if opened or event in _CHANGING or event == "subprocess.Popen":
-        _listeners[-1]((event, *map(str, arguments[:2])))
-
-
-sys.addaudithook(_listen)  # for good: there is no way to take one out
+    with heard(made.append):
+        yield made
 
 
 @pytest.fixture
@@ -201,9 +180,3 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         with open(folder / name, "w") as file:
             file.write(text)
-
-
-class Mount(NamedTuple):
-    mountpoint: str
-    fstype: str
-    opts: str

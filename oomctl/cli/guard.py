@@ -60,7 +60,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(128 + signal.SIGPIPE) from None
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
-            talk.note(f"{error.strerror or error}{where}; `-v` shows where it came from")
+            hint = "; `-v` shows where it came from" if "verbose" in kwargs else ""
+            talk.note(f"{error.strerror or error}{where}{hint}")
             for line in traceback.format_exc().splitlines():
                 talk.detail(line)
             raise typer.Exit(Exit.FAILED) from None

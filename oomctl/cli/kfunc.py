@@ -180,7 +180,7 @@ def _lack(headers: Path) -> UnsupportedError | None:
 
 
 def _path(release: str) -> Path:
-    return cache.folder("modules", release) / f"{module.MODULE}.ko"
+    return cache.place("modules", release) / f"{module.MODULE}.ko"
 
 
 def _lines(facts: dict[str, str | bool | None]) -> str:

@@ -16,6 +16,7 @@ from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import kernel, kvm, machine, stock, tools, vm
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Ending
+from oomctl.text import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -181,7 +182,7 @@ def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
         talk.note(why if panic else "the guest vanished")
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
-            print(f"  {line}", file=sys.stderr)
+            print(f"  {printable(line)}", file=sys.stderr)
     return TIMED_OUT if ending.timed_out else VANISHED
 
 

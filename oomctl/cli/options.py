@@ -57,6 +57,8 @@ def seconds(low: float, high: float) -> Callable[[str | float], float]:
     """Return a parser of a time from `low` to `high` seconds."""
 
     def parse(value: str | float) -> float:
+        if isinstance(value, str) and not value.isascii():  # float() takes digits of any script
+            raise typer.BadParameter(f"{value!r} is not a number of seconds")
         try:
             number = float(value)
         except ValueError:

@@ -26,9 +26,9 @@ class Output:
             return self
         if self._is_device():
             return self
-        if self._path.is_dir():
-            raise UsageError(f"--output {self._path}: is a folder", "name a file")
         try:
+            if self._path.is_dir():
+                raise UsageError(f"--output {self._path}: is a folder", "name a file")
             fd, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
         except OSError as error:
             raise UsageError(
@@ -47,7 +47,10 @@ class Output:
     def _is_device(self) -> bool:
         """A pipe or /dev/stdout is written to, never replaced."""
         path = self._path
-        return path is not None and path.exists() and not (path.is_file() or path.is_dir())
+        try:
+            return path is not None and path.exists() and not (path.is_file() or path.is_dir())
+        except OSError:  # of a name that is too long, or below a folder that is not ours to see
+            return False
 
     def write(self, text: str) -> None:
         """Write the result; OomctlError if the disk is full."""

@@ -6,6 +6,9 @@ from typing import Any
 from cgroupspy import interfaces
 
 from oomctl.errors import OomctlError
+from oomctl.text import cut
+
+_LIMIT = 1 << 64
 
 
 class InterfaceFile(interfaces.BaseFileInterface):
@@ -29,7 +32,7 @@ class InterfaceFile(interfaces.BaseFileInterface):
             return None if value is None else self.sanitize_get(value)
         except ValueError:
             raise OomctlError(
-                f"{instance.file(self.filename)} holds {value!r}, which no kernel writes there"
+                f"{instance.file(self.filename)} holds {cut(value)!r}, which no kernel writes there"
             ) from None
 
 
@@ -38,7 +41,7 @@ class NumberFile(InterfaceFile):
 
     def sanitize_get(self, value: str) -> int:
         """Parse the number."""
-        return int(value)
+        return _number(value)
 
 
 class LimitFile(InterfaceFile):
@@ -46,7 +49,7 @@ class LimitFile(InterfaceFile):
 
     def sanitize_get(self, value: str) -> float:
         """Return the limit in bytes, `math.inf` for `max`."""
-        return float("inf") if value == "max" else int(value)
+        return float("inf") if value == "max" else _number(value)
 
     def sanitize_set(self, value: float) -> str:
         """Write `max` for infinity, else the number of bytes."""
@@ -78,7 +81,7 @@ class SubtreeControlFile(WordsFile):
 
     def __set__(self, instance: Any, wanted: Iterable[str]) -> None:
         """Write `+added -removed`, or nothing if the set is there already."""
-        have = self.__get__(instance, type(instance))
+        have = self.__get__(instance, type(instance)) or frozenset()
         wanted = frozenset(wanted)
         changes = [f"+{name}" for name in sorted(wanted - have)]
         changes += [f"-{name}" for name in sorted(have - wanted)]
@@ -91,7 +94,7 @@ class NumbersFile(InterfaceFile):
 
     def sanitize_get(self, value: str) -> tuple[int, ...]:
         """Return the numbers in the kernel's order."""
-        return tuple(int(line) for line in value.split())
+        return tuple(map(_number, value.split()))
 
 
 class CountersFile(InterfaceFile):
@@ -99,4 +102,24 @@ class CountersFile(InterfaceFile):
 
     def sanitize_get(self, value: str) -> dict[str, int]:
         """Return the counters by name, in the kernel's order."""
-        return {name: int(number) for name, number in map(str.split, value.splitlines())}
+        return {name: _number(number) for name, number in map(str.split, value.splitlines())}
+
+
+class PressureFile(InterfaceFile):
+    """Stall times, such as memory.pressure: `some avg10=0.00 ... total=7`, in microseconds."""
+
+    def sanitize_get(self, value: str) -> dict[str, int]:
+        """Return the total of each line by its first word."""
+        found = {}
+        for line in value.splitlines():
+            kind, *_averages, total = line.split()
+            found[kind] = _number(total.removeprefix("total="))
+        return found
+
+
+def _number(text: str) -> int:
+    """Parse a number of the kernel's; ValueError where it is none of 64 bits."""
+    number = int(text)
+    if not 0 <= number < _LIMIT:
+        raise ValueError(text)
+    return number

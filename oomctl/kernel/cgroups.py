@@ -12,14 +12,16 @@ from cgroupspy.nodes import Node
 from oomctl.errors import OomctlError
 from oomctl.kernel.cgroupfiles import (
     CountersFile,
-    InterfaceFile,
     LimitFile,
     NumberFile,
     NumbersFile,
+    PressureFile,
     SubtreeControlFile,
     SwitchFile,
     WordsFile,
 )
+
+_DEEPEST = 4096 - 256  # PATH_MAX, less the longest name of a file
 
 
 class CgroupError(OomctlError):
@@ -80,7 +82,7 @@ class UnifiedController(Controller):
     memory_swap_max = LimitFile("memory.swap.max")
     memory_oom_group = SwitchFile("memory.oom.group")
     memory_events = CountersFile("memory.events", readonly=True)
-    memory_pressure = InterfaceFile("memory.pressure", readonly=True)
+    memory_pressure = PressureFile("memory.pressure", readonly=True)
 
     def __init__(self, node: "UnifiedNode") -> None:
         super().__init__(node)
@@ -90,15 +92,16 @@ class UnifiedController(Controller):
         return Path(os.fsdecode(self.node.full_path), os.fsdecode(filename))
 
     def get_property(self, filename: bytes) -> str | None:
-        """Read a file, stripped; None if this cgroup has no such file."""
+        """Read a file, stripped; None if this cgroup has no such file, or is gone itself."""
         try:
-            with open(self.node.full_path + b"/" + filename) as file:
-                return file.read().strip()
+            with open(self.node.full_path + b"/" + filename, "rb") as file:
+                return os.fsdecode(file.read()).strip()
         except FileNotFoundError:
             return None
         except OSError as error:
-            # cgroup.procs of a threaded cgroup: the domain above it lists its processes
-            if error.errno == errno.EOPNOTSUPP:
+            # ENODEV: removed after it was opened. EOPNOTSUPP: cgroup.procs of a threaded cgroup,
+            # whose processes the domain above it lists
+            if error.errno in (errno.ENODEV, errno.EOPNOTSUPP):
                 return None
             raise explain(error, self.file(filename), "read") from error
 
@@ -108,7 +111,7 @@ class UnifiedController(Controller):
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.write(fd, str(value).encode())
+                os.write(fd, os.fsencode(str(value)))
             finally:
                 os.close(fd)
         except OSError as error:
@@ -122,6 +125,8 @@ class UnifiedNode(Node):
 
     def __init__(self, name: str, parent: "UnifiedNode | None" = None) -> None:
         super().__init__(os.fsencode(name), parent)  # the library assumes UTF-8
+        # known from now on, else the deepest of thousands would ask its parents one by one
+        _ = self.full_path, self.path
 
     def _get_node_type(self) -> bytes:
         kind: bytes = self.NODE_CGROUP if self.parent else self.NODE_ROOT
@@ -140,6 +145,12 @@ class UnifiedNode(Node):
     def full_path(self) -> bytes:
         """The directory in the file system, as bytes; the base class joins it at every look."""
         path: bytes = super().full_path
+        return path
+
+    @cached_property
+    def path(self) -> bytes:
+        """The path inside the hierarchy, as bytes; the base class walks up to the root for it."""
+        path: bytes = super().path
         return path
 
     @property
@@ -182,18 +193,22 @@ class UnifiedNode(Node):
         """Walk what is on disk now, parents before children; what vanishes is left out.
 
         Siblings come in the order of their making, as the kernel keeps them: inode numbers rise.
+        So deep that no path reaches their files, cgroups are left out too.
         """
-        yield self
-        try:
-            # kernfs counts the directories below; a leaf has dozens of files to look through
-            if self.directory.stat().st_nlink == 2:
-                return
-            with os.scandir(self.directory) as entries:
-                children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
-        except FileNotFoundError:
-            return
-        for _inode, name in children:
-            yield from type(self)(name, parent=self).subtree()
+        ahead = [self]
+        while ahead:
+            node = ahead.pop()
+            yield node
+            try:
+                # kernfs counts the directories below; a leaf has dozens of files to look through
+                if node.directory.stat().st_nlink == 2:
+                    continue
+                with os.scandir(node.directory) as entries:
+                    children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
+            except FileNotFoundError:
+                continue
+            below = (type(self)(name, parent=node) for _inode, name in reversed(children))
+            ahead += (each for each in below if len(each.full_path) < _DEEPEST)
 
     def members(self) -> dict[int, str]:
         """Return the cgroup of every process below by PID, in the OOM killer's scan order."""

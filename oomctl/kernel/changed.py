@@ -1,5 +1,6 @@
 """A setting of the kernel's that is changed for a while and put back, also after a crash."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ def put_back(change: Changed) -> bool:
     if not stands(change):
         return False
     try:
-        path.write_text(change.was)
+        path.write_bytes(os.fsencode(change.was))
     except OSError as error:
         raise explain(error, path, f"write '{change.was}' to") from error
     return True
@@ -95,7 +96,7 @@ def stands(change: Changed) -> bool:
 
 def _held(path: Path) -> str:
     """Read what a file holds; the kernel sets the numbers of a sysctl apart with tabs."""
-    return " ".join(path.read_text().split())
+    return " ".join(os.fsdecode(path.read_bytes()).split())
 
 
 def _require_sole(change: Changed, journal: Journal) -> None:

@@ -1,22 +1,31 @@
 """Where cgroup v2 is mounted here, and which cgroup a user's path means."""
 
+import os
+import re
 from pathlib import Path
-
-import psutil
 
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel.cgroups import UnifiedNode
 
 USUAL_MOUNT = Path("/sys/fs/cgroup")
+_MOUNTS = Path("/proc/self/mounts")
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
     """Return the mounts of a type: each folder and its options."""
+    # not psutil's: it fails where any mount of the machine has an option that is not UTF-8
+    rows = (line.split(b" ") for line in _MOUNTS.read_bytes().split(b"\n"))
     return [
-        (Path(mount.mountpoint), frozenset(mount.opts.split(",")))
-        for mount in psutil.disk_partitions(all=True)
-        if mount.fstype == fstype
+        (Path(_path(row[1])), frozenset(os.fsdecode(row[3]).split(",")))
+        for row in rows
+        if len(row) > 3 and os.fsdecode(row[2]) == fstype
     ]
+
+
+def _path(field: bytes) -> str:
+    """Return a path as it is: blanks and the like are written as \\040 (fs/proc_namespace.c)."""
+    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), field))
 
 
 def unified_root() -> UnifiedNode:

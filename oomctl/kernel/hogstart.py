@@ -6,8 +6,8 @@ import signal
 from contextlib import ExitStack
 
 from oomctl import resources
-from oomctl.errors import OomctlError
 from oomctl.kernel.cgroups import UnifiedNode, explain
+from oomctl.kernel.child import cannot_start
 from oomctl.plan import Hog
 
 _CHARGED = frozenset({"pipe", "socket", "slab"})
@@ -44,10 +44,7 @@ def start(
             )
         except OSError as error:
             os.close(reader)
-            raise OomctlError(
-                f"cannot start the hog '{hog.name}' from {binary}: {error.strerror}",
-                "install oomctl again" if error.errno else "",
-            ) from error
+            raise cannot_start(f"the hog '{hog.name}' from {binary}", error) from error
     return pid, reader
 
 

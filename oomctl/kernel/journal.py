@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +18,7 @@ from oomctl.journal import Entry, Owner, line, read
 _USUAL = "/run/oomctl"
 _ENV = "OOMCTL_RUN_DIR"
 _SUFFIX = ".journal"
+_LARGEST = 1 << 24
 
 
 def folder() -> Path:
@@ -109,15 +110,24 @@ def boot() -> str:
 def abandoned(path: Path) -> Iterator[bytes | None]:
     """Hold a journal whose owner is gone and give its text; None if the owner lives.
 
-    Nobody else can hold it meanwhile.
+    Nobody else can hold it meanwhile. Raises OomctlError where it cannot be read.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        yield None
-        return
-    with os.fdopen(fd, "rb") as file:
-        yield file.read() if _lock(fd) and os.fstat(fd).st_nlink else None
+    with ExitStack() as stack:
+        try:
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            fd = os.open(path, flags)
+            stack.callback(os.close, fd)
+            ours = _lock(fd) and os.fstat(fd).st_nlink
+            if ours and os.fstat(fd).st_size > _LARGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            text = os.read(fd, _LARGEST) if ours else None
+        except FileNotFoundError:
+            text = None
+        except OSError as error:
+            raise OomctlError(
+                f"cannot read the journal {path}: {error.strerror}", "look at it, then remove it"
+            ) from error
+        yield text
 
 
 def journals() -> list[Path]:
@@ -128,8 +138,10 @@ def journals() -> list[Path]:
     where = folder()
     try:
         _require_ours(where)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise _not_ours(where, error.strerror or str(error), "run it as root") from error
     return sorted(where.glob(f"*{_SUFFIX}"), key=_written, reverse=True)
 
 

@@ -1,6 +1,7 @@
 """/dev/kmsg from a saved position on; gaps are counted, never hidden."""
 
 import os
+import re
 from pathlib import Path
 from typing import Self
 
@@ -8,6 +9,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.evidence import KernelLog, Record, parse_record
 
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
+_HEAD = re.compile(rb"[0-9]{1,10},[0-9]{1,20},")
 
 
 class Kmsg:
@@ -28,6 +30,11 @@ class Kmsg:
                 f"cannot read the kernel log at {self._path}: {error.strerror}",
                 "run it as root; oomctl proves a kill by the kernel's own word",
             ) from error
+        try:
+            self._take()  # at its end a kernel log has nothing to read, but is not over
+        except BaseException:
+            os.close(self._fd)
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -38,16 +45,27 @@ class Kmsg:
         """Return what has come since the last read."""
         records: list[Record] = []
         lost = 0
-        while True:
-            try:
-                raw = os.read(self._fd, _RECORD_MAX)
-            except BlockingIOError:
-                return KernelLog(tuple(records), lost)
-            except BrokenPipeError:  # records were overwritten; the gap in numbers says how many
-                continue
+        while raw := self._take():
             sequence = int(raw.split(b",", 2)[1])
             if self._next is not None:
                 lost += sequence - self._next
             self._next = sequence + 1
             if record := parse_record(raw):
                 records.append(record)
+        return KernelLog(tuple(records), lost)
+
+    def _take(self) -> bytes | None:
+        """Return the next record, None where there is none yet."""
+        while True:
+            try:
+                raw = os.read(self._fd, _RECORD_MAX)
+            except BlockingIOError:
+                return None
+            except BrokenPipeError:  # records were overwritten; the gap in numbers says how many
+                continue
+            if not _HEAD.match(raw):
+                raise UnsupportedError(
+                    f"{self._path} is not the kernel log (a container?)",
+                    "run it where that can be read; oomctl proves a kill by the kernel's own word",
+                )
+            return raw

@@ -11,6 +11,8 @@ from oomctl.kernel import procfs, removal
 from oomctl.kernel.changed import put_back, stands
 from oomctl.kernel.journal import abandoned, boot, journals
 
+_UNKNOWN = "an unknown process"
+
 
 @dataclass
 class Leftovers:
@@ -28,9 +30,13 @@ def clean_up(*, really: bool = True) -> Iterator[Leftovers]:
     cannot be read.
     """
     for path in journals():
-        with abandoned(path) as text:
-            if text is not None:
-                yield _undo_all(path, text, really)
+        try:
+            with abandoned(path) as text:
+                found = None if text is None else _undo_all(path, text, really)
+        except OomctlError as error:
+            found = Leftovers(_UNKNOWN, failed=[error])
+        if found:
+            yield found
 
 
 def sweep() -> None:
@@ -49,7 +55,7 @@ def _undo_all(path: Path, text: bytes, really: bool) -> Leftovers:
         what = OomctlError(
             f"{path} is no journal of oomctl's: {error}", f"look at it, then rm {path}"
         )
-        return Leftovers("an unknown process", failed=[what])
+        return Leftovers(_UNKNOWN, failed=[what])
     found = Leftovers(f"oomctl (pid {owner.pid})" if owner else "oomctl")
     # cgroup ids begin again with each boot, which leaves nothing to be undone anyway
     todo = journal.to_undo(entries) if owner and owner.boot == boot() else iter(())
@@ -59,6 +65,8 @@ def _undo_all(path: Path, text: bytes, really: bool) -> Leftovers:
                 found.done.append(did)
         except OomctlError as error:
             found.failed.append(error)
+        except OSError as error:
+            found.failed.append(OomctlError(f"cannot look at {error.filename}: {error.strerror}"))
     if really and not found.failed:
         path.unlink(missing_ok=True)
     return found

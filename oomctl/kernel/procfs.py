@@ -46,13 +46,10 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         spared = _spared(pid, stat, kernel_thread)
         if not spared and nodes and not _mems_allowed(status) & nodes:
             spared = "cpuset of other nodes"
+        rss, swap, pgtables = (_size(status, each) for each in (b"VmRSS", b"VmSwap", b"VmPTE"))
+        rss_read, parent = int(stat[21]) * PAGE_SIZE, int(stat[1])
     except (OSError, psutil.Error, ValueError, IndexError):
         return None
-
-    def size(field: bytes) -> int:
-        return int(status.get(field, b"0 kB").split()[0]) << 10
-
-    rss, swap = size(b"VmRSS"), size(b"VmSwap")
     return Task(
         pid=pid,
         comm=printable(os.fsdecode(comm)),
@@ -60,12 +57,12 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         oom_score_adj=adj,
         rss=rss,
         swap=swap,
-        pgtables=size(b"VmPTE"),
+        pgtables=pgtables,
         started=started,
         has_mm=b"VmRSS" in status,
-        rss_read=int(stat[21]) * PAGE_SIZE if rss else None,
+        rss_read=rss_read if rss else None,
         slack=min(swap, _held_back() * PAGE_SIZE),
-        parent=int(stat[1]),
+        parent=parent,
         spared=spared,
     )
 
@@ -88,6 +85,10 @@ def _mm_status(folder: Path, kernel_thread: bool) -> dict[bytes, bytes]:
 def _fields(path: Path) -> dict[bytes, bytes]:
     lines = path.read_bytes().splitlines()
     return {name: value for name, _, value in (line.partition(b":\t") for line in lines)}
+
+
+def _size(status: Mapping[bytes, bytes], field: bytes) -> int:
+    return int(status.get(field, b"0 kB").split()[0]) << 10
 
 
 def _held_back() -> int:
@@ -230,6 +231,6 @@ def set_oom_score_adj(value: int, pid: int | str = "self") -> bool:
     path = _PROC / str(pid) / "oom_score_adj"
     try:
         path.write_text(str(value))
-    except OSError:
+        return int(path.read_text()) == value
+    except (OSError, ValueError):
         return False
-    return int(path.read_text()) == value

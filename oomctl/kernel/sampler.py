@@ -46,7 +46,7 @@ class Sampler:
         for cgroup, fd in self._files:
             try:
                 size = int(os.pread(fd, 32, 0))
-            except OSError:  # ENODEV: the cgroup is gone
+            except (OSError, ValueError):  # ENODEV: the cgroup is gone
                 continue
             self.samples.append(Sample(time.monotonic_ns(), cgroup, size))
 

@@ -91,16 +91,15 @@ class Scope:
     def pressure(self) -> dict[str, int]:
         """Return memory.pressure's stall times in us by "some" and "full"; empty without PSI."""
         try:
-            text = self._counted.controller.memory_pressure if self._counted else None
+            found = self._counted.controller.memory_pressure if self._counted else None
         except CgroupError:  # EOPNOTSUPP: built in, but switched off (psi=0)
             return {}
-        lines = [line.split() for line in (text or "").splitlines()]
-        return {words[0]: int(words[-1].removeprefix("total=")) for words in lines}
+        return found or {}
 
     def populated(self) -> bool:
         """Tell whether a process lives in the counted cgroup or below it."""
         events = self._counted.controller.cgroup_events if self._counted else None
-        return bool(events and events["populated"])
+        return bool(events and events.get("populated"))
 
     def counted(self) -> UnifiedNode | None:
         """Return the cgroup whose counters and memory are looked at."""

@@ -48,7 +48,7 @@ def call_rows(declared: Declared) -> list[tuple[str, str]]:
     if predicted := predicted_text(declared):
         rows.append(("predicted", predicted))
     rows.append(("evidence", evidence_text(declared.evidence)))
-    return rows
+    return [(label, printable(text)) for label, text in rows]
 
 
 def call_text(call: Call) -> str:
@@ -125,8 +125,8 @@ def timeline_table(outcome: Outcome) -> Table:
     comms[declared.answer.caller] = "caller"
     rows = [
         [
-            stamp.name,
-            comms.get(stamp.pid, str(stamp.pid)) if stamp.pid else "-",
+            printable(stamp.name),
+            printable(comms.get(stamp.pid, str(stamp.pid))) if stamp.pid else "-",
             format_duration(stamp.at_ns - line.stamps[0].at_ns),
             format_duration(part),
         ]
@@ -140,7 +140,9 @@ def environment_line(outcome: Outcome) -> str:
     """Say which kernel answered, and where it has the kfunc from."""
     env = outcome.environment
     provider = "vmlinux" if env.kfunc_provider == "vmlinux" else f"module {env.kfunc_provider}"
-    return f"Linux {env.kernel}, kfunc {env.kfunc_variant} from {provider}, oomctl {env.oomctl}"
+    return printable(
+        f"Linux {env.kernel}, kfunc {env.kfunc_variant} from {provider}, oomctl {env.oomctl}"
+    )
 
 
 def task_table(outcome: Outcome) -> Table:
@@ -156,10 +158,10 @@ def task_table(outcome: Outcome) -> Table:
 
 def _task_row(fated: Fated, top: str | None) -> list[str]:
     task = fated.task
-    return [
+    cells = [
         str(task.pid),
         task.comm,
-        printable(relative(task.cgroup, top)),
+        relative(task.cgroup, top),
         _hog_name(fated),
         format_size(fated.asked),
         format_size(fated.charged),
@@ -167,6 +169,7 @@ def _task_row(fated: Fated, top: str | None) -> list[str]:
         f"{fated.fate} (shares memory)" if fated.collateral else str(fated.fate),
         format_duration(fated.died_after_ns),
     ]
+    return list(map(printable, cells))
 
 
 def _hog_name(fated: Fated) -> str:
@@ -192,7 +195,8 @@ def events_table(outcome: Outcome) -> Table:
     cgroup, delta = next(iter(outcome.events.items()))
     row = [printable(relative(cgroup, outcome.top))]
     row += [f"{rise:+d}" if rise else "0" for rise in delta.values()]
-    return Table(["memory.events", *delta], [row], frozenset(delta))
+    headers = ["memory.events", *map(printable, delta)]
+    return Table(headers, [row], frozenset(headers[1:]))
 
 
 def checks_table(outcome: Outcome) -> Table:
@@ -215,6 +219,10 @@ def memory_line(outcome: Outcome) -> str | None:
 
 def remarks(outcome: Outcome) -> Iterable[str]:
     """Return what limits the word of this report."""
+    return map(printable, _remarks(outcome))
+
+
+def _remarks(outcome: Outcome) -> Iterable[str]:
     if outcome.log_lost:
         yield (
             f"{outcome.log_lost} events or records of the kernel log were overwritten before they "

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from oomctl.scenario.fault import OVERRIDE, VARY, Fault, ScenarioError
-from oomctl.scenario.words import Path, cut, dotted, instead
+from oomctl.scenario.words import Path, dotted, instead
+from oomctl.text import cut
 
 EVERY = "*"
 """As a key: each entry that is there."""
@@ -114,7 +115,7 @@ def _open(at: Any, here: Path) -> bool:
 
 
 def _index(at: list[Any], done: Path, part: str | int) -> int:
-    index = int(part) if str(part).isdecimal() else None
+    index = int(part) if re.fullmatch(r"[0-9]{1,6}", str(part), re.ASCII) else None
     if index is None:
         raise _refused(
             (*done, part), "is not a position", f"write {done[-1]}[0], or {done[-1]}[*] for all"

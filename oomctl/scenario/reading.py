@@ -10,7 +10,7 @@ from oomctl.scenario.fault import Fault, Origin, ScenarioError, news
 from oomctl.scenario.validation import validated
 from oomctl.scenario.written import Scenario
 
-_TOO_LARGE = 16 << 20
+_TOO_LARGE = 1 << 20
 
 
 def load_all(
@@ -69,7 +69,7 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_TOO_LARGE + 1)
         if len(data) > _TOO_LARGE:
-            raise _refusal(path, "is too large for a scenario", "16M at most")
+            raise _refusal(path, "is too large for a scenario", "1M at most")
         return data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise _refusal(path, f"is not UTF-8 text (byte {error.start})", "TOML is text") from None

@@ -5,11 +5,12 @@ import json
 import re
 from collections.abc import Collection
 
+from oomctl.text import cut
+
 Path = tuple[str | int, ...]
 """Where a value is in a file: keys, and positions in arrays."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_LONG = 60
 
 
 def dotted(path: Path) -> str:
@@ -40,11 +41,6 @@ def shown(value: object) -> str:
         case list():
             return "an array"
     return "a date or time"
-
-
-def cut(text: str) -> str:
-    """Shorten what would fill the screen."""
-    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:

@@ -1,15 +1,17 @@
 """Reads the lines of a record: runs with their statistics, told line by line. Pure."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from oomctl.errors import UsageError
 from oomctl.stress.lines import SCHEMA, head_of
 from oomctl.stress.round import round_of
-from oomctl.stress.run import End, Head, Run
+from oomctl.stress.run import End, Head, Run, Why
 from oomctl.stress.statistics import Tally
+from oomctl.text import cut
 
 HINT = "give a file that `oomctl run` recorded"
 
@@ -32,11 +34,11 @@ def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
     reading: _Reading | None = None
     start = stop = 0
     for number, text in enumerate(raw, 1):
-        line = _parse(text)
+        where = f"{name}: line {number}"
+        line = _parse(text, where)
         if line is None and not text.endswith(b"\n") and reading:
             reading.remarks.append(f"line {number} is only half there and left out")
             break
-        where = f"{name}: line {number}"
         if line is None:
             what = "is not a record" if number == 1 else f"line {number} is not JSON"
             raise UsageError(f"{name}: {what}", HINT)
@@ -54,12 +56,37 @@ def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
     yield Found(reading.run(), start, stop)
 
 
-def _parse(text: bytes) -> dict[str, Any] | None:
+def _parse(text: bytes, where: str) -> dict[str, Any] | None:
     try:
-        line = json.loads(text)
-    except (ValueError, RecursionError):  # so is UnicodeDecodeError
+        line = json.loads(
+            text.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
+    except ValueError as error:
+        raise _odd(where, error) from None
     return line if isinstance(line, dict) else None
+
+
+def _why(word: object) -> Why:
+    for known in get_args(Why):
+        if word == known:
+            return cast(Why, known)
+    raise ValueError(f"end {word!r}")
+
+
+def _whole(text: str) -> int:
+    """Parse a number; ValueError for one of more than 64 bits: nothing that was counted."""
+    if len(text) > 21 or (number := int(text)).bit_length() > 64:
+        raise ValueError(f"{cut(text)} is larger than any number")
+    return number
+
+
+def _finite(text: str) -> float:
+    """Parse a number; ValueError for one that JSON cannot write again."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{cut(text)} is not a finite number")
+    return number
 
 
 def _begin(line: dict[str, Any], where: str) -> "_Reading":
@@ -88,7 +115,7 @@ class _Reading:
                 variant = line["variant"]
                 self.tallies[variant].add(round_of(line, self.rechecking[variant]))
             elif line["kind"] == "end":
-                self.end = End(line["why"], str(line["reason"]))
+                self.end = End(_why(line["why"]), str(line["reason"]))
             else:
                 raise ValueError(f"kind {line['kind']!r}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -110,4 +110,6 @@ def _read_lines(place: Path | io.BytesIO, start: int, stop: int) -> Iterator[str
 def _between(file: BinaryIO, start: int, stop: int) -> Iterator[str]:
     file.seek(start)
     while file.tell() < stop:
-        yield file.readline().decode().rstrip("\n")
+        text = file.readline().decode().rstrip("\n")
+        # oomctl writes nothing else, but what another program made of it may hold any character
+        yield text if text.isascii() and text.isprintable() else json.dumps(json.loads(text))

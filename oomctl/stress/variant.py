@@ -6,11 +6,14 @@ Pure.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import get_args
 
+from oomctl.errors import UsageError
 from oomctl.plan import CallExpect, Plan, Step, Via, flags_of
 
 VIAS: tuple[Via, ...] = get_args(Via)
+MAX_VARIANTS = 1000
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,14 @@ class Variant:
 def variants(
     varied: Sequence[Sequence[tuple[str, str]]], vias: Sequence[Via] = ()
 ) -> tuple[Variant, ...]:
-    """Return every combination of (label, override) of each key varied, and of the triggers."""
+    """Return every combination of (label, override) of each key varied, and of the triggers.
+
+    UsageError where they are more than anybody can compare.
+    """
     ways: Sequence[Via | None] = vias or (None,)
+    count = prod(map(len, [*varied, ways]))
+    if count > MAX_VARIANTS:
+        raise UsageError(f"{count} variants are too many", f"{MAX_VARIANTS} at most; vary less")
     return tuple(
         Variant(
             ", ".join([*(label for label, _override in keys), *([via] if via else [])]),

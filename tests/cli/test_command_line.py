@@ -104,6 +104,8 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
         ("declare --output /etc/passwd/x", "Not a directory; name a file in a folder"),
         ("declare --output /tmp", "--output /tmp: is a folder; name a file"),
         ("declare --output ''", "is a folder"),
+        (f"declare --output {'n' * 300}", "File name too long; name a file"),
+        ("declare --timeout ٣", "'٣' is not a number of seconds"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(machine, arguments, says):

@@ -39,8 +39,8 @@ def raising(error):
         (UsageError("what", "do this"), 2, "what; do this"),
         (UnsupportedError("what"), 3, "what"),
         (OomctlError("what", "do this", "detail"), 4, "what; do this"),
-        (OSError(24, "Too many open files"), 4, "Too many open files; `-v` shows"),
-        (PermissionError(13, "Permission denied", "/x"), 4, "Permission denied: /x; `-v`"),
+        (OSError(24, "Too many open files"), 4, "Too many open files"),
+        (PermissionError(13, "Permission denied", "/x"), 4, "Permission denied: /x"),
     ],
 )
 def test_an_error_is_one_line_and_its_exit_code(invoke, error, code, line):
@@ -129,3 +129,12 @@ def test_an_error_while_cleaning_wins_over_the_signal(invoke):
     result = invoke(command)
     assert result.exit_code == 4
     assert result.stderr == "oomctl: cannot remove the cgroup; rmdir it\n"
+
+
+def test_a_command_without_v_does_not_speak_of_it(invoke):
+    def command(verbose: bool = False):
+        raise OSError(24, "Too many open files")
+
+    assert "`-v` shows" in invoke(command).stderr
+    result = invoke(raising(OSError(24, "Too many open files", "/x")))
+    assert result.stderr == "oomctl: Too many open files: /x\n"

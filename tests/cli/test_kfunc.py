@@ -216,3 +216,8 @@ def test_unload(run, kernel, built):
     kernel("bpf_oom_kfunc")
     assert run("unload").exit_code == 0
     assert built == [("unload",)]
+
+
+def test_looking_makes_no_folder(run, kernel, tmp_path):
+    run("status")
+    assert not (tmp_path / "cache").exists()

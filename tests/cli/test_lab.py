@@ -204,3 +204,10 @@ def test_help_documents_the_exit_statuses():
     text = invoke("run", "--help").stdout
     for status in ("124", "125", "127", "128+N"):
         assert status in text
+
+
+def test_the_console_says_nothing_to_our_terminal(boots):
+    boots[0].append(Ending(None, False, 2.0, 3.0, "\x1b[2Jboot\x07"))
+    done = invoke("run", "--", "x")
+    assert "  \\x1b[2Jboot\\x07\n" in done.stderr
+    assert "\x1b" not in done.stderr

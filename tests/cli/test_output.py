@@ -59,3 +59,9 @@ def test_details_and_progress_are_for_those_who_ask(capsys):
     talk.detail("step")
     talk.progress("step")
     assert capsys.readouterr().err == "oomctl: step\noomctl: step\n"
+
+
+@pytest.mark.parametrize("answer", [b"y\n", b" YES \n", b"\xff\n", b"n\n", b""])
+def test_an_answer_may_be_any_bytes(monkeypatch, answer):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(answer), "utf-8"))
+    assert talk.ask("really?") is (answer.strip().lower() in (b"y", b"yes"))

@@ -1,5 +1,6 @@
 """Callers as real processes; what they pull is a toy."""
 
+import errno
 import os
 import signal
 import time
@@ -7,7 +8,8 @@ import time
 import pytest
 
 from oomctl.answer import Answer, Stage
-from oomctl.kernel import callers
+from oomctl.errors import OomctlError
+from oomctl.kernel import callers, child
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.deathwatch import DeathWatch
 
@@ -118,7 +120,20 @@ def test_a_fork_that_fails_ends_those_before_it(watch, monkeypatch):
 
     monkeypatch.setattr(os, "fork", some)
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(OomctlError, match="a limit on processes is reached"):
         call_together(Toy(), 4, watch, 20)
     assert children() == []
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_a_limit_on_processes_is_said(monkeypatch):
+    def full():
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", full)
+    with pytest.raises(OomctlError) as caught:
+        child.forked(int, b"oomctl-caller")
+    assert str(caught.value) == (
+        "cannot start the process oomctl-caller: Resource temporarily unavailable; a limit on "
+        "processes is reached: see pids.max of its cgroups and `ulimit -u`"
+    )

@@ -4,7 +4,7 @@ import pytest
 
 from oomctl.errors import OomctlError
 from oomctl.kernel.cgroupfiles import LimitFile, SwitchFile
-from oomctl.kernel.cgroups import UnifiedController
+from oomctl.kernel.cgroups import CgroupError, UnifiedController
 
 
 @pytest.fixture
@@ -24,6 +24,14 @@ def put(node, name, text):
         ("memory_max", "memory.max", "67108864\n", 67_108_864),
         ("memory_events", "memory.events", "low 0\noom_kill 3\n", {"low": 0, "oom_kill": 3}),
         ("memory_events", "memory.events", "", {}),
+        ("memory_events", "memory.events", "low 0\nnew_one 4\n", {"low": 0, "new_one": 4}),
+        ("memory_events", "memory.events", "low 7", {"low": 7}),
+        (
+            "memory_pressure",
+            "memory.pressure",
+            "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 total=3\n",
+            {"some": 7, "full": 3},
+        ),
         (
             "cgroup_events",
             "cgroup.events",
@@ -138,3 +146,33 @@ def test_one_write_carries_one_command(node, monkeypatch):
     monkeypatch.setattr("os.write", lambda _fd, data: writes.append(data) or len(data))
     node.controller.memory_max = 123_456
     assert writes == [b"123456"]
+
+
+def test_a_cgroup_that_is_gone_cannot_be_given_controllers(node):
+    (node.directory / "cgroup.subtree_control").unlink()
+    node.directory.joinpath("cgroup.subtree_control").symlink_to("/nonexistent/x")
+    with pytest.raises(CgroupError, match=r"cannot write '\+memory' to .*subtree_control"):
+        node.controller.subtree_control = {"memory"}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "file", "data"),
+    [
+        ("memory_current", "memory.current", b"\xff\xfe"),
+        ("memory_current", "memory.current", b""),
+        ("memory_current", "memory.current", b"-1\n"),
+        ("memory_current", "memory.current", b"18446744073709551616\n"),
+        ("memory_max", "memory.max", b"9" * 400),
+        ("memory_max", "memory.max", b"9" * 5000),
+        ("memory_events", "memory.events", b"oom_kill 1 2\n"),
+        ("memory_events", "memory.events", b"\x1b[2J\0"),
+        ("procs", "cgroup.procs", b"1\n-1\n"),
+        ("memory_pressure", "memory.pressure", b"some\n"),
+        ("memory_pressure", "memory.pressure", b"some total=x\n"),
+    ],
+)
+def test_what_no_kernel_writes_is_a_short_line(node, attribute, file, data):
+    (node.directory / file).write_bytes(data)
+    with pytest.raises(OomctlError, match="which no kernel writes there") as caught:
+        getattr(node.controller, attribute)
+    assert len(str(caught.value)) < 300 + len(str(node.directory))

@@ -1,5 +1,6 @@
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,37 @@ def test_names_that_are_not_utf8(cgroupfs):
     assert node.cgroup == f"/{name}"
     assert [child.cgroup for child in cgroupfs.subtree()] == ["/", f"/{name}"]
     assert UnifiedNode(str(cgroupfs.directory)).at(f"/{name}").directory.exists()
+
+
+def test_a_cgroup_that_is_removed_while_it_is_read_is_as_one_that_is_gone(cgroupfs, monkeypatch):
+    """kernfs answers ENODEV for a file that was opened before the rmdir."""
+    node = cgroupfs.create_cgroup("t")
+
+    def gone(*_args):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr("builtins.open", gone)
+    assert node.controller.memory_current is None
+    assert node.controller.procs is None
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """Folders in each other, more than a path can name."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(2100):
+        os.mkdir("a", dir_fd=fd)
+        below = os.open("a", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    yield tmp_path
+    subprocess.run(["rm", "-r", tmp_path / "a"], check=True)  # pytest's own removal recurses
+
+
+def test_cgroups_may_be_as_deep_as_they_like(deep):
+    """Whoever has a delegated cgroup can make them so; what no path reaches is left out."""
+    found = list(UnifiedNode(str(deep)).subtree())
+    assert 1500 < len(found) < 2048
+    assert found[-1].cgroup == "/a" * (len(found) - 1)
+    assert found[-1].directory.stat()

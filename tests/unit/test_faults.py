@@ -39,15 +39,25 @@ FAULTS = {
     (os, "unlink"): errno.EIO,
     (fcntl, "flock"): errno.ENOLCK,
 }
+SURROUNDINGS = {
+    "broken": {},
+    "read-only": dict.fromkeys(["open", "write", "mkdir", "rmdir", "unlink"], errno.EROFS),
+    "limited": {"open": errno.ENFILE, "write": errno.EDQUOT, "mkdir": errno.EAGAIN}
+    | dict.fromkeys(["fork", "posix_spawn"], errno.ENOMEM),
+    "forbidden": dict.fromkeys(["open", "write", "mkdir", "rmdir", "pidfd_open"], errno.EACCES),
+    "taken away": {"mkdir": errno.ENOENT, "write": errno.ENODEV},
+}
+"""What else each may answer; only the first in every run of the tests."""
 
 
 class Faulty:
     """Counts the calls, and fails one of them."""
 
-    def __init__(self, patch, at):
+    def __init__(self, patch, at, answers):
         self.left, self.failed, self.calls = at, "", Counter()
         for (module, name), number in FAULTS.items():
-            patch.setattr(module, name, self.counted(getattr(module, name), name, number))
+            fault = answers.get(name, number)
+            patch.setattr(module, name, self.counted(getattr(module, name), name, fault))
 
     def counted(self, real, name, number):
         def call(*args, **kwargs):
@@ -80,9 +90,9 @@ def declare(kernel, monkeypatch):
     app = typer.Typer()
     app.command()(guarded(command))
 
-    def run(at):
+    def run(at, answers):
         with pytest.MonkeyPatch.context() as patch:
-            faulty = Faulty(patch, at)
+            faulty = Faulty(patch, at, answers)
             return CliRunner().invoke(app, []), faulty
 
     return run
@@ -99,14 +109,16 @@ def state(root):
     )
 
 
-def test_one_line_and_nothing_left_wherever_it_fails(kernel, declare):
-    result, calls = declare(-1)
+@pytest.mark.parametrize("name", SURROUNDINGS if "OOMCTL_HOSTILE" in os.environ else ["broken"])
+def test_one_line_and_nothing_left_wherever_it_fails(kernel, declare, name):
+    answers = SURROUNDINGS[name]
+    result, calls = declare(-1, answers)
     assert result.exit_code == 0, result.stderr
     before = state(kernel.root)
     assert before[:3] == (["/", "/theirs"], "max", [])
     points, borne = 0, Counter()
     while True:
-        result, faulty = declare(points)
+        result, faulty = declare(points, answers)
         if not faulty.failed:
             break
         where = f"point {points}, {faulty.failed}: {result.stderr or result.exception!r}"

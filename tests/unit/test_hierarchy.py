@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from oomctl.errors import UnsupportedError, UsageError
+from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.hierarchy import find_cgroup, require_memory, unified_root
 
@@ -139,3 +142,13 @@ def test_memory_that_nobody_offers(cgroupfs):
     (cgroupfs.directory / "cgroup.controllers").unlink()
     with pytest.raises(UnsupportedError, match="does not offer the memory controller"):
         require_memory(UnifiedNode(str(cgroupfs.directory)))
+
+
+def test_mounts_with_odd_names_and_options(mounts, monkeypatch):
+    """An overlay's options hold paths, which may be no UTF-8."""
+    mounts()
+    hierarchy._MOUNTS.write_bytes(
+        b"overlay / overlay rw,lowerdir=/\xff 0 0\nnone\n\ncg /a\\040b\\134\xfe cgroup2 rw,x 0 0\n"
+    )
+    assert hierarchy.mounts("cgroup2") == [(Path("/a b\\\udcfe"), frozenset({"rw", "x"}))]
+    assert unified_root().directory == Path("/a b\\\udcfe")

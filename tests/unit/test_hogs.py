@@ -431,3 +431,19 @@ def test_no_descriptor_is_left(cgroupfs, target, watch):
     with herd(cgroupfs, watch, *wanted):
         pass
     assert psutil.Process().num_fds() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"), [(errno.EAGAIN, "a limit on processes"), (errno.ENOEXEC, "install oomctl")]
+)
+def test_a_hog_that_cannot_be_started_says_what_to_do(cgroupfs, monkeypatch, number, cure):
+    cgroupfs.create_cgroup("t")
+
+    def refused(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(hogstart.resources, "built", lambda name: f"/built/{name}")
+    monkeypatch.setattr(os, "posix_spawn", refused)
+    with pytest.raises(OomctlError, match=r"cannot start the hog 'a' from /built/hog") as caught:
+        hogstart.start(Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None)
+    assert caught.value.hint.startswith(cure)

@@ -17,11 +17,12 @@ TREE = (Making("/c/t"), Made("/c/t", 1), Making("/c/t/a"), Made("/c/t/a", 2))
 LIMIT = Changed("/c/x/memory.max", 3, "max", "4096")
 
 texts = st.text(st.characters(), max_size=30)
+paths = texts.map(lambda text: "/" + text.replace("\0", ""))
 entries = st.one_of(
-    st.builds(Making, texts),
-    st.builds(Made, texts, st.integers(0, 2**64)),
-    st.builds(Changed, texts, st.none() | st.integers(0, 2**64), texts, texts),
-    st.builds(Stays, texts, texts),
+    st.builds(Making, paths),
+    st.builds(Made, paths, st.integers(0, 2**64)),
+    st.builds(Changed, paths, st.none() | st.integers(0, 2**64), texts, texts),
+    st.builds(Stays, paths, texts),
 )
 
 

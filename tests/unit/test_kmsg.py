@@ -30,10 +30,10 @@ def device(tmp_path, monkeypatch):
 
     path = tmp_path / "kmsg"
     path.touch()
+    monkeypatch.setattr(kmsg.os, "read", read)
     with Kmsg(path) as log:
-        monkeypatch.setattr(kmsg.os, "read", read)
         yield log, answers
-        monkeypatch.undo()
+    monkeypatch.undo()
 
 
 def test_records_come_in_order(device):
@@ -68,11 +68,29 @@ def test_the_longest_record_of_the_kernel_fits(device):
     assert len(log.read().records[0].text) == 8000
 
 
-def test_what_was_there_before_is_skipped(tmp_path):
-    path = tmp_path / "kmsg"
-    path.write_bytes(record(1))
-    with Kmsg(path) as log:
+def test_what_was_there_before_is_skipped(device):
+    log, _answers = device
+    log._path.write_bytes(record(1))
+    with Kmsg(log._path) as log:
         assert os.lseek(log._fd, 0, os.SEEK_CUR) == len(record(1))
+
+
+@pytest.mark.parametrize("text", ["", "a line\n" * 3])
+def test_what_is_another_file_is_said_before_anything_is_done(tmp_path, text):
+    """In a container /dev/kmsg may be /dev/null."""
+    path = tmp_path / "kmsg"
+    path.write_text(text)
+    opened = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(UnsupportedError, match=r"kmsg is not the kernel log \(a container\?\)"):
+        Kmsg(path).__enter__()
+    assert len(os.listdir("/proc/self/fd")) == opened  # noqa: PTH208
+
+
+def test_what_ceases_to_be_the_kernel_log_is_said(device):
+    log, answers = device
+    answers.append(b"")
+    with pytest.raises(UnsupportedError, match="is not the kernel log"):
+        log.read()
 
 
 def test_a_log_that_cannot_be_opened_says_why(tmp_path):
@@ -80,10 +98,9 @@ def test_a_log_that_cannot_be_opened_says_why(tmp_path):
         Kmsg(tmp_path / "gone").__enter__()
 
 
-def test_it_is_closed_at_the_end(tmp_path):
-    path = tmp_path / "kmsg"
-    path.touch()
-    with Kmsg(path) as log:
+def test_it_is_closed_at_the_end(device):
+    log, _answers = device
+    with Kmsg(log._path) as log:
         fd = log._fd
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)

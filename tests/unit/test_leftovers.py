@@ -181,7 +181,7 @@ def test_it_may_only_say_what_it_would_do(cgroupfs, theirs):
     ]
     assert path.exists()
     assert limit.read_text() == "4096"
-    assert cgroups(cgroupfs) == ["/", "/theirs", "/t", "/m"]
+    assert sorted(cgroups(cgroupfs)) == ["/", "/m", "/t", "/theirs"]
 
 
 def test_the_sweep_says_a_line_for_each(cgroupfs, capsys):
@@ -270,3 +270,47 @@ def test_killed_at_any_system_call_of_cleaning_up_the_next_does_it(cgroupfs, the
         assert nothing_left(cgroupfs), moments
     assert nothing_left(cgroupfs)
     assert moments > 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"kind": "making", "path": "relative"}',
+        b'{"kind": "making", "path": ""}',
+        b'{"kind": "making", "path": "/\\u0000"}',
+        b'{"kind": "making", "path": 7}',
+        b'{"kind": "made", "path": "/x", "id": "7"}',
+        b'{"kind": "changed", "path": "/x", "folder": [], "was": "a", "wrote": "b"}',
+        b'{"kind": ["made"]}',
+        b'{"kind": "owner", "pid": 1, "boot": null}',
+        b"[" * 99_999,
+        b"9" * 5000,
+        b"null",
+        b"\xff",
+    ],
+)
+def test_what_no_oomctl_wrote_is_not_acted_on(cgroupfs, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "relative").mkdir()
+    path = leave()
+    path.write_bytes(line(Owner(4242, boot())) + text + b"\n")
+    (found,) = clean_up()
+    (failure,) = found.failed
+    assert (found.owner, found.done) == ("an unknown process", [])
+    assert f"{path} is no journal of oomctl's" in str(failure)
+    assert "\n" not in str(failure)
+    assert path.exists()
+    assert (tmp_path / "relative").exists()
+
+
+def test_a_journal_that_cannot_be_read_does_not_hide_the_others(cgroupfs):
+    made = cgroupfs.create_cgroup("t")
+    leave(Made(str(made.directory), made.id))
+    (folder() / "0-folder.journal").mkdir()
+    (folder() / "0-link.journal").symlink_to("/etc/passwd")
+    found = list(clean_up())
+    assert not made.directory.exists()
+    failed = sorted(str(each) for one in found for each in one.failed)
+    assert len(failed) == 2
+    assert "0-folder.journal: Is a directory; look at it, then remove it" in failed[0]
+    assert "0-link.journal: Too many levels of symbolic links" in failed[1]

@@ -221,3 +221,9 @@ def test_any_text_is_an_override_or_one_line(text):
         assert found.path
         for _label, each in scenario.vary(text)[0]:
             assert overrides.parse(each).path == found.path
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "٣", "0x1", "-1", "9999999"])
+def test_a_position_has_few_digits(files, digits):
+    (fault,) = files.faults("[hog.a]\nsize = 1\n[[call]]", f"call.{digits}.wait=true")
+    assert "is not a position; write call[0], or call[*] for all" in fault

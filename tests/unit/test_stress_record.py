@@ -120,7 +120,7 @@ def edited(number, **change):
         (edited(2, variant="other"), "line 2 lacks 'other'"),
         (edited(2, variant=[]), "line 2 is not as oomctl writes it"),
         (edited(2, round="x"), "line 2 is not as oomctl writes it"),
-        (edited(2, took_ns=10**30), None),
+        (edited(2, took_ns=10**30), "is larger than any number"),
         (edited(2, outcome={}), "line 2 lacks 'calls'"),
         (edited(2, outcome=[1]), "line 2 is not as oomctl writes it"),
         (edited(2, kind="sound"), "line 2 is not as oomctl writes it: kind 'sound'"),
@@ -216,3 +216,48 @@ def test_exit_codes():
     assert exit_of([run([], end=End("unsupported", "x"), judged=False), good]) == 3
     assert exit_of([run([], judged=False), bad]) == 1
     assert exit_of([silent]) == 1  # its second round brings expectations
+
+
+HEAD = alone().splitlines()[0].encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'\xef\xbb\xbf{"kind": "end"}',
+        b'{"kind": "end", "why": "done", "reason": "\xed\xa0\x80"}',
+        '{"kind": "end", "why": "done", "reason": ""}'.encode("utf-16-le"),
+        b"[" * 99_999,
+    ],
+)
+def test_what_is_not_plain_json_is_no_line(line):
+    with pytest.raises(UsageError, match=r"^r: line 2 is not JSON; give a file"):
+        read(HEAD + line + b"\n")
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "-Infinity", "1e400", "18446744073709551616", "-1" + "0" * 5000]
+)
+def test_a_number_that_nothing_counts_is_named(number):
+    text = f'{{"kind": "end", "why": "done", "reason": {number}}}\n'
+    with pytest.raises(UsageError, match="line 2 is not as oomctl writes it: ") as caught:
+        read(HEAD + text.encode())
+    assert number[:50] in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("why", ["", "maybe", 1, None, [], {}])
+def test_an_end_that_is_not_known_is_refused(why):
+    with pytest.raises(UsageError, match="line 2 is not as oomctl writes it: end "):
+        read(HEAD + json.dumps({"kind": "end", "why": why, "reason": ""}).encode() + b"\n")
+
+
+def test_what_another_program_wrote_is_escaped_again(tmp_path):
+    path = tmp_path / "r"
+    end = {"kind": "end", "why": "failed", "reason": "\x9b31m \x7f é"}
+    path.write_bytes(HEAD + json.dumps(end, ensure_ascii=False).encode() + b"\n")
+    (found,) = read_record(path)
+    *_head, last = found.lines()
+    assert last.isascii()
+    assert last.isprintable()
+    assert json.loads(last) == end

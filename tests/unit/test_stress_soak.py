@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from oomctl import scenario
-from oomctl.errors import OomctlError
+from oomctl.errors import OomctlError, UsageError
 from oomctl.progress import Progress
 from oomctl.stress.cast import Place
 from oomctl.stress.run import Way
@@ -91,6 +91,8 @@ def test_an_error_is_a_line_and_goes_on_up():
 
 def test_variants_are_every_combination():
     assert variants([]) == (Variant(),)
+    with pytest.raises(UsageError, match="1000000000000 variants are too many; 1000 at most"):
+        variants([[(str(n), f"k={n}") for n in range(10_000)]] * 3)
     assert variants([[("w=1", "c.w=1"), ("w=2", "c.w=2")], [("x=3", "x=3")]], ["bpf", "kill"]) == (
         Variant("w=1, x=3, bpf", ("c.w=1", "x=3"), "bpf"),
         Variant("w=1, x=3, kill", ("c.w=1", "x=3"), "kill"),

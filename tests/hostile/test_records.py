@@ -1,0 +1,107 @@
+"""Any record of a run, and any outcome: a report in every form, or a line that says why not."""
+
+import dataclasses
+import json
+from copy import deepcopy
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl.report import RENDERERS
+from oomctl.report.runs import RunFormat
+from oomctl.text import printable
+from oomctl.verdict import Verdict
+from tests.hostile.bytes import near
+from tests.hostile.ground import cases, count, invoke, sound
+from tests.hostile.pool import NUMBERS, TERMINAL
+from tests.outcomes import OUTCOMES
+from tests.rounds import RECORDS
+
+FORMS = st.sampled_from(get_args(RunFormat))
+LINES = [line.encode() for text in RECORDS.values() for line in text.splitlines(keepends=True)]
+WRONG = [
+    *(None, True, -1, 0, 1 << 63, 1 << 64, 10**400, 1e300, 1.5, "", [], {}, [[]], {"a": 1}),
+    *(float("nan"), float("inf"), "large", *TERMINAL, "\ud800", "é", "\x9b", *NUMBERS),
+]
+
+
+def places(value, path=()):
+    """Yield the path of everything inside of a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, below in items:
+        yield (*path, key)
+        if isinstance(below, dict | list):
+            yield from places(below, (*path, key))
+
+
+@st.composite
+def changed_lines(draw):
+    """The lines of a record, with a few values replaced, renamed or taken away."""
+    lines = [json.loads(line) for line in draw(st.sampled_from([*RECORDS.values()])).splitlines()]
+    lines = lines[: draw(st.integers(1, 3))] + lines[-1:]
+    for _ in range(draw(st.integers(1, 3))):
+        line = draw(st.sampled_from(lines))
+        path = draw(st.sampled_from([*places(line)] or [("kind",)]))
+        at = line
+        for part in path[:-1]:
+            at = at[part]
+        value = deepcopy(draw(st.sampled_from(WRONG)))
+        if isinstance(at, dict) and draw(st.booleans()):
+            at[draw(st.sampled_from([*TERMINAL, "é"]))] = at.pop(path[-1])
+        else:
+            at[path[-1]] = value
+    written = (json.dumps(line, ensure_ascii=draw(st.booleans())) for line in lines)
+    return "".join(f"{line}\n" for line in written).encode("utf-8", "surrogatepass")
+
+
+spoiled = st.lists(near(*LINES[:3], LINES[-1]), min_size=1, max_size=4).map(b"".join)
+records = changed_lines() | changed_lines() | spoiled | st.binary(max_size=99)
+
+
+@cases(7)
+@given(records, FORMS)
+def test_any_record_is_reported_or_refused(harmless, furnished, data, form):
+    count("records reported")
+    (furnished / "any.jsonl").write_bytes(data)
+    result = sound(invoke("report", "any.jsonl", "-f", form))
+    if form == "json" and result.stdout:
+        json.loads(result.stdout, parse_constant=pytest.fail)
+
+
+@cases(2)
+@given(records, st.sampled_from(["table", "json", "markdown"]))
+def test_any_record_is_compared_or_refused(harmless, furnished, data, form):
+    count("records compared")
+    (furnished / "any.jsonl").write_bytes(data)
+    sound(invoke("compare", "record.jsonl", "any.jsonl", "-f", form))
+
+
+OWN_WORDS = {"via", "source", "kind", "stage", "errno_name"}  # never anybody else's
+
+
+def spoil(draw, value):
+    """Replace some texts of an outcome, wherever they are in it, by hostile ones."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        kept = OWN_WORDS | ({"name"} if isinstance(value, Verdict) else set())
+        made = {name: each if name in kept else spoil(draw, each) for name, each in fields.items()}
+        return dataclasses.replace(value, **made)
+    match value:
+        case str() if value and draw(st.integers(0, 3)) == 0:
+            return value + draw(st.sampled_from(TERMINAL))
+        case tuple() if not hasattr(value, "_fields"):
+            return tuple(spoil(draw, each) for each in value)
+        case dict():
+            return {spoil(draw, key): spoil(draw, each) for key, each in value.items()}
+    return value
+
+
+@cases(3)
+@given(st.data(), st.sampled_from([*RENDERERS]), st.sampled_from([*OUTCOMES]))
+def test_any_name_in_an_outcome_is_escaped_in_every_form(data, form, name):
+    count("outcomes with hostile names")
+    text = RENDERERS[form](spoil(data.draw, OUTCOMES[name]))
+    raw = {char for char in text if char != "\n" and printable(char) != char}
+    assert not raw, f"{raw!r} in {form}"
