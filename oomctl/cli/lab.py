@@ -26,6 +26,7 @@ app = typer.Typer(
 TIMED_OUT = 124
 VANISHED = 125
 _CONSOLE_LINES = 60
+_CONSOLE_COLUMNS = 240
 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
@@ -164,9 +165,9 @@ def _show(text: str, kvm_option: str, wanted: Machine) -> None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
     accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
     shown = replace(wanted, image=found.image, kvm=accelerated)
-    initramfs = Path("initramfs")
-    print(shlex.join(machine.initramfs_command(shown, initramfs)))
-    print(shlex.join(machine.boot_command(shown, initramfs, [("stdout", 3), ("stderr", 4)])))
+    said = vm.asked(machine.virtme(shown))
+    print(shlex.join(machine.with_initramfs(shown, Path("initramfs"))))
+    print(shlex.join(machine.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)])))
 
 
 def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
@@ -178,10 +179,10 @@ def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
     else:
         panic = vm.panic(ending.console)
         why = f"kernel-died: the guest's kernel panicked: {panic}"
-        talk.note(why if panic else "the guest vanished")
+        talk.note(why if panic else f"the guest vanished: {ending.qemu}")
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
-            print(f"  {line}", file=sys.stderr)
+            print(f"  {line[:_CONSOLE_COLUMNS]}", file=sys.stderr)
     return TIMED_OUT if ending.timed_out else VANISHED
 
 
