@@ -1,6 +1,7 @@
 """`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
 
 import re
+import select
 import shlex
 import sys
 from dataclasses import replace
@@ -27,6 +28,7 @@ TIMED_OUT = 124
 VANISHED = 125
 _CONSOLE_LINES = 60
 _CONSOLE_COLUMNS = 240
+_PATIENCE = 1.0
 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
@@ -104,10 +106,14 @@ def run(
         raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
     host = guest.ready(kernel_option, kvm_option, kfunc, module_file)
     booted = Machine(host.kernel.image, size, cpus, host.kvm, console, folders)
-    ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, *_outputs())
+    out, err = _outputs()
+    ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
     if ending.boot is not None:
         talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
-    raise typer.Exit(_status(ending, timeout, console))
+    status = _status(ending)
+    if ending.status is None and _listens(err):
+        _tell(ending, timeout, console)
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -170,9 +176,18 @@ def _show(text: str, kvm_option: str, wanted: Machine) -> None:
     print(shlex.join(machine.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)])))
 
 
-def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
+def _status(ending: Ending) -> int:
     if ending.status is not None:
         return ending.status
+    return TIMED_OUT if ending.timed_out else VANISHED
+
+
+def _listens(fd: int) -> bool:
+    """Tell whether stderr takes more: a pipe that the guest has filled would block us."""
+    return bool(select.select([], [fd], [], _PATIENCE)[1])
+
+
+def _tell(ending: Ending, timeout: float, console_shown: bool) -> None:
     if ending.timed_out:
         state = "running" if ending.boot is not None else "not begun: the guest was still booting"
         talk.note(f"ended the guest at the timeout of {timeout:g} s, the command was {state}")
@@ -183,7 +198,6 @@ def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
             print(f"  {line[:_CONSOLE_COLUMNS]}", file=sys.stderr)
-    return TIMED_OUT if ending.timed_out else VANISHED
 
 
 def _folder(folder: Path) -> Path:

@@ -17,10 +17,13 @@ for stream in stdout stderr; do
 done
 exec 3>stdout 4>stderr
 
+# After `kill -9 -1` there are no pumps, and the ports are free, sooner or later.
 end() {
-    record "$1" >&3
-    record "$1" >&4
-    while :; do sleep 3600; done
+    while :; do
+        record "$1" >&3 || record "$1" >oomctl.stdout
+        record "$1" >&4 || record "$1" >oomctl.stderr
+        sleep 1
+    done
 }
 
 read -r controllers </sys/fs/cgroup/cgroup.controllers
