@@ -11,14 +11,16 @@ from typing import Annotated
 import typer
 
 from oomctl import talk
-from oomctl.cli import guest
+from oomctl.cli import guest, labsmoke
 from oomctl.cli.guard import guarded
+from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import kernel, kvm, machine, stock, tools, vm
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Ending
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="A virtual machine whose kernel has bpf_out_of_memory(), to run a command in.",
@@ -206,3 +208,6 @@ def _folder(folder: Path) -> Path:
     if re.search(r"[=,\s]", str(folder.absolute())):
         raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
     return folder.absolute()
+
+
+app.command(name="smoke", cls=BisectCommand, epilog=labsmoke.EPILOG)(labsmoke.smoke)

@@ -98,7 +98,7 @@ def test_reader_that_does_not_read_holds_nothing_up(stream):
     outputs = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: write}
     code = subprocess.run([*LAB, "--timeout", "30", "--", "sh", "-c", script], **outputs).returncode
     assert code == 124
-    assert time.monotonic() - begun < 40
+    assert time.monotonic() - begun < 60
     os.close(read)
     os.close(write)
 
@@ -168,7 +168,8 @@ def test_floods_are_not_kept_in_memory(source, size):
     while (data := process.stdout.read1(1 << 20)) and came < (size or 50_000_000):
         came += len(data)
     process.stdout.close()
-    process.stderr.read()
+    with process.stderr as said:
+        assert b"Traceback" not in said.read()
     assert process.wait() in (0, 141)
     assert came >= size
     assert peak.stop() < MEMORY
