@@ -160,5 +160,5 @@ def test_what_is_no_result_is_said_in_one_line(said):
 
 def test_a_suite_that_leaves_cases_out_is_not_booted_for_ever():
     boot = Guests((lines([]), ended()))
-    with pytest.raises(OomctlError, match="left out group.a and all after it"):
+    with pytest.raises(OomctlError, match=r"left out group\.a and all after it"):
         suite(boot)
