@@ -41,7 +41,7 @@ def oomctl(
 
 
 def main() -> None:
-    """Run the command line; the entry point of `oomctl` and `bpf-oomctl`."""
+    """Run the command line."""
     _fill_closed()
     app()
 
