@@ -62,7 +62,7 @@ soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing gr
 	$(LAB) $(KERNEL_TESTS) OOMCTL_SOAK_ROUNDS=170 python -m pytest -p no:cacheprovider -rP \
 	  --timeout 1700 tests/kernel/test_run.py -k soak
 
-test-lab: setup ## the tests of the lab itself: some twenty boots
+test-lab: setup ## the tests of the lab itself: some sixty boots, a third of them killed
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab
 
 crash: setup ## 200 runs killed at random moments, 200 pairs of runs, 50 system-wide declarations

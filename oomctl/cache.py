@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,40 @@ def locked(*parts: str) -> Iterator[None]:
     with (folder(*parts) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """Give a new folder for the time of a `with` block; one that a killed oomctl left goes first.
+
+    Each is locked by who made it, so that one without an owner is known.
+    """
+    with locked("scratch"):
+        for left in folder("scratch").glob("*/"):
+            with _owning(left) as abandoned:
+                if abandoned:
+                    shutil.rmtree(left, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder("scratch")))
+        owning = contextlib.ExitStack()
+        owning.enter_context(_owning(made))
+    with owning:
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _owning(path: Path) -> Iterator[bool]:
+    """Lock a folder if nobody else has; tell whether that worked."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(fd)
 
 
 def _root() -> Path:

@@ -4,6 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
+from functools import partial
+
+from oomctl.kernel import child
 
 # Not every user has the sbin folders in PATH, where kmod's tools are.
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -36,6 +39,7 @@ def run(
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=partial(child.die_with, os.getpid()),
         )
     except FileNotFoundError:
         return 127, f"{command[0]}: not found"

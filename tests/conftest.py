@@ -49,11 +49,10 @@ def golden(request):
 
 
 @pytest.fixture(autouse=True)
-def quiet():
-    """Verbosity is global; no test may leave it to the next."""
-    talk.set_verbosity(0)
-    yield
-    talk.set_verbosity(0)
+def quiet(monkeypatch):
+    """What is said is set for all; no test may leave it to the next."""
+    monkeypatch.setattr(talk, "_verbosity", 0)
+    monkeypatch.setattr(talk, "_narrating", False)
 
 
 @pytest.fixture

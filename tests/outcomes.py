@@ -321,4 +321,30 @@ OUTCOMES = {
         tasks=(hog(301, "small", 16 * M, "oom-killed", 0, 5 * MS), *TREE[1:]),
         events=rises(oom_kill=1),
     ),
+    "crowded": outcome(
+        *(
+            seen(declared(1, Kill(300 + n, f"hog-{n}", M), took=(n + 1) * MS), [300 + n])
+            for n in range(3)
+        ),
+        *(declared(-errno.EBUSY, took=9 * US) for _ in range(6)),
+        tasks=tuple(
+            hog(300 + n, f"hog-{n}", M, "oom-killed" if n < 3 else "survived", n if n < 3 else None)
+            for n in range(4)
+        ),
+        events=rises(oom_kill=3),
+    ),
+    "several": outcome(
+        *(
+            replace(
+                declared(0, Kill(303, "large", 64 * M), Kill(302, "medium", 32 * M), call=call),
+                prediction=predicted([fated.task for fated in TREE]),
+            )
+            for call in [
+                *(Call(TARGET, order, 0) for order in range(8)),
+                Call(f"{TARGET}/large", 0, 0, "limit", 32 * M),
+            ]
+        ),
+        tasks=(TREE[0], *(hog(t.task.pid, t.name, t.asked, "oom-killed", 0) for t in TREE[1:])),
+        events=rises(oom_kill=2),
+    ),
 }

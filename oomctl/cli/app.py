@@ -7,17 +7,7 @@ from typing import Annotated
 import typer
 
 from oomctl import __version__
-from oomctl.cli import kfunc, lab, labsmoke, scenario
-from oomctl.cli.clean import clean
-from oomctl.cli.compare import compare
-from oomctl.cli.declare import declare
-from oomctl.cli.doctor import doctor
 from oomctl.cli.group import OneLineGroup
-from oomctl.cli.predict import predict
-from oomctl.cli.report import report
-from oomctl.cli.run import run
-from oomctl.cli.smoke import EPILOG, BisectCommand, smoke
-from oomctl.cli.watch import watch
 
 app = typer.Typer(
     name="oomctl",
@@ -27,19 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(declare)
-app.command()(run)
-app.command()(report)
-app.command()(compare)
-app.command()(predict)
-app.command()(watch)
-app.command()(doctor)
-app.command()(clean)
-app.command(cls=BisectCommand, epilog=EPILOG)(smoke)
-app.add_typer(scenario.app, name="scenario")
-app.add_typer(kfunc.app, name="kfunc")
-lab.app.command(name="smoke", cls=BisectCommand, epilog=labsmoke.EPILOG)(labsmoke.smoke)
-app.add_typer(lab.app, name="lab")
 
 
 def _show_version(wanted: bool) -> None:
@@ -64,7 +41,7 @@ def oomctl(
 
 
 def main() -> None:
-    """Run the command line; the entry point of `oomctl` and `bpf-oomctl`."""
+    """Run the command line."""
     _fill_closed()
     app()
 

@@ -9,11 +9,16 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
 
 from oomctl import talk
+from oomctl.cli.commands import Commands
 from oomctl.errors import Exit
 
 
 class OneLineGroup(TyperGroup):
     """Replaces typer's usage banner and pydantic's words for a wrong value."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands()
 
     def main(
         self,

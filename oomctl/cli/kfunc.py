@@ -17,6 +17,7 @@ from oomctl.kernel.environment import require_kfunc
 from oomctl.kmod import kbuild, module
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Give this kernel bpf_out_of_memory(): look, build the module, load it, unload it.",

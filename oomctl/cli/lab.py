@@ -1,6 +1,7 @@
 """`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
 
 import re
+import select
 import shlex
 import sys
 from dataclasses import replace
@@ -10,15 +11,16 @@ from typing import Annotated
 import typer
 
 from oomctl import talk
-from oomctl.cli import guest
+from oomctl.cli import guest, labsmoke
 from oomctl.cli.guard import guarded
+from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import kernel, kvm, machine, stock, tools, vm
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Ending
-from oomctl.text import printable
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="A virtual machine whose kernel has bpf_out_of_memory(), to run a command in.",
@@ -27,6 +29,8 @@ app = typer.Typer(
 TIMED_OUT = 124
 VANISHED = 125
 _CONSOLE_LINES = 60
+_CONSOLE_COLUMNS = 240
+_PATIENCE = 1.0
 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
@@ -104,10 +108,14 @@ def run(
         raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
     host = guest.ready(kernel_option, kvm_option, kfunc, module_file)
     booted = Machine(host.kernel.image, size, cpus, host.kvm, console, folders)
-    ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, *_outputs())
+    out, err = _outputs()
+    ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
     if ending.boot is not None:
         talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
-    raise typer.Exit(_status(ending, timeout, console))
+    status = _status(ending)
+    if ending.status is None and _listens(err):
+        _tell(ending, timeout, console)
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -165,25 +173,33 @@ def _show(text: str, kvm_option: str, wanted: Machine) -> None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
     accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
     shown = replace(wanted, image=found.image, kvm=accelerated)
-    initramfs = Path("initramfs")
-    print(shlex.join(machine.initramfs_command(shown, initramfs)))
-    print(shlex.join(machine.boot_command(shown, initramfs, [("stdout", 3), ("stderr", 4)])))
+    said = vm.asked(machine.virtme(shown))
+    print(shlex.join(machine.with_initramfs(shown, Path("initramfs"))))
+    print(shlex.join(machine.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)])))
 
 
-def _status(ending: Ending, timeout: float, console_shown: bool) -> int:
+def _status(ending: Ending) -> int:
     if ending.status is not None:
         return ending.status
+    return TIMED_OUT if ending.timed_out else VANISHED
+
+
+def _listens(fd: int) -> bool:
+    """Tell whether stderr takes more: a pipe that the guest has filled would block us."""
+    return bool(select.select([], [fd], [], _PATIENCE)[1])
+
+
+def _tell(ending: Ending, timeout: float, console_shown: bool) -> None:
     if ending.timed_out:
         state = "running" if ending.boot is not None else "not begun: the guest was still booting"
         talk.note(f"ended the guest at the timeout of {timeout:g} s, the command was {state}")
     else:
         panic = vm.panic(ending.console)
         why = f"kernel-died: the guest's kernel panicked: {panic}"
-        talk.note(why if panic else "the guest vanished")
+        talk.note(why if panic else f"the guest vanished: {ending.qemu}")
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
-            print(f"  {printable(line)}", file=sys.stderr)
-    return TIMED_OUT if ending.timed_out else VANISHED
+            print(f"  {line[:_CONSOLE_COLUMNS]}", file=sys.stderr)
 
 
 def _folder(folder: Path) -> Path:
@@ -192,3 +208,6 @@ def _folder(folder: Path) -> Path:
     if re.search(r"[=,\s]", str(folder.absolute())):
         raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
     return folder.absolute()
+
+
+app.command(name="smoke", cls=BisectCommand, epilog=labsmoke.EPILOG)(labsmoke.smoke)

@@ -30,6 +30,7 @@ from oomctl.cli.smoke import (
 from oomctl.lab import smoke as lab_smoke
 from oomctl.lab import vm
 from oomctl.lab.machine import Machine
+from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.vm import Ending
 from oomctl.report.smoke import Teller, listing
 from oomctl.smoke.case import Case, Result
@@ -122,12 +123,12 @@ def _say_booting(name: str) -> None:
 
 
 def _boot(
-    host: guest.Host, machine: Machine, timeout: float, words: tuple[str, ...], out: vm.Sink
+    host: guest.Host, machine: Machine, timeout: float, words: tuple[str, ...], out: Sink
 ) -> Ending:
     environment = guest.environment([]) | lab_smoke.environment()
     job = host.job(words, environment, "/")
-    said: list[bytes] = []
-    ending = vm.run(machine, job, timeout, out, said.append)
-    for line in b"".join(said).decode(errors="replace").splitlines():
+    said = Tail()
+    ending = vm.run(machine, job, timeout, out, said.take)
+    for line in said.lines():
         talk.detail(line)
     return ending

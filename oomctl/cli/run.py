@@ -217,9 +217,7 @@ def run(
         "vary": list(vary or ()),
         "via": via.split(",") if via else [],
     }
-    per_way = [
-        scenario.load_all(files, [*(settings or ()), *way.overrides], memory) for way in ways
-    ]
+    per_way = [scenario.load_all(files, settings or (), memory, way.overrides) for way in ways]
     casts = [Cast(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:

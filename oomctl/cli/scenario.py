@@ -14,6 +14,7 @@ from oomctl.plan import Plan
 from oomctl.text import printable
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Check scenario files, and print the JSON schema that editors complete and check them by.",

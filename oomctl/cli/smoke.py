@@ -201,3 +201,7 @@ def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) ->
             talk.progress_bar(case.name, number, len(chosen))
         tell.end(report)
     return report
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.command(cls=BisectCommand, epilog=EPILOG)(smoke)

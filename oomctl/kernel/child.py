@@ -1,4 +1,4 @@
-"""Children of this very process, without exec: they die with it, and never unwind into its code."""
+"""Children that die with this very process; those without exec never unwind into its code."""
 
 import ctypes
 import errno
@@ -10,6 +10,7 @@ from oomctl.errors import OomctlError
 from oomctl.kernel.interrupt import ENDING
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_prctl = ctypes.CDLL(None).prctl
 
 _CURES = {
     errno.EAGAIN: "a limit on processes is reached: see pids.max of its cgroups and `ulimit -u`",
@@ -39,10 +40,18 @@ def forked(run: Callable[[], int], comm: bytes) -> int:
     try:  # it must leave by _exit, since everything it holds is its parent's
         for ending in ENDING:
             signal.signal(ending, signal.SIG_IGN)
-        prctl = ctypes.CDLL(None).prctl
-        prctl(_PR_SET_NAME, comm, 0, 0, 0)
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == parent:  # else it died before the line above
-            os._exit(run())
+        _prctl(_PR_SET_NAME, comm, 0, 0, 0)
+        die_with(parent)
+        os._exit(run())
     finally:
+        os._exit(255)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process, also after exec, when `parent` ends, whatever ends that.
+
+    For use between fork and exec: `parent` may have died already.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
         os._exit(255)

@@ -7,10 +7,13 @@ import errno
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.journal import Entry, Owner, line, read
@@ -19,6 +22,8 @@ _USUAL = "/run/oomctl"
 _ENV = "OOMCTL_RUN_DIR"
 _SUFFIX = ".journal"
 _LARGEST = 1 << 24
+_DYING = 5.0
+"""Seconds that the children of a killed oomctl may take to end."""
 
 
 def folder() -> Path:
@@ -117,7 +122,7 @@ def abandoned(path: Path) -> Iterator[bytes | None]:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             fd = os.open(path, flags)
             stack.callback(os.close, fd)
-            ours = _lock(fd) and os.fstat(fd).st_nlink
+            ours = _lock_of_dead(fd, path) and os.fstat(fd).st_nlink
             if ours and os.fstat(fd).st_size > _LARGEST:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             text = os.read(fd, _LARGEST) if ours else None
@@ -150,6 +155,35 @@ def _written(path: Path) -> int:
         return path.stat().st_mtime_ns
     except FileNotFoundError:  # its owner has just ended
         return 0
+
+
+def _lock_of_dead(fd: int, path: Path) -> bool:
+    """Take the lock of a journal unless its owner lives; tell whether that was done.
+
+    A killed owner's children die a moment after it, and hold the lock until then.
+    """
+    deadline = time.monotonic() + _DYING
+    while not _lock(fd):
+        if _owner_lives(path):
+            return False
+        if time.monotonic() > deadline:
+            raise OomctlError(
+                f"who wrote the journal {path} is gone, but a process that it started is not",
+                f"end that (`fuser {path}` names it), then run `oomctl clean`",
+            )
+        time.sleep(0.01)
+    return True
+
+
+def _owner_lives(path: Path) -> bool:
+    pid = path.name.partition("-")[0]
+    try:
+        owner = psutil.Process(int(pid))
+        # one that began after the last line was written has only its PID; psutil rounds to seconds
+        same = owner.create_time() <= _written(path) / 1e9 + 2
+        return same and owner.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError):
+        return False
 
 
 def _lock(fd: int) -> bool:

@@ -9,9 +9,11 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel import child
 
 # Other names that a Debian machine's sources may give to its own suite.
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
@@ -261,6 +263,7 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=partial(child.die_with, os.getpid()),
         )
     except FileNotFoundError as error:
         raise UnsupportedError(

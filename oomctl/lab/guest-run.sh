@@ -2,7 +2,7 @@
 # ended. The shell is busybox's from the initramfs, so plain names below are its applets, and only
 # the command comes out of the host's root.
 cd /run/oomctl
-. ./settings  # shell text written by the host: nonce, lifetime, module, look, rwdirs, setsid
+. ./settings  # shell text written by the host: nonce, module, look, rwdirs, setsid
 
 record() { printf '\000%s %s\n' "$nonce" "$1"; }
 
@@ -17,18 +17,14 @@ for stream in stdout stderr; do
 done
 exec 3>stdout 4>stderr
 
+# After `kill -9 -1` there are no pumps, and the ports are free, sooner or later.
 end() {
-    record "$1" >&3
-    record "$1" >&4
-    while :; do sleep 3600; done
+    while :; do
+        record "$1" >&3 || record "$1" >oomctl.stdout
+        record "$1" >&4 || record "$1" >oomctl.stderr
+        sleep 1
+    done
 }
-
-# Should the host's oomctl be killed, nobody would end this machine.
-(
-    exec 3>&- 4>&-
-    sleep "$lifetime"
-    echo b >/proc/sysrq-trigger
-) &
 
 read -r controllers </sys/fs/cgroup/cgroup.controllers
 case " $controllers " in *" memory "*) ;; *) end no-memory-controller ;; esac

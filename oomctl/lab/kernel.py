@@ -4,7 +4,6 @@ import hashlib
 import platform
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +137,6 @@ def _build(headers: Path, release: str, built: Path) -> None:
     talk.progress(f"building the module for {release}")
     shutil.rmtree(built.parent.parent, ignore_errors=True)
     built.parent.parent.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(dir=cache.folder("modules"), prefix="new-") as folder:
-        module.build(headers, Path(folder) / "module")
-        (Path(folder) / "module").replace(built.parent)
+    with cache.scratch("module-") as folder:
+        module.build(headers, folder / "module")
+        (folder / "module").replace(built.parent)

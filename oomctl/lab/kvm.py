@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from oomctl import cache, talk
+from oomctl.kernel import child
 from oomctl.lab import tools
 
 _LIMIT_SECONDS = 10.0
@@ -46,7 +48,11 @@ def _probe(image: Path) -> bool:
     command += ["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]
     command += ["-append", "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1"]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(child.die_with, os.getpid()),
     )
     try:
         console, _ = process.communicate(timeout=_LIMIT_SECONDS)

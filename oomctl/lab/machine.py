@@ -1,6 +1,7 @@
-"""What is booted, and the command line that boots it; nothing here starts anything."""
+"""What is booted, and the command lines for that; nothing here starts anything."""
 
 import platform
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,28 +35,27 @@ class Machine:
     rwdirs: tuple[Path, ...] = ()
 
 
-def virtme(machine: Machine, mods: str) -> list[str]:
-    """Give the words that start virtme-ng's runner for this machine.
+def virtme(machine: Machine, *words: str) -> list[str]:
+    """Give the command by which virtme-ng prints how it would start QEMU for this machine.
 
     `virtme-run` and not `vng`: the latter only turns its words into a shell string for the former,
     and reads options from the user's configuration.
     """
-    words = [str(tools.virtme_run()), "--kimg", str(machine.image), "--mods", mods]
-    words += ["--name", "oomctl-lab", "--memory", machine.memory, "--cpus", str(machine.cpus)]
+    command = [str(tools.virtme_run()), "--kimg", str(machine.image), "--mods", "auto"]
+    command += ["--name", "oomctl-lab", "--memory", machine.memory, "--cpus", str(machine.cpus)]
     # virtiofs would need its daemon: Debian 12's costs three seconds and then fails as root.
-    words += ["--force-9p", "--disable-microvm", "--disable-monitor"]
-    words += [] if machine.kvm else ["--disable-kvm"]
+    command += ["--force-9p", "--disable-microvm", "--disable-monitor"]
+    command += [] if machine.kvm else ["--disable-kvm"]
     for folder in machine.rwdirs:
-        words += ["--rwdir", f"{folder}={folder}"]
-    return words
-
-
-def initramfs_command(machine: Machine, path: Path) -> list[str]:
-    """Give the command that writes virtme-ng's initramfs for this kernel to `path`."""
-    words = virtme(machine, "auto")
+        command += ["--rwdir", f"{folder}={folder}"]
     # The overlay folder is named for the sake of the module alone: guest-init.sh mounts it.
-    words += ["--force-initramfs", "--overlay-rwdir", "/tmp"]  # noqa: S108
-    return [*words, "--dry-run", "--save-initramfs", str(path)]
+    command += ["--force-initramfs", "--overlay-rwdir", "/tmp"]  # noqa: S108
+    return [*command, "--dry-run", "--show-command", *words]
+
+
+def with_initramfs(machine: Machine, path: Path) -> list[str]:
+    """Give the same command so that it also writes virtme-ng's initramfs to `path`."""
+    return virtme(machine, "--save-initramfs", str(path))
 
 
 def kernel_line(machine: Machine) -> str:
@@ -65,19 +65,20 @@ def kernel_line(machine: Machine) -> str:
     return f"console={console} {level} {_KERNEL_OPTIONS}"
 
 
-def boot_command(
-    machine: Machine, initramfs: Path, outputs: Sequence[tuple[str, int]]
+def qemu(
+    machine: Machine, said: str, initramfs: str, outputs: Sequence[tuple[str, int]]
 ) -> list[str]:
-    """Give the command that boots; `outputs` are port names and file descriptors to write to.
+    """Give the command that boots, made of what virtme-ng `said`.
 
-    QEMU takes the last of each option, so -append and -initrd replace what virtme-ng gives: its
-    own init starts udev and systemd-tmpfiles, 6 of 9 seconds under emulation.
+    `outputs` are port names and file descriptors to write to. QEMU takes the last of each option,
+    so -append and -initrd replace what virtme-ng gives: its own init starts udev and
+    systemd-tmpfiles, 6 of 9 seconds under emulation.
     """
-    words = [*virtme(machine, "none"), "--qemu-opts", "-no-reboot"]
+    words = [*shlex.split(said.splitlines()[-1]), "-no-reboot"]
     cpu = _TCG_CPU.get(platform.machine())
     if cpu and not machine.kvm:
         words += ["-cpu", cpu]
-    words += ["-initrd", str(initramfs), "-append", kernel_line(machine)]
+    words += ["-initrd", initramfs, "-append", kernel_line(machine)]
     words += ["-device", "virtio-serial-pci,id=oomctl"]
     for name, fd in outputs:
         # append=on because QEMU would else truncate the pipe, which fails (util/osdep.c).

@@ -14,11 +14,15 @@ import oomctl
 from oomctl.check import Check
 from oomctl.errors import OomctlError
 from oomctl.lab import vm
+from oomctl.lab.pump import Sink
 from oomctl.lab.vm import Ending
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.report import result_of
+from oomctl.text import printable
 
 _TAIL = 25  # lines of a console
+_LONGEST = 1 << 24
+_SHOWN = 80
 _DEATHS = 5
 """After so many kernels that died the rest is not run."""
 
@@ -29,7 +33,7 @@ _SWAP = (
 )
 _WITH_SWAP = f'{{ {_SWAP}; }} >/dev/null 2>&1; exec "$@"'
 
-Boot = Callable[[tuple[str, ...], vm.Sink], Ending]
+Boot = Callable[[tuple[str, ...], Sink], Ending]
 """Boots a machine, runs words in it, and hands on what they write to stdout."""
 
 
@@ -46,9 +50,16 @@ class Told:
 
     def take(self, data: bytes) -> None:
         """Take a piece of the guest's stdout."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_LONGEST]  # more than that is no JSON of ours, and refused in the end
         for line in lines:
-            self._line(json.loads(line))
+            try:
+                self._line(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                said = printable(line[:_SHOWN].decode(errors="replace"))
+                raise OomctlError(
+                    f"the suite in the guest said what is no result: {said}"
+                ) from None
 
     def _line(self, line: Mapping[str, Any]) -> None:
         match line["kind"]:
@@ -83,7 +94,10 @@ class Suite:
                 break
             self.starts(rest[0])
             told = self._guest(rest)
-            rest = [name for name in rest if name not in told.names]
+            left = [name for name in rest if name not in told.names]
+            if left == rest:
+                raise OomctlError(f"the suite in the guest left out {rest[0]} and all after it")
+            rest = left
             if not told.ended:
                 deaths += 1
         for case in cases:

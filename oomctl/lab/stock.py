@@ -5,7 +5,6 @@ import json
 import lzma
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,8 +80,8 @@ def _choose(known: Kernel | None) -> Kernel:
 @contextlib.contextmanager
 def _archive(suite: str) -> Iterator[Archive]:
     talk.progress(f"fetching the package index of {suite}")
-    with tempfile.TemporaryDirectory(dir=cache.folder("kernels"), prefix="apt-") as folder:
-        archive = Archive(Path(folder), suite)
+    with cache.scratch("apt-") as folder:
+        archive = Archive(folder, suite)
         archive.update()
         yield archive
 
@@ -106,8 +105,8 @@ def _fetch(archive: Archive, candidate: Candidate) -> None:
     """Download and unpack into a folder that gets its name only when it is whole."""
     home = _home(candidate.release)
     talk.progress(f"fetching {candidate.release} ({len(candidate.packages)} packages)")
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix="new-") as name:
-        folder, root = Path(name), Path(name) / "root"
+    with cache.scratch("new-") as folder:
+        root = folder / "root"
         root.mkdir()
         packages = archive.download(candidate, folder)
         talk.progress(f"unpacking {candidate.release}")

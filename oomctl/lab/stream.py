@@ -4,41 +4,55 @@ The guest writes a record as NUL, nonce, blank, word, newline into the very pipe
 writes to, so whatever the command wrote before is known to have arrived when the record has.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
+
+_BEGIN = "begin"
+_WORD = re.compile(rb"([a-z-]{1,31}|[0-9]{1,3})\n")
+_LONGEST = 32
 
 
 @dataclass
 class Stream:
-    """Splits bytes as they arrive; `words` collects the records seen so far."""
+    """Splits bytes as they arrive; `word` tells how the command ended, once it has."""
 
     nonce: str
-    words: list[str] = field(default_factory=list)
+    began: bool = False
+    word: str | None = None
     _held: bytes = b""
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as read from the guest, return those that are the command's own."""
-        self._held += data
-        out = b""
+        data = self._held + data
         mark = b"\0" + self.nonce.encode() + b" "
-        while True:
-            before, found, after = self._held.partition(mark)
-            if not found:
-                keep = _overlap(self._held, mark)
-                cut = len(self._held) - keep
-                out, self._held = out + self._held[:cut], self._held[cut:]
-                return out
-            word, newline, rest = after.partition(b"\n")
-            out += before
-            if not newline:
-                self._held = found + after
-                return out
-            self.words.append(word.decode())
-            self._held = rest
+        own, at = [], 0
+        while (found := data.find(mark, at)) >= 0:
+            own.append(data[at:found])
+            start = found + len(mark)
+            if word := _WORD.match(data, start):
+                self._met(word[1].decode())
+                at = word.end()
+            elif len(data) - start < _LONGEST and b"\n" not in data[start:]:
+                self._held = data[found:]
+                return b"".join(own)
+            else:  # the command has the mark from somewhere
+                own.append(mark)
+                at = start
+        cut = len(data) - _overlap(data[at:], mark)
+        own.append(data[at:cut])
+        self._held = data[cut:]
+        return b"".join(own)
 
     def rest(self) -> bytes:
         """Return what was held back as a possible record when the stream has ended."""
         held, self._held = self._held, b""
         return held
+
+    def _met(self, word: str) -> None:
+        if word == _BEGIN:
+            self.began = True
+        else:
+            self.word = self.word or word
 
 
 def _overlap(data: bytes, mark: bytes) -> int:

@@ -3,18 +3,13 @@
 from dataclasses import replace
 
 from oomctl.outcome import Outcome
-from oomctl.report import rows
+from oomctl.report import calls, rows
 from oomctl.report.layout import lay_out
 
 
 def render(outcome: Outcome) -> str:
-    """Return a section for each call, then the tasks, the counters and the environment."""
-    parts = []
-    for number, declared in enumerate(outcome.declared, 1):
-        heading = f" {number}" if len(outcome.declared) > 1 else ""
-        parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
-        parts += [f"- **{label}**: {escape(text)}" for label, text in rows.call_rows(declared)]
-        parts.append("")
+    """Return the calls, then the tasks, the counters and the environment."""
+    parts = _many(outcome) if calls.many(outcome) else _blocks(outcome)
     tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
     for table in tables:
         if table.rows:
@@ -24,6 +19,26 @@ def render(outcome: Outcome) -> str:
     parts += [f"> {escape(remark)}" for remark in rows.remarks(outcome)]
     parts.append(escape(rows.environment_line(outcome)))
     return "\n".join(parts) + "\n"
+
+
+def _blocks(outcome: Outcome) -> list[str]:
+    parts = []
+    for number, declared in enumerate(outcome.declared, 1):
+        heading = f" {number}" if len(outcome.declared) > 1 else ""
+        parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
+        parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
+        parts.append("")
+    return parts
+
+
+def _many(outcome: Outcome) -> list[str]:
+    lines = [_labelled(label, text) for label, text in calls.common_rows(outcome)]
+    heading = f"### {len(outcome.declared)} declarations: {outcome.verdict.name}"
+    return [heading, "", *lines, "", _lay_out(calls.table(outcome)), ""]
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"- **{label}**: {escape(text)}"
 
 
 def _lay_out(table: rows.Table) -> str:

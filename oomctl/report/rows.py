@@ -94,7 +94,8 @@ def predicted_text(declared: Declared) -> str | None:
     elif prediction.explains(killed):
         came = "the other is within the error of the kernel's counters"
     else:
-        came = "it came otherwise"
+        dead = ", ".join(f"{k.comm} (pid {k.pid})" for k in declared.kills if k.pid in killed)
+        came = f"but {dead} died"
     return f"{names or 'nobody'}: {came}"
 
 

@@ -3,7 +3,7 @@
 import textwrap
 
 from oomctl.outcome import Outcome
-from oomctl.report import rows
+from oomctl.report import calls, rows
 from oomctl.report.layout import lay_out
 
 WIDTH = 80
@@ -12,12 +12,7 @@ _LABEL = 10
 
 def render(outcome: Outcome) -> str:
     """Return the calls, the table of the dead and the counters; 80 columns where names allow."""
-    parts = []
-    for number, declared in enumerate(outcome.declared, 1):
-        if len(outcome.declared) > 1:
-            parts.append(f"call {number} of {len(outcome.declared)}")
-        parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
-        parts.append("")
+    parts = _many(outcome) if calls.many(outcome) else _blocks(outcome)
     tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
     for table in tables:
         if table.rows:
@@ -27,6 +22,21 @@ def render(outcome: Outcome) -> str:
     parts.append(rows.environment_line(outcome))
     parts += [_labelled("note", remark) for remark in rows.remarks(outcome)]
     return "\n".join(parts) + "\n"
+
+
+def _blocks(outcome: Outcome) -> list[str]:
+    parts = []
+    for number, declared in enumerate(outcome.declared, 1):
+        if len(outcome.declared) > 1:
+            parts.append(f"call {number} of {len(outcome.declared)}")
+        parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
+        parts.append("")
+    return parts
+
+
+def _many(outcome: Outcome) -> list[str]:
+    lines = [_labelled(label, text) for label, text in calls.common_rows(outcome)]
+    return [*lines, "", lay_out(calls.table(outcome), "simple"), ""]
 
 
 def _labelled(label: str, text: str) -> str:

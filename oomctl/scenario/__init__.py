@@ -26,12 +26,18 @@ def load(path: Path, overrides: Sequence[str] = (), memory: int | None = None) -
 
 
 def load_all(
-    paths: Sequence[Path], overrides: Sequence[str] = (), memory: int | None = None
+    paths: Sequence[Path],
+    overrides: Sequence[str] = (),
+    memory: int | None = None,
+    varied: Sequence[str] = (),
 ) -> list[Scenario]:
-    """Load files, each with the same overrides; ScenarioError with every fault of every file."""
+    """Load files, each with the same overrides; ScenarioError with every fault of every file.
+
+    `varied` are overrides of one variant, which `--vary` gave.
+    """
     from oomctl.scenario import reading
 
-    return reading.load_all(paths, overrides, memory)
+    return reading.load_all(paths, overrides, memory, varied)
 
 
 def of_options(

@@ -9,6 +9,9 @@ from oomctl.scenario.words import Path, instead
 
 _NEED_A_CGROUP = ("limit", "reclaim", "kill")
 _HAVE_AN_AMOUNT = ("limit", "reclaim")
+_DECLARE = ("bpf", "reclaim")
+_OF_A_DECLARATION = ("order", "wait", "flags")
+_FOR_THE_KFUNC = "it is for via = 'bpf' and 'reclaim'"
 
 
 def call_faults(layout: Layout) -> Iterator[Fault]:
@@ -54,6 +57,10 @@ def _clashes(path: Path, call: Call) -> Iterator[Fault]:
         yield clash(
             "amount", f"'{call.via}' frees what it frees", "it is for limit and reclaim", "via"
         )
+    if call.via not in _DECLARE:
+        for key in _OF_A_DECLARATION:
+            if key in call.model_fields_set:
+                yield clash(key, f"'{call.via}' has no such argument", _FOR_THE_KFUNC, "via")
     if call.recheck is not None:
         if call.via != "bpf":
             yield clash("recheck", f"'{call.via}' does not wait", "it is for via = 'bpf'", "via")

@@ -12,8 +12,9 @@ from oomctl.text import printable
 class Fault:
     """One fault: the path of the key, what is wrong with it, what to write instead.
 
-    `where` is the file, or `--set`; without it the path is not said either. `rests_on` are the keys
-    whose values the fault was drawn from: where one of them is at fault itself, this is no news.
+    `where` is the file, `--set` or `--vary`; without it the path is not said either. `rests_on` are
+    the keys whose values the fault was drawn from: where one of them is at fault itself, this is no
+    news.
     """
 
     path: Path
@@ -51,23 +52,23 @@ class ScenarioError(UsageError):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a scenario's values were written: in `file`, by `--set`, or as options of a command.
+    """Where a scenario's values were written: in `file`, by `--set` or `--vary`, or as options.
 
-    `overrides` are the paths that `--set` gave; `spelled` has the option's name for a phrase of
-    ours, and is for a scenario that no file holds.
+    `overrides` are the paths that these gave, with the option; `spelled` has the option's name for
+    a phrase of ours, and is for a scenario that no file holds.
     """
 
     file: str = ""
-    overrides: tuple[Path, ...] = ()
+    overrides: tuple[tuple[Path, str], ...] = ()
     spelled: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, fault: Fault) -> Fault:
         """Return the fault as its author can find it."""
-        overridden = any(_within(fault.path, path) for path in self.overrides)
+        by = [option for path, option in self.overrides if _within(fault.path, path)]
         what, hint = fault.what, fault.hint
         for phrase, option in self.spelled:
             what, hint = what.replace(phrase, option), hint.replace(phrase, option)
-        where = OVERRIDE if overridden else self.file
+        where = by[-1] if by else self.file
         return Fault(fault.path, what, hint, where=where)
 
 

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from oomctl.scenario.fault import OVERRIDE, VARY, Fault, ScenarioError
@@ -60,17 +60,19 @@ def vary(*texts: str) -> list[list[tuple[str, str]]]:
     return found
 
 
-def applied(raw: dict[str, Any], texts: Sequence[str]) -> tuple[list[Path], list[Fault]]:
-    """Write overrides into what TOML has; return where, and what could not be written."""
-    paths: list[Path] = []
+def applied(
+    raw: dict[str, Any], texts: Sequence[str], option: str = OVERRIDE
+) -> tuple[list[tuple[Path, str]], list[Fault]]:
+    """Write what an option says into what TOML has; return where, and what could not be written."""
+    given: list[tuple[Path, str]] = []
     faults: list[Fault] = []
     for text in texts:
         try:
             override = parse(text)
-            paths += _apply(raw, (), override.path, override.value)
+            given += [(path, option) for path in _apply(raw, (), override.path, override.value)]
         except ScenarioError as error:
-            faults += error.faults
-    return paths, faults
+            faults += [replace(fault, where=option) for fault in error.faults]
+    return given, faults
 
 
 def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:

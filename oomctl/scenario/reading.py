@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oomctl.scenario import check, overrides
-from oomctl.scenario.fault import Fault, Origin, ScenarioError, news
+from oomctl.scenario.fault import VARY, Fault, Origin, ScenarioError, news
 from oomctl.scenario.validation import validated
 from oomctl.scenario.written import Scenario
 
@@ -14,14 +14,17 @@ _TOO_LARGE = 1 << 20
 
 
 def load_all(
-    paths: Sequence[Path], changes: Sequence[str] = (), memory: int | None = None
+    paths: Sequence[Path],
+    changes: Sequence[str] = (),
+    memory: int | None = None,
+    varied: Sequence[str] = (),
 ) -> list[Scenario]:
     """Load scenario files, each with the same overrides; ScenarioError with every fault."""
     found: list[Scenario] = []
     faults: list[Fault] = []
     for path in paths:
         try:
-            found.append(load(path, changes, memory))
+            found.append(load(path, changes, memory, varied))
         except ScenarioError as error:
             faults += error.faults
     if faults:
@@ -29,7 +32,12 @@ def load_all(
     return found
 
 
-def load(path: Path, changes: Sequence[str] = (), memory: int | None = None) -> Scenario:
+def load(
+    path: Path,
+    changes: Sequence[str] = (),
+    memory: int | None = None,
+    varied: Sequence[str] = (),
+) -> Scenario:
     """Load one scenario file; ScenarioError with every fault."""
     source = _read(path)
     try:
@@ -37,8 +45,9 @@ def load(path: Path, changes: Sequence[str] = (), memory: int | None = None) -> 
         if not raw:
             raise _refusal(path, "says nothing", "write at least a [hog.NAME] or a [[call]]")
         given, faults = overrides.applied(raw, changes)
-        origin = Origin(str(path), tuple(given))
-        return scenario(raw, path.stem, source, origin, memory, faults)
+        more, others = overrides.applied(raw, varied, VARY)
+        origin = Origin(str(path), (*given, *more))
+        return scenario(raw, path.stem, source, origin, memory, [*faults, *others])
     except RecursionError:
         raise _refusal(path, "is nested too deeply", "a scenario has five levels") from None
 

@@ -1,6 +1,9 @@
 """Any command line: help, one line for what is wrong, and nothing else ever."""
 
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -10,6 +13,8 @@ import oomctl
 from oomctl.report import RENDERERS
 from tests.cli.command import declare, refused, run
 from tests.outcomes import OUTCOMES
+
+ROOT = Path(oomctl.__file__).parents[1]
 
 
 @pytest.mark.parametrize("arguments", [(), ("declare",), ("kfunc",), ("lab",), ("lab", "run")])
@@ -42,6 +47,32 @@ def test_every_option_is_in_the_help(option):
 
 def test_version():
     assert run("--version").stdout == f"oomctl {oomctl.__version__}\n"
+
+
+def test_a_command_imports_no_other():
+    script = (
+        "import sys; from oomctl.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "print(*(name for name in sys.modules if name.startswith('oomctl.cli.')))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script, "watch", "--help"], capture_output=True, text=True
+    ).stdout.splitlines()[-1]
+    assert "oomctl.cli.watch" in said.split()
+    assert not {"oomctl.cli.declare", "oomctl.cli.run", "oomctl.cli.lab"} & set(said.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("oomctl d", ["declare", "doctor"]), ("oomctl lab s", ["status", "smoke"])],
+)
+def test_completion_knows_every_command(words, found):
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    environment |= {"_OOMCTL_COMPLETE": "complete_bash", "PYTHONPATH": str(ROOT)}
+    script = "import sys; sys.argv = ['oomctl']; from oomctl.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == found
 
 
 def test_without_a_command_the_help_comes_and_it_is_a_usage_error():

@@ -476,6 +476,13 @@ def test_a_dry_run_prints_every_plan_and_touches_nothing(stage, monkeypatch, mou
         (["largest.toml", "--repeat", "0"], "out of range"),
         (["largest.toml", "--repeat", "x"], "whole number"),
         (["largest.toml", "--vary", "x"], "'x' is not KEY=A,B"),
+        (["largest.toml", "--vary", "hog.large.size=64M,x"], "--vary hog.large.size: "),
+        (["largest.toml", "--vary", "hog.lrge.size=1M,2M"], "--vary hog.lrge: "),
+        (["largest.toml", "--vary", "call[7].order=1,2"], "--vary call[7]: "),
+        (
+            ["largest.toml", "--set", "hog.large.size=x", "--vary", "call[0].order=0,1"],
+            "--set hog.large.size: ",
+        ),
         (["largest.toml", "--set", "hog.large.sise=1M"], "sise"),
         (["largest.toml", "--format", "yaml"], "'yaml' is not one of"),
         (["largest.toml", "--timeout", "0"], "out of range"),

@@ -5,45 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
-import psutil
 import pytest
 
-from oomctl import cache
+from tests.lab.guests import LAB, MARKS, lab
 
-pytestmark = [
-    pytest.mark.skipif(
-        os.environ.get("OOMCTL_LAB_TESTS") != "1",
-        reason="boots virtual machines, minutes of them: set OOMCTL_LAB_TESTS=1",
-    ),
-    pytest.mark.timeout(300),
-]
-
-LAB = [sys.executable, "-m", "oomctl", "lab", "run"]
-
-
-def lab(*words, **options):
-    return subprocess.run([*LAB, *words], capture_output=True, check=False, **options)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    yield
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and leftovers():
-        time.sleep(0.1)
-    assert leftovers() == []
-
-
-def leftovers():
-    machines = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        if "oomctl-lab" in words:
-            machines.append(" ".join(words[:2]))
-    return machines + [path.name for path in cache.folder("boots").iterdir()]
+pytestmark = MARKS
 
 
 def test_streams_come_apart_and_the_status_comes_through(tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import threading
 
 import pytest
 from hypothesis import given
@@ -131,7 +132,7 @@ def test_the_journal_of_who_lives_is_nobody_elses(journal):
         assert text is None
 
 
-def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs):
+def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, monkeypatch):
     """A caller may write memory.max to the last: nobody must put it back before."""
     reader, writer = os.pipe()
     owner = os.fork()
@@ -145,15 +146,15 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs):
     caller = int(os.read(reader, 20))
     watch = os.pidfd_open(caller)
     (path,) = journals()
-    with abandoned(path) as text:
-        assert text is None
-    os.kill(caller, signal.SIGKILL)
-    os.read(reader, 0)
-    while True:
-        with abandoned(path) as text:
-            if text is not None:
-                break
-    assert read(text)[0].pid == owner
+    with monkeypatch.context() as patch:
+        patch.setattr("oomctl.kernel.journal._DYING", 0.1)
+        with pytest.raises(OomctlError, match="is gone, but a process that it"), abandoned(path):
+            pass
+    later = threading.Timer(0.2, os.kill, (caller, signal.SIGKILL))
+    later.start()
+    with abandoned(path) as text:  # waits for it
+        assert read(text)[0].pid == owner
+    later.join()
     for fd in (reader, writer, watch):
         os.close(fd)
 

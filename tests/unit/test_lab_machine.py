@@ -21,30 +21,34 @@ def after(words, option):
     return [words[i + 1] for i, word in enumerate(words) if word == option]
 
 
+SAID = "a warning\n/usr/bin/qemu-x -m '2048 M' -cpu max -initrd /tmp/x -append 'init=y z'\n"
+
+
 def boot(**options):
-    return machine.boot_command(
-        Machine(IMAGE, **options), Path("/r/initramfs"), [("stdout", 7), ("stderr", 9)]
-    )
+    vm = Machine(IMAGE, **options)
+    return machine.qemu(vm, SAID, "/r/initramfs", [("stdout", 7), ("stderr", 9)])
 
 
 def test_emulation_names_a_processor_that_boots_and_turns_kvm_off():
-    words = boot()
-    assert "--disable-kvm" in words
-    assert after(words, "-cpu") == ["Haswell"]
+    assert "--disable-kvm" in machine.virtme(Machine(IMAGE))
+    assert after(boot(), "-cpu") == ["max", "Haswell"]
 
 
 def test_kvm_leaves_the_processor_to_virtme():
-    words = boot(kvm=True)
-    assert "--disable-kvm" not in words
-    assert "-cpu" not in words
+    assert "--disable-kvm" not in machine.virtme(Machine(IMAGE, kvm=True))
+    assert after(boot(kvm=True), "-cpu") == ["max"]
 
 
-def test_everything_for_qemu_comes_last():
-    words = boot(rwdirs=(Path("/a"), Path("/b c")))
-    cut = words.index("--qemu-opts")
-    assert after(words[:cut], "--rwdir") == ["/a=/a", "/b c=/b c"]
-    assert not [word for word in words[cut + 1 :] if word.startswith("--")]
-    assert "-no-reboot" in words[cut:]
+def test_folders_to_write_to_are_virtmes_business():
+    words = machine.virtme(Machine(IMAGE, rwdirs=(Path("/a"), Path("/b c"))))
+    assert after(words, "--rwdir") == ["/a=/a", "/b c=/b c"]
+
+
+def test_what_virtme_says_is_extended():
+    words = boot()
+    assert words[:3] == ["/usr/bin/qemu-x", "-m", "2048 M"]
+    assert "-no-reboot" in words
+    assert after(words, "-initrd") == ["/tmp/x", "/r/initramfs"]
 
 
 def test_streams_go_to_descriptors_through_named_ports():
@@ -58,14 +62,13 @@ def test_streams_go_to_descriptors_through_named_ports():
 
 
 def test_kernel_line_is_silent_but_for_a_panic():
-    (line,) = after(boot(), "-append")
-    options = line.split()
+    options = after(boot(), "-append")[-1].split()
     assert {"console=ttyS0", "loglevel=1", "panic=-1", "cgroup_no_v1=all"} <= set(options)
-    assert "loglevel=7" in after(boot(console=True), "-append")[0].split()
+    assert "loglevel=7" in after(boot(console=True), "-append")[-1].split()
 
 
 def test_initramfs_is_made_and_nothing_is_booted():
-    words = machine.initramfs_command(Machine(IMAGE), Path("/r/initramfs"))
+    words = machine.with_initramfs(Machine(IMAGE), Path("/r/initramfs"))
     assert after(words, "--save-initramfs") == ["/r/initramfs"]
     assert after(words, "--mods") == ["auto"]
     assert "--dry-run" in words

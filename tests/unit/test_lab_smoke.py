@@ -146,3 +146,19 @@ def test_after_five_deaths_the_rest_is_not_run():
 def test_a_guest_in_which_the_suite_does_not_start_is_an_error():
     with pytest.raises(OomctlError, match=r"did not start in the guest: .* status 3"):
         suite(Guests((b"", ended(3))))
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x1b[2Jno JSON\n", b"[]\n", b"1\n", b'{"kind": "case"}\n', b"\xff\n"]
+)
+def test_what_is_no_result_is_said_in_one_line(said):
+    boot = Guests((said, ended()))
+    with pytest.raises(OomctlError, match="said what is no result: ") as caught:
+        suite(boot)
+    assert str(caught.value).isprintable()
+
+
+def test_a_suite_that_leaves_cases_out_is_not_booted_for_ever():
+    boot = Guests((lines([]), ended()))
+    with pytest.raises(OomctlError, match=r"left out group\.a and all after it"):
+        suite(boot)

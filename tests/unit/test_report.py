@@ -24,7 +24,9 @@ def test_golden(golden, name, form):
     golden(f"{name}.{SUFFIX[form]}", RENDERERS[form](OUTCOMES[name]))
 
 
-@pytest.mark.parametrize("name", ["default", "refused", "repeated", "group", "unanswered"])
+@pytest.mark.parametrize(
+    "name", ["default", "refused", "repeated", "group", "unanswered", "crowded"]
+)
 def test_a_table_fits_80_columns(name):
     text = RENDERERS["table"](OUTCOMES[name])
     assert max(map(len, text.splitlines())) <= 80, text

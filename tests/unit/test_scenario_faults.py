@@ -263,6 +263,12 @@ CALLS = {
     "limit and reclaim",
     "[[call]]\nvia = 'limit'\nrecheck = 1": "call[0].recheck: 'limit' does not wait; it is for via "
     "= 'bpf'",
+    "[[call]]\nvia = 'limit'\norder = 0": "call[0].order: 'limit' has no such argument; it is for "
+    "via = 'bpf' and 'reclaim'",
+    "[[call]]\nvia = 'kill'\nwait = false": "call[0].wait: 'kill' has no such argument; it is for "
+    "via = 'bpf' and 'reclaim'",
+    "[[call]]\nvia = 'sysrq'\nglobal = true\nflags = 1": "call[0].flags: 'sysrq' has no such "
+    "argument; it is for via = 'bpf' and 'reclaim'",
     "[[call]]\nwait = true\nrecheck = 1": "call[0].recheck: recheck and wait exclude each other; "
     "give one",
     "[[call]]\nflags = 0\nrecheck = 1": "call[0].recheck: recheck and flags exclude each other; "

@@ -1,0 +1,72 @@
+"""Calls of one run for people: a block of lines for each, or where they are many a row. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from oomctl.outcome import Declared, Outcome
+from oomctl.report.rows import Table, call_rows, call_text, relative
+from oomctl.text import printable
+from oomctl.units import format_duration
+
+_MOST_BLOCKS = 8
+_COUNTED = ("returned", "evidence")
+_WORDS = {None: "-", True: "yes", False: "NO"}
+
+
+def many(outcome: Outcome) -> bool:
+    """Tell whether there are too many calls for a block each."""
+    return len(outcome.declared) > _MOST_BLOCKS
+
+
+def common_rows(outcome: Outcome) -> list[tuple[str, str]]:
+    """Return what many calls share as label and text, and how many came to what."""
+    each = [dict(call_rows(declared)) for declared in outcome.declared]
+    counts = {label: Counter(one[label] for one in each) for label in each[0]}
+    found = []
+    for label in ("target", "call", *_COUNTED):
+        texts = counts[label]
+        if len(texts) == 1:
+            found += [(label, text) for text in texts]
+        elif label in _COUNTED:
+            found += [(label, f"{n} of {len(each)}: {text}") for text, n in texts.items()]
+    verdict = outcome.verdict
+    return [*found, ("verdict", f"{verdict.name} of all: {verdict.reason}")]
+
+
+def table(outcome: Outcome) -> Table:
+    """Return many calls, one a row; where they differ in target or arguments, with these."""
+    calls = outcome.declared
+    columns = {
+        "call": [str(number) for number in range(1, len(calls) + 1)],
+        "target": _differing([_target(one, outcome.top) for one in calls]),
+        "how": _differing([call_text(one.call) for one in calls]),
+        "returned": [_returned(one) for one in calls],
+        "took": [format_duration(one.answer.duration_ns) for one in calls],
+        "verdict": [one.verdict.name for one in calls],
+        "killed": [_killed(one) for one in calls],
+        "predicted": [_WORDS[one.as_predicted] for one in calls],
+    }
+    shown = {header: cells for header, cells in columns.items() if cells}
+    rows = [list(row) for row in zip(*shown.values(), strict=True)]
+    return Table([*shown], rows, frozenset({"call", "returned", "took"}))
+
+
+def _differing(cells: Sequence[str]) -> Sequence[str]:
+    return cells if len(set(cells)) > 1 else ()
+
+
+def _target(declared: Declared, top: str | None) -> str:
+    target = declared.call.target
+    return "NULL" if target is None else printable(relative(target, top))
+
+
+def _returned(declared: Declared) -> str:
+    answer = declared.answer
+    name = f"-{answer.errno_name}" if answer.errno_name else ""
+    return name or ("-" if answer.ret is None else str(answer.ret))
+
+
+def _killed(declared: Declared) -> str:
+    if len(declared.kills) > 1:
+        return f"{len(declared.kills)} tasks"
+    return next((f"{kill.comm}:{kill.pid}" for kill in declared.kills), "-")
