@@ -30,7 +30,7 @@ def common_rows(outcome: Outcome) -> list[tuple[str, str]]:
         elif label in _COUNTED:
             found += [(label, f"{n} of {len(each)}: {text}") for text, n in texts.items()]
     verdict = outcome.verdict
-    return [*found, ("verdict", f"{verdict.name} of all: {verdict.reason}")]
+    return [*found, ("verdict", printable(f"{verdict.name} of all: {verdict.reason}"))]
 
 
 def table(outcome: Outcome) -> Table:
@@ -47,7 +47,7 @@ def table(outcome: Outcome) -> Table:
         "predicted": [_WORDS[one.as_predicted] for one in calls],
     }
     shown = {header: cells for header, cells in columns.items() if cells}
-    rows = [list(row) for row in zip(*shown.values(), strict=True)]
+    rows = [[*map(printable, row)] for row in zip(*shown.values(), strict=True)]
     return Table([*shown], rows, frozenset({"call", "returned", "took"}))
 
 
@@ -57,7 +57,7 @@ def _differing(cells: Sequence[str]) -> Sequence[str]:
 
 def _target(declared: Declared, top: str | None) -> str:
     target = declared.call.target
-    return "NULL" if target is None else printable(relative(target, top))
+    return "NULL" if target is None else relative(target, top)
 
 
 def _returned(declared: Declared) -> str:
