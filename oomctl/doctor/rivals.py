@@ -66,7 +66,7 @@ def namesake(machine: Machine) -> Finding:
     if found is None:
         return ok("no oomctl in PATH; `python -m oomctl` works")
     head = machine.head(found)
-    if b"oomctl.cli" in head:
+    if b"from oomctl." in head:
         return ok(f"{printable(str(found))} is this one")
     whose = "systemd's" if head.startswith(_ELF) else "another"
     return warning(f"{printable(str(found))} is {whose} oomctl", "call ours by `bpf-oomctl`")

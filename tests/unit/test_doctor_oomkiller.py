@@ -1,6 +1,7 @@
 """The OOM killer, its log and its rivals: each check in each of its states."""
 
 import subprocess
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -123,11 +124,15 @@ def test_the_unit_that_a_cgroup_belongs_to(cgroup, unit):
     assert system_unit(cgroup) == unit
 
 
+[ENTRY] = entry_points(group="console_scripts", name="oomctl")
+SCRIPT = f"#!/v/bin/python\nfrom {ENTRY.module} import {ENTRY.attr}\n".encode()
+
+
 @pytest.mark.parametrize(
     ("command", "state", "says"),
     [
         (None, "ok", "no oomctl in PATH"),
-        ((Path("/v/bin/oomctl"), b"#!/v/bin/python\nfrom oomctl.cli import main\n"), "ok", "this"),
+        ((Path("/v/bin/oomctl"), SCRIPT), "ok", "this"),
         ((Path("/usr/bin/oomctl"), b"\x7fELF\2\1\1"), "warning", "is systemd's oomctl"),
         ((Path("/usr/bin/oom\x1bctl"), b""), "warning", r"oom\x1bctl is another oomctl"),
     ],
