@@ -124,7 +124,7 @@ def test_the_unit_that_a_cgroup_belongs_to(cgroup, unit):
     assert system_unit(cgroup) == unit
 
 
-[ENTRY] = entry_points(group="console_scripts", name="oomctl")
+ENTRY = next(iter(entry_points(group="console_scripts", name="oomctl")))
 SCRIPT = f"#!/v/bin/python\nfrom {ENTRY.module} import {ENTRY.attr}\n".encode()
 
 
