@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +18,12 @@ from tests.audit import heard
 from tests.machine import FakeMachine
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# Where they were ignored when pytest was started (nohup, a job in the background of a script), what
+# the tests start would ignore them as well.
+for _ending in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_ending) is signal.SIG_IGN:
+        signal.signal(_ending, signal.SIG_DFL)
 
 # A slow example is no failure on a busy machine, and the checkout may be read-only.
 settings.register_profile(
