@@ -22,7 +22,7 @@ COMM = b"oomctl-gate"
 
 _PASSAGES = 64
 _TICK = 0.002
-_PATIENCE = 30.0  # seconds that anybody may take to get into the gate, or to leave it
+_PATIENCE = 10.0  # seconds that anybody may take to get into the gate, or to leave it
 
 
 class PassageStruct(Structure):

@@ -21,10 +21,9 @@ def many(outcome: Outcome) -> bool:
 def common_rows(outcome: Outcome) -> list[tuple[str, str]]:
     """Return what many calls share as label and text, and how many came to what."""
     each = [dict(call_rows(declared)) for declared in outcome.declared]
-    counts = {label: Counter(one[label] for one in each) for label in each[0]}
     found = []
     for label in ("target", "call", *_COUNTED):
-        texts = counts[label]
+        texts = Counter(one[label] for one in each)
         if len(texts) == 1:
             found += [(label, text) for text in texts]
         elif label in _COUNTED:

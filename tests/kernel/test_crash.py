@@ -27,6 +27,7 @@ from oomctl.kernel import libbpf, procfs
 from oomctl.kernel.hierarchy import unified_root
 from oomctl.kernel.journal import Journal, journals
 from oomctl.kernel.owned import Owned
+from tests.descriptors import descriptors
 from tests.kernel.conftest import CGROUPS
 
 CRASHES = int(os.environ.get("OOMCTL_CRASHES", "5"))
@@ -347,7 +348,7 @@ def test_a_cgroup_that_took_its_place_is_not_touched(oomctl):
 
 def test_each_bpf_step_fails_in_turn(oomctl, monkeypatch):
     call, points = libbpf.call, []
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = len(descriptors())
 
     def counted(function, *arguments):
         if function.__name__.startswith("btf__"):  # only looks at the kernel
@@ -369,7 +370,7 @@ def test_each_bpf_step_fails_in_turn(oomctl, monkeypatch):
         assert result.exit_code in (0, 3, 4), where
         assert result.stderr.count("\n") == (result.exit_code != 0), where
         assert left() == [], where
-        assert len(os.listdir("/proc/self/fd")) == before, where  # noqa: PTH208
+        assert len(descriptors()) == before, where
         codes.setdefault(result.exit_code, set()).add(points[at])
         at, steps = at + 1, steps + 1
     assert steps >= 10

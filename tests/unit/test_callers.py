@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from oomctl.errors import OomctlError
 from oomctl.kernel import callers, child
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.deathwatch import DeathWatch
+from tests.descriptors import descriptors
 
 
 class Toy:
@@ -43,9 +45,8 @@ def watch():
 def children():
     """Return the PIDs of our children, dead or alive."""
     found = []
-    for task in os.listdir("/proc/self/task"):  # noqa: PTH208
-        with open(f"/proc/self/task/{task}/children") as file:
-            found += file.read().split()
+    for task in Path("/proc/self/task").iterdir():
+        found += (task / "children").read_text().split()
     return found
 
 
@@ -119,11 +120,11 @@ def test_a_fork_that_fails_ends_those_before_it(watch, monkeypatch):
         return fork()
 
     monkeypatch.setattr(os, "fork", some)
-    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    before = descriptors()
     with pytest.raises(OomctlError, match="a limit on processes is reached"):
         call_together(Toy(), 4, watch, 20)
     assert children() == []
-    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    assert descriptors() == before
 
 
 def test_a_limit_on_processes_is_said(monkeypatch):

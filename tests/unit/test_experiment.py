@@ -22,6 +22,7 @@ from oomctl.prediction import Lineup
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
 from oomctl.task import Relative, Task
+from tests.descriptors import descriptors
 
 M = 1 << 20
 HOGS = Hog("small", M), Hog("large", 4 * M), Hog("medium", 2 * M)
@@ -122,12 +123,12 @@ def run(kernel, wanted, confirm=lambda ranking: None):
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(cgroupfs):
-    before = os.listdir("/proc/self/fd"), adj()  # noqa: PTH208
+    before = descriptors(), adj()
     yield
     assert [node.cgroup for node in cgroupfs.subtree()] in (["/"], ["/", "/theirs"])
     assert journals() == []
     assert [child.name() for child in psutil.Process().children()] == []
-    assert (os.listdir("/proc/self/fd"), adj()) == before  # noqa: PTH208
+    assert (descriptors(), adj()) == before
 
 
 def adj() -> str:

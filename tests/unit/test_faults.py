@@ -22,6 +22,7 @@ from oomctl.kernel.journal import journals
 from oomctl.kernel.leftovers import clean_up
 from oomctl.kernel.loader import AnswerStruct
 from oomctl.plan import Call, Step
+from tests.descriptors import descriptors
 from tests.unit.test_experiment import adj, kernel, planned
 
 __all__ = ["kernel"]
@@ -103,7 +104,7 @@ def state(root):
         [node.cgroup for node in root.subtree()],
         (root.directory / "theirs/memory.max").read_text().strip(),
         [child.name() for child in psutil.Process().children()],
-        len(os.listdir("/proc/self/fd")),  # noqa: PTH208
+        len(descriptors()),
         adj(),
         journals(),
     )

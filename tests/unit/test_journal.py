@@ -68,7 +68,9 @@ def test_what_is_no_journal(data):
     ],
 )
 def test_faults(data):
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(
+        ValueError, match=r"no line of a journal|other fields|first line|can't decode"
+    ):
         read(data)
 
 

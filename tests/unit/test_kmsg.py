@@ -7,6 +7,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.evidence import Record
 from oomctl.kernel import kmsg
 from oomctl.kernel.kmsg import Kmsg
+from tests.descriptors import descriptors
 
 
 def record(sequence, text="hello"):
@@ -80,10 +81,10 @@ def test_what_is_another_file_is_said_before_anything_is_done(tmp_path, text):
     """In a container /dev/kmsg may be /dev/null."""
     path = tmp_path / "kmsg"
     path.write_text(text)
-    opened = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    opened = len(descriptors())
     with pytest.raises(UnsupportedError, match=r"kmsg is not the kernel log \(a container\?\)"):
         Kmsg(path).__enter__()
-    assert len(os.listdir("/proc/self/fd")) == opened  # noqa: PTH208
+    assert len(descriptors()) == opened
 
 
 def test_what_ceases_to_be_the_kernel_log_is_said(device):

@@ -9,6 +9,7 @@ import pytest
 from oomctl.kernel import removal
 from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.removal import remove, residents
+from tests.descriptors import descriptors
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_oomctl_does_not_kill_what_it_runs_in(top, pid, who):
 
 
 def test_no_descriptor_is_left(top):
-    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    before = descriptors()
     top.create_cgroup("a")
     remove(top.directory, top.id)
-    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    assert descriptors() == before

@@ -32,6 +32,15 @@ def test_a_table_fits_80_columns(name):
     assert max(map(len, text.splitlines())) <= 80, text
 
 
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_of_many_calls_some_may_have_no_prediction(form):
+    run = OUTCOMES["several"]
+    predicted = next(one for one in run.declared if one.prediction)
+    mixed = (*[predicted] * 8, replace(predicted, prediction=None))
+    cells = RENDERERS[form](replace(run, declared=mixed)).split()
+    assert cells.count("yes") + cells.count("NO") == 8
+
+
 def test_a_default_run_with_the_longest_likely_names_fits_80_columns():
     tasks = tuple(
         replace(fated, task=replace(fated.task, pid=4_194_304)) for fated in DEFAULT_RUN.tasks

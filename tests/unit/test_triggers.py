@@ -1,7 +1,6 @@
 """What a caller left behind, in the program's map or in shared memory, as an answer or an error."""
 
 import errno
-import os
 
 import pytest
 
@@ -12,6 +11,7 @@ from oomctl.kernel.callers import Ended, Note
 from oomctl.kernel.loader import AnswerStruct
 from oomctl.kernel.triggers import Declaration, Rechecked, Write, trigger
 from oomctl.plan import Call, Recheck, Step
+from tests.descriptors import descriptors
 
 M = 1 << 20
 
@@ -194,7 +194,7 @@ def test_without_the_memory_controller_there_is_nothing_to_free(journal, target)
 
 
 def test_no_descriptor_is_left(journal, target):
-    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    before = descriptors()
     with trigger(step(recheck=Recheck(1)), target, Loader(), journal):
         pass
-    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    assert descriptors() == before
