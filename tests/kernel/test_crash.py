@@ -309,6 +309,8 @@ def make_and_die(root, *, frozen=False):
         nested = top.create_cgroup("a").create_cgroup("b")
         sleeper = subprocess.Popen(["sleep", "3600"], start_new_session=True)
         (nested.directory / "cgroup.procs").write_text(str(sleeper.pid))
+        while psutil.Process(sleeper.pid).status() != psutil.STATUS_SLEEPING:  # it may run yet
+            time.sleep(0.01)
         if frozen:
             (nested.directory / "cgroup.freeze").write_text("1")
         os.kill(os.getpid(), signal.SIGKILL)
