@@ -12,8 +12,9 @@ import pytest
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogs import Herd, NotFilledError
+from oomctl.kernel.loader import Loader
 from oomctl.kernel.removal import remove
-from oomctl.plan import Hog
+from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog
 
 K, M = 1 << 10, 1 << 20
 SIZE = 24 * M
@@ -221,16 +222,35 @@ def test_a_forker_whose_children_do_not_fit(leaf, watch):
 
 
 def test_a_forker_goes_on_under_fire(leaf, watch):
+    """Fired at only while both its children are full: then no other is the largest."""
     place = leaf("a")
     wanted = Hog("a", 16 * M, 0, place.cgroup, "forker", tasks=2)
-    with herd(watch, wanted) as running:
-        hog = psutil.Process(running.runners[0].pid)
-        place.limit(12 * M)
-        soon(lambda: place.counters("memory.events")["oom_kill"] >= 3)
-        assert hog.is_running()
+    seen = set()
+
+    def full() -> int:
+        held = {child.pid for child in forker.children() if holds(child, 8 * M)}
+        seen.update(held)
+        return len(held)
+
+    def shoot(kills: int) -> None:
+        loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), place.directory.stat().st_ino, 0)
+        assert loader.read(0).ret == 1
+        soon(lambda: full() == 2 and len(seen) == 2 + kills)
+        assert place.counters("memory.events")["oom_kill"] == kills
+
+    with herd(watch, wanted) as running, Loader() as loader:
+        forker = psutil.Process(running.runners[0].pid)
+        assert full() == 2
+        for kills in (1, 2, 3):
+            shoot(kills)
         running.require_alive()
-        (place.directory / "memory.max").write_text("max")
-        soon(lambda: place.charged > 16 * M)
+
+
+def holds(process: psutil.Process, size: int) -> bool:
+    try:
+        return process.memory_info().rss >= size
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_sharer_lives_elsewhere_and_is_charged_nothing(leaf, watch):
