@@ -10,6 +10,8 @@ from oomctl.scenario.words import Path
 from oomctl.units import format_size
 
 MAY_FAIL = ", or say may_fail = true"
+_SHOWN = 4
+"""Hogs that a fault of many of them names."""
 
 
 def size_faults(sizes: Sizes) -> Iterator[Fault]:
@@ -33,16 +35,30 @@ def size_faults(sizes: Sizes) -> Iterator[Fault]:
 
 def _no_room(sizes: Sizes, hogs: list[tuple[Member, int]]) -> Iterator[Fault]:
     memory = sizes.memory or 0
-    has = f"but this machine has {format_size(memory)}"
+    bound = f"this machine has {format_size(memory)}"
     hint = f"make {{}} smaller{MAY_FAIL}"
     large = {member.family: size for member, size in hogs if size >= memory}
-    for family, size in large.items():
-        what = f"hog '{family}' wants {format_size(size)} {has}"
-        yield Fault(("hog", family, "size"), what, hint.format("it"))
     wanted = sum(size for _, size in hogs)
-    if hogs and not large and wanted >= memory:
-        what = f"the hogs want {format_size(wanted)} {has}"
+    if large:
+        yield _too_large(large, bound, hint, ("hog",))
+    elif hogs and wanted >= memory:
+        what = f"the hogs want {format_size(wanted)} but {bound}"
         yield Fault(("hog",), what, hint.format("them"))
+
+
+def _too_large(
+    hogs: dict[str, int], bound: str, hint: str, key: Path, rests_on: tuple[Path, ...] = ()
+) -> Fault:
+    """Return one fault for all families that are each beyond a bound, which `key` sets."""
+    if len(hogs) == 1:
+        ((family, size),) = hogs.items()
+        what = f"hog '{family}' wants {format_size(size)} but {bound}"
+        return Fault(("hog", family, "size"), what, hint.format("it"), rests_on=rests_on)
+    named = [f"'{family}' ({format_size(size)})" for family, size in hogs.items()]
+    if len(named) > _SHOWN:
+        named[_SHOWN:] = [f"{len(named) - _SHOWN} more"]
+    what = f"the hogs {', '.join(named[:-1])} and {named[-1]} are each too large: {bound}"
+    return Fault(key, what, hint.format("them"), rests_on=rests_on)
 
 
 def limit_faults(sizes: Sizes) -> Iterator[Fault]:
@@ -62,26 +78,20 @@ def _too_full(sizes: Sizes, cgroup: str, limit: int) -> Iterator[Fault]:
         if (size := sizes.hog(member))
     ]
     key: Path = ("cgroup", cgroup, "memory", "max")
-    is_ = f"but memory.max of '{cgroup}' is {format_size(limit)}"
+    bound = f"memory.max of '{cgroup}' is {format_size(limit)}"
     hint = f"the limit would kill {{0}} before the declaration; raise it or shrink {{0}}{MAY_FAIL}"
-    rests_on: dict[str, tuple[Path, ...]] = {
-        member.family: tuple(("hog", member.family, each) for each in ("cgroup", "may_fail"))
-        for member, _ in hogs
-    }
     large = {member.family: size for member, size in hogs if size > limit}
-    for family, size in large.items():
-        what = f"hog '{family}' wants {format_size(size)} {is_}"
-        yield Fault(
-            ("hog", family, "size"), what, hint.format("it"), rests_on=(key, *rests_on[family])
-        )
     wanted = sum(size for _, size in hogs)
-    if hogs and not large and wanted >= limit:
-        yield Fault(
-            key,
-            f"the hogs want {format_size(wanted)} {is_}",
-            hint.format("them"),
-            rests_on=tuple(path for each in rests_on.values() for path in each),
-        )
+    rests_on: tuple[Path, ...] = tuple(
+        ("hog", family, each)
+        for family in large or {member.family for member, _ in hogs}
+        for each in ("cgroup", "may_fail")
+    )
+    if large:
+        yield _too_large(large, bound, hint, key, (key, *rests_on))
+    elif hogs and wanted >= limit:
+        what = f"the hogs want {format_size(wanted)} but {bound}"
+        yield Fault(key, what, hint.format("them"), rests_on=rests_on)
 
 
 def protection_faults(sizes: Sizes) -> Iterator[Fault]:

@@ -14,6 +14,13 @@ RANKING = [
 ]
 
 
+class Stand(SimpleNamespace):
+    """What a test is given, short where a failed example shows it."""
+
+    def __repr__(self):
+        return "<the machine>"
+
+
 @pytest.fixture
 def machine(cgroupfs, monkeypatch):
     """It keeps the plans it is given; an experiment ends there as `machine.outcome` says."""
@@ -36,7 +43,7 @@ def machine(cgroupfs, monkeypatch):
                 raise made.outcome
             return made.outcome
 
-    made = SimpleNamespace(outcome=DEFAULT_RUN, plans=[], root=cgroupfs)
+    made = Stand(outcome=DEFAULT_RUN, plans=[], root=cgroupfs)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("oomctl.kernel.procfs.sees_init_pids", lambda: True)
     monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: V3)

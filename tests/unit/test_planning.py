@@ -393,11 +393,11 @@ def test_a_limit_that_the_hogs_do_not_fit_in_is_said_in_options(limit):
     hogs = [Hog("a", M), Hog("b", 2 * M)]
     with pytest.raises(UsageError) as caught:
         of_options(hogs, {}, memory_max=limit)
-    for line in caught.value.lines:
-        assert "but --memory-max is" in line
-        assert line.endswith(("; raise it or shrink them", "; raise it or shrink it"))
-    if limit >= 2 * M:
-        assert str(caught.value).startswith("the hogs want 3M but --memory-max is ")
+    (line,) = caught.value.lines
+    assert "--memory-max is" in line
+    assert line.endswith("; raise it or shrink them")
+    together = line.startswith("the hogs want 3M but --memory-max is ")
+    assert together is (limit >= 2 * M)
 
 
 def test_a_borrowed_cgroup_is_not_changed():

@@ -238,6 +238,13 @@ LIMITS = {
     "[cgroup.'.']\nmemory.max = 0\n[hog.a]\nsize = 1": "hog.a.size: hog 'a' wants 1 but memory.max "
     "of '.' is 0; the limit would kill it before the declaration; raise it or shrink it, or say "
     "may_fail = true",
+    "[cgroup.'.']\nmemory.max = '1M'\n[hog.a]\nsize = '2M'\n[hog.b]\nsize = '3M'\n"
+    "[hog.c]\nsize = '1K'": "cgroup.\".\".memory.max: the hogs 'a' (2M) and 'b' (3M) are each too "
+    "large: memory.max of '.' is 1M; the limit would kill them before the declaration; raise it or "
+    "shrink them, or say may_fail = true",
+    "[hog]\n" + "\n".join(f"{name}.size = '4G'" for name in "abcdef"): "hog: the hogs 'a' (4G), "
+    "'b' (4G), 'c' (4G), 'd' (4G) and 2 more are each too large: this machine has 2G; make them "
+    "smaller, or say may_fail = true",
     "[hog.a]\nsize = '150%'": "hog.a.size: hog 'a' wants 3G but this machine has 2G; make it "
     "smaller, or say may_fail = true",
     "[cgroup.a]\nmemory.max = '1M'\nmemory.low = '2M'": "cgroup.a.memory.low: 2M cannot be "
