@@ -99,18 +99,26 @@ def scenario(tmp_path):
 
 
 def start(*arguments, out=os.devnull):
-    """Run a command line in a fork; return its PID."""
+    """Run a command line in a fork; return its PID.
+
+    A Ctrl-C that comes while Python still forks would be swallowed there, or end this very test
+    once more in the child.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid == 0:
-        os.setsid()
         become(arguments, out)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return pid
 
 
 def become(arguments, out, err=None):
-    """Be that command line from here on; never returns."""
+    """Be that command line from here on, in a session of its own; never returns."""
     status = 70
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        with suppress(PermissionError):  # pty.fork() has made one
+            os.setsid()
         for fd, path in ((0, os.devnull), (1, out), (2, err)):
             if path:
                 os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), fd)
@@ -285,7 +293,6 @@ def test_killed_in_a_delegated_cgroup_that_it_had_left(oomctl, cgroup, tmp_path)
     path.write_text(SCENARIO)
     pid = os.fork()
     if pid == 0:
-        os.setsid()
         (cgroup / "cgroup.procs").write_text("0")
         become(("run", path, "--parent", "self", "--repeat", 1000, "--no-record"), os.devnull)
     deadline = time.monotonic() + 60
