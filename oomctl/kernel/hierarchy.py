@@ -17,9 +17,10 @@ def mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
     # not psutil's: it fails where any mount of the machine has an option that is not UTF-8
     rows = (line.split(b" ") for line in _MOUNTS.read_bytes().split(b"\n"))
     return [
-        (Path(_path(row[1])), frozenset(os.fsdecode(row[3]).split(",")))
+        (Path(path), frozenset(os.fsdecode(row[3]).split(",")))
         for row in rows
         if len(row) > 3 and os.fsdecode(row[2]) == fstype
+        if "\0" not in (path := _path(row[1]))  # not the kernel's, and no path for Python
     ]
 
 

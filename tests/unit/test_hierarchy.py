@@ -152,3 +152,10 @@ def test_mounts_with_odd_names_and_options(mounts, monkeypatch):
     )
     assert hierarchy.mounts("cgroup2") == [(Path("/a b\\\udcfe"), frozenset({"rw", "x"}))]
     assert unified_root().directory == Path("/a b\\\udcfe")
+
+
+@pytest.mark.parametrize("field", [b"/a\0b", b"/a\\000b"])
+def test_a_mount_that_no_path_can_name(mounts, field):
+    mounts()
+    hierarchy._MOUNTS.write_bytes(b"cg " + field + b" cgroup2 rw 0 0\ncg /c cgroup2 rw 0 0\n")
+    assert [path for path, _options in hierarchy.mounts("cgroup2")] == [Path("/c")]
