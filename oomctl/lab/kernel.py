@@ -37,7 +37,7 @@ def given(path: Path) -> Kernel:
     if path.is_file():
         return _at(path)
     tree = path / _TREE_IMAGE.get(platform.machine(), "arch/none")
-    images = [tree] if tree.is_file() else sorted({*path.glob("boot/vmlinu[xz]-*")})
+    images = [tree] if tree.is_file() else _unpacked(path)
     if not path.exists():
         raise UsageError(f"--kernel: {path} does not exist", "give `stock`, a folder or an image")
     if len(images) != 1:
@@ -49,6 +49,11 @@ def given(path: Path) -> Kernel:
     return _at(images[0])
 
 
+def _unpacked(root: Path) -> list[Path]:
+    """Find the images: in boot/, else beside the modules, as in Debian's packages from 6.19 on."""
+    return sorted(root.glob("boot/vmlinu[xz]-*")) or sorted(root.glob("lib/modules/*/vmlinu[xz]"))
+
+
 def _at(image: Path) -> Kernel:
     tree = _TREE_IMAGE.get(platform.machine(), "")
     root = image.parents[tree.count("/")] if tree and str(image).endswith(tree) else None
@@ -56,18 +61,17 @@ def _at(image: Path) -> Kernel:
         release = _first_line(root / "include/config/kernel.release") or _release(image)
         return Kernel(release, image, root, _provides(root / "System.map"))
     release = _release(image)
-    places = [
-        image.parents[1] / "usr/src" / f"linux-headers-{release}",
-        image.parents[1] / "lib/modules" / release / "build",
-        Path("/lib/modules") / release / "build",
-    ]
-    headers = next((place for place in places if (place / "Makefile").exists()), None)
     modules = image.parents[1] / "lib/modules" / release
+    if image.parents[1].name == "modules":
+        modules = image.parent
+    places = [above / "usr/src" / f"linux-headers-{release}" for above in image.parents]
+    places += [modules / "build", Path("/lib/modules") / release / "build"]
+    symbols = [image.parent / f"System.map-{release}", image.parent / "System.map"]
     return Kernel(
         release,
         image,
-        headers,
-        _provides(image.parent / f"System.map-{release}"),
+        next((place for place in places if (place / "Makefile").exists()), None),
+        _provides(next(filter(Path.exists, symbols), symbols[0])),
         modules if modules.is_dir() else None,
     )
 

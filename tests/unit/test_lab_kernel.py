@@ -51,6 +51,20 @@ def test_unpacked_packages(unpacked):
     assert kernel.given(found.image) == found
 
 
+def test_unpacked_packages_whose_image_lies_beside_the_modules(unpacked):
+    """As in Debian's packages from 6.19 on, and in Fedora's and Arch's."""
+    beside = unpacked / "lib/modules" / RELEASE
+    (unpacked / "boot").rename(unpacked / "away")
+    image = bzimage(beside / "vmlinuz")
+    found = kernel.given(unpacked)
+    assert (found.image, found.modules, found.release) == (image, beside, RELEASE)
+    assert found.headers == unpacked / f"usr/src/linux-headers-{RELEASE}"
+    assert found.provides is None
+    (beside / "System.map").write_text("ffff T bpf_out_of_memory\n")
+    assert kernel.given(image) == kernel.given(unpacked)
+    assert kernel.given(image).provides is True
+
+
 def test_build_tree_with_the_kfunc_needs_no_module(tmp_path):
     image = bzimage(tmp_path / "arch/x86/boot/bzImage", "7.3.4")
     (tmp_path / "System.map").write_text("ffff T bpf_out_of_memory\n")
