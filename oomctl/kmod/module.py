@@ -166,7 +166,8 @@ def _has_btf(module: Path) -> bool:
 
 
 def _not_built(headers: Path, log: str) -> UnsupportedError:
-    errors = [line.strip() for line in log.splitlines() if "error" in line.lower()]
+    lines = [line.strip() for line in log.splitlines()]
+    errors = [line for line in lines if "error" in line.lower() or "*** " in line]
     return UnsupportedError(
         f"the module does not build against {headers}: {errors[0] if errors else _last(log)}",
         "-v shows make's output",

@@ -114,17 +114,17 @@ def _fetch(archive: Archive, candidate: Candidate) -> None:
             _call("dpkg", "-x", str(package), str(root))
         if not (root / "lib").exists():
             (root / "lib").symlink_to("usr/lib")
-        _relocate(root / "usr/src", home / "usr/src")
+        relocate(root / "usr/src", home / "usr/src")
         _expand(root / "lib/modules" / candidate.release / "kernel")
         _call("depmod", "-b", str(root), candidate.release)
         root.rename(home)
 
 
-def _relocate(sources: Path, final: Path) -> None:
-    """Mend the one absolute path in unpacked headers: the include of the common Makefile."""
+def relocate(sources: Path, final: Path) -> None:
+    """Mend the absolute paths in unpacked headers: of the common Makefile, and in newer ones of their own."""
     for makefile in sources.glob("linux-headers-*/Makefile"):
         text = makefile.read_text()
-        moved = re.sub(r"^include /usr/src/", f"include {final}/", text, flags=re.MULTILINE)
+        moved = re.sub(r"^(include |KBUILD_OUTPUT=)/usr/src/", rf"\1{final}/", text, flags=re.M)
         if moved != text:
             makefile.write_text(moved)
 
