@@ -121,7 +121,7 @@ def _fetch(archive: Archive, candidate: Candidate) -> None:
 
 
 def relocate(sources: Path, final: Path) -> None:
-    """Mend the absolute paths in unpacked headers: of the common Makefile, and in newer ones of their own."""
+    """Mend the absolute paths in unpacked headers, which name the place of installed ones."""
     for makefile in sources.glob("linux-headers-*/Makefile"):
         text = makefile.read_text()
         moved = re.sub(r"^(include |KBUILD_OUTPUT=)/usr/src/", rf"\1{final}/", text, flags=re.M)
