@@ -11,8 +11,8 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
-# A browser, for the test of the HTML page.
-TEST_PACKAGES := chromium
+# A browser, for the test of the HTML page; sysctl, for what doctor says that mends.
+TEST_PACKAGES := chromium procps
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build demo test test-unit test-kernel test-lab soak crash hostile smoke mutants kunit check clean

@@ -228,14 +228,9 @@ int skip_reaping(__u64 *ctx)
 	return 0;
 }
 
-/*
- * do_exit() calls this after exit_mm() on every kernel; the tracepoint sched_process_exit came to
- * stand before it in 6.16. A failed fork calls it too, for a task that still counts as live.
- */
-SEC("fentry/exit_files")
-int process_exit(__u64 *ctx)
+/* Tell the end of a process whose last thread this is, once. */
+static __always_inline int tell_end(struct task_struct *task)
 {
-	struct task_struct *task = (void *)ctx[0];
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
 	struct task_struct *leader;
 	struct process process;
@@ -263,4 +258,22 @@ int process_exit(__u64 *ctx)
 	event->exit_code = code;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
+}
+
+/*
+ * do_exit() calls both after exit_mm() on every kernel; the tracepoint sched_process_exit came to
+ * stand before it in 6.16. A failed fork calls them too, for a task that still counts as live.
+ * Two, because a program that was preempted is not run by who dies on the same CPU meanwhile
+ * (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()); `ended` keeps it to one event.
+ */
+SEC("fentry/exit_files")
+int process_exit(__u64 *ctx)
+{
+	return tell_end((void *)ctx[0]);
+}
+
+SEC("fentry/exit_fs")
+int process_exit_again(__u64 *ctx)
+{
+	return tell_end((void *)ctx[0]);
 }

@@ -147,9 +147,10 @@ class Gate:
                 watch.add(opener, reap=True)
                 yield
             finally:
-                self._set(GateStruct(opened=1))
+                # Again and again: a holder that is interrupted early may shut it after us.
+                self._open()
                 pids = watch.watched()
-                if not watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, _nothing):
+                if not watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open):
                     raise OomctlError("who held oom_lock does not come back", "see dmesg")
 
     def held(self) -> Held:
@@ -165,8 +166,11 @@ class Gate:
     def _open_when(self, opens: Callable[[], bool]) -> int:
         while not opens() and not self._log().left_ns:
             time.sleep(_TICK)
-        self._set(GateStruct(opened=1))
+        self._open()
         return 0
+
+    def _open(self) -> None:
+        self._set(GateStruct(opened=1))
 
     def _set(self, gate: GateStruct) -> None:
         libbpf.write_map(self._gates, 0, gate)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from oomctl import resources
 from tests.kernel.conftest import CGROUPS
 
 DOCTOR = [sys.executable, "-m", "oomctl", "doctor", "--format", "json"]
@@ -83,7 +85,7 @@ def test_a_loud_console(doctor):
         exit_code, found = doctor()
         assert (exit_code, states(found)) == (0, {"console loglevel": "warning"})
         mend = found["console loglevel"]["mend"].split()
-        assert subprocess.run(mend, capture_output=True, check=False).returncode == 0
+        subprocess.run(mend, capture_output=True, check=True)
         assert doctor() == (0, {})
     finally:
         printk.write_text(before)
@@ -182,5 +184,7 @@ app(["doctor", "--format", "json"])
     assert done.returncode == 3, done.stderr
     found = states(complaints(done.stdout))
     wanted = {"root", "CAP_BPF", "CAP_PERFMON", "cgroupfs", "BPF program", "kernel log"}
+    if not all(place.stat().st_mode & stat.S_IXOTH for place in resources.built("oomctl.bpf.o").parents):
+        wanted.add("hog")  # installed below somebody's private home, such as root's
     assert {name for name, state in found.items() if state == "missing"} == wanted
     assert found["BPF tracing"] == "warning"

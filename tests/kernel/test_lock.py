@@ -1,5 +1,8 @@
 """Calls that meet oom_lock held by another: held on purpose, so no race is won by luck."""
 
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -76,6 +79,34 @@ def test_the_gate_opens_by_itself(gate, cgroup):
             assert loader.read(0).ret == 0
         held = gate.held()
         assert held.until_ns - held.from_ns >= 300_000_000
+
+
+class InterruptionError(Exception):
+    """Raised by a signal, as Ctrl-C is."""
+
+
+def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, monkeypatch):
+    def interrupt(_number, _frame):
+        raise InterruptionError
+
+    def late(enter, most):
+        time.sleep(0.5)
+        return stand(enter, most)
+
+    stand = gate._stand
+    monkeypatch.setattr(gate, "_stand", late)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    began = time.monotonic()
+    try:
+        with Loader() as loader:
+            target = cgroup.stat().st_ino
+            enter = lambda: loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)  # noqa: E731
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            with pytest.raises(InterruptionError), gate.shut(enter, lambda: False, 15):
+                pytest.fail("somebody stood in the gate before the signal came")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - began < 8
 
 
 def test_what_passes_is_noted(gate, cgroup):

@@ -31,7 +31,7 @@ REAPER = dict.fromkeys(
     ["wake_reaper", "start_task_reaping", "finish_task_reaping", "skip_task_reaping"], (INT,)
 )
 SIGNAL = {"signal_generate": [INT, "struct kernel_siginfo *", TASK, INT, INT]}
-FUNCTIONS = ("out_of_memory", "exit_files")
+FUNCTIONS = ("out_of_memory", "exit_files", "exit_fs")
 
 
 def fitting(kernel):
@@ -50,7 +50,7 @@ ALL = {program.name for program in PROGRAMS}
         ),
         (Kernel(FUNCTIONS, mark_victim=[INT], **REAPER, **SIGNAL), {"mark_victim"}),
         (
-            Kernel(("exit_files",), mark_victim=[INT], **REAPER, **SIGNAL),
+            Kernel(FUNCTIONS[1:], mark_victim=[INT], **REAPER, **SIGNAL),
             {"mark_victim", "oom_begin", "oom_end", "sigkill"},
         ),
         (
