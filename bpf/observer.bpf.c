@@ -261,10 +261,8 @@ static __always_inline int tell_end(struct task_struct *task)
 }
 
 /*
- * do_exit() calls both after exit_mm() on every kernel; the tracepoint sched_process_exit came to
- * stand before it in 6.16. A failed fork calls them too, for a task that still counts as live.
- * Two, because a program that was preempted is not run by who dies on the same CPU meanwhile
- * (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()); `ended` keeps it to one event.
+ * do_exit() calls this after exit_mm() on every kernel; the tracepoint sched_process_exit came to
+ * stand before it in 6.16. A failed fork calls it too, for a task that still counts as live.
  */
 SEC("fentry/exit_files")
 int process_exit(__u64 *ctx)
@@ -272,8 +270,13 @@ int process_exit(__u64 *ctx)
 	return tell_end((void *)ctx[0]);
 }
 
-SEC("fentry/exit_fs")
-int process_exit_again(__u64 *ctx)
+/*
+ * Who is preempted in that program keeps it from others that die on the same CPU meanwhile
+ * (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()). This one comes a little later, but with
+ * interrupts off (kernel/exit.c, exit_notify()): it tells of those that the first has missed.
+ */
+SEC("fentry/do_notify_parent")
+int missed_exit(__u64 *ctx)
 {
 	return tell_end((void *)ctx[0]);
 }

@@ -93,7 +93,7 @@ PROGRAMS = (
     Program("finish_reaping", Kind.FINISH_REAPING, _tracepoint("finish_task_reaping", "int")),
     Program("skip_reaping", Kind.SKIP_REAPING, _tracepoint("skip_task_reaping", "int")),
     Program("process_exit", Kind.EXIT, _function("exit_files")),
-    Program("process_exit_again", Kind.EXIT, _function("exit_fs")),
+    Program("missed_exit", Kind.EXIT, _function("do_notify_parent")),
 )
 
 

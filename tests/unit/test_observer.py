@@ -31,7 +31,7 @@ REAPER = dict.fromkeys(
     ["wake_reaper", "start_task_reaping", "finish_task_reaping", "skip_task_reaping"], (INT,)
 )
 SIGNAL = {"signal_generate": [INT, "struct kernel_siginfo *", TASK, INT, INT]}
-FUNCTIONS = ("out_of_memory", "exit_files", "exit_fs")
+FUNCTIONS = ("out_of_memory", "exit_files", "do_notify_parent")
 
 
 def fitting(kernel):
