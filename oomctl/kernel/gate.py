@@ -147,7 +147,7 @@ class Gate:
                 watch.add(opener, reap=True)
                 yield
             finally:
-                # Again and again: a holder that is interrupted early may shut it after us.
+                # Again and again: where a signal came early, the holder may shut it after us.
                 self._open()
                 pids = watch.watched()
                 if not watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open):

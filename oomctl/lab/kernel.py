@@ -61,17 +61,17 @@ def _at(image: Path) -> Kernel:
         release = _first_line(root / "include/config/kernel.release") or _release(image)
         return Kernel(release, image, root, _provides(root / "System.map"))
     release = _release(image)
-    modules = image.parents[1] / "lib/modules" / release
-    if image.parents[1].name == "modules":
-        modules = image.parent
-    places = [above / "usr/src" / f"linux-headers-{release}" for above in image.parents]
+    above = image.parent.parent
+    beside = above.name == "modules"
+    modules = image.parent if beside else above / "lib/modules" / release
+    symbols = image.parent / ("System.map" if beside else f"System.map-{release}")
+    places = [parent / "usr/src" / f"linux-headers-{release}" for parent in image.parents]
     places += [modules / "build", Path("/lib/modules") / release / "build"]
-    symbols = [image.parent / f"System.map-{release}", image.parent / "System.map"]
     return Kernel(
         release,
         image,
         next((place for place in places if (place / "Makefile").exists()), None),
-        _provides(next(filter(Path.exists, symbols), symbols[0])),
+        _provides(symbols),
         modules if modules.is_dir() else None,
     )
 

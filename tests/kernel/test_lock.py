@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -22,7 +23,13 @@ def gate():
 
 
 @pytest.fixture
-def held(gate, cgroup):
+def warm(declare):
+    """What the first command of a machine imports takes nearly as long as the lock may be held."""
+    declare("--hogs", "0")
+
+
+@pytest.fixture
+def held(gate, cgroup, warm):
     """oom_lock, held by a declaration on an empty cgroup until the test is over (18 s at most)."""
     empty = CGROUPS / "empty"
     empty.mkdir()
@@ -60,7 +67,7 @@ def test_contention_is_made_every_time(gate, cgroup):
     with Loader() as loader:
         target = cgroup.stat().st_ino
         for _ in range(20):
-            enter = lambda: loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)  # noqa: E731
+            enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
             with gate.shut(enter, lambda: False, 10):
                 loader.run(Call(None, 0, 0), target, 0)
                 assert loader.read(0).ret == -16
@@ -73,7 +80,7 @@ def test_contention_is_made_every_time(gate, cgroup):
 def test_the_gate_opens_by_itself(gate, cgroup):
     with Loader() as loader:
         target = cgroup.stat().st_ino
-        enter = lambda: loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)  # noqa: E731
+        enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
         with gate.shut(enter, lambda: False, 0.3):
             loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, 0)
             assert loader.read(0).ret == 0
@@ -100,7 +107,7 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
     try:
         with Loader() as loader:
             target = cgroup.stat().st_ino
-            enter = lambda: loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)  # noqa: E731
+            enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
             with pytest.raises(InterruptionError), gate.shut(enter, lambda: False, 15):
                 pytest.fail("somebody stood in the gate before the signal came")
