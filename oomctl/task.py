@@ -31,6 +31,12 @@ class Task:
     parent: int = 0
     """The PID of its parent."""
 
+    thread: int = 0
+    """The TID that has the memory where the leader has ended; 0 is the leader itself."""
+
+    shares: int = 0
+    """The PID of its parent where both use the same memory (CLONE_VM), else 0."""
+
     spared: str = ""
     """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""
 

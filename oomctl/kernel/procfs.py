@@ -38,16 +38,18 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
     try:
         started = psutil.Process(pid).create_time()
         comm = (folder / "comm").read_bytes().removesuffix(b"\n")
-        stat = (folder / "stat").read_bytes().rpartition(b")")[2].split()
-        status = _mm_status(folder, kernel_thread := bool(int(stat[6]) & _PF_KTHREAD))
+        stat = _stat(folder)
+        flags, parent = int(stat[6]), int(stat[1])
+        holder, status = _with_memory(folder, bool(flags & _PF_KTHREAD))
         adj = int((folder / "oom_score_adj").read_text())
         if cgroup is None:
             cgroup = unified_cgroup(pid)
-        spared = _spared(pid, stat, kernel_thread)
+        shares = parent if flags & _PF_FORKNOEXEC and _one_memory(pid, parent) else 0
+        spared = _spared(flags, shares)
         if not spared and nodes and not _mems_allowed(status) & nodes:
             spared = "cpuset of other nodes"
         rss, swap, pgtables = (_size(status, each) for each in (b"VmRSS", b"VmSwap", b"VmPTE"))
-        rss_read, parent = int(stat[21]) * PAGE_SIZE, int(stat[1])
+        rss_read = int(_stat(holder)[21]) * PAGE_SIZE
     except (OSError, psutil.Error, ValueError, IndexError):
         return None
     return Task(
@@ -63,23 +65,30 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         rss_read=rss_read if rss else None,
         slack=min(swap, _held_back() * PAGE_SIZE),
         parent=parent,
+        thread=0 if holder == folder else int(holder.name),
+        shares=shares,
         spared=spared,
     )
 
 
-def _mm_status(folder: Path, kernel_thread: bool) -> dict[bytes, bytes]:
-    """Return the fields of status; of another thread if only that one has the memory still.
+def _with_memory(folder: Path, kernel_thread: bool) -> tuple[Path, dict[bytes, bytes]]:
+    """Return the folder of the thread that has the memory, and the fields of its status.
 
     A leader may end before its threads, and the OOM killer then looks at those (mm/oom_kill.c,
-    find_lock_task_mm).
+    find_lock_task_mm). Where no thread has memory it is the leader.
     """
     status = _fields(folder / "status")
     if b"VmRSS" not in status and not kernel_thread:
         for thread in (folder / "task").iterdir():
             other = _fields(thread / "status")
             if b"VmRSS" in other:
-                return other
-    return status
+                return thread, other
+    return folder, status
+
+
+def _stat(folder: Path) -> list[bytes]:
+    """Return the fields of stat behind the comm: the state first, the parent's PID second."""
+    return (folder / "stat").read_bytes().rpartition(b")")[2].split()
 
 
 def _fields(path: Path) -> dict[bytes, bytes]:
@@ -105,20 +114,21 @@ def _mems_allowed(status: Mapping[bytes, bytes]) -> int:
     return int(status[b"Mems_allowed"].replace(b",", b""), 16) if b"Mems_allowed" in status else -1
 
 
-def _spared(pid: int, stat: Sequence[bytes], kernel_thread: bool) -> str:
+def _spared(flags: int, shares: int) -> str:
     """Say why the OOM killer passes a task over that its memory and adj do not tell."""
-    if kernel_thread:
+    if flags & _PF_KTHREAD:
         return "kernel thread"
-    if int(stat[6]) & _PF_FORKNOEXEC and _in_vfork(pid, int(stat[1])):
-        return "inside vfork"
-    return ""
+    return "inside vfork" if shares and _waits_for_child(shares) else ""
 
 
-def _in_vfork(pid: int, parent: int) -> bool:
-    """Tell whether a task runs on its parent's memory while that waits (in_vfork())."""
+def _one_memory(pid: int, parent: int) -> bool:
+    """Tell whether a task uses its parent's memory."""
     number = _SYS_KCMP.get(platform.machine())
-    if not parent or number is None or _libc.syscall(number, parent, pid, _KCMP_VM, 0, 0):
-        return False
+    return bool(parent and number) and _libc.syscall(number, parent, pid, _KCMP_VM, 0, 0) == 0
+
+
+def _waits_for_child(parent: int) -> bool:
+    """Tell whether a parent sleeps in vfork() (mm/oom_kill.c, in_vfork())."""
     threads = (_PROC / str(parent) / "task").iterdir()
     return any((thread / "wchan").read_bytes() == b"kernel_clone" for thread in threads)
 

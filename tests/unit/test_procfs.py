@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -192,9 +193,33 @@ ctypes.CDLL(None).pthread_exit(None)
     task = procfs.read_task(process.pid)
     assert task.has_mm
     assert task.rss > 8 << 20
+    # stat of the leader says 0: the reading of the thread is what the kernel scores
+    assert abs(task.rss - task.rss_read) <= 3 * procfs._held_back() * procfs.PAGE_SIZE
+    assert Path(f"/proc/{process.pid}/task/{task.thread}/status").exists()
+    assert task.thread != process.pid
     process.kill()
     process.wait()
     process.stdout.close()
+
+
+def test_a_task_that_uses_its_parents_memory_names_it(child):
+    assert procfs.read_task(child.pid).shares == 0
+    code = """
+import ctypes, time
+stack = ctypes.create_string_buffer(1 << 16)
+run = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: time.sleep(60) or 0)
+CLONE_VM, SIGCHLD = 0x100, 17
+print(ctypes.CDLL(None).clone(run, ctypes.byref(stack, 1 << 15), CLONE_VM | SIGCHLD, None), flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdout=subprocess.PIPE)
+    sharer = int(parent.stdout.readline())
+    assert procfs.read_task(sharer).shares == parent.pid
+    assert procfs.read_task(parent.pid).shares == 0
+    os.kill(sharer, signal.SIGKILL)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
 
 
 def test_what_the_cpus_hold_back_is_less_than_a_batch_each(child):
