@@ -1,14 +1,16 @@
 """What one declaration did, put together from everything that was seen and heard. Pure."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from oomctl.answer import Answer
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog, Kill
+from oomctl.evidence import KernelLog
 from oomctl.outcome import Declared, Evidence
 from oomctl.plan import Call
 from oomctl.prediction import Lineup, Prediction
+from oomctl.sighting import Reading, Sighting, reconcile, threads_of, traced
 from oomctl.task import Task
 from oomctl.timeline import Stamp, timeline
 from oomctl.verdict import Circumstances, judge
@@ -17,6 +19,7 @@ SYSRQ_ORDER = -1
 """The order by which the OOM killer knows sysrq's (mm/oom_kill.c, is_sysrq_oom)."""
 
 _OF_THE_CALL = {Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM}
+_HITS = {Kind.SIGKILL, Kind.MARK_VICTIM}
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,11 @@ class Asked:
     """One declaration as it was made: what was known before, the answer, what came with it.
 
     `events` and `log` are what was seen and heard from just before the call until it returned,
-    that of other callers of the same turn included; `group_kills` is the rise of oom_group_kill.
-    `members` are the processes of the target by PID, for a trigger that takes them all. `later` are
-    moments that user space saw.
+    that of other callers of the same turn included; `silent` names the observer's programs that
+    should have told of it and did not. `group_kills` is the rise of oom_group_kill, `counted` that
+    of the target's oom_kill; None where it could not be read. `taken` are the PIDs that the OOM
+    killer had taken before, whoever called it. `members` are the processes of the target by PID,
+    for a trigger that takes them all. `later` are moments that user space saw.
     """
 
     call: Call
@@ -42,6 +47,9 @@ class Asked:
     step: int = 0
     turn: int = 0
     members: Mapping[int, Task] = field(default_factory=dict)
+    taken: frozenset[int] = frozenset()
+    silent: tuple[str, ...] = ()
+    counted: int | None = None
 
     @property
     def trigger(self) -> int:
@@ -63,100 +71,167 @@ class Aftermath:
     """What is known once everybody has ended, of all declarations together.
 
     `events` are all that were ever seen; `ended` has the CLOCK_MONOTONIC ns of every known death by
-    PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `owns` tells whether a
-    kill that only the log reports belongs to a target; `path_of` names a cgroup by its id.
-    `why_not` says why nothing was traced, and is empty where it was.
+    PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `tasks` are those that
+    were ever looked at. `owns` tells whether a kill that only the log reports belongs to a target;
+    `path_of` names a cgroup by its id. `why_not` says why nothing was traced, and is empty where it
+    was.
     """
 
-    events: tuple[Event, ...]
+    events: Sequence[Event]
     ended: Mapping[int, int]
-    owns: Callable[[Kill, str | None], bool]
+    owns: Callable[[Sighting, str | None], bool]
     path_of: Callable[[int], str | None]
     why_not: str = ""
     sigkilled: Set[int] = frozenset()
+    tasks: Sequence[Task] = ()
 
 
-def sent_sigkill(asked: Asked) -> dict[int, Event]:
-    """Return the event of every process that this declaration's OOM killer sent SIGKILL, by PID."""
-    return {e.tgid: e for e in _of_the_call(asked) if e.kind is Kind.SIGKILL}
+def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> dict[int, Sighting]:
+    """Return what each source tells of whom the OOM killer took for this call, by PID.
 
-
-def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> dict[int, Kill]:
-    """Return who was killed by PID, from tracing and log together.
-
-    Tracing knows whose declaration it was; where it is missing, or has lost something, a kill of
-    the log counts if it is in the target, the log does not name another caller, and none of the
-    `earlier` declarations has it.
+    Tracing knows whose call it was. A kill that only the log tells of counts if its report names
+    this caller; where it names none, if nobody else was seen taking that task, none of the
+    `earlier` did, and it is in the target.
     """
     if asked.call.via == "kill":
         return _killed_with_cgroup(asked, after)
-    shot = sent_sigkill(asked)
-    complete = not after.why_not and not asked.lost
-    logged = {
-        kill.pid: kill
-        for kill in asked.log.kills
-        if kill.pid in shot
-        or (
-            not complete
-            and kill.pid not in earlier
-            and kill.trigger in (None, asked.trigger or None)
-            and after.owns(kill, asked.call.target)
-        )
-    }
-    traced = {
-        pid: Kill(pid, event.comm, event.rss, after.path_of(event.cgroup_id), event.oom_score_adj)
-        for pid, event in shot.items()
-        if pid not in logged
-    }
-    return logged | traced
+    known = (*after.tasks, *(asked.lineup.tasks if asked.lineup else ()))
+    threads = threads_of(asked.events) | {task.thread: task.pid for task in known if task.thread}
+    seen = [_named(one, after.path_of) for one in traced(_of_the_call(asked))]
+    of_others = _hit_by_others(asked)
+    said = (
+        replace(one, pid=threads.get(one.pid, one.pid)) for one in Reading().feed(asked.log.records)
+    )
+    pids = {one.pid for one in seen}
+    mine = [
+        one
+        for one in said
+        if one.pid in pids
+        or (one.pid not in of_others and one.pid not in earlier and _is_of(one, asked, after))
+    ]
+    kills = {one.pid: one for one in reconcile(seen, mine)}
+    if after.why_not or asked.silent or asked.lost:
+        kills = _unseen(kills, asked, after, known, earlier)
+    return {pid: one for pid, one in kills.items() if one.role != "exiting"}
 
 
-def _killed_with_cgroup(asked: Asked, after: Aftermath) -> dict[int, Kill]:
+def _hit_by_others(asked: Asked) -> set[int]:
+    """Return the PIDs that somebody else's run through the OOM killer took meanwhile."""
+    return {e.tgid for e in asked.events if e.kind in _HITS and e.trigger_pid != asked.trigger}
+
+
+def _is_of(said: Sighting, asked: Asked, after: Aftermath) -> bool:
+    """Tell whether a kill of the log belongs to a call, by its report or else by its place."""
+    target = asked.call.target
+    if said.constraint is not None and (said.constraint == "memcg") != (target is not None):
+        return False
+    if said.memcg not in (None, target):
+        return False
+    if asked.call.via == "sysrq":
+        return said.order in (None, SYSRQ_ORDER)
+    if said.trigger_pid is not None:
+        return said.trigger_pid == asked.trigger
+    return after.owns(said, target)
+
+
+def _unseen(
+    kills: Mapping[int, Sighting],
+    asked: Asked,
+    after: Aftermath,
+    known: Iterable[Task],
+    earlier: Collection[int],
+) -> dict[int, Sighting]:
+    """Complete what incomplete sources tell by how the tasks themselves ended.
+
+    A victim that is only marked got its signal if SIGKILL ended it. The log has no line for a
+    process that dies because it shares a victim's memory (mm/oom_kill.c, __oom_kill_process).
+    """
+    began = asked.answer.began_ns
+    died = {pid for pid in after.sigkilled if after.ended.get(pid, 0) >= began} - {*earlier}
+    unsignalled = died if {"sigkill", "oom_begin"}.intersection(asked.silent) else ()
+    found = {
+        pid: replace(one, role="victim") if one.role == "exiting" and pid in unsignalled else one
+        for pid, one in kills.items()
+    }
+    if not any(one.logged for one in found.values()) and "mark_victim" in asked.silent:
+        found = {pid: replace(one, role="victim") for pid, one in found.items()}
+    tasks = {task.pid: task for task in known}
+    memories = {task.shares or task.pid for task in tasks.values() if task.pid in found}
+    for task in tasks.values():
+        if task.pid in died - found.keys() and (task.shares or task.pid) in memories:
+            found[task.pid] = _sighting(task, "sharer", began)
+    return found
+
+
+def _killed_with_cgroup(asked: Asked, after: Aftermath) -> dict[int, Sighting]:
     """Return the target's members that SIGKILL ended after the write; nobody logs those."""
     began = asked.answer.began_ns
     return {
-        pid: Kill(pid, task.comm, task.rss, task.cgroup, task.oom_score_adj)
+        pid: _sighting(task, "victim", began)
         for pid, task in asked.members.items()
         if pid in after.sigkilled and after.ended.get(pid, 0) >= began
     }
 
 
+def _sighting(task: Task, role: Literal["victim", "sharer"], at_ns: int) -> Sighting:
+    return Sighting(
+        at_ns,
+        task.pid,
+        task.comm,
+        role,
+        task.rss,
+        cgroup=task.cgroup,
+        oom_score_adj=task.oom_score_adj,
+    )
+
+
+def _named(seen: Sighting, path_of: Callable[[int], str | None]) -> Sighting:
+    """Give a traced kill the paths of its cgroups, as far as they are still there."""
+    cgroup, memcg = (
+        None if number is None else path_of(number) for number in (seen.cgroup_id, seen.memcg_id)
+    )
+    return replace(seen, cgroup=cgroup, memcg=memcg)
+
+
 def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declared:
-    """Judge one declaration; `earlier` are the PIDs that declarations before it killed."""
+    """Judge one declaration; `earlier` are the PIDs that the OOM killer took before it."""
     own = _of_the_call(asked)
     marked = {e.tgid: e for e in own if e.kind is Kind.MARK_VICTIM}
-    shot = sent_sigkill(asked)
     kills = killed_by(asked, after, earlier)
-    collateral = frozenset(shot.keys() - marked.keys()) if marked else frozenset()
-    victims = frozenset(kills) - collateral
-    died = [kill for kill in kills.values() if kill.pid in after.ended]
-    evidence = _evidence(asked, frozenset(shot.keys() & marked.keys()), victims, after)
     prediction = asked.lineup.predict(earlier) if asked.lineup else None
+    # who shares memory and is of the killed group dies for either, as predicted
+    group = set(prediction.victims) if prediction and prediction.group else set()
+    collateral = frozenset(p for p, one in kills.items() if one.role == "sharer") - group
+    victims = frozenset(kills) - collateral
+    caller = asked.answer.caller
     circumstances = Circumstances(
         system_wide=asked.call.target is None,
         in_flight=[
             f"pid {pid}" for pid in earlier if after.ended.get(pid, 2**63) > asked.answer.began_ns
         ],
-        marked_only=[_name(e.comm, pid) for pid, e in marked.items() if pid not in shot],
-        caller_marked=asked.answer.caller in marked and asked.answer.caller not in shot,
-        caller_killed=asked.answer.caller in shot,
+        marked_only=[_name(e.comm, pid) for pid, e in marked.items() if pid not in kills],
+        caller_marked=caller in marked and caller not in kills,
+        caller_killed=caller in kills,
         expected=_missed(asked.call, prediction, victims),
+        not_ended=[_name(kills[p].comm, p) for p in victims if p not in after.ended],
+        counted=(asked.counted or 0) - len(_hit_by_others(asked)),
         via=asked.call.via,
     )
     verdict = judge(
         asked.answer,
-        [_name(kill.comm, kill.pid) for kill in died if kill.pid not in collateral],
-        asked.group_kills,
+        [_name(one.comm, one.pid) for one in kills.values() if one.pid not in collateral],
+        _groups(asked, kills, prediction),
         asked.log.found_no_killable,
         circumstances,
     )
-    about = set(kills) | marked.keys()
+    about = {*kills, *marked}
+    threads = {e.pid for e in marked.values()}
     aftermath = [
         e
         for e in after.events
         if e.kind not in _OF_THE_CALL
         and e.at_ns >= asked.answer.began_ns
-        and (e.tgid in about or e.pid in {m.pid for m in marked.values()})
+        and (e.tgid in about or e.pid in threads)
     ]
     return Declared(
         asked.call,
@@ -164,7 +239,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
         asked.answer,
         tuple(kills.values()),
         verdict,
-        evidence=evidence,
+        evidence=_evidence(asked, kills, after),
         timeline=timeline(asked.answer, [*_once(own), *aftermath], asked.later),
         prediction=prediction,
         step=asked.step,
@@ -192,16 +267,26 @@ def _once(own: Sequence[Event]) -> list[Event]:
     return [event for event in own if id(event) not in left_out]
 
 
-def _evidence(
-    asked: Asked, seen: frozenset[int], victims: frozenset[int], after: Aftermath
-) -> Evidence:
+def _groups(asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction | None) -> int:
+    """Return how many groups memory.oom.group killed: by the counter, by the log, or as predicted.
+
+    The counter is not to be had of a cgroup that is gone by now.
+    """
+    logged = len({one.group for one in kills.values() if one.group})
+    foreseen = prediction is not None and prediction.group is not None
+    return max(asked.group_kills, logged, int(foreseen and len(kills) > 1))
+
+
+def _evidence(asked: Asked, kills: Mapping[int, Sighting], after: Aftermath) -> Evidence:
     if asked.call.via == "kill":
         return Evidence("wait status", lost=asked.lost)
-    logged = frozenset(kill.pid for kill in asked.log.kills if kill.pid in victims)
+    victims = [one for one in kills.values() if one.role == "victim"]
+    logged = frozenset(one.pid for one in victims if one.logged)
     if after.why_not:
         return Evidence("kernel log", after.why_not, logged=logged, lost=asked.lost)
-    agree = None if asked.lost else seen == logged
-    return Evidence("ring buffer", "", seen, logged, agree, asked.lost)
+    seen = frozenset(one.pid for one in victims if one.traced)
+    agree = None if asked.lost or asked.silent else seen == logged
+    return Evidence("ring buffer", "", seen, logged, agree, asked.lost, asked.silent)
 
 
 def _missed(call: Call, prediction: Prediction | None, victims: frozenset[int]) -> Sequence[str]:

@@ -9,6 +9,7 @@ from typing import Self
 import psutil
 
 from oomctl import interlock, talk
+from oomctl.errors import OomctlError
 from oomctl.expectation import check_outcome
 from oomctl.fate import Fate
 from oomctl.fates import fates
@@ -25,11 +26,12 @@ from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.parent import out_of_the_way
 from oomctl.kernel.sampler import Sampler
-from oomctl.kernel.scope import Scope, Snapshot
+from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.tree import Tree
-from oomctl.kernel.witness import Witness
-from oomctl.outcome import Fated, Outcome
+from oomctl.kernel.witness import History, Witness
+from oomctl.outcome import Declared, Fated, Outcome
 from oomctl.plan import Plan, Step
+from oomctl.sighting import Sighting
 from oomctl.task import Relative, Task, rank
 from oomctl.trial import Trial
 from oomctl.verdict import overall
@@ -106,95 +108,105 @@ class Session:
 
         `ready` is given the hogs once they hold their memory, before anybody looks at them;
         `around` is entered just before the callers of a step are started, and left once they are
-        back. Raises the errors of the stages it runs through.
+        back. Raises the errors of the stages it runs through, but once a call was made, or hogs
+        were filled without one, there is an outcome, and what fails then is its `failure`.
         """
         family = procfs.family()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         interlock.check_homes(map(str, targets), family)
         began = time.monotonic_ns()
-        with ExitStack() as stack:
-            for one in plan.sysctls:
-                stack.enter_context(sysctl_changed(one, self.journal))
-            environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
-            for step in plan.steps:
-                interlock.check_sysctls(step.call, environment.sysctls, environment.oom_score_adj)
-            if all(plan is not each for each in self._standing):
-                stack.enter_context(Tree(self._root, plan, self.journal))
-            outcome = self._round(plan, family, ready, around)
-        outcome = replace(outcome, environment=environment, took_ns=time.monotonic_ns() - began)
-        return replace(outcome, checks=check_outcome(plan, outcome))
+        outcome: Outcome | None = None
+        try:
+            with ExitStack() as stack:
+                for one in plan.sysctls:
+                    stack.enter_context(sysctl_changed(one, self.journal))
+                environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
+                for step in plan.steps:
+                    interlock.check_sysctls(
+                        step.call, environment.sysctls, environment.oom_score_adj
+                    )
+                if all(plan is not each for each in self._standing):
+                    stack.enter_context(Tree(self._root, plan, self.journal))
+                outcome = self._round(plan, stack, family, ready, around)
+                outcome = replace(outcome, environment=environment)
+        except OomctlError as error:
+            if outcome is None:
+                raise
+            outcome = replace(outcome, failure=outcome.failure or error)
+        done = replace(outcome, took_ns=time.monotonic_ns() - began)
+        return replace(done, checks=check_outcome(plan, done))
 
     def _round(
         self,
         plan: Plan,
+        stack: ExitStack,
         family: Sequence[Relative],
         ready: Callable[[Sequence[Runner]], object],
         around: Callable[[Step], AbstractContextManager[object]],
     ) -> Outcome:
-        with ExitStack() as stack:
-            watch = stack.enter_context(DeathWatch())
-            talk.progress(f"filling {len(plan.hogs)} hogs")
-            herd = stack.enter_context(
-                Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, self._taken())
+        """Return the outcome of a round; its hogs end with `stack`."""
+        watch = stack.enter_context(DeathWatch())
+        scope = Scope(plan, self._root)
+        counters, local = scope.events(), scope.events_local()
+        history = History(self._witness)
+        talk.progress(f"filling {len(plan.hogs)} hogs")
+        herd = stack.enter_context(
+            Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
+        )
+        filled_ns = time.monotonic_ns()
+        ready(herd.runners)
+        before = scope.snapshot(herd.runners)
+        for task in before.tasks:
+            if task.pid not in before.hogs:
+                watch.add(task.pid)
+        if plan.system_wide and not self._confirmed:
+            self._ask(plan, family)
+        herd.require_alive()
+        sampler = stack.enter_context(Sampler(scope.counted()))
+        trial = Trial(
+            plan,
+            self._root,
+            scope,
+            before,
+            self._loader,
+            history,
+            watch,
+            self.journal,
+            sampler,
+            family,
+            around,
+        )
+        declared = trial.run()
+        others = _of_others(history, declared, scope, before)
+        tasks = tuple(
+            fates(
+                _known(before, herd.runners),
+                lambda task: _fated(task, before),
+                before.find,
+                declared,
+                others,
+                watch.deaths,
+                filled_ns,
             )
-            ready(herd.runners)
-            scope = Scope(plan, self._root)
-            before = scope.snapshot(herd.runners)
-            for task in before.tasks:
-                if task.pid not in before.hogs:
-                    watch.add(task.pid)
-            if plan.system_wide and not self._confirmed:
-                self._ask(plan, family)
-            herd.require_alive()
-            sampler = stack.enter_context(Sampler(scope.counted()))
-            trial = Trial(
-                plan,
-                self._root,
-                scope,
-                before,
-                self._loader,
-                self._witness,
-                watch,
-                self.journal,
-                sampler,
-                family,
-                around,
-            )
-            declared = trial.run()
-            return Outcome(
-                environment=self.environment,
-                declared=declared,
-                tasks=(
-                    *fates(
-                        before.tasks,
-                        before.find,
-                        lambda task: _known(task, before),
-                        declared,
-                        watch.deaths,
-                    ),
-                    *(_not_filled(runner) for runner in herd.runners if runner.failed),
-                ),
-                events=scope.changes(before.events),
-                memory_before=before.memory,
-                memory_after=scope.memory(),
-                log_lost=sum(one.evidence.lost for one in declared),
-                verdict=overall([one.verdict for one in declared]),
-                samples=tuple(sampler.samples),
-                top=plan.top,
-                dying=scope.dying(),
-                own_rss=psutil.Process().memory_info().rss,
-            )
-
-    def _taken(self) -> Callable[[int], bool]:
-        """Return what tells whether the OOM killer has taken a process from now on."""
-        self._witness.hear()
-        taken: set[int] = set()
-
-        def tell(pid: int) -> bool:
-            taken.update(kill.pid for kill in self._witness.hear().log.kills)
-            return pid in taken
-
-        return tell
+        )
+        killed = [f"{one.task.comm} (pid {one.task.pid})" for one in tasks if one.kill]
+        return Outcome(
+            environment=self.environment,
+            declared=declared,
+            tasks=tasks,
+            events=rises(counters, scope.events()),
+            events_local=rises(local, scope.events_local()),
+            memory_before=before.memory,
+            memory_after=scope.memory(),
+            log_lost=history.lost,
+            verdict=overall([one.verdict for one in declared], killed),
+            notes=tuple(_notes(plan, scope)),
+            samples=tuple(sampler.samples),
+            top=plan.top,
+            dying=scope.dying(),
+            own_rss=psutil.Process().memory_info().rss,
+            failure=trial.failure,
+        )
 
     def _ask(self, plan: Plan, family: Sequence[Relative]) -> None:
         lineup = line_up(None, self._root)
@@ -205,24 +217,63 @@ class Session:
         self._confirmed = True
 
 
-def _known(task: Task, before: Snapshot) -> Fated:
+def _taker(history: History) -> Callable[[int], bool]:
+    """Return what tells whether the OOM killer has taken a process in this round."""
+
+    def took(pid: int) -> bool:
+        history.listen()
+        return pid in history.taken
+
+    return took
+
+
+def _of_others(
+    history: History, declared: Sequence[Declared], scope: Scope, before: Snapshot
+) -> list[Sighting]:
+    """Return the kills of this round that no call made, of tasks that the plan is about."""
+    of_calls = {kill.pid for one in declared for kill in one.kills}
+    of_calls |= {one.answer.caller for one in declared}
+    known = {*before.hogs, *(task.pid for task in before.tasks)}
+    found = []
+    for kill in history.kills():
+        if kill.pid in of_calls or kill.role == "exiting":
+            continue
+        cgroup, memcg = (
+            path or (number and scope.path_of(number))
+            for path, number in ((kill.cgroup, kill.cgroup_id), (kill.memcg, kill.memcg_id))
+        )
+        if kill.pid in known or scope.holds(cgroup or None):
+            found.append(replace(kill, cgroup=cgroup or None, memcg=memcg or None))
+    return found
+
+
+def _known(before: Snapshot, runners: Sequence[Runner]) -> list[Fated]:
+    """Return every task that was looked at, and every hog that was gone before that."""
+    seen = {task.pid for task in before.tasks}
+    found = [_fated(task, before) for task in before.tasks]
+    return found + [_gone(runner) for runner in runners if runner.pid not in seen]
+
+
+def _fated(task: Task, before: Snapshot) -> Fated:
     """Say what is known of a task beforehand; what only a hog itself has is not its children's."""
     runner = before.hog_of(task)
     itself = runner is not None and runner.pid == task.pid
     hog = runner.hog if runner else None
+    failed = runner.failed if runner and itself else ""
     return Fated(
         task=task,
         name=hog.name if hog else None,
         asked=hog.size if hog and itself else None,
         charged=before.charged.get(task.pid, task.footprint),
-        fate=Fate("survived"),
+        fate=Fate("not-filled" if failed else "survived"),
         family=(hog.family or hog.name) if hog else None,
         kind=hog.kind if hog else None,
         filled=runner.filled if runner and itself else None,
+        failed=failed,
     )
 
 
-def _not_filled(runner: Runner) -> Fated:
+def _gone(runner: Runner) -> Fated:
     """Stand for a hog that was gone before there was anything to be seen of it."""
     hog = runner.hog
     return Fated(
@@ -230,8 +281,17 @@ def _not_filled(runner: Runner) -> Fated:
         name=hog.name,
         asked=hog.size,
         charged=0,
-        fate=Fate("not-filled"),
+        fate=Fate("not-filled" if runner.failed else "survived"),
         family=hog.family or hog.name,
         kind=hog.kind,
+        filled=runner.filled,
         failed=runner.failed,
     )
+
+
+def _notes(plan: Plan, scope: Scope) -> Iterator[str]:
+    if scope.gone:
+        yield (
+            f"{plan.top} was removed by somebody else meanwhile: its memory and its counters "
+            "could not be read any more"
+        )

@@ -3,26 +3,31 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.evidence import Kill
 from oomctl.fate import Death, fate_of
-from oomctl.outcome import Declared, Fated
+from oomctl.outcome import Declared, Fated, Phase
+from oomctl.sighting import Sighting
 from oomctl.task import Task
 from oomctl.text import printable
 
 
 def fates(
-    tasks: Sequence[Task],
+    known: Sequence[Fated],
+    stranger: Callable[[Task], Fated],
     find: Callable[[int], Task | None],
-    fated: Callable[[Task], Fated],
     declared: Sequence[Declared],
+    others: Sequence[Sighting],
     deaths: Mapping[int, Death],
+    filled_ns: int,
 ) -> Iterator[Fated]:
-    """Tell the fate of the tasks that were there before, and of victims elsewhere.
+    """Tell the fate of each task that was ever there, and of victims elsewhere, once each.
 
-    `find` returns a task that was seen outside of `tasks`; `fated` says what is known of a task
-    beforehand (hog, sizes), its fate left open.
+    `known` are the tasks with what is known of them beforehand, their fate left open; `stranger`
+    makes the same of a victim that is not among them, whose task `find` returns where it was seen.
+    `others` are kills that no call of the plan made. `filled_ns` is when the hogs were filled.
     """
-    kills = {kill.pid: (kill, one.call.via) for one in declared for kill in one.kills}
+    kills = {one.pid: one for one in others}
+    kills |= {kill.pid: kill for one in declared for kill in one.kills}
+    by_cgroup = {kill.pid for one in declared if one.call.via == "kill" for kill in one.kills}
     exits = {
         stamp.pid: stamp.at_ns
         for one in declared
@@ -35,40 +40,64 @@ def fates(
         if one.prediction
         for candidate in one.prediction.candidates
     }
-    known = list(tasks)
-    for pid, (kill, _via) in kills.items():
-        if all(task.pid != pid for task in known):
-            known.append(find(pid) or _unknown(kill))
-    for task in known:
-        death = deaths.get(task.pid)
-        if death and task.pid in exits:
-            death = replace(death, at_ns=exits[task.pid])
-        via = kills[task.pid][1] if task.pid in kills else None
-        call = _call_of(task.pid, death, declared)
+    pids = {fated.task.pid for fated in known}
+    strangers = [
+        stranger(find(pid) or _unknown(kill)) for pid, kill in kills.items() if pid not in pids
+    ]
+    for fated in (*known, *strangers):
+        pid = fated.task.pid
+        kill, death = kills.get(pid), deaths.get(pid)
+        if death and pid in exits:
+            death = replace(death, at_ns=exits[pid])
+        call = _call_of(pid, death, declared)
+        oom_killed = kill is not None and pid not in by_cgroup
+        fate = fate_of(death, oom_killed, pid in by_cgroup)
         yield replace(
-            fated(task),
-            fate=fate_of(death, via not in (None, "kill"), via == "kill"),
+            fated,
+            fate=fated.fate if fated.failed and not kill else fate,
             call=call,
             died_after_ns=death.at_ns - declared[call].answer.began_ns
             if death and call is not None
             else None,
-            badness=badness.get(task.pid),
-            collateral=any(task.pid in one.collateral for one in declared),
+            badness=badness.get(pid),
+            collateral=any(pid in one.collateral for one in declared)
+            or (kill is not None and kill.role == "sharer" and call is None),
+            phase=_phase(pid, kill, death, declared, filled_ns),
+            kill=kill if oom_killed else None,
         )
 
 
 def _call_of(pid: int, death: Death | None, declared: Sequence[Declared]) -> int | None:
     """Return the index of the call that killed it, else of the last that began before it died."""
-    if death is None:
-        return None
     for index, one in enumerate(declared):
         if any(kill.pid == pid for kill in one.kills):
             return index
+    if death is None:
+        return None
     began = [i for i, one in enumerate(declared) if one.answer.began_ns <= death.at_ns]
     return began[-1] if began else None
 
 
-def _unknown(kill: Kill) -> Task:
+def _phase(
+    pid: int,
+    kill: Sighting | None,
+    death: Death | None,
+    declared: Sequence[Declared],
+    filled_ns: int,
+) -> Phase | None:
+    if any(each.pid == pid for one in declared for each in one.kills):
+        return Phase.CALL
+    # the log has a clock of its own, which may be off by milliseconds
+    if kill and (kill.traced or death is None):
+        at = kill.at_ns
+    elif death:
+        at = death.at_ns
+    else:
+        return None
+    return Phase.FILLING if at < filled_ns else Phase.BESIDE
+
+
+def _unknown(kill: Sighting) -> Task:
     """Stand in for a victim born after the snapshot: all there is, is the kernel's word."""
-    cgroup = printable(kill.memcg or "?")
+    cgroup = printable(kill.cgroup or "?")
     return Task(kill.pid, kill.comm, cgroup, kill.oom_score_adj, kill.rss, 0, 0, 0.0)

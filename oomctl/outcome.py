@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from oomctl.answer import Answer
 from oomctl.check import Check
-from oomctl.evidence import Kill, Record
+from oomctl.errors import OomctlError
+from oomctl.evidence import Record
 from oomctl.fate import Fate
 from oomctl.filled import Filled
 from oomctl.plan import Call
 from oomctl.prediction import Prediction
+from oomctl.sighting import Sighting
 from oomctl.task import Task
 from oomctl.timeline import Timeline
 from oomctl.verdict import Verdict
@@ -39,9 +42,10 @@ class Evidence:
     """Who says who was killed, and whether the sources agree.
 
     `source` is "ring buffer" where BPF tracing was to be had, else "kernel log" (`why_not` says
-    why). `seen` are the PIDs that tracing saw the OOM killer send SIGKILL to as victims, `logged`
-    those that the kernel log names; `agree` is None where there is one source only. `lost` counts
-    events and log records that were overwritten before they were read.
+    why). `seen` are the PIDs that tracing saw the OOM killer take as victims, `logged` those that
+    the kernel log names; `agree` is None where they cannot be compared: there is one source only,
+    `lost` events or log records were overwritten before they were read, or `silent` programs of the
+    observer are attached but told nothing of what must have happened.
     """
 
     source: str = "kernel log"
@@ -50,6 +54,7 @@ class Evidence:
     logged: frozenset[int] = frozenset()
     agree: bool | None = None
     lost: int = 0
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Declared:
     call: Call
     cgroup_id: int | None
     answer: Answer
-    kills: tuple[Kill, ...]
+    kills: tuple[Sighting, ...]
     verdict: Verdict
     evidence: Evidence = field(default_factory=Evidence)
     timeline: Timeline = field(default_factory=Timeline)
@@ -91,6 +96,17 @@ class Declared:
         return not self.prediction.victims if self.verdict.name == "no-killable-task" else None
 
 
+class Phase(StrEnum):
+    """When a task ended."""
+
+    FILLING = "filling"
+    """Before all hogs had come to their size."""
+    CALL = "call"
+    """It was killed by a call of the plan."""
+    BESIDE = "beside"
+    """Afterwards, but not killed by a call."""
+
+
 @dataclass(frozen=True)
 class Fated:
     """One task of the experiment and what became of it.
@@ -100,7 +116,8 @@ class Fated:
     the hog's own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call`
     is the index of the declaration after which it died, `died_after_ns` counts from that call.
     `badness` is the kernel's score in pages just before the first call, `collateral` says that it
-    died only because it shared a victim's memory.
+    died only because it shared a victim's memory. `kill` is what took it where that was the OOM
+    killer, whoever called that; `phase` is None for what lives.
     """
 
     task: Task
@@ -116,6 +133,8 @@ class Fated:
     kind: str | None = None
     filled: Filled | None = None
     failed: str = ""
+    phase: Phase | None = None
+    kill: Sighting | None = None
 
 
 @dataclass(frozen=True)
@@ -129,8 +148,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything an experiment found out; `events` are deltas of memory.events by cgroup.
+    """Everything an experiment found out.
 
+    `events` are what each counter of memory.events rose by since the tree was made, by cgroup, for
+    the top cgroup and all below it; `events_local` those of memory.events.local. `memory_before`
+    and `memory_after` are memory.current of the top before the first call and at the end. `log` has
+    the records of the kernel log that came with no call. `failure` is why the plan was not carried
+    out to its end, or not everything could be cleaned up.
     `top` is the cgroup whose tasks and counters were looked at, None for the whole system. `checks`
     are the plan's expectations, held against it. `dying` is nr_dying_descendants of the hierarchy
     afterwards, `own_rss` what oomctl itself holds, in bytes; None where that is not to be had.
@@ -152,10 +176,24 @@ class Outcome:
     dying: int | None = None
     own_rss: int | None = None
     took_ns: int = 0
+    events_local: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    log: tuple[Record, ...] = ()
+    failure: OomctlError | None = None
+
+    @property
+    def moved(self) -> dict[str, Mapping[str, int]]:
+        """The `events` of the top cgroup, and of those below it in which a counter rose."""
+        return {
+            cgroup: rises
+            for cgroup, rises in self.events.items()
+            if cgroup == self.top or any(rises.values())
+        }
 
     @property
     def as_wanted(self) -> bool:
         """Whether every expectation held; without any, whether every declaration killed."""
+        if self.failure:
+            return False
         if self.checks:
             return all(check.passed is not False for check in self.checks)
         return self.verdict.as_wanted

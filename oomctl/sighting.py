@@ -1,6 +1,7 @@
 """From what was seen of the OOM killer to one kill each: by tracing, or in the kernel log. Pure."""
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,8 +24,10 @@ class Sighting:
     """One process that the OOM killer took; times are CLOCK_MONOTONIC in ns, sizes bytes.
 
     `role` is "victim", "sharer" (it died because it shares a victim's memory) or "exiting" (it was
-    ending already and got no signal). `memcg_id` is None for a system-wide OOM. What the source
-    does not tell is None; `exited_after_ns` also if it was not over within the patience.
+    ending already and got no signal). `memcg_id` and `memcg`, a path, name the cgroup that is out
+    of memory, and are None for a system-wide OOM; `group` is the cgroup whose memory.oom.group
+    took it. `traced` and `logged` say which source told of it. What the sources do not tell is
+    None; `exited_after_ns` also if it was not over within the patience.
     """
 
     at_ns: int
@@ -40,6 +43,62 @@ class Sighting:
     constraint: str | None = None
     memcg_id: int | None = None
     exited_after_ns: int | None = None
+    memcg: str | None = None
+    group: str | None = None
+    oom_score_adj: int = 0
+    traced: bool = False
+    logged: bool = False
+
+
+def traced(events: Iterable[Event]) -> list[Sighting]:
+    """Return the kills of a finished stretch of events, also of those that have not ended."""
+    tracing = Tracing()
+    return [*tracing.feed(events), *tracing.overdue()]
+
+
+def threads_of(events: Iterable[Event]) -> dict[int, int]:
+    """Return the process of each thread that the OOM killer chose or shot, by TID.
+
+    "Killed process" names the thread that has the memory, which is another where the leader has
+    ended (mm/oom_kill.c, find_lock_task_mm).
+    """
+    return {event.pid: event.tgid for event in events if event.tgid}
+
+
+def reconcile(traced: Iterable[Sighting], logged: Iterable[Sighting]) -> list[Sighting]:
+    """Merge what two sources tell of the same kills; what only one of them tells is kept.
+
+    They are matched by PID, of a PID that comes twice in order: their clocks differ. The log names
+    only whom the OOM killer sent SIGKILL as a victim (mm/oom_kill.c, __oom_kill_process), so where
+    it names somebody, a missing mark or signal is a probe's silence.
+    """
+    unmatched: dict[int, deque[Sighting]] = {}
+    for said in logged:
+        unmatched.setdefault(said.pid, deque()).append(said)
+    merged = []
+    for seen in traced:
+        if same := unmatched.get(seen.pid):
+            merged.append(_merged(seen, same.popleft()))
+        else:
+            merged.append(seen)
+    return merged + [said for rest in unmatched.values() for said in rest]
+
+
+def _merged(seen: Sighting, said: Sighting) -> Sighting:
+    return replace(
+        seen,
+        role="victim",
+        oom_score_adj=said.oom_score_adj,
+        rss=said.rss,  # the kernel's own sum; tracing reads the counters without what CPUs hold
+        cgroup=seen.cgroup or said.cgroup,
+        trigger_pid=seen.trigger_pid or said.trigger_pid,
+        trigger_comm=seen.trigger_comm or said.trigger_comm,
+        order=said.order if seen.order is None else seen.order,
+        constraint=seen.constraint or said.constraint,
+        memcg=seen.memcg or said.memcg,
+        group=said.group,
+        logged=True,
+    )
 
 
 class Tracing:
@@ -65,9 +124,9 @@ class Tracing:
                     done += self._ended(event)
         return done
 
-    def overdue(self, before_ns: int) -> list[Sighting]:
-        """Give up on the victims that were taken before that time and have not ended."""
-        late = [seen for seen in self._open.values() if seen.at_ns < before_ns]
+    def overdue(self, before_ns: int | None = None) -> list[Sighting]:
+        """Give up on the victims that were taken before that time, if given, and have not ended."""
+        late = [seen for seen in self._open.values() if before_ns is None or seen.at_ns < before_ns]
         return [self._open.pop(seen.pid) for seen in late]
 
     def _hit(self, event: Event) -> Sighting:
@@ -93,6 +152,8 @@ class Tracing:
             trigger_comm=event.trigger_comm,
             order=begun.order if begun else None,
             memcg_id=begun.memcg_id if begun else None,
+            oom_score_adj=event.oom_score_adj,
+            traced=True,
         )
 
     def _judge(self, end: Event) -> list[Sighting]:
@@ -160,6 +221,8 @@ class Reading:
                 comm=kill.comm,
                 role="victim",
                 rss=kill.rss,
+                oom_score_adj=kill.oom_score_adj,
+                logged=True,
                 cgroup=kill.memcg,
                 trigger_pid=self._trigger_pid,
                 trigger_comm=self._trigger_comm,

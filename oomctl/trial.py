@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from oomctl import interlock, talk
 from oomctl.account import SYSRQ_ORDER, Aftermath, Asked, account, killed_by
-from oomctl.errors import UnsupportedError
-from oomctl.event import Event, Kind
+from oomctl.answer import Answer
+from oomctl.errors import OomctlError
+from oomctl.event import Kind
 from oomctl.fate import Death
 from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
@@ -18,13 +19,12 @@ from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
-from oomctl.kernel.scope import Scope, Snapshot
-from oomctl.kernel.triggers import trigger
-from oomctl.kernel.witness import NOTHING, Heard, Witness
+from oomctl.kernel.scope import Scope, Snapshot, rises
+from oomctl.kernel.triggers import target_id, trigger
+from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
 from oomctl.task import Relative, Task
-from oomctl.text import printable
 from oomctl.timeline import Stamp
 
 _AFTERGLOW = 0.02
@@ -44,31 +44,27 @@ class Trial:
     scope: Scope
     before: Snapshot
     loader: Loader
-    witness: Witness
+    history: History
     watch: DeathWatch
     journal: Journal
     sampler: Sampler
     family: Sequence[Relative]
     around: Callable[[Step], AbstractContextManager[object]] = nullcontext
     """Entered just before the callers of a step are started, and left once they are back."""
-    events: list[Event] = field(default_factory=list)
+    failure: OomctlError | None = None
+    """Why the calls were not made to their end, though one was made: its result counts."""
 
     def run(self) -> tuple[Declared, ...]:
-        """Declare as planned."""
-        self.witness.hear()
+        """Declare as planned; raises only what comes up before the first call is made."""
+        self.history.listen()
         asked: list[Asked] = []
-        for index, step in enumerate(self.plan.steps):
-            for turn in range(step.repeat):
-                if step.delay:
-                    self.watch.wait(lambda: False, step.delay, self.sampler.sample)
-                try:
-                    together = self._ask(step, index, turn)
-                except UnsupportedError:
-                    self._say(asked)
-                    raise
-                if step.until != "returned":
-                    together = self._settle(together, step)
+        try:
+            for together in self._turns():
                 asked += together
+        except OomctlError as error:
+            if not asked:
+                raise
+            self.failure = error
         asked = [
             one
             if self.plan.steps[one.step].until != "returned"
@@ -76,25 +72,27 @@ class Trial:
             for one in asked
         ]
         self.watch.note()
-        self._listen()
+        self.history.listen()
         return tuple(self._accounts(asked))
 
-    def _say(self, asked: Sequence[Asked]) -> None:
-        """Say who has died already where a round ends before there is an outcome to tell it."""
-        after = self._aftermath()
-        dead = {pid: kill.comm for one in asked for pid, kill in killed_by(one, after).items()}
-        if asked:
-            names = ", ".join(f"{printable(comm)} (pid {pid})" for pid, comm in dead.items())
-            talk.note(f"called {len(asked)} times in this round; killed: {names or 'nobody'}")
+    def _turns(self) -> Iterator[list[Asked]]:
+        for index, step in enumerate(self.plan.steps):
+            for turn in range(step.repeat):
+                if step.delay:
+                    self.watch.wait(lambda: False, step.delay, self.sampler.sample)
+                together = self._ask(step, index, turn)
+                yield together if step.until == "returned" else self._settle(together, step)
+                if self.failure:
+                    return
 
     def _accounts(self, asked: Sequence[Asked]) -> Iterator[Declared]:
         after = self._aftermath()
-        earlier: set[int] = set()
+        killed: set[int] = set()
         told: tuple[int, int] | None = None
         for one in asked:
-            killed = killed_by(one, after, earlier)
+            earlier = one.taken | killed
             declared = account(one, frozenset(earlier), after)
-            earlier |= killed.keys()
+            killed |= {kill.pid for kill in declared.kills}
             # what callers of one turn heard is the same log: it is told once
             yield declared if told != (one.step, one.turn) else replace(declared, log=())
             told = one.step, one.turn
@@ -106,8 +104,12 @@ class Trial:
         lineup = line_up(target, self.root)
         interlock.check_lineup(call, step.callers, lineup, self.family)
         members = self._members(target) if call.via == "kill" else {}
-        groups, pressure = self.scope.events(), self.scope.pressure()
-        self._listen()
+        cgroup_id = None if target is None else target_id(target)
+        counters, pressure = self.scope.events(), self.scope.pressure()
+        grouping = lineup.groups | ({call.target} - {None})
+        groups = self.scope.group_kills(grouping)
+        self.history.listen()
+        taken = frozenset(self.history.taken)
         self.sampler.sample()
         heard = NOTHING
 
@@ -116,37 +118,46 @@ class Trial:
             self.sampler.sample()
             # a limit's writer spins in the OOM killer, which would overflow the ring buffer
             if call.via == "limit":
-                heard += self._listen()
+                heard += self.history.listen()
 
-        with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
-            answers = call_together(
-                pulled,
-                step.callers,
-                self.watch,
-                self.plan.timeout,
-                tick,
-                lambda: self._disguise(step),
-            )
+        answers: list[Answer] = []
+        try:
+            with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
+                answers = call_together(
+                    pulled,
+                    step.callers,
+                    self.watch,
+                    self.plan.timeout,
+                    tick,
+                    lambda: self._disguise(step),
+                )
+        except OomctlError as error:
+            if not answers:
+                raise
+            self.failure = error
         self.sampler.sample()
-        heard += self._listen()
+        heard += self.history.listen()
         if call.via == "sysrq":
             heard = self._await_sysrq(heard)
         self.sampler.sample()
-        deltas = self.scope.changes(groups).values()
+        rise = rises(counters, self.scope.events()).get(call.target or "", {})
+        grouped = self.scope.group_kills(grouping)
         asked = [
             Asked(
                 call,
-                None if target is None else target.id,
+                cgroup_id,
                 answer,
                 heard.events,
                 heard.log,
                 heard.lost,
-                group_kills=sum(delta.get("oom_group_kill", 0) for delta in deltas),
+                group_kills=max((grouped[each] - groups[each] for each in groups), default=0),
                 lineup=lineup,
                 pressure={k: v - pressure.get(k, 0) for k, v in self.scope.pressure().items()},
                 step=index,
                 turn=turn,
                 members=members,
+                taken=taken,
+                counted=rise.get("oom_kill"),
             )
             for answer in answers
         ]
@@ -164,7 +175,7 @@ class Trial:
         deadline = time.monotonic() + _SYSRQ_PATIENCE
         while not _served(heard) and time.monotonic() < deadline:
             self.watch.wait(lambda: False, 0.02, self.sampler.sample)
-            heard = heard + self._listen()
+            heard = heard + self.history.listen()
         return heard
 
     def _settle(self, together: list[Asked], step: Step) -> list[Asked]:
@@ -186,7 +197,7 @@ class Trial:
         if kills:
             self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
         self.sampler.sample()
-        self._listen()
+        self.history.listen()
         return [replace(one, later=tuple(self._moments(one))) for one in together]
 
     def _moments(self, one: Asked) -> Iterator[Stamp]:
@@ -196,7 +207,7 @@ class Trial:
         relieved = None if was is None else self.sampler.first_below(was, since)
         if relieved is not None:
             yield Stamp("relieved", relieved)
-        if not self.scope.populated():
+        if not self.scope.gone and not self.scope.populated():
             yield Stamp("unpopulated", time.monotonic_ns())
 
     def _usage_before(self, since_ns: int) -> int | None:
@@ -211,22 +222,18 @@ class Trial:
             self.watch.add(pid)
         return {task.pid: task for task in tasks}
 
-    def _listen(self) -> Heard:
-        heard = self.witness.hear()
-        self.events += heard.events
-        return heard
-
     def _aftermath(self) -> Aftermath:
         ended = {pid: death.at_ns for pid, death in self.watch.deaths.items()}
         # the kernel's own stamp is earlier and better than when a pidfd was noticed
-        ended |= {event.tgid: event.at_ns for event in self.events if event.kind is Kind.EXIT}
+        ended |= {e.tgid: e.at_ns for e in self.history.events if e.kind is Kind.EXIT}
         return Aftermath(
-            tuple(self.events),
+            self.history.events,
             ended,
             lambda kill, target: self.scope.owns(kill, target, self.before),
             self.scope.path_of,
-            self.witness.why_not,
+            self.history.why_not,
             frozenset(pid for pid, death in self.watch.deaths.items() if _by_sigkill(death)),
+            self.before.tasks,
         )
 
 

@@ -32,10 +32,11 @@ class Verdict:
 class Circumstances:
     """What else was seen of one declaration; names are texts such as "large (pid 7)".
 
-    `in_flight` names victims of earlier declarations that had not ended when this one began,
+    `in_flight` names victims of earlier OOMs that had not ended when this declaration began,
     `marked_only` those that were marked as victims but not sent SIGKILL because they were exiting
-    already. `via` is the trigger. `expected` names who should have died by the kernel's own
-    arithmetic, where others died and no rounding explains it.
+    already, `not_ended` those that were sent SIGKILL and had not ended when oomctl stopped waiting.
+    `via` is the trigger. `expected` names who should have died by the kernel's own arithmetic,
+    where others died and no rounding explains it. `counted` is the rise of the target's oom_kill.
     """
 
     system_wide: bool = False
@@ -44,6 +45,8 @@ class Circumstances:
     caller_marked: bool = False
     caller_killed: bool = False
     expected: Sequence[str] = ()
+    not_ended: Sequence[str] = ()
+    counted: int = 0
     via: Via = "bpf"
 
 
@@ -56,8 +59,8 @@ def judge(
 ) -> Verdict:
     """Judge one declaration.
 
-    `killed` names the tasks that died of it, by wait status and the kernel's word; `group_kills` is
-    the delta of oom_group_kill, `no_killable` whether the kernel log said that no task was
+    `killed` names the tasks that it sent SIGKILL, by the kernel's word; `group_kills` says how many
+    groups memory.oom.group took, `no_killable` whether the kernel log said that no task was
     eligible. Kernel: mm/oom_kill.c, out_of_memory().
     """
     seen = circumstances or Circumstances()
@@ -73,11 +76,18 @@ def judge(
                 f"the kernel killed {names}, but by its own arithmetic it is the turn of "
                 + ", ".join(seen.expected),
             )
+        late = f"; {_who(seen.not_ended)} still dying at the timeout" if seen.not_ended else ""
         if group_kills and len(killed) > 1:
-            return Verdict(GROUP_KILLED, f"the kernel killed the group: {names}")
+            return Verdict(GROUP_KILLED, f"the kernel killed the group: {names}{late}")
         if len(killed) > 1 and seen.via != "limit":
             return Verdict("over-kill", f"one declaration, several victims, and no group: {names}")
-        return Verdict(KILLED, f"the kernel killed {names}")
+        return Verdict(KILLED, f"the kernel killed {names}{late}")
+    if seen.counted > 0 and answer.ret == (0 if seen.via in ("limit", "sysrq") else 1):
+        return Verdict(
+            KILLED,
+            f"oom_kill of the target rose by {seen.counted}, but neither BPF tracing nor the "
+            "kernel log names the victim",
+        )
     if answer.spared:
         return Verdict("spared", f"it was not needed any more after {_tries(answer)}")
     if answer.reclaimed is not None and answer.ret is None and not answer.timed_out:
@@ -145,9 +155,16 @@ def _who(tasks: Sequence[str]) -> str:
     return f"{', '.join(tasks)} {'was' if len(tasks) == 1 else 'were'}"
 
 
-def overall(verdicts: Sequence[Verdict]) -> Verdict:
-    """Judge several declarations: the first that was not as wanted, else the last."""
-    return next((verdict for verdict in verdicts if not verdict.as_wanted), verdicts[-1])
+def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
+    """Judge several declarations: the first that was not as wanted, else the last.
+
+    Without any, `killed` names whom the OOM killer took in the round.
+    """
+    if verdicts:
+        return next((verdict for verdict in verdicts if not verdict.as_wanted), verdicts[-1])
+    if killed:
+        return Verdict(KILLED, f"without a call, the kernel killed {', '.join(killed)}")
+    return Verdict("nobody-died", "no call was made, and no limit killed")
 
 
 def meaning(answer: Answer, via: Via = "bpf") -> str:

@@ -207,4 +207,6 @@ def declare(
         with Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
             outcome = session.run(todo)
         place.write(RENDERERS[output_format](outcome))
+        if outcome.failure:
+            raise outcome.failure
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)

@@ -82,6 +82,7 @@ class UnifiedController(Controller):
     memory_swap_max = LimitFile("memory.swap.max")
     memory_oom_group = SwitchFile("memory.oom.group")
     memory_events = CountersFile("memory.events", readonly=True)
+    memory_events_local = CountersFile("memory.events.local", readonly=True)
     memory_pressure = PressureFile("memory.pressure", readonly=True)
 
     def __init__(self, node: "UnifiedNode") -> None:

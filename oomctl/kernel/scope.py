@@ -2,14 +2,15 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oomctl.evidence import Kill
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
 from oomctl.plan import Plan
+from oomctl.prediction import holds
+from oomctl.sighting import Sighting
 from oomctl.task import Task
 
 Events = Mapping[str, Mapping[str, int]]
@@ -19,14 +20,14 @@ Events = Mapping[str, Mapping[str, int]]
 class Snapshot:
     """The state before the first call: tasks in scan order, hogs and charged bytes by PID.
 
-    `machine` holds every task of the machine for a system-wide declaration, else nothing.
+    `machine` holds every task of the machine for a system-wide declaration, else nothing. `memory`
+    is memory.current of the counted cgroup.
     """
 
     tasks: Sequence[Task]
     machine: Sequence[Task]
     hogs: Mapping[int, Runner]
     charged: Mapping[int, int]
-    events: Events
     memory: int | None
 
     def hog_of(self, task: Task) -> Runner | None:
@@ -38,17 +39,40 @@ class Snapshot:
         return next((t for t in (*self.tasks, *self.machine) if t.pid == pid), None)
 
 
+def rises(before: Events, after: Events) -> Events:
+    """Return what each counter rose by; a cgroup that is new began at 0."""
+    return {
+        cgroup: {name: n - before.get(cgroup, {}).get(name, 0) for name, n in events.items()}
+        for cgroup, events in after.items()
+    }
+
+
 class Scope:
-    """The cgroup whose tasks and counters are looked at, if there is one: the plan's `top`."""
+    """The cgroup whose tasks and counters are looked at, if there is one: the plan's `top`.
+
+    It may be removed by anybody at any time, and another may be made under its name: then nothing
+    can be read of it any more.
+    """
 
     def __init__(self, plan: Plan, root: UnifiedNode) -> None:
         self._root = root
         self._system_wide = plan.system_wide
-        self._counted = None if plan.top is None else root.at(plan.top)
+        self._top = None if plan.top is None else root.at(plan.top)
+        self._id = self._top and _id(self._top)
+        self._paths: dict[int, str] = {}
+
+    @property
+    def _counted(self) -> UnifiedNode | None:
+        return self._top if self._top and _id(self._top) == self._id else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the cgroup was there and is no more."""
+        return self._top is not None and self._counted is None
 
     def snapshot(self, runners: Sequence[Runner]) -> Snapshot:
         """Look at tasks, charges and counters; `runners` are the hogs that run."""
-        members = self._counted.members() if self._counted else {}
+        members = self._top.members() if self._top else {}
         tasks = procfs.read_tasks(members)
         crowd = Counter(members.values())
         return Snapshot(
@@ -56,70 +80,90 @@ class Scope:
             machine=procfs.all_tasks() if self._system_wide else (),
             hogs={runner.pid: runner for runner in runners},
             charged={task.pid: self._charge(task, crowd[task.cgroup] == 1) for task in tasks},
-            events=self.events(),
             memory=self.memory(),
         )
 
     def _charge(self, task: Task, alone: bool) -> int:
         """What the kernel charged: cgroups are charged, not tasks, so ask the cgroup if it can."""
         current = None
-        if alone and self._counted:
-            inside = task.cgroup.removeprefix(self._counted.cgroup)
-            current = self._counted.at(inside).controller.memory_current
+        if alone:
+            current = self._root.at(task.cgroup).controller.memory_current
         return task.footprint if current is None else int(current)
 
     def memory(self) -> int | None:
-        """Return memory.current in bytes."""
-        return self._counted.controller.memory_current if self._counted else None
+        """Return memory.current in bytes; None where it cannot be read."""
+        counted = self._counted
+        return counted.controller.memory_current if counted else None
 
     def events(self) -> Events:
         """Return memory.events of the counted cgroup and of all below it."""
-        if not self._counted:
+        return self._counters(lambda node: node.controller.memory_events)
+
+    def events_local(self) -> Events:
+        """Return memory.events.local of the same: what happened at each cgroup itself."""
+        return self._counters(lambda node: node.controller.memory_events_local)
+
+    def _counters(self, read: Callable[[UnifiedNode], Mapping[str, int] | None]) -> Events:
+        if not (counted := self._counted):
             return {}
-        found = {node.cgroup: node.controller.memory_events for node in self._counted.subtree()}
+        found = {node.cgroup: read(node) for node in counted.subtree()}
         return {cgroup: events for cgroup, events in found.items() if events is not None}
 
-    def changes(self, before: Events) -> Events:
-        """Return what each counter rose by since; below the counted cgroup only what moved."""
-        top = self._counted.cgroup if self._counted else ""
-        deltas = {
-            cgroup: {name: n - before.get(cgroup, {}).get(name, 0) for name, n in events.items()}
-            for cgroup, events in self.events().items()
-        }
-        return {path: delta for path, delta in deltas.items() if path == top or any(delta.values())}
+    def group_kills(self, groups: Iterable[str]) -> Mapping[str, int]:
+        """Return oom_group_kill of cgroups that have memory.oom.group, as far as it can be read.
+
+        The highest of them counts the kill (mm/oom_kill.c, oom_kill_process), which need not be
+        below the counted cgroup.
+        """
+        found = {group: self._root.at(group).controller.memory_events for group in groups}
+        return {group: (events or {}).get("oom_group_kill", 0) for group, events in found.items()}
 
     def pressure(self) -> dict[str, int]:
         """Return memory.pressure's stall times in us by "some" and "full"; empty without PSI."""
+        counted = self._counted
         try:
-            found = self._counted.controller.memory_pressure if self._counted else None
+            found = counted.controller.memory_pressure if counted else None
         except CgroupError:  # EOPNOTSUPP: built in, but switched off (psi=0)
             return {}
         return found or {}
 
     def populated(self) -> bool:
         """Tell whether a process lives in the counted cgroup or below it."""
-        events = self._counted.controller.cgroup_events if self._counted else None
+        counted = self._counted
+        events = counted.controller.cgroup_events if counted else None
         return bool(events and events.get("populated"))
 
     def counted(self) -> UnifiedNode | None:
         """Return the cgroup whose counters and memory are looked at."""
-        return self._counted
+        return self._top
 
     def path_of(self, cgroup_id: int) -> str | None:
-        """Return the path of a cgroup by its id, None if it is gone."""
-        for node in self._root.subtree():
-            with contextlib.suppress(FileNotFoundError):
-                if node.id == cgroup_id:
-                    return node.cgroup
-        return None
+        """Return the path of a cgroup by its id, None if it was gone before it was first asked."""
+        if cgroup_id not in self._paths:
+            for node in self._root.subtree():
+                with contextlib.suppress(OSError):
+                    self._paths[node.id] = node.cgroup
+        return self._paths.get(cgroup_id)
 
-    def owns(self, kill: Kill, target: str | None, snapshot: Snapshot) -> bool:
+    def owns(self, kill: Sighting, target: str | None, snapshot: Snapshot) -> bool:
         """Tell whether a kill belongs to a declaration on `target`, not to an OOM elsewhere."""
         if target is None:
             return True
-        home = next((task.cgroup for task in snapshot.tasks if task.pid == kill.pid), kill.memcg)
-        return home is not None and (home == target or home.startswith(f"{target}/"))
+        home = next((task.cgroup for task in snapshot.tasks if task.pid == kill.pid), kill.cgroup)
+        return home is not None and holds(target, home)
+
+    def holds(self, cgroup: str | None) -> bool:
+        """Tell whether a cgroup is the counted one or below it; for the whole system any is."""
+        top = self._top.cgroup if self._top else "/"
+        return self._system_wide or (cgroup is not None and holds(top, cgroup))
 
     def dying(self) -> int | None:
         """Return how many cgroups of the whole hierarchy are removed but not gone yet."""
         return (self._root.controller.stat or {}).get("nr_dying_descendants")
+
+
+def _id(node: UnifiedNode) -> int | None:
+    try:
+        return node.id
+    except OSError:
+        return None

@@ -149,7 +149,7 @@ def trigger(
     """
     call = step.call
     loader.clear(step.callers)
-    kfunc = Declaration(loader, call, None if target is None else _id(target))
+    kfunc = Declaration(loader, call, None if target is None else target_id(target))
     if call.via == "sysrq":
         yield Write(_SYSRQ, "f")
     elif target is None:
@@ -198,7 +198,8 @@ def _amount(call: Call) -> int:
     return default_amount() if call.amount is None else call.amount
 
 
-def _id(target: UnifiedNode) -> int:
+def target_id(target: UnifiedNode) -> int:
+    """Return the id of a target; CgroupError where it is gone."""
     try:
         return target.id
     except OSError as error:

@@ -1,15 +1,16 @@
 """Everybody who saw it: BPF tracing where it is to be had, and the kernel log in any case."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from oomctl import talk
 from oomctl.errors import UnsupportedError
-from oomctl.event import Event
+from oomctl.event import Event, Kind
 from oomctl.evidence import KernelLog
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import Observer
+from oomctl.sighting import Reading, Sighting, reconcile, threads_of, traced
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,47 @@ class Heard:
 
 
 NOTHING = Heard((), KernelLog(), 0)
+
+
+class History:
+    """Everything that a witness has told since the history was begun, for a round to look back on.
+
+    What came before is read and dropped. `events` are in order, `lost` counts what was overwritten
+    before it was read, `taken` are the PIDs that the OOM killer has taken so far.
+    """
+
+    def __init__(self, witness: "Witness") -> None:
+        self._witness = witness
+        self._reading = Reading()
+        self._logged: list[Sighting] = []
+        self.events: list[Event] = []
+        self.taken: set[int] = set()
+        self.lost = 0
+        witness.hear()
+
+    def listen(self) -> Heard:
+        """Take in what came since the last time, and return it."""
+        heard = self._witness.hear()
+        logged = self._reading.feed(heard.log.records)
+        self._logged += logged
+        self.events += heard.events
+        self.lost += heard.lost
+        self.taken.update(said.pid for said in logged)
+        self.taken.update(
+            e.tgid for e in heard.events if e.kind in (Kind.SIGKILL, Kind.MARK_VICTIM)
+        )
+        return heard
+
+    def kills(self) -> list[Sighting]:
+        """Return every kill so far as both sources together tell it."""
+        threads = threads_of(self.events)
+        logged = (replace(one, pid=threads.get(one.pid, one.pid)) for one in self._logged)
+        return reconcile(traced(self.events), logged)
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing is traced; empty where it is."""
+        return self._witness.why_not
 
 
 class Witness:

@@ -133,6 +133,8 @@ class Bench:
             outcome = self._session.run(plan, begin, around)
             after(self.root.at(plan.top or ""))
         self._told += evidence.of_outcome(outcome)
+        if outcome.failure:
+            raise outcome.failure
         if self.facts.untraceable:
             return Tried(outcome)
         held = self._gate.held() if lock else None

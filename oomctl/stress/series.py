@@ -57,13 +57,19 @@ class Series:
                 lambda _rounds: None,
                 self.same_tree,
             )
+            failure: OomctlError | None = None
             try:
                 self._run(scene, soak, session)
-            except UnsupportedError as error:
-                if len(self.scenes) == 1 or while_ending(error):
+            except OomctlError as error:
+                if while_ending(error):
                     raise
-                talk.note(f"{scene.name}: {error}")
+                failure = error
             yield scene, soak.last
+            if failure is None:
+                continue
+            if len(self.scenes) == 1 or not isinstance(failure, UnsupportedError):
+                raise failure
+            talk.note(f"{scene.name}: {failure}")
 
     def _run(self, scene: Scene, soak: Soak, session: Session) -> None:
         start = scene.record.length

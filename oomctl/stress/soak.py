@@ -122,13 +122,14 @@ class Soak:
         raised: OomctlError | None = None
         try:
             came = self.last = self.session.run(plan())
+            raised = came.failure
         except NotFilledError as error:
             came = NOT_FILLED, error.why
             raised = error if self.limits.single and len(self.contenders) == 1 else None
         except OomctlError as error:
             came, raised = (FAILED, error.why), error
         line = round_line(way.label, number, self.clock() - began, came)
-        if raised is None or self.rounds:
+        if raised is None or self.rounds or isinstance(came, Outcome):
             self.write(line)
             one = round_of(line, way.rechecking)
             self._tallies[index].add(one)
