@@ -29,6 +29,13 @@ struct {
 	__type(value, __u64);
 } losses SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct oomctl_fired);
+} fired SEC(".maps");
+
 /* Who runs out_of_memory() now, by tid; oom_lock allows one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,6 +77,16 @@ static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
 	event->kind = kind;
 	return event;
 }
+
+/* Count an entry of the program; a macro, since the member has the program's name. */
+#define ENTERED(program)                                                                           \
+	do {                                                                                       \
+		__u32 slot = 0;                                                                    \
+		struct oomctl_fired *entries = bpf_map_lookup_elem(&fired, &slot);                 \
+                                                                                                   \
+		if (entries)                                                                       \
+			__sync_fetch_and_add(&entries->program, 1);                                \
+	} while (0)
 
 /* A macro: only an index that clang sees as a constant is relocated with the kernel's own stride. */
 #define COUNTER(mm, member)                                                                        \
@@ -159,6 +176,7 @@ int oom_begin(__u64 *ctx)
 {
 	__u32 tid = bpf_get_current_pid_tgid(), one = 1;
 
+	ENTERED(oom_begin);
 	tell_control(OOMCTL_OOM_BEGIN, ctx);
 	bpf_map_update_elem(&inside, &tid, &one, BPF_ANY);
 	return 0;
@@ -169,6 +187,7 @@ int oom_end(__u64 *ctx)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 
+	ENTERED(oom_end);
 	bpf_map_delete_elem(&inside, &tid);
 	tell_control(OOMCTL_OOM_END, ctx);
 	return 0;
@@ -180,6 +199,7 @@ int sigkill(__u64 *ctx)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 
+	ENTERED(sigkill);
 	if ((int)ctx[0] == SIGKILL && bpf_map_lookup_elem(&inside, &tid))
 		tell_victim(OOMCTL_SIGKILL, (void *)ctx[2]);
 	return 0;
@@ -188,6 +208,7 @@ int sigkill(__u64 *ctx)
 SEC("tp_btf/mark_victim")
 int mark_victim(__u64 *ctx)
 {
+	ENTERED(mark_victim);
 	tell_victim(OOMCTL_MARK_VICTIM, (void *)ctx[0]);
 	return 0;
 }
@@ -196,6 +217,7 @@ int mark_victim(__u64 *ctx)
 SEC("tp_btf/mark_victim")
 int mark_victim_pid(__u64 *ctx)
 {
+	ENTERED(mark_victim_pid);
 	tell_pid(OOMCTL_MARK_VICTIM, ctx[0], 1);
 	return 0;
 }
@@ -203,6 +225,7 @@ int mark_victim_pid(__u64 *ctx)
 SEC("tp_btf/wake_reaper")
 int wake_reaper(__u64 *ctx)
 {
+	ENTERED(wake_reaper);
 	tell_pid(OOMCTL_WAKE_REAPER, ctx[0], 0);
 	return 0;
 }
@@ -210,6 +233,7 @@ int wake_reaper(__u64 *ctx)
 SEC("tp_btf/start_task_reaping")
 int start_reaping(__u64 *ctx)
 {
+	ENTERED(start_reaping);
 	tell_pid(OOMCTL_START_REAPING, ctx[0], 0);
 	return 0;
 }
@@ -217,6 +241,7 @@ int start_reaping(__u64 *ctx)
 SEC("tp_btf/finish_task_reaping")
 int finish_reaping(__u64 *ctx)
 {
+	ENTERED(finish_reaping);
 	tell_pid(OOMCTL_FINISH_REAPING, ctx[0], 0);
 	return 0;
 }
@@ -224,6 +249,7 @@ int finish_reaping(__u64 *ctx)
 SEC("tp_btf/skip_task_reaping")
 int skip_reaping(__u64 *ctx)
 {
+	ENTERED(skip_reaping);
 	tell_pid(OOMCTL_SKIP_REAPING, ctx[0], 0);
 	return 0;
 }
@@ -267,6 +293,7 @@ static __always_inline int tell_end(struct task_struct *task)
 SEC("fentry/exit_files")
 int process_exit(__u64 *ctx)
 {
+	ENTERED(process_exit);
 	return tell_end((void *)ctx[0]);
 }
 
@@ -278,5 +305,6 @@ int process_exit(__u64 *ctx)
 SEC("fentry/do_notify_parent")
 int missed_exit(__u64 *ctx)
 {
+	ENTERED(missed_exit);
 	return tell_end((void *)ctx[0]);
 }

@@ -37,4 +37,19 @@ struct oomctl_event {
 	char trigger_comm[OOMCTL_COMM_LEN];
 };
 
+/* How often each program was entered, whatever it then told; a member for each, by its name. */
+struct oomctl_fired {
+	__u64 oom_begin;
+	__u64 oom_end;
+	__u64 sigkill;
+	__u64 mark_victim;
+	__u64 mark_victim_pid;
+	__u64 wake_reaper;
+	__u64 start_reaping;
+	__u64 finish_reaping;
+	__u64 skip_reaping;
+	__u64 process_exit;
+	__u64 missed_exit;
+};
+
 #endif

@@ -13,7 +13,8 @@ from oomctl.kernel import libbpf
 from oomctl.kernel.gate import GateLogStruct, GateStruct, PassageStruct
 from oomctl.kernel.hogs import Step
 from oomctl.kernel.loader import AnswerStruct, CallStruct
-from oomctl.kernel.observer import PROGRAMS, EventStruct
+from oomctl.kernel.observer import PROGRAMS, EventStruct, FiredStruct
+from oomctl.probes import ON_FUNCTIONS
 from oomctl.smoke.funeral import FuneralStruct, LateStruct
 
 ROOT = Path(__file__).parents[2]
@@ -89,12 +90,21 @@ def test_a_struct_is_the_same_to_ctypes_and_to_the_program(btf, name, struct):
     assert fields(btf, name) == (ctypes.sizeof(struct), ours)
 
 
-def test_an_event_is_the_same_to_ctypes_and_to_the_program(observer_btf):
+@pytest.mark.parametrize(
+    ("name", "struct"), [("oomctl_event", EventStruct), ("oomctl_fired", FiredStruct)]
+)
+def test_a_struct_of_the_observer_is_the_same_to_ctypes_and_to_its_programs(
+    observer_btf, name, struct
+):
     ours = [
-        (field, getattr(EventStruct, field).offset, getattr(EventStruct, field).size)
-        for field, _kind in EventStruct._fields_
+        (field, getattr(struct, field).offset, getattr(struct, field).size)
+        for field, _kind in struct._fields_
     ]
-    assert fields(observer_btf, "oomctl_event") == (ctypes.sizeof(EventStruct), ours)
+    assert fields(observer_btf, name) == (ctypes.sizeof(struct), ours)
+
+
+def test_every_program_of_the_observer_is_counted():
+    assert [name for name, _type in FiredStruct._fields_] == [each.name for each in PROGRAMS]
 
 
 SMOKE = [
@@ -117,7 +127,8 @@ def test_a_struct_of_the_suite_is_the_same_to_ctypes_and_to_its_program(file, na
 
 
 @pytest.mark.parametrize(
-    "struct", [CallStruct, AnswerStruct, EventStruct, *(struct for _f, _n, struct in SMOKE)]
+    "struct",
+    [CallStruct, AnswerStruct, EventStruct, FiredStruct, *(struct for _f, _n, struct in SMOKE)],
 )
 def test_a_struct_has_no_padding_that_could_leak_or_differ(struct):
     assert sum(getattr(struct, field).size for field, _ in struct._fields_) == ctypes.sizeof(struct)
@@ -179,14 +190,19 @@ def test_the_object_has_what_the_loader_asks_for():
 
 def test_the_object_has_what_the_observer_asks_for():
     lib = libbpf.library()
+    lib.bpf_program__section_name.restype = ctypes.c_char_p
+    lib.bpf_program__section_name.argtypes = [ctypes.c_void_p]
     handle, error = libbpf.call(
         lib.bpf_object__open_file, str(resources.built("observer.bpf.o")).encode(), None
     )
     assert handle, error
     try:
         for program in PROGRAMS:
-            assert lib.bpf_object__find_program_by_name(handle, program.name.encode()), program
-        for name in (b"events", b"losses"):
+            found = lib.bpf_object__find_program_by_name(handle, program.name.encode())
+            assert found, program
+            section = lib.bpf_program__section_name(found).decode()
+            assert (program.name in ON_FUNCTIONS) == section.startswith(("fentry/", "fexit/"))
+        for name in (b"events", b"losses", b"fired"):
             assert lib.bpf_object__find_map_by_name(handle, name)
     finally:
         lib.bpf_object__close(handle)
