@@ -15,6 +15,10 @@ from oomctl.task import Task
 from oomctl.timeline import Stamp, timeline
 from oomctl.verdict import Circumstances, judge
 
+_SIGNALS = frozenset({"sigkill", "oom_begin"})
+"""Programs without which no SIGKILL of the OOM killer is told (bpf/observer.bpf.c, sigkill)."""
+_MARKS = frozenset({"mark_victim", "mark_victim_pid"})
+
 SYSRQ_ORDER = -1
 """The order by which the OOM killer knows sysrq's (mm/oom_kill.c, is_sysrq_oom)."""
 
@@ -28,7 +32,7 @@ class Asked:
 
     `events` and `log` are what was seen and heard from just before the call until it returned,
     that of other callers of the same turn included; `silent` names the observer's programs that
-    should have told of it and did not. `group_kills` is the rise of oom_group_kill, `counted` that
+    must have run meanwhile and did not. `group_kills` is the rise of oom_group_kill, `counted` that
     of the target's oom_kill; None where it could not be read. `taken` are the PIDs that the OOM
     killer had taken before, whoever called it. `members` are the processes of the target by PID,
     for a trigger that takes them all. `later` are moments that user space saw.
@@ -148,12 +152,12 @@ def _unseen(
     """
     began = asked.answer.began_ns
     died = {pid for pid in after.sigkilled if after.ended.get(pid, 0) >= began} - {*earlier}
-    unsignalled = died if {"sigkill", "oom_begin"}.intersection(asked.silent) else ()
+    unsignalled = died if _SIGNALS.intersection(asked.silent) else ()
     found = {
         pid: replace(one, role="victim") if one.role == "exiting" and pid in unsignalled else one
         for pid, one in kills.items()
     }
-    if not any(one.logged for one in found.values()) and "mark_victim" in asked.silent:
+    if not any(one.logged for one in found.values()) and _MARKS.intersection(asked.silent):
         found = {pid: replace(one, role="victim") for pid, one in found.items()}
     tasks = {task.pid: task for task in known}
     memories = {task.shares or task.pid for task in tasks.values() if task.pid in found}
@@ -285,7 +289,8 @@ def _evidence(asked: Asked, kills: Mapping[int, Sighting], after: Aftermath) -> 
     if after.why_not:
         return Evidence("kernel log", after.why_not, logged=logged, lost=asked.lost)
     seen = frozenset(one.pid for one in victims if one.traced)
-    agree = None if asked.lost or asked.silent else seen == logged
+    blind = (_SIGNALS | _MARKS).intersection(asked.silent)
+    agree = None if asked.lost or blind else seen == logged
     return Evidence("ring buffer", "", seen, logged, agree, asked.lost, asked.silent)
 
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from oomctl.evidence import Record
 from oomctl.outcome import Declared, Environment, Fated, Outcome, Sample
 from oomctl.plan import flag_names
 from oomctl.prediction import Candidate
+from oomctl.sighting import Sighting
 from oomctl.text import printable
 
 SCHEMA = 1
@@ -20,9 +22,10 @@ def tree(outcome: Outcome) -> dict[str, Any]:
         "top": outcome.top,
         "calls": [call(declared) for declared in outcome.declared],
         "tasks": [task(fated) for fated in outcome.tasks],
-        "events": {cgroup: dict(delta) for cgroup, delta in outcome.events.items()},
+        "events": {cgroup: dict(delta) for cgroup, delta in outcome.moved.items()},
         "memory_current": {"before": outcome.memory_before, "after": outcome.memory_after},
         "samples": _samples(outcome.samples),
+        "log": _log(outcome.log),
         "log_records_lost": outcome.log_lost,
         "nr_dying_descendants": outcome.dying,
         "own_rss_bytes": outcome.own_rss,
@@ -31,6 +34,7 @@ def tree(outcome: Outcome) -> dict[str, Any]:
         "verdict": outcome.verdict.name,
         "reason": outcome.verdict.reason,
         "notes": list(outcome.notes),
+        "failure": str(outcome.failure) if outcome.failure else None,
     }
 
 
@@ -75,11 +79,14 @@ def call(declared: Declared) -> dict[str, Any]:
         "timeline": _timeline(declared),
         "prediction": _prediction(declared),
         "pressure": {f"{kind}_us": rise for kind, rise in declared.pressure.items()} or None,
-        "log": [
-            {"sequence": r.sequence, "time_us": r.time_us, "text": printable(r.text)}
-            for r in declared.log
-        ],
+        "log": _log(declared.log),
     }
+
+
+def _log(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [
+        {"sequence": r.sequence, "time_us": r.time_us, "text": printable(r.text)} for r in records
+    ]
 
 
 def _evidence(declared: Declared) -> dict[str, Any]:
@@ -91,6 +98,7 @@ def _evidence(declared: Declared) -> dict[str, Any]:
         "logged": sorted(evidence.logged),
         "agree": evidence.agree,
         "lost": evidence.lost,
+        "silent": list(evidence.silent),
     }
 
 
@@ -171,6 +179,21 @@ def task(fated: Fated) -> dict[str, Any]:
         "fate": str(fated.fate),
         "signal": fated.fate.signal_name,
         "call": fated.call,
+        "phase": fated.phase,
         "died_after_ns": fated.died_after_ns,
         "collateral": fated.collateral,
+        "oom_kill": _oom_kill(fated.kill) if fated.kill else None,
+    }
+
+
+def _oom_kill(kill: Sighting) -> dict[str, Any]:
+    """Return whose OOM took a task: of which cgroup, and who ran the OOM killer."""
+    return {
+        "memcg": kill.memcg,
+        "constraint": kill.constraint,
+        "group": kill.group,
+        "invoker_pid": kill.trigger_pid,
+        "invoker_comm": kill.trigger_comm,
+        "traced": kill.traced,
+        "logged": kill.logged,
     }

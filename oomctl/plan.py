@@ -13,6 +13,9 @@ WAIT_ON_OOM_LOCK = 1
 UINT64_MAX = 2**64 - 1
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
+CALLER = "oomctl-caller"
+"""The comm of the processes that make the calls."""
+
 MAX_HOGS = 4096
 MAX_CALLERS = 256
 """Callers of one step; equal to OOMCTL_MAX_CALLERS in bpf/oomctl.h."""

@@ -24,6 +24,7 @@ from oomctl.kernel.triggers import target_id, trigger
 from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
+from oomctl.probes import silent_programs
 from oomctl.task import Relative, Task
 from oomctl.timeline import Stamp
 
@@ -106,9 +107,9 @@ class Trial:
         members = self._members(target) if call.via == "kill" else {}
         cgroup_id = None if target is None else target_id(target)
         counters, pressure = self.scope.events(), self.scope.pressure()
-        grouping = lineup.groups | ({call.target} - {None})
+        grouping = {*lineup.groups, *([] if call.target is None else [call.target])}
         groups = self.scope.group_kills(grouping)
-        self.history.listen()
+        fired = self.history.listen().fired
         taken = frozenset(self.history.taken)
         self.sampler.sample()
         heard = NOTHING
@@ -141,6 +142,12 @@ class Trial:
             heard = self._await_sysrq(heard)
         self.sampler.sample()
         rise = rises(counters, self.scope.events()).get(call.target or "", {})
+        silent = self.history.silent + silent_programs(
+            fired,
+            heard.fired,
+            calls=sum(answer.ret in (0, 1) for answer in answers if call.via == "bpf"),
+            kills=len(heard.log.kills),
+        )
         grouped = self.scope.group_kills(grouping)
         asked = [
             Asked(
@@ -157,6 +164,7 @@ class Trial:
                 turn=turn,
                 members=members,
                 taken=taken,
+                silent=tuple(dict.fromkeys(silent)),
                 counted=rise.get("oom_kill"),
             )
             for answer in answers

@@ -4,11 +4,12 @@ import errno
 from dataclasses import replace
 
 from oomctl.answer import Answer, Stage
-from oomctl.evidence import Kill, Record
+from oomctl.evidence import Record
 from oomctl.fate import Fate
-from oomctl.outcome import Declared, Environment, Evidence, Fated, Outcome, Sample
+from oomctl.outcome import Declared, Environment, Evidence, Fated, Outcome, Phase, Sample
 from oomctl.plan import Call
 from oomctl.prediction import Candidate, Prediction
+from oomctl.sighting import Sighting
 from oomctl.task import Task, badness
 from oomctl.timeline import Stamp, Timeline
 from oomctl.verdict import Circumstances, judge, overall
@@ -41,10 +42,15 @@ def declared(ret, *kills, call=None, began=10**9, took=734_512, cgroup_id=4242, 
     return Declared(call, cgroup_id, answer, kills, verdict)
 
 
+def Kill(pid, comm, rss, cgroup=None):  # noqa: N802
+    return Sighting(10**9, pid, comm, "victim", rss, cgroup=cgroup, traced=True, logged=True)
+
+
 def hog(pid, name, size, fate="survived", call=None, after=None, adj=0):
     task = Task(pid, name, f"{TARGET}/{name}", adj, size + 8192, 0, 49152, 1.0)
     fate = Fate("oom-killed", signal=9) if fate == "oom-killed" else Fate(fate)
-    return Fated(task, name, size, size + 253_952, fate, call, after)
+    phase = None if fate.kind == "survived" else Phase.CALL
+    return Fated(task, name, size, size + 253_952, fate, call, after, phase=phase)
 
 
 def outcome(*calls, tasks=(), events=None, **more):

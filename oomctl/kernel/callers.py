@@ -18,8 +18,9 @@ from oomctl.errors import OomctlError
 from oomctl.kernel import child
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.interrupt import let_through
+from oomctl.plan import CALLER
 
-COMM = b"oomctl-caller"
+COMM = CALLER.encode()
 
 
 class Note(Structure):

@@ -1,7 +1,8 @@
 """Everybody who saw it: BPF tracing where it is to be had, and the kernel log in any case."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from oomctl import talk
@@ -15,11 +16,15 @@ from oomctl.sighting import Reading, Sighting, reconcile, threads_of, traced
 
 @dataclass(frozen=True)
 class Heard:
-    """What came since the last time: events in order, and log records."""
+    """What came since the last time: events in order, and log records.
+
+    `fired` says how often each of the observer's programs had run by then.
+    """
 
     events: tuple[Event, ...]
     log: KernelLog
     events_lost: int
+    fired: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
@@ -29,7 +34,10 @@ class Heard:
     def __add__(self, later: "Heard") -> "Heard":
         """Return both as one; `later` is what came after this."""
         return Heard(
-            self.events + later.events, self.log + later.log, self.events_lost + later.events_lost
+            self.events + later.events,
+            self.log + later.log,
+            self.events_lost + later.events_lost,
+            later.fired,
         )
 
 
@@ -76,6 +84,11 @@ class History:
         """Why nothing is traced; empty where it is."""
         return self._witness.why_not
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The programs that were attached but did not run when they were tried."""
+        return self._witness.silent
+
 
 class Witness:
     """Observer and kernel log under one roof; `why_not` says why there is no tracing, if so."""
@@ -108,10 +121,17 @@ class Witness:
             raise ValueError("there is no tracing")
         return self._observer.fileno()
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The observer's programs that are attached but did not run when they were tried."""
+        return self._observer.silent if self._observer else ()
+
     def hear(self) -> Heard:
         """Return what came since the last time."""
         if self._observer is None:
             return Heard((), self._log.read(), 0)
         events = tuple(self._observer.read())
         lost, self._lost = self._observer.lost - self._lost, self._observer.lost
-        return Heard(events, self._log.read(), lost)
+        # the log last: what it tells of, the programs have seen
+        fired = self._observer.fired()
+        return Heard(events, self._log.read(), lost, fired)

@@ -20,9 +20,10 @@ def of_outcome(outcome: Outcome) -> Iterator[str]:
         where = rows.relative(fated.task.cgroup, outcome.top)
         yield (
             f"task {fated.name or fated.task.comm}: pid {fated.task.pid}, {where}, "
-            f"{format_size(fated.charged)}, adj {fated.task.oom_score_adj}, {fated.fate}"
+            f"{format_size(fated.charged)}, adj {fated.task.oom_score_adj}, "
+            f"{rows.fate_text(fated, outcome.top)}"
         )
-    for cgroup, delta in outcome.events.items():
+    for cgroup, delta in outcome.moved.items():
         rises = ", ".join(f"{name} {rise:+d}" for name, rise in delta.items() if rise)
         yield f"memory.events of {rows.relative(cgroup, outcome.top)}: {rises or 'nothing moved'}"
     records = [record.text for declared in outcome.declared for record in declared.log]

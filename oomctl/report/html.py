@@ -38,7 +38,7 @@ _POLICY = (
 def render(outcome: Outcome) -> str:
     """Return the page: what holds for the run, then a section for each declaration."""
     verdict = outcome.verdict
-    title = f"{verdict.name}: OOM on {rows.target_name(outcome.declared[0])}"
+    title = f"{verdict.name}: {rows.subject(outcome)}"
     style = (files("oomctl.report") / "page.css").read_text()
     parts = [
         f"{_BEGIN}{_POLICY}<title>{_escape(title)}</title>\n<style>\n{style}</style>\n</head>",
@@ -114,7 +114,7 @@ def _tree(outcome: Outcome) -> str:
         roots[target] = _Node({}, [])
     sampled = dict.fromkeys(sample.cgroup for sample in outcome.samples)
     tasks = [(fated.task.cgroup, fated) for fated in outcome.tasks]
-    for cgroup, fated in [*tasks, *((name, None) for name in (*outcome.events, *sampled))]:
+    for cgroup, fated in [*tasks, *((name, None) for name in (*outcome.moved, *sampled))]:
         if target is not None and cgroup.startswith(f"{target}/"):
             node = roots[target]
             for name in cgroup.removeprefix(f"{target}/").split("/"):
@@ -141,7 +141,7 @@ def _leaf(fated: Fated) -> str:
     kind = ' class="bad"' if fated.fate.kind == "oom-killed" else ""
     return (
         f"{_escape(task.comm)} (pid {task.pid}): {asked}charged {format_size(fated.charged)}, "
-        f"adj {task.oom_score_adj}, <span{kind}>{_escape(str(fated.fate))}</span>"
+        f"adj {task.oom_score_adj}, <span{kind}>{_escape(rows.fate_text(fated, None))}</span>"
     )
 
 

@@ -22,7 +22,7 @@ def render(outcome: Outcome) -> str:
 
 
 def _blocks(outcome: Outcome) -> list[str]:
-    parts = []
+    parts = [] if outcome.declared else [_labelled(*rows.verdict_row(outcome)), ""]
     for number, declared in enumerate(outcome.declared, 1):
         heading = f" {number}" if len(outcome.declared) > 1 else ""
         parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from oomctl.outcome import Declared, Evidence, Fated, Outcome
-from oomctl.plan import Call, flag_names
+from oomctl.outcome import Declared, Evidence, Fated, Outcome, Phase
+from oomctl.plan import CALLER, Call, flag_names
+from oomctl.sighting import Sighting
 from oomctl.text import printable
 from oomctl.units import format_duration, format_size
 from oomctl.verdict import meaning
@@ -31,6 +32,18 @@ def target_name(declared: Declared) -> str:
     if declared.call.target is None:
         return "the whole system (NULL memcg)"
     return f"{printable(declared.call.target)} (cgroup id {declared.cgroup_id})"
+
+
+def subject(outcome: Outcome) -> str:
+    """Name in a title what the outcome is about."""
+    if outcome.declared:
+        return f"OOM on {target_name(outcome.declared[0])}"
+    return f"limits of {printable(outcome.top or 'the whole system')}"
+
+
+def verdict_row(outcome: Outcome) -> tuple[str, str]:
+    """Return the verdict of an outcome without a call as label and text."""
+    return "verdict", printable(f"{outcome.verdict.name}: {outcome.verdict.reason}")
 
 
 def call_rows(declared: Declared) -> list[tuple[str, str]]:
@@ -106,6 +119,9 @@ def evidence_text(evidence: Evidence) -> str:
     if evidence.source == "kernel log":
         why = f", without BPF tracing: {evidence.why_not}" if evidence.why_not else ""
         return f"the kernel log alone{why}"
+    if evidence.silent:
+        programs = ", ".join(evidence.silent)
+        return f"the kernel log, and BPF tracing in part: {programs} attached, but silent"
     if evidence.agree is None:
         return f"BPF tracing and kernel log, {evidence.lost} events lost"
     if evidence.agree:
@@ -167,10 +183,25 @@ def _task_row(fated: Fated, top: str | None) -> list[str]:
         format_size(fated.asked),
         format_size(fated.charged),
         str(task.oom_score_adj),
-        f"{fated.fate} (shares memory)" if fated.collateral else str(fated.fate),
+        fate_text(fated, top),
         format_duration(fated.died_after_ns),
     ]
     return list(map(printable, cells))
+
+
+def fate_text(fated: Fated, top: str | None) -> str:
+    """Name a fate; where no call of ours was it, whose OOM it was."""
+    why = [] if fated.phase is Phase.CALL or not fated.kill else [_whose(fated.kill, top)]
+    why += ["shares memory"] if fated.collateral else []
+    return f"{fated.fate} ({', '.join(why)})" if why else str(fated.fate)
+
+
+def _whose(kill: Sighting, top: str | None) -> str:
+    if kill.memcg is None:
+        system_wide = kill.constraint not in (None, "memcg")
+        return "system-wide OOM" if system_wide else "not by a call"
+    place = printable(relative(kill.memcg, top))
+    return f"{'call' if kill.trigger_comm == CALLER else 'limit'} of {place}"
 
 
 def _hog_name(fated: Fated) -> str:
@@ -229,10 +260,27 @@ def _remarks(outcome: Outcome) -> Iterable[str]:
             f"{outcome.log_lost} events or records of the kernel log were overwritten before they "
             "were read; a kill may be missing"
         )
+    if outcome.failure:
+        yield f"not carried out to its end: {outcome.failure}"
     for fated in outcome.tasks:
+        if fated.kill and fated.phase is not Phase.CALL:
+            yield _story(fated)
         if fated.failed:
             yield f"the hog '{fated.name}' {fated.failed}"
         elif fated.filled and fated.filled.lost_bytes:
             behind = format_size(fated.filled.lost_bytes)
             yield f"the hog '{fated.name}' fell behind its rate by {behind}"
     yield from outcome.notes
+
+
+def _story(fated: Fated) -> str:
+    """Tell of a kill that no call made: when, of which cgroup's OOM, and who ran into it."""
+    assert fated.kill is not None  # noqa: S101
+    kill = fated.kill
+    when = "while the hogs filled" if fated.phase is Phase.FILLING else "beside the calls"
+    whose = _whose(kill, None)
+    invoker = (
+        f", invoked by {kill.trigger_comm} (pid {kill.trigger_pid})" if kill.trigger_pid else ""
+    )
+    name = fated.name or fated.task.comm
+    return f"{name} (pid {fated.task.pid}) was killed {when}: {whose}{invoker}"

@@ -25,7 +25,7 @@ def render(outcome: Outcome) -> str:
 
 
 def _blocks(outcome: Outcome) -> list[str]:
-    parts = []
+    parts = [] if outcome.declared else [_labelled(*rows.verdict_row(outcome)), ""]
     for number, declared in enumerate(outcome.declared, 1):
         if len(outcome.declared) > 1:
             parts.append(f"call {number} of {len(outcome.declared)}")

@@ -50,7 +50,7 @@ def _names(outcome: Outcome) -> Iterator[dict[str, Any]]:
         for stamp in declared.timeline.stamps:
             if stamp.pid not in (None, declared.answer.caller):
                 tracks.setdefault(stamp.pid, f"pid {stamp.pid}")
-    name = f"OOM on {rows.target_name(outcome.declared[0])}"
+    name = rows.subject(outcome)
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
     for order, (thread, name) in enumerate(tracks.items()):
         where = {"ph": "M", "pid": _PROCESS, "tid": thread}

@@ -93,7 +93,7 @@ def test_who_is_killed_without_a_mark_shares_the_victims_memory():
     assert declared.collateral == {8}
     assert declared.verdict.name == "killed"
     assert "t8" not in declared.verdict.reason
-    assert {kill.pid: kill.memcg for kill in declared.kills}[8] == "/t/leaf"
+    assert {kill.pid: kill.cgroup for kill in declared.kills}[8] == "/t/leaf"
 
 
 def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
@@ -141,6 +141,8 @@ def predicted(*victims, instead=()):
 
 class Foreseen:
     """A lineup whose prediction is known."""
+
+    tasks = ()
 
     def __init__(self, prediction):
         self.prediction = prediction
@@ -218,8 +220,14 @@ def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
 @pytest.mark.parametrize(("trigger", "kills"), [(CALLER, [7]), (99, []), (None, [7])])
 def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills):
     report = (
+        Record(0, 0, "oomctl-caller invoked oom-killer: gfp_mask=0x0, order=0, oom_score_adj=0"),
         Record(1, 1, f"CPU: 1 UID: 0 PID: {trigger} Comm: oomctl-caller Not tainted"),
-        Record(2, 2, "oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg=/t,task=t7,pid=7,uid=0"),
+        Record(
+            2,
+            2,
+            "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+            "oom_memcg=/t,task_memcg=/t,task=t7,pid=7,uid=0",
+        ),
     )
     one = asked(log=KernelLog(report if trigger else ()) + logged(7))
     known = after(ended={7: 1500}, owns=lambda kill, target: True, why_not="no BTF")

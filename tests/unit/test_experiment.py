@@ -58,10 +58,15 @@ class Kernel:
 
     def says(self, pid, comm="x", memcg="/elsewhere"):
         numbers = "total-vm:1kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0"
-        cause = "Memory cgroup out of memory: Killed process"
+        numbers += " pgtables:44kB oom_score_adj:0"
+        target = self.calls[-1][0].target if self.calls else memcg
+        cause = "Out" if target is None else "Memory cgroup out"
+        constraint = "NONE" if target is None else "MEMCG"
+        where = "global_oom" if target is None else f"oom_memcg={target}"
         for text in (
-            f"oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg={memcg},task={comm},pid={pid},uid=0",
-            f"{cause} {pid} ({comm}) {numbers}",
+            f"oom-kill:constraint=CONSTRAINT_{constraint},nodemask=(null),cpuset=/,mems_allowed=0,"
+            f"{where},task_memcg={memcg},task={comm},pid={pid},uid=0",
+            f"{cause} of memory: Killed process {pid} ({comm}) {numbers}",
         ):
             self.records.append(f"3,1,1,-;{text}\n".encode())
 
@@ -177,7 +182,8 @@ def test_the_kernels_word_without_a_death_is_dying(kernel, capsys):
     kernel.react = react
     wanted = planned(kernel)
     outcome = run(kernel, replace(wanted, timeout=0.5))
-    assert outcome.verdict.name == "claimed-but-none-died"
+    assert outcome.verdict.name == "killed"
+    assert outcome.verdict.reason.endswith("was still dying at the timeout")
     assert fates(outcome)["large"] == "dying"
     assert "has not ended within 0.5 s" in capsys.readouterr().err
 
@@ -374,18 +380,19 @@ def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
     assert kernel.calls == []
 
 
-def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monkeypatch, capsys):
+def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monkeypatch):
     shell = Task(os.getppid(), "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr(
         "oomctl.kernel.procfs.all_tasks",
         lambda: [*tasks_of(kernel), *([shell] if kernel.calls else [])],
     )
     kernel.react = lambda _call: kernel.kills("large")
-    with pytest.raises(UnsupportedError, match="could pick "):
-        run(kernel, planned(kernel, target=None, repeat=9))
-    assert len(kernel.calls) == 1
-    said = capsys.readouterr().err
-    assert f"called 1 times in this round; killed: large (pid {kernel.pids['large']})" in said
+    outcome = run(kernel, planned(kernel, target=None, repeat=9))
+    assert isinstance(outcome.failure, UnsupportedError)
+    assert "could pick " in outcome.failure.why
+    assert not outcome.as_wanted
+    assert len(kernel.calls) == len(outcome.declared) == 1
+    assert fates(outcome)["large"] == "oom-killed"
 
 
 def test_panic_on_oom_is_looked_at_before_anything_is_made(kernel, monkeypatch):

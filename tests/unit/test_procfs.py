@@ -209,7 +209,8 @@ import ctypes, time
 stack = ctypes.create_string_buffer(1 << 16)
 run = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: time.sleep(60) or 0)
 CLONE_VM, SIGCHLD = 0x100, 17
-print(ctypes.CDLL(None).clone(run, ctypes.byref(stack, 1 << 15), CLONE_VM | SIGCHLD, None), flush=True)
+pid = ctypes.CDLL(None).clone(run, ctypes.byref(stack, 1 << 15), CLONE_VM | SIGCHLD, None)
+print(pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdout=subprocess.PIPE)
