@@ -42,7 +42,7 @@ def declared(ret, *kills, call=None, began=10**9, took=734_512, cgroup_id=4242, 
     return Declared(call, cgroup_id, answer, kills, verdict)
 
 
-def Kill(pid, comm, rss, cgroup=None):  # noqa: N802
+def Kill(pid, comm, rss, cgroup=None):
     return Sighting(10**9, pid, comm, "victim", rss, cgroup=cgroup, traced=True, logged=True)
 
 

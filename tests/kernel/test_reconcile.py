@@ -1,0 +1,375 @@
+"""Sources that disagree, fall silent or come from elsewhere: what is told must still be so."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from oomctl.kernel.observer import Observer
+from tests.kernel.conftest import CGROUPS
+
+
+@pytest.fixture
+def run(oomctl, tmp_path, monkeypatch):
+    """Run a scenario's text with `oomctl run --format json`; return exit code and outcomes."""
+    monkeypatch.chdir(tmp_path)
+
+    def running(text, *options):
+        Path("scenario.toml").write_text(text)
+        result = oomctl("run", "scenario.toml", "--format", "json", *options)
+        assert result.exit_code in (0, 1), result.stderr
+        rounds = json.loads(result.stdout)["rounds"]
+        return result.exit_code, [one["outcome"] for one in rounds]
+
+    return running
+
+
+def fates(outcome):
+    return {task["name"] or task["comm"]: task["fate"] for task in outcome["tasks"]}
+
+
+GROUPED = """
+[cgroup."."]
+memory.oom.group = true
+[cgroup.b]
+memory.oom.group = true
+[hog.first]
+size = "8M"
+kind = "shared"
+sharer = "b"
+[hog.second]
+size = "12M"
+kind = "shared"
+sharer = "b"
+[hog.third]
+size = "4M"
+"""
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_who_shares_memory_inside_the_killed_group_is_of_the_group(run, request, tracing):
+    if not tracing:
+        request.getfixturevalue("no_tracing")
+    code, outcomes = run(GROUPED, "--repeat", "6")
+    assert {one["verdict"] for one in outcomes} == {"group-killed"}, [o["reason"] for o in outcomes]
+    for outcome in outcomes:
+        (call,) = outcome["calls"]
+        assert call["collateral"] == []
+        assert call["prediction"]["agrees"] is True
+        assert {task["fate"] for task in outcome["tasks"]} == {"oom-killed"}
+        assert len(outcome["tasks"]) == 5
+        assert call["evidence"]["agree"] is (True if tracing else None)
+    assert code == 0
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_the_log_alone_has_no_line_for_who_shares_the_victims_memory(run):
+    text = """
+[cgroup.elsewhere]
+[hog.sharing]
+size = "16M"
+kind = "shared"
+sharer = "elsewhere"
+[hog.other]
+size = "4M"
+"""
+    code, (outcome,) = run(text)
+    (call,) = outcome["calls"]
+    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
+    assert len(call["killed_pids"]) == 2
+    assert len(call["collateral"]) == 1
+    fates_of = [task["fate"] for task in outcome["tasks"] if task["name"] == "sharing"]
+    assert fates_of == ["oom-killed"] * 2
+
+
+def test_a_group_outside_of_the_plans_top_is_seen_too(declare, cgroup, stranger):
+    (cgroup / "memory.oom.group").write_text("1")
+    Path(f"/proc/{stranger.pid}/oom_score_adj").write_text("1000")
+    code, result = declare("--global", "--yes", "--hogs", "1", "--size", "1M")
+    (call,) = result["calls"]
+    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
+    assert call["killed_pids"] == [stranger.pid]
+
+
+def test_a_group_of_two_by_a_system_wide_call(declare, cgroup, stranger):
+    (cgroup / "memory.oom.group").write_text("1")
+    second = subprocess.Popen(
+        ["sleep", "600"], preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0")
+    )
+    try:
+        for pid in (stranger.pid, second.pid):
+            Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+        code, result = declare("--global", "--yes", "--hogs", "1", "--size", "1M")
+        (call,) = result["calls"]
+        assert (code, call["verdict"]) == (0, "group-killed"), call["reason"]
+        assert set(call["killed_pids"]) == {stranger.pid, second.pid}
+    finally:
+        second.kill()
+        second.wait()
+
+
+def test_a_hog_of_ours_beside_an_existing_target_with_a_group(run, cgroup, stranger):
+    (cgroup / "memory.oom.group").write_text("1")
+    second = subprocess.Popen(
+        ["sleep", "600"], preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0")
+    )
+    try:
+        text = f'[hog.own]\nsize = "4M"\n[[call]]\ntarget = "/{cgroup.name}"\n'
+        _code, (outcome,) = run(text)
+        (call,) = outcome["calls"]
+        assert call["verdict"] == "group-killed", call["reason"]
+        assert set(call["killed_pids"]) == {stranger.pid, second.pid}
+    finally:
+        second.kill()
+        second.wait()
+
+
+BESIDE = """
+[cgroup."."]
+memory.max = "48M"
+[cgroup.limited]
+memory.max = "8M"
+[hog.steady]
+size = "16M"
+cgroup = "calm"
+[hog.greedy]
+size = "24M"
+rate = "4M"
+cgroup = "limited"
+may_fail = true
+[expect]
+kills = 2
+"""
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_a_kill_by_a_limit_is_told_with_the_limit_whenever_it_comes(run, request, tracing):
+    if not tracing:
+        request.getfixturevalue("no_tracing")
+    code, (outcome,) = run(BESIDE)
+    assert code == 0, outcome["checks"]
+    tasks = {task["name"]: task for task in outcome["tasks"]}
+    assert {name: task["fate"] for name, task in tasks.items()} == {
+        "steady": "oom-killed",
+        "greedy": "oom-killed",
+    }
+    assert (tasks["steady"]["phase"], tasks["greedy"]["phase"]) == ("call", "filling")
+    killed = tasks["greedy"]["oom_kill"]
+    assert killed["memcg"] == f"{outcome['top']}/limited"
+    assert killed["invoker_pid"] == tasks["greedy"]["pid"]
+    assert killed["logged"]
+    assert killed["traced"] is tracing
+
+
+FILLING = """
+[cgroup."."]
+memory.max = "32M"
+[hog.first]
+size = "4M"
+oom_score_adj = 1000
+may_fail = true
+[hog.second]
+size = "40M"
+rate = "16M"
+may_fail = true
+[expect]
+victims = ["first", "second"]
+"""
+
+
+def test_a_hog_that_dies_while_another_fills_keeps_its_row(run):
+    _code, (outcome,) = run(FILLING)
+    tasks = {task["name"]: task for task in outcome["tasks"]}
+    assert tasks.keys() == {"first", "second"}
+    for task in tasks.values():
+        assert (task["fate"], task["phase"]) == ("oom-killed", "filling")
+        assert task["oom_kill"]["memcg"] == outcome["top"]
+    assert tasks["first"]["filled_bytes"] == 4 << 20
+    assert outcome["events"][outcome["top"]]["oom_kill"] == 2
+    assert all(check["passed"] for check in outcome["checks"]), outcome["checks"]
+
+
+def test_a_limit_that_kills_during_the_delay_is_not_by_someone_else(run, tmp_path):
+    """A hog in the plan's tree is pushed over a limit of its own while the round waits."""
+    text = """
+[cgroup.squeezed]
+[hog.steady]
+size = "16M"
+cgroup = "calm"
+[hog.other]
+size = "8M"
+cgroup = "squeezed"
+[[call]]
+delay = 3
+target = "calm"
+[expect]
+kills = 2
+"""
+
+    def squeeze():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for place in CGROUPS.glob("oomctl-*/squeezed"):
+                with contextlib.suppress(OSError):
+                    if int((place / "memory.current").read_text()) > 8 << 20:
+                        time.sleep(1)
+                        (place / "memory.max").write_text("1M")
+                        return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=squeeze)
+    thread.start()
+    try:
+        code, (outcome,) = run(text)
+    finally:
+        thread.join()
+    assert code == 0, outcome["checks"]
+    (other,) = [task for task in outcome["tasks"] if task["name"] == "other"]
+    assert (other["fate"], other["phase"]) == ("oom-killed", "beside")
+    assert other["oom_kill"]["memcg"].endswith("/squeezed")
+
+
+def test_a_victim_that_outlives_the_timeout_was_killed_all_the_same(run):
+    text = """
+timeout = 3
+[hog.slow]
+size = "16M"
+kind = "traced"
+hold = 20
+"""
+    code, (outcome,) = run(text)
+    (call,) = outcome["calls"]
+    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
+    assert "still dying" in call["reason"]
+    assert fates(outcome) == {"slow": "dying"}
+
+
+LEADERLESS = """
+import ctypes, mmap, threading, time
+block = mmap.mmap(-1, 24 << 20)
+block[:] = b"x" * len(block)
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.fixture
+def leaderless(cgroup):
+    """A process whose leader has ended while another thread has its memory."""
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", LEADERLESS],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0"),
+    )
+    child.stdout.readline()
+    while "zombie" not in Path(f"/proc/{child.pid}/status").read_text():
+        time.sleep(0.01)
+    yield child
+    child.kill()
+    child.wait(10)
+    child.stdout.close()
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_a_victim_whose_leader_has_ended_is_one_process(
+    declare, cgroup, leaderless, request, tracing
+):
+    if not tracing:
+        request.getfixturevalue("no_tracing")
+    code, result = declare("--cgroup", str(cgroup))
+    (call,) = result["calls"]
+    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
+    assert call["killed_pids"] == [leaderless.pid]
+    assert call["evidence"]["logged"] == [leaderless.pid]
+    assert call["evidence"]["agree"] is (True if tracing else None)
+    (task,) = result["tasks"]
+    assert (task["pid"], task["fate"]) == (leaderless.pid, "oom-killed")
+    assert call["prediction"]["close"] == []
+
+
+def test_tracing_that_falls_silent_leaves_the_log_to_tell(run):
+    code, (outcome,) = run('[sysctl]\nkernel.ftrace_enabled = 0\n[hog.only]\nsize = "8M"\n')
+    (call,) = outcome["calls"]
+    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
+    assert fates(outcome) == {"only": "oom-killed"}
+    assert {"oom_begin", "oom_end"} <= set(call["evidence"]["silent"])
+    assert call["evidence"]["agree"] is None
+
+
+PROGRAMS = ["oom_begin", "oom_end", "sigkill", "mark_victim", "process_exit", "missed_exit"]
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        *([name] for name in PROGRAMS),
+        ["oom_begin", "oom_end"],
+        ["sigkill", "mark_victim"],
+        ["process_exit", "missed_exit"],
+        PROGRAMS,
+    ],
+    ids=" ".join,
+)
+def test_each_program_that_is_silent_changes_no_verdict(declare, monkeypatch, silent):
+    """Attached, as far as the observer knows, but never run by the kernel."""
+    attach = Observer.__enter__
+
+    def without(observer):
+        import oomctl.kernel.libbpf as libbpf
+
+        real = libbpf.BpfObject.attach
+        with monkeypatch.context() as context:
+            context.setattr(
+                libbpf.BpfObject,
+                "attach",
+                lambda loaded, name: None if name in silent else real(loaded, name),
+            )
+            return attach(observer)
+
+    monkeypatch.setattr(Observer, "__enter__", without)
+    code, result = declare("--oom-group", "--hog", "a=8M", "--hog", "b=4M")
+    (call,) = result["calls"]
+    assert (code, call["verdict"]) == (0, "group-killed"), call["reason"]
+    assert set(fates(result).values()) == {"oom-killed"}
+    assert call["collateral"] == []
+    told = set(call["evidence"]["silent"])
+    ends = {"process_exit", "missed_exit"}
+    assert told - ends == set(silent) - ends
+    assert call["evidence"]["agree"] is not False
+
+
+def test_a_target_that_is_removed_right_after_the_kill_is_reported(oomctl, cgroup, stranger):
+    """As a service manager does it: as soon as nobody lives there."""
+    target = CGROUPS / "removed soon"
+    target.mkdir()
+    (target / "cgroup.procs").write_text(str(stranger.pid))
+    stop = threading.Event()
+
+    def remove():
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                if "populated 0" in (target / "cgroup.events").read_text():
+                    target.rmdir()
+                    return
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    try:
+        done = oomctl("declare", "--format", "json", "--cgroup", str(target))
+    finally:
+        stop.set()
+        thread.join()
+        with contextlib.suppress(FileNotFoundError):
+            target.rmdir()
+    assert done.exit_code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [task["fate"] for task in result["tasks"]] == ["oom-killed"]
+    assert result["verdict"] == "killed"
+    assert result["memory_current"]["after"] is None
+    assert any("removed" in note for note in result["notes"])
