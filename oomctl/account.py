@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from oomctl.answer import Answer
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog, Kill
+from oomctl.evidence import Kill
+from oomctl.klog import KernelLog, LogKill
 from oomctl.outcome import Declared, Evidence
 from oomctl.plan import Call
 from oomctl.prediction import Lineup, Prediction
@@ -94,7 +95,7 @@ def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> 
     complete = not after.why_not and not asked.lost
     logged = {
         kill.pid: kill
-        for kill in asked.log.kills
+        for kill in map(_of_log, asked.log.kills)
         if kill.pid in shot
         or (
             not complete
@@ -109,6 +110,11 @@ def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> 
         if pid not in logged
     }
     return logged | traced
+
+
+def _of_log(kill: LogKill) -> Kill:
+    cgroup, adj = kill.cgroup or kill.group, kill.oom_score_adj
+    return Kill(kill.pid, kill.comm, kill.rss, cgroup, adj, kill.trigger_pid)
 
 
 def _killed_with_cgroup(asked: Asked, after: Aftermath) -> dict[int, Kill]:

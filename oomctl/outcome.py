@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from oomctl.answer import Answer
 from oomctl.check import Check
-from oomctl.evidence import Kill, Record
+from oomctl.evidence import Kill
 from oomctl.fate import Fate
 from oomctl.filled import Filled
+from oomctl.klog import Record
 from oomctl.plan import Call
 from oomctl.prediction import Prediction
 from oomctl.task import Task

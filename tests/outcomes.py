@@ -4,8 +4,9 @@ import errno
 from dataclasses import replace
 
 from oomctl.answer import Answer, Stage
-from oomctl.evidence import Kill, Record
+from oomctl.evidence import Kill
 from oomctl.fate import Fate
+from oomctl.klog import Record
 from oomctl.outcome import Declared, Environment, Evidence, Fated, Outcome, Sample
 from oomctl.plan import Call
 from oomctl.prediction import Candidate, Prediction

@@ -6,7 +6,8 @@ from dataclasses import replace
 from oomctl import plain
 from oomctl.answer import Answer, Stage
 from oomctl.check import Check
-from oomctl.evidence import Kill, Record
+from oomctl.evidence import Kill
+from oomctl.klog import Record
 from oomctl.outcome import Declared
 from oomctl.plan import Call
 from oomctl.stress.lines import end_line, head_line, round_line

@@ -65,17 +65,23 @@ class Lookout:
         heard = self._witness.hear()
         if self.why_not:
             self.lost += heard.log.lost
-            return self._reading.feed(heard.log.records)
+            return [
+                replace(each, cgroup=_shown(each.cgroup), memcg=_shown(each.memcg))
+                for each in self._reading.feed(heard.log.records)
+            ]
         self.lost += heard.events_lost
         self._learn(heard.events)
         seen = self._tracing.feed(heard.events)
         seen += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
         return sorted(
-            (replace(each, cgroup=self.path(each.cgroup_id)) for each in seen),
+            (
+                replace(each, cgroup=self._path(each.cgroup_id), memcg=self._path(each.memcg_id))
+                for each in seen
+            ),
             key=lambda each: each.at_ns,
         )
 
-    def path(self, cgroup_id: int | None) -> str | None:
+    def _path(self, cgroup_id: int | None) -> str | None:
         """Return the path of a cgroup; None if it was gone before it was looked for."""
         return None if cgroup_id is None else self._paths.known.get(cgroup_id)
 
@@ -84,6 +90,10 @@ class Lookout:
         ids = {number for event in events for number in (event.cgroup_id, event.memcg_id) if number}
         if ids - self._paths.known.keys():
             self._paths.refresh()
+
+
+def _shown(path: str | None) -> str | None:
+    return None if path is None else printable(path)
 
 
 class CgroupPaths:

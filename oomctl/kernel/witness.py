@@ -7,9 +7,9 @@ from typing import Self
 from oomctl import talk
 from oomctl.errors import UnsupportedError
 from oomctl.event import Event
-from oomctl.evidence import KernelLog
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import Observer
+from oomctl.klog import KernelLog
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from oomctl.account import Aftermath, Asked, account, killed_by
 from oomctl.answer import Answer, Stage
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog, Record
+from oomctl.klog import KernelLog, Record
 from oomctl.plan import Call
 from oomctl.prediction import Candidate, Lineup, Prediction
 from oomctl.task import Task
@@ -218,8 +218,8 @@ def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
 @pytest.mark.parametrize(("trigger", "kills"), [(CALLER, [7]), (99, []), (None, [7])])
 def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills):
     report = (
+        Record(0, 0, "oomctl-caller invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0"),
         Record(1, 1, f"CPU: 1 UID: 0 PID: {trigger} Comm: oomctl-caller Not tainted"),
-        Record(2, 2, "oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg=/t,task=t7,pid=7,uid=0"),
     )
     one = asked(log=KernelLog(report if trigger else ()) + logged(7))
     known = after(ended={7: 1500}, owns=lambda kill, target: True, why_not="no BTF")

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -12,11 +13,11 @@ import pytest
 from oomctl import experiment, trial
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.evidence import KernelLog, parse_record
 from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.kernel.journal import journals
+from oomctl.klog import KernelLog, parse_record
 from oomctl.plan import Call, Hog, Plan, Step
 from oomctl.prediction import Lineup
 from oomctl.scenario import of_options, planning
@@ -60,7 +61,8 @@ class Kernel:
         numbers = "total-vm:1kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0"
         cause = "Memory cgroup out of memory: Killed process"
         for text in (
-            f"oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg={memcg},task={comm},pid={pid},uid=0",
+            "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+            f"oom_memcg={Path(memcg).parent},task_memcg={memcg},task={comm},pid={pid},uid=0",
             f"{cause} {pid} ({comm}) {numbers}",
         ):
             self.records.append(f"3,1,1,-;{text}\n".encode())
