@@ -6,11 +6,11 @@ from typing import Literal
 
 from oomctl.answer import Answer
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog
+from oomctl.klog import KernelLog
 from oomctl.outcome import Declared, Evidence
 from oomctl.plan import Call
 from oomctl.prediction import Lineup, Prediction
-from oomctl.sighting import Reading, Sighting, reconcile, threads_of, traced
+from oomctl.sighting import HITS, Sighting, reconcile, threads_of, traced
 from oomctl.task import Task
 from oomctl.timeline import Stamp, timeline
 from oomctl.verdict import Circumstances, judge
@@ -23,19 +23,19 @@ SYSRQ_ORDER = -1
 """The order by which the OOM killer knows sysrq's (mm/oom_kill.c, is_sysrq_oom)."""
 
 _OF_THE_CALL = {Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM}
-_HITS = {Kind.SIGKILL, Kind.MARK_VICTIM}
 
 
 @dataclass(frozen=True)
 class Asked:
     """One declaration as it was made: what was known before, the answer, what came with it.
 
-    `events` and `log` are what was seen and heard from just before the call until it returned,
-    that of other callers of the same turn included; `silent` names the observer's programs that
-    must have run meanwhile and did not. `group_kills` is the rise of oom_group_kill, `counted` that
-    of the target's oom_kill; None where it could not be read. `taken` are the PIDs that the OOM
-    killer had taken before, whoever called it. `members` are the processes of the target by PID,
-    for a trigger that takes them all. `later` are moments that user space saw.
+    `events`, `log` and `logged` (the kills that this tells of) are what was seen and heard from
+    just before the call until it returned, that of other callers of the same turn included;
+    `silent` names the observer's programs that must have run meanwhile and did not. `group_kills`
+    is the rise of oom_group_kill, `counted` that of the target's oom_kill; None where it could not
+    be read. `taken` are the PIDs that the OOM killer had taken before, whoever called it. `members`
+    are the processes of the target by PID, for a trigger that takes them all. `later` are moments
+    that user space saw.
     """
 
     call: Call
@@ -52,6 +52,7 @@ class Asked:
     turn: int = 0
     members: Mapping[int, Task] = field(default_factory=dict)
     taken: frozenset[int] = frozenset()
+    logged: tuple[Sighting, ...] = ()
     silent: tuple[str, ...] = ()
     counted: int | None = None
 
@@ -103,9 +104,7 @@ def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> 
     threads = threads_of(asked.events) | {task.thread: task.pid for task in known if task.thread}
     seen = [_named(one, after.path_of) for one in traced(_of_the_call(asked))]
     of_others = _hit_by_others(asked)
-    said = (
-        replace(one, pid=threads.get(one.pid, one.pid)) for one in Reading().feed(asked.log.records)
-    )
+    said = (replace(one, pid=threads.get(one.pid, one.pid)) for one in asked.logged)
     pids = {one.pid for one in seen}
     mine = [
         one
@@ -121,7 +120,7 @@ def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> 
 
 def _hit_by_others(asked: Asked) -> set[int]:
     """Return the PIDs that somebody else's run through the OOM killer took meanwhile."""
-    return {e.tgid for e in asked.events if e.kind in _HITS and e.trigger_pid != asked.trigger}
+    return {e.tgid for e in asked.events if e.kind in HITS and e.trigger_pid != asked.trigger}
 
 
 def _is_of(said: Sighting, asked: Asked, after: Aftermath) -> bool:

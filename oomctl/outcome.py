@@ -7,9 +7,9 @@ from enum import StrEnum
 from oomctl.answer import Answer
 from oomctl.check import Check
 from oomctl.errors import OomctlError
-from oomctl.evidence import Record
 from oomctl.fate import Fate
 from oomctl.filled import Filled
+from oomctl.klog import Record
 from oomctl.plan import Call
 from oomctl.prediction import Prediction
 from oomctl.sighting import Sighting

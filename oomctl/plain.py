@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl.evidence import Record
+from oomctl.klog import Record
 from oomctl.outcome import Declared, Environment, Fated, Outcome, Sample
 from oomctl.plan import flag_names
 from oomctl.prediction import Candidate

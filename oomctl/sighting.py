@@ -1,22 +1,18 @@
 """From what was seen of the OOM killer to one kill each: by tracing, or in the kernel log. Pure."""
 
-import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from oomctl.event import Event, Kind
-from oomctl.evidence import INVOKER, KernelLog, Record
-from oomctl.text import printable
+from oomctl.klog import KillsFromLog, Record
 
 Role = Literal["victim", "sharer", "exiting"]
 
-# mm/oom_kill.c: dump_header(), dump_oom_victim()
-_INVOKED = re.compile(
-    r"(?P<comm>.*) invoked oom-killer: .*\border=(?P<order>-?\d{1,10})", re.DOTALL
-)
-_CONSTRAINT = re.compile(r"oom-kill:constraint=CONSTRAINT_(?P<name>\w+),")
+
+HITS = frozenset({Kind.SIGKILL, Kind.MARK_VICTIM})
+"""The kinds of event that tell whom the OOM killer took."""
 
 
 @dataclass(frozen=True)
@@ -185,49 +181,26 @@ class Reading:
     """Turns records of the kernel log into sightings; the log says nothing of a victim's end."""
 
     def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._trigger_comm: str | None = None
-        self._trigger_pid: int | None = None
-        self._order: int | None = None
-        self._constraint: str | None = None
-        self._chosen: Record | None = None
+        self._kills = KillsFromLog()
 
     def feed(self, records: Iterable[Record]) -> list[Sighting]:
-        """Take records in order; the report around a kill is rate limited and may be missing."""
-        done: list[Sighting] = []
-        for record in records:
-            text = record.text
-            if found := _INVOKED.match(text):
-                self._forget()
-                self._trigger_comm = printable(found["comm"])
-                self._order = int(found["order"])
-            elif (found := INVOKER.match(text)) and self._trigger_comm and not self._trigger_pid:
-                self._trigger_pid = int(found["pid"])
-            elif found := _CONSTRAINT.match(text):
-                self._constraint = found["name"].lower().replace("_", "-")
-                self._chosen = record
-            else:
-                done += self._kills(record)
-        return done
-
-    def _kills(self, record: Record) -> list[Sighting]:
-        context = (self._chosen, record) if self._chosen else (record,)
+        """Take records in order; of a group's other members it only knows the group's cgroup."""
         return [
             Sighting(
-                at_ns=record.time_us * 1000,
+                at_ns=kill.at_us * 1000,
                 pid=kill.pid,
                 comm=kill.comm,
                 role="victim",
                 rss=kill.rss,
                 oom_score_adj=kill.oom_score_adj,
                 logged=True,
-                cgroup=kill.memcg,
-                trigger_pid=self._trigger_pid,
-                trigger_comm=self._trigger_comm,
-                order=self._order,
-                constraint=self._constraint,
+                cgroup=kill.cgroup or kill.group,
+                trigger_pid=kill.trigger_pid,
+                trigger_comm=kill.trigger_comm,
+                order=kill.order,
+                constraint=kill.constraint,
+                memcg=kill.oom_memcg,
+                group=kill.group,
             )
-            for kill in KernelLog(context).kills
+            for kill in self._kills.feed(records)
         ]

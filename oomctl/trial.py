@@ -142,11 +142,12 @@ class Trial:
             heard = self._await_sysrq(heard)
         self.sampler.sample()
         rise = rises(counters, self.scope.events()).get(call.target or "", {})
+        callers = {answer.caller for answer in answers}
         silent = self.history.silent + silent_programs(
             fired,
             heard.fired,
             calls=sum(answer.ret in (0, 1) for answer in answers if call.via == "bpf"),
-            kills=len(heard.log.kills),
+            kills=len({said.pid for said in heard.logged if said.trigger_pid in callers}),
         )
         grouped = self.scope.group_kills(grouping)
         asked = [
@@ -164,6 +165,7 @@ class Trial:
                 turn=turn,
                 members=members,
                 taken=taken,
+                logged=heard.logged,
                 silent=tuple(dict.fromkeys(silent)),
                 counted=rise.get("oom_kill"),
             )
@@ -251,6 +253,6 @@ def _by_sigkill(death: Death) -> bool:
 
 
 def _served(heard: Heard) -> bool:
-    if heard.log.kills or heard.log.found_no_killable or heard.log.refused_sysrq:
+    if heard.logged or heard.log.found_no_killable or heard.log.refused_sysrq:
         return True
     return any(e.kind is Kind.OOM_END and e.order == SYSRQ_ORDER for e in heard.events)

@@ -4,8 +4,8 @@ import errno
 from dataclasses import replace
 
 from oomctl.answer import Answer, Stage
-from oomctl.evidence import Record
 from oomctl.fate import Fate
+from oomctl.klog import Record
 from oomctl.outcome import Declared, Environment, Evidence, Fated, Outcome, Phase, Sample
 from oomctl.plan import Call
 from oomctl.prediction import Candidate, Prediction

@@ -6,7 +6,7 @@ from dataclasses import replace
 from oomctl import plain
 from oomctl.answer import Answer, Stage
 from oomctl.check import Check
-from oomctl.evidence import Kill, Record
+from oomctl.klog import Record
 from oomctl.outcome import Declared
 from oomctl.plan import Call
 from oomctl.stress.lines import end_line, head_line, round_line
@@ -14,7 +14,7 @@ from oomctl.stress.reader import read_runs
 from oomctl.stress.run import End, Head, Section, Way
 from oomctl.timeline import Stamp, Timeline
 from oomctl.verdict import Verdict, judge, overall
-from tests.outcomes import ENVIRONMENT, TARGET, TREE, M, hog, outcome, rises
+from tests.outcomes import ENVIRONMENT, TARGET, TREE, Kill, M, hog, outcome, rises
 
 MS = 1_000_000
 STEP = {

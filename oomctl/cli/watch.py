@@ -161,7 +161,7 @@ def _as_json(seen: Sighting, lookout: Lookout) -> str:
         "role": seen.role,
         "cgroup": seen.cgroup,
         "cgroup_id": seen.cgroup_id,
-        "memcg": lookout.path(seen.memcg_id),
+        "memcg": seen.memcg,
         "memcg_id": seen.memcg_id,
         "order": seen.order,
         "constraint": seen.constraint,

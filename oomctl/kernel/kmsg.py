@@ -2,36 +2,43 @@
 
 import os
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from oomctl.errors import UnsupportedError
-from oomctl.evidence import KernelLog, Record, parse_record
+from oomctl.klog import KernelLog, Record, parse_record
 
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
+_PATIENCE = 5.0  # seconds: more than all that the buffer holds takes, a flood has no end
 _HEAD = re.compile(rb"[0-9]{1,10},[0-9]{1,20},")
 
 
 class Kmsg:
-    """A reader that sees what the kernel logs after it was opened."""
+    """A reader that sees what the kernel logs after it was opened.
+
+    What is there already is read too, for the number of the last: what comes later may be
+    overwritten before the first read.
+    """
 
     def __init__(self, path: Path = Path("/dev/kmsg")) -> None:
         self._path = path
         self._fd = -1
         self._next: int | None = None
+        self._hole = False
 
     def __enter__(self) -> Self:
         """Open it and skip what is there."""
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.lseek(self._fd, 0, os.SEEK_END)
         except OSError as error:
             raise UnsupportedError(
                 f"cannot read the kernel log at {self._path}: {error.strerror}",
                 "run it as root; oomctl proves a kill by the kernel's own word",
             ) from error
         try:
-            self._take()  # at its end a kernel log has nothing to read, but is not over
+            self._skip()
         except BaseException:
             os.close(self._fd)
             raise
@@ -42,17 +49,31 @@ class Kmsg:
         os.close(self._fd)
 
     def read(self) -> KernelLog:
-        """Return what has come since the last read."""
+        """Return what has come since the last read; in a flood only what 5 s are enough for."""
         records: list[Record] = []
         lost = 0
-        while raw := self._take():
-            sequence = int(raw.split(b",", 2)[1])
-            if self._next is not None:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end and (raw := self._take()):
+            sequence = _sequence(raw)
+            if self._next is not None and sequence > self._next:
                 lost += sequence - self._next
+                self._hole = True
             self._next = sequence + 1
             if record := parse_record(raw):
-                records.append(record)
+                records.append(replace(record, after_loss=self._hole))
+                self._hole = False
         return KernelLog(tuple(records), lost)
+
+    def _skip(self) -> None:
+        """Read to the end; from a flood that outruns us we jump there, and what we jump is lost."""
+        end = time.monotonic() + _PATIENCE
+        last = b""
+        while raw := self._take():  # at its end a kernel log has nothing to read, but is not over
+            last = raw
+            if time.monotonic() > end:
+                os.lseek(self._fd, 0, os.SEEK_END)
+                break
+        self._next = _sequence(last) + 1 if last else None
 
     def _take(self) -> bytes | None:
         """Return the next record, None where there is none yet."""
@@ -69,3 +90,7 @@ class Kmsg:
                     "run it where that can be read; oomctl proves a kill by the kernel's own word",
                 )
             return raw
+
+
+def _sequence(raw: bytes) -> int:
+    return int(raw.split(b",", 2)[1])

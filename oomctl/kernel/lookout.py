@@ -2,6 +2,7 @@
 
 import select
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
@@ -10,12 +11,13 @@ from oomctl.event import Event
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.interrupt import let_through
 from oomctl.kernel.witness import Witness
-from oomctl.sighting import Reading, Sighting, Tracing
+from oomctl.sighting import HITS, Sighting, Tracing
 from oomctl.text import printable
 
 PATIENCE_NS = 2_000_000_000
 """How long a victim may take to end before it is told of without its end."""
 _LOG_INTERVAL = 0.2
+_REMEMBERED = 4096  # processes and threads that were traced last
 
 
 class Lookout:
@@ -26,7 +28,8 @@ class Lookout:
 
     def __init__(self, root: UnifiedNode) -> None:
         self._witness = Witness()
-        self._tracing, self._reading = Tracing(), Reading()
+        self._tracing = Tracing()
+        self._taken: deque[int] = deque(maxlen=_REMEMBERED)
         self._paths = CgroupPaths(root)
         self.lost = 0
 
@@ -63,19 +66,25 @@ class Lookout:
     def look(self) -> list[Sighting]:
         """Return the kills that became complete since the last look, in order of time."""
         heard = self._witness.hear()
-        if self.why_not:
-            self.lost += heard.log.lost
-            return self._reading.feed(heard.log.records)
-        self.lost += heard.events_lost
+        self.lost += heard.log.lost if self.why_not else heard.events_lost
         self._learn(heard.events)
+        self._taken.extend(each.tgid for each in heard.events if each.kind in HITS)
+        self._taken.extend(each.pid for each in heard.events if each.kind in HITS)
+        # what the log tells of was traced before (Witness.hear), or will not be
+        untraced = [
+            replace(said, cgroup=_shown(said.cgroup), memcg=_shown(said.memcg))
+            for said in heard.logged
+            if said.pid not in self._taken
+        ]
         seen = self._tracing.feed(heard.events)
         seen += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
-        return sorted(
-            (replace(each, cgroup=self.path(each.cgroup_id)) for each in seen),
-            key=lambda each: each.at_ns,
-        )
+        seen = [
+            replace(each, cgroup=self._path(each.cgroup_id), memcg=self._path(each.memcg_id))
+            for each in seen
+        ]
+        return sorted([*seen, *untraced], key=lambda each: each.at_ns)
 
-    def path(self, cgroup_id: int | None) -> str | None:
+    def _path(self, cgroup_id: int | None) -> str | None:
         """Return the path of a cgroup; None if it was gone before it was looked for."""
         return None if cgroup_id is None else self._paths.known.get(cgroup_id)
 
@@ -84,6 +93,10 @@ class Lookout:
         ids = {number for event in events for number in (event.cgroup_id, event.memcg_id) if number}
         if ids - self._paths.known.keys():
             self._paths.refresh()
+
+
+def _shown(path: str | None) -> str | None:
+    return None if path is None else printable(path)
 
 
 class CgroupPaths:

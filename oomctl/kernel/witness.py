@@ -7,24 +7,26 @@ from typing import Self
 
 from oomctl import talk
 from oomctl.errors import UnsupportedError
-from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog
+from oomctl.event import Event
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import Observer
-from oomctl.sighting import Reading, Sighting, reconcile, threads_of, traced
+from oomctl.klog import KernelLog
+from oomctl.sighting import HITS, Reading, Sighting, reconcile, threads_of, traced
 
 
 @dataclass(frozen=True)
 class Heard:
     """What came since the last time: events in order, and log records.
 
-    `fired` says how often each of the observer's programs had run by then.
+    `logged` are the kills that these records tell of. `fired` says how often each of the observer's
+    programs had run by then.
     """
 
     events: tuple[Event, ...]
     log: KernelLog
     events_lost: int
     fired: Mapping[str, int] = field(default_factory=dict)
+    logged: tuple[Sighting, ...] = ()
 
     @property
     def lost(self) -> int:
@@ -38,6 +40,7 @@ class Heard:
             self.log + later.log,
             self.events_lost + later.events_lost,
             later.fired,
+            self.logged + later.logged,
         )
 
 
@@ -53,7 +56,6 @@ class History:
 
     def __init__(self, witness: "Witness") -> None:
         self._witness = witness
-        self._reading = Reading()
         self._logged: list[Sighting] = []
         self.events: list[Event] = []
         self.taken: set[int] = set()
@@ -63,14 +65,11 @@ class History:
     def listen(self) -> Heard:
         """Take in what came since the last time, and return it."""
         heard = self._witness.hear()
-        logged = self._reading.feed(heard.log.records)
-        self._logged += logged
+        self._logged += heard.logged
         self.events += heard.events
         self.lost += heard.lost
-        self.taken.update(said.pid for said in logged)
-        self.taken.update(
-            e.tgid for e in heard.events if e.kind in (Kind.SIGKILL, Kind.MARK_VICTIM)
-        )
+        self.taken.update(said.pid for said in heard.logged)
+        self.taken.update(e.tgid for e in heard.events if e.kind in HITS)
         return heard
 
     def kills(self) -> list[Sighting]:
@@ -96,6 +95,7 @@ class Witness:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._observer: Observer | None = None
+        self._reading = Reading()
         self._lost = 0
         self.why_not = ""
 
@@ -128,10 +128,11 @@ class Witness:
 
     def hear(self) -> Heard:
         """Return what came since the last time."""
+        # the log first: what it tells of, the programs have seen (__oom_kill_process prints last)
+        log = self._log.read()
+        logged = tuple(self._reading.feed(log.records))
         if self._observer is None:
-            return Heard((), self._log.read(), 0)
-        events = tuple(self._observer.read())
+            return Heard((), log, 0, logged=logged)
+        fired, events = self._observer.fired(), tuple(self._observer.read())
         lost, self._lost = self._observer.lost - self._lost, self._observer.lost
-        # the log last: what it tells of, the programs have seen
-        fired = self._observer.fired()
-        return Heard(events, self._log.read(), lost, fired)
+        return Heard(events, log, lost, fired, logged)

@@ -7,8 +7,8 @@ import pytest
 
 from oomctl.errors import UnsupportedError
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog, Record
 from oomctl.kernel import witness
+from oomctl.klog import KernelLog, Record
 from tests.cli.command import refused, run
 
 NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")

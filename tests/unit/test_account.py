@@ -7,9 +7,10 @@ import pytest
 from oomctl.account import Aftermath, Asked, account, killed_by
 from oomctl.answer import Answer, Stage
 from oomctl.event import Event, Kind
-from oomctl.evidence import KernelLog, Record
+from oomctl.klog import KernelLog, Record
 from oomctl.plan import Call
 from oomctl.prediction import Candidate, Lineup, Prediction
+from oomctl.sighting import Reading
 from oomctl.task import Task
 from oomctl.timeline import Stamp, Timeline, timeline
 
@@ -43,16 +44,18 @@ def logged(*pids):
 
 
 def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()):
+    log = log or KernelLog()
     return Asked(
         Call("/t", 0, 1),
         3,
         Answer(Stage.CALLED, BEGAN, ENDED, ret, caller=CALLER),
         tuple(events),
-        log or KernelLog(),
+        log,
         lost,
         group_kills,
         lineup,
         later=later,
+        logged=tuple(Reading().feed(log.records)),
     )
 
 

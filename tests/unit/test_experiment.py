@@ -12,11 +12,11 @@ import pytest
 from oomctl import experiment, trial
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.evidence import KernelLog, parse_record
 from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.kernel.journal import journals
+from oomctl.klog import KernelLog, parse_record
 from oomctl.plan import Call, Hog, Plan, Step
 from oomctl.prediction import Lineup
 from oomctl.scenario import of_options, planning

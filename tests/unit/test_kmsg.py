@@ -1,12 +1,13 @@
 import errno
+import itertools
 import os
 
 import pytest
 
 from oomctl.errors import UnsupportedError
-from oomctl.evidence import Record
 from oomctl.kernel import kmsg
 from oomctl.kernel.kmsg import Kmsg
+from oomctl.klog import Record
 from tests.descriptors import descriptors
 
 
@@ -70,10 +71,54 @@ def test_the_longest_record_of_the_kernel_fits(device):
 
 
 def test_what_was_there_before_is_skipped(device):
-    log, _answers = device
-    log._path.write_bytes(record(1))
+    log, answers = device
+    answers += [record(1), record(2)]
     with Kmsg(log._path) as log:
-        assert os.lseek(log._fd, 0, os.SEEK_CUR) == len(record(1))
+        assert answers == []
+        answers.append(record(3))
+        seen = log.read()
+    assert ([each.sequence for each in seen.records], seen.lost) == ([3], 0)
+
+
+def test_what_was_lost_before_the_first_read_is_counted(device):
+    """In a flood, so that what it begins with is gone."""
+    log, answers = device
+    answers += [record(1), record(2)]
+    with Kmsg(log._path) as log:
+        answers += [errno.EPIPE, record(19398), record(19399)]
+        seen = log.read()
+    assert seen.lost == 19395
+    assert [each.after_loss for each in seen.records] == [True, False]
+
+
+def test_a_loss_before_a_record_of_user_space_is_one_before_the_next_of_the_kernel(device):
+    log, answers = device
+    answers += [record(7), errno.EPIPE, b"12,10,80,-;x\n", record(11)]
+    assert [each.after_loss for each in log.read().records] == [False, True]
+
+
+def test_a_flood_that_outruns_the_reader_does_not_hold_it(device, monkeypatch):
+    log, answers = device
+    now = [0.0]
+    flood = itertools.count(1)
+
+    def monotonic():
+        now[0] += 0.01
+        answers.append(record(next(flood)))
+        return now[0]
+
+    jumps = []
+    monkeypatch.setattr(kmsg.time, "monotonic", monotonic)
+    monkeypatch.setattr(kmsg.os, "lseek", lambda _fd, to, whence: jumps.append((to, whence)))
+    answers.append(record(next(flood)))
+    with Kmsg(log._path) as log:
+        assert jumps == [(0, os.SEEK_END)]
+        read = next(flood) - len(answers) - 1
+        answers[:] = [record(9000)]
+        seen = log.read()
+        assert seen.records[0].sequence == 9000
+        assert seen.lost == 9000 - read - 1
+        assert len(seen.records) <= 501
 
 
 @pytest.mark.parametrize("text", ["", "a line\n" * 3])

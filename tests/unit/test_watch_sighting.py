@@ -1,5 +1,5 @@
 from oomctl.event import Event, Kind
-from oomctl.evidence import Record
+from oomctl.klog import Record
 from oomctl.sighting import Reading, Tracing
 
 CALLER, BIG, OTHER = 100, 7, 8
@@ -132,7 +132,27 @@ def test_the_log_tells_the_same_but_for_the_end():
 
 def test_a_report_that_was_limited_leaves_gaps():
     (seen,) = Reading().feed(records(KILLED.format(7)))
-    assert (seen.trigger_comm, seen.order, seen.constraint, seen.cgroup) == (None,) * 4
+    assert (seen.trigger_comm, seen.order, seen.memcg, seen.cgroup) == (None,) * 4
+    assert seen.constraint == "memcg"  # its own record says so
+
+
+def test_a_group_kill_is_told_once_for_each_member_and_with_its_cgroup():
+    seen = Reading().feed(
+        records(
+            "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=2, oom_score_adj=0",
+            "CPU: 1 UID: 0 PID: 166 Comm: python3 Not tainted 6.12 #1",
+            "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+            "oom_memcg=/a,task_memcg=/a/b,task=hog,pid=7,uid=0",
+            KILLED.format(7),
+            "Tasks in /a are going to be killed due to memory.oom.group set",
+            KILLED.format(7),
+            KILLED.format(8),
+        )
+    )
+    assert [(each.pid, each.cgroup, each.memcg, each.group) for each in seen] == [
+        (7, "/a/b", "/a", "/a"),
+        (8, "/a", "/a", "/a"),
+    ]
 
 
 def test_the_log_of_one_oom_says_nothing_of_the_next():

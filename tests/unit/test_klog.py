@@ -1,0 +1,572 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oomctl.klog import KernelLog, KillsFromLog, LogKill, Record, parse_record
+from oomctl.text import printable
+from tests.klogs import Log
+
+# Records as /dev/kmsg gives them: "priority,sequence,microseconds,flags;text\n KEY=value\n".
+INVOKED = (
+    b"4,1200,98000100,-;oomctl-caller invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, "
+    b"oom_score_adj=-1000\n"
+)
+CPU = (
+    b"4,1201,98000150,-;CPU: 0 UID: 0 PID: 169 Comm: oomctl-caller Tainted: G           OE      "
+    b"6.12.95+deb12-amd64 #1  Debian 6.12.95-1~bpo12+1\n"
+)
+CHOSEN = (
+    b"6,1202,98000200,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,"
+    b"mems_allowed=0,oom_memcg=/oomctl-7-ab,task_memcg=/oomctl-7-ab/large,task=large,pid=241,"
+    b"uid=0\n"
+)
+MEMCG_KILL = (
+    b"3,1203,98000300,-;Memory cgroup out of memory: Killed process 241 (large) total-vm:65544kB, "
+    b"anon-rss:65536kB, file-rss:4kB, shmem-rss:8kB, UID:0 pgtables:168kB oom_score_adj:0\n"
+)
+NUMBERS = (
+    b"total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:40kB oom_score_adj:0"
+)
+
+
+def log(*raws: bytes) -> KernelLog:
+    return KernelLog(tuple(record for raw in raws if (record := parse_record(raw))))
+
+
+def killed(text: bytes) -> tuple[LogKill, ...]:
+    return log(b"3,1,1,-;" + text + b"\n").kills
+
+
+def kills(said: Log) -> list[LogKill]:
+    return KillsFromLog().feed(said.records)
+
+
+def test_a_kill_has_what_its_report_says():
+    assert log(INVOKED, CPU, CHOSEN, MEMCG_KILL).kills == (
+        LogKill(
+            at_us=98000300,
+            pid=241,
+            thread=241,
+            comm="large",
+            rss=(65536 + 4 + 8) * 1024,
+            oom_score_adj=0,
+            cgroup="/oomctl-7-ab/large",
+            oom_memcg="/oomctl-7-ab",
+            constraint="memcg",
+            order=0,
+            trigger_pid=169,
+            trigger_comm="oomctl-caller",
+        ),
+    )
+
+
+def test_sysrq_has_order_minus_1_and_no_memcg():
+    said = Log()
+    said.invoked("kworker/0:1", 10, -1)
+    said.chose(186, cgroup="/plain2", oom_memcg=None)
+    said.killed(186, cause="Out of memory", adj=1000)
+    (kill,) = kills(said)
+    assert (kill.order, kill.trigger_pid, kill.trigger_comm) == (-1, 10, "kworker/0:1")
+    assert (kill.constraint, kill.oom_memcg, kill.cgroup) == ("none", None, "/plain2")
+    assert kill.oom_score_adj == 1000
+
+
+@pytest.mark.parametrize(
+    ("cause", "constraint", "allocating"),
+    [
+        (b"Out of memory", None, False),
+        (b"Out of memory (oom_kill_allocating_task)", None, True),
+        (b"Memory cgroup out of memory", "memcg", False),
+    ],
+)
+def test_a_kill_without_a_report_has_no_more_than_its_own_record_says(
+    cause, constraint, allocating
+):
+    text = cause + b": Killed process 7 (sh) " + NUMBERS
+    plain = LogKill(1, 7, 7, "sh", 4096, 0, constraint=constraint, allocating=allocating)
+    assert killed(text) == (plain,)
+
+
+def facts(kill: LogKill):
+    return kill.cgroup, kill.oom_memcg, kill.order, kill.trigger_pid, kill.trigger_comm, kill.group
+
+
+NOTHING = (None,) * 6
+
+
+def test_a_kill_whose_report_was_left_out_has_nothing_of_the_one_before():
+    said = Log()
+    said.reported(7)
+    said.killed(8)
+    first, second = kills(said)
+    assert facts(first) == ("/a/b", "/a", 0, 166, "python3", None)
+    assert facts(second) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "Out of memory and no killable processes...",
+        "Memory cgroup out of memory: OOM victim 9 (x) is already exiting. Skip killing the task",
+    ],
+)
+def test_a_report_without_a_kill_is_not_the_next_ones(end):
+    said = Log()
+    said.invoked()
+    if "victim" in end:
+        said.chose(9)
+    said.say(end)
+    said.killed(8)
+    assert [facts(kill) for kill in kills(said)] == [NOTHING]
+
+
+def test_what_came_after_lost_records_has_no_report_from_before():
+    said = Log()
+    said.reported(7)
+    said.group()
+    said.invoked()
+    said.chose(8)
+    said.killed(8)
+    last = said.records[-1]
+    said.records[-1] = Record(last.sequence + 9, last.time_us, last.text, after_loss=True)
+    assert facts(kills(said)[-1]) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        ("WARNING: CPU: 0 PID: 99 Comm: python3 at mm/x.c:1 f+0x1/0x2",),
+        ("------------[ cut here ]------------",),
+        ("CPU: 0 UID: 0 PID: 99 Comm: other Not tainted 6.12",),
+    ],
+)
+def test_only_the_record_after_the_header_names_the_trigger(between):
+    said = Log()
+    said.invoked()
+    said.records[1:1] = [Record(0, 0, text) for text in between]
+    said.say("CPU: 0 UID: 0 PID: 98 Comm: python3 Not tainted 6.12")
+    said.chose(7)
+    said.killed(7)
+    (kill,) = kills(said)
+    assert (kill.trigger_comm, kill.trigger_pid, kill.cgroup) == ("python3", None, "/a/b")
+
+
+def test_a_splat_between_report_and_kill_changes_nothing():
+    said = Log()
+    said.invoked(pid=5)
+    said.say("WARNING: CPU: 0 PID: 99 at mm/x.c:1 f+0x1/0x2")
+    said.say("CPU: 0 UID: 0 PID: 99 Comm: python3 Not tainted 6.12")
+    said.chose(7)
+    said.say("CPU: 0 UID: 0 PID: 99 Comm: python3 Not tainted 6.12")
+    said.killed(7)
+    assert kills(said)[0].trigger_pid == 5
+
+
+def test_compaction_may_come_before_the_trigger():
+    said = Log()
+    said.invoked(pid=5, order=3)
+    said.records.insert(1, Record(0, 0, "COMPACTION is disabled!!!"))
+    said.killed(7)
+    assert (kills(said)[0].trigger_pid, kills(said)[0].order) == (5, 3)
+
+
+@pytest.mark.parametrize("comm", ["a b", "x 6.12 Comm: y", "\x016loud"[2:], "CPU: 1 PID: 4"])
+def test_the_comm_of_the_trigger_may_hold_anything(comm):
+    said = Log()
+    said.invoked(comm, 5)
+    said.chose(7)
+    said.killed(7)
+    assert (kills(said)[0].trigger_pid, kills(said)[0].trigger_comm) == (5, comm)
+
+
+def test_a_comm_that_printk_takes_for_a_level_is_whole_again():
+    said = Log()
+    said.invoked("\x016\x014loud", 5)
+    first = said.records[0]
+    said.records[0] = Record(0, first.time_us, first.text.removeprefix("\x016\x014"))
+    said.killed(7)
+    assert (kills(said)[0].trigger_pid, kills(said)[0].trigger_comm) == (5, r"\x016\x014loud")
+
+
+def test_the_victim_of_a_dead_leader_is_the_process():
+    said = Log()
+    said.invoked()
+    said.chose(7, comm="leader")
+    said.killed(9, comm="thread")
+    (kill,) = kills(said)
+    assert (kill.pid, kill.thread, kill.comm, kill.cgroup) == (7, 9, "thread", "/a/b")
+
+
+def test_the_callers_of_printk_keep_reports_apart():
+    said = Log(caller="T166")
+    said.invoked()
+    other = Log(caller="T5")
+    other.say("CPU: 0 UID: 0 PID: 5 Comm: python3 Not tainted")
+    said.records[1:1] = other.records
+    said.chose(7, cgroup="/a/" + "x" * 900)
+    split = [n for n, record in enumerate(said.records) if record.continued][:1]
+    other.records.clear()
+    other.say("b")
+    more = Record(0, 0, "evil,task=hog,pid=7,uid=0", True, "C1")
+    said.records[split[0] : split[0]] = [other.records[0], more]
+    said.killed(7)
+    (kill,) = kills(said)
+    assert (kill.trigger_pid, kill.cgroup) == (166, "/a/" + "x" * 900)
+    other.killed(8)
+    assert facts(kills(other)[0]) == NOTHING
+
+
+def test_a_report_of_one_caller_is_not_the_kill_of_another():
+    said = Log(caller="T1")
+    said.invoked()
+    said.chose(7)
+    said.caller = "T2"
+    said.killed(8)
+    assert facts(kills(said)[0]) == NOTHING
+
+
+def test_a_report_of_a_memcg_is_not_a_system_wide_kill():
+    said = Log()
+    said.invoked()
+    said.chose(7)
+    said.killed(8, cause="Out of memory")
+    assert facts(kills(said)[0]) == NOTHING
+
+
+def group_kill(said: Log, reported=True) -> Log:
+    if reported:
+        said.invoked()
+        said.chose(41)
+    said.killed(41)
+    said.group()
+    for pid in (40, 41, 42):
+        said.killed(pid)
+    return said
+
+
+def test_a_group_kill_tells_each_member_once_and_of_its_group():
+    first, *members = kills(group_kill(Log()))
+    assert facts(first) == ("/a/b", "/a", 0, 166, "python3", "/a")
+    assert [kill.pid for kill in members] == [40, 42]
+    assert {facts(kill) for kill in members} == {(None, "/a", 0, 166, "python3", "/a")}
+
+
+def test_without_a_report_a_member_may_be_anybodys_victim():
+    """Reports are limited then, and another OOM's kill looks just the same."""
+    first, *members = kills(group_kill(Log(), reported=False))
+    assert (first.pid, first.group) == (41, "/a")
+    assert [(kill.pid, kill.group) for kill in members] == [(40, None), (42, None)]
+
+
+def test_once_ten_reports_have_come_in_5_s_the_next_kill_may_be_no_member():
+    said = Log()
+    for pid in range(1, 10):
+        said.reported(pid)
+    found = kills(group_kill(said))
+    assert [kill.group for kill in found[-3:]] == ["/a", None, None]
+    assert found[-1].trigger_pid is None
+    said.now_us += 7_000_000
+    said.reported(43)
+    said.group()
+    said.killed(44)
+    assert kills(said)[-1].group == "/a"
+
+
+def test_a_group_of_the_next_oom_is_not_the_last_ones():
+    said = group_kill(Log(), reported=False)
+    said.killed(51)
+    said.group("/other")
+    said.killed(51)
+    said.killed(50)
+    found = {kill.pid: kill.group for kill in kills(said)}
+    assert found == {41: "/a", 40: None, 42: None, 51: "/other", 50: None}
+
+
+def test_another_kind_of_oom_is_never_a_member():
+    said = group_kill(Log())
+    said.killed(9, cause="Out of memory")
+    assert facts(kills(said)[-1]) == NOTHING
+
+
+def test_a_report_after_a_group_ends_it():
+    said = group_kill(Log())
+    said.reported(9, cgroup="/z", oom_memcg="/z")
+    said.killed(10)
+    assert [facts(kill) for kill in kills(said)[-2:]] == [
+        ("/z", "/z", 0, 166, "python3", None),
+        NOTHING,
+    ]
+
+
+def test_a_log_in_two_parts_says_the_same():
+    said = group_kill(Log())
+    said.reported(9, cgroup="/a/" + "y" * 900)
+    whole = kills(said)
+    groups = 0
+    for cut in range(len(said.records)):
+        found = KillsFromLog()
+        parts = found.feed(said.records[:cut]) + found.feed(said.records[cut:])
+        groups += parts[0].group is None
+        parts[0] = whole[0]
+        assert parts == whole
+    assert groups == 1  # between the first victim and its group
+
+
+COMMS = [
+    "(sd-pam)",
+    "a) (b",
+    "Web Content",
+    "new\nline",
+    "\x1b[31mred",
+    "back\\slash",
+    "",
+    "x,pid=1,uid=0",
+    ") total-vm:1kB",
+    "process 1 (x)",
+    "x,task=y",
+    ",task=,task=",
+    "Killed process",
+    ",oom_memcg=/x",
+]
+
+
+@pytest.mark.parametrize("comm", COMMS)
+@pytest.mark.parametrize("oom_memcg", [None, "/u"])
+def test_a_comm_may_hold_anything(comm, oom_memcg):
+    said = Log()
+    said.chose(77, comm=comm, cgroup="/u", oom_memcg=oom_memcg)
+    said.killed(77, comm, "Memory cgroup out of memory" if oom_memcg else "Out of memory")
+    (kill,) = kills(said)
+    assert (kill.pid, kill.comm) == (77, printable(comm))
+    assert (kill.cgroup, kill.oom_memcg) == ("/u", oom_memcg)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a,task=b, c/d",
+        "/a,task=x",
+        "/a/x,task_memcg=",
+        "/a/b,task_memcg=/c",
+        "/a/x,pid=1,uid=0",
+        "/a/Killed process 1 (init)",
+        "/a/x are going to be killed due to memory.oom.group set",
+        "/a/oom-kill:constraint=CONSTRAINT_NONE",
+    ],
+)
+def test_a_path_may_hold_anything(path):
+    said = Log()
+    said.reported(7, cgroup=path, oom_memcg=path)
+    said.group(path)
+    said.killed(6)
+    first, member = kills(said)
+    assert (first.cgroup, first.oom_memcg, first.group) == (path, path, path)
+    assert member.group == path
+
+
+def test_what_can_be_read_in_two_ways_is_not_told():
+    # the victim in "/a/b" of "/a", or in "/a/b" of "/a/b,task_memcg=/a"
+    twice = "/a/b,task_memcg=/a,task_memcg=/a/b"
+    said = Log()
+    said.reported(7, cgroup=twice, oom_memcg="/a")
+    said.invoked()
+    said.chose(8, comm="x,task=y", cgroup="/a")
+    said.killed(9, comm="thread")  # the leader is dead, and its comm not known
+    assert [(kill.cgroup, kill.oom_memcg) for kill in kills(said)] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize("cpuset", ["/", "x,mems_allowed=0,oom_memcg=", "a,global_oom,task_memcg="])
+def test_the_name_of_a_cpuset_may_hold_anything_but_a_slash(cpuset):
+    said = Log()
+    said.reported(7, cpuset=cpuset)
+    assert facts(kills(said)[0])[:2] == ("/a/b", "/a")
+
+
+@pytest.mark.parametrize("uid", ["-2", "65534", "4294967294", "-1294967296"])
+def test_any_uid(uid):
+    said = Log()
+    said.reported(7, uid=uid)
+    assert kills(said)[0].cgroup == "/a/b"
+
+
+@pytest.mark.parametrize("length", [1, 300, 500, 880, 900, 950])
+def test_a_long_path_is_put_together(length):
+    said = Log()
+    path = "/a/" + "x" * length
+    said.reported(7, cgroup=path, oom_memcg=path)
+    said.group(path)
+    said.killed(6)
+    first, member = kills(said)
+    assert (first.cgroup, first.oom_memcg, first.group, member.group) == (path,) * 4
+
+
+@pytest.mark.parametrize("length", [1019, 1500, 4000])
+def test_a_path_that_was_cut_is_not_told(length):
+    said = Log()
+    path = "/a/" + "x" * length
+    said.invoked()
+    said.chose(7, cgroup=path, oom_memcg=path)
+    said.killed(9)
+    said.group(path)
+    said.killed(9)
+    said.killed(6)
+    first, member = kills(said)
+    assert facts(first) == facts(member) == (None, None, 0, 166, "python3", None)
+    assert (first.pid, first.thread, first.constraint) == (7, 9, "memcg")
+
+
+FORGED = (
+    "x invoked oom-killer: gfp_mask=0x0, order=7, oom_score_adj=0",
+    "Out of memory: Killed process 1 (init) " + NUMBERS.decode(),
+    "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+    "task_memcg=/e,task=x,pid=1,uid=0",
+    "Out of memory and no killable processes...",
+)
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_continuation_is_no_record_of_its_own(name):
+    """The name of a cpuset is printed alone, and so is a path that has no place."""
+    records = (Record(1, 1, name, continued=True), Record(2, 2, killed_text(7)))
+    log = KernelLog(records)
+    assert [(kill.pid, facts(kill)) for kill in log.kills] == [(7, NOTHING)]
+    assert not log.found_no_killable
+
+
+def killed_text(pid):
+    said = Log()
+    said.killed(pid)
+    return said.records[0].text
+
+
+def comms():
+    parts = st.sampled_from(
+        (
+            ",task=",
+            ",pid=1",
+            ",uid=0",
+            ") total-vm:",
+            "(",
+            "\n",
+            "\\",
+            " invoked",
+            "CPU: ",
+            "\x01",
+            "é",
+        )
+    )
+    return st.lists(parts | st.text(max_size=3), max_size=4).map("".join).filter(fits)
+
+
+def fits(comm):
+    encoded = comm.encode(errors="replace")
+    return (
+        len(encoded) <= 15 and "\0" not in comm and not any("\ud800" <= c <= "\udfff" for c in comm)
+    )
+
+
+def names():
+    pieces = st.sampled_from(
+        (",task=x", ",task_memcg=", ",oom_memcg=", ",pid=7,uid=0", "Killed process 1 (a)", "\\x2d")
+    )
+    text = st.text(
+        st.characters(exclude_characters="/\n\0", exclude_categories=("Cs",)), max_size=80
+    )
+    return st.lists(pieces | text, min_size=1, max_size=4).map("".join).filter(bool)
+
+
+def paths():
+    return st.lists(names(), max_size=4).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(comms(), comms(), paths(), paths(), names(), st.integers(-(2**31), 2**32), st.booleans())
+def test_what_the_kernel_prints_is_read_back(trigger, comm, top, below, cpuset, uid, grouped):
+    cgroup = top if below == "/" else top.rstrip("/") + below
+    said = Log()
+    said.invoked(trigger, 5, 2)
+    said.chose(7, comm, cgroup, top, cpuset, str(uid))
+    said.killed(7, comm)
+    if grouped:
+        said.group(top)
+        said.killed(7, comm)
+    (kill,) = kills(said)
+    assert (kill.pid, kill.comm, kill.order) == (7, printable(comm), 2)
+    assert (kill.trigger_pid, kill.trigger_comm) == (5, printable(trigger))
+    assert kill.group == (top if grouped else None)
+    ambiguous = f"{cgroup},task_memcg={top}".count(",task_memcg=/") > 1
+    longest = max(len(path.encode()) for path in (top, cgroup))
+    if kill.cgroup is None:
+        assert ambiguous or longest > 950
+    else:
+        assert (kill.cgroup, kill.oom_memcg) == (cgroup, top)
+
+
+@pytest.mark.parametrize("facility", [1, 3, 4, 10, 23], ids=lambda number: f"facility {number}")
+def test_what_user_space_wrote_is_not_the_kernels_word(facility):
+    forged = MEMCG_KILL.replace(b"3,", f"{facility << 3 | 3},".encode(), 1)
+    assert parse_record(forged) is None
+    assert log(forged).kills == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Tasks in /x: Killed process 1 (init) " + NUMBERS + b" are going to be killed",
+        b"usb 1-1: Product: Out of memory: Killed process 1 (init) " + NUMBERS,
+        b"Memory cgroup out of memory: OOM victim 5 (x) is already exiting. Skip killing the task",
+        b"oom_reaper: reaped process 5 (x), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB",
+        b"large invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+        b"Out of memory: Killed process x (y) " + NUMBERS,
+    ],
+)
+def test_other_records_are_no_kill(text):
+    assert killed(text) == ()
+
+
+def test_no_killable_processes_is_found():
+    assert log(b"4,5,1,-;Out of memory and no killable processes...\n").found_no_killable
+    assert not log(MEMCG_KILL).found_no_killable
+    forged = b"12,5,1,-;Out of memory and no killable processes...\n"
+    assert not log(forged).found_no_killable
+    in_a_path = b"4,5,1,-;Tasks in /Out of memory and no killable processes... are going\n"
+    assert not log(in_a_path).found_no_killable
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b";",
+        b"\n",
+        b"3;Out of memory",
+        b"3,1;x",
+        b"a,b,c,-;x",
+        b"-3,1,1,-;x",
+        b"3,1,1",
+        "٣,1,1,-;x".encode(),
+        b"\xff\xfe,1,1,-;x",
+    ],
+)
+def test_garbage_is_no_record(raw):
+    record = parse_record(raw)
+    assert record is None or record.text == ""
+
+
+def test_a_record_has_its_text_and_nothing_of_the_dictionary():
+    raw = b"6,339,5140900,-,caller=T1;NET: Registered\xff protocol\n SUBSYSTEM=net\n DEVICE=n1\n"
+    assert parse_record(raw) == Record(339, 5140900, "NET: Registered\udcff protocol", caller="T1")
+    assert parse_record(b"4,1154,26651065,c;/x\n") == Record(1154, 26651065, "/x", continued=True)
+
+
+def test_the_path_of_a_cgroup_is_taken_as_it_is_not_as_it_is_logged():
+    chosen = CHOSEN.replace(b"/large", rb"/a\x5cx2d\xc3\xa9")
+    assert log(chosen, MEMCG_KILL).kills[0].cgroup == "/oomctl-7-ab/a\\x2d\u00e9"
+
+
+@given(st.binary() | st.builds(lambda head, body: head + body, st.just(b"3,1,1,-;"), st.binary()))
+def test_any_bytes_are_a_record_or_none_and_never_a_kill_by_accident(raw):
+    record = parse_record(raw)
+    # a newline comes only where the log wrote it escaped
+    assert record is None or "\n" not in record.text or b"\\x0a" in raw
+    if b"Killed process" not in raw:
+        assert log(raw).kills == ()
