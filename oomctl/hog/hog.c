@@ -27,7 +27,7 @@ enum { PR_SET_NAME = 15 };
 enum step { TRACE = 1, JOIN, ADJUST, MAP, FILL, SHARE, READY };
 
 struct report {
-	int step, error;
+	int step, error, child, status;
 	unsigned long filled, took, lost;
 };
 
@@ -50,12 +50,12 @@ static const struct kind kinds[] = {
 
 static void tell(struct hog *hog, enum step step, long ret)
 {
-	struct report report = { (int)step, ret < 0 ? (int)-ret : 0,
+	struct report report = { (int)step, ret < 0 ? (int)-ret : 0, hog->child, hog->status,
 				 hog->filled, hog->took, hog->lost };
 
 	sys(SYS_write, hog->report, &report, sizeof(report));
 	if (ret < 0)
-		leave(1);
+		leave(hog->child ? CHILD_KILLED : FAILED);
 }
 
 #define AT(key) { #key, offsetof(struct hog, key) }
@@ -110,7 +110,8 @@ static void fill(struct hog *hog)
 	unsigned long began = now();
 	long ret;
 
-	tell(hog, MAP, hog->kind->make(hog));
+	if (hog->size)
+		tell(hog, MAP, hog->kind->make(hog));
 	ret = hog->kind->fill(hog);
 	hog->took = now() - began;
 	tell(hog, FILL, ret);
@@ -125,9 +126,9 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	hog.name = *++word;
 	while (*word && *++word)
 		if (!understand(&hog, *word))
-			leave(2);
+			leave(USAGE);
 	if (!hog.kind || !hog.adj || !hog.report || !hog.procs)
-		leave(2);
+		leave(USAGE);
 	if (!hog.tasks)
 		hog.tasks = 1;
 	sys(SYS_prctl, PR_SET_NAME, hog.name);
@@ -139,7 +140,8 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	tell(&hog, JOIN, sys(SYS_write, hog.procs, "0", 1));
 	sys(SYS_close, hog.procs);
 	tell(&hog, ADJUST, adjust(hog.adj));
-	if (hog.size)
+	/* Of size 0 they are so many tasks still. */
+	if (hog.size || hog.kind->fill != fill_alone)
 		fill(&hog);
 	if (same(hog.kind->name, "shared"))
 		tell(&hog, SHARE, share(&hog));
@@ -148,7 +150,7 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	if (same(hog.kind->name, "stopped"))
 		sys(SYS_kill, sys(SYS_getpid), SIGSTOP);
 	hog.kind->rest(&hog);
-	leave(3);
+	leave(NO_CHILD);
 }
 
 #if defined(__x86_64__)

@@ -13,6 +13,9 @@ enum { GRAIN = 65536 };
 enum { GRAIN = PAGE };
 #endif
 
+/* Why a task of a hog ends itself: its exit status. Equal to HogExit in oomctl/hogexit.py. */
+enum hog_exit { DONE = 0, FAILED, USAGE, NO_CHILD, NO_PARENT, CHILD_KILLED };
+
 struct kind;
 
 struct hog {
@@ -33,6 +36,7 @@ struct hog {
 	unsigned long added;		/* bytes of kernel memory it believes to hold */
 	unsigned long objects;
 	unsigned long filled, took, lost;	/* bytes, nanoseconds, nanoseconds */
+	int child, status;		/* who was killed while it filled, and by what */
 };
 
 /* Returns 0 or a negative errno. */

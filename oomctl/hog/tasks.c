@@ -4,7 +4,7 @@
 
 enum { PR_SET_PDEATHSIG = 1, FUTEX_WAIT = 0, FUTEX_WAKE = 1, STACK = 16384 };
 enum { CLONE_VM = 0x100, CLONE_THREAD_OF_OURS = 0x50f00 };
-enum { PAUSE = 10000000 };
+enum { PAUSE = 10000000, WNOHANG = 1 };
 
 /*
  * clone() onto a stack of its own, where `run(of)` is called and must not return.
@@ -77,7 +77,7 @@ void die_with(unsigned long parent)
 	sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
 	/* The parent may have died before the line above. */
 	if ((unsigned long)sys(SYS_getppid) != parent)
-		leave(0);
+		leave(NO_PARENT);
 }
 
 /* What each task holds: begins and ends where pages do. */
@@ -156,7 +156,7 @@ static long fork_child(struct hog *hog, long tell)
 	sys(SYS_write, tell, &word, sizeof(word));
 	sys(SYS_close, tell);
 	if (word.ret < 0)
-		leave(1);
+		leave(FAILED);
 	touch(hog->memory, smaller(hog->touch / hog->tasks, all.to));
 }
 
@@ -165,7 +165,7 @@ long fill_by_children(struct hog *hog)
 {
 	struct word word;
 	unsigned long i;
-	int ends[2], status;
+	int ends[2];
 	long pid, ret, got;
 
 	for (i = 0; i < hog->tasks; i++) {
@@ -179,17 +179,18 @@ long fill_by_children(struct hog *hog)
 		if (pid < 0)
 			return pid;
 		if (got != sizeof(word)) {
-			/* Killed before it was filled: what could not be its size ends the hog alike. */
-			sys(SYS_wait4, pid, &status);
-			sys(SYS_kill, sys(SYS_getpid), status & 0x7f);
-			return -ESRCH;
+			sys(SYS_wait4, pid, &hog->status);	/* killed before it was filled */
+			hog->child = (int)pid;
+			return -ECHILD;
 		}
 		if (word.ret < 0)
 			return word.ret;
 		hog->lost += word.lost;
 		hog->filled += part(hog, PAGE);
 	}
-	return 0;
+	/* Those that were full may have been killed while others filled. */
+	hog->child = (int)sys(SYS_wait4, NONE, &hog->status, WNOHANG);
+	return hog->child ? -ECHILD : 0;
 }
 
 void replace_children(struct hog *hog)

@@ -51,7 +51,7 @@ static _Noreturn void trace(struct hog *hog, unsigned long pid)
 		else
 			sys(SYS_ptrace, PTRACE_CONT, pid, 0, signal);
 	}
-	leave(0);
+	leave(DONE);
 }
 
 long be_traced(struct hog *hog)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from oomctl.filled import Filled
 from oomctl.plan import Hog
 
-_REPORT = struct.Struct("=iiQQQ")
+_REPORT = struct.Struct("=iiiiQQQ")
 _SECOND = 1_000_000_000
 _HUGE_PAGE = 2 << 20
 
@@ -32,10 +32,15 @@ class Step(IntEnum):
 
 
 class Report(NamedTuple):
-    """One step that was done, or that failed with `error`, an errno."""
+    """One step that was done, or that failed with `error`, an errno.
+
+    `child` is the PID of the child that was killed while the hog filled, `status` its wait status.
+    """
 
     step: Step
     error: int
+    child: int
+    status: int
     bytes: int
     took_ns: int
     lost_ns: int
@@ -53,6 +58,7 @@ _FAILED = {
     Step.MAP: "could not map its memory",
     Step.FILL: "could not fill its memory",
     Step.SHARE: "could not share its memory with a process in another cgroup",
+    Step.READY: "ended before it was ready",
 }
 _OPENED = {
     "file": "could not open its file",
@@ -66,10 +72,18 @@ _LIMIT = (
 )
 
 
+def interrupted(came: Step, hog: Hog) -> Step:
+    """Return the step that a hog was at which last reported `came`, and then no more."""
+    left_out = set() if hog.size else {Step.MAP}
+    left_out |= set() if hog.size or hog.kind in ("threads", "forker") else {Step.FILL}
+    left_out |= set() if hog.kind == "shared" else {Step.SHARE}
+    return next(step for step in Step if step > came and step not in left_out) if came else came
+
+
 def reports(data: bytes) -> Iterator[Report]:
     """Take whole reports apart."""
-    for step, error, filled, took, lost in _REPORT.iter_unpack(data):
-        yield Report(Step(step), error, filled, took, lost)
+    for step, *rest in _REPORT.iter_unpack(data):
+        yield Report(Step(step), *rest)
 
 
 def failure(step: Step, hog: Hog, error: int = 0) -> str:

@@ -14,11 +14,12 @@ import psutil
 
 from oomctl import talk
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.fate import fate_of
+from oomctl.fate import Death, fate_of
 from oomctl.filled import Filled
+from oomctl.hogexit import own_end
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.hogreport import READ_SIZE, Report, Step, failure, hint, reports
+from oomctl.kernel.hogreport import READ_SIZE, Report, Step, failure, hint, interrupted, reports
 from oomctl.kernel.hogstart import start
 from oomctl.kernel.interrupt import let_through
 from oomctl.plan import Hog
@@ -177,9 +178,12 @@ class Herd:
     def _late(self) -> None:
         for fd, runner in list(self._reports.items()):
             if runner.hog.may_fail:
-                step = Step.FILL if self._came[fd] >= Step.JOIN else Step.START
-                runner.failed = f"{failure(step, runner.hog)}: not after {self._timeout:g} s"
+                step = interrupted(self._came[fd], runner.hog)
+                runner.failed = (
+                    f"{failure(step, runner.hog)}: not after {self._timeout:g} s; oomctl ended it"
+                )
                 self._hang_up(fd)
+                self._kill({runner.pid})
         if self._reports:
             slow = ", ".join(runner.hog.name for runner in self._reports.values())
             raise OomctlError(
@@ -187,7 +191,11 @@ class Herd:
             )
 
     def _fail_by_error(self, runner: Runner, report: Report) -> None:
-        reason = failure(report.step, runner.hog, report.error)
+        reason = failure(report.step, runner.hog, 0 if report.child else report.error)
+        if report.child:
+            death = Death(report.child, 0, signal=os.WTERMSIG(report.status))
+            fate = fate_of(death, self._oom_killed(report.child))
+            reason += f": its child (pid {report.child}) was {fate}"
         cure = hint(report.step, runner.hog, report.error)
         if report.step not in (Step.MAP, Step.FILL):
             raise UnsupportedError(f"the hog {runner} {reason}", cure)
@@ -195,10 +203,9 @@ class Herd:
 
     def _fail_by_death(self, runner: Runner, came: Step) -> None:
         self._watch.wait(lambda: runner.pid in self._watch.deaths, 5)
-        step = Step.FILL if came >= Step.JOIN else Step.START
         self._not_filled(
             runner,
-            f"{failure(step, runner.hog)}: {self._fate(runner)}",
+            f"{failure(interrupted(came, runner.hog), runner.hog)}: {self._fate(runner)}",
             "memory.max of its cgroup or of one above it is reached, or somebody else ended it; "
             "see dmesg",
         )
@@ -209,7 +216,9 @@ class Herd:
         runner.failed = reason
 
     def _fate(self, runner: Runner) -> str:
-        return str(fate_of(self._watch.deaths.get(runner.pid), self._oom_killed(runner.pid)))
+        death = self._watch.deaths.get(runner.pid)
+        own = own_end(death.status) if death and death.status is not None else None
+        return own or str(fate_of(death, self._oom_killed(runner.pid)))
 
     def _end(self) -> None:
         if self._leash:
@@ -219,7 +228,9 @@ class Herd:
             os.close(fd)
         self._leash.clear()
         self._reports.clear()
-        pids = {runner.pid for runner in self.runners}
+        self._kill({runner.pid for runner in self.runners})
+
+    def _kill(self, pids: set[int]) -> None:
         self._watch.kill(pids)
         if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))

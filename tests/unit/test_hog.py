@@ -19,12 +19,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+import oomctl
 from oomctl import resources
+from oomctl.hogexit import HogExit, own_end
 from oomctl.kernel.hogreport import Report, Step, reports
 
 M = 1 << 20
 BINARY = Path(resources.built(f"hog.{platform.machine()}"))
 DONE = [Step.JOIN, Step.ADJUST, Step.MAP, Step.FILL, Step.READY]
+HEADER = Path(oomctl.__file__).parent / "hog" / "hog.h"
 HUGE = Path("/proc/sys/vm/nr_hugepages")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -56,6 +59,10 @@ def listen(reader: int) -> list[Report]:
             if not more:
                 return list(reports(data))
     raise AssertionError(f"no end of the reports after {list(reports(data))}")
+
+
+def exit_status(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def end(pid: int) -> None:
@@ -162,7 +169,7 @@ def test_a_single_byte_is_a_page(procs):
 def failure(procs, *arguments, **more):
     pid, reader = plain(procs, *arguments, **more)
     last = listen(reader)[-1]
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert exit_status(pid) == HogExit.FAILED
     return last.step, last.error
 
 
@@ -194,13 +201,13 @@ def test_a_size_beyond_any_address_space(procs, size, thp):
 def test_wrong_words_are_refused_without_a_report(procs, words):
     pid, reader = start(procs, "x", *words)
     assert listen(reader) == []
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    assert exit_status(pid) == HogExit.USAGE
 
 
 def test_a_hog_whose_parent_is_gone_already_does_not_start(procs):
     pid, reader = plain(procs, parent=os.getpid() + 1)
     assert listen(reader) == []
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert exit_status(pid) == HogExit.NO_PARENT
     assert procs.read_text() == ""
 
 
@@ -449,13 +456,53 @@ def test_a_forker_replaces_who_dies(procs):
     soon(lambda: all(map(gone, now)))
 
 
-def test_a_forker_whose_first_child_is_killed_ends_alike(procs):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_forker_whose_child_is_killed_while_it_fills_says_so(procs, number):
     words = "kind=forker", "adj=0", f"size={1 << 33}", "tasks=2", "rate=4096"
     pid, reader = start(procs, "x", *words)
     soon(lambda: len(children(pid)) == 1)
-    os.kill(children(pid)[0], signal.SIGKILL)
-    assert listen(reader)[-1].step is Step.MAP
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    child = children(pid)[0]
+    os.kill(child, number)
+    last = listen(reader)[-1]
+    assert (last.step, last.error, last.child) == (Step.FILL, errno.ECHILD, child)
+    assert os.WTERMSIG(last.status) == number
+    assert exit_status(pid) == HogExit.CHILD_KILLED
+
+
+def test_a_forker_whose_full_child_is_killed_while_others_fill_says_so(procs):
+    words = "kind=forker", "adj=0", f"size={2 * M}", "tasks=2", f"rate={2 * M}"
+    pid, reader = start(procs, "x", *words)
+    soon(lambda: len(children(pid)) == 2)
+    child = children(pid)[0]
+    os.kill(child, signal.SIGKILL)
+    last = listen(reader)[-1]
+    assert (last.step, last.child, last.status) == (Step.FILL, child, signal.SIGKILL)
+    assert exit_status(pid) == HogExit.CHILD_KILLED
+
+
+@pytest.mark.parametrize("kind", ["threads", "forker"])
+def test_of_size_0_it_is_so_many_tasks_still(procs, kind):
+    """A forker without a child would have ended at once."""
+    with hog(procs, kind, 0, tasks=3) as (pid, said):
+        assert said.bytes == 0
+        assert status(pid)["Threads"] == {"threads": "4", "forker": "1"}[kind]
+        assert len(children(pid)) == {"threads": 0, "forker": 3}[kind]
+
+
+def test_every_exit_status_of_a_hog_has_words():
+    """`enum hog_exit` in hog/hog.h is HogExit."""
+    (names,) = re.findall(r"enum hog_exit \{ (.*) = 0, (.*) \};", HEADER.read_text())
+    assert ", ".join(names).split(", ") == [each.name for each in HogExit]
+    assert all(own_end(each) for each in HogExit)
+    assert own_end(len(HogExit)) is None
+
+
+def test_every_exit_of_a_hog_has_a_reason():
+    """A number of its own is one that nobody reads."""
+    sources = HEADER.parent.glob("*.c")
+    given = {word for path in sources for word in re.findall(r"leave\((.*)\);", path.read_text())}
+    names = {name for word in given for name in re.findall(r"\w+", word)} - {"hog", "child"}
+    assert names == {each.name for each in HogExit}
 
 
 def test_a_sharer_has_the_memory_in_another_cgroup(procs, tmp_path):

@@ -13,10 +13,11 @@ import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.filled import Filled
+from oomctl.hogexit import HogExit
 from oomctl.kernel import hogs, hogstart
 from oomctl.kernel.cgroups import UnifiedController
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, reports
+from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
 from oomctl.kernel.hogs import Herd, NotFilledError
 from oomctl.plan import Hog
 
@@ -223,7 +224,7 @@ def test_a_hog_says_how_it_came_to_its_size(cgroupfs, target, watch):
 
 
 def test_what_was_lost_is_told_in_bytes_of_the_rate():
-    report = Report(Step.READY, 0, 10 * M, 3_000_000_000, 500_000_000)
+    report = Report(Step.READY, 0, 0, 0, 10 * M, 3_000_000_000, 500_000_000)
     hog = Hog("a", 10 * M, rate=4 * M)
     assert report.filled(hog) == Filled(10 * M, 3_000_000_000, 2 * M)
 
@@ -373,9 +374,66 @@ def test_who_may_fail_may_be_late(cgroupfs, target, watch):
     running._start = start_and_stop
     with running:
         late, good = running.runners
-        assert re.fullmatch(r"(did not start|could not fill its memory): not after .*", late.failed)
+        assert re.fullmatch(r"(did|could) not .*: not after 0.3 s; oomctl ended it", late.failed)
+        watch.wait(lambda: late.pid in watch.deaths, 20)
+        assert watch.deaths[late.pid].signal == signal.SIGKILL
         assert good.filled
     assert children() == set()
+
+
+@pytest.mark.parametrize(
+    ("by_oom", "how"), [(True, "oom-killed"), (False, "killed SIGKILL by someone else")]
+)
+def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, watch, by_oom, how):
+    wanted = Hog("a", 64 * M, 0, "/t", "forker", tasks=2, rate=M, may_fail=True)
+    running = herd(cgroupfs, watch, wanted)
+    start, victims = running._start, []
+
+    def start_and_kill(hog):
+        start(hog)
+        forker = psutil.Process(running.runners[0].pid)
+        soon(forker.children)
+        victims.append(forker.children()[0].pid)
+        os.kill(victims[0], signal.SIGKILL)
+
+    running._start = start_and_kill
+    running._oom_killed = lambda pid: by_oom and pid in victims
+    with running:
+        (runner,) = running.runners
+        said = f"could not fill its memory: its child (pid {victims[0]}) was {how}"
+        assert runner.failed == said
+        watch.wait(lambda: runner.pid in watch.deaths, 20)
+        assert watch.deaths[runner.pid].status == HogExit.CHILD_KILLED
+
+
+def test_a_hog_that_ended_itself_is_no_victim_of_others(cgroupfs, target, watch, monkeypatch):
+    """It was told to die with a parent that it does not have."""
+    monkeypatch.setattr(hogs.os, "getpid", lambda: 1)
+    with (
+        pytest.raises(NotFilledError) as caught,
+        herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+    ):
+        pass
+    assert caught.value.reason == "did not start: ended itself: its parent had ended before"
+
+
+@pytest.mark.parametrize(
+    ("came", "hog", "step"),
+    [
+        (Step.START, Hog("a", M), Step.START),
+        (Step.TRACE, Hog("a", M, kind="traced"), Step.JOIN),
+        (Step.JOIN, Hog("a", M), Step.ADJUST),
+        (Step.ADJUST, Hog("a", M), Step.MAP),
+        (Step.MAP, Hog("a", M), Step.FILL),
+        (Step.FILL, Hog("a", M), Step.READY),
+        (Step.FILL, Hog("a", M, kind="shared"), Step.SHARE),
+        (Step.ADJUST, Hog("a", 0), Step.READY),
+        (Step.ADJUST, Hog("a", 0, kind="shared"), Step.SHARE),
+        (Step.ADJUST, Hog("a", 0, kind="forker"), Step.FILL),
+    ],
+)
+def test_the_step_at_which_a_hog_was_interrupted(came, hog, step):
+    assert interrupted(came, hog) is step
 
 
 def test_what_may_fail_is_not_asked_of_the_machine_before(cgroupfs, target, watch):
@@ -393,10 +451,10 @@ def test_thp_where_there_are_none(cgroupfs, watch, monkeypatch, tmp_path):
 
 
 def test_the_report_is_what_the_hog_writes(cgroupfs):
-    """`struct report` in hog/hog.c: two ints, three unsigned longs."""
-    (report,) = reports(struct.pack("@iiLLL", 7, 0, 1, 2, 3))
-    assert report == Report(Step.READY, 0, 1, 2, 3)
-    assert READ_SIZE % struct.calcsize("@iiLLL") == 0
+    """`struct report` in hog/hog.c: four ints, three unsigned longs."""
+    (report,) = reports(struct.pack("@iiiiLLL", 7, 0, 5, 9, 1, 2, 3))
+    assert report == Report(Step.READY, 0, 5, 9, 1, 2, 3)
+    assert READ_SIZE % struct.calcsize("@iiiiLLL") == 0
 
 
 @pytest.mark.parametrize(
