@@ -178,6 +178,10 @@ class Session:
         )
         declared = trial.run()
         others = _of_others(history, declared, scope, before)
+        for kill in others:
+            if kill.pid not in watch.watched():
+                watch.add(kill.pid)
+        watch.note()
         tasks = tuple(
             fates(
                 _known(before, herd.runners),

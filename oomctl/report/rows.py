@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from oomctl.hogexit import own_end
 from oomctl.outcome import Declared, Evidence, Fated, Outcome, Phase
 from oomctl.plan import CALLER, Call, flag_names
 from oomctl.sighting import Sighting
@@ -191,6 +192,8 @@ def _task_row(fated: Fated, top: str | None) -> list[str]:
 
 def fate_text(fated: Fated, top: str | None) -> str:
     """Name a fate; where no call of ours was it, whose OOM it was."""
+    if fated.kind and fated.fate.status is not None:
+        return own_end(fated.fate.status) or str(fated.fate)
     why = [] if fated.phase is Phase.CALL or not fated.kill else [_whose(fated.kill, top)]
     why += ["shares memory"] if fated.collateral else []
     return f"{fated.fate} ({', '.join(why)})" if why else str(fated.fate)

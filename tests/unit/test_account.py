@@ -1,6 +1,7 @@
 """Putting together what was seen and heard of a declaration."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
@@ -270,3 +271,158 @@ def test_a_timeline_of_a_call_that_did_not_return():
 def test_killed_by_takes_each_process_once():
     one = asked(*kill_events(7), *kill_events(7, at=1300), log=logged(7, 7))
     assert list(killed_by(one, after(*one.events))) == [7]
+
+
+def grouped(*pids, by="/t"):
+    tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in pids]
+    return Lineup(tasks, 1, 4096, frozenset({by}))
+
+
+def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
+    """It is gone before the group is scanned, so that nobody marks it and no line names it."""
+    events = *kill_events(8), event(Kind.SIGKILL, 1220, 7), *kill_events(6, at=1300)
+    one = asked(*events, log=logged(8, 6), lineup=grouped(6, 7, 8), group_kills=1)
+    declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 7, 8), 1500)))
+    assert declared.collateral == frozenset()
+    assert declared.as_predicted is True
+    assert declared.verdict.name == "group-killed"
+    assert declared.evidence.agree is True
+
+
+def test_a_predicted_group_needs_no_counter():
+    """The counter went with the cgroup, or lies outside of what is counted."""
+    events = *kill_events(8), *kill_events(7, at=1300)
+    one = asked(*events, log=logged(8, 7), lineup=grouped(7, 8))
+    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert declared.verdict.name == "group-killed"
+
+
+def test_several_victims_without_a_group_are_too_many():
+    events = *kill_events(8), *kill_events(7, at=1300)
+    one = asked(*events, log=logged(8, 7), lineup=grouped(7, 8, by="/elsewhere"))
+    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert declared.verdict.name == "wrong-victim"
+    without = account(replace(one, lineup=None), (), after(*one.events, ended={7: 1500}))
+    assert without.verdict.name == "over-kill"
+
+
+def test_a_victim_that_has_not_ended_was_killed_all_the_same():
+    one = asked(*kill_events(7), log=logged(7))
+    declared = account(one, (), after(*one.events))
+    assert declared.verdict.name == "killed"
+    assert declared.verdict.reason.endswith("t7 (pid 7) was still dying at the timeout")
+
+
+@pytest.mark.parametrize("why_not", ["", "no BTF"])
+def test_a_thread_that_the_log_names_is_its_process(why_not):
+    leaderless = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0, thread=70)
+    marks = replace(event(Kind.MARK_VICTIM, 1210, 70), tgid=7)
+    shots = replace(event(Kind.SIGKILL, 1200, 70), tgid=7)
+    one = asked(
+        *(() if why_not else (shots, marks)),
+        log=logged(70),
+        lineup=Lineup([leaderless], 1, 4096, frozenset()),
+    )
+    known = after(
+        *one.events, ended={7: 1500}, owns=lambda kill, target: kill.pid == 7, why_not=why_not
+    )
+    declared = account(one, (), known)
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.verdict.name == "killed"
+    assert declared.evidence.logged == {7}
+    assert declared.evidence.agree is (None if why_not else True)
+
+
+@pytest.mark.parametrize("victim", [7, 8])
+def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
+    """Either of the two may be the one that is chosen."""
+    parent = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0)
+    sharing = replace(parent, pid=8, comm="t8", shares=7)
+    bystander = replace(parent, pid=9, rss=4096)
+    lineup = Lineup([bystander, parent, sharing], 1, 4096, frozenset())
+    one = asked(log=logged(victim), lineup=lineup)
+    known = Aftermath(
+        (),
+        {7: 1500, 8: 1500, 9: 1500},
+        lambda kill, target: True,
+        {}.get,
+        why_not="no BTF",
+        sigkilled=frozenset({7, 8}),
+    )
+    declared = account(one, (), known)
+    assert {kill.pid for kill in declared.kills} == {7, 8}
+    assert declared.collateral == {7, 8} - {victim}
+
+
+SILENT = {
+    "oom_begin": {Kind.OOM_BEGIN, Kind.SIGKILL},
+    "oom_end": {Kind.OOM_END},
+    "sigkill": {Kind.SIGKILL},
+    "mark_victim": {Kind.MARK_VICTIM},
+}
+
+
+@pytest.mark.parametrize(
+    ("silent", "in_log"),
+    [
+        (names, in_log)
+        for size in range(5)
+        for names in combinations(SILENT, size)
+        for in_log in (True, False)
+        if in_log or not {"mark_victim", "sigkill"} <= {*names}
+        if in_log or not {"mark_victim", "oom_begin"} <= {*names}
+    ],
+)
+def test_any_silent_programs_change_no_verdict(silent, in_log):
+    """With the log to help, and without it where one word of tracing is left.
+
+    Without oom_begin no SIGKILL is told either (bpf/observer.bpf.c, sigkill).
+    """
+    events = (
+        event(Kind.OOM_BEGIN, 1100, CALLER),
+        *kill_events(7),
+        event(Kind.OOM_END, 1300, CALLER),
+    )
+    missing = set().union(*(SILENT[name] for name in silent))
+    told = [each for each in events if each.kind not in missing]
+    one = replace(asked(*told, log=logged(7) if in_log else None), silent=silent, lost=0)
+    known = replace(
+        after(*told, ended={7: 1500}, owns=lambda kill, target: True), sigkilled=frozenset({7})
+    )
+    declared = account(one, (), known)
+    assert declared.verdict.name == "killed", declared.verdict.reason
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.collateral == frozenset()
+    assert declared.evidence.silent == silent
+    if in_log:
+        assert declared.evidence.agree is not False
+
+
+def test_a_kill_that_only_the_log_tells_of_is_kept_beside_what_was_traced():
+    one = asked(*kill_events(7), log=logged(7, 8))
+    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}, owns=lambda *_: True))
+    assert {kill.pid for kill in declared.kills} == {7, 8}
+    assert declared.evidence.agree is False
+
+
+def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls():
+    """A limit below the target, in the same moment, by a task that nobody traced."""
+    report = (
+        Record(0, 0, "t8 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0"),
+        Record(
+            1,
+            1,
+            "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+            "oom_memcg=/t/leaf,task_memcg=/t/leaf,task=t8,pid=8,uid=0",
+        ),
+    )
+    one = asked(log=KernelLog(report) + logged(8))
+    known = after(ended={8: 1500}, owns=lambda *_: True, why_not="no BTF")
+    assert account(one, (), known).kills == ()
+
+
+def test_a_counter_that_rose_is_believed_where_no_source_names_the_victim():
+    one = replace(asked(lost=9), counted=1)
+    declared = account(one, (), after())
+    assert declared.verdict.name == "killed"
+    assert "oom_kill of the target rose by 1" in declared.verdict.reason

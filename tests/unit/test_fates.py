@@ -1,0 +1,80 @@
+"""One row and one fate for every task that ever was."""
+
+from oomctl.answer import Answer, Stage
+from oomctl.fate import Death, Fate
+from oomctl.fates import fates
+from oomctl.outcome import Declared, Fated, Phase
+from oomctl.plan import Call
+from oomctl.sighting import Sighting
+from oomctl.task import Task
+from oomctl.verdict import Verdict
+
+FILLED, BEGAN = 500, 1000
+KILLED = Verdict("killed", "")
+
+
+def kill(pid, at, **more):
+    return Sighting(at, pid, f"t{pid}", "victim", 4096, traced=True, logged=True, **more)
+
+
+def known(pid, failed=""):
+    task = Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0)
+    return Fated(
+        task, f"hog{pid}", 4096, 4096, Fate("not-filled" if failed else "survived"), failed=failed
+    )
+
+
+def declared(*kills, via="bpf"):
+    answer = Answer(Stage.CALLED, BEGAN, BEGAN + 100, 1)
+    return Declared(Call("/t", via=via), 3, answer, kills, KILLED)
+
+
+def told(rows, calls=(), others=(), deaths=()):
+    ends = {pid: Death(pid, at, signal=9) for pid, at in deaths}
+    stranger = lambda task: Fated(task, None, None, 0, Fate("survived"))  # noqa: E731
+    found = fates(rows, stranger, lambda _pid: None, calls, others, ends, FILLED)
+    return {one.task.pid: one for one in found}
+
+
+def test_a_kill_before_the_call_has_a_phase_of_its_own():
+    one = told([known(7)], [declared()], [kill(7, 300, memcg="/t")], [(7, 310)])[7]
+    assert (one.fate.kind, one.phase, one.call) == ("oom-killed", Phase.FILLING, None)
+    assert one.kill.memcg == "/t"
+
+
+def test_a_kill_by_another_oom_after_the_call_began_is_beside_it():
+    one = told([known(7)], [declared(kill(8, 1010))], [kill(7, 1200)], [(7, 1210), (8, 1020)])
+    assert (one[7].fate.kind, one[7].phase) == ("oom-killed", Phase.BESIDE)
+    assert (one[8].fate.kind, one[8].phase, one[8].call) == ("oom-killed", Phase.CALL, 0)
+    assert one[8].name is None  # born after the look: a row all the same
+
+
+def test_a_hog_that_failed_and_was_killed_by_a_limit_is_oom_killed():
+    one = told([known(7, failed="could not fill")], [], [kill(7, 300)], [(7, 310)])[7]
+    assert (one.fate.kind, one.failed) == ("oom-killed", "could not fill")
+
+
+def test_a_hog_that_failed_by_itself_is_not_filled():
+    one = told([known(7, failed="could not fill")], [], [], [(7, 310)])[7]
+    assert (one.fate.kind, one.phase, one.kill) == ("not-filled", Phase.FILLING, None)
+
+
+def test_a_victim_that_has_not_ended_is_dying_and_belongs_to_its_call():
+    one = told([known(7)], [declared(kill(7, 1010))])[7]
+    assert (one.fate.kind, one.phase, one.call, one.died_after_ns) == ("dying", Phase.CALL, 0, None)
+
+
+def test_what_lives_has_no_phase():
+    one = told([known(7)], [declared()])[7]
+    assert (one.fate.kind, one.phase) == ("survived", None)
+
+
+def test_cgroup_kill_is_not_the_oom_killers_doing():
+    one = told([known(7)], [declared(kill(7, 1010), via="kill")], [], [(7, 1020)])[7]
+    assert (one.fate.kind, one.phase, one.kill) == ("cgroup-killed", Phase.CALL, None)
+
+
+def test_a_sharer_that_died_with_a_limits_victim_is_collateral():
+    sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
+    one = told([known(7), known(8)], [], [kill(7, 300), sharer], [(7, 310), (8, 312)])
+    assert (one[7].collateral, one[8].collateral) == (False, True)
