@@ -1,6 +1,6 @@
 """Memory over time as an SVG drawing: a line for each cgroup, a mark for what happened. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -34,13 +34,27 @@ class Line:
 
 
 def lines(samples: Sequence[Sample], call_at: int, start: int, end: int) -> tuple[Line, ...]:
-    """Return the samples from `start` to `end` (ns after the call) by cgroup, as they came."""
+    """Return the samples from `start` to `end` (ns after the call) by cgroup, as they came.
+
+    A busy machine samples less often than the drawing is long: where a line crosses an edge of the
+    drawing it has a point between the two samples around it.
+    """
     found: dict[str, list[tuple[int, int]]] = {}
     for sample in samples:
-        after = sample.at_ns - call_at
-        if start <= after <= end:
-            found.setdefault(sample.cgroup, []).append((after, sample.bytes))
-    return tuple(Line(cgroup, cgroup, tuple(points)) for cgroup, points in found.items())
+        found.setdefault(sample.cgroup, []).append((sample.at_ns - call_at, sample.bytes))
+    clipped = {cgroup: tuple(_clip(points, start, end)) for cgroup, points in found.items()}
+    return tuple(Line(cgroup, cgroup, points) for cgroup, points in clipped.items() if points)
+
+
+def _clip(points: Sequence[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+    for index, (at, size) in enumerate(points):
+        if index:
+            before, was = points[index - 1]
+            for edge in (start, end):
+                if before < edge < at:
+                    yield edge, was + (size - was) * (edge - before) // (at - before)
+        if start <= at <= end:
+            yield at, size
 
 
 def chart(drawn: Sequence[Line], marks: Sequence[Mark], start: int, end: int, title: str) -> str:
