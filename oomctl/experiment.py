@@ -219,6 +219,7 @@ def _known(task: Task, before: Snapshot) -> Fated:
         family=(hog.family or hog.name) if hog else None,
         kind=hog.kind if hog else None,
         filled=runner.filled if runner and itself else None,
+        holds=runner.holds if runner and itself else None,
     )
 
 

@@ -29,7 +29,7 @@ enum {
 enum { SYS_fsopen = 430, SYS_fsconfig = 431, SYS_fsmount = 432 };
 
 enum {
-	EPERM = 1, ESRCH = 3, EINTR = 4, ECHILD = 10, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, ENOSPC = 28,
+	EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, ECHILD = 10, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, ENOSPC = 28,
 	ENODATA = 61, EOPNOTSUPP = 95,
 };
 enum { AT_FDCWD = -100, O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_NONBLOCK = 04000 };

@@ -14,7 +14,7 @@ import pytest
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.filled import Filled
 from oomctl.hogexit import HogExit
-from oomctl.kernel import hogs, hogstart
+from oomctl.kernel import diagnosis, hogs, hogstart
 from oomctl.kernel.cgroups import UnifiedController
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
@@ -397,7 +397,7 @@ def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, w
         os.kill(victims[0], signal.SIGKILL)
 
     running._start = start_and_kill
-    running._oom_killed = lambda pid: by_oom and pid in victims
+    running._diagnosis._oom_killed = lambda pid: by_oom and pid in victims
     with running:
         (runner,) = running.runners
         said = f"could not fill its memory: its child (pid {victims[0]}) was {how}"
@@ -460,15 +460,19 @@ def test_the_report_is_what_the_hog_writes(cgroupfs):
 @pytest.mark.parametrize(
     ("kind", "step", "error", "said"),
     [
-        ("anon", Step.FILL, errno.ENOMEM, "memory.max of its cgroup"),
-        ("anon", Step.FILL, errno.EFAULT, "memory.max of its cgroup"),
+        ("anon", Step.FILL, errno.ENOMEM, "no limit of its cgroups is reached"),
+        ("anon", Step.FILL, errno.EFAULT, "no limit of its cgroups is reached"),
+        ("anon", Step.ADJUST, errno.ENOMEM, "no limit of its cgroups is reached"),
+        ("anon", Step.ADJUST, errno.EINVAL, ""),
         ("hugetlb", Step.MAP, errno.ENOMEM, "vm.nr_hugepages=2`"),
-        ("socket", Step.FILL, errno.ENOBUFS, "memory.max of its cgroup"),
+        ("socket", Step.FILL, errno.ENOBUFS, "no limit of its cgroups is reached"),
         ("pipe", Step.FILL, errno.EMFILE, "fs.nr_open"),
-        ("threads", Step.FILL, errno.EAGAIN, "pids.max"),
+        ("threads", Step.FILL, errno.EAGAIN, "kernel.threads-max"),
+        ("traced", Step.TRACE, errno.EAGAIN, "kernel.threads-max"),
         ("slab", Step.MAP, errno.EPERM, "CAP_SYS_ADMIN"),
         ("mlock", Step.FILL, errno.EPERM, "CAP_IPC_LOCK"),
-        ("file", Step.MAP, errno.EOPNOTSUPP, "O_TMPFILE"),
+        ("file", Step.FILL, errno.ENOSPC, "TMPDIR"),
+        ("file", Step.FILL, errno.EFBIG, "ulimit -f"),
         ("traced", Step.TRACE, errno.EPERM, "CAP_SYS_PTRACE"),
         ("anon", Step.JOIN, errno.EBUSY, ""),
     ],
@@ -503,5 +507,53 @@ def test_a_hog_that_cannot_be_started_says_what_to_do(cgroupfs, monkeypatch, num
     monkeypatch.setattr(hogstart.resources, "built", lambda name: f"/built/{name}")
     monkeypatch.setattr(os, "posix_spawn", refused)
     with pytest.raises(OomctlError, match=r"cannot start the hog 'a' from /built/hog") as caught:
-        hogstart.start(Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None)
+        hogstart.start(
+            Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None, place=None
+        )
     assert caught.value.hint.startswith(cure)
+
+
+def test_a_limit_that_refuses_the_start_of_a_hog_is_named(cgroupfs, target, watch, monkeypatch):
+    """Until it has joined its cgroup a hog lives where oomctl does."""
+    own = cgroupfs.create_cgroup("own")
+    (own.directory / "pids.max").write_text("20\n")
+    monkeypatch.setattr(diagnosis.procfs, "unified_path", lambda _text: "/own")
+
+    def refused(*_args, **_kwargs):
+        (own.directory / "pids.events.local").write_text("max 1\n")
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", refused)
+    with (
+        pytest.raises(OomctlError, match=r"'a' from .*: R.*; pids.max of /own \(20\) is reached"),
+        herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("may_fail", [True, False])
+def test_a_step_that_fails_for_want_of_memory_is_no_error_of_oomctl(
+    cgroupfs, target, watch, monkeypatch, may_fail
+):
+    """Whichever step it is; what the hog says is taken from one that joined."""
+    (target.directory / "memory.max").write_text("4096\n")
+    read, said = os.read, struct.pack("@iiiiLLL", Step.ADJUST, errno.ENOMEM, 0, 0, 0, 0, 0)
+
+    def hears(fd, size):
+        if size != READ_SIZE:
+            return read(fd, size)
+        (target.directory / "memory.events.local").write_text("max 1\noom 1\n")
+        return said
+
+    monkeypatch.setattr(hogs.os, "read", hears)
+    reason = (
+        "could not set its oom_score_adj: Cannot allocate memory: memory.max of /t (4K) is reached"
+    )
+    running = herd(cgroupfs, watch, Hog("a", 0, 0, "/t", may_fail=may_fail))
+    if may_fail:
+        with running:
+            assert running.runners[0].failed == reason
+    else:
+        with pytest.raises(NotFilledError) as caught, running:
+            pass
+        assert (caught.value.reason, caught.value.hint) == (reason, "raise it, or ask for less")
