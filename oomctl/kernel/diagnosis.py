@@ -73,6 +73,14 @@ class Diagnosis:
             return Why(what + (own_end(death.status) or str(fate_of(death, oom_killed=False))), "")
         return self._killed(hog, what, death)
 
+    def of_lateness(self, hog: Hog, pid: int, came: Step, timeout: float) -> str:
+        """Explain why a hog is not filled after `timeout` seconds; oomctl ends it then."""
+        what = failure(interrupted(came, hog), hog)
+        if not self._oom_killed(pid):
+            return f"{what}: not after {timeout:g} s; oomctl ended it"
+        limit = _told(self._reached(_homes(hog)))
+        return f"{what}: oom-killed{limit}, and has not ended after {timeout:g} s"
+
     def _killed(self, hog: Hog, what: str, death: Death) -> Why:
         fate = self._fate(hog, death)
         limit = self._reached(_homes(hog)) if fate.kind == "oom-killed" else None

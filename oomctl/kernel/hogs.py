@@ -7,10 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
-
-import psutil
 
 from oomctl import talk
 from oomctl.errors import OomctlError, UnsupportedError
@@ -23,22 +20,16 @@ from oomctl.kernel.hogreport import (
     READ_SIZE,
     Report,
     Step,
-    failure,
     for_want,
-    interrupted,
     reports,
 )
 from oomctl.kernel.hogstart import start
 from oomctl.kernel.interrupt import let_through
 from oomctl.kernel.pagecache import find_place
+from oomctl.kernel.requirements import require_memory, require_thp
 from oomctl.kernel.usage import read_holdings
 from oomctl.plan import Hog
 from oomctl.units import format_size
-
-_NO_RAM = frozenset({"file", "hugetlb"})
-"""Kinds that need no free memory: page cache makes room, huge pages are set aside already."""
-
-_THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @dataclass
@@ -98,8 +89,8 @@ class Herd:
         A hog that fails ends them all, unless it may fail. Raises NotFilledError for one that does
         not reach its size, UnsupportedError for what else it could not do.
         """
-        _require_memory(self._hogs)
-        _require_thp(self._hogs)
+        require_memory(self._hogs)
+        require_thp(self._hogs)
         own_files = [hog.size for hog in self._hogs if hog.kind == "file" and not hog.path]
         self._place = find_place(sum(own_files)) if own_files else None
         try:
@@ -204,12 +195,14 @@ class Herd:
     def _late(self) -> None:
         for fd, runner in list(self._reports.items()):
             if runner.hog.may_fail:
-                step = interrupted(self._came[fd], runner.hog)
-                runner.failed = (
-                    f"{failure(step, runner.hog)}: not after {self._timeout:g} s; oomctl ended it"
+                runner.failed = self._diagnosis.of_lateness(
+                    runner.hog, runner.pid, self._came[fd], self._timeout
                 )
                 self._hang_up(fd)
-                self._kill({runner.pid})
+                # its next report would be its end by SIGPIPE; a tracer may hold it on its way out
+                self._watch.kill({runner.pid})
+                if runner.hog.kind != "traced":
+                    self._await_end({runner.pid})
         if self._reports:
             slow = ", ".join(runner.hog.name for runner in self._reports.values())
             raise OomctlError(
@@ -245,29 +238,11 @@ class Herd:
             os.close(fd)
         self._leash.clear()
         self._reports.clear()
-        self._kill({runner.pid for runner in self.runners})
-
-    def _kill(self, pids: set[int]) -> None:
+        pids = {runner.pid for runner in self.runners}
         self._watch.kill(pids)
+        self._await_end(pids)
+
+    def _await_end(self, pids: set[int]) -> None:
         if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
             raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
-
-
-def _require_memory(hogs: Sequence[Hog]) -> None:
-    wanted = sum(hog.size for hog in hogs if hog.kind not in _NO_RAM and not hog.may_fail)
-    available = psutil.virtual_memory().available
-    if wanted > available:
-        raise UnsupportedError(
-            f"the hogs want {format_size(wanted)}, this machine has {format_size(available)} left",
-            "ask for less, or the machine itself runs out of memory before the declaration",
-        )
-
-
-def _require_thp(hogs: Sequence[Hog]) -> None:
-    asking = [hog.name for hog in hogs if hog.thp]
-    if asking and (not _THP.exists() or "[never]" in _THP.read_text()):
-        raise UnsupportedError(
-            f"the hog '{asking[0]}' wants transparent huge pages, which this kernel does not give",
-            f"allow them with `echo madvise >{_THP}`, or leave out thp",
-        )

@@ -14,7 +14,7 @@ import pytest
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.filled import Filled
 from oomctl.hogexit import HogExit
-from oomctl.kernel import diagnosis, hogs, hogstart
+from oomctl.kernel import diagnosis, hogs, hogstart, requirements
 from oomctl.kernel.cgroups import UnifiedController
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
@@ -73,7 +73,7 @@ def test_an_error_inside_ends_the_herd(cgroupfs, target, watch):
 
 
 def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, monkeypatch):
-    monkeypatch.setattr(hogs, "_require_memory", lambda _: None)
+    monkeypatch.setattr(hogs, "require_memory", lambda _: None)
     wanted = Hog("good", M, 0, "/t"), Hog("huge", 1 << 60, 0, "/t")
     with (
         pytest.raises(
@@ -436,12 +436,32 @@ def test_the_step_at_which_a_hog_was_interrupted(came, hog, step):
     assert interrupted(came, hog) is step
 
 
+def test_a_late_hog_that_was_oom_killed_is_not_said_to_be_ended_by_oomctl(cgroupfs, target, watch):
+    """Its tracer holds it longer than anybody waits."""
+    wanted = Hog("a", 64 * M, 0, "/t", "traced", rate=M, hold=1000.0, may_fail=True)
+    running = herd(cgroupfs, watch, wanted, timeout=0.5)
+    running._timeout = 0.5
+    running._diagnosis._oom_killed = lambda _pid: True
+    start = running._start
+
+    def start_and_kill(hog):
+        start(hog)
+        soon(lambda: rss(running.runners[0].pid) > M // 2)
+        os.kill(running.runners[0].pid, signal.SIGKILL)
+
+    running._start = start_and_kill
+    with running:
+        said = "could not fill its memory: oom-killed, and has not ended after 0.5 s"
+        assert running.runners[0].failed == said
+    assert children() == set()
+
+
 def test_what_may_fail_is_not_asked_of_the_machine_before(cgroupfs, target, watch):
-    hogs._require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
+    requirements.require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
 
 
 def test_thp_where_there_are_none(cgroupfs, watch, monkeypatch, tmp_path):
-    monkeypatch.setattr(hogs, "_THP", tmp_path / "enabled")
+    monkeypatch.setattr(requirements, "_THP", tmp_path / "enabled")
     (tmp_path / "enabled").write_text("always madvise [never]\n")
     with (
         pytest.raises(UnsupportedError, match=r"'a' wants transparent huge pages.*echo madvise"),
