@@ -13,7 +13,7 @@ from oomctl.fate import Death, Fate, fate_of
 from oomctl.hogexit import own_end
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.hogreport import Report, Step, failure, for_want, hint, interrupted
+from oomctl.kernel.hogreport import WANT, Report, Step, failure, hint, interrupted, no_task
 from oomctl.kernel.limits import Limit, reached, refusals
 from oomctl.plan import Hog
 
@@ -59,10 +59,10 @@ class Diagnosis:
                 hog, what, Death(report.child, 0, signal=os.WTERMSIG(report.status))
             )
         limit = None
-        if for_want(report):
+        if report.error in WANT:
             # until it has joined it lives where oomctl does
             homes = _homes(hog) if report.step > Step.JOIN else [self._own]
-            limit = self._reached(homes, report.error == errno.EAGAIN, hog.kind == "hugetlb")
+            limit = self._reached(homes, no_task(hog, report.error), hog.kind == "hugetlb")
         reason = failure(report.step, hog, report.error) + _told(limit)
         return Why(reason, hint(report.step, hog, report.error, limit))
 
@@ -78,27 +78,28 @@ class Diagnosis:
         what = failure(interrupted(came, hog), hog)
         if not self._oom_killed(pid):
             return f"{what}: not after {timeout:g} s; oomctl ended it"
-        limit = _told(self._reached(_homes(hog)))
+        limit = _told(self._oom(hog))
         return f"{what}: oom-killed{limit}, and has not ended after {timeout:g} s"
 
     def _killed(self, hog: Hog, what: str, death: Death) -> Why:
         fate = self._fate(hog, death)
-        limit = self._reached(_homes(hog)) if fate.kind == "oom-killed" else None
+        limit = self._oom(hog) if fate.kind == "oom-killed" else None
         cure = hint(Step.FILL, hog, 0, limit) or "see dmesg for what the kernel says of it"
         return Why(f"{what}{fate}{_told(limit)}", cure)
 
     def _fate(self, hog: Hog, death: Death) -> Fate:
         killed = self._oom_killed(death.pid)
         deadline = time.monotonic() + _LOG_IS_LATE
-        if (
-            death.signal == signal.SIGKILL
-            and (limit := self._reached(_homes(hog)))
-            and limit.rose[0]
-        ):
+        if death.signal == signal.SIGKILL and self._oom(hog):
             while not killed and time.monotonic() < deadline:
                 time.sleep(0.01)
                 killed = self._oom_killed(death.pid)
         return fate_of(death, killed)
+
+    def _oom(self, hog: Hog) -> Limit | None:
+        """Return the limit whose OOM killer may have taken a hog or a child of it."""
+        limit = self._reached(_homes(hog))
+        return limit if limit and limit.rose[0] else None
 
     def _reached(
         self, cgroups: Sequence[str], tasks: bool = False, huge: bool = False

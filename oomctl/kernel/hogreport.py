@@ -68,7 +68,9 @@ _OPENED = {
     "slab": "could not make its tmpfs",
 }
 
-_WANT = frozenset({errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.ENFILE, errno.ENOSPC})
+WANT = frozenset(
+    (errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.EFAULT, errno.ENFILE, errno.ENOSPC)
+)
 """What the kernel says for want of memory; ENFILE and ENOSPC of an inode that was not charged."""
 
 
@@ -95,7 +97,12 @@ def failure(step: Step, hog: Hog, error: int = 0) -> str:
 
 def for_want(report: Report) -> bool:
     """Tell whether a step may have failed for want of memory, or of room for one more task."""
-    return report.step in (Step.MAP, Step.FILL) or report.error in _WANT
+    return report.step in (Step.MAP, Step.FILL) or report.error in WANT
+
+
+def no_task(hog: Hog, error: int) -> bool:
+    """Tell whether it was a task that a hog could not have; mlock() says the same of memory."""
+    return error == errno.EAGAIN and hog.kind != "mlock"
 
 
 def hint(step: Step, hog: Hog, error: int, limit: Limit | None = None) -> str:
@@ -106,7 +113,7 @@ def hint(step: Step, hog: Hog, error: int, limit: Limit | None = None) -> str:
     if limit:
         return f"raise it, or ask for {'fewer tasks' if limit.file == 'pids.max' else 'less'}"
     match step, error:
-        case Step.ADJUST, _ if hog.oom_score_adj < 0 and error not in _WANT:
+        case Step.ADJUST, _ if hog.oom_score_adj < 0 and error not in WANT:
             return "lowering it needs CAP_SYS_RESOURCE, which root may lack in a container"
         case Step.TRACE, errno.EPERM:
             return "tracing needs CAP_SYS_PTRACE"
@@ -114,9 +121,9 @@ def hint(step: Step, hog: Hog, error: int, limit: Limit | None = None) -> str:
             return known
         case _, _ if step is Step.MAP:
             return "ask for less"
-        case _, errno.EAGAIN:
+        case _, _ if no_task(hog, error):
             return "kernel.threads-max or kernel.pid_max is reached; ask for fewer tasks"
-        case _, (errno.ENOMEM | errno.EFAULT | errno.ENOBUFS):
+        case _, (errno.ENOMEM | errno.EFAULT | errno.ENOBUFS | errno.EAGAIN):
             return (
                 "no limit of its cgroups is reached, so the machine has no memory left; "
                 "ask for less"

@@ -48,7 +48,13 @@ def start(
                 setpgroup=0,
                 # a file beyond RLIMIT_FSIZE is an error of the write, not the end of the hog
                 setsigmask=[signal.SIGXFSZ],
-                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+                setsigdef=[
+                    signal.SIGPIPE,
+                    signal.SIGCHLD,
+                    signal.SIGINT,
+                    signal.SIGTERM,
+                    signal.SIGHUP,
+                ],
             )
         except OSError as error:
             os.close(reader)

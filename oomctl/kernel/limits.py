@@ -46,7 +46,7 @@ def reached(
 ) -> Limit | None:
     """Return the limit that has refused something since `before`, None where none has.
 
-    `tasks` says that a task could not be made, so that pids.max comes first.
+    `tasks` says that it was a task that was refused, which only pids.max does.
     """
     limits = []
     refused = set()
@@ -60,12 +60,8 @@ def reached(
             told = (0, 0) if file.startswith("hugetlb.") else rose
             if limit := _limit(node, file, told):
                 limits.append(limit)
-    wanted = (limit for limit in limits if limit.file in refused)
-    return max(
-        wanted,
-        key=lambda one: ((one.file == "pids.max") is tasks, one.rose, -one.room),
-        default=None,
-    )
+    meant = (one for one in limits if one.file in refused and (one.file == "pids.max") is tasks)
+    return max(meant, key=lambda one: (one.rose, -one.room), default=None)
 
 
 def _lineage(root: UnifiedNode, cgroups: Iterable[str]) -> Iterator[UnifiedNode]:

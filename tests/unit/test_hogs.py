@@ -491,6 +491,7 @@ def test_the_report_is_what_the_hog_writes(cgroupfs):
         ("traced", Step.TRACE, errno.EAGAIN, "kernel.threads-max"),
         ("slab", Step.MAP, errno.EPERM, "CAP_SYS_ADMIN"),
         ("mlock", Step.FILL, errno.EPERM, "CAP_IPC_LOCK"),
+        ("mlock", Step.FILL, errno.EAGAIN, "no limit of its cgroups is reached"),
         ("file", Step.FILL, errno.ENOSPC, "TMPDIR"),
         ("file", Step.FILL, errno.EFBIG, "ulimit -f"),
         ("traced", Step.TRACE, errno.EPERM, "CAP_SYS_PTRACE"),
@@ -549,6 +550,16 @@ def test_a_limit_that_refuses_the_start_of_a_hog_is_named(cgroupfs, target, watc
         herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
     ):
         pass
+
+
+def test_a_limit_is_not_blamed_for_a_file_that_is_missing(cgroupfs, target, watch):
+    """Though it was reached meanwhile, by another hog."""
+    (target.directory / "memory.max").write_text("4096\n")
+    wanted = Hog("a", M, 0, "/t", "file", path="/nowhere", may_fail=True)
+    running = herd(cgroupfs, watch, wanted)
+    (target.directory / "memory.events.local").write_text("max 1\noom 1\n")
+    with running:
+        assert running.runners[0].failed == "could not open its file: No such file or directory"
 
 
 @pytest.mark.parametrize("may_fail", [True, False])

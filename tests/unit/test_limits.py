@@ -65,7 +65,9 @@ def test_a_neighbour_that_was_refused_is_no_reason(tree):
 
 def test_a_limit_of_pids_is_counted_in_tasks(tree):
     tree("t", pids_max=3, pids_events_local=events(max=0))
-    assert told(tree, lambda: tree("t", pids_events_local=events(max=1))) == "pids.max of /t (3)"
+    refuse = {"pids_events_local": events(max=1)}
+    assert told(tree, lambda: tree("t", **refuse), tasks=True) == "pids.max of /t (3)"
+    assert told(tree, lambda: tree("t", pids_events_local=events(max=2))) == ""
 
 
 @pytest.mark.parametrize(("tasks", "file"), [(True, "pids.max"), (False, "memory.max")])
@@ -82,7 +84,8 @@ def test_who_counts_where_it_forks_means_the_limit_with_the_least_room(tree):
     """With pids_localevents: the cgroup itself has no limit."""
     tree("t", pids_max=3, pids_current=3)
     tree("t/a", pids_max="max")
-    assert told(tree, lambda: tree("t/a", pids_events=events(max=1))) == "pids.max of /t (3)"
+    refuse = {"pids_events": events(max=1)}
+    assert told(tree, lambda: tree("t/a", **refuse), tasks=True) == "pids.max of /t (3)"
 
 
 def test_a_limit_of_huge_pages_is_counted_where_they_were_asked_for(tree):
