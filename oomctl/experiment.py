@@ -274,6 +274,7 @@ def _fated(task: Task, before: Snapshot) -> Fated:
         kind=hog.kind if hog else None,
         filled=runner.filled if runner and itself else None,
         failed=failed,
+        holds=runner.holds if runner and itself else None,
     )
 
 

@@ -9,6 +9,7 @@ from oomctl.check import Check
 from oomctl.errors import OomctlError
 from oomctl.fate import Fate
 from oomctl.filled import Filled
+from oomctl.holdings import Holdings
 from oomctl.klog import Record
 from oomctl.plan import Call
 from oomctl.prediction import Prediction
@@ -111,10 +112,11 @@ class Phase(StrEnum):
 class Fated:
     """One task of the experiment and what became of it.
 
-    `name` is None for what is not our hog, nor a child of one; `asked` and `filled` are None for
-    all but the hog itself. `family` is the scenario's name for it. `charged` is memory.current of
-    the hog's own cgroup; for a task that shares its cgroup it is rss + swap + page tables. `call`
-    is the index of the declaration after which it died, `died_after_ns` counts from that call.
+    `name` is None for what is not our hog, nor a child of one; `asked`, `filled` and `holds` (from
+    just before the first call) are None for all but the hog itself. `family` is the scenario's name
+    for it. `charged` is memory.current of the hog's own cgroup; for a task that shares its cgroup
+    it is rss + swap + page tables. `call` is the index of the declaration after which it died,
+    `died_after_ns` counts from that call.
     `badness` is the kernel's score in pages just before the first call, `collateral` says that it
     died only because it shared a victim's memory. `kill` is what took it where that was the OOM
     killer, whoever called that; `phase` is None for what lives.
@@ -135,6 +137,7 @@ class Fated:
     failed: str = ""
     phase: Phase | None = None
     kill: Sighting | None = None
+    holds: Holdings | None = None
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,7 @@ def task(fated: Fated) -> dict[str, Any]:
         "fill_ns": fated.filled.took_ns if fated.filled else None,
         "lost_bytes": fated.filled.lost_bytes if fated.filled else None,
         "failed": fated.failed or None,
+        "holds": fated.holds.tree() if fated.holds else None,
         "charged_bytes": fated.charged,
         "rss_bytes": seen.rss,
         "swap_bytes": seen.swap,

@@ -1,6 +1,5 @@
 """`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
 
-import re
 import select
 import shlex
 import sys
@@ -205,7 +204,7 @@ def _tell(ending: Ending, timeout: float, console_shown: bool) -> None:
 def _folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
-    if re.search(r"[=,\s]", str(folder.absolute())):
+    if not machine.can_be_given(folder.absolute()):
         raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
     return folder.absolute()
 

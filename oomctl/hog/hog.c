@@ -10,7 +10,8 @@
  *	rate=BYTES	a second, while it fills
  *	touch=BYTES	touched over and over once it is filled
  *	thp=1		transparent huge pages
- *	path=FILE	for file: reads this one instead of writing its own
+ *	file=FD		for file: writes this one,
+ *	path=FILE	or reads this one instead
  *	charge=FD	for pipe, socket, slab: memory.current of its cgroup, if it is alone there
  *	tasks=N		for threads, forker
  *	sharer=FD	for shared: cgroup.procs of who shares its memory
@@ -62,7 +63,7 @@ static void tell(struct hog *hog, enum step step, long ret)
 
 static const struct { char key[8]; unsigned long at; } numbers[] = {
 	AT(parent), AT(size), AT(rate), AT(thp), AT(touch), AT(tasks), AT(hold),
-	AT(report), AT(procs), AT(charge), AT(sharer), AT(leash),
+	AT(report), AT(procs), AT(charge), AT(sharer), AT(leash), AT(file),
 };
 
 static int understand(struct hog *hog, const char *word)
@@ -93,6 +94,9 @@ static long adjust(const char *adj)
 	char text[16];
 	long ret, fd = sys(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_RDWR);
 
+	/* What proc says of an inode that was not charged (fs/proc/base.c, proc_pident_instantiate). */
+	if (fd == -ENOENT)
+		return -ENOMEM;
 	if (fd < 0)
 		return fd;
 	ret = sys(SYS_write, fd, adj, length(adj));
@@ -122,7 +126,7 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	struct hog hog = { 0 };
 	char **word = (char **)(stack + 1);
 
-	hog.charge = hog.sharer = hog.leash = (unsigned long)NONE;
+	hog.charge = hog.sharer = hog.leash = hog.file = (unsigned long)NONE;
 	hog.name = *++word;
 	while (*word && *++word)
 		if (!understand(&hog, *word))

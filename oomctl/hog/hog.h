@@ -26,7 +26,7 @@ struct hog {
 	unsigned long size, rate;	/* bytes, bytes a second */
 	unsigned long thp, touch;	/* yes or no; bytes to be touched over and over */
 	unsigned long tasks, hold;	/* threads or children; nanoseconds */
-	unsigned long report, procs, charge, sharer, leash;
+	unsigned long report, procs, charge, sharer, leash, file;
 
 	/* As done. */
 	char *memory;			/* what it has mapped */

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from oomctl.filled import Filled
+from oomctl.kernel.limits import Limit
 from oomctl.plan import Hog
 
 _REPORT = struct.Struct("=iiiiQQQ")
@@ -67,9 +68,10 @@ _OPENED = {
     "slab": "could not make its tmpfs",
 }
 
-_LIMIT = (
-    "memory.max of its cgroup or of one above it, or the machine's memory, is reached; ask for less"
+WANT = frozenset(
+    (errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.EFAULT, errno.ENFILE, errno.ENOSPC)
 )
+"""What the kernel says for want of memory; ENFILE and ENOSPC of an inode that was not charged."""
 
 
 def interrupted(came: Step, hog: Hog) -> Step:
@@ -93,19 +95,43 @@ def failure(step: Step, hog: Hog, error: int = 0) -> str:
     return f"{what}: {os.strerror(error)}" if error else what
 
 
-def hint(step: Step, hog: Hog, error: int) -> str:
-    """Say in a line what to do about it; empty where nothing is known."""
+def for_want(report: Report) -> bool:
+    """Tell whether a step may have failed for want of memory, or of room for one more task."""
+    return report.step in (Step.MAP, Step.FILL) or report.error in WANT
+
+
+def no_task(hog: Hog, error: int) -> bool:
+    """Tell whether it was a task that a hog could not have; mlock() says the same of memory."""
+    return error == errno.EAGAIN and hog.kind != "mlock"
+
+
+def hint(step: Step, hog: Hog, error: int, limit: Limit | None = None) -> str:
+    """Say in a line what to do about it; empty where nothing is known.
+
+    `limit` is the limit of a cgroup that has refused it something.
+    """
+    if limit:
+        return f"raise it, or ask for {'fewer tasks' if limit.file == 'pids.max' else 'less'}"
     match step, error:
-        case Step.ADJUST, _ if hog.oom_score_adj < 0:
+        case Step.ADJUST, _ if hog.oom_score_adj < 0 and error not in WANT:
             return "lowering it needs CAP_SYS_RESOURCE, which root may lack in a container"
         case Step.TRACE, errno.EPERM:
             return "tracing needs CAP_SYS_PTRACE"
-        case ((Step.MAP | Step.FILL), _):
-            return _filling_hint(step, hog, error)
+        case ((Step.MAP | Step.FILL), _) if known := _filling_hint(hog, error):
+            return known
+        case _, _ if step is Step.MAP:
+            return "ask for less"
+        case _, _ if no_task(hog, error):
+            return "kernel.threads-max or kernel.pid_max is reached; ask for fewer tasks"
+        case _, (errno.ENOMEM | errno.EFAULT | errno.ENOBUFS | errno.EAGAIN):
+            return (
+                "no limit of its cgroups is reached, so the machine has no memory left; "
+                "ask for less"
+            )
     return ""
 
 
-def _filling_hint(step: Step, hog: Hog, error: int) -> str:
+def _filling_hint(hog: Hog, error: int) -> str:
     match hog.kind, error:
         case "hugetlb", (errno.ENOMEM | errno.EFAULT):
             pages = -(-hog.size // _HUGE_PAGE)
@@ -114,10 +140,10 @@ def _filling_hint(step: Step, hog: Hog, error: int) -> str:
             return f"{hog.path} is shorter than the hog; give it a longer file or ask for less"
         case "file", (errno.ENOENT | errno.ENOTDIR | errno.EISDIR | errno.EACCES) if hog.path:
             return f"name a file that can be read instead of {hog.path}"
-        case "file", errno.EOPNOTSUPP:
-            return "the file system of /var/tmp has no O_TMPFILE; name an existing file with path"
         case "file", errno.ENOSPC:
-            return "make room in /var/tmp, or ask for less"
+            return "make room on its file system, set TMPDIR to another one, or ask for less"
+        case "file", errno.EFBIG:
+            return "raise the limit of `ulimit -f`, or ask for less"
         case "mlock", errno.EPERM:
             return "locking memory needs CAP_IPC_LOCK or a higher RLIMIT_MEMLOCK"
         case "slab", errno.EPERM:
@@ -126,12 +152,6 @@ def _filling_hint(step: Step, hog: Hog, error: int) -> str:
             return "the kernel does not charge it; boot without cgroup.memory=nokmem"
         case (("pipe" | "socket"), (errno.EMFILE | errno.ENFILE)):
             return "raise fs.nr_open or fs.file-max, or ask for less"
-        case (("threads" | "forker"), errno.EAGAIN):
-            return "pids.max or kernel.threads-max is reached; ask for fewer tasks"
         case _, errno.EINVAL if hog.thp:
             return "the kernel has no transparent huge pages; leave out thp"
-        case _, _ if step is Step.MAP:
-            return "ask for less"
-        case _, (errno.ENOMEM | errno.EFAULT | errno.ENOBUFS):
-            return _LIMIT
     return ""

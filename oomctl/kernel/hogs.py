@@ -7,41 +7,44 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
-
-import psutil
 
 from oomctl import talk
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.fate import Death, fate_of
 from oomctl.filled import Filled
-from oomctl.hogexit import own_end
+from oomctl.holdings import Holdings
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.hogreport import READ_SIZE, Report, Step, failure, hint, interrupted, reports
+from oomctl.kernel.diagnosis import Diagnosis, Why
+from oomctl.kernel.hogreport import (
+    READ_SIZE,
+    Report,
+    Step,
+    for_want,
+    reports,
+)
 from oomctl.kernel.hogstart import start
 from oomctl.kernel.interrupt import let_through
+from oomctl.kernel.pagecache import find_place
+from oomctl.kernel.requirements import require_memory, require_thp
+from oomctl.kernel.usage import read_holdings
 from oomctl.plan import Hog
 from oomctl.units import format_size
-
-_NO_RAM = frozenset({"file", "hugetlb"})
-"""Kinds that need no free memory: page cache makes room, huge pages are set aside already."""
-
-_THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @dataclass
 class Runner:
     """A hog that runs: its plan, its PID, and how it came to its size.
 
-    `filled` is None as long as it has not, or where it did not; `failed` says why then.
+    `filled` is None as long as it has not, or where it did not; `failed` says why then. `holds` is
+    what it held once all were filled.
     """
 
     hog: Hog
     pid: int
     filled: Filled | None = None
     failed: str = ""
+    holds: Holdings | None = None
 
     def __str__(self) -> str:
         return f"'{self.hog.name}' ({format_size(self.hog.size)}, pid {self.pid})"
@@ -69,7 +72,7 @@ class Herd:
         oom_killed: Callable[[int], bool] = lambda _pid: False,
     ) -> None:
         self._hogs = hogs
-        self._oom_killed = oom_killed
+        self._diagnosis = Diagnosis(root, hogs, oom_killed)
         self._root = root
         self._watch = watch
         self._timeout = timeout + max((hog.size / hog.rate for hog in hogs if hog.rate), default=0)
@@ -86,14 +89,17 @@ class Herd:
         A hog that fails ends them all, unless it may fail. Raises NotFilledError for one that does
         not reach its size, UnsupportedError for what else it could not do.
         """
-        _require_memory(self._hogs)
-        _require_thp(self._hogs)
+        require_memory(self._hogs)
+        require_thp(self._hogs)
+        own_files = [hog.size for hog in self._hogs if hog.kind == "file" and not hog.path]
+        self._place = find_place(sum(own_files)) if own_files else None
         try:
             if any(hog.kind == "traced" for hog in self._hogs) and not self._keep:
                 self._leash = list(os.pipe2(os.O_CLOEXEC))
             for hog in self._hogs:
                 self._start(hog)
             self._wait_filled()
+            self._read_back()
         except BaseException:
             self._end()
             raise
@@ -112,19 +118,24 @@ class Herd:
         self._watch.note()
         for runner in self.runners:
             if runner.pid in self._watch.deaths and not runner.hog.may_fail:
+                death = self._watch.deaths[runner.pid]
+                why = self._diagnosis.of_death(runner.hog, death, Step.READY)
                 raise UnsupportedError(
-                    f"the hog {runner} did not live to see the declaration: {self._fate(runner)}",
-                    "a memory limit above its cgroup or somebody else ended it; see dmesg",
+                    f"the hog {runner} did not live to see the declaration: {why.reason}", why.hint
                 )
 
     def _start(self, hog: Hog) -> None:
-        pid, reader = start(
-            hog,
-            self._root,
-            parent=0 if self._keep else os.getpid(),
-            alone=hog.cgroup in self._alone,
-            leash=self._leash[0] if self._leash else None,
-        )
+        try:
+            pid, reader = start(
+                hog,
+                self._root,
+                parent=0 if self._keep else os.getpid(),
+                alone=hog.cgroup in self._alone,
+                leash=self._leash[0] if self._leash else None,
+                place=self._place,
+            )
+        except OomctlError as error:
+            raise self._diagnosis.of_start(error) from error
         runner = Runner(hog, pid)
         self._reports[reader] = runner
         self._came[reader] = Step.START
@@ -149,6 +160,12 @@ class Herd:
                     self._hang_up(fd)
             done = len(self.runners) - len(self._reports)
             talk.progress_bar("filling hogs", done, len(self.runners))
+
+    def _read_back(self) -> None:
+        for runner in self.runners:
+            if runner.filled:
+                node = self._root.at(runner.hog.cgroup)
+                runner.holds = read_holdings(runner.hog, runner.pid, node)
 
     def _hear(self, fd: int) -> bool:
         """Take what a hog reports; tell whether there is no more to come."""
@@ -178,12 +195,14 @@ class Herd:
     def _late(self) -> None:
         for fd, runner in list(self._reports.items()):
             if runner.hog.may_fail:
-                step = interrupted(self._came[fd], runner.hog)
-                runner.failed = (
-                    f"{failure(step, runner.hog)}: not after {self._timeout:g} s; oomctl ended it"
+                runner.failed = self._diagnosis.of_lateness(
+                    runner.hog, runner.pid, self._came[fd], self._timeout
                 )
                 self._hang_up(fd)
-                self._kill({runner.pid})
+                # its next report would be its end by SIGPIPE; a tracer may hold it on its way out
+                self._watch.kill({runner.pid})
+                if runner.hog.kind != "traced":
+                    self._await_end({runner.pid})
         if self._reports:
             slow = ", ".join(runner.hog.name for runner in self._reports.values())
             raise OomctlError(
@@ -191,34 +210,25 @@ class Herd:
             )
 
     def _fail_by_error(self, runner: Runner, report: Report) -> None:
-        reason = failure(report.step, runner.hog, 0 if report.child else report.error)
-        if report.child:
-            death = Death(report.child, 0, signal=os.WTERMSIG(report.status))
-            fate = fate_of(death, self._oom_killed(report.child))
-            reason += f": its child (pid {report.child}) was {fate}"
-        cure = hint(report.step, runner.hog, report.error)
-        if report.step not in (Step.MAP, Step.FILL):
-            raise UnsupportedError(f"the hog {runner} {reason}", cure)
-        self._not_filled(runner, reason, cure)
+        why = self._diagnosis.of_step(runner.hog, report)
+        if not for_want(report):
+            raise UnsupportedError(f"the hog {runner} {why.reason}", why.hint)
+        self._not_filled(runner, why)
 
     def _fail_by_death(self, runner: Runner, came: Step) -> None:
         self._watch.wait(lambda: runner.pid in self._watch.deaths, 5)
-        self._not_filled(
-            runner,
-            f"{failure(interrupted(came, runner.hog), runner.hog)}: {self._fate(runner)}",
-            "memory.max of its cgroup or of one above it is reached, or somebody else ended it; "
-            "see dmesg",
-        )
-
-    def _not_filled(self, runner: Runner, reason: str, cure: str) -> None:
-        if not runner.hog.may_fail:
-            raise NotFilledError(runner, reason, cure)
-        runner.failed = reason
-
-    def _fate(self, runner: Runner) -> str:
         death = self._watch.deaths.get(runner.pid)
-        own = own_end(death.status) if death and death.status is not None else None
-        return own or str(fate_of(death, self._oom_killed(runner.pid)))
+        if death is None:
+            raise OomctlError(
+                f"the hog {runner} reports no more, and has not ended",
+                f"see `cat /proc/{runner.pid}/stack` for why",
+            )
+        self._not_filled(runner, self._diagnosis.of_death(runner.hog, death, came))
+
+    def _not_filled(self, runner: Runner, why: Why) -> None:
+        if not runner.hog.may_fail:
+            raise NotFilledError(runner, why.reason, why.hint)
+        runner.failed = why.reason
 
     def _end(self) -> None:
         if self._leash:
@@ -228,29 +238,11 @@ class Herd:
             os.close(fd)
         self._leash.clear()
         self._reports.clear()
-        self._kill({runner.pid for runner in self.runners})
-
-    def _kill(self, pids: set[int]) -> None:
+        pids = {runner.pid for runner in self.runners}
         self._watch.kill(pids)
+        self._await_end(pids)
+
+    def _await_end(self, pids: set[int]) -> None:
         if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
             raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
-
-
-def _require_memory(hogs: Sequence[Hog]) -> None:
-    wanted = sum(hog.size for hog in hogs if hog.kind not in _NO_RAM and not hog.may_fail)
-    available = psutil.virtual_memory().available
-    if wanted > available:
-        raise UnsupportedError(
-            f"the hogs want {format_size(wanted)}, this machine has {format_size(available)} left",
-            "ask for less, or the machine itself runs out of memory before the declaration",
-        )
-
-
-def _require_thp(hogs: Sequence[Hog]) -> None:
-    asking = [hog.name for hog in hogs if hog.thp]
-    if asking and (not _THP.exists() or "[never]" in _THP.read_text()):
-        raise UnsupportedError(
-            f"the hog '{asking[0]}' wants transparent huge pages, which this kernel does not give",
-            f"allow them with `echo madvise >{_THP}`, or leave out thp",
-        )

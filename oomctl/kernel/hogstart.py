@@ -3,9 +3,13 @@
 import os
 import platform
 import signal
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
 
 from oomctl import resources
+from oomctl.errors import UnsupportedError
 from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.child import cannot_start
 from oomctl.plan import Hog
@@ -15,17 +19,20 @@ _CHARGED = frozenset({"pipe", "socket", "slab"})
 
 
 def start(
-    hog: Hog, root: UnifiedNode, *, parent: int, alone: bool, leash: int | None
+    hog: Hog, root: UnifiedNode, *, parent: int, alone: bool, leash: int | None, place: Path | None
 ) -> tuple[int, int]:
     """Start a hog; return its PID and the descriptor that its reports are read from.
 
     It dies with the process `parent`, 0 is nobody. `alone` says that no other hog lives in its
     cgroup, so that what the cgroup is charged is its own. Its tracer lets go of it when the pipe
-    `leash` is closed. Raises OomctlError where a cgroup is gone or the program cannot be run.
+    `leash` is closed. `place` is the folder for a file of its own, which has no name there. Raises
+    OomctlError where a cgroup is gone or the program cannot be run.
     """
     binary = resources.built(f"hog.{platform.machine()}")
     with ExitStack() as ours:
         passed = _open(hog, root, alone, ours)
+        if hog.kind == "file" and not hog.path:
+            passed["file"] = ours.enter_context(_nameless(place)).fileno()
         if hog.kind == "traced" and leash is not None:
             passed["leash"] = leash
         reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
@@ -39,13 +46,29 @@ def start(
                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
                 # a group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
                 setpgroup=0,
-                setsigmask=[],
-                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+                # a file beyond RLIMIT_FSIZE is an error of the write, not the end of the hog
+                setsigmask=[signal.SIGXFSZ],
+                setsigdef=[
+                    signal.SIGPIPE,
+                    signal.SIGCHLD,
+                    signal.SIGINT,
+                    signal.SIGTERM,
+                    signal.SIGHUP,
+                ],
             )
         except OSError as error:
             os.close(reader)
             raise cannot_start(f"the hog '{hog.name}' from {binary}", error) from error
     return pid, reader
+
+
+def _nameless(place: Path | None) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(dir=place, buffering=0)
+    except OSError as error:
+        raise UnsupportedError(
+            f"cannot make a file in {place}: {error.strerror}", "set TMPDIR to another folder"
+        ) from error
 
 
 def _open(hog: Hog, root: UnifiedNode, alone: bool, ours: ExitStack) -> dict[str, int]:

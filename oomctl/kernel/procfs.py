@@ -91,6 +91,17 @@ def _stat(folder: Path) -> list[bytes]:
     return (folder / "stat").read_bytes().rpartition(b")")[2].split()
 
 
+def sizes(pid: int, file: str = "status") -> dict[str, int]:
+    """Return the sizes in /proc/PID/status, or in another such file, in bytes.
+
+    Raises OSError if the task is gone.
+    """
+    lines = (line.split() for line in (_PROC / str(pid) / file).read_bytes().splitlines())
+    return {
+        line[0].decode().rstrip(":"): int(line[1]) << 10 for line in lines if line[-1:] == [b"kB"]
+    }
+
+
 def _fields(path: Path) -> dict[bytes, bytes]:
     lines = path.read_bytes().splitlines()
     return {name: value for name, _, value in (line.partition(b":\t") for line in lines)}

@@ -27,6 +27,13 @@ cd /newroot
 # Without bpf, debugfs or tracefs the guest is of some use still; the rest is missed below.
 mount -a -T /lab/fstab || echo "oomctl lab: not every file system is there"
 mkdir -p run/lock run/oomctl lib/modules
+# The root's files are shmem, which is not reclaimed; hogs of kind `file` go here instead. Without
+# it they are refused.
+[ -z "$disk" ] || {
+    mkdir -p run/oomctl/disk
+    mount -t 9p -o version=9p2000.L,trans=virtio,access=any,msize=512000,cache=loose \
+        "$disk" run/oomctl/disk || echo "oomctl lab: no folder for page cache"
+}
 [ -e dev/fd ] || ln -s /proc/self/fd dev/fd
 for fd in 0:stdin 1:stdout 2:stderr; do
     [ -e "dev/${fd#*:}" ] || ln -s "/proc/self/fd/${fd%%:*}" "dev/${fd#*:}"

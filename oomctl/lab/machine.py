@@ -1,6 +1,7 @@
 """What is booted, and the command lines for that; nothing here starts anything."""
 
 import platform
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class Machine:
     kvm: bool = False
     console: bool = False
     rwdirs: tuple[Path, ...] = ()
+    disk: Path | None = None
+    """A folder that the guest mounts with a page cache, for hogs of kind `file`."""
+
+
+def can_be_given(folder: Path) -> bool:
+    """Tell whether virtme-ng and QEMU can take the name of a folder."""
+    return not re.search(r"[=,\s]", str(folder))
 
 
 def virtme(machine: Machine, *words: str) -> list[str]:
@@ -48,6 +56,8 @@ def virtme(machine: Machine, *words: str) -> list[str]:
     command += [] if machine.kvm else ["--disable-kvm"]
     for folder in machine.rwdirs:
         command += ["--rwdir", f"{folder}={folder}"]
+    # The last, so that its tag is known: guest-init.sh mounts it.
+    command += ["--rwdir", f"/run/oomctl/disk={machine.disk}"] if machine.disk else []
     # The overlay folder is named for the sake of the module alone: guest-init.sh mounts it.
     command += ["--force-initramfs", "--overlay-rwdir", "/tmp"]  # noqa: S108
     return [*command, "--dry-run", "--show-command", *words]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -75,6 +75,8 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     console = Tail(err if vm.console and isinstance(err, int) else None, deadline)
     qemu = Tail()
     with contextlib.ExitStack() as stack:
+        disk = stack.enter_context(cache.scratch("disk-"))
+        vm = replace(vm, disk=disk if machine.can_be_given(disk) else None)
         try:
             said, image = _prepared(vm, job, nonce, timeout)
         except subprocess.TimeoutExpired:
@@ -170,6 +172,7 @@ def _prepared(vm: Machine, job: Job, nonce: str, timeout: float) -> tuple[str, I
         look="yes" if job.look else "",
         setsid=str(tools.setsid()),
         rwdirs=len(vm.rwdirs),
+        disk=f"virtme.initmount{len(vm.rwdirs)}" if vm.disk else "",
         **folders,
     )
     files["lab/command"] = initramfs.command(job.words, job.environment, job.cwd)

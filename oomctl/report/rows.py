@@ -273,6 +273,8 @@ def _remarks(outcome: Outcome) -> Iterable[str]:
         elif fated.filled and fated.filled.lost_bytes:
             behind = format_size(fated.filled.lost_bytes)
             yield f"the hog '{fated.name}' fell behind its rate by {behind}"
+        if fated.holds and fated.holds.differs:
+            yield f"the hog '{fated.name}' {fated.holds.differs}"
     yield from outcome.notes
 
 

@@ -1,25 +1,66 @@
 """Hogs in real cgroups: what the kernel charges for each kind, and as what."""
 
+import contextlib
+import json
 import os
+import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
 
+from oomctl.errors import UnsupportedError
+from oomctl.hogexit import HogExit
+from oomctl.kernel import hogs, pagecache
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogs import Herd, NotFilledError
+from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.removal import remove
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog
+from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind
 
 K, M = 1 << 10, 1 << 20
 SIZE = 24 * M
 TOP = "hog tests"
 ROOT = UnifiedNode("/sys/fs/cgroup")
+
+
+SCENARIOS = {
+    "forker": (
+        """
+        cgroup.".".memory.max = "8M"
+        hog.h = { size = "4M", kind = "forker", tasks = 200, may_fail = true }
+        """,
+        r"could not fill its memory: its child \(pid \d+\) was oom-killed: "
+        r"memory\.max of TOP \(8M\) is reached",
+    ),
+    "tiny": (
+        """
+        cgroup.".".memory.max = "64M"
+        cgroup.a.memory.max = "4K"
+        hog.h = { size = 0, cgroup = "a", may_fail = true }
+        hog.ok = { size = "4M" }
+        """,
+        r"could not set its oom_score_adj: Cannot allocate memory: "
+        r"memory\.max of TOP/a \(4K\) is reached",
+    ),
+    "tasks": (
+        """
+        cgroup.a.pids.max = 3
+        hog.h = { size = "4M", kind = "threads", tasks = 9, cgroup = "a", may_fail = true }
+        hog.ok = { size = "4M" }
+        """,
+        r"could not fill its memory: Resource temporarily unavailable: "
+        r"pids\.max of TOP/a \(3\) is reached",
+    ),
+}
+"""Files with a hog `h` that does not come to its size, and what is said of it then."""
 
 
 class Leaf:
@@ -40,15 +81,20 @@ class Leaf:
 
     def limit(self, size: int) -> None:
         (self.directory / "memory.max").write_text(str(size))
+        self.swapless()
+
+    def swapless(self) -> None:
         if (swap := self.directory / "memory.swap.max").exists():
             swap.write_text("0")
 
 
 @pytest.fixture
 def leaf() -> Iterator[Callable[[str], Leaf]]:
-    (ROOT.directory / "cgroup.subtree_control").write_text("+memory")
+    have = (ROOT.directory / "cgroup.controllers").read_text().split()
+    wanted = " ".join(f"+{name}" for name in ("memory", "pids", "hugetlb") if name in have)
+    (ROOT.directory / "cgroup.subtree_control").write_text(wanted)
     top = ROOT.create_cgroup(TOP)
-    (top.directory / "cgroup.subtree_control").write_text("+memory")
+    (top.directory / "cgroup.subtree_control").write_text(wanted)
     yield Leaf
     remove(top.directory, top.id, 20)
 
@@ -61,6 +107,21 @@ def watch() -> Iterator[DeathWatch]:
 
 def herd(watch: DeathWatch, *wanted: Hog, timeout: float = 120.0) -> Herd:
     return Herd(wanted, ROOT, watch, timeout)
+
+
+@contextlib.contextmanager
+def observed(watch: DeathWatch, *wanted: Hog) -> Iterator[Herd]:
+    """A herd that hears from the kernel log whom the OOM killer takes."""
+    with Kmsg() as log:
+        log.read()
+        taken: set[int] = set()
+
+        def oom_killed(pid: int) -> bool:
+            taken.update(kill.pid for kill in log.read().kills)
+            return pid in taken
+
+        with Herd(wanted, ROOT, watch, 120.0, oom_killed=oom_killed) as running:
+            yield running
 
 
 def soon(true: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -99,6 +160,12 @@ def test_what_is_asked_for_is_charged_as_what_it_is(leaf, watch, kind, more, sta
         if stat == "anon":
             assert counters["pagetables"] >= SIZE / 512
         assert counters["anon"] <= M or stat in ("anon", "anon_thp", "unevictable")
+        holds = running.runners[0].holds
+        assert holds.differs == ""
+        held = {"unevictable": "locked"}.get(stat, stat)
+        assert 0.85 * SIZE <= getattr(holds, held) <= SIZE + slack
+        assert holds.source == "cgroup"
+        assert holds.sock == 0  # AF_UNIX is charged as kernel memory
 
 
 def test_an_unlike_pair_in_one_cgroup_estimates(leaf, watch):
@@ -118,10 +185,11 @@ def big() -> Path:
 
 def test_an_existing_file_is_page_cache(leaf, watch, big):
     place = leaf("a")
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))):
+    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))) as running:
         counters = place.counters("memory.stat")
         assert SIZE <= counters["file"] <= SIZE + 8 * M  # as far as it was read ahead
         assert counters["shmem"] == 0
+        assert SIZE <= running.runners[0].holds.file <= SIZE + 8 * M
         assert SIZE <= place.charged <= SIZE + 10 * M
 
 
@@ -130,18 +198,93 @@ def test_page_cache_makes_room_where_a_limit_is(leaf, watch, big):
     place.limit(SIZE // 2)
     with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))) as running:
         assert running.runners[0].filled
+        assert re.fullmatch(
+            r"holds [\d.]+M of page cache, not 24M of page cache", running.runners[0].holds.differs
+        )
         assert place.charged <= SIZE // 2
         assert place.counters("memory.events")["oom_kill"] == 0
 
 
-def test_a_file_of_its_own_is_shmem_where_var_tmp_is_an_overlay_upon_tmpfs(leaf, watch):
+def test_a_file_of_its_own_is_page_cache(leaf, watch):
+    """Nowhere in the guest's root, which is an overlay upon a tmpfs."""
     place = leaf("a")
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")):
+    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
         counters = place.counters("memory.stat")
         assert SIZE <= counters["file"] <= SIZE + M
-        assert counters["shmem"] in (0, counters["file"])
+        assert counters["shmem"] == 0
         assert SIZE <= place.charged <= SIZE + 2 * M
+        assert running.runners[0].holds.differs == ""
+        (place.directory / "memory.reclaim").write_text(str(SIZE // 2))
+        assert place.charged <= SIZE // 2 + 2 * M
+        assert place.counters("memory.stat")["file"] <= SIZE // 2 + M
     soon(lambda: place.charged < M)
+
+
+def test_where_nothing_is_page_cache_a_file_is_refused(leaf, watch, monkeypatch):
+    place = leaf("a")
+    monkeypatch.setattr(pagecache, "LAB_DISK", Path("/nowhere"))
+    monkeypatch.setenv("TMPDIR", "/dev/shm")
+    monkeypatch.setenv("OOMCTL_CACHE", "/tmp")
+    monkeypatch.chdir("/run")
+    with (
+        pytest.raises(UnsupportedError) as caught,
+        herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")),
+    ):
+        pass
+    print(caught.value)
+    for folder in ("/dev/shm", "/var/tmp", "/run", "/tmp"):
+        assert f"{folder} holds them as shmem" in str(caught.value)
+    assert "TMPDIR" in caught.value.hint
+
+
+def test_what_is_no_page_cache_is_told(leaf, watch, monkeypatch):
+    place = leaf("a")
+    monkeypatch.setattr(hogs, "find_place", lambda _size: Path("/dev/shm"))
+    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
+        holds = running.runners[0].holds
+        assert holds.differs == "holds 0 of page cache, 24M of shmem, not 24M of page cache"
+        assert SIZE <= holds.shmem <= SIZE + M
+
+
+def test_two_hogs_in_one_cgroup_are_read_in_proc(leaf, watch):
+    place = leaf("a")
+    wanted = [
+        Hog("a", 8 * M, 0, place.cgroup, "anon", thp=True),
+        Hog("b", 4 * M, 0, place.cgroup, "shmem"),
+        Hog("c", 4 * M, 0, place.cgroup, "forker", tasks=2),
+        Hog("d", 4 * M, 0, place.cgroup, "pipe"),
+    ]
+    with herd(watch, *wanted) as running:
+        a, b, c, d = (runner.holds for runner in running.runners)
+        assert {each.source for each in (a, b, c, d)} == {"process"}
+        assert {each.differs for each in (a, b, c, d)} == {""}
+        assert 8 * M <= a.anon <= 9 * M
+        assert a.anon_thp == 8 * M
+        assert b.shmem == 4 * M
+        assert 4 * M <= c.anon <= 5 * M
+        assert d.kernel is None
+
+
+def test_what_is_swapped_out_is_told(leaf, watch, tmp_path):
+    if not Path("/sys/module/zram").exists() and subprocess.run(["modprobe", "zram"]).returncode:
+        pytest.skip("no zram")
+    Path("/sys/block/zram0/disksize").write_text("128M")
+    subprocess.run(["mkswap", "/dev/zram0"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["swapon", "/dev/zram0"], check=True)
+    place = leaf("a")
+    (place.directory / "memory.high").write_text(str(SIZE // 2))
+    try:
+        with herd(watch, Hog("a", SIZE, 0, place.cgroup)) as running:
+            holds = running.runners[0].holds
+            print(holds)
+            assert re.fullmatch(
+                r"holds [\d.]+M of anonymous memory, [\d.]+M of swap, not 24M of anonymous memory",
+                holds.differs,
+            )
+            assert SIZE - M <= holds.anon + holds.swap <= SIZE + M
+    finally:
+        subprocess.run(["swapoff", "/dev/zram0"], check=True)
+        Path("/sys/block/zram0/reset").write_text("1")
 
 
 def test_huge_pages_are_charged_elsewhere(leaf, watch, sysctl):
@@ -150,6 +293,8 @@ def test_huge_pages_are_charged_elsewhere(leaf, watch, sysctl):
     with herd(watch, Hog("a", 16 * M, 0, place.cgroup, "hugetlb")) as running:
         status = Path(f"/proc/{running.runners[0].pid}/status").read_text()
         assert f"HugetlbPages:\t   {16 * K} kB" in status
+        assert running.runners[0].holds.hugetlb == 16 * M
+        assert running.runners[0].holds.differs == ""
         assert place.charged < M
 
 
@@ -173,27 +318,27 @@ def test_a_limit_is_an_outcome_of_a_hog_that_may_fail(leaf, watch, kind, above):
     else:
         place.limit(8 * M)
     wanted = Hog("a", SIZE, 0, place.cgroup, kind, tasks=2, may_fail=True)
-    with herd(watch, wanted) as running:
+    with observed(watch, wanted) as running:
         (runner,) = running.runners
         assert runner.filled is None
         print(kind, above, runner.failed)
-        assert runner.failed in (
-            "could not fill its memory: killed SIGKILL by someone else",
-            "could not fill its memory: Cannot allocate memory",
-            "could not fill its memory: No buffer space available",
-        )
+        how, _, limit = runner.failed.removeprefix("could not fill its memory: ").partition(": ")
+        assert how in ("oom-killed", "Cannot allocate memory", "No buffer space available")
+        assert limit == f"memory.max of {f'/{TOP}' if above else place.cgroup} (8M) is reached"
         running.require_alive()
-        assert place.counters("memory.events")["oom_kill"] in (0, 1)
+        assert place.counters("memory.events")["oom_kill"] == (how == "oom-killed")
 
 
 def test_a_limit_ends_a_herd_that_must_not_fail(leaf, watch):
     place = leaf("a")
     place.limit(8 * M)
     wanted = Hog("a", SIZE, 0, place.cgroup)
-    with pytest.raises(NotFilledError) as caught, herd(watch, wanted):
+    with pytest.raises(NotFilledError) as caught, observed(watch, wanted):
         pass
-    assert caught.value.reason.endswith("killed SIGKILL by someone else")
-    assert "memory.max" in caught.value.hint
+    assert caught.value.reason == (
+        f"could not fill its memory: oom-killed: memory.max of {place.cgroup} (8M) is reached"
+    )
+    assert caught.value.hint == "raise it, or ask for less"
 
 
 @pytest.mark.parametrize("kind", ["anon", "shmem", "pipe", "socket", "slab"])
@@ -202,20 +347,96 @@ def test_a_limit_on_who_must_not_be_killed_says_no_memory(leaf, watch, kind):
     place = leaf("a")
     place.limit(8 * M)
     wanted = Hog("a", SIZE, -1000, place.cgroup, kind)
-    with pytest.raises(NotFilledError) as caught, herd(watch, wanted):
+    with pytest.raises(NotFilledError) as caught, observed(watch, wanted):
         pass
     print(kind, caught.value.reason)
     assert caught.value.reason.startswith("could not fill its memory: ")
+    assert caught.value.reason.endswith(f": memory.max of {place.cgroup} (8M) is reached")
     assert "killed" not in caught.value.reason
-    assert "memory.max" in caught.value.hint
 
 
 def test_a_forker_whose_children_do_not_fit(leaf, watch):
     place = leaf("a")
     place.limit(8 * M)
     wanted = Hog("a", SIZE, 0, place.cgroup, "forker", tasks=2, may_fail=True)
-    with herd(watch, wanted) as running:
-        assert running.runners[0].failed.endswith("killed SIGKILL by someone else")
+    with observed(watch, wanted) as running:
+        (runner,) = running.runners
+        assert re.fullmatch(
+            r"could not fill its memory: its child \(pid \d+\) was oom-killed: "
+            rf"memory\.max of {place.cgroup} \(8M\) is reached",
+            runner.failed,
+        )
+        soon(lambda: not (place.directory / "cgroup.procs").read_text())
+        running.require_alive()
+        assert watch.deaths[runner.pid].status == HogExit.CHILD_KILLED
+
+
+@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize("kind", list(get_args(Kind)))
+@pytest.mark.parametrize(("size", "limit"), [(0, "4K"), (4 * M, "4K"), (4 * M, "160K")])
+def test_no_kind_of_hog_takes_a_tiny_limit_for_anything_else(leaf, watch, kind, above, size, limit):
+    """At whichever step it ends: with its limit named, or filled and alive."""
+    place, other = leaf("a"), leaf("b")
+    (place.directory.parent if above else place.directory).joinpath("memory.max").write_text(limit)
+    place.swapless()
+    more = {"sharer": other.cgroup} if kind == "shared" else {}
+    more |= {"hold": 0.1} if kind == "traced" else {}
+    tasks = 2 if kind in ("threads", "forker") else 1
+    wanted = Hog("a", size, 0, place.cgroup, kind, tasks=tasks, may_fail=True, **more)
+    with observed(watch, wanted) as running:
+        (runner,) = running.runners
+        print(kind, size, limit, above, runner.failed or runner.filled)
+        named = f": memory.max of {f'/{TOP}' if above else place.cgroup} ({limit}) is reached"
+        if kind != "hugetlb" or "huge" not in runner.failed:
+            assert runner.filled or runner.failed.endswith(named) or kind == "hugetlb"
+        running.require_alive()
+
+
+@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize("kind", ["threads", "forker", "shared"])
+def test_pids_max_is_named(leaf, watch, kind, above):
+    place, other = leaf("a"), leaf("b")
+    where = place.directory.parent if above else place.directory
+    (where / "pids.max").write_text("1" if kind == "shared" else "3")
+    more = {"sharer": other.cgroup} if kind == "shared" else {"tasks": 8}
+    wanted = Hog("a", 4 * M, 0, place.cgroup, kind, may_fail=True, **more)
+    with observed(watch, wanted) as running:
+        value = 1 if kind == "shared" else 3
+        at = f"/{TOP}" if above else place.cgroup
+        assert running.runners[0].failed.endswith(
+            f": Resource temporarily unavailable: pids.max of {at} ({value}) is reached"
+        )
+        running.require_alive()
+
+
+def test_a_limit_on_huge_pages_is_named(leaf, watch, sysctl):
+    sysctl("vm.nr_hugepages", 8)
+    place = leaf("a")
+    limit = place.directory.parent / "hugetlb.2MB.max"
+    if not limit.exists():
+        pytest.skip("no hugetlb controller")
+    limit.write_text("4M")
+    (place.directory / "hugetlb.2MB.max").write_text("64M")
+    wanted = Hog("a", 16 * M, 0, place.cgroup, "hugetlb", may_fail=True)
+    with observed(watch, wanted) as running:
+        print(running.runners[0].failed)
+        named = f": hugetlb.2MB.max of /{TOP} (4M) is reached"
+        assert running.runners[0].failed.endswith(named)
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_a_scenario_tells_what_happened_to_hogs_that_do_not_fit(oomctl, tmp_path, name):
+    """Were said to be killed by someone else, or ended with exit code 3."""
+    text, said = SCENARIOS[name]
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    done = oomctl("run", str(path), "--format", "json")
+    assert done.exit_code in (0, 1), done.stderr
+    (only,) = json.loads(done.stdout)["rounds"]
+    (task,) = (each for each in only["outcome"]["tasks"] if each["name"] == "h")
+    assert task["fate"] == "not-filled"
+    assert task["holds"] is None
+    assert re.fullmatch(said.replace("TOP", "/oomctl-[0-9a-f-]+"), task["failed"])
 
 
 # Tasks.

@@ -14,7 +14,7 @@ import pytest
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.filled import Filled
 from oomctl.hogexit import HogExit
-from oomctl.kernel import hogs, hogstart
+from oomctl.kernel import diagnosis, hogs, hogstart, requirements
 from oomctl.kernel.cgroups import UnifiedController
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
@@ -73,7 +73,7 @@ def test_an_error_inside_ends_the_herd(cgroupfs, target, watch):
 
 
 def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, monkeypatch):
-    monkeypatch.setattr(hogs, "_require_memory", lambda _: None)
+    monkeypatch.setattr(hogs, "require_memory", lambda _: None)
     wanted = Hog("good", M, 0, "/t"), Hog("huge", 1 << 60, 0, "/t")
     with (
         pytest.raises(
@@ -397,7 +397,7 @@ def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, w
         os.kill(victims[0], signal.SIGKILL)
 
     running._start = start_and_kill
-    running._oom_killed = lambda pid: by_oom and pid in victims
+    running._diagnosis._oom_killed = lambda pid: by_oom and pid in victims
     with running:
         (runner,) = running.runners
         said = f"could not fill its memory: its child (pid {victims[0]}) was {how}"
@@ -436,12 +436,32 @@ def test_the_step_at_which_a_hog_was_interrupted(came, hog, step):
     assert interrupted(came, hog) is step
 
 
+def test_a_late_hog_that_was_oom_killed_is_not_said_to_be_ended_by_oomctl(cgroupfs, target, watch):
+    """Its tracer holds it longer than anybody waits."""
+    wanted = Hog("a", 64 * M, 0, "/t", "traced", rate=M, hold=1000.0, may_fail=True)
+    running = herd(cgroupfs, watch, wanted, timeout=0.5)
+    running._timeout = 0.5
+    running._diagnosis._oom_killed = lambda _pid: True
+    start = running._start
+
+    def start_and_kill(hog):
+        start(hog)
+        soon(lambda: rss(running.runners[0].pid) > M // 2)
+        os.kill(running.runners[0].pid, signal.SIGKILL)
+
+    running._start = start_and_kill
+    with running:
+        said = "could not fill its memory: oom-killed, and has not ended after 0.5 s"
+        assert running.runners[0].failed == said
+    assert children() == set()
+
+
 def test_what_may_fail_is_not_asked_of_the_machine_before(cgroupfs, target, watch):
-    hogs._require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
+    requirements.require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
 
 
 def test_thp_where_there_are_none(cgroupfs, watch, monkeypatch, tmp_path):
-    monkeypatch.setattr(hogs, "_THP", tmp_path / "enabled")
+    monkeypatch.setattr(requirements, "_THP", tmp_path / "enabled")
     (tmp_path / "enabled").write_text("always madvise [never]\n")
     with (
         pytest.raises(UnsupportedError, match=r"'a' wants transparent huge pages.*echo madvise"),
@@ -460,15 +480,20 @@ def test_the_report_is_what_the_hog_writes(cgroupfs):
 @pytest.mark.parametrize(
     ("kind", "step", "error", "said"),
     [
-        ("anon", Step.FILL, errno.ENOMEM, "memory.max of its cgroup"),
-        ("anon", Step.FILL, errno.EFAULT, "memory.max of its cgroup"),
+        ("anon", Step.FILL, errno.ENOMEM, "no limit of its cgroups is reached"),
+        ("anon", Step.FILL, errno.EFAULT, "no limit of its cgroups is reached"),
+        ("anon", Step.ADJUST, errno.ENOMEM, "no limit of its cgroups is reached"),
+        ("anon", Step.ADJUST, errno.EINVAL, ""),
         ("hugetlb", Step.MAP, errno.ENOMEM, "vm.nr_hugepages=2`"),
-        ("socket", Step.FILL, errno.ENOBUFS, "memory.max of its cgroup"),
+        ("socket", Step.FILL, errno.ENOBUFS, "no limit of its cgroups is reached"),
         ("pipe", Step.FILL, errno.EMFILE, "fs.nr_open"),
-        ("threads", Step.FILL, errno.EAGAIN, "pids.max"),
+        ("threads", Step.FILL, errno.EAGAIN, "kernel.threads-max"),
+        ("traced", Step.TRACE, errno.EAGAIN, "kernel.threads-max"),
         ("slab", Step.MAP, errno.EPERM, "CAP_SYS_ADMIN"),
         ("mlock", Step.FILL, errno.EPERM, "CAP_IPC_LOCK"),
-        ("file", Step.MAP, errno.EOPNOTSUPP, "O_TMPFILE"),
+        ("mlock", Step.FILL, errno.EAGAIN, "no limit of its cgroups is reached"),
+        ("file", Step.FILL, errno.ENOSPC, "TMPDIR"),
+        ("file", Step.FILL, errno.EFBIG, "ulimit -f"),
         ("traced", Step.TRACE, errno.EPERM, "CAP_SYS_PTRACE"),
         ("anon", Step.JOIN, errno.EBUSY, ""),
     ],
@@ -503,5 +528,63 @@ def test_a_hog_that_cannot_be_started_says_what_to_do(cgroupfs, monkeypatch, num
     monkeypatch.setattr(hogstart.resources, "built", lambda name: f"/built/{name}")
     monkeypatch.setattr(os, "posix_spawn", refused)
     with pytest.raises(OomctlError, match=r"cannot start the hog 'a' from /built/hog") as caught:
-        hogstart.start(Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None)
+        hogstart.start(
+            Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None, place=None
+        )
     assert caught.value.hint.startswith(cure)
+
+
+def test_a_limit_that_refuses_the_start_of_a_hog_is_named(cgroupfs, target, watch, monkeypatch):
+    """Until it has joined its cgroup a hog lives where oomctl does."""
+    own = cgroupfs.create_cgroup("own")
+    (own.directory / "pids.max").write_text("20\n")
+    monkeypatch.setattr(diagnosis.procfs, "unified_path", lambda _text: "/own")
+
+    def refused(*_args, **_kwargs):
+        (own.directory / "pids.events.local").write_text("max 1\n")
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", refused)
+    with (
+        pytest.raises(OomctlError, match=r"'a' from .*: R.*; pids.max of /own \(20\) is reached"),
+        herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+    ):
+        pass
+
+
+def test_a_limit_is_not_blamed_for_a_file_that_is_missing(cgroupfs, target, watch):
+    """Though it was reached meanwhile, by another hog."""
+    (target.directory / "memory.max").write_text("4096\n")
+    wanted = Hog("a", M, 0, "/t", "file", path="/nowhere", may_fail=True)
+    running = herd(cgroupfs, watch, wanted)
+    (target.directory / "memory.events.local").write_text("max 1\noom 1\n")
+    with running:
+        assert running.runners[0].failed == "could not open its file: No such file or directory"
+
+
+@pytest.mark.parametrize("may_fail", [True, False])
+def test_a_step_that_fails_for_want_of_memory_is_no_error_of_oomctl(
+    cgroupfs, target, watch, monkeypatch, may_fail
+):
+    """Whichever step it is; what the hog says is taken from one that joined."""
+    (target.directory / "memory.max").write_text("4096\n")
+    read, said = os.read, struct.pack("@iiiiLLL", Step.ADJUST, errno.ENOMEM, 0, 0, 0, 0, 0)
+
+    def hears(fd, size):
+        if size != READ_SIZE:
+            return read(fd, size)
+        (target.directory / "memory.events.local").write_text("max 1\noom 1\n")
+        return said
+
+    monkeypatch.setattr(hogs.os, "read", hears)
+    reason = (
+        "could not set its oom_score_adj: Cannot allocate memory: memory.max of /t (4K) is reached"
+    )
+    running = herd(cgroupfs, watch, Hog("a", 0, 0, "/t", may_fail=may_fail))
+    if may_fail:
+        with running:
+            assert running.runners[0].failed == reason
+    else:
+        with pytest.raises(NotFilledError) as caught, running:
+            pass
+        assert (caught.value.reason, caught.value.hint) == (reason, "raise it, or ask for less")

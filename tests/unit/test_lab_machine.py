@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from oomctl.kernel.pagecache import LAB_DISK
 from oomctl.lab import machine, tools
 from oomctl.lab.machine import Machine
 
@@ -42,6 +43,17 @@ def test_kvm_leaves_the_processor_to_virtme():
 def test_folders_to_write_to_are_virtmes_business():
     words = machine.virtme(Machine(IMAGE, rwdirs=(Path("/a"), Path("/b c"))))
     assert after(words, "--rwdir") == ["/a=/a", "/b c=/b c"]
+
+
+def test_the_folder_for_page_cache_is_the_last_as_its_tag_says():
+    words = machine.virtme(Machine(IMAGE, rwdirs=(Path("/a"),), disk=Path("/c/x")))
+    assert after(words, "--rwdir") == ["/a=/a", f"{LAB_DISK}=/c/x"]
+
+
+@pytest.mark.parametrize("name", ["/a=b", "/a,b", "/a b", "/a\nb"])
+def test_folders_that_virtme_cannot_take(name):
+    assert not machine.can_be_given(Path(name))
+    assert machine.can_be_given(Path("/a/b:c"))
 
 
 def test_what_virtme_says_is_extended():

@@ -1,11 +1,13 @@
 """The JSON forms against the committed schema."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from oomctl.holdings import Holdings
 from oomctl.report import RENDERERS
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 
@@ -93,3 +95,14 @@ def test_the_prediction_of_a_call_that_chose_nobody_was_not_tested():
     first, second = (line["call"]["prediction"] for line in lines("observed"))
     assert (first["agrees"], second["agrees"]) == (True, None)
     assert lines("wrong")[0]["call"]["prediction"]["agrees"] is False
+
+
+def test_what_a_hog_holds_is_as_the_schema_says_and_noted_where_it_differs():
+    holds = Holdings("cgroup", file=0, shmem=64 << 20, kernel=9, differs="holds 0 of page cache")
+    *others, large = DEFAULT_RUN.tasks
+    outcome = replace(DEFAULT_RUN, tasks=(*others, replace(large, kind="file", holds=holds)))
+    tree = json.loads(RENDERERS["json"](outcome))
+    RESULT.validate(tree)
+    assert tree["tasks"][-1]["holds"]["shmem_bytes"] == 64 << 20
+    assert [task["holds"] for task in tree["tasks"][:-1]] == [None, None]
+    assert "the hog 'large' holds 0 of page cache" in RENDERERS["table"](outcome)

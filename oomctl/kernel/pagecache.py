@@ -1,0 +1,81 @@
+"""Finds a folder whose files are page cache: kept in memory, and reclaimable once written."""
+
+import ctypes
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from oomctl import cache
+from oomctl.errors import UnsupportedError
+from oomctl.units import format_size
+
+LAB_DISK = Path("/run/oomctl/disk")
+"""A folder of the host that the lab's guest has for this; lab/guest-init.sh mounts it."""
+
+_SAMPLE = 64 * mmap.PAGESIZE
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def find_place(size: int) -> Path:
+    """Return the first folder in which files are page cache, and that has room for `size` bytes.
+
+    Raises UnsupportedError that says of each folder why it does not do.
+    """
+    refused = []
+    for folder in _candidates():
+        why = why_not(folder, size)
+        if not why:
+            return folder
+        refused.append(f"{folder} {why}")
+    raise UnsupportedError(
+        f"no folder keeps files as page cache for hogs of kind 'file': {', '.join(refused)}",
+        "set TMPDIR to a folder on a disk, or give the hog the path of an existing file",
+    )
+
+
+def why_not(folder: Path, size: int) -> str:
+    """Say why a folder does not do; empty if it does.
+
+    It is tried, because file systems do not tell: an overlay has its pages in the one below it, a
+    tmpfs cannot drop them, others keep none.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(bytes(_SAMPLE))
+            written = _resident(file.fileno())
+            os.fdatasync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            left = _resident(file.fileno())
+        room = os.statvfs(folder)
+    except OSError as error:
+        return f"cannot be used ({error.strerror})"
+    if not written:
+        return "keeps no page cache"
+    if left >= written:
+        return "holds them as shmem"
+    free = room.f_bavail * room.f_frsize
+    return f"has room for {format_size(free)} only" if free < size else ""
+
+
+def _candidates() -> Iterator[Path]:
+    own = os.environ.get("TMPDIR")
+    wanted = [Path(own)] if own else []
+    wanted += [Path("/var/tmp"), Path(), cache.place(), LAB_DISK]  # noqa: S108
+    with suppress(FileNotFoundError):  # the current folder may be gone
+        wanted = [folder.absolute() for folder in wanted]
+    yield from dict.fromkeys(folder for folder in wanted if folder.is_dir())
+
+
+def _resident(fd: int) -> int:
+    """Count the pages of the sample that are in the page cache."""
+    with closing(mmap.mmap(fd, _SAMPLE)) as mapped:
+        pages = (ctypes.c_ubyte * (_SAMPLE // mmap.PAGESIZE))()
+        view = ctypes.c_char.from_buffer(mapped)
+        address = ctypes.c_void_p(ctypes.addressof(view))
+        del view  # else the mapping could not be closed
+        if _libc.mincore(address, ctypes.c_size_t(_SAMPLE), pages):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return sum(page & 1 for page in pages)

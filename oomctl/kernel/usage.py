@@ -1,0 +1,41 @@
+"""Reads back what a hog really holds: from its cgroup if it is alone there, else from its tasks."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+from oomctl.holdings import Holdings, compared, of_cgroup, of_tasks
+from oomctl.kernel import procfs
+from oomctl.kernel.cgroupfiles import CountersFile
+from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.plan import Hog
+
+_STAT = CountersFile("memory.stat")
+_BATCH = 64
+"""MEMCG_CHARGE_BATCH: a CPU may keep so many changes to itself (mm/memcontrol.c)."""
+
+
+def read_holdings(hog: Hog, pid: int, node: UnifiedNode) -> Holdings | None:
+    """Return what a hog holds that lives in the cgroup `node`; None if it is gone."""
+    try:
+        children = procfs.children(pid)
+        tasks = [pid, *children] if hog.kind == "forker" else [pid]
+        status = [procfs.sizes(each) for each in tasks]
+        alone = not set(node.controller.procs or ()) - {pid, *children}
+        stat = _stat(node) if alone else None
+        if stat is not None:
+            slack = os.sysconf("SC_NPROCESSORS_ONLN") * _BATCH * procfs.PAGE_SIZE
+            return compared(of_cgroup(stat, of_tasks(status, None), slack), hog)
+        return compared(of_tasks(status, _huge(tasks) if hog.thp else None), hog)
+    except (OSError, psutil.NoSuchProcess):
+        return None
+
+
+def _huge(tasks: Iterable[int]) -> int:
+    return sum(procfs.sizes(each, "smaps_rollup").get("AnonHugePages", 0) for each in tasks)
+
+
+def _stat(node: UnifiedNode) -> Mapping[str, int] | None:
+    text = node.controller.get_property(b"memory.stat")
+    return None if text is None else _STAT.sanitize_get(text)
