@@ -66,7 +66,12 @@ class Lookout:
         if self.why_not:
             self.lost += heard.log.lost
             return [
-                replace(each, cgroup=_shown(each.cgroup), memcg=_shown(each.memcg))
+                replace(
+                    each,
+                    cgroup=_shown(each.cgroup),
+                    memcg=_shown(each.memcg),
+                    group=_shown(each.group),
+                )
                 for each in self._reading.feed(heard.log.records)
             ]
         self.lost += heard.events_lost
