@@ -11,16 +11,17 @@ from oomctl.text import printable
 _REPORTS, _WINDOW_US = 10, 6_000_000  # DEFAULT_RATELIMIT_BURST; _INTERVAL is 5 s, and some more
 _AGAIN_US = 10_000_000  # how soon a PID that was killed is not another process's yet
 
+# __oom_kill_process(), with the message of oom_kill_process() before it
+_CAUSE = r"(?P<cause>(?:Memory cgroup out|Out) of memory(?P<own> \(oom_kill_allocating_task\))?): "
 _KILLED = re.compile(
-    r"(?P<cause>(?:Memory cgroup out|Out) of memory(?P<own> \(oom_kill_allocating_task\))?): "
-    r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) total-vm:\d+kB, "
+    _CAUSE + r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) total-vm:\d+kB, "
     r"anon-rss:(?P<anon>\d{1,20})kB, file-rss:(?P<file>\d{1,20})kB, "
     r"shmem-rss:(?P<shmem>\d{1,20})kB"
     r"(?:, UID:-?\d+(?: pgtables:\d+kB oom_score_adj:(?P<adj>-?\d{1,5}))?)?",  # older: less
     re.DOTALL,
 )
 _SKIPPED = re.compile(
-    r"(?:Memory cgroup out|Out) of memory.*: OOM victim \d+ \(.{0,15}\) is already exiting\. "
+    _CAUSE + r"OOM victim (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) is already exiting\. "
     r"Skip killing the task",
     re.DOTALL,
 )
@@ -107,12 +108,15 @@ class KernelLog:
 
 @dataclass
 class _Oom:
-    """A kill that the OOM killer chose, as far as can be told; `facts` are those of its report."""
+    """One run of the OOM killer, as far as can be told; `kill` is None if its victim had ended.
 
-    kill: LogKill
+    `facts` are those of its report.
+    """
+
     caller: str
     cause: str
     facts: Facts | None
+    kill: LogKill | None = None
 
 
 @dataclass
@@ -155,11 +159,12 @@ class KillsFromLog:
         for record in records:
             if record.after_loss:
                 self._forget()
-                self._reported.clear()
+                self._reported.extend([record.time_us] * _REPORTS)  # as many as there may be
             if kill := self._read(record):
                 kills.append(kill)
-            elif (group := self._group) and kills and kills[-1] is group.oom.kill:
-                kills[-1] = group.oom.kill = replace(group.oom.kill, group=group.text.group)
+            elif self._group and kills and kills[-1] is self._group.oom.kill:
+                kills[-1] = replace(kills[-1], group=self._group.text.group)
+                self._group.oom.kill = kills[-1]
         return kills
 
     def _read(self, record: Record) -> LogKill | None:
@@ -176,13 +181,17 @@ class KillsFromLog:
             self._reported.append(record.time_us)
             self._report = report if report and not report.summary else Report(caller)
             self._report.summary = self._split = SplitText(caller, text)
-        elif text.startswith("Tasks in ") and self._oom and self._oom.caller == caller:
+        elif text.startswith("Tasks in "):
             self._split = SplitText(caller, text)
-            self._group = _Group(self._oom, self._split)
+            oom, self._oom = self._oom, None
+            self._group = _Group(oom, self._split) if oom and oom.caller == caller else None
         elif found := _KILLED.fullmatch(text):
             return self._kill(found, record, report)
-        elif text == _NO_KILLABLE or _SKIPPED.fullmatch(text):
+        elif found := _SKIPPED.fullmatch(text):
+            self._oom = _Oom(caller, found["cause"], _facts(report, found))
             self._report = self._split = None
+        elif text == _NO_KILLABLE:
+            self._report = None
         elif report:
             report.add(text)
         return None
@@ -196,15 +205,12 @@ class KillsFromLog:
             comm=printable(found["comm"]),
             rss=sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024,
             oom_score_adj=int(found["adj"] or 0),
-            constraint="memcg" if cause.startswith("Memory cgroup") else None,
+            constraint="memcg" if _is_memcg(found) else None,
             allocating=found["own"] is not None,
         )
         before, self._told[pid] = self._told.get(pid), record.time_us
         self._report = self._split = None
-        facts = report.facts(pid, found["comm"]) if report else None
-        if facts and facts.constraint and "memcg" in {facts.constraint, kill.constraint}:
-            facts = facts if facts.constraint == kill.constraint else None
-        group = self._group
+        facts, group = _facts(report, found), self._group
         if not report and group and group.takes(caller, cause):
             if before is not None and record.time_us - before < _AGAIN_US:
                 return None
@@ -215,13 +221,25 @@ class KillsFromLog:
         else:
             self._group = None
         kill = _with(kill, facts) if facts else kill
-        self._oom = _Oom(kill, caller, cause, facts)
+        self._oom = _Oom(caller, cause, facts, kill)
         return kill
 
     def _limited(self, record: Record) -> bool:
         """Tell whether a report may have been left out just before this record."""
         reported = self._reported
         return len(reported) == _REPORTS and record.time_us - reported[0] < _WINDOW_US
+
+
+def _is_memcg(found: re.Match[str]) -> bool:
+    return found["cause"].startswith("Memory cgroup")
+
+
+def _facts(report: Report | None, found: re.Match[str]) -> Facts | None:
+    """Return what a report says of this victim; None if it is of another kind of OOM."""
+    facts = report.facts(int(found["pid"]), found["comm"]) if report else None
+    if facts and facts.constraint and (facts.constraint == "memcg") != _is_memcg(found):
+        return None
+    return facts
 
 
 def _with(kill: LogKill, facts: Facts) -> LogKill:

@@ -41,7 +41,7 @@ def unlimited() -> Iterator[None]:
     """Let /dev/kmsg take any number of records."""
     limit = Path("/proc/sys/kernel/printk_devkmsg")
     before = limit.read_text()
-    limit.write_text("on")
+    limit.write_text("on\n")
     yield
     limit.write_text(before)
 
@@ -216,7 +216,7 @@ def test_no_kill_of_a_burst_has_a_fact_of_another(top: Path) -> None:
             (top / "shrunk" / "memory.max").write_text("4096")
             for pid in shrunk:
                 killed(pid)
-                told[pid] = name_of(top / "shrunk"), None, {os.getpid()}
+                told[pid] = name_of(top / "shrunk"), None, {os.getpid(), *shrunk}
             (top / "shrunk" / "memory.max").write_text("max")
             seen = log.read()
             assert seen.lost == 0
