@@ -1,55 +1,29 @@
-"""The kernel log: its records, and what the OOM killer's reports in it say of each kill. Pure.
-
-Nothing that a task can choose may change how a record is read: a comm is any 15 bytes, the path of
-a cgroup anything but a newline. So a record is matched as a whole, from its fixed parts, and what
-could be read in two ways is not told.
-"""
+"""The kernel log: its records, and the OOM kills in it with what their own reports say. Pure."""
 
 import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from oomctl.oomreport import Facts, Report, SplitText
 from oomctl.text import printable
 
 _REPORTS, _WINDOW_US = 10, 6_000_000  # DEFAULT_RATELIMIT_BURST; _INTERVAL is 5 s, and some more
 _AGAIN_US = 10_000_000  # how soon a PID that was killed is not another process's yet
-# printk() cuts what pr_cont() gives it at once, without a mark: to 1021 bytes in 6.x, fewer before
-# (kernel/printk/printk.c, vprintk_store, PRINTKRB_RECORD_MAX)
-_UNCUT_MAX = 972
-_COMM_MAX = 15
 
-_INVOKED = re.compile(
-    r"(?P<comm>.{0,15}) invoked oom-killer: gfp_mask=[^ ]*, order=(?P<order>-?\d{1,10})"
-    r"(?:, oom_score_adj=-?\d{1,5})?",
-    re.DOTALL,
-)
-_COMPACTION = "COMPACTION is disabled!!!"
-# lib/dump_stack.c, dump_stack_print_info(). A comm may begin with what printk() takes for a level
-# and leaves out where it begins a record (printk_parse_prefix), so not here but in _INVOKED.
-_CPU = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d{1,10}) Comm: (?P<level>(?:\x01[0-7c])*)")
-# dump_oom_victim(), mem_cgroup_print_oom_context(); the name of a cpuset holds no slash
-_SUMMARY = re.compile(
-    r"oom-kill:constraint=CONSTRAINT_(?P<constraint>[A-Z_]+),nodemask=(?:\(null\)|[\d,-]*),"
-    r"cpuset=(?:/|[^/]*),mems_allowed=[\d,-]*,(?P<whose>oom_memcg|global_oom,task_memcg)="
-    r"(?P<paths>/.*),pid=(?P<pid>\d{1,10}),uid=-?\d{1,10}",
-    re.DOTALL,
-)
+# __oom_kill_process(), with the message of oom_kill_process() before it
+_CAUSE = r"(?P<cause>(?:Memory cgroup out|Out) of memory(?P<own> \(oom_kill_allocating_task\))?): "
 _KILLED = re.compile(
-    r"(?P<cause>(?:Memory cgroup out|Out) of memory(?P<own> \(oom_kill_allocating_task\))?): "
-    r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) total-vm:\d+kB, "
+    _CAUSE + r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) total-vm:\d+kB, "
     r"anon-rss:(?P<anon>\d{1,20})kB, file-rss:(?P<file>\d{1,20})kB, "
     r"shmem-rss:(?P<shmem>\d{1,20})kB"
     r"(?:, UID:-?\d+(?: pgtables:\d+kB oom_score_adj:(?P<adj>-?\d{1,5}))?)?",  # older: less
     re.DOTALL,
 )
 _SKIPPED = re.compile(
-    r"(?:Memory cgroup out|Out) of memory.*: OOM victim \d+ \(.{0,15}\) is already exiting\. "
+    _CAUSE + r"OOM victim (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) is already exiting\. "
     r"Skip killing the task",
     re.DOTALL,
-)
-_GROUP = re.compile(
-    r"Tasks in (?P<path>/.*) are going to be killed due to memory\.oom\.group set", re.DOTALL
 )
 _NO_SYSRQ = "OOM request ignored. No task eligible"
 _NO_KILLABLE = "Out of memory and no killable processes..."
@@ -133,66 +107,16 @@ class KernelLog:
 
 
 @dataclass
-class _Text:
-    """A record that printk() may have split, put together."""
-
-    caller: str
-    text: str
-    cut: bool = False
-    _last: int = 0
-
-    def add(self, record: Record) -> None:
-        """Append a continuation, if it is this caller's; what is cut is never the last of them."""
-        if record.caller == self.caller:
-            self.text += record.text
-            self.cut, self._last = self.cut or self._last > _UNCUT_MAX, _size(record.text)
-
-
-@dataclass
-class _Report:
-    """What comes before one kill: who invoked the OOM killer, and the "oom-kill:" record."""
-
-    caller: str
-    comm: str | None = None
-    order: int | None = None
-    pid: int | None = None
-    summary: _Text | None = None
-    _expects_cpu: bool = True
-
-    def add(self, text: str) -> None:
-        """Take the record after "invoked oom-killer": only that one has the PID."""
-        if self._expects_cpu and self.comm is not None and text != _COMPACTION:
-            self._expects_cpu = False
-            found = _CPU.match(text)
-            if found and text.startswith(f"{self.comm} ", found.end()):
-                self.pid, self.comm = int(found["pid"]), found["level"] + self.comm
-
-    def complete(self, kill: LogKill, comm: str) -> LogKill:
-        """Return the kill with what the report says of it; `comm` is the thread's, as it is."""
-        kill = replace(
-            kill,
-            order=self.order,
-            trigger_pid=self.pid,
-            trigger_comm=None if self.comm is None else printable(self.comm),
-        )
-        found = _SUMMARY.fullmatch(self.summary.text) if self.summary else None
-        if not self.summary or not found:
-            return kill
-        pid, constraint = int(found["pid"]), found["constraint"].lower().replace("_", "-")
-        oom_memcg, cgroup = _paths(found, comm if pid == kill.thread else None)
-        if self.summary.cut:
-            oom_memcg = cgroup = None
-        return replace(kill, pid=pid, constraint=constraint, oom_memcg=oom_memcg, cgroup=cgroup)
-
-
-@dataclass
 class _Oom:
-    """A kill that the OOM killer chose, as far as can be told; `reported` if it has a report."""
+    """One run of the OOM killer, as far as can be told; `kill` is None if its victim had ended.
 
-    kill: LogKill
+    `facts` are those of its report.
+    """
+
     caller: str
     cause: str
-    reported: bool
+    facts: Facts | None
+    kill: LogKill | None = None
 
 
 @dataclass
@@ -200,18 +124,11 @@ class _Group:
     """A cgroup whose tasks are killed together, since one of them was chosen."""
 
     oom: _Oom
-    text: _Text
+    text: SplitText
 
-    @property
-    def complete(self) -> bool:
-        """Whether it is really that record."""
-        return _GROUP.fullmatch(self.text.text) is not None
-
-    @property
-    def path(self) -> str | None:
-        """The cgroup, None if the record was cut."""
-        found = _GROUP.fullmatch(self.text.text)
-        return found["path"] if found and not self.text.cut else None
+    def takes(self, caller: str, cause: str) -> bool:
+        """Tell whether a kill without a report may be one of its members."""
+        return self.text.is_group and (caller, cause) == (self.oom.caller, self.oom.cause)
 
 
 class KillsFromLog:
@@ -228,10 +145,10 @@ class KillsFromLog:
         self._forget()
 
     def _forget(self) -> None:
-        self._report: _Report | None = None
+        self._report: Report | None = None
         self._oom: _Oom | None = None
         self._group: _Group | None = None
-        self._split: _Text | None = None
+        self._split: SplitText | None = None
 
     def feed(self, records: Iterable[Record]) -> list[LogKill]:
         """Take records in order; return the kills among them, each process once.
@@ -242,11 +159,12 @@ class KillsFromLog:
         for record in records:
             if record.after_loss:
                 self._forget()
-                self._reported.clear()
+                self._reported.extend([record.time_us] * _REPORTS)  # as many as there may be
             if kill := self._read(record):
                 kills.append(kill)
-            elif (group := self._group) and kills and kills[-1] is group.oom.kill:
-                kills[-1] = group.oom.kill = replace(group.oom.kill, group=group.path)
+            elif self._group and kills and kills[-1] is self._group.oom.kill:
+                kills[-1] = replace(kills[-1], group=self._group.text.group)
+                self._group.oom.kill = kills[-1]
         return kills
 
     def _read(self, record: Record) -> LogKill | None:
@@ -254,28 +172,32 @@ class KillsFromLog:
         report = self._report if self._report and self._report.caller == caller else None
         if record.continued:  # never a record by itself: it may be the name of a cgroup alone
             if self._split:
-                self._split.add(record)
-        elif found := _INVOKED.fullmatch(text):
+                self._split.add(caller, text)
+        elif begun := Report.begun_by(caller, text):
             self._forget()
-            self._report = _Report(caller, found["comm"], int(found["order"]))
+            self._report = begun
         elif text.startswith("oom-kill:constraint="):
             self._forget()
             self._reported.append(record.time_us)
-            self._report = report if report and not report.summary else _Report(caller)
-            self._report.summary = self._split = _Text(caller, text)
-        elif text.startswith("Tasks in ") and self._oom and self._oom.caller == caller:
-            self._split = _Text(caller, text)
-            self._group = _Group(self._oom, self._split)
+            self._report = report if report and not report.summary else Report(caller)
+            self._report.summary = self._split = SplitText(caller, text)
+        elif text.startswith("Tasks in "):
+            self._split = SplitText(caller, text)
+            oom, self._oom = self._oom, None
+            self._group = _Group(oom, self._split) if oom and oom.caller == caller else None
         elif found := _KILLED.fullmatch(text):
             return self._kill(found, record, report)
-        elif text == _NO_KILLABLE or _SKIPPED.fullmatch(text):
+        elif found := _SKIPPED.fullmatch(text):
+            self._oom = _Oom(caller, found["cause"], _facts(report, found))
             self._report = self._split = None
+        elif text == _NO_KILLABLE:
+            self._report = None
         elif report:
             report.add(text)
         return None
 
-    def _kill(self, found: re.Match[str], record: Record, report: _Report | None) -> LogKill | None:
-        pid, cause = int(found["pid"]), found["cause"]
+    def _kill(self, found: re.Match[str], record: Record, report: Report | None) -> LogKill | None:
+        pid, caller, cause = int(found["pid"]), record.caller, found["cause"]
         kill = LogKill(
             at_us=record.time_us,
             pid=pid,
@@ -283,36 +205,23 @@ class KillsFromLog:
             comm=printable(found["comm"]),
             rss=sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024,
             oom_score_adj=int(found["adj"] or 0),
-            constraint="memcg" if cause.startswith("Memory cgroup") else None,
+            constraint="memcg" if _is_memcg(found) else None,
             allocating=found["own"] is not None,
         )
         before, self._told[pid] = self._told.get(pid), record.time_us
-        group, self._report, self._split = self._group, None, None
-        if report:
-            told = report.complete(kill, found["comm"])
-            if (told.constraint == "memcg") == (kill.constraint == "memcg"):
-                kill = told
-            self._group, self._oom = None, _Oom(kill, record.caller, cause, True)
-            return kill
-        own = (record.caller, cause)
-        if not group or not group.complete or own != (group.oom.caller, group.oom.cause):
-            self._group, self._oom = None, _Oom(kill, record.caller, cause, False)
-            return kill
-        if before is not None and record.time_us - before < _AGAIN_US:
-            return None
-        if group.oom.reported and not self._limited(record):
-            first = group.oom.kill
-            return replace(
-                kill,
-                oom_memcg=first.oom_memcg,
-                constraint=first.constraint,
-                order=first.order,
-                trigger_pid=first.trigger_pid,
-                trigger_comm=first.trigger_comm,
-                group=group.path,
-            )
-        # a member, or one that another OOM chose and whose report was left out
-        self._oom = _Oom(kill, record.caller, cause, False)
+        self._report = self._split = None
+        facts, group = _facts(report, found), self._group
+        if not report and group and group.takes(caller, cause):
+            if before is not None and record.time_us - before < _AGAIN_US:
+                return None
+            if group.oom.facts and not self._limited(record):
+                shared = replace(group.oom.facts, pid=None, cgroup=None)
+                return replace(_with(kill, shared), group=group.text.group)
+            # else either a member, or chosen by another OOM whose report was left out
+        else:
+            self._group = None
+        kill = _with(kill, facts) if facts else kill
+        self._oom = _Oom(caller, cause, facts, kill)
         return kill
 
     def _limited(self, record: Record) -> bool:
@@ -321,31 +230,29 @@ class KillsFromLog:
         return len(reported) == _REPORTS and record.time_us - reported[0] < _WINDOW_US
 
 
-def _paths(found: re.Match[str], comm: str | None) -> tuple[str | None, str | None]:
-    """Return the cgroup out of memory and the victim's, None where they are not certain.
-
-    `paths` is "PATH[,task_memcg=PATH],task=COMM": what a comm or path holds may look like the rest.
-    """
-    paths = found["paths"]
-    starts = [start for start in _all(",task=", paths) if _size(paths[start + 6 :]) <= _COMM_MAX]
-    ours = [start for start in starts if paths[start + 6 :] == comm]
-    if len(ours or starts) != 1:
-        return None, None
-    paths = paths[: (ours or starts)[0]]
-    if found["whose"] != "oom_memcg":
-        return None, paths
-    pairs = [(paths[:at], paths[at + 12 :]) for at in _all(",task_memcg=/", paths)]
-    inside = [pair for pair in pairs if f"{pair[1]}/".startswith(f"{pair[0].rstrip('/')}/")]
-    return inside[0] if len(inside) == 1 else (None, None)
+def _is_memcg(found: re.Match[str]) -> bool:
+    return found["cause"].startswith("Memory cgroup")
 
 
-def _all(part: str, text: str) -> list[int]:
-    return [found.start() for found in re.finditer(re.escape(part), text)]
+def _facts(report: Report | None, found: re.Match[str]) -> Facts | None:
+    """Return what a report says of this victim; None if it is of another kind of OOM."""
+    facts = report.facts(int(found["pid"]), found["comm"]) if report else None
+    if facts and facts.constraint and (facts.constraint == "memcg") != _is_memcg(found):
+        return None
+    return facts
 
 
-def _size(text: str) -> int:
-    """Return the bytes of a text, as the kernel counts them."""
-    return len(text.encode(errors="surrogateescape"))
+def _with(kill: LogKill, facts: Facts) -> LogKill:
+    return replace(
+        kill,
+        pid=facts.pid or kill.pid,
+        cgroup=facts.cgroup,
+        oom_memcg=facts.oom_memcg,
+        constraint=facts.constraint or kill.constraint,
+        order=facts.order,
+        trigger_pid=facts.trigger_pid,
+        trigger_comm=facts.trigger_comm,
+    )
 
 
 def parse_record(raw: bytes) -> Record | None:

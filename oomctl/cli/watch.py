@@ -129,6 +129,8 @@ def _inside(seen: Sighting, below: str | None) -> bool:
     if seen.cgroup is None:
         talk.note(f"{seen.comm} (pid {seen.pid}) was killed in a cgroup that was gone too soon")
         return False
+    if below.startswith(f"{seen.group}/") and seen.cgroup == seen.group:
+        talk.note(f"{seen.comm} (pid {seen.pid}) was killed somewhere in the group {seen.group}")
     return seen.cgroup == below or seen.cgroup.startswith(f"{below}/")
 
 

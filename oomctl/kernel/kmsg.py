@@ -48,6 +48,10 @@ class Kmsg:
         """Close it."""
         os.close(self._fd)
 
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when there is something to read."""
+        return self._fd
+
     def read(self) -> KernelLog:
         """Return what has come since the last read; in a flood only what 5 s are enough for."""
         records: list[Record] = []

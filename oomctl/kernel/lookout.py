@@ -16,7 +16,6 @@ from oomctl.text import printable
 
 PATIENCE_NS = 2_000_000_000
 """How long a victim may take to end before it is told of without its end."""
-_LOG_INTERVAL = 0.2
 _REMEMBERED = 4096  # processes and threads that were traced last
 
 
@@ -56,11 +55,9 @@ class Lookout:
     def wait(self, seconds: float) -> None:
         """Sleep until there may be something to see; ending signals come through here only."""
         with let_through():
-            if self.why_not:
-                time.sleep(min(seconds, _LOG_INTERVAL))
-                return
             poll = select.poll()
-            poll.register(self._witness, select.POLLIN)
+            for fd in self._witness.descriptors():
+                poll.register(fd, select.POLLIN)
             poll.poll(max(seconds, 0) * 1000)
 
     def look(self) -> list[Sighting]:
@@ -68,11 +65,16 @@ class Lookout:
         heard = self._witness.hear()
         self.lost += heard.log.lost if self.why_not else heard.events_lost
         self._learn(heard.events)
-        self._taken.extend(each.tgid for each in heard.events if each.kind in HITS)
-        self._taken.extend(each.pid for each in heard.events if each.kind in HITS)
+        hits = [each for each in heard.events if each.kind in HITS]
+        self._taken.extend(pid for each in hits for pid in (each.tgid, each.pid))
         # what the log tells of was traced before (Witness.hear), or will not be
         untraced = [
-            replace(said, cgroup=_shown(said.cgroup), memcg=_shown(said.memcg))
+            replace(
+                said,
+                cgroup=_shown(said.cgroup),
+                memcg=_shown(said.memcg),
+                group=_shown(said.group),
+            )
             for said in heard.logged
             if said.pid not in self._taken
         ]

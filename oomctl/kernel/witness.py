@@ -115,11 +115,10 @@ class Witness:
         """Listen no more."""
         self._stack.close()
 
-    def fileno(self) -> int:
-        """Return a descriptor that polls readable when an event has come; only while tracing."""
-        if self._observer is None:
-            raise ValueError("there is no tracing")
-        return self._observer.fileno()
+    def descriptors(self) -> list[int]:
+        """Return what polls readable when something has come, of each source."""
+        tracing = [self._observer.fileno()] if self._observer else []
+        return [*tracing, self._log.fileno()]
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from oomctl.event import Event, Kind
 from oomctl.kernel import witness
 from oomctl.klog import KernelLog, Record
 from tests.cli.command import refused, run
+from tests.klogs import Log
 
 NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
 
@@ -153,6 +154,31 @@ def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgro
     assert "kernel log instead: this kernel has no BTF" in result.stderr
     shown = json.loads(result.stdout)
     assert (shown["killed"]["pid"], shown["source"]) == (7, "kernel log")
+
+
+def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeypatch, cgroupfs):
+    (cgroupfs.directory / "g" / "a").mkdir(parents=True)
+    said = Log()
+    said.invoked()
+    said.chose(7, cgroup="/g/a", oom_memcg="/g")
+    said.killed(7)
+    said.group("/g")
+    said.killed(7)
+    said.killed(8)
+    texts = [record.text for record in said.records]
+    monkeypatch.setattr(witness, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(witness, "Kmsg", FakeLog(*texts))
+    lines = run("watch", "--timeout", "0.01", "--json").stdout.splitlines()
+    shown = [json.loads(line) for line in lines]
+    assert [(one["killed"]["pid"], one["cgroup"], one["memcg"]) for one in shown] == [
+        (7, "/g/a", "/g"),
+        (8, "/g", "/g"),
+    ]
+    assert [one["trigger"]["pid"] for one in shown] == [166, 166]
+    monkeypatch.setattr(witness, "Kmsg", FakeLog(*texts))
+    result = run("watch", "--cgroup", "/g/a", "--timeout", "0.01")
+    assert len(result.stdout.splitlines()) == 1
+    assert "hog (pid 8) was killed somewhere in the group /g" in result.stderr
 
 
 def test_without_either_it_is_refused(monkeypatch, cgroupfs):

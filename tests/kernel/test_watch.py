@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from oomctl.kernel import hierarchy
+from oomctl.kernel.lookout import Lookout
+
 READY = "watching the OOM killer"
 
 
@@ -69,3 +72,20 @@ def test_only_the_subtree_and_lines_come_at_once(watching, declare, cgroup, stra
     assert (child.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_the_log_alone_tells_each_member_of_a_group_once(declare):
+    with Lookout(hierarchy.unified_root()) as lookout:
+        time.sleep(5.1)  # the kernel limits its reports to 10 in 5 s
+        _code, run = declare("--oom-group", "--hogs", "3", "--size", "4M")
+        seen = lookout.look()
+    (call,) = run["calls"]
+    assert sorted(one.pid for one in seen) == sorted(task["pid"] for task in run["tasks"])
+    for one in seen:
+        assert (one.group, one.memcg) == (call["target"], call["target"])
+        assert (one.trigger_pid, one.trigger_comm) == (call["caller_pid"], "oomctl-caller")
+        assert (one.order, one.constraint) == (0, "memcg")
+    assert seen[0].cgroup is not None
+    assert seen[0].cgroup.startswith(f"{call['target']}/")
+    assert {one.cgroup for one in seen[1:]} == {call["target"]}

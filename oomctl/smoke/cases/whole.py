@@ -1,9 +1,9 @@
 """The whole system: NULL instead of a memcg. The bait has +1000, so that nobody else is chosen."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from oomctl.klog import KernelLog
 from oomctl.plan import Step
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import (
@@ -41,9 +41,8 @@ def _control(tried: Tried) -> Iterator[Check]:
 
 def _logged(tried: Tried) -> Iterator[Check]:
     (declared,) = tried.outcome.declared
-    log = "\n".join(record.text for record in declared.log)
-    for pattern in (r"^Out of memory: Killed process \d+ \(large\)",):
-        yield Check(f"the kernel log has {pattern}", bool(re.search(pattern, log, re.M)), "not")
+    killed = [kill.comm for kill in KernelLog(declared.log).kills if kill.constraint != "memcg"]
+    yield Check("the kernel log has large killed, for no memcg", "large" in killed, f"{killed}")
 
 
 def _allocating(name: str, about: str, drawn: Sketch, also: Also) -> Case:
@@ -58,12 +57,10 @@ def _allocating(name: str, about: str, drawn: Sketch, also: Also) -> Case:
 
 def _caller_killed(tried: Tried) -> Iterator[Check]:
     (declared,) = tried.outcome.declared
-    log = "\n".join(record.text for record in declared.log)
-    pattern = (
-        rf"Out of memory \(oom_kill_allocating_task\): Killed process {declared.answer.caller} "
-    )
+    killed = [kill.pid for kill in KernelLog(declared.log).kills if kill.allocating]
+    name = "the kernel log has the caller killed, for oom_kill_allocating_task"
     yield equal("verdict", "loader-killed", declared.verdict.name)
-    yield Check(f"the kernel log has {pattern}", bool(re.search(pattern, log)), "it has not")
+    yield Check(name, declared.answer.caller in killed, f"{killed}")
 
 
 CASES = (
