@@ -1,7 +1,7 @@
 """Which programs of bpf/observer.bpf.c must have fired in a period, and which did not. Pure.
 
 A program may be attached and never fire: with kernel.ftrace_enabled = 0 the kernel takes the calls
-out of its functions (kernel/trace/ftrace.c, ftrace_enable_sysctl()) and tells nobody.
+out of its functions (kernel/trace/ftrace.c, ftrace_enable_sysctl()), and attaching still succeeds.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,6 +10,9 @@ from oomctl.errors import UnsupportedError
 
 ON_FUNCTIONS = frozenset({"oom_begin", "oom_end", "process_exit", "missed_exit"})
 """Programs that ftrace calls (fentry, fexit); the others hang on tracepoints."""
+
+FTRACE_ENABLED = "kernel.ftrace_enabled"
+"""The sysctl without which none of those runs."""
 
 _EXIT = frozenset({"process_exit", "missed_exit"})
 
@@ -43,18 +46,25 @@ def silent_programs(
     return tuple(name for name, count in fired.items() if count < least.get(name, 0))
 
 
-def silence(silent: Collection[str], ftrace_enabled: int | None) -> UnsupportedError:
-    """Return the error that says which programs are silent, why if that is known, and the cure.
+def ftrace_is_off(silent: Collection[str], ftrace_enabled: int | None) -> bool:
+    """Tell whether that sysctl, None where the kernel lacks it, is why some of these are silent."""
+    return ftrace_enabled == 0 and not ON_FUNCTIONS.isdisjoint(silent)
 
-    `ftrace_enabled` is that sysctl; None where the kernel has none.
-    """
-    names = ", ".join(silent)
-    if ftrace_enabled == 0 and ON_FUNCTIONS & set(silent):
-        return UnsupportedError(
-            f"kernel.ftrace_enabled is 0, so BPF programs on kernel functions do not run ({names})",
-            "run `sysctl kernel.ftrace_enabled=1`",
-        )
+
+def silence(silent: Collection[str], ftrace_enabled: int | None) -> UnsupportedError:
+    """Return the error that says which programs are silent, why if that is known, and the cure."""
+    if ftrace_is_off(silent, ftrace_enabled):
+        return ftrace_off(silent)
     return UnsupportedError(
-        f"BPF programs are attached but do not run: {names}",
-        "look in `dmesg` for what ftrace or livepatch says; until then the kernel log tells",
+        f"attached, but they do not run: the BPF programs {', '.join(silent)}",
+        "look in `dmesg` for what ftrace or livepatch says; the kernel log still tells who died",
+    )
+
+
+def ftrace_off(programs: Collection[str]) -> UnsupportedError:
+    """Return the error of these programs on kernel functions while ftrace is off."""
+    return UnsupportedError(
+        f"{FTRACE_ENABLED} is 0, so BPF programs on kernel functions do not run: "
+        + ", ".join(programs),
+        f"run `sysctl {FTRACE_ENABLED}=1`",
     )

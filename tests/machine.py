@@ -1,6 +1,7 @@
 """A machine that `oomctl doctor` finds nothing wrong with, until a test takes something from it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from oomctl.doctor import CHECKS, examine
 from oomctl.event import Kind
@@ -38,6 +39,13 @@ FILES = {
 }
 
 
+def observer(without=(), silent=()):
+    """What an observer has found that sees all kinds but these, and whose `silent` do not run."""
+    unproved = ("oom_begin", "oom_end", "mark_victim", "wake_reaper")
+    kinds = frozenset(Kind) - set(without)
+    return SimpleNamespace(kinds=kinds, silent=tuple(silent), unproved=unproved)
+
+
 class FakeMachine(Machine):
     """Files are below a temporary folder; what is no file is an attribute, an error is raised."""
 
@@ -48,7 +56,7 @@ class FakeMachine(Machine):
             "libbpf": "1.1",
             "btf": None,
             "load": None,
-            "trace": frozenset(Kind),
+            "trace": observer(),
             "log": None,
             "magic": CGROUP2_SUPER_MAGIC,
             "systemctl": (0, "stop\n"),

@@ -1,5 +1,6 @@
 """Whether the kernel has the kfunc and lets our programs call it and look on."""
 
+from oomctl import probes
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.doctor.privileges import may_trace
@@ -91,7 +92,7 @@ def program(machine: Machine) -> Finding:
 def tracing(machine: Machine) -> Finding:
     """Victims, their moments and their sharers are seen by tracing; the log alone tells less."""
     try:
-        kinds = machine.trace()
+        observer = machine.trace()
     except UnsupportedError as error:
         denied = "not permitted" in error.why and may_trace(machine)
         raise UnsupportedError(
@@ -99,10 +100,17 @@ def tracing(machine: Machine) -> Finding:
             _FORBIDDEN if denied else error.hint,
             detail=error.detail,
         ) from error
-    unseen = ", ".join(kind.name.lower() for kind in Kind if kind not in kinds)
+    unseen = ", ".join(kind.name.lower() for kind in Kind if kind not in observer.kinds)
+    if observer.silent:
+        silence = probes.silence(observer.silent, machine.sysctl(probes.FTRACE_ENABLED))
+        lost = f"; not seen: {unseen}" if unseen else ""
+        return warning(f"{silence.why}{lost}", silence.hint)
     if unseen:
         return warning(f"this kernel does not show all: not {unseen}", "boot a newer kernel")
-    return ok(f"all {len(Kind)} kinds of event are seen")
+    return ok(
+        f"all {len(Kind)} kinds of event are attached; {len(observer.unproved)} programs cannot be "
+        "tried without an OOM kill, the others ran"
+    )
 
 
 CHECKS = (

@@ -13,13 +13,14 @@ from ctypes import Structure, c_int32, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
 from typing import Self
 
-from oomctl import resources
+from oomctl import probes, resources
 from oomctl.errors import OomctlError
-from oomctl.kernel import child, libbpf
+from oomctl.kernel import child, libbpf, procfs
 from oomctl.kernel.deathwatch import DeathWatch
 
 COMM = b"oomctl-gate"
 
+_PROGRAMS = ("enter", "leave")
 _PASSAGES = 64
 _TICK = 0.002
 _PATIENCE = 10.0  # seconds that anybody may take to get into the gate, or to leave it
@@ -101,8 +102,10 @@ class Gate:
             self._gates = self._object.map_fd("gates")
             self._passages = self._object.map_fd("passages")
             self._logs = self._object.map_fd("logs")
-            for program in ("enter", "leave"):
+            for program in _PROGRAMS:
                 self._object.attach(program)
+            if procfs.sysctl(probes.FTRACE_ENABLED) == 0:
+                raise probes.ftrace_off(_PROGRAMS)
         except BaseException:
             self._object.close()
             raise

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 
 from oomctl import resources, tool
-from oomctl.event import Kind
 from oomctl.kernel import btf, environment, hierarchy, libbpf, procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.kmsg import Kmsg
@@ -166,10 +165,10 @@ class Machine:
         with Loader():
             pass
 
-    def trace(self) -> frozenset[Kind]:
-        """Attach the observer for a moment and return what it can see."""
+    def trace(self) -> Observer:
+        """Attach the observer for a moment; return it, closed, for what it has found."""
         with Observer() as observer:
-            return observer.kinds
+            return observer
 
     def open_log(self) -> None:
         """Open the kernel log and close it; UnsupportedError where we may not."""

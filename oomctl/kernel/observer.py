@@ -4,7 +4,6 @@ It is the whole machine's OOM killer that is seen, whoever called it.
 """
 
 import os
-import signal
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from ctypes import Structure, c_char, c_int32, c_int64, c_uint32, c_uint64
@@ -13,16 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from oomctl import probes, resources
-from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.errors import UnsupportedError
 from oomctl.event import Event, Kind
-from oomctl.kernel import btf, child, libbpf
-from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel import btf, libbpf, procfs, selftest
 from oomctl.text import printable
 
 _COMM_LEN = 16
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
-_FTRACE_ENABLED = Path("/proc/sys/kernel/ftrace_enabled")
 # enum oom_constraint, include/linux/oom.h
 _CONSTRAINTS = ("none", "cpuset", "memory-policy", "memcg")
 _TRIGGERED = frozenset({Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM})
@@ -118,22 +115,11 @@ PROGRAMS = (
 )
 
 
-_TRIED = frozenset({"sigkill", "process_exit", "missed_exit"})
-"""Programs that the signal and the end of any process make run: the self-test's own will do.
-
-The others run only when the OOM killer does, which nobody can have without a report in the kernel
-log or a victim.
-"""
-_TRIES = 3
-_PATIENCE = 5.0  # seconds until the self-test's process must have ended
-_COMM = b"oomctl-probe"
-
-
 class Observer:
     """Sees what the OOM killer does from `__enter__` on; `kinds` is what can be seen here.
 
-    `silent` names the programs that are attached but did not run in the self-test, `unproved` those
-    that it cannot try: only `fired()` tells of them, once the OOM killer has run.
+    Of the attached programs `silent` names those that did not run in the self-test, `unproved`
+    those that it cannot try: of them only `fired()` tells, once the OOM killer has run.
     """
 
     def __init__(self) -> None:
@@ -148,7 +134,7 @@ class Observer:
         with btf.vmlinux() as vmlinux:
             fitting = [program for program in PROGRAMS if program.fits(vmlinux)]
         self._attached = tuple(program.name for program in fitting)
-        self.unproved = tuple(name for name in self._attached if name not in _TRIED)
+        self.unproved = tuple(name for name in self._attached if name not in selftest.TRIED)
         without = [program.name for program in PROGRAMS if program not in fitting]
         with ExitStack() as stack:
             try:
@@ -163,28 +149,12 @@ class Observer:
                 raise _diagnosed(error) from error
             self._losses = loaded.map_fd("losses")
             self._fired = loaded.map_fd("fired")
-            self.silent = self._try()
-            if probes.ON_FUNCTIONS & set(self.silent) and _ftrace_enabled() == 0:
+            self.silent = selftest.silent_programs(self._attached, self.fired)
+            if probes.ftrace_is_off(self.silent, procfs.sysctl(probes.FTRACE_ENABLED)):
                 raise silence(self.silent)
             self.kinds = frozenset(p.kind for p in fitting if p.name not in self.silent)
             self._stack = stack.pop_all()
         return self
-
-    def _try(self) -> tuple[str, ...]:
-        """Have a process end, and name the programs that did not run for it.
-
-        More than one try: a program is passed over for a process that ends where another one is
-        preempted in it (see bpf/observer.bpf.c, missed_exit).
-        """
-        silent = tuple(name for name in self._attached if name in _TRIED)
-        before = self.fired()
-        for _ in range(_TRIES):
-            _end_a_process()
-            fired = self.fired()
-            silent = tuple(name for name in silent if fired[name] == before[name])
-            if not silent:
-                break
-        return silent
 
     def __exit__(self, *_exc: object) -> None:
         """Detach and unload."""
@@ -215,29 +185,7 @@ class Observer:
 
 def silence(silent: Collection[str]) -> UnsupportedError:
     """Return the error that says which programs are silent, and why as far as that is known."""
-    return probes.silence(silent, _ftrace_enabled())
-
-
-def _ftrace_enabled() -> int | None:
-    try:
-        return int(_FTRACE_ENABLED.read_text())
-    except FileNotFoundError:
-        return None
-
-
-def _end_a_process() -> None:
-    """Start a process that is sent a signal and ends by itself, of which no event is told."""
-    with DeathWatch() as watch:
-        watch.add(pid := child.forked(_signalled, _COMM), reap=True)
-        if not watch.wait(lambda: pid in watch.deaths, _PATIENCE):
-            watch.kill([pid])
-            raise OomctlError(f"the process {pid} of the tracing's self-test did not end")
-
-
-def _signalled() -> int:
-    """Send a signal that `forked()` has made ignored: the tracepoint is passed all the same."""
-    os.kill(os.getpid(), signal.SIGHUP)
-    return 0
+    return probes.silence(silent, procfs.sysctl(probes.FTRACE_ENABLED))
 
 
 def decode(raw: EventStruct) -> Event:

@@ -1,5 +1,7 @@
-"""What the observer sees of kills that we know all about."""
+"""What the observer sees of kills that we know all about, and that it notices what it does not."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from oomctl.errors import UnsupportedError
 from oomctl.event import Kind
-from oomctl.kernel.observer import Observer
+from oomctl.kernel import libbpf
+from oomctl.kernel.gate import Gate
+from oomctl.kernel.observer import PROGRAMS, Observer
+from oomctl.kernel.selftest import TRIED
+from oomctl.probes import ON_FUNCTIONS, silent_programs
 
 MIB = 1 << 20
 FRAME = [Kind.OOM_BEGIN, Kind.SIGKILL, Kind.MARK_VICTIM, Kind.EXIT]
@@ -123,3 +130,105 @@ def test_an_end_with_many_threads_is_told_once(observer):
     time.sleep(0.2)
     events += observer.read()
     assert [each.kind for each in events if each.tgid == child.pid] == [Kind.EXIT]
+
+
+FTRACE = "kernel.ftrace_enabled"
+REAPER = {"wake_reaper", "start_reaping", "finish_reaping", "skip_reaping"}
+ENDS = {"process_exit", "missed_exit"}
+TRACEPOINTS = {"sigkill", "mark_victim"}
+EACH = [{program.name} for program in PROGRAMS if program.name != "mark_victim_pid"]
+MIXES = [
+    ENDS,
+    {"oom_begin", "oom_end"},
+    TRACEPOINTS,
+    {"oom_end", "sigkill", "missed_exit"},
+    ON_FUNCTIONS,
+    ON_FUNCTIONS | TRACEPOINTS | REAPER,
+]
+
+
+@pytest.fixture
+def detached(monkeypatch):
+    """Take these programs away as soon as they are attached, which the observer is not told."""
+
+    def detach(names):
+        attach = libbpf.BpfObject.attach
+
+        def attach_and_detach(loaded, name):
+            attach(loaded, name)
+            if name in names:
+                loaded._lib.bpf_link__destroy(loaded._links.pop())
+
+        monkeypatch.setattr(libbpf.BpfObject, "attach", attach_and_detach)
+
+    return detach
+
+
+def limit_kill(cgroup):
+    """Have a child of ours killed at a limit of 8 MiB."""
+    (cgroup / "memory.max").write_text(str(8 * MIB))
+    if (cgroup / "memory.swap.max").exists():
+        (cgroup / "memory.swap.max").write_text("0")
+    pid = os.fork()
+    if not pid:
+        (cgroup / "cgroup.procs").write_text("0")
+        _grown = b"x" * (64 * MIB)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+
+
+def silent_in_a_kill(observer, cgroup):
+    before = observer.fired()
+    limit_kill(cgroup)
+    return set(silent_programs(before, observer.fired(), calls=1, kills=1, exits=1))
+
+
+@pytest.mark.parametrize("names", [set(), *EACH, *MIXES], ids=lambda names: "+".join(sorted(names)))
+def test_programs_that_do_not_run_are_named(cgroup, detached, names):
+    """At the opening those that any process can try, all that matter once somebody was killed."""
+    detached(names)
+    with Observer() as opened:
+        assert set(opened.silent) == names & TRIED
+        assert opened.kinds == frozenset(Kind) - {
+            *({Kind.EXIT} if names >= ENDS else ()),
+            *({Kind.SIGKILL} if "sigkill" in names else ()),
+        }
+        lost = names - REAPER if names >= ENDS else names - REAPER - ENDS
+        assert silent_in_a_kill(opened, cgroup) == lost
+        assert names - TRIED <= set(opened.unproved)
+
+
+def test_the_self_test_is_no_event_and_leaves_no_process():
+    with Observer() as opened:
+        assert opened.read() == []
+        assert {name for name, count in opened.fired().items() if count} == TRIED
+
+
+def test_ftrace_that_is_switched_off_while_we_look(cgroup, sysctl):
+    with Observer() as opened:
+        assert silent_in_a_kill(opened, cgroup) == set()
+        sysctl(FTRACE, 0)
+        assert silent_in_a_kill(opened, cgroup) == ON_FUNCTIONS
+        sysctl(FTRACE, 1)
+        assert silent_in_a_kill(opened, cgroup) == set()
+
+
+@pytest.mark.parametrize("traced", [Observer, Gate])
+def test_ftrace_that_is_off_before_is_why_there_is_no_tracing(sysctl, traced):
+    sysctl(FTRACE, 0)
+    with pytest.raises(UnsupportedError, match=r"kernel\.ftrace_enabled is 0") as caught, traced():
+        pass
+    assert caught.value.hint == "run `sysctl kernel.ftrace_enabled=1`"
+
+
+@pytest.mark.parametrize("name", ["oom_begin", "sigkill"])
+def test_a_program_that_was_not_loaded_is_named(monkeypatch, name):
+    made = libbpf.BpfObject.__init__
+
+    def without_one(loaded, path, without=()):
+        made(loaded, path, [*without, name])
+
+    monkeypatch.setattr(libbpf.BpfObject, "__init__", without_one)
+    says = f"does not attach oomctl's program '{name}'"
+    with pytest.raises(UnsupportedError, match=says), Observer():
+        pass

@@ -7,7 +7,7 @@ import pytest
 from oomctl.doctor.text import chosen
 from oomctl.errors import UnsupportedError
 from oomctl.event import Kind
-from tests.machine import the
+from tests.machine import observer, the
 
 REFUSED = UnsupportedError("it refused", "mend it")
 
@@ -93,9 +93,35 @@ def test_modules(fit_machine, path, text, says):
 
 
 def test_events_that_this_kernel_does_not_show(fit_machine):
-    fit_machine.said["trace"] = frozenset(Kind) - {Kind.SIGKILL}
+    fit_machine.said["trace"] = observer(without={Kind.SIGKILL})
     found = the(fit_machine, "BPF tracing")
     assert (found.state, "not sigkill" in found.found) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    ("silent", "unseen"),
+    [
+        (("sigkill",), {Kind.SIGKILL}),
+        (("process_exit",), set()),
+        (("process_exit", "missed_exit"), {Kind.EXIT}),
+        (("sigkill", "process_exit", "missed_exit"), {Kind.SIGKILL, Kind.EXIT}),
+    ],
+)
+def test_programs_that_do_not_run_are_told_and_their_kinds_are_not_claimed(
+    fit_machine, silent, unseen
+):
+    fit_machine.said["trace"] = observer(without=unseen, silent=silent)
+    found = the(fit_machine, "BPF tracing")
+    assert (found.state, bool(found.mend)) == ("warning", True)
+    assert f"programs {', '.join(silent)}" in found.found
+    lost = found.found.partition("; not seen: ")[2]
+    assert lost == ", ".join(kind.name.lower() for kind in Kind if kind in unseen)
+
+
+def test_what_cannot_be_tried_is_not_claimed_to_run(fit_machine):
+    found = the(fit_machine, "BPF tracing")
+    assert found.state == "ok"
+    assert "4 programs cannot be tried without an OOM kill" in found.found
 
 
 def test_without_tracing_the_log_alone_tells(fit_machine):

@@ -5,7 +5,7 @@ import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.event import Event, Kind
-from oomctl.kernel import btf, libbpf, observer
+from oomctl.kernel import btf, libbpf, observer, procfs, selftest
 from oomctl.kernel.btf import Parameter
 from oomctl.kernel.observer import PROGRAMS, EventStruct, decode, remembered
 
@@ -192,6 +192,82 @@ def test_lockdown_is_named_where_it_is_the_cause(refusing):
 
 def test_another_refusal_is_passed_on(refusing):
     assert refusing("[none] integrity confidentiality\n").why == "no"
+
+
+class Loaded:
+    """A BPF object that loads and attaches what it is asked to."""
+
+    closed = False
+
+    def __init__(self, _path, without):
+        self.without, self.attached = set(without), set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        Loaded.closed = True
+
+    def map_fd(self, name):
+        return name
+
+    def attach(self, name):
+        assert name not in self.without
+        self.attached.add(name)
+
+
+class Ring:
+    def __init__(self, fd):
+        assert fd == "events"
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def opening(monkeypatch):
+    """Open an observer whose self-test finds these programs silent, with this sysctl."""
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+
+    def opened(silent, ftrace_enabled=1):
+        Loaded.closed = False
+        monkeypatch.setattr(libbpf, "BpfObject", Loaded)
+        monkeypatch.setattr(libbpf, "RingBuffer", Ring)
+        monkeypatch.setattr(selftest, "silent_programs", lambda _attached, _fired: silent)
+        monkeypatch.setattr(procfs, "sysctl", {"kernel.ftrace_enabled": ftrace_enabled}.get)
+        return observer.Observer()
+
+    return opened
+
+
+def test_a_kind_is_seen_while_one_of_its_programs_runs(opening):
+    with opening(()) as all_run:
+        assert (all_run.silent, Kind.EXIT in all_run.kinds) == ((), True)
+        assert all_run.unproved
+        assert selftest.TRIED.isdisjoint(all_run.unproved)
+    for silent, unseen in [
+        (("process_exit",), set()),
+        (("missed_exit",), set()),
+        (("process_exit", "missed_exit"), {Kind.EXIT}),
+        (("sigkill",), {Kind.SIGKILL}),
+        (("sigkill", "process_exit", "missed_exit"), {Kind.SIGKILL, Kind.EXIT}),
+    ]:
+        with opening(silent) as some_run:
+            assert (some_run.silent, all_run.kinds - some_run.kinds) == (silent, unseen)
+
+
+@pytest.mark.parametrize("silent", [("process_exit",), ("missed_exit", "process_exit")])
+def test_without_ftrace_there_is_no_tracing(opening, silent):
+    with pytest.raises(UnsupportedError, match=r"kernel\.ftrace_enabled is 0"), opening(silent, 0):
+        pass
+    assert Loaded.closed
+
+
+def test_ftrace_is_not_blamed_for_a_tracepoint(opening):
+    with opening(("sigkill",), 0) as opened:
+        assert opened.silent == ("sigkill",)
+        assert "ftrace_enabled" not in str(observer.silence(opened.silent))
 
 
 def test_a_kernel_without_btf_is_told_so(monkeypatch):
