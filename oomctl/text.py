@@ -15,6 +15,11 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Say how many there are: 1 hog, 2 hogs."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte that was not UTF-8, see PEP 383
         return f"\\x{ord(char) - 0xDC00:02x}"

@@ -18,7 +18,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.interrupt import held_back
 from oomctl.kernel.lookout import Lookout
 from oomctl.sighting import Sighting
-from oomctl.text import printable
+from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 
 _COLUMNS = "{:<12}  {:<24}  {:<24}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {}\n"
@@ -110,7 +110,8 @@ def _loop(
             if shown == count:
                 return True
         if lookout.lost > lost:
-            talk.note(f"{lookout.lost - lost} records were lost before they could be read")
+            what = "record was lost before it", "records were lost before they"
+            talk.note(f"{counted(lookout.lost - lost, *what)} could be read")
             lost = lookout.lost
         if end is not None and time.monotonic() >= end:
             return count is None

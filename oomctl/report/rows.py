@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from oomctl.outcome import Declared, Evidence, Fated, Outcome
 from oomctl.plan import Call, flag_names
-from oomctl.text import printable
+from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 from oomctl.verdict import meaning
 
@@ -74,8 +74,7 @@ def _where(declared: Declared) -> str:
     if declared.call.via in ("limit", "sysrq", "kill"):
         return "until the write returned"
     if answer.attempts > 1 or answer.spared:
-        tries = "1 try" if answer.attempts == 1 else f"{answer.attempts} tries"
-        return f"in {tries} without waiting"
+        return f"in {counted(answer.attempts, 'try', 'tries')} without waiting"
     return "inside the kfunc"
 
 
@@ -107,7 +106,7 @@ def evidence_text(evidence: Evidence) -> str:
         why = f", without BPF tracing: {evidence.why_not}" if evidence.why_not else ""
         return f"the kernel log alone{why}"
     if evidence.agree is None:
-        return f"BPF tracing and kernel log, {evidence.lost} events lost"
+        return f"BPF tracing and kernel log, {counted(evidence.lost, 'event')} lost"
     if evidence.agree:
         return "BPF tracing and kernel log agree"
     seen, logged = (
@@ -225,10 +224,9 @@ def remarks(outcome: Outcome) -> Iterable[str]:
 
 def _remarks(outcome: Outcome) -> Iterable[str]:
     if outcome.log_lost:
-        yield (
-            f"{outcome.log_lost} events or records of the kernel log were overwritten before they "
-            "were read; a kill may be missing"
-        )
+        what = "event or record of the kernel log was overwritten before it was read"
+        them = "events or records of the kernel log were overwritten before they were read"
+        yield f"{counted(outcome.log_lost, what, them)}; a kill may be missing"
     for fated in outcome.tasks:
         if fated.failed:
             yield f"the hog '{fated.name}' {fated.failed}"
