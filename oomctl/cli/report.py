@@ -16,7 +16,9 @@ from oomctl.stress.run import exit_of
 
 @guarded
 def report(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A record of `oomctl run`.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A record of `oomctl run`, - is stdin.")
+    ],
     output_format: Annotated[
         RunFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",

@@ -63,7 +63,9 @@ def _vias(value: str) -> tuple[plan.Via, ...]:
 def run(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Scenario files (TOML); run one after the other."),
+        typer.Argument(
+            metavar="FILE...", help="Scenario files (TOML), - is stdin; run one after the other."
+        ),
     ],
     settings: Annotated[
         list[str] | None,
@@ -217,7 +219,10 @@ def run(
         "vary": list(vary or ()),
         "via": via.split(",") if via else [],
     }
-    per_way = [scenario.load_all(files, settings or (), memory, way.overrides) for way in ways]
+    texts: dict[Path, str] = {}
+    per_way = [
+        scenario.load_all(files, settings or (), memory, way.overrides, texts) for way in ways
+    ]
     casts = [Cast(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:
@@ -230,6 +235,10 @@ def run(
         _require_existing(root, casts)
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
+        if record and place.is_at(record):
+            raise UsageError(
+                f"--record {record}: the result would go into the same file", "name another"
+            )
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
         reports: list[str] = []
 
