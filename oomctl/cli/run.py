@@ -174,12 +174,12 @@ def run(
 
     \b
     Examples:
-      oomctl run largest-dies.toml
-      oomctl run largest-dies.toml --set hog.large.size=128M --dry-run
-      oomctl run busy.toml --repeat 50 --vary 'call[0].wait=true,false'
-      oomctl run largest-dies.toml --via bpf,limit     # who dies, how fast, which counters
-      oomctl run soak.toml --for 10m --same-tree --record soak.jsonl
-      oomctl run *.toml --format ktap
+      oomctl run examples/largest-dies.toml
+      oomctl run examples/largest-dies.toml --set hog.large.size=128M --dry-run
+      oomctl run examples/parallel-wait.toml --repeat 50 --vary 'call[0].wait=true,false'
+      oomctl run examples/triggers.toml --via bpf,limit  # who dies, how fast, which counters
+      oomctl run examples/soak.toml --for 10m --same-tree --record soak.jsonl
+      oomctl run examples/oom-*.toml --format ktap
 
     Exit codes: 0 all that was expected held in every round, or nothing was expected; 1 some did
     not, or --until-differs found a difference; 2 usage or a fault in a file; 3 this machine or
