@@ -40,6 +40,13 @@ class Output:
         """Close the file."""
         self._stack.close()
 
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal that the result goes to, if it goes to one."""
+        if self._file is not None or not sys.stdout.isatty():
+            return None
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+
     def is_at(self, path: Path) -> bool:
         """Tell whether the result goes into that file, which is there."""
         found = path.stat()

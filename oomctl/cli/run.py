@@ -253,7 +253,7 @@ def run(
                 for scene, last in series.run(session):
                     if one_by_one and last:
                         title = f"== {printable(scene.name)}\n\n" if len(casts) > 1 else ""
-                        reports.append(title + single.render(last, output_format))
+                        reports.append(title + single.render(last, output_format, place.width))
         except BaseException:
             if series.rounds:  # whatever ended them, those that were count
                 place.write(result())

@@ -1,5 +1,6 @@
 """What the forms for people share: headers and cells, for a renderer of tables to lay out. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,15 @@ TASK_HEADERS = ("pid", "comm", "cgroup", "hog", "asked", "charged", "adj", "fate
 
 @dataclass(frozen=True)
 class Table:
-    """Headers and rows of text; `numbers` are the columns to be aligned to the right."""
+    """Headers and rows of text; `numbers` are the columns to be aligned to the right.
+
+    `names` are those of names and paths, which may be shortened on a terminal.
+    """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
     @property
     def alignment(self) -> list[str]:
@@ -121,19 +126,28 @@ def timeline_table(outcome: Outcome) -> Table:
         return Table((), ())
     (declared,) = outcome.declared
     line = declared.timeline
-    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
-    comms[declared.answer.caller] = "caller"
+    names = _names_of(outcome, [stamp.pid for stamp in line.stamps if stamp.pid])
     rows = [
         [
             printable(stamp.name),
-            printable(comms.get(stamp.pid, str(stamp.pid))) if stamp.pid else "-",
+            printable(names[stamp.pid]) if stamp.pid else "-",
             format_duration(stamp.at_ns - line.stamps[0].at_ns),
             format_duration(part),
         ]
         for stamp, part in zip(line.stamps, (0, *line.parts), strict=True)
     ]
     headers = ["moment", "task", "after call", "after last"]
-    return Table(headers, rows if len(rows) > 2 else (), frozenset(headers[2:]))
+    shown = rows if len(rows) > 2 else ()
+    return Table(headers, shown, frozenset(headers[2:]), frozenset({"task"}))
+
+
+def _names_of(outcome: Outcome, pids: Iterable[int]) -> dict[int, str]:
+    """Name the tasks of a single declaration, with the PID where others have the same name."""
+    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
+    comms[outcome.declared[0].answer.caller] = "caller"
+    names = {pid: comms.get(pid, str(pid)) for pid in pids}
+    often = Counter(names.values())
+    return {pid: f"{name}:{pid}" if often[name] > 1 else name for pid, name in names.items()}
 
 
 def environment_line(outcome: Outcome) -> str:
@@ -153,7 +167,8 @@ def task_table(outcome: Outcome) -> Table:
         headers.append("call")
         for row, fated in zip(rows, outcome.tasks, strict=True):
             row.append("-" if fated.call is None else str(fated.call + 1))
-    return Table(headers, rows, frozenset({"pid", "asked", "charged", "adj", "died after", "call"}))
+    numbers = frozenset({"pid", "asked", "charged", "adj", "died after", "call"})
+    return Table(headers, rows, numbers, frozenset({"comm", "cgroup", "hog"}))
 
 
 def _task_row(fated: Fated, top: str | None) -> list[str]:
