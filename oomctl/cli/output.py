@@ -12,6 +12,13 @@ from oomctl import descriptor, talk
 from oomctl.errors import OomctlError, UsageError
 from oomctl.outfile import OutFile, open_output
 
+_ANOTHER = "name a file in a folder you can write to"
+_HINTS: dict[int | None, str] = {
+    errno.EISDIR: "name a file",
+    errno.ENXIO: "start its reader first, or name a file",
+    errno.EBADF: "name one that is",
+}
+
 
 class Output:
     """The place of the result; a file of that name appears whole or not at all."""
@@ -30,9 +37,8 @@ class Output:
             try:
                 self._file = self._stack.enter_context(open_output(self._path))
             except OSError as error:
-                where = "" if error.errno == errno.EISDIR else " in a folder you can write to"
                 raise UsageError(
-                    f"--output {self._path}: {error.strerror}", f"name a file{where}"
+                    f"--output {self._path}: {error.strerror}", _HINTS.get(error.errno, _ANOTHER)
                 ) from error
         return self
 

@@ -11,7 +11,7 @@ from oomctl.report.layout import lay_out
 from oomctl.report.markdown import escape
 from oomctl.report.rows import Table, relative
 from oomctl.report.table import labelled
-from oomctl.text import printable
+from oomctl.text import counted, printable
 
 RankingFormat = Literal["table", "json", "markdown"]
 SCHEMA = 1
@@ -95,8 +95,12 @@ def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]
     rows.append(("weight", f"{weighs} (totalpages {prediction.totalpages} / 1000)"))
     passed = Counter(c.excluded for c in prediction.candidates if c.excluded)
     if passed:
-        rows.append(("spared", ", ".join(f"{n} {why}" for why, n in passed.most_common())))
+        rows.append(("spared", ", ".join(_counted(why, n) for why, n in passed.most_common())))
     return rows
+
+
+def _counted(why: str, number: int) -> str:
+    return counted(number, why, "kernel threads" if why == "kernel thread" else why)
 
 
 def _nobody(target: str | None) -> str:
