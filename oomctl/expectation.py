@@ -10,6 +10,7 @@ from oomctl.answer import Answer
 from oomctl.check import Check
 from oomctl.outcome import Declared, Fated, Outcome
 from oomctl.plan import CallExpect, Expect, Plan
+from oomctl.text import counted
 from oomctl.units import format_duration
 
 KILLED = ("oom-killed", "cgroup-killed")
@@ -160,4 +161,4 @@ def _times(came: Counter[str]) -> str:
         return "it was not made"
     if came.total() == 1:
         return f"it was {next(iter(came))}"
-    return ", ".join(f"{name} {count} times" for name, count in came.most_common())
+    return ", ".join(f"{name} {counted(count, 'time')}" for name, count in came.most_common())

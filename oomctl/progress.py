@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from oomctl import talk
+from oomctl.text import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -83,8 +84,7 @@ class Progress:
 
     def text(self, rounds: int, seconds: float) -> str:
         """Say how many rounds are done, how fast, and how long the rest will take."""
-        of = f" of {self._total}" if self._total else ""
-        parts = [f"{self._what}: {rounds}{of} rounds"]
+        parts = [f"{self._what}: {_of(rounds, self._total)}"]
         if rounds and seconds > 0:
             parts.append(f"{rounds / seconds:.3g} a second")
         if share := self.share(rounds, seconds):
@@ -106,6 +106,10 @@ class Progress:
         )
         self._bar.add_task(self.text(0, 0.0), total=None)
         self._bar.start()
+
+
+def _of(rounds: int, total: int | None) -> str:
+    return f"{rounds} of {counted(total, 'round')}" if total else counted(rounds, "round")
 
 
 def _clocked(seconds: float) -> str:

@@ -35,6 +35,7 @@ class Sighting:
     cgroup: str | None = None
     trigger_pid: int | None = None
     trigger_comm: str | None = None
+    trigger_cgroup_id: int | None = None
     order: int | None = None
     constraint: str | None = None
     memcg_id: int | None = None
@@ -146,6 +147,7 @@ class Tracing:
             cgroup_id=event.cgroup_id,
             trigger_pid=event.trigger_pid,
             trigger_comm=event.trigger_comm,
+            trigger_cgroup_id=begun.cgroup_id if begun else None,
             order=begun.order if begun else None,
             memcg_id=begun.memcg_id if begun else None,
             oom_score_adj=event.oom_score_adj,

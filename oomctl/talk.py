@@ -11,6 +11,7 @@ from oomctl.text import printable
 _verbosity = 0
 _narrating = False
 _hushed = False
+_bar = ""
 
 
 def set_verbosity(level: int) -> None:
@@ -27,7 +28,8 @@ def verbose() -> bool:
 def note(text: str) -> None:
     """Say something that everybody should read, on one line."""
     try:
-        print(f"oomctl: {printable(text.expandtabs())}", file=sys.stderr, flush=True)
+        with wiped():
+            print(f"oomctl: {printable(text.expandtabs())}", file=sys.stderr, flush=True)
     except OSError:  # nobody listens; the work goes on
         discard(sys.stderr)
 
@@ -43,8 +45,10 @@ def ask(question: str) -> bool:
     return sys.stdin.buffer.readline().strip().lower() in (b"y", b"yes")
 
 
-def discard(stream: TextIO) -> None:
+def discard(stream: TextIO | None) -> None:
     """Drop what a failed stream still holds, lest the interpreter's flush at exit fail on it."""
+    if stream is None:  # >&-
+        return
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
@@ -81,9 +85,37 @@ def progress(text: str) -> None:
 
 def progress_bar(what: str, done: int, total: int) -> None:
     """Show how far a long step is, on one line that is wiped when done; terminals only."""
+    global _bar
     if sys.stderr.isatty() and not _hushed:
-        end = "\r\x1b[K" if done >= total else ""
-        with suppress(OSError):  # the terminal was closed meanwhile
-            print(
-                f"\roomctl: {what} {done}/{total}\x1b[K{end}", end="", file=sys.stderr, flush=True
-            )
+        end_bar()
+        _bar = "" if done >= total else printable(f"oomctl: {what} {done}/{total}")
+        _draw()
+
+
+def end_bar() -> None:
+    """Wipe the bar for good."""
+    global _bar
+    if _bar:
+        _wipe()
+        _bar = ""
+
+
+@contextmanager
+def wiped() -> Iterator[None]:
+    """Take the bar off its line while something else is written to the terminal."""
+    _wipe()
+    yield
+    _draw()
+
+
+def _draw() -> None:
+    with suppress(OSError):  # the terminal was closed meanwhile
+        if _bar:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            print(_bar[: width - 1], end="", file=sys.stderr, flush=True)
+
+
+def _wipe() -> None:
+    with suppress(OSError):
+        if _bar:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -15,6 +15,19 @@ def cut(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
+def shortened(text: str, width: int) -> str:
+    """Take from the middle of a path what is wider; the end tells most."""
+    if len(text) <= width or "\n" in text:
+        return text
+    end = (2 * width - 3) // 3
+    return f"{text[: width - 3 - end]}...{text[len(text) - end :]}" if width > 6 else text[:width]
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Say how many there are: 1 hog, 2 hogs."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte that was not UTF-8, see PEP 383
         return f"\\x{ord(char) - 0xDC00:02x}"

@@ -60,6 +60,7 @@ def quiet(monkeypatch):
     """What is said is set for all; no test may leave it to the next."""
     monkeypatch.setattr(talk, "_verbosity", 0)
     monkeypatch.setattr(talk, "_narrating", False)
+    monkeypatch.setattr(talk, "_bar", "")
 
 
 @pytest.fixture

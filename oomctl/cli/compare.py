@@ -34,8 +34,8 @@ def compare(
 
     \b
     Examples:
-      oomctl run busy.toml --repeat 50 --record old.jsonl      # on one kernel
-      oomctl run busy.toml --repeat 50 --record new.jsonl      # on the other
+      oomctl run examples/recheck.toml --repeat 50 --record old.jsonl    # on one kernel
+      oomctl run examples/recheck.toml --repeat 50 --record new.jsonl    # on the other
       oomctl compare old.jsonl new.jsonl
 
     Exit codes: 0 nothing changed; 1 something did; 2 no record, or nothing to compare.

@@ -16,7 +16,7 @@ from oomctl.errors import Exit, UsageError
 from oomctl.experiment import Session
 from oomctl.kernel import hierarchy
 from oomctl.kernel.environment import require_machine
-from oomctl.report import RENDERERS, Format
+from oomctl.report import Format, render
 from oomctl.report.plantext import describe
 from oomctl.scenario import planning
 from oomctl.text import printable
@@ -206,7 +206,7 @@ def declare(
         root, kfunc = require_machine()
         with Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
             outcome = session.run(todo)
-        place.write(RENDERERS[output_format](outcome))
+        place.write(render(outcome, output_format, place.width))
         if outcome.failure:
             raise outcome.failure
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)

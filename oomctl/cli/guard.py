@@ -66,6 +66,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 talk.detail(line)
             raise typer.Exit(Exit.FAILED) from None
         finally:
+            talk.end_bar()
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from oomctl import talk, units
+from oomctl.cli import options
 from oomctl.errors import UsageError
 from oomctl.lab import kernel, kvm, stock, tools
 from oomctl.lab.kernel import Kernel
@@ -39,16 +40,7 @@ Kvm = Annotated[
     Literal["auto", "on", "off"],
     typer.Option("--kvm", help="auto: only where a probe boot has proven that it works."),
 ]
-Module = Annotated[
-    Path | None,
-    typer.Option(
-        "--module",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Load this module for the kfunc, instead of one built from oomctl's source.",
-    ),
-]
+Module = options.Module
 
 
 @dataclass(frozen=True)

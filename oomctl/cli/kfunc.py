@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from oomctl import cache, talk
+from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
@@ -102,17 +103,7 @@ def build(
 @app.command()
 @guarded
 def load(
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--module",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            help="Load this module instead of one built here.",
-        ),
-    ] = None,
+    file: options.Module = None,
     verbose: Verbose = False,
 ) -> None:
     """Load the module into the running kernel, built first where that is necessary. Needs root."""

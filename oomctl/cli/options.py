@@ -14,10 +14,37 @@ from oomctl.units import parse_size
 
 OutputFile = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the result there, not to stdout."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the result there, not to stdout (-).",
+        callback=lambda path: None if path == Path("-") else path,
+    ),
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say each step, and the logs behind an error.")
+]
+
+
+def _regular(path: Path | None) -> Path | None:
+    """Refuse what insmod would wait for or read without end."""
+    if path is not None and not path.is_file():
+        raise typer.BadParameter(f"{path} is not a regular file")
+    return path
+
+
+Module = Annotated[
+    Path | None,
+    typer.Option(
+        "--module",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        callback=_regular,
+        help="Load this module for the kfunc, instead of one built from oomctl's source.",
+    ),
 ]
 DryRun = Annotated[
     bool,

@@ -1,77 +1,82 @@
 """Where a command's result goes: stdout, or a file that is tried before anything is done."""
 
+import errno
 import os
 import sys
-import tempfile
+from contextlib import ExitStack
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Self, TextIO
 
-from oomctl import talk
+from oomctl import descriptor, talk
 from oomctl.errors import OomctlError, UsageError
+from oomctl.outfile import OutFile, open_output
+
+_ANOTHER = "name a file in a folder you can write to"
+_HINTS: dict[int | None, str] = {
+    errno.EISDIR: "name a file",
+    errno.ENXIO: "start its reader first, or name a file",
+    errno.EBADF: "name one that is",
+}
 
 
 class Output:
-    """The place of the result; a file appears whole or not at all."""
+    """The place of the result; a file of that name appears whole or not at all."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._temporary: Path | None = None
+        self._file: OutFile | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Make sure that the result has somewhere to go; UsageError if not."""
-        if self._path is None:
-            if sys.stdout is None:  # >&-
-                raise UsageError("stdout is closed", "give --output FILE")
-            return self
-        if self._is_device():
-            return self
-        try:
-            if self._path.is_dir():
-                raise UsageError(f"--output {self._path}: is a folder", "name a file")
-            fd, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-        except OSError as error:
-            raise UsageError(
-                f"--output {self._path}: {error.strerror}",
-                "name a file in a folder you can write to",
-            ) from error
-        os.close(fd)
-        self._temporary = Path(name)
+        # where >&- closed it, app.py has put /dev/null
+        if sys.stdout is None and (self._path is None or descriptor.own(self._path) == 1):
+            raise UsageError("stdout is closed", "give --output FILE")
+        if self._path is not None:
+            try:
+                self._file = self._stack.enter_context(open_output(self._path))
+            except OSError as error:
+                raise UsageError(
+                    f"--output {self._path}: {error.strerror}", _HINTS.get(error.errno, _ANOTHER)
+                ) from error
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Leave nothing half-written behind."""
-        if self._temporary:
-            self._temporary.unlink(missing_ok=True)
+        """Close the file."""
+        self._stack.close()
 
-    def _is_device(self) -> bool:
-        """A pipe or /dev/stdout is written to, never replaced."""
-        path = self._path
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal that the result goes to, if it goes to one."""
+        if self._file is not None or not sys.stdout.isatty():
+            return None
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether the result goes into that file, which is there."""
+        found = path.stat()
+        if self._file is not None:
+            return self._file.is_at(found)
         try:
-            return path is not None and path.exists() and not (path.is_file() or path.is_dir())
-        except OSError:  # of a name that is too long, or below a folder that is not ours to see
+            return os.path.samestat(os.fstat(sys.stdout.fileno()), found)
+        except OSError:  # somebody has put another object there, which is no file
             return False
 
     def write(self, text: str) -> None:
         """Write the result; OomctlError if the disk is full."""
         try:
-            if self._path is None:
-                _cope(sys.stdout)
+            if self._file is not None:
+                self._file.write(text.encode("utf-8", "backslashreplace"))
+                return
+            _cope(sys.stdout)
+            with talk.wiped():
                 sys.stdout.write(text)
                 sys.stdout.flush()
-                return
-            if self._temporary is None:
-                self._path.write_text(text, "utf-8", "backslashreplace")
-                return
-            self._temporary.write_text(text, "utf-8", "backslashreplace")
-            umask = os.umask(0)
-            os.umask(umask)
-            self._temporary.chmod(0o666 & ~umask)
-            self._temporary.replace(self._path)
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:
-            if self._path is None:
+            if self._file is None:
                 talk.discard(sys.stdout)
             raise OomctlError(
                 f"cannot write the result to {self._path or 'stdout'}: {error.strerror}",

@@ -13,7 +13,7 @@ from oomctl.errors import Exit, UnsupportedError, UsageError
 from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.report.ranking import RENDERERS, RankingFormat
+from oomctl.report.ranking import RENDERERS, RankingFormat, render_table
 
 
 @guarded
@@ -66,7 +66,11 @@ def predict(
         else:
             node, root = _target(cgroup)
         prediction = line_up(node, root).predict()
-        place.write(RENDERERS[output_format](prediction, node.cgroup if node else None, top))
+        target = node.cgroup if node else None
+        if output_format == "table":
+            place.write(render_table(prediction, target, top, place.width))
+        else:
+            place.write(RENDERERS[output_format](prediction, target, top))
     raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
 
 

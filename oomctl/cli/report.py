@@ -16,7 +16,9 @@ from oomctl.stress.run import exit_of
 
 @guarded
 def report(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A record of `oomctl run`.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A record of `oomctl run`, - is stdin.")
+    ],
     output_format: Annotated[
         RunFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
@@ -29,7 +31,8 @@ def report(
 
     \b
     Examples:
-      oomctl report oomctl-busy-20260127-101500-4321.jsonl
+      oomctl run examples/soak.toml --repeat 50 --record soak.jsonl
+      oomctl report soak.jsonl
       oomctl report soak.jsonl --format json -o soak.json
 
     Exit codes, as of the run: 0 all that was expected held, or nothing was expected; 1 some did

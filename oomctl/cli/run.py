@@ -63,7 +63,9 @@ def _vias(value: str) -> tuple[plan.Via, ...]:
 def run(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Scenario files (TOML); run one after the other."),
+        typer.Argument(
+            metavar="FILE...", help="Scenario files (TOML), - is stdin; run one after the other."
+        ),
     ],
     settings: Annotated[
         list[str] | None,
@@ -172,12 +174,12 @@ def run(
 
     \b
     Examples:
-      oomctl run largest-dies.toml
-      oomctl run largest-dies.toml --set hog.large.size=128M --dry-run
-      oomctl run busy.toml --repeat 50 --vary 'call[0].wait=true,false'
-      oomctl run largest-dies.toml --via bpf,limit     # who dies, how fast, which counters
-      oomctl run soak.toml --for 10m --same-tree --record soak.jsonl
-      oomctl run *.toml --format ktap
+      oomctl run examples/largest-dies.toml
+      oomctl run examples/largest-dies.toml --set hog.large.size=128M --dry-run
+      oomctl run examples/parallel-wait.toml --repeat 50 --vary 'call[0].wait=true,false'
+      oomctl run examples/triggers.toml --via bpf,limit  # who dies, how fast, which counters
+      oomctl run examples/soak.toml --for 10m --same-tree --record soak.jsonl
+      oomctl run examples/oom-*.toml --format ktap
 
     Exit codes: 0 all that was expected held in every round, or nothing was expected; 1 some did
     not, or --until-differs found a difference; 2 usage or a fault in a file; 3 this machine or
@@ -217,7 +219,10 @@ def run(
         "vary": list(vary or ()),
         "via": via.split(",") if via else [],
     }
-    per_way = [scenario.load_all(files, settings or (), memory, way.overrides) for way in ways]
+    texts: dict[Path, str] = {}
+    per_way = [
+        scenario.load_all(files, settings or (), memory, way.overrides, texts) for way in ways
+    ]
     casts = [Cast(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:
@@ -230,6 +235,10 @@ def run(
         _require_existing(root, casts)
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
+        if record and place.is_at(record):
+            raise UsageError(
+                f"--record {record}: the result would go into the same file", "name another"
+            )
         series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
         reports: list[str] = []
 
@@ -244,7 +253,7 @@ def run(
                 for scene, last in series.run(session):
                     if one_by_one and last:
                         title = f"== {printable(scene.name)}\n\n" if len(casts) > 1 else ""
-                        reports.append(title + single.render(last, output_format))
+                        reports.append(title + single.render(last, output_format, place.width))
         except BaseException:
             if series.rounds:  # whatever ended them, those that were count
                 place.write(result())

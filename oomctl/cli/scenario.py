@@ -11,7 +11,7 @@ from oomctl import scenario
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.plan import Plan
-from oomctl.text import printable
+from oomctl.text import counted, printable
 
 app = typer.Typer(
     add_completion=False,
@@ -21,7 +21,10 @@ app = typer.Typer(
 )
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Scenario files (TOML).", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", help="Scenario files (TOML), - is stdin.", show_default=False
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -69,4 +72,4 @@ def check(files: Files, overrides: Set = None) -> None:
 def _count(made: Plan) -> str:
     calls = sum(step.repeat * step.callers for step in made.steps)
     counts = {"cgroup": len(made.cgroups), "hog": len(made.hogs), "call": calls}
-    return ", ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items())
+    return ", ".join(counted(count, noun) for noun, count in counts.items())

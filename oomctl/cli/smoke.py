@@ -195,7 +195,8 @@ def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) ->
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
             tell.starts(case)
-            result = suite.run(case, bench, repeat)
+            with talk.hush():
+                result = suite.run(case, bench, repeat)
             report = replace(report, results=(*report.results, result))
             tell.came(result)
             talk.progress_bar(case.name, number, len(chosen))

@@ -1,8 +1,9 @@
 """`oomctl watch`: the OOM kills of the whole machine, one line each as they happen."""
 
 import json
-import sys
+import textwrap
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,11 +19,17 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.interrupt import held_back
 from oomctl.kernel.lookout import Lookout
 from oomctl.sighting import Sighting
-from oomctl.text import printable
+from oomctl.text import counted, printable, shortened
 from oomctl.units import format_duration, format_size
 
-_COLUMNS = "{:<12}  {:<24}  {:<24}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {}\n"
-_HEADER = ("time", "trigger", "killed", "role", "rss", "order", "constraint", "exit after")
+_COLUMNS = "{:<12}  {:<24}  {:<24}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {:<24}  {}\n"
+_HEADER = (
+    *("time", "trigger", "killed", "role", "rss", "order", "constraint", "exit after"),
+    *("trigger's cgroup", "cgroup"),
+)
+_OTHERS = 120  # characters before the last two columns, with the gap between them
+_ROW = _OTHERS + 2 * 24
+_INDENT = 14
 _TURN = 0.5  # seconds: how late a victim that does not end may be told of
 
 
@@ -64,10 +71,11 @@ def watch(
 ) -> None:
     """Show every OOM kill on this machine as it happens, whoever asked for it. Needs root.
 
-    A line comes when the killed process has ended, at the latest after 2 s. `trigger` ran the OOM
-    killer: by asking for memory, or by declaring OOM. A `victim` was chosen; a `sharer` dies with
-    it since it shares its memory; who was `exiting` already gets no signal. `rss` is what it had
-    when it was taken, `exit after` the time until it had given that back and ended.
+    A line comes when the killed process has ended, at the latest after 2 s; on a narrow terminal
+    it is a few lines. `trigger` ran the OOM killer: by asking for memory, or by declaring OOM. A
+    `victim` was chosen; a `sharer` dies with it since it shares its memory; who was `exiting`
+    already gets no signal. `rss` is what it had when it was taken, `exit after` the time until it
+    had given that back and ended. `cgroup` is that of the killed process.
 
     It only looks: BPF programs write what the OOM killer does into a ring buffer. Where the kernel
     does not allow that, it reads the kernel log instead, says so, and shows `-` for what the log
@@ -82,8 +90,8 @@ def watch(
     below = _subtree(root, cgroup)
     with Output(None) as output, held_back(), Lookout(root) as lookout:
         _introduce(lookout)
-        if not as_json and sys.stdout.isatty():
-            output.write(_COLUMNS.format(*_HEADER, "cgroup"))
+        if not as_json and (output.width or 0) >= _ROW:
+            output.write(_COLUMNS.format(*_HEADER))
         if _loop(lookout, output, below, as_json, count, timeout):
             return
     raise typer.Exit(Exit.NOT_AS_WANTED)
@@ -105,12 +113,14 @@ def _loop(
         for seen in lookout.look():
             if not _inside(seen, below):
                 continue
-            output.write(_as_json(seen, lookout) if as_json else _as_line(seen))
+            row = () if as_json else _row(seen, lookout)
+            output.write(_as_json(seen, lookout) if as_json else _as_text(row, output.width))
             shown += 1
             if shown == count:
                 return True
         if lookout.lost > lost:
-            talk.note(f"{lookout.lost - lost} records were lost before they could be read")
+            what = "record was lost before it", "records were lost before they"
+            talk.note(f"{counted(lookout.lost - lost, *what)} could be read")
             lost = lookout.lost
         if end is not None and time.monotonic() >= end:
             return count is None
@@ -140,25 +150,55 @@ def _introduce(lookout: Lookout) -> None:
     talk.progress("watching the OOM killer; Ctrl-C ends")
 
 
-def _as_line(seen: Sighting) -> str:
-    return _COLUMNS.format(
+def _row(seen: Sighting, lookout: Lookout) -> tuple[str, ...]:
+    """Return a cell for each header."""
+    trigger = lookout.path(seen.trigger_cgroup_id)
+    return (
         _wall(seen).strftime("%H:%M:%S.%f")[:-3],
         _task(seen.trigger_comm, seen.trigger_pid),
         _task(seen.comm, seen.pid),
         seen.role,
         format_size(seen.rss),
-        "-" if seen.order is None else seen.order,
+        "-" if seen.order is None else str(seen.order),
         seen.constraint or "-",
         format_duration(seen.exited_after_ns),
-        seen.cgroup or (f"(id {seen.cgroup_id}, gone)" if seen.cgroup_id else "-"),
+        _cgroup(trigger, seen.trigger_cgroup_id),
+        _cgroup(seen.cgroup, seen.cgroup_id),
     )
+
+
+def _as_text(row: Sequence[str], width: int | None) -> str:
+    """Return a row as a line; on a terminal of that width in as many lines as it takes."""
+    if width is None:
+        return _COLUMNS.format(*row)
+    if width >= _ROW:
+        others = [shortened(cell, 24) for cell in row[:-1]]
+        return _COLUMNS.format(*others, shortened(row[-1], width - _OTHERS - 24))
+    room = max(width - _INDENT - 4, 8)
+    time, trigger, killed, role, rss, order, constraint, exit_after, *cgroups = row
+    trigger_cgroup, cgroup = (shortened(each, room) for each in cgroups)
+    text = (
+        f"{time}  {killed} ({role}) in {cgroup}, rss {rss}, exit after {exit_after}; by {trigger} "
+        f"in {trigger_cgroup}, order {order}, constraint {constraint}"
+    )
+    indent = " " * min(_INDENT, width // 4)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False) + "\n"
+
+
+def _cgroup(path: str | None, number: int | None) -> str:
+    return path or (f"(id {number}, gone)" if number else "-")
 
 
 def _as_json(seen: Sighting, lookout: Lookout) -> str:
     fields: dict[str, Any] = {
         "time": _wall(seen).isoformat(timespec="milliseconds"),
         "at_ns": seen.at_ns,
-        "trigger": {"pid": seen.trigger_pid, "comm": seen.trigger_comm},
+        "trigger": {
+            "pid": seen.trigger_pid,
+            "comm": seen.trigger_comm,
+            "cgroup": lookout.path(seen.trigger_cgroup_id),
+            "cgroup_id": seen.trigger_cgroup_id,
+        },
         "killed": {"pid": seen.pid, "comm": seen.comm},
         "role": seen.role,
         "cgroup": seen.cgroup,
@@ -169,7 +209,7 @@ def _as_json(seen: Sighting, lookout: Lookout) -> str:
         "constraint": seen.constraint,
         "rss_bytes": seen.rss,
         "exited_after_ns": seen.exited_after_ns,
-        "source": lookout.source,
+        "source": "ring buffer" if seen.traced else "kernel log",
     }
     return json.dumps(fields) + "\n"
 

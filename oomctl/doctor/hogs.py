@@ -5,6 +5,7 @@ import resource
 from oomctl.doctor.examination import Check, told
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.kernel.machine import Machine
+from oomctl.text import counted
 
 _OURS, _EACH = 64, 2
 """Open files of oomctl itself, and for each hog: its reports, its pidfd."""
@@ -38,8 +39,8 @@ def open_files(machine: Machine) -> Finding:
         return ok("no limit")
     room = max(0, limit - _OURS) // _EACH
     if limit < 4 * _OURS:
-        return warning(f"{limit}: room for about {room} hogs", "ulimit -n 16384")
-    return ok(f"{limit}: room for about {room} hogs")
+        return warning(f"{limit}: room for about {counted(room, 'hog')}", "ulimit -n 16384")
+    return ok(f"{limit}: room for about {counted(room, 'hog')}")
 
 
 CHECKS = (

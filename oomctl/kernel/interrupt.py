@@ -46,5 +46,6 @@ def let_through() -> Iterator[None]:
 
 def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
     """Leave everything as it is: hogs and callers die with oomctl, the journal has the rest."""
-    os.write(2, b"oomctl: ended at once; `oomctl clean` removes what it made\n")
+    wipe = b"\r\x1b[K" if os.isatty(2) else b""  # there may be a bar on the line
+    os.write(2, wipe + b"oomctl: ended at once; `oomctl clean` removes what it made\n")
     os._exit(128 + number)

@@ -81,12 +81,12 @@ class Lookout:
         seen = self._tracing.feed(heard.events)
         seen += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
         seen = [
-            replace(each, cgroup=self._path(each.cgroup_id), memcg=self._path(each.memcg_id))
+            replace(each, cgroup=self.path(each.cgroup_id), memcg=self.path(each.memcg_id))
             for each in seen
         ]
         return sorted([*seen, *untraced], key=lambda each: each.at_ns)
 
-    def _path(self, cgroup_id: int | None) -> str | None:
+    def path(self, cgroup_id: int | None) -> str | None:
         """Return the path of a cgroup; None if it was gone before it was looked for."""
         return None if cgroup_id is None else self._paths.known.get(cgroup_id)
 

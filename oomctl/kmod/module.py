@@ -12,6 +12,7 @@ from oomctl import talk, tool
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import kbuild
+from oomctl.outfile import open_output
 from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
@@ -186,14 +187,10 @@ def _no_btf(headers: Path, log: str) -> UnsupportedError:
 
 def _put(made: Path, into: Path) -> Path:
     path = into / made.name
-    partial = into / f".{made.name}.{os.getpid()}"
     try:
         into.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(made, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with open_output(path) as file:
+            file.write(made.read_bytes())
     except OSError as error:
         raise OomctlError(
             f"cannot write {path}: {error.strerror}", "name another folder with --output"

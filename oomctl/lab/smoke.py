@@ -18,7 +18,7 @@ from oomctl.lab.pump import Sink
 from oomctl.lab.vm import Ending
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.report import result_of
-from oomctl.text import printable
+from oomctl.text import counted, printable
 
 _TAIL = 25  # lines of a console
 _LONGEST = 1 << 24
@@ -90,7 +90,9 @@ class Suite:
         while rest:
             if deaths == _DEATHS:
                 for name in rest:
-                    self.came(Result(name, False, f"not run: {deaths} kernels died of others"))
+                    self.came(
+                        Result(name, False, f"not run: {counted(deaths, 'kernel')} died of others")
+                    )
                 break
             self.starts(rest[0])
             told = self._guest(rest)

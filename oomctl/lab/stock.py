@@ -15,6 +15,7 @@ from oomctl.lab.apt import Archive, Candidate
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Job
+from oomctl.text import counted
 
 _PROOF_SECONDS = 120.0
 
@@ -104,7 +105,7 @@ def _try(archive: Archive, candidate: Candidate) -> Kernel:
 def _fetch(archive: Archive, candidate: Candidate) -> None:
     """Download and unpack into a folder that gets its name only when it is whole."""
     home = _home(candidate.release)
-    talk.progress(f"fetching {candidate.release} ({len(candidate.packages)} packages)")
+    talk.progress(f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})")
     with cache.scratch("new-") as folder:
         root = folder / "root"
         root.mkdir()

@@ -19,6 +19,15 @@ def _late(module: str) -> Callable[[Outcome], str]:
     return render
 
 
+def render(outcome: Outcome, output_format: Format, width: int | None = None) -> str:
+    """Render an outcome; a table is made to fit a terminal of that width, if there is one."""
+    if output_format == "table" and width:
+        from oomctl.report import table
+
+        return table.render(outcome, width)
+    return RENDERERS[output_format](outcome)
+
+
 RENDERERS: dict[Format, Callable[[Outcome], str]] = {
     "table": _late("table"),
     "json": _late("jsonout"),

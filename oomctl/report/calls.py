@@ -47,7 +47,8 @@ def table(outcome: Outcome) -> Table:
     }
     shown = {header: cells for header, cells in columns.items() if cells}
     rows = [[*map(printable, row)] for row in zip(*shown.values(), strict=True)]
-    return Table([*shown], rows, frozenset({"call", "returned", "took"}))
+    numbers = frozenset({"call", "returned", "took"})
+    return Table([*shown], rows, numbers, frozenset({"target", "killed"}))
 
 
 def _differing(cells: Sequence[str]) -> Sequence[str]:

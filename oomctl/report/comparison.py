@@ -12,7 +12,7 @@ from oomctl.report.parts import Part, as_markdown, as_text
 from oomctl.report.rows import Table
 from oomctl.stress.comparison import ALPHA, Comparison, Difference, Pair
 from oomctl.stress.distribution import Distribution
-from oomctl.text import printable
+from oomctl.text import counted, printable
 from oomctl.units import format_duration
 
 ComparisonFormat = Literal["table", "json", "markdown"]
@@ -63,7 +63,7 @@ RENDERERS: dict[ComparisonFormat, Callable[[Comparison, tuple[str, str]], str]] 
 
 
 def _title(pair: Pair) -> str:
-    return printable(f"{pair.name} ({pair.a.rounds} and {pair.b.rounds} rounds)")
+    return printable(f"{pair.name} ({pair.a.rounds} and {counted(pair.b.rounds, 'round')})")
 
 
 def _summary(found: Comparison, names: tuple[str, str]) -> Iterator[Part]:

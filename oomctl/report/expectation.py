@@ -4,6 +4,7 @@ from oomctl.check import Check
 from oomctl.outcome import Declared, Evidence
 from oomctl.stress.round import WITHOUT_OUTCOME
 from oomctl.stress.statistics import Held, Statistics
+from oomctl.text import counted
 
 
 def expectations(declared: Declared) -> tuple[Check, ...]:
@@ -30,7 +31,7 @@ def over_rounds(one: Statistics) -> tuple[Check, ...]:
         for verdict, count in one.verdicts.items()
         if verdict in WITHOUT_OUTCOME
     )
-    why = lacking or f"{one.ran} of {one.rounds} rounds"
+    why = lacking or f"{one.ran} of {counted(one.rounds, 'round')}"
     return (
         Check("every round ran", 0 < one.ran == one.rounds, why),
         *(_held(held, one) for held in one.checks),
@@ -38,7 +39,7 @@ def over_rounds(one: Statistics) -> tuple[Check, ...]:
 
 
 def _held(held: Held, one: Statistics) -> Check:
-    why = f"held in {held.held} of {one.rounds} rounds"
+    why = f"held in {held.held} of {counted(one.rounds, 'round')}"
     if held.failed:
         return Check(held.name, False, f"{why}; round {held.first}: {held.why}")
     return Check(held.name, True if held.held else None, why)
@@ -66,7 +67,7 @@ def _as_predicted(declared: Declared) -> Check:
 def _sources_agree(evidence: Evidence) -> Check:
     why = f"ring buffer {_pids(evidence.seen)}, kernel log {_pids(evidence.logged)}"
     if evidence.agree is None:
-        lost = f"{evidence.lost} events or records were lost"
+        lost = counted(evidence.lost, "event or record was lost", "events or records were lost")
         why = lost if evidence.lost else evidence.why_not or f"only the {evidence.source}"
     return Check("sources agree", evidence.agree, why)
 

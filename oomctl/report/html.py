@@ -9,7 +9,7 @@ from itertools import pairwise
 from oomctl.outcome import Declared, Fated, Outcome
 from oomctl.prediction import Candidate
 from oomctl.report import rows, svg
-from oomctl.text import printable
+from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 
 _MEANINGS = {
@@ -165,8 +165,9 @@ def _declaration(outcome: Outcome, index: int) -> Iterator[str]:
     if declared.log:
         log = "\n".join(f"[{r.time_us / 1e6:12.6f}] {printable(r.text)}" for r in declared.log)
         yield (
-            f"<h3>Kernel log</h3><details><summary>{len(declared.log)} records during the call"
-            f"</summary><pre>{_escape_lines(log)}</pre></details>"
+            "<h3>Kernel log</h3>"
+            f"<details><summary>{counted(len(declared.log), 'record')} during the call</summary>"
+            f"<pre>{_escape_lines(log)}</pre></details>"
         )
 
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 
 from oomctl.plan import CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
+from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
 _INDENT = " " * 8
@@ -147,14 +148,14 @@ def _expected(expect: Expect) -> Iterator[str]:
     if expect.victims is not None:
         others = "nobody else" if expect.victims else "nobody"
         if expect.collateral:
-            others = f"at most {expect.collateral} {'others' if expect.victims else 'tasks'}"
+            others = f"at most {counted(expect.collateral, 'other' if expect.victims else 'task')}"
         yield f"{', '.join([*expect.victims, others])} to die"
     if expect.survivors:
         yield f"{', '.join(expect.survivors)} to live"
     if expect.kills is not None:
         yield f"{expect.kills} to die"
     for value, count in expect.returns.items():
-        yield f"{value} to be returned {count} times"
+        yield f"{value} to be returned {count} {'time' if str(count) == '1' else 'times'}"
     for counter, rise in expect.events.items():
         yield f"{counter} to rise by {rise}"
     for moment, seconds in expect.latency.items():

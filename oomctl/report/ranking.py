@@ -10,7 +10,8 @@ from oomctl.prediction import Candidate, Prediction
 from oomctl.report.layout import lay_out
 from oomctl.report.markdown import escape
 from oomctl.report.rows import Table, relative
-from oomctl.text import printable
+from oomctl.report.table import labelled
+from oomctl.text import counted, printable
 
 RankingFormat = Literal["table", "json", "markdown"]
 SCHEMA = 1
@@ -22,11 +23,16 @@ _HEADERS = (
 _WORDS = frozenset({"comm", "cgroup", "would"})
 
 
-def render_table(prediction: Prediction, target: str | None, top: int | None) -> str:
-    """Return it for a terminal; everything that is counted is in pages."""
+def render_table(
+    prediction: Prediction, target: str | None, top: int | None, width: int | None = None
+) -> str:
+    """Return it for a terminal, of that width; everything that is counted is in pages."""
     lines = [f"{label:<10}{text}" for label, text in _summary(prediction, target)]
+    if width:
+        lines = [labelled(*row, width) for row in _summary(prediction, target)]
     table = _table(prediction, target, top)
-    return "\n".join([*lines, "", *([lay_out(table, "simple")] if table.rows else [])]) + "\n"
+    laid = [lay_out(table, "simple", width)] if table.rows else []
+    return "\n".join([*lines, "", *laid]) + "\n"
 
 
 def render_markdown(prediction: Prediction, target: str | None, top: int | None) -> str:
@@ -89,8 +95,12 @@ def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]
     rows.append(("weight", f"{weighs} (totalpages {prediction.totalpages} / 1000)"))
     passed = Counter(c.excluded for c in prediction.candidates if c.excluded)
     if passed:
-        rows.append(("spared", ", ".join(f"{n} {why}" for why, n in passed.most_common())))
+        rows.append(("spared", ", ".join(_counted(why, n) for why, n in passed.most_common())))
     return rows
+
+
+def _counted(why: str, number: int) -> str:
+    return counted(number, why, "kernel threads" if why == "kernel thread" else why)
 
 
 def _nobody(target: str | None) -> str:
@@ -106,7 +116,7 @@ def _table(prediction: Prediction, target: str | None, top: int | None) -> Table
     # kernel threads are counted, not listed: each machine has a hundred of them
     shown = [c for c in prediction.candidates if c.excluded != "kernel thread"][:top]
     rows = [_row(rank, c, prediction, target) for rank, c in enumerate(shown, 1)]
-    return Table(_HEADERS, rows, frozenset(_HEADERS) - _WORDS)
+    return Table(_HEADERS, rows, frozenset(_HEADERS) - _WORDS, frozenset({"comm", "cgroup"}))
 
 
 def _row(

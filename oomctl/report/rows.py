@@ -1,5 +1,6 @@
 """What the forms for people share: headers and cells, for a renderer of tables to lay out. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from oomctl.hogexit import own_end
 from oomctl.outcome import Declared, Evidence, Fated, Outcome, Phase
 from oomctl.plan import CALLER, Call, flag_names
 from oomctl.sighting import Sighting
-from oomctl.text import printable
+from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 from oomctl.verdict import meaning
 
@@ -16,11 +17,15 @@ TASK_HEADERS = ("pid", "comm", "cgroup", "hog", "asked", "charged", "adj", "fate
 
 @dataclass(frozen=True)
 class Table:
-    """Headers and rows of text; `numbers` are the columns to be aligned to the right."""
+    """Headers and rows of text; `numbers` are the columns to be aligned to the right.
+
+    `names` are those of names and paths, which may be shortened on a terminal.
+    """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
     @property
     def alignment(self) -> list[str]:
@@ -88,8 +93,7 @@ def _where(declared: Declared) -> str:
     if declared.call.via in ("limit", "sysrq", "kill"):
         return "until the write returned"
     if answer.attempts > 1 or answer.spared:
-        tries = "1 try" if answer.attempts == 1 else f"{answer.attempts} tries"
-        return f"in {tries} without waiting"
+        return f"in {counted(answer.attempts, 'try', 'tries')} without waiting"
     return "inside the kfunc"
 
 
@@ -124,7 +128,7 @@ def evidence_text(evidence: Evidence) -> str:
         programs = ", ".join(evidence.silent)
         return f"the kernel log, and BPF tracing in part: {programs} attached, but silent"
     if evidence.agree is None:
-        return f"BPF tracing and kernel log, {evidence.lost} events lost"
+        return f"BPF tracing and kernel log, {counted(evidence.lost, 'event')} lost"
     if evidence.agree:
         return "BPF tracing and kernel log agree"
     seen, logged = (
@@ -139,19 +143,28 @@ def timeline_table(outcome: Outcome) -> Table:
         return Table((), ())
     (declared,) = outcome.declared
     line = declared.timeline
-    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
-    comms[declared.answer.caller] = "caller"
+    names = _names_of(outcome, [stamp.pid for stamp in line.stamps if stamp.pid])
     rows = [
         [
             printable(stamp.name),
-            printable(comms.get(stamp.pid, str(stamp.pid))) if stamp.pid else "-",
+            printable(names[stamp.pid]) if stamp.pid else "-",
             format_duration(stamp.at_ns - line.stamps[0].at_ns),
             format_duration(part),
         ]
         for stamp, part in zip(line.stamps, (0, *line.parts), strict=True)
     ]
     headers = ["moment", "task", "after call", "after last"]
-    return Table(headers, rows if len(rows) > 2 else (), frozenset(headers[2:]))
+    shown = rows if len(rows) > 2 else ()
+    return Table(headers, shown, frozenset(headers[2:]), frozenset({"task"}))
+
+
+def _names_of(outcome: Outcome, pids: Iterable[int]) -> dict[int, str]:
+    """Name the tasks of a single declaration, with the PID where others have the same name."""
+    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
+    comms[outcome.declared[0].answer.caller] = "caller"
+    names = {pid: comms.get(pid, str(pid)) for pid in pids}
+    often = Counter(names.values())
+    return {pid: f"{name}:{pid}" if often[name] > 1 else name for pid, name in names.items()}
 
 
 def environment_line(outcome: Outcome) -> str:
@@ -171,7 +184,8 @@ def task_table(outcome: Outcome) -> Table:
         headers.append("call")
         for row, fated in zip(rows, outcome.tasks, strict=True):
             row.append("-" if fated.call is None else str(fated.call + 1))
-    return Table(headers, rows, frozenset({"pid", "asked", "charged", "adj", "died after", "call"}))
+    numbers = frozenset({"pid", "asked", "charged", "adj", "died after", "call"})
+    return Table(headers, rows, numbers, frozenset({"comm", "cgroup", "hog"}))
 
 
 def _task_row(fated: Fated, top: str | None) -> list[str]:
@@ -259,10 +273,9 @@ def remarks(outcome: Outcome) -> Iterable[str]:
 
 def _remarks(outcome: Outcome) -> Iterable[str]:
     if outcome.log_lost:
-        yield (
-            f"{outcome.log_lost} events or records of the kernel log were overwritten before they "
-            "were read; a kill may be missing"
-        )
+        what = "event or record of the kernel log was overwritten before it was read"
+        them = "events or records of the kernel log were overwritten before they were read"
+        yield f"{counted(outcome.log_lost, what, them)}; a kill may be missing"
     if outcome.failure:
         yield f"not carried out to its end: {outcome.failure}"
     for fated in outcome.tasks:

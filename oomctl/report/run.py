@@ -10,7 +10,7 @@ from oomctl.report.rows import Table
 from oomctl.stress.round import WITHOUT_OUTCOME
 from oomctl.stress.run import Run, Section
 from oomctl.stress.statistics import Statistics
-from oomctl.text import printable
+from oomctl.text import counted, printable
 from oomctl.units import format_duration
 
 WIDTH = 80
@@ -61,7 +61,7 @@ def _expected(run: Run) -> str:
     if not judged:
         return "nothing: this run reports, it does not judge"
     held, rounds = sum(one.held or 0 for one in judged), sum(one.rounds for one in judged)
-    return f"held in {held} of {rounds} rounds"
+    return f"held in {held} of {counted(rounds, 'round')}"
 
 
 def _beside(statistics: Sequence[Statistics]) -> Iterator[Part]:
@@ -198,9 +198,9 @@ def _rest(one: Statistics) -> Iterator[tuple[str, str]]:
     if rechecks.callers:
         yield (
             "recheck",
-            f"{rechecks.spared} of {rechecks.callers} callers found the memory freed; with plain "
-            f"waiting each would have been let in. {rechecks.busy} of {rechecks.tries} tries met "
-            "a held lock",
+            f"{rechecks.spared} of {counted(rechecks.callers, 'caller')} found the memory freed; "
+            f"with plain waiting each would have been let in. {rechecks.busy} of "
+            f"{counted(rechecks.tries, 'try', 'tries')} met a held lock",
         )
     if one.calls:
         log = one.log_bytes

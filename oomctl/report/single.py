@@ -4,30 +4,33 @@ import textwrap
 from dataclasses import replace
 
 from oomctl.outcome import Outcome
-from oomctl.report import RENDERERS, Format, rows
-from oomctl.report.parts import Part, as_markdown, as_text
+from oomctl.report import Format, rows
+from oomctl.report import render as rendered
+from oomctl.report.layout import lay_out
+from oomctl.report.parts import Part, as_markdown
 from oomctl.report.rows import Table
 
 WIDTH = 80
 _NAME, _WHY = 34, 36  # characters of a cell
 
 
-def render(outcome: Outcome, output_format: Format) -> str:
+def render(outcome: Outcome, output_format: Format, width: int | None = None) -> str:
     """Return the report in that form; checks follow where it is for people."""
-    text = RENDERERS[output_format](outcome)
+    text = rendered(outcome, output_format, width)
     if not outcome.checks:
         return text
     if output_format == "table":
-        return f"{text}\n{as_text([Part(table=_table(outcome))], WIDTH)}"
+        return f"{text}\n{lay_out(_table(outcome, width), 'simple', width)}\n"
     if output_format == "markdown":
-        return f"{text}\n{as_markdown([Part(table=_table(outcome))])}"
+        return f"{text}\n{as_markdown([Part(table=_table(outcome, None))])}"
     return text
 
 
-def _table(outcome: Outcome) -> Table:
+def _table(outcome: Outcome, width: int | None) -> Table:
     table = rows.checks_table(outcome)
+    less = max(WIDTH - (width or WIDTH), 0) // 2
     narrow = [
-        [textwrap.fill(name, _NAME), held, textwrap.fill(why, _WHY)]
+        [textwrap.fill(name, max(_NAME - less, 9)), held, textwrap.fill(why, max(_WHY - less, 9))]
         for name, held, why in table.rows
     ]
     return replace(table, rows=narrow)

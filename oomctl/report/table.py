@@ -10,41 +10,49 @@ WIDTH = 80
 _LABEL = 10
 
 
-def render(outcome: Outcome) -> str:
-    """Return the calls, the table of the dead and the counters; 80 columns where names allow."""
-    parts = _many(outcome) if calls.many(outcome) else _blocks(outcome)
+def render(outcome: Outcome, width: int | None = None) -> str:
+    """Return the calls, the table of the dead and the counters; 80 columns where names allow.
+
+    On a terminal of that `width` they fit, whatever the names.
+    """
+    parts = _many(outcome, width) if calls.many(outcome) else _blocks(outcome, width)
     tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
     for table in tables:
         if table.rows:
-            parts += [lay_out(table, "simple"), ""]
+            parts += [lay_out(table, "simple", width), ""]
     if memory := rows.memory_line(outcome):
-        parts.append(memory)
-    parts.append(rows.environment_line(outcome))
-    parts += [_labelled("note", remark) for remark in rows.remarks(outcome)]
+        parts.append(_line(memory, width))
+    parts.append(_line(rows.environment_line(outcome), width))
+    parts += [labelled("note", remark, width) for remark in rows.remarks(outcome)]
     return "\n".join(parts) + "\n"
 
 
-def _blocks(outcome: Outcome) -> list[str]:
-    parts = [] if outcome.declared else [_labelled(*rows.verdict_row(outcome)), ""]
+def _blocks(outcome: Outcome, width: int | None) -> list[str]:
+    parts = [] if outcome.declared else [labelled(*rows.verdict_row(outcome), width), ""]
     for number, declared in enumerate(outcome.declared, 1):
         if len(outcome.declared) > 1:
             parts.append(f"call {number} of {len(outcome.declared)}")
-        parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
+        parts += [labelled(label, text, width) for label, text in rows.call_rows(declared)]
         parts.append("")
     return parts
 
 
-def _many(outcome: Outcome) -> list[str]:
-    lines = [_labelled(label, text) for label, text in calls.common_rows(outcome)]
-    return [*lines, "", lay_out(calls.table(outcome), "simple"), ""]
+def _many(outcome: Outcome, width: int | None) -> list[str]:
+    lines = [labelled(label, text, width) for label, text in calls.common_rows(outcome)]
+    return [*lines, "", lay_out(calls.table(outcome), "simple", width), ""]
 
 
-def _labelled(label: str, text: str) -> str:
+def _line(text: str, width: int | None) -> str:
+    return textwrap.fill(text, width) if width else text
+
+
+def labelled(label: str, text: str, width: int | None) -> str:
+    """Wrap a text behind its label, at 80 columns or where a narrower terminal ends."""
     return textwrap.fill(
         text,
-        WIDTH,
+        min(WIDTH, width or WIDTH),
         initial_indent=label.ljust(_LABEL),
         subsequent_indent=" " * _LABEL,
-        break_long_words=False,
+        break_long_words=width is not None,
         break_on_hyphens=False,
     )

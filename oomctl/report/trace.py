@@ -3,36 +3,64 @@
 Times are CLOCK_MONOTONIC in microseconds, so that other traces of the machine line up.
 """
 
+import itertools
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from oomctl.outcome import Declared, Outcome
 from oomctl.report import rows
 from oomctl.text import printable
 
 _PROCESS = 1
-_CALLS, _REAPER = 1, 2  # as threads; a victim's thread is its PID, and neither init nor kthreadd is
+_NO_PID = 1 << 22  # include/linux/threads.h, PID_MAX_LIMIT
+_WRITES = {
+    "limit": "write memory.max",
+    "sysrq": "write sysrq-trigger",
+    "kill": "write cgroup.kill",
+    "reclaim": "write memory.reclaim, bpf_out_of_memory()",
+}
+_OF_THE_CALLER = frozenset({"call", "locked", "unlocking", "return"})
+
+
+class Track(NamedTuple):
+    """What a row of the drawing is about; a task that calls and dies has two."""
+
+    kind: Literal["caller", "oom_reaper", "task"]
+    pid: int = 0
+
+
+_REAPER = Track("oom_reaper", 2)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something that took time, on a track; times are in ns."""
+
+    track: Track
+    name: str
+    start: int
+    end: int
+    args: dict[str, object] = field(default_factory=dict)
 
 
 def render(outcome: Outcome) -> str:
-    """Return the object form: a track for the calls, the OOM reaper and each victim; counters."""
-    spans = [event for declared in outcome.declared for event in _spans(declared, outcome)]
-    target = outcome.top
-    counters = [
-        {
-            "ph": "C",
-            "name": f"memory.current {printable(rows.relative(sample.cgroup, target))}",
-            "ts": sample.at_ns / 1000,
-            "pid": _PROCESS,
-            "args": {"bytes": sample.bytes},
-        }
-        for sample in outcome.samples
+    """Return the object form: a track for each caller, the OOM reaper and each victim; counters."""
+    spans = [span for declared in outcome.declared for span in _spans(declared, outcome)]
+    instants = [instant for declared in outcome.declared for instant in _instants(declared)]
+    laid = [(lane, span) for lane, span in lanes(spans)]
+    used = [(track, 0) for track, _name, _at in instants] + [
+        (span.track, lane) for lane, span in laid
     ]
+    threads = _threads(used)
+    events = [_drawn(span, threads[span.track, lane]) for lane, span in laid]
+    events += [_instant(name, threads[track, 0], at) for track, name, at in instants]
+    events += _counters(outcome)
     # at one moment the longer span first: it is the outer one
-    timed = sorted([*spans, *counters], key=lambda event: (event["ts"], -event.get("dur", 0)))
+    events.sort(key=lambda event: (event["ts"], -event.get("dur", 0)))
     trace = {
-        "traceEvents": [*_names(outcome), *timed],
+        "traceEvents": [*_names(outcome, threads), *events],
         "displayTimeUnit": "ms",
         "otherData": {
             "verdict": f"{outcome.verdict.name}: {printable(outcome.verdict.reason)}",
@@ -43,60 +71,125 @@ def render(outcome: Outcome) -> str:
     return json.dumps(trace, indent=1) + "\n"
 
 
-def _names(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    tracks = {_CALLS: "calls", _REAPER: "oom_reaper"}
-    for declared in outcome.declared:
-        tracks |= {kill.pid: f"{printable(kill.comm)} (pid {kill.pid})" for kill in declared.kills}
-        for stamp in declared.timeline.stamps:
-            if stamp.pid not in (None, declared.answer.caller):
-                tracks.setdefault(stamp.pid, f"pid {stamp.pid}")
+def lanes(spans: Iterable[Span]) -> Iterator[tuple[int, Span]]:
+    """Yield each span with the lane of its track in which it lies apart from others or inside one.
+
+    Viewers drop a span that begins inside of another and ends after it.
+    """
+    ends: dict[Track, list[list[int]]] = {}
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        of_track = ends.setdefault(span.track, [])
+        for lane in itertools.count():
+            if lane == len(of_track):
+                of_track.append([])
+            still = [end for end in of_track[lane] if end > span.start]
+            if not still or span.end <= still[-1]:
+                of_track[lane] = [*still, span.end]
+                yield lane, span
+                break
+
+
+def _threads(used: Iterable[tuple[Track, int]]) -> dict[tuple[Track, int], int]:
+    """Number the tracks, callers first: by PID, but for what would have the same number."""
+    order = ("caller", "oom_reaper", "task")
+    wanted = sorted(dict.fromkeys(used), key=lambda one: (order.index(one[0].kind), one[1] > 0))
+    taken = {track.pid for track, _lane in wanted if track.kind != "caller"} | {0}
+    free = itertools.count(_NO_PID)
+    threads = {}
+    for track, lane in wanted:
+        alone = lane == 0 and (track.kind != "caller" or track.pid not in taken)
+        threads[track, lane] = track.pid if alone else next(free)
+    return threads
+
+
+def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[dict[str, Any]]:
+    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
+    comms |= {kill.pid: kill.comm for declared in outcome.declared for kill in declared.kills}
+    callers = {declared.answer.caller for declared in outcome.declared}
     name = rows.subject(outcome)
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
-    for order, (thread, name) in enumerate(tracks.items()):
+    for order, ((track, lane), thread) in enumerate(threads.items()):
+        match track:
+            case Track("oom_reaper"):
+                name = "oom_reaper"
+            case Track("caller", pid) if pid in callers:
+                name = f"caller (pid {pid})" if pid else "caller"
+            case Track(_, pid):
+                comm = printable(comms.get(pid, ""))
+                name = f"{comm} (pid {pid})" if comm else f"pid {pid}"
+        name += f" ({lane + 1})" if lane else ""
         where = {"ph": "M", "pid": _PROCESS, "tid": thread}
         yield {**where, "name": "thread_name", "args": {"name": name}}
         yield {**where, "name": "thread_sort_index", "args": {"sort_index": order}}
 
 
-def _spans(declared: Declared, outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _spans(declared: Declared, outcome: Outcome) -> Iterator[Span]:
     answer, line = declared.answer, declared.timeline
+    caller = Track("caller", answer.caller)
     if answer.ret is not None:
-        about = dict(rows.call_rows(declared))
-        yield _span("bpf_out_of_memory()", _CALLS, answer.began_ns, answer.ended_ns, **about)
+        about: dict[str, object] = dict(rows.call_rows(declared))
+        name = _WRITES.get(declared.call.via, "bpf_out_of_memory()")
+        yield Span(caller, name, answer.began_ns, answer.ended_ns, about)
     began = line.stamps[0].at_ns if line.stamps else answer.began_ns
     locked, unlocking = line.after_call("locked"), line.after_call("unlocking")
     if locked is not None and unlocking is not None:
-        yield _span("out_of_memory()", _CALLS, began + locked, began + unlocking)
+        invoker = next(stamp.pid for stamp in line.stamps if stamp.name == "locked")
+        track = caller if invoker is None else Track("caller", invoker)
+        yield Span(track, "out_of_memory()", began + locked, began + unlocking)
     noticed = {fated.task.pid: fated.died_after_ns for fated in outcome.tasks}
     for pid in [kill.pid for kill in declared.kills]:
         start = line.after_call("killed", pid) or line.after_call("marked", pid) or 0
         end = line.after_call("exited", pid) or noticed.get(pid)
         if end is not None and end >= start:
-            yield _span("dying", pid, began + start, began + end)
+            yield Span(Track("task", pid), "dying", began + start, began + end)
         reaping, reaped = line.after_call("reaping", pid), line.after_call("reaped", pid)
         if reaping is not None and reaped is not None:
-            yield _span("reaping", _REAPER, began + reaping, began + reaped, pid=pid)
-    for stamp in line.stamps:
+            yield Span(_REAPER, "reaping", began + reaping, began + reaped, {"pid": pid})
+
+
+def _instants(declared: Declared) -> Iterator[tuple[Track, str, int]]:
+    answer = declared.answer
+    for stamp in declared.timeline.stamps:
         if stamp.name in ("call", "return") and answer.ret is not None:
-            continue  # the ends of the span above
-        thread = _CALLS if stamp.pid in (None, answer.caller) else stamp.pid
-        yield {
-            "ph": "i",
-            "s": "t",
-            "name": stamp.name,
-            "ts": stamp.at_ns / 1000,
+            continue  # the ends of the span
+        if stamp.pid is None:
+            yield Track("caller", answer.caller), stamp.name, stamp.at_ns
+        else:
+            kind: Literal["caller", "task"] = "caller" if stamp.name in _OF_THE_CALLER else "task"
+            yield Track(kind, stamp.pid), stamp.name, stamp.at_ns
+
+
+def _counters(outcome: Outcome) -> Sequence[dict[str, Any]]:
+    return [
+        {
+            "ph": "C",
+            "name": f"memory.current {printable(rows.relative(sample.cgroup, outcome.top))}",
+            "ts": sample.at_ns / 1000,
             "pid": _PROCESS,
-            "tid": thread,
+            "args": {"bytes": sample.bytes},
         }
+        for sample in outcome.samples
+    ]
 
 
-def _span(name: str, thread: int, start: int, end: int, **args: object) -> dict[str, Any]:
+def _drawn(span: Span, thread: int) -> dict[str, Any]:
     return {
         "ph": "X",
-        "name": name,
-        "ts": start / 1000,
-        "dur": (end - start) / 1000,
+        "name": span.name,
+        "ts": span.start / 1000,
+        "dur": (span.end - span.start) / 1000,
         "pid": _PROCESS,
         "tid": thread,
-        "args": args,
+        "args": span.args,
+    }
+
+
+def _instant(name: str, thread: int, at: int) -> dict[str, Any]:
+    return {
+        "ph": "i",
+        "s": "t",
+        "name": name,
+        "ts": at / 1000,
+        "pid": _PROCESS,
+        "tid": thread,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,16 @@ def load_all(
     overrides: Sequence[str] = (),
     memory: int | None = None,
     varied: Sequence[str] = (),
+    texts: MutableMapping[Path, str] | None = None,
 ) -> list[Scenario]:
     """Load files, each with the same overrides; ScenarioError with every fault of every file.
 
-    `varied` are overrides of one variant, which `--vary` gave.
+    `varied` are overrides of one variant, which `--vary` gave; `texts` keeps what was read for the
+    next variant, since a pipe can be read only once.
     """
     from oomctl.scenario import reading
 
-    return reading.load_all(paths, overrides, memory, varied)
+    return reading.load_all(paths, overrides, memory, varied, texts)
 
 
 def of_options(

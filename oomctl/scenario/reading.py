@@ -1,10 +1,11 @@
 """From files to scenarios: read, parsed, overridden, checked; all faults of all files at once."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from oomctl.infile import open_input
 from oomctl.scenario import check, overrides
 from oomctl.scenario.fault import VARY, Fault, Origin, ScenarioError, news
 from oomctl.scenario.validation import validated
@@ -18,13 +19,18 @@ def load_all(
     changes: Sequence[str] = (),
     memory: int | None = None,
     varied: Sequence[str] = (),
+    texts: MutableMapping[Path, str] | None = None,
 ) -> list[Scenario]:
-    """Load scenario files, each with the same overrides; ScenarioError with every fault."""
+    """Load scenario files, each with the same overrides; ScenarioError with every fault.
+
+    `texts` keeps what was read for the next call: a pipe can be read only once.
+    """
+    texts = {} if texts is None else texts
     found: list[Scenario] = []
     faults: list[Fault] = []
     for path in paths:
         try:
-            found.append(load(path, changes, memory, varied))
+            found.append(load(path, changes, memory, varied, texts))
         except ScenarioError as error:
             faults += error.faults
     if faults:
@@ -37,9 +43,13 @@ def load(
     changes: Sequence[str] = (),
     memory: int | None = None,
     varied: Sequence[str] = (),
+    texts: MutableMapping[Path, str] | None = None,
 ) -> Scenario:
     """Load one scenario file; ScenarioError with every fault."""
-    source = _read(path)
+    texts = {} if texts is None else texts
+    if path not in texts:
+        texts[path] = _read(path)
+    source = texts[path]
     try:
         raw = _parse(path, source)
         if not raw:
@@ -47,7 +57,14 @@ def load(
         given, faults = overrides.applied(raw, changes)
         more, others = overrides.applied(raw, varied, VARY)
         origin = Origin(str(path), (*given, *more))
-        return scenario(raw, path.stem, source, origin, memory, [*faults, *others])
+        return scenario(
+            raw,
+            "stdin" if str(path) == "-" else path.stem,
+            source,
+            origin,
+            memory,
+            [*faults, *others],
+        )
     except RecursionError:
         raise _refusal(path, "is nested too deeply", "a scenario has five levels") from None
 
@@ -75,7 +92,7 @@ def scenario(
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(_TOO_LARGE + 1)
         if len(data) > _TOO_LARGE:
             raise _refusal(path, "is too large for a scenario", "1M at most")

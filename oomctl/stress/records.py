@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oomctl import talk
 from oomctl.stress.record import Record
+from oomctl.text import counted
 
 
 @contextmanager
@@ -33,7 +34,8 @@ def open_records(names: Sequence[str], named: Path | None, kept: bool) -> Iterat
             for record in told:
                 if record.rounds:
                     path = record.path
-                    talk.note(f"{record.rounds} rounds are in {path}; see `oomctl report {path}`")
+                    rounds = counted(record.rounds, "round is", "rounds are")
+                    talk.note(f"{rounds} in {path}; see `oomctl report {path}`")
 
 
 def _record_name(scenario_name: str) -> Path:

@@ -1,10 +1,12 @@
 """Files that are no scenario and no record: one line and exit code 2 from every command."""
 
 import os
+import socket
 import threading
 
 import pytest
 
+from oomctl import infile
 from tests.cli.command import refused, run
 from tests.rounds import alone
 
@@ -24,11 +26,17 @@ KINDS = {
     "huge": "",
     "utf16": "",
     "bare\x1b[2Jescape\n": "",
-    "/dev/null": "",
-    "/dev/zero": "",
-    "/dev/full": "",
-    "/proc/self/mem": "Input/output error",
+    "/dev/null": "Is a device",
+    "/dev/zero": "Is a device",
+    "/dev/full": "Is a device",
+    "/dev/random": "Is a device",
+    "/proc/self/mem": "Is a file of /proc",
+    "/proc/kmsg": "Is a file of /proc",
+    "socket": "Is a socket",
     "fifo": "",
+    "lonely": "Is a pipe that nobody writes into",
+    "link to lonely": "Is a pipe that nobody writes into",
+    "endless": "",
 }
 
 
@@ -38,6 +46,10 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "fifo")
+    os.mkfifo(tmp_path / "lonely")
+    (tmp_path / "link to lonely").symlink_to("lonely")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
     for name, data in {
         "sound.toml": b"[hog.a]\nsize = 1\n",
         "sound.jsonl": alone().encode(),
@@ -48,13 +60,24 @@ def files(tmp_path, monkeypatch):
         "bare\x1b[2Jescape\n": b"\x1b[2J\n",
     }.items():
         (tmp_path / name).write_bytes(data)
-    with (tmp_path / "huge").open("wb") as file:
-        file.truncate(1 << 40)
+    for name, begin in (("huge", b""), ("endless", b"{")):
+        with (tmp_path / name).open("wb") as file:
+            file.write(begin)
+            file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("words", [("kfunc", "load"), ("lab", "run"), ("lab", "smoke")])
+@pytest.mark.parametrize("name", ["folder", "missing", "/dev/zero", "lonely", "socket"])
+def test_what_is_no_module(files, words, name):
+    refused(run(*words, "--module", name), 2, "--module")
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_no_file_of_ours(files, words, name):
+def test_what_is_no_file_of_ours(files, monkeypatch, words, name):
     if name == "fifo":
-        threading.Thread(target=lambda: os.close(os.open("fifo", os.O_WRONLY))).start()
+        opened = lambda: os.close(os.open("fifo", os.O_WRONLY))  # noqa: E731
+        threading.Thread(target=opened, daemon=True).start()
+    elif "lonely" in name:
+        monkeypatch.setattr(infile, "PATIENCE", 0.1)
     refused(run(*words, name), 2, KINDS[name])

@@ -406,6 +406,20 @@ def test_a_record_that_cannot_be_is_said_before_anything_is_made(stage):
     assert not Path("r").exists()
 
 
+@pytest.mark.parametrize("output", ["r", "./r", "link"])
+@pytest.mark.parametrize("there", [False, True])
+def test_record_and_result_cannot_be_one_file(stage, output, there):
+    Path("link").symlink_to("r")
+    if there:
+        Path("r").touch()
+    result = run("largest.toml", "--record", "r", "--output", output)
+    assert result.exit_code == 2
+    says = "oomctl: --record r: the result would go into the same file; name another"
+    assert result.stderr.splitlines()[1:] == [says]
+    assert Path("r").exists() is there
+    assert stage.plans == []
+
+
 def test_a_record_of_one_round_is_there_if_asked_for(stage):
     result = run("largest.toml", "--record", "r")
     assert result.stdout.startswith("target")

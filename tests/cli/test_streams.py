@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import alone
+
 PROGRAM = f"{shlex.quote(sys.executable)} -m oomctl"
 
 
@@ -23,7 +25,82 @@ def shell(text, unbuffered=""):
     )
 
 
-WAITING = {"wait_for_partner", "0"}  # "0": this kernel does not tell
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.toml").write_text("[hog.a]\nsize = 1\n")
+    (tmp_path / "r.jsonl").write_text(alone())
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("declare --dry-run", "run s.toml --dry-run", "report r.jsonl", "compare r.jsonl r.jsonl"),
+        *("smoke --list", "lab smoke --list", "doctor", "predict --global"),
+    ],
+)
+def test_stdout_by_any_name_is_stdout(files, command):
+    """As root `-o /dev/stdout >f` made a regular file of the machine's /dev/stdout."""
+    begun = "echo before; oomctl {} -o {}; echo after"
+    shell(f"{{ {begun.format(command, 'link')}; }} >f")
+    shell(f"{{ {begun.format(command, '/dev/stdout')}; }} >>f")
+    lines = (files / "f").read_text().splitlines()
+    half = len(lines) // 2
+    assert half > 2
+    assert [lines[0], lines[half - 1], lines[half], lines[-1]] == ["before", "after"] * 2
+    assert (files / "link").is_symlink()
+    assert Path("/dev/stdout").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/proc/self/fd/1", "link"])
+def test_a_closed_stdout_has_other_names(files, name):
+    done = shell(f"oomctl declare --dry-run -o {name} >&-")
+    assert (done.returncode, done.stderr) == (2, "oomctl: stdout is closed; give --output FILE\n")
+
+
+def test_a_dash_is_stdout_and_no_file(files):
+    assert shell("oomctl report r.jsonl -o -").stdout == shell("oomctl report r.jsonl").stdout != ""
+    assert not (files / "-").exists()
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+@pytest.mark.parametrize("begun", ["cat {} | oomctl", "oomctl <{}", "(sleep 1; cat {}) | oomctl"])
+def test_stdin_is_read(files, begun, name):
+    first, *rest = begun.format("s.toml").split("oomctl")
+    done = shell(f"{first}oomctl run {name} --dry-run --via bpf,limit{''.join(rest)}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "memory.max = its usage" in done.stdout
+    first, *rest = begun.format("r.jsonl").split("oomctl")
+    done = shell(f"{first}oomctl report {name} -f jsonl{''.join(rest)}")
+    assert (done.returncode, done.stdout) == (1, alone())
+
+
+def test_process_substitution_is_read(files):
+    done = shell("oomctl run <(sleep 1; cat s.toml) <(cat s.toml) --dry-run --via bpf,limit")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = shell("oomctl compare <(cat r.jsonl) <(sleep 1; cat r.jsonl)")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("command", ["report", "scenario check"])
+@pytest.mark.parametrize("source", ["/dev/zero", "/dev/null", "&-"])
+def test_stdin_that_is_a_device_is_refused(files, command, name, source):
+    done = shell(f"oomctl {command} {name} <{source}")
+    assert done.returncode == 2
+    assert "Is a device; " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_pipe_that_never_ends_is_read_no_further_than_its_first_wrong_line(files):
+    done = shell("oomctl report <(yes '{')")
+    assert done.returncode == 2
+    assert done.stderr.endswith("is not a record; give a file that `oomctl run` recorded\n")
+
+
+WAITING = {"pipe_read", "anon_pipe_read", "0"}  # "0": this kernel does not tell
 FULL = "No space left on device"
 
 
@@ -58,23 +135,23 @@ def test_a_reader_that_is_gone_ends_it_as_a_pipe_does():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_with_its_own_exit_code(tmp_path, number):
-    """It waits for somebody to open the other end of the pipe."""
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    arguments = ["declare", "--dry-run", "--output", str(path)]
+def test_a_signal_ends_it_with_its_own_exit_code(number):
+    """It waits for what somebody writes into the pipe."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "oomctl", *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "oomctl", "report", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    wait_until_it_opens(process.pid)
+    wait_until_it_reads(process.pid)
     process.send_signal(number)
     _out, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     assert err == f"oomctl: ended by {number.name}; everything it made is removed\n"
 
 
-def wait_until_it_opens(pid: int) -> None:
-    """Wait until a process waits for the other end of a named pipe (fs/pipe.c)."""
+def wait_until_it_reads(pid: int) -> None:
+    """Wait until a process waits for what a pipe is to bring (fs/pipe.c)."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.event import Event, Kind
 from oomctl.kernel import witness
@@ -61,8 +62,8 @@ class FakeLog:
         return KernelLog(tuple(Record(n, n, text) for n, text in enumerate(texts)))
 
 
-def kill(pid, cgroup_id):
-    caller = (99, 99, "caller", 1)
+def kill(pid, cgroup_id, by=1):
+    caller = (99, 99, "caller", by)
     victim = (pid, pid, "hog", cgroup_id)
     more = {"trigger_pid": 99, "trigger_comm": "caller"}
     return [
@@ -82,8 +83,10 @@ def sees(monkeypatch, cgroupfs):
         events = []
         for pid, name in kills:
             path = cgroupfs.directory / name
-            path.mkdir(exist_ok=True)
-            events += kill(pid, path.stat().st_ino)
+            path.mkdir(exist_ok=True, parents=True)
+            caller = cgroupfs.directory / "caller"
+            caller.mkdir(exist_ok=True)
+            events += kill(pid, path.stat().st_ino, caller.stat().st_ino)
         monkeypatch.setattr(witness, "Observer", FakeObserver(events, lost))
 
     return prepare
@@ -95,7 +98,7 @@ def test_a_kill_is_one_line(sees):
     assert result.exit_code == 0, result.output
     (line,) = result.stdout.splitlines()
     assert line.split()[1:] == [
-        *("caller:99", "hog:7", "victim", "64M", "2", "memcg", "5.00", "ms", "/a")
+        *("caller:99", "hog:7", "victim", "64M", "2", "memcg", "5.00", "ms", "/caller", "/a")
     ]
 
 
@@ -103,10 +106,11 @@ def test_a_kill_is_one_object(sees, cgroupfs):
     sees((7, "a"))
     shown = json.loads(run("watch", "--count", 1, "--json").stdout)
     number = (cgroupfs.directory / "a").stat().st_ino
+    caller = (cgroupfs.directory / "caller").stat().st_ino
     assert shown.pop("time")
     assert shown == {
         "at_ns": 21,
-        "trigger": {"pid": 99, "comm": "caller"},
+        "trigger": {"pid": 99, "comm": "caller", "cgroup": "/caller", "cgroup_id": caller},
         "killed": {"pid": 7, "comm": "hog"},
         "role": "victim",
         "cgroup": "/a",
@@ -119,6 +123,33 @@ def test_a_kill_is_one_object(sees, cgroupfs):
         "exited_after_ns": 5_000_000,
         "source": "ring buffer",
     }
+
+
+LONG = "/".join(["a-long-name.slice"] * 8)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200, 300])
+@pytest.mark.parametrize("name", ["a", LONG])
+def test_on_a_terminal_it_fits(sees, monkeypatch, width, name):
+    sees((7, name))
+    monkeypatch.setattr(Output, "width", width)
+    result = run("watch", "--count", 1)
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= (2 if width >= 200 else 6)
+    words = " ".join(lines).split()
+    for word in ("caller:99", "hog:7", "64M"):
+        assert word in " ".join(words)
+    if width == 300 or name == "a":
+        assert f"/{name}" in " ".join(words)
+    else:
+        assert f"/{name}" not in " ".join(words)
+
+
+def test_a_caller_whose_cgroup_is_gone_has_its_number(monkeypatch, cgroupfs):
+    monkeypatch.setattr(witness, "Observer", FakeObserver(kill(7, 1 << 40, 1 << 41)))
+    line = run("watch", "--count", 1).stdout
+    assert line.endswith(f"(id {1 << 41}, gone)  (id {1 << 40}, gone)\n")
 
 
 def test_only_a_subtree(sees):
@@ -142,7 +173,9 @@ def test_time_ends_it(sees, more, code):
 
 def test_what_was_lost_is_said(sees):
     sees((7, "a"), lost=3)
-    assert "3 records were lost" in run("watch", "--timeout", "0.01").stderr
+    assert "3 records were lost before they could" in run("watch", "--timeout", "0.01").stderr
+    sees((7, "a"), lost=1)
+    assert "1 record was lost before it could" in run("watch", "--timeout", "0.01").stderr
 
 
 def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgroupfs):

@@ -3,7 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.report import RENDERERS
+from oomctl.check import Check
+from oomctl.report import RENDERERS, single
+from oomctl.report.rows import timeline_table
+from oomctl.timeline import Stamp
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 
 SUFFIX = {
@@ -30,6 +33,57 @@ def test_golden(golden, name, form):
 def test_a_table_fits_80_columns(name):
     text = RENDERERS["table"](OUTCOMES[name])
     assert max(map(len, text.splitlines())) <= 80, text
+
+
+DEEP = "/user.slice/user-1000.slice/user@1000.service/app.slice/" + "a-long-name." * 12 + "scope"
+CROWD = [
+    replace(fated, task=replace(fated.task, pid=4_194_300 + n, comm="c" * 15, cgroup=f"{DEEP}{n}"))
+    for n, fated in enumerate(DEFAULT_RUN.tasks)
+]
+WIDE = {
+    **OUTCOMES,
+    "deep": replace(DEFAULT_RUN, tasks=CROWD),
+    "checked": replace(DEFAULT_RUN, checks=(Check("x " * 60, False, "y" * 120),)),
+}
+
+
+@pytest.mark.parametrize("width", [200, 80, 60, 40])
+@pytest.mark.parametrize("name", WIDE)
+def test_on_a_terminal_a_table_fits(name, width):
+    text = single.render(WIDE[name], "table", width)
+    assert max(map(len, text.splitlines())) <= width, text
+    for fated in WIDE[name].tasks:
+        assert str(fated.task.pid) in text
+        assert fated.task.cgroup[-7:].rpartition("/")[2] in text
+    assert single.render(WIDE[name], "json", width) == single.render(WIDE[name], "json")
+
+
+def test_what_fits_is_as_it_is_in_a_pipe():
+    assert single.render(DEFAULT_RUN, "table", 80) == single.render(DEFAULT_RUN, "table")
+
+
+def test_victims_of_one_comm_can_be_told_apart():
+    names = {stamp.pid: "worker" for stamp in OUTCOMES["reaped"].declared[0].timeline.stamps}
+    tasks = [
+        replace(fated, task=replace(fated.task, comm="worker"))
+        for fated in OUTCOMES["reaped"].tasks
+    ]
+    same = replace(OUTCOMES["reaped"], tasks=tasks)
+    moments = timeline_table(same).rows
+    assert {row[1] for row in moments} == {"-"} | {f"worker:{pid}" for pid in names if pid}
+    assert len(moments) == len(OUTCOMES["reaped"].declared[0].timeline.stamps)
+    different = {row[1] for row in timeline_table(OUTCOMES["reaped"]).rows}
+    assert different == {"-", *(f"worker{n}" for n in range(6))}
+
+
+def test_a_victim_called_caller_is_not_the_caller():
+    run = OUTCOMES["observed"]
+    named = replace(run.tasks[2], task=replace(run.tasks[2].task, comm="caller"))
+    one = run.declared[0]
+    line = replace(one.timeline, stamps=(*one.timeline.stamps, Stamp("unlocking", 10**11, 900)))
+    one = replace(one, answer=replace(one.answer, caller=900), timeline=line)
+    rows = timeline_table(replace(run, declared=(one,), tasks=(named,))).rows
+    assert {row[1] for row in rows} == {"-", "caller:303", "310", "caller:900"}
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])

@@ -172,12 +172,45 @@ def test_a_file_that_holds_something_is_not_touched(tmp_path):
     assert path.read_text() == "precious"
 
 
-def test_an_empty_file_is_taken_and_one_without_rounds_removed(tmp_path):
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_round_a_record_is_what_it_was_before(tmp_path, there):
     path = tmp_path / "r"
-    path.touch()
+    if there:
+        path.touch()
     with Record(path) as record:
         record.write({"kind": "run"})
-    assert not path.exists()
+    assert path.exists() is there
+    assert not there or path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_to_a_record_is_never_removed(tmp_path, there):
+    link, path = tmp_path / "link", tmp_path / "r"
+    link.symlink_to("r")
+    if there:
+        path.touch()
+    with Record(link) as record:
+        record.write({"kind": "run"})
+    assert link.is_symlink()
+    assert path.read_bytes() == b""
+
+
+def test_what_took_the_place_of_a_record_is_not_removed(tmp_path):
+    path = tmp_path / "r"
+    with Record(path):
+        path.rename(tmp_path / "moved")
+        path.write_text("precious")
+    assert path.read_text() == "precious"
+
+
+def test_a_descriptor_is_no_name_to_remove(tmp_path):
+    """As root `--record /dev/stdout >f` took /dev/stdout from the machine."""
+    with (tmp_path / "f").open("w") as file:
+        names = tmp_path / "stdout"
+        names.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        with Record(names):
+            pass
+        assert names.is_symlink()
 
 
 @pytest.mark.parametrize("place", ["/proc/nonsense/r", "/dev/null", "/"])

@@ -33,7 +33,7 @@ def test_a_kill_is_told_when_its_victim_has_ended():
     assert tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END]) == []
     (seen,) = tracing.feed([event(Kind.EXIT, 90)])
     assert (seen.pid, seen.comm, seen.role, seen.rss) == (BIG, "hog", "victim", 4096)
-    assert (seen.trigger_pid, seen.trigger_comm) == (CALLER, "caller")
+    assert (seen.trigger_pid, seen.trigger_comm, seen.trigger_cgroup_id) == (CALLER, "caller", 1)
     assert (seen.order, seen.constraint, seen.memcg_id, seen.cgroup_id) == (3, "memcg", 28, 30)
     assert (seen.at_ns, seen.exited_after_ns) == (21, 69)
     assert tracing.feed([event(Kind.EXIT, 95)]) == []

@@ -1,0 +1,56 @@
+"""What the helps and the README tell to type: the files are there, and the command takes it."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from oomctl.cli import app
+from tests.cli.command import run
+
+ROOT = Path(__file__).parents[2]
+
+
+def helps(command, words=()):
+    """Yield the help of a command and of all below it."""
+    yield run(*words, "--help").stdout
+    for name in getattr(command, "commands", ()):
+        yield from helps(command.commands[name], (*words, name))
+
+
+TEXTS = [*helps(typer.main.get_command(app)), (ROOT / "README.md").read_text()]
+LINES = [
+    line.partition("  #")[0].strip()
+    for text in TEXTS
+    for line in text.splitlines()
+    if re.match(r"\s+oomctl (run|report|compare|scenario) [^-\[]", line)
+]
+SCENARIOS = sorted({name for text in TEXTS for name in re.findall(r"[\w/*-]*\.toml\b", text)})
+RECORDS = {name for line in LINES for name in re.findall(r"--record (\S+)", line)}
+
+
+def test_there_are_some():
+    assert len(TEXTS) > 15
+    assert len(LINES) > 15
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if "/" in name])
+def test_a_scenario_that_is_named_exists(name):
+    assert [*ROOT.glob(name)]
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("oomctl run ")])
+def test_a_run_that_is_told_can_be_typed(line, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    _oomctl, *words = shlex.split(line)
+    typed = [str(path) for word in words for path in (sorted(ROOT.glob(word)) or [word])]
+    result = run(*typed, "--dry-run")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if not line.startswith("oomctl run ")])
+def test_a_record_that_is_read_was_made(line):
+    read = set(re.findall(r"(?<!-o )\b[\w-]+\.jsonl", line))
+    assert read <= RECORDS

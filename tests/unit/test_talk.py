@@ -1,0 +1,58 @@
+"""Bars and notes on one terminal."""
+
+import os
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from oomctl import talk
+from oomctl.cli.output import Output
+from tests.terminal import drained, opened, screen
+
+
+@pytest.fixture(params=[80, 60, 20])
+def terminal(request):
+    """Let stdout and stderr go to one terminal; the lines that a person sees come in the end."""
+
+    @contextmanager
+    def shown(*lines):
+        master, slave = opened(request.param)
+        streams = {name: os.fdopen(os.dup(slave), "w") for name in ("stdout", "stderr")}
+        os.close(slave)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            yield
+        for stream in streams.values():
+            stream.close()
+        found = screen(drained(master), request.param)
+        os.close(master)
+        assert found == [*lines]
+
+    return shown
+
+
+def test_a_note_wipes_the_bar_and_the_bar_comes_back(terminal):
+    with terminal("oomctl: one", "oomctl: two", "oomctl: lock 3/4"):
+        talk.progress_bar("lock", 2, 4)
+        talk.note("one")
+        talk.progress_bar("lock", 3, 4)
+        talk.note("two")
+
+
+def test_a_result_wipes_the_bar(terminal):
+    with terminal("ok 1", "ok 2", "oomctl: b 2/4"), Output(None) as place:
+        talk.progress_bar("a", 1, 4)
+        place.write("ok 1\n")
+        talk.progress_bar("b", 2, 4)
+        place.write("ok 2\n")
+
+
+@pytest.mark.parametrize("end", [talk.end_bar, lambda: talk.progress_bar("long", 4, 4)])
+def test_nothing_is_left_of_a_bar(terminal, end):
+    with terminal("oomctl: done", ""):
+        talk.progress_bar("a case with quite a long name, " * 9, 1, 4)
+        talk.progress_bar("a case with quite a long name, " * 9, 2, 4)
+        end()
+        talk.note("done")
