@@ -16,13 +16,13 @@ from oomctl.evidence import KernelLog, parse_record
 from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
-from oomctl.kernel.journal import journals
 from oomctl.plan import Call, Hog, Plan, Step
 from oomctl.prediction import Lineup
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
 from oomctl.task import Relative, Task
 from tests.descriptors import descriptors
+from tests.journals import journals
 
 M = 1 << 20
 HOGS = Hog("small", M), Hog("large", 4 * M), Hog("medium", 2 * M)
