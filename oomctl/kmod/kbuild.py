@@ -16,6 +16,9 @@ NEEDED = (
     "KPROBES",
     "KALLSYMS_ALL",
 )
+UNKNOWN = "unknown"
+_IN_EVERY_KERNEL = "out_of_memory"
+_RELEASE = re.compile(r"[!-.0-~]{1,64}")
 _TOOLS = {"make": "make", "pahole": "dwarves", "readelf": "binutils"}
 _TOOLCHAIN = {"gcc": ("gcc",), "clang": ("clang", "lld", "llvm")}
 
@@ -39,11 +42,17 @@ def headers_of(release: str) -> Path:
 
 
 def release_of(headers: Path) -> str:
-    """Return the release (`uname -r`) that a build folder is for, "unknown" if it does not say."""
+    """Return the release (`uname -r`) that a build folder is for, UNKNOWN if it does not say."""
     try:
-        return (headers / "include/config/kernel.release").read_text().strip()
+        told = (headers / "include/config/kernel.release").read_text(errors="replace").strip()
     except OSError:
-        return "unknown"
+        return UNKNOWN
+    return told if is_release(told) else UNKNOWN
+
+
+def is_release(text: str) -> bool:
+    """Tell whether a text may be a kernel's release; it is used as the name of a folder too."""
+    return bool(_RELEASE.fullmatch(text)) and text not in (".", "..")
 
 
 def read_config(headers: Path) -> dict[str, str]:
@@ -62,7 +71,9 @@ def read_config(headers: Path) -> dict[str, str]:
                 f"{file.relative_to(headers)}",
                 "name the folder that a kernel was built in, or one of a linux-headers package",
             )
-    for included in re.findall(r"^include\s+(/\S+)", makefile.read_text(), re.MULTILINE):
+    for included in re.findall(
+        r"^include\s+(/\S+)", makefile.read_text(errors="replace"), re.MULTILINE
+    ):
         if not Path(included).exists():
             raise UnsupportedError(
                 f"{makefile} includes {included}, which is not there",
@@ -130,7 +141,19 @@ def find(compiler: Compiler) -> str | None:
     return compiler.family if version.split(".")[0].strip() == str(compiler.major) else None
 
 
-def has_kfunc(headers: Path, kfunc: str) -> bool:
-    """Tell whether the kernel of a build folder has the kfunc itself; False if it cannot tell."""
-    status, _output = tool.run("grep", "-qaw", kfunc, str(headers / "vmlinux"))
-    return status == 0
+def has_kfunc(headers: Path, kfunc: str) -> bool | None:
+    """Tell whether the kernel of a build folder has the kfunc itself; None if it cannot tell."""
+    return names(headers / "vmlinux", kfunc)
+
+
+def names(file: Path, kfunc: str) -> bool | None:
+    """Tell whether a vmlinux or System.map names the kfunc; None if it names no function at all.
+
+    A stripped vmlinux is such a file, and the System.map of Debian's packages, which only says
+    where the real one is.
+    """
+    for name, answer in ((kfunc, True), (_IN_EVERY_KERNEL, False)):
+        status, _output = tool.run("grep", "-qaw", name, str(file))
+        if status == 0:
+            return answer
+    return None
