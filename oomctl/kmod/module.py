@@ -15,6 +15,8 @@ from oomctl.kmod import kbuild
 from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
+OLDEST = "Linux 6.12"
+"""The oldest kernel that it was made to work on; what a kernel can is never told by its version."""
 
 _UNPIN_SECONDS = 3.0  # an ended program drops its reference through RCU and a work queue
 _LAB = "use `oomctl lab run`"
@@ -169,8 +171,9 @@ def _not_built(headers: Path, log: str) -> UnsupportedError:
     lines = [line.strip() for line in log.splitlines()]
     errors = [line for line in lines if "error" in line.lower() or "*** " in line]
     return UnsupportedError(
-        f"the module does not build against {headers}: {errors[0] if errors else _last(log)}",
-        "-v shows make's output",
+        f"the module does not build against {headers}, which is of Linux "
+        f"{kbuild.release_of(headers)}: {errors[0] if errors else _last(log)}",
+        f"{OLDEST} is the oldest kernel that it works on; -v shows make's output",
         log,
     )
 
