@@ -173,7 +173,8 @@ def _in_kernel() -> bool:
 
 def _lack(headers: Path) -> UnsupportedError | None:
     try:
-        module.require_modules()
+        if reason := module.unloadable():
+            return reason
         kbuild.require(headers)
     except UnsupportedError as lack:
         return lack

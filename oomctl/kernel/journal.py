@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -159,7 +160,7 @@ def _lock_of_dead(fd: int, path: Path) -> bool:
         if time.monotonic() > deadline:
             raise OomctlError(
                 f"who wrote the journal {path} is gone, but a process that it started is not",
-                f"end that (`fuser {path}` names it), then run `oomctl clean`",
+                f"end that (`fuser {shlex.quote(str(path))}` names it), then run `oomctl clean`",
             )
         time.sleep(0.01)
     return True

@@ -1,10 +1,11 @@
 """A kernel's build folder: what it says of its kernel, and how to build a module against it."""
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import tool
+from oomctl import commandline, tool
 from oomctl.errors import UnsupportedError
 
 NEEDED = (
@@ -61,7 +62,7 @@ def read_config(headers: Path) -> dict[str, str]:
         release = headers.parent.name if headers.name == "build" else "$(uname -r)"
         raise UnsupportedError(
             f"{headers}: no kernel headers there",
-            f"apt install linux-headers-{release}, or use `oomctl lab run`",
+            f"apt install linux-headers-{release}, or use {commandline.in_lab()}",
         )
     auto, makefile = headers / "include/config/auto.conf", headers / "Makefile"
     for file in (auto, makefile):
@@ -110,12 +111,12 @@ def require(headers: Path) -> tuple[str, ...]:
     if off:
         raise UnsupportedError(
             f"the kernel of {headers} is built without {', '.join(off)}, which the module needs",
-            "build bpf/kernel/bpf_oom_kfunc.c into the kernel, or use `oomctl lab run`",
+            f"build bpf/kernel/bpf_oom_kfunc.c into the kernel, or use {commandline.in_lab()}",
         )
     if not (headers / "vmlinux").exists():
         raise UnsupportedError(
             f"{headers} has no vmlinux: the module would get no BTF, and nobody would find it",
-            f"for the running kernel: cp /sys/kernel/btf/vmlinux {headers}/",
+            f"for the running kernel: cp /sys/kernel/btf/vmlinux {shlex.quote(str(headers))}/",
         )
     compiler = compiler_of(config)
     command = find(compiler)

@@ -30,6 +30,7 @@ def kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(platform, "release", lambda: "6.12-test")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(module, "require_modules", lambda: None)
+    monkeypatch.setattr(module, "unloadable", lambda: None)
 
     def has(provider=None, parameters=V3, lack=None):
         found = btf.Kfunc(provider, parameters) if provider else None
