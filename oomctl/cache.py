@@ -58,8 +58,12 @@ def remove_unused(path: Path) -> bool:
         if not _lock(fd, fcntl.LOCK_EX):
             return False
         scrap = folder("scratch") / f"old-{secrets.token_hex(8)}"
-        with contextlib.suppress(FileNotFoundError):  # its user has just removed it
+        try:
             path.rename(scrap)  # at once: who is killed now leaves no half of it behind
+        except FileNotFoundError:  # its user has just removed it
+            return True
+        except OSError:  # the cache is spread over file systems
+            scrap = path
         shutil.rmtree(scrap, ignore_errors=True)
         return True
 

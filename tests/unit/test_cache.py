@@ -75,7 +75,7 @@ for _ in range(400):
 def test_nothing_is_removed_while_somebody_uses_it():
     """Each makes, uses and removes the same few folders, as checkouts that share a cache do."""
     script = """
-import os, random
+import contextlib, os, random
 chance = random.Random(os.getpid())
 used = 0
 for _ in range(400):
@@ -86,10 +86,8 @@ for _ in range(400):
                 (folder / "new").mkdir()
                 for name in "12":
                     (folder / "new" / name).write_text("x")
-                try:
+                with contextlib.suppress(OSError):  # it is there
                     (folder / "new").rename(entry)
-                except OSError:
-                    assert entry.exists() or True
         case 1:
             cache.remove_unused(entry)
         case 2:
