@@ -8,13 +8,15 @@ from pathlib import Path
 
 from oomctl import journal, talk
 from oomctl.errors import OomctlError
-from oomctl.journal import Changed, Entry, Made, Making
+from oomctl.journal import Changed, Entry, Made, Making, Stays
 from oomctl.kernel import changed, directory, hierarchy, journalfolder, procfs, removal
 from oomctl.kernel.changed import put_back, stands
 from oomctl.kernel.journal import abandoned, boot
 from oomctl.kernel.journalfolder import JournalFolder
 
 _UNKNOWN = "an unknown process"
+_NOUNS = dict.fromkeys((Making, Made), "cgroup that could be made")
+_NOUNS |= dict.fromkeys((Changed, Stays), "sysctl and no file of a cgroup")
 
 
 @dataclass
@@ -77,7 +79,7 @@ def _undo_all(text: bytes, really: bool) -> Leftovers:
     mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
     for entry in entries:
         if not journal.belongs(entry, mounts, str(changed.SYSCTLS)):
-            raise ValueError(f"{type(entry).__name__.lower()} {entry.path!r}")
+            raise ValueError(f"{entry.path!r} is no {_NOUNS[type(entry)]}")
     for entry in journal.to_undo(entries):
         try:
             if did := (_undo if really else _would_undo)(entry):
