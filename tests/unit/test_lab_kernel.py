@@ -2,6 +2,9 @@
 
 import os
 import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -245,6 +248,47 @@ def test_module_that_is_used_stays_while_it_is(unpacked, built, tmp_path):
     kernel.module_for(found)
     assert not first.exists()
     assert not second.exists()
+
+
+CHECKOUT = """
+import sys
+from pathlib import Path
+from oomctl import resources
+from oomctl.kmod import module
+from oomctl.lab import kernel
+from tests.elf import elf_file
+
+sources, image = map(Path, sys.argv[1:])
+
+def build(headers, into):
+    into.mkdir()
+    ko = into / f"{module.MODULE}.ko"
+    ko.write_bytes(elf_file((sources / "a.c").read_text()))
+    return ko
+
+resources.kernel_sources = lambda: sources
+module.build = build
+found = kernel.given(image)
+for _ in range(100):
+    with kernel.module_in_use(found) as ko:
+        for _ in range(20):
+            assert (sources / "a.c").read_bytes() in ko.read_bytes()
+"""
+
+
+def test_several_checkouts_that_share_a_cache(unpacked, tmp_path):
+    """Each builds its own module again and again, and is never robbed of it while it is used."""
+    running = []
+    for name in ("one", "two", "three"):
+        sources = tmp_path / name
+        sources.mkdir()
+        (sources / "a.c").write_text(name)
+        words = [sys.executable, "-c", CHECKOUT, str(sources), str(unpacked)]
+        root = Path(__file__).parents[2]
+        running.append(subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert said == ["", "", ""]
+    assert [process.returncode for process in running] == [0, 0, 0]
 
 
 def test_module_of_oomctl_kfunc_build_is_not_removed_with_those_of_the_lab(
