@@ -136,13 +136,14 @@ def _open(where: Path, *, make: bool) -> int:
                 if ahead:
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
                 raise _not_ours(where, "is no folder", "remove it")
-            at, reached = step(name, at, PATH_ONLY if ahead else READABLE), reached / name
+            at, reached = step(name, at), reached / name
         _require_sound(where, fault)
         last = os.fstat(at)
         if last.st_uid != os.geteuid():
             raise _not_ours(where, f"belongs to user {last.st_uid}", "run it as that user")
         if last.st_mode & 0o022:
             raise _not_ours(where, "others than its owner may write there", "remove it")
+        at = step(".", at, READABLE)
     except BaseException:
         os.close(at)
         raise

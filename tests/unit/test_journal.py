@@ -17,6 +17,9 @@ from oomctl.kernel.journal import Journal, abandoned, boot
 from oomctl.kernel.journalfolder import folder
 from tests.journals import journals
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+NOBODY = 65534
+
 ME = Owner(os.getpid(), "boot")
 TREE = (Making("/c/t"), Made("/c/t", 1), Making("/c/t/a"), Made("/c/t/a", 2))
 LIMIT = Changed("/c/x/memory.max", 3, "max", "4096")
@@ -248,15 +251,19 @@ def test_a_folder_that_is_a_link_or_a_file_is_not_trusted(cgroupfs, tmp_path):
     refused("is no folder")
 
 
+@needs_root
+@pytest.mark.parametrize("text", ["/", "//", "/..", "."])
+def test_odd_folders(cgroupfs, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OOMCTL_RUN_DIR", text)
+    assert journals() == []
+
+
 def refused(why):
     with pytest.raises(UnsupportedError, match=why):
         journals()
     with pytest.raises(UnsupportedError, match=why):
         Journal().__enter__()
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-NOBODY = 65534
 
 
 @needs_root
