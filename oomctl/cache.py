@@ -3,12 +3,21 @@
 import contextlib
 import fcntl
 import os
+import secrets
+import shlex
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+from oomctl import talk
 from oomctl.errors import OomctlError
+
+_SILENT, _PAUSE = 1.0, 0.05
+"""Seconds that a wait is not worth a word, and between two tries."""
+_SHOWN = 200
 
 
 def place(*parts: str) -> Path:
@@ -30,28 +39,83 @@ def folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(*parts: str) -> Iterator[None]:
-    """Keep a second oomctl out of `folder(*parts)` for the time of a `with` block."""
-    with (folder(*parts) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def in_use(path: Path) -> Iterator[bool]:
+    """Keep a folder of the cache from being removed for the time of a `with` block.
+
+    Gives False where it is not there, or was just removed. Others may use it at the same time.
+    """
+    with _opened(path) as fd:
+        if fd is not None and not _lock(fd, fcntl.LOCK_SH):
+            fd = None  # whoever has it alone removes it
+        yield fd is not None and _still(path, fd)
+
+
+def remove_unused(path: Path) -> bool:
+    """Remove a folder unless somebody uses it; then it stays for the next time. Tell which."""
+    with _opened(path) as fd:
+        if fd is None:
+            return True
+        if not _lock(fd, fcntl.LOCK_EX):
+            return False
+        scrap = folder("scratch") / f"old-{secrets.token_hex(8)}"
+        try:
+            path.rename(scrap)  # at once: who is killed now leaves no half of it behind
+        except FileNotFoundError:  # its user has just removed it
+            return True
+        except OSError:  # the cache is spread over file systems
+            scrap = path
+        shutil.rmtree(scrap, ignore_errors=True)
+        return True
+
+
+@contextlib.contextmanager
+def locked(*parts: str, doing: str, patience: float) -> Iterator[None]:
+    """Keep a second oomctl out of `folder(*parts)` for the time of a `with` block.
+
+    `doing` says to who has to wait what keeps it waiting; OomctlError after `patience` seconds.
+    """
+    path = folder(*parts) / "lock"
+    with path.open("a+") as lock:
+        _wait(lock, path, patience)
+        lock.truncate(0)
+        lock.write(f"pid {os.getpid()}, {doing}")
+        lock.flush()
+        try:
+            yield
+        finally:
+            lock.truncate(0)
+
+
+def _wait(lock: IO[str], path: Path, patience: float) -> None:
+    began, said = time.monotonic(), False
+    while not _lock(lock.fileno(), fcntl.LOCK_EX):
+        waited = time.monotonic() - began
+        lock.seek(0)
+        holder = lock.read(_SHOWN) or "whose pid is not known yet"
+        if waited > patience:
+            raise OomctlError(
+                f"another oomctl ({holder}) has held {path} for {waited:.0f} s",
+                f"see what it does (`fuser -v {shlex.quote(str(path))}`), then try again",
+            )
+        if waited > _SILENT and not said:
+            talk.note(f"waits for another oomctl ({holder})")
+            said = True
+        time.sleep(_PAUSE)
 
 
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """Give a new folder for the time of a `with` block; one that a killed oomctl left goes first.
 
-    Each is locked by who made it, so that one without an owner is known.
+    Each is in use by who made it, so that one without a user is known.
     """
-    with locked("scratch"):
+    with locked("scratch", doing="making a folder", patience=60):
         for left in folder("scratch").glob("*/"):
-            with _owning(left) as abandoned:
-                if abandoned:
-                    shutil.rmtree(left, ignore_errors=True)
+            remove_unused(left)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder("scratch")))
-        owning = contextlib.ExitStack()
-        owning.enter_context(_owning(made))
-    with owning:
+        using = contextlib.ExitStack()
+        using.enter_context(in_use(made))
+    with using:
         try:
             yield made
         finally:
@@ -59,16 +123,33 @@ def scratch(prefix: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _owning(path: Path) -> Iterator[bool]:
-    """Lock a folder if nobody else has; tell whether that worked."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _opened(path: Path) -> Iterator[int | None]:
+    """Open a folder; None where there is none (any more)."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield fd
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, how: int) -> bool:
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _still(path: Path, fd: int) -> bool:
+    """Tell whether a folder is still the one that was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _root() -> Path:

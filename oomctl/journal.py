@@ -59,6 +59,7 @@ class Stays:
 
 
 Entry = Making | Made | Changed | Stays
+_INTERFACE = ("cgroup.", "memory.", "pids.")
 _KINDS = {kind.__name__.lower(): kind for kind in (Owner, Making, Made, Changed, Stays)}
 
 
@@ -99,6 +100,26 @@ def _entry(text: bytes) -> Owner | Entry:
         raise ValueError(f"{text[:40]!r} does not name a file")
     made: Owner | Entry = kind(**told)
     return made
+
+
+def belongs(entry: Entry, mounts: Iterable[str], sysctls: str) -> bool:
+    """Tell whether an entry names what its kind can: a cgroup, a file of one, or a sysctl.
+
+    `mounts` are the folders that cgroup v2 is mounted at, `sysctls` is that of the sysctls.
+    """
+    path = PurePosixPath(entry.path)
+    if str(path) != entry.path or ".." in path.parts:
+        return False
+    if isinstance(entry, Changed) and entry.folder is None:
+        return path != PurePosixPath(sysctls) and path.is_relative_to(sysctls)
+    if isinstance(entry, Changed | Stays):
+        return is_interface_file(path.name) and any(map(path.parent.is_relative_to, mounts))
+    return any(map(path.parent.is_relative_to, mounts))
+
+
+def is_interface_file(name: str) -> bool:
+    """Tell whether a file is one of a cgroup's by its name."""
+    return name.startswith(_INTERFACE)
 
 
 def tops(made: Iterable[Made]) -> list[Made]:

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, settings
 from oomctl import talk
 from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.journal import Journal, journals
+from oomctl.kernel.journal import Journal
 from tests.audit import heard
+from tests.journals import journals
 from tests.machine import FakeMachine
 
 GOLDEN = Path(__file__).parent / "golden"

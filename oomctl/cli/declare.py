@@ -194,6 +194,7 @@ def declare(
     todo = planning.plan(written, site)
     if cgroup is not None:
         node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
+        hierarchy.require_controller(node)
         children_get = node.controller.subtree_control or ()
         todo = planning.borrow(todo, node.cgroup, wanted, site.name, children_get)
     todo = replace(todo, keep=keep)

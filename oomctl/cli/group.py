@@ -8,7 +8,7 @@ import typer
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
 
-from oomctl import talk
+from oomctl import commandline, talk
 from oomctl.cli.commands import Commands
 from oomctl.errors import Exit
 
@@ -30,6 +30,7 @@ class OneLineGroup(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run a command line and leave with its exit code."""
+        commandline.remember(sys.argv[1:] if args is None else args)
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except NoArgsIsHelpError as error:

@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -57,16 +58,22 @@ class Host:
         return Job(tuple(words), environment, cwd, self.module, self.look, self.kernel.modules)
 
 
-def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None) -> Host:
-    """Get everything ready that a boot needs; raises the errors of what it fetches and builds."""
+@contextmanager
+def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None) -> Iterator[Host]:
+    """Get everything ready that a boot needs, and keep it from being removed for the block.
+
+    Raises the errors of what it fetches and builds.
+    """
     tools.require()
-    chosen = _kernel(kernel_option)
-    if kfunc and module is None:
-        module = kernel.module_for(chosen)
-    accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
-    how = "KVM" if accelerated else "emulation"
-    talk.progress(f"booting {chosen.release} under {how}")
-    return Host(chosen, accelerated, module, kfunc and module is None and chosen.provides is None)
+    with ExitStack() as stack:
+        chosen = stack.enter_context(_kernel(kernel_option))
+        look = kfunc and module is None and chosen.provides is None
+        if kfunc and module is None:
+            module = stack.enter_context(kernel.module_in_use(chosen))
+        accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
+        how = "KVM" if accelerated else "emulation"
+        talk.progress(f"booting {chosen.release} under {how}")
+        yield Host(chosen, accelerated, module, look)
 
 
 def check_timeout(timeout: float) -> None:
@@ -75,8 +82,17 @@ def check_timeout(timeout: float) -> None:
         raise UsageError(f"--timeout {timeout:g} makes no sense", "give seconds above 0")
 
 
-def _kernel(text: str) -> Kernel:
-    return stock.get() if text == "stock" else kernel.given(Path(text))
+@contextmanager
+def _kernel(text: str) -> Iterator[Kernel]:
+    if text == "stock":
+        with stock.in_use() as found:
+            yield found
+        return
+    found = kernel.given(Path(text))
+    with kernel.in_use(found) as there:
+        if not there:
+            raise UsageError(f"--kernel: {text} was just removed", "give another")
+        yield found
 
 
 def memory(text: str) -> str:

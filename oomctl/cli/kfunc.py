@@ -15,7 +15,7 @@ from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import btf
 from oomctl.kernel.environment import require_kfunc
-from oomctl.kmod import kbuild, module
+from oomctl.kmod import elf, kbuild, module
 
 app = typer.Typer(
     add_completion=False,
@@ -55,7 +55,7 @@ def status(
     headers = kbuild.headers_of(platform.release())
     kfunc, problem = _look()
     path = _path(platform.release())
-    built = module.fresh(path, headers)
+    built = _built(path, headers)
     lack = _lack(headers)
     facts: dict[str, str | bool | None] = {
         "kernel": platform.release(),
@@ -116,7 +116,7 @@ def load(
     module.require_modules()
     headers = kbuild.headers_of(platform.release())
     path = file or _path(platform.release())
-    if file is None and not module.fresh(path, headers):
+    if file is None and not _built(path, headers):
         talk.progress(f"building the module for {platform.release()}")
         module.build(headers, path.parent)
     module.load(path)
@@ -164,7 +164,8 @@ def _in_kernel() -> bool:
 
 def _lack(headers: Path) -> UnsupportedError | None:
     try:
-        module.require_modules()
+        if reason := module.unloadable():
+            return reason
         kbuild.require(headers)
     except UnsupportedError as lack:
         return lack
@@ -173,6 +174,10 @@ def _lack(headers: Path) -> UnsupportedError | None:
 
 def _path(release: str) -> Path:
     return cache.place("modules", release) / f"{module.MODULE}.ko"
+
+
+def _built(path: Path, headers: Path) -> bool:
+    return module.fresh(path, headers) and elf.whole(path)
 
 
 def _lines(facts: dict[str, str | bool | None]) -> str:

@@ -15,6 +15,7 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import kernel, kvm, machine, stock, tools, vm
+from oomctl.lab.kernel import Kernel
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Ending
 
@@ -105,10 +106,10 @@ def run(
         return
     if module_file and not kfunc:
         raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
-    host = guest.ready(kernel_option, kvm_option, kfunc, module_file)
-    booted = Machine(host.kernel.image, size, cpus, host.kvm, console, folders)
-    out, err = _outputs()
-    ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
+    with guest.ready(kernel_option, kvm_option, kfunc, module_file) as host:
+        out, err = _outputs()
+        booted = Machine(host.kernel.image, size, cpus, host.kvm, console, folders)
+        ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
     if ending.boot is not None:
         talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
     status = _status(ending)
@@ -144,7 +145,7 @@ def fetch(
 def status(verbose: Verbose = 0) -> None:
     """Show what `lab run` would use, without fetching, building or booting anything."""
     talk.set_verbosity(verbose)
-    found = stock.chosen()
+    found, lack = _look()
     answer = {True: "works", False: "does not work here", None: "not probed yet"}[kvm.known()]
     try:
         tools.require()
@@ -152,11 +153,19 @@ def status(verbose: Verbose = 0) -> None:
     except OomctlError as error:
         programs = str(error)
     print(f"programs  {programs}")
-    print(f"kernel    {found.release if found else 'none yet: oomctl lab fetch'}")
+    print(f"kernel    {found.release if found else lack}")
     if found:
         print(f"module    {'built' if kernel.built(found) else 'to be built'}")
         print(f"image     {found.image}")
     print(f"KVM       {answer}")
+
+
+def _look() -> tuple[Kernel | None, str]:
+    """Return the stock kernel, and what is said where there is none."""
+    try:
+        return stock.chosen(), "none yet: oomctl lab fetch"
+    except OomctlError as error:
+        return None, str(error)
 
 
 def _outputs() -> tuple[int, int]:
@@ -191,14 +200,25 @@ def _listens(fd: int) -> bool:
 def _tell(ending: Ending, timeout: float, console_shown: bool) -> None:
     if ending.timed_out:
         state = "running" if ending.boot is not None else "not begun: the guest was still booting"
-        talk.note(f"ended the guest at the timeout of {timeout:g} s, the command was {state}")
+        talk.note(
+            f"ended the guest at the timeout of {timeout:g} s, the command was {state}; "
+            "--timeout SECONDS gives it longer"
+        )
     else:
-        panic = vm.panic(ending.console)
-        why = f"kernel-died: the guest's kernel panicked: {panic}"
-        talk.note(why if panic else f"the guest vanished: {ending.qemu}")
+        talk.note(_why_dead(ending))
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
             print(f"  {line[:_CONSOLE_COLUMNS]}", file=sys.stderr)
+
+
+def _why_dead(ending: Ending) -> str:
+    if panic := vm.panic(ending.console):
+        return f"kernel-died: the guest's kernel panicked: {panic}"
+    if ending.boot is None and not ending.console.strip():
+        return f"the guest's kernel said nothing, and {ending.qemu}; its image may be damaged"
+    if ending.boot is None:
+        return f"the guest vanished before the command began: {ending.qemu}"
+    return f"the guest vanished: {ending.qemu}"
 
 
 def _folder(folder: Path) -> Path:

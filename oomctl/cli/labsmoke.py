@@ -83,11 +83,12 @@ def smoke(
             if list_cases:
                 place.write(listing(chosen))
                 return
-            host = guest.ready(kernel_option, kvm_option, True, module_file)
-            machine = Machine(host.kernel.image, size, cpus, host.kvm)
-            boot = partial(_boot, host, machine, timeout)
-            with telling(place, output, form, bool(verbose)) as tell:
-                report = _Run(chosen, tell).of(boot, repeat)
+            with (
+                guest.ready(kernel_option, kvm_option, True, module_file) as host,
+                telling(place, output, form, bool(verbose)) as tell,
+            ):
+                machine = Machine(host.kernel.image, size, cpus, host.kvm)
+                report = _Run(chosen, tell).of(partial(_boot, host, machine, timeout), repeat)
         raise typer.Exit(status(report, bisect))
 
 

@@ -16,7 +16,7 @@ from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
-from oomctl.kernel.hierarchy import unified_root
+from oomctl.kernel.hierarchy import require_controller, unified_root
 from oomctl.kernel.parent import find_parent
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
@@ -233,6 +233,7 @@ def run(
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
         _require_existing(root, casts)
+        _require_controllers(root, plans)
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         if record and place.is_at(record):
@@ -273,6 +274,14 @@ def _require_existing(root: UnifiedNode, casts: Sequence[Cast]) -> None:
     ]
     if faults:
         raise ScenarioError(faults)
+
+
+def _require_controllers(root: UnifiedNode, plans: Sequence[Sequence[plan.Plan]]) -> None:
+    """Raise UnsupportedError where an existing target has no memory controller."""
+    for step in (step for of_a_file in plans for one in of_a_file for step in one.steps):
+        node = None if step.call.target is None else root.at(step.call.target)
+        if node and step.call.via != "kill" and node.directory.is_dir():
+            require_controller(node)
 
 
 def _scene(cast: Cast, record: Record) -> Scene:

@@ -1,13 +1,15 @@
 """Whether cgroup v2 is there with the memory controller, and whose it is."""
 
+import shlex
 from collections.abc import Callable
 
+from oomctl import commandline
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy
 from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine
-from oomctl.kernel.parent import SCOPE, require_children
+from oomctl.kernel.parent import require_children
 
 _FEW = 16
 """Processes that a run needs beside itself: its callers, and hogs until they have moved out."""
@@ -19,7 +21,7 @@ def mount(machine: Machine) -> Finding:
     if machine.magic(folder) != CGROUP2_SUPER_MAGIC:
         return missing(
             f"the mount table has it at {folder}, but something else is mounted over it",
-            f"umount {folder}",
+            f"umount {shlex.quote(str(folder))}",
         )
     return ok(f"mounted at {folder}")
 
@@ -29,7 +31,8 @@ def writable(machine: Machine) -> Finding:
     folder = machine.hierarchy.directory
     if machine.read_only(folder):
         return missing(
-            f"{folder} is mounted read-only (a container?)", f"mount -o remount,rw {folder}"
+            f"{folder} is mounted read-only (a container?)",
+            f"mount -o remount,rw {shlex.quote(str(folder))}",
         )
     if not machine.may_write(folder):
         return missing(f"uid {machine.uid} may not make cgroups in {folder}", "run it with sudo")
@@ -87,7 +90,9 @@ def delegation(machine: Machine) -> Finding:
         node = node.parent
     if machine.read("/proc/1/comm") != "systemd":
         return ok("not needed: PID 1 is not systemd")
-    return warning(f"{cgroup} is systemd's own, so no `--parent self`", f"run {SCOPE}")
+    return warning(
+        f"{cgroup} is systemd's own, so no `--parent self`", f"run {commandline.in_scope()}"
+    )
 
 
 def localevents(machine: Machine) -> Finding:
@@ -99,7 +104,7 @@ def localevents(machine: Machine) -> Finding:
     options = ",".join(["remount", "rw", *sorted(kept)])
     return warning(
         "set: memory.events leave out what happens in child cgroups",
-        f"mount -o {options} none {machine.hierarchy.directory}",
+        f"mount -o {options} none {shlex.quote(str(machine.hierarchy.directory))}",
     )
 
 
@@ -126,7 +131,8 @@ def pids(machine: Machine) -> Finding:
     if not place:
         return ok("no limit")
     if room < _FEW:
-        return warning(f"{place} has room for {room} more processes", f"echo max >{place}/pids.max")
+        mend = f"echo max >{shlex.quote(place)}/pids.max"
+        return warning(f"{place} has room for {room} more processes", mend)
     return ok(f"{place} has room for {room} more processes")
 
 

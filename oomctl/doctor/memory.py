@@ -91,7 +91,7 @@ def huge_pages(machine: Machine) -> Finding:
     sizes = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     free = int((sizes.get("HugePages_Free") or ["0"])[0])
     if not free:
-        return ok("none reserved; hogs of the kind hugetlb take `sysctl vm.nr_hugepages=N`")
+        return ok("none reserved; hogs of the kind hugetlb take `sysctl vm.nr_hugepages=16`")
     each = int(sizes["Hugepagesize"][0]) << 10
     return ok(f"{free} of {format_size(each)} free")
 

@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from oomctl.errors import UnsupportedError
-from oomctl.journal import Changed
+from oomctl.journal import Changed, is_interface_file
+from oomctl.kernel import directory
 from oomctl.kernel.cgroups import explain
 from oomctl.kernel.journal import Journal
 from oomctl.plan import Sysctl
 
-_SYS = Path("/proc/sys")
-_CGROUP_FILES = ("cgroup.", "memory.", "pids.")
+SYSCTLS = Path("/proc/sys")
+_NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -23,8 +24,8 @@ def to_be_changed(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]
     be read, UnsupportedError where another oomctl is at it.
     """
     try:
-        belongs = path.name.startswith(_CGROUP_FILES)
-        folder = path.parent.stat().st_ino if belongs else None
+        of_cgroup = is_interface_file(path.name)
+        folder = path.parent.stat().st_ino if of_cgroup else None
         change = Changed(str(path), folder, _held(path), wrote)
     except OSError as error:
         raise explain(error, path, "read") from error
@@ -47,7 +48,7 @@ def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
 
     Raises UnsupportedError where the kernel has no such sysctl, or refuses the value.
     """
-    path = _SYS.joinpath(*sysctl.name.split("."))
+    path = SYSCTLS.joinpath(*sysctl.name.split("."))
     if not path.is_file():
         raise UnsupportedError(f"this kernel has no sysctl {sysctl.name}", "leave it out")
     with to_be_changed(path, sysctl.value, journal) as change:
@@ -72,22 +73,48 @@ def put_back(change: Changed) -> bool:
     It is not where the file holds something else by now: then somebody else has written it.
     """
     path = Path(change.path)
-    if not stands(change):
-        return False
-    try:
-        path.write_bytes(os.fsencode(change.was))
-    except OSError as error:
-        raise explain(error, path, f"write '{change.was}' to") from error
+    with _folder(change) as at:
+        if at is None or not _stands(change, at):
+            return False
+        try:
+            fd = os.open(path.name, os.O_WRONLY | _NO_LINK, dir_fd=at)
+            try:
+                os.write(fd, os.fsencode(change.was))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise explain(error, path, f"write '{change.was}' to") from error
     return True
 
 
 def stands(change: Changed) -> bool:
     """Tell whether the file, of the same cgroup, holds what oomctl wrote."""
+    with _folder(change) as at:
+        return at is not None and _stands(change, at)
+
+
+@contextmanager
+def _folder(change: Changed) -> Iterator[int | None]:
+    """Open the folder of the file, through no link; None where it is gone or another by now."""
+    path = Path(change.path)
+    with ExitStack() as stack:
+        try:
+            at: int | None = stack.enter_context(directory.opened(path.parent))
+            if change.folder is not None and os.fstat(at or 0).st_ino != change.folder:
+                at = None
+        except FileNotFoundError:
+            at = None
+        except OSError as error:
+            raise explain(error, path, "read") from error
+        yield at
+
+
+def _stands(change: Changed, at: int) -> bool:
     path = Path(change.path)
     try:
-        if change.folder is not None and path.parent.stat().st_ino != change.folder:
-            return False
-        return change.was != change.wrote == _held(path)
+        fd = os.open(path.name, os.O_RDONLY | _NO_LINK, dir_fd=at)
+        with os.fdopen(fd, "rb") as file:
+            return change.was != change.wrote == _words(file.read())
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -95,8 +122,13 @@ def stands(change: Changed) -> bool:
 
 
 def _held(path: Path) -> str:
-    """Read what a file holds; the kernel sets the numbers of a sysctl apart with tabs."""
-    return " ".join(os.fsdecode(path.read_bytes()).split())
+    """Read what a file holds."""
+    return _words(path.read_bytes())
+
+
+def _words(data: bytes) -> str:
+    """The kernel sets the numbers of a sysctl apart with tabs."""
+    return " ".join(os.fsdecode(data).split())
 
 
 def _require_sole(change: Changed, journal: Journal) -> None:

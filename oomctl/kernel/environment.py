@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import psutil
 
-from oomctl import __version__, talk
+from oomctl import __version__, commandline, talk
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import btf, hierarchy, libbpf, procfs
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kmod import module
 from oomctl.outcome import Environment
 from oomctl.task import OOM_SCORE_ADJ_MIN
 
@@ -93,10 +94,12 @@ def require_kfunc() -> btf.Kfunc:
     """Return the running kernel's kfunc; UnsupportedError where there is none to call."""
     kfunc = btf.find_kfunc()
     if kfunc is None:
-        raise UnsupportedError(
-            f"this kernel ({platform.release()}) has no {btf.KFUNC}()",
-            "run `oomctl kfunc load` for this kernel, or `oomctl lab run -- oomctl declare`",
-        )
+        lab = commandline.in_lab()
+        why = f"this kernel ({platform.release()}) has no {btf.KFUNC}()"
+        if reason := module.unloadable():
+            raise UnsupportedError(why, f"use {lab}, since {reason.why}")
+        oldest = f"from {module.OLDEST} on"
+        raise UnsupportedError(why, f"run `oomctl kfunc load`, {oldest}, or {lab}")
     kfunc.require_callable()
     return kfunc
 

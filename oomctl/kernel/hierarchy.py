@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
+from oomctl import commandline
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel.cgroups import UnifiedNode
 
@@ -35,7 +37,7 @@ def unified_root() -> UnifiedNode:
     if not found:
         raise UnsupportedError(
             "no cgroup v2 hierarchy is mounted",
-            f"run `mount -t cgroup2 none {USUAL_MOUNT}`, or use `oomctl lab run`",
+            f"run `mount -t cgroup2 none {USUAL_MOUNT}`, or use {commandline.in_lab()}",
         )
     return UnifiedNode(str(found[0][0]))
 
@@ -48,12 +50,41 @@ def require_memory(root: UnifiedNode) -> None:
         if "memory" in options:
             raise UnsupportedError(
                 f"the memory controller is bound to cgroup v1 at {path} on this machine (hybrid)",
-                "boot it with `cgroup_no_v1=all`, or use `oomctl lab run -- oomctl declare`",
+                f"boot it with `cgroup_no_v1=all`, or use {commandline.in_lab()}",
             )
     raise UnsupportedError(
         f"the cgroup v2 hierarchy at {root.directory} does not offer the memory controller",
         "boot with `cgroup_enable=memory`, or in a container delegate the controller to it",
     )
+
+
+def require_controller(node: UnifiedNode) -> None:
+    """Raise UnsupportedError, with what enables it, unless a cgroup has the memory controller."""
+    if node.controller.memory_current is None:
+        raise UnsupportedError(f"{node.directory} has no memory controller", enabling(node))
+
+
+def enabling(node: UnifiedNode) -> str:
+    """Return the command that gives a cgroup the memory controller, from the root down.
+
+    Raises UnsupportedError where even the root has none to give.
+    """
+    commands: list[str] = []
+    above: UnifiedNode | None = node.parent
+    moved = ""
+    while above and "memory" not in (above.controller.subtree_control or ()):
+        file = shlex.quote(str(above.controller.file(b"cgroup.subtree_control")))
+        commands.insert(0, f"echo +memory >{file}")
+        if above.parent and above.controller.procs:  # the kernel says EBUSY then, but to the root
+            moved = f"move the processes of {above.directory} into a child of it, then "
+        above = above.parent
+    if not commands:
+        return "it is gone by now, or threaded: see its cgroup.type"
+    root = node
+    while root.parent:
+        root = root.parent
+    require_memory(root)
+    return f"{moved}`{' && '.join(commands)}`"
 
 
 def find_cgroup(root: UnifiedNode, text: str, option: str = "--cgroup") -> UnifiedNode:
@@ -80,7 +111,8 @@ def find_cgroup(root: UnifiedNode, text: str, option: str = "--cgroup") -> Unifi
     if found:
         raise _foreign(f"{option} {text}", found[0], mount)
     raise UsageError(
-        f"{option} {text}: no such cgroup below {mount}", f"`ls {mount}` shows the first level"
+        f"{option} {text}: no such cgroup below {mount}",
+        f"`ls {shlex.quote(str(mount))}` shows the first level",
     )
 
 

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,20 +16,14 @@ from typing import Self
 
 import psutil
 
-from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.errors import OomctlError
 from oomctl.journal import Entry, Owner, line, read
+from oomctl.kernel import journalfolder
+from oomctl.kernel.journalfolder import SUFFIX, JournalFolder, no_room
 
-_USUAL = "/run/oomctl"
-_ENV = "OOMCTL_RUN_DIR"
-_SUFFIX = ".journal"
 _LARGEST = 1 << 24
 _DYING = 5.0
 """Seconds that the children of a killed oomctl may take to end."""
-
-
-def folder() -> Path:
-    """Return where journals are kept."""
-    return Path(os.environ.get(_ENV) or _USUAL).absolute()
 
 
 class Journal:
@@ -44,7 +39,12 @@ class Journal:
 
     def __enter__(self) -> Self:
         """Make it; UnsupportedError where it cannot be made, OomctlError where there is no room."""
-        self._path, self._fd = _create(_made_folder())
+        self._folder = journalfolder.made()
+        try:
+            self._name, self._fd = _create(self._folder)
+        except BaseException:
+            os.close(self._folder.fd)
+            raise
         try:
             self._append(line(Owner(os.getpid(), boot())))
         except BaseException:
@@ -55,7 +55,7 @@ class Journal:
     def __exit__(self, *_exc: object) -> None:
         """Remove it, unless something in it still stands."""
         if self._lines:
-            os.close(self._fd)
+            self._close()
         else:
             self._remove()
 
@@ -81,10 +81,10 @@ class Journal:
 
     def others(self) -> Iterator[tuple[int, list[Entry]]]:
         """Yield whose the other journals are, by PID, and what stands in them."""
-        for path in journals():
+        for name in self._folder.names():
             try:
-                owner, entries = read(path.read_bytes() if path != self._path else b"")
-            except (OSError, ValueError):  # gone, or just being written
+                owner, entries = read(_text(self._folder, name) if name != self._name else b"")
+            except (OomctlError, OSError, ValueError):  # not ours, gone, or just being written
                 continue
             if owner:
                 yield owner.pid, entries
@@ -96,14 +96,18 @@ class Journal:
                 os.ftruncate(self._fd, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise _no_room(self._path, error) from error
+            raise no_room(self._folder.path / self._name, error) from error
         self._size += len(data)
 
     def _remove(self) -> None:
         try:
-            self._path.unlink(missing_ok=True)
+            self._folder.remove(self._name)
         finally:
-            os.close(self._fd)
+            self._close()
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        os.close(self._folder.fd)
 
 
 def boot() -> str:
@@ -112,15 +116,16 @@ def boot() -> str:
 
 
 @contextmanager
-def abandoned(path: Path) -> Iterator[bytes | None]:
+def abandoned(folder: JournalFolder, name: str) -> Iterator[bytes | None]:
     """Hold a journal whose owner is gone and give its text; None if the owner lives.
 
-    Nobody else can hold it meanwhile. Raises OomctlError where it cannot be read.
+    Nobody else can hold it meanwhile. Raises OomctlError where it cannot be read, or where it may
+    be another user's work.
     """
+    path = folder.path / name
     with ExitStack() as stack:
         try:
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            fd = os.open(path, flags)
+            fd = folder.read(name)
             stack.callback(os.close, fd)
             ours = _lock_of_dead(fd, path) and os.fstat(fd).st_nlink
             if ours and os.fstat(fd).st_size > _LARGEST:
@@ -135,26 +140,12 @@ def abandoned(path: Path) -> Iterator[bytes | None]:
         yield text
 
 
-def journals() -> list[Path]:
-    """Return the journals of this machine, whoever owns them; who wrote last comes first.
-
-    Raises UnsupportedError where they cannot be read, or where others could have written them.
-    """
-    where = folder()
+def _text(folder: JournalFolder, name: str) -> bytes:
+    fd = folder.read(name)
     try:
-        _require_ours(where)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise _not_ours(where, error.strerror or str(error), "run it as root") from error
-    return sorted(where.glob(f"*{_SUFFIX}"), key=_written, reverse=True)
-
-
-def _written(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:  # its owner has just ended
-        return 0
+        return os.read(fd, _LARGEST)
+    finally:
+        os.close(fd)
 
 
 def _lock_of_dead(fd: int, path: Path) -> bool:
@@ -164,23 +155,23 @@ def _lock_of_dead(fd: int, path: Path) -> bool:
     """
     deadline = time.monotonic() + _DYING
     while not _lock(fd):
-        if _owner_lives(path):
+        if _owner_lives(fd, path.name):
             return False
         if time.monotonic() > deadline:
             raise OomctlError(
                 f"who wrote the journal {path} is gone, but a process that it started is not",
-                f"end that (`fuser {path}` names it), then run `oomctl clean`",
+                f"end that (`fuser {shlex.quote(str(path))}` names it), then run `oomctl clean`",
             )
         time.sleep(0.01)
     return True
 
 
-def _owner_lives(path: Path) -> bool:
-    pid = path.name.partition("-")[0]
+def _owner_lives(fd: int, name: str) -> bool:
+    pid = name.partition("-")[0]
     try:
         owner = psutil.Process(int(pid))
         # one that began after the last line was written has only its PID; psutil rounds to seconds
-        same = owner.create_time() <= _written(path) / 1e9 + 2
+        same = owner.create_time() <= os.fstat(fd).st_mtime + 2
         return same and owner.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False
@@ -194,56 +185,21 @@ def _lock(fd: int) -> bool:
     return True
 
 
-def _made_folder() -> Path:
-    where = folder()
-    try:
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_ours(where)
-    except OSError as error:
-        raise _no_room(where, error) from error
-    return where
-
-
-def _create(where: Path) -> tuple[Path, int]:
+def _create(folder: JournalFolder) -> tuple[str, int]:
+    """Make a journal and lock it; it is made anew where somebody looked at it before that."""
     while True:
-        path = where / f"{os.getpid()}-{secrets.token_hex(3)}{_SUFFIX}"
+        name = f"{os.getpid()}-{secrets.token_hex(3)}{SUFFIX}"
         try:
-            fd = os.open(
-                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
+            fd = folder.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         except OSError as error:
-            raise _no_room(path, error) from error
+            raise no_room(folder.path / name, error) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # who looks for abandoned ones may have taken it away before it was locked
-            if os.fstat(fd).st_nlink:
-                return path, fd
+            # who looks for abandoned ones may hold it by now, or have taken it away
+            if _lock(fd) and os.fstat(fd).st_nlink:
+                return name, fd
+            folder.remove(name)
         except BaseException:
-            path.unlink(missing_ok=True)
+            folder.remove(name)
             os.close(fd)
             raise
         os.close(fd)
-
-
-def _require_ours(where: Path) -> None:
-    """Raise UnsupportedError where others could plant a journal, which root would act on."""
-    found = where.lstat()
-    if not where.is_dir() or where.is_symlink():
-        raise _not_ours(where, "is no folder", "remove it")
-    if found.st_uid != os.geteuid():
-        raise _not_ours(where, f"belongs to user {found.st_uid}", "run it as that user")
-    if found.st_mode & 0o022:
-        raise _not_ours(where, "others than its owner may write there", "remove it")
-
-
-def _not_ours(where: Path, why: str, cure: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"the folder of oomctl's journals, {where}: {why}", f"{cure}, or name another in {_ENV}"
-    )
-
-
-def _no_room(path: Path, error: OSError) -> OomctlError:
-    why = f"cannot write the journal {path}: {error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OomctlError(why, f"make room there, or name another folder in {_ENV}")
-    return UnsupportedError(why, f"name a folder that root can write to in {_ENV}")

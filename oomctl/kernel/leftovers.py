@@ -1,17 +1,22 @@
 """Cleans up after a process of oomctl that was killed before it could do so itself."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from oomctl import journal, talk
 from oomctl.errors import OomctlError
-from oomctl.journal import Changed, Entry, Made, Making
-from oomctl.kernel import procfs, removal
+from oomctl.journal import Changed, Entry, Made, Making, Stays
+from oomctl.kernel import changed, directory, hierarchy, journalfolder, procfs, removal
 from oomctl.kernel.changed import put_back, stands
-from oomctl.kernel.journal import abandoned, boot, journals
+from oomctl.kernel.journal import abandoned, boot
+from oomctl.kernel.journalfolder import JournalFolder
 
 _UNKNOWN = "an unknown process"
+_NOUNS = dict.fromkeys((Making, Made), "cgroup that could be made")
+_NOUNS |= dict.fromkeys((Changed, Stays), "sysctl and no file of a cgroup")
 
 
 @dataclass
@@ -29,14 +34,12 @@ def clean_up(*, really: bool = True) -> Iterator[Leftovers]:
     Without `really` it only says what would be done. Raises UnsupportedError where the journals
     cannot be read.
     """
-    for path in journals():
-        try:
-            with abandoned(path) as text:
-                found = None if text is None else _undo_all(path, text, really)
-        except OomctlError as error:
-            found = Leftovers(_UNKNOWN, failed=[error])
-        if found:
-            yield found
+    with journalfolder.opened() as folder:
+        if folder is None:
+            return
+        for name in folder.names():
+            if found := _clean_up(folder, name, really):
+                yield found
 
 
 def sweep() -> None:
@@ -48,18 +51,36 @@ def sweep() -> None:
             talk.note(f"still there after {found.owner}: {failure}")
 
 
-def _undo_all(path: Path, text: bytes, really: bool) -> Leftovers:
+def _clean_up(folder: JournalFolder, name: str, really: bool) -> Leftovers | None:
+    path = folder.path / name
     try:
-        owner, entries = journal.read(text)
+        with abandoned(folder, name) as text:
+            if text is None:
+                return None
+            found = _undo_all(text, really)
+            if really and not found.failed:
+                folder.remove(name)
+            return found
     except ValueError as error:
-        what = OomctlError(
-            f"{path} is no journal of oomctl's: {error}", f"look at it, then rm {path}"
-        )
-        return Leftovers(_UNKNOWN, failed=[what])
+        what = f"{path} is no journal of oomctl's: {error}"
+        cure = f"look at it, then rm {shlex.quote(str(path))}"
+        return Leftovers(_UNKNOWN, failed=[OomctlError(what, cure)])
+    except OomctlError as error:
+        return Leftovers(_UNKNOWN, failed=[error])
+
+
+def _undo_all(text: bytes, really: bool) -> Leftovers:
+    """Undo what a journal tells of; ValueError where it is none, before anything is done."""
+    owner, entries = journal.read(text)
     found = Leftovers(f"oomctl (pid {owner.pid})" if owner else "oomctl")
     # cgroup ids begin again with each boot, which leaves nothing to be undone anyway
-    todo = journal.to_undo(entries) if owner and owner.boot == boot() else iter(())
-    for entry in todo:
+    if owner is None or owner.boot != boot():
+        return found
+    mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
+    for entry in entries:
+        if not journal.belongs(entry, mounts, str(changed.SYSCTLS)):
+            raise ValueError(f"{entry.path!r} is no {_NOUNS[type(entry)]}")
+    for entry in journal.to_undo(entries):
         try:
             if did := (_undo if really else _would_undo)(entry):
                 found.done.append(did)
@@ -67,8 +88,6 @@ def _undo_all(path: Path, text: bytes, really: bool) -> Leftovers:
             found.failed.append(error)
         except OSError as error:
             found.failed.append(OomctlError(f"cannot look at {error.filename}: {error.strerror}"))
-    if really and not found.failed:
-        path.unlink(missing_ok=True)
     return found
 
 
@@ -98,8 +117,9 @@ def _would_undo(entry: Entry) -> str:
 def _rmdir_empty(path: Path) -> bool:
     """Remove a cgroup whose id was never known; it may be another's if there is anything in it."""
     try:
-        path.rmdir()
-    except FileNotFoundError:
+        with directory.opened(path.parent) as at:
+            os.rmdir(path.name, dir_fd=at)
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise OomctlError(

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oomctl import talk
+from oomctl import commandline, talk
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
 
-SCOPE = "`systemd-run --scope -p Delegate=yes oomctl run --parent self FILE`"
 SELF = "self"
 """Names oomctl's own cgroup, such as the scope that systemd-run has made for it."""
 
@@ -29,7 +28,9 @@ def find_parent(root: UnifiedNode, text: str) -> UnifiedNode:
     if text == SELF:
         node = root.at(procfs.unified_path(Path("/proc/self/cgroup").read_bytes()))
         if not node.parent:
-            raise UnsupportedError("--parent self: oomctl runs in the root cgroup", f"run {SCOPE}")
+            raise UnsupportedError(
+                "--parent self: oomctl runs in the root cgroup", f"run {commandline.in_scope()}"
+            )
     else:
         node = hierarchy.find_cgroup(root, text, option="--parent")
     require_children(node, f"--parent {text}: ")
@@ -44,7 +45,7 @@ def require_children(node: UnifiedNode, said: str = "") -> None:
     if "memory" not in (node.controller.controllers or ()):
         raise UnsupportedError(
             f"{said}{node.directory} was not given the memory controller",
-            f"write +memory to {node.directory.parent}/cgroup.subtree_control, or run {SCOPE}",
+            f"{hierarchy.enabling(node)}, or run {commandline.in_scope()}",
         )
     others = [pid for pid in node.controller.procs or () if pid != os.getpid()]
     if others and "memory" not in (node.controller.subtree_control or ()):
@@ -52,7 +53,7 @@ def require_children(node: UnifiedNode, said: str = "") -> None:
         raise UnsupportedError(
             f"{said}processes live in {node.directory} itself ({pids}), and the kernel "
             "gives controllers only to the children of a cgroup without any",
-            f"move them into a child of it, or run {SCOPE}",
+            f"move them into a child of it, or run {commandline.in_scope()}",
         )
 
 

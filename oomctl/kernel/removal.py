@@ -7,10 +7,10 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from oomctl.kernel import procfs
+from oomctl.kernel import directory, procfs
 from oomctl.kernel.cgroups import CgroupError
 
 _SHOWN = 8
@@ -30,8 +30,7 @@ def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
             try:
                 for child in reversed(_below(fd)):
                     _rmdir(child, fd)
-                if _id(path) == cgroup_id:
-                    _rmdir(str(path))
+                _rmdir_if(cgroup_id, path)
                 return True
             except OSError as error:
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
@@ -55,22 +54,20 @@ def residents(path: Path, cgroup_id: int) -> list[int] | None:
 @contextmanager
 def opened(path: Path, cgroup_id: int) -> Iterator[int | None]:
     """Open the directory of a cgroup; None where it is gone, or where it is another by now."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
-    try:
+    with ExitStack() as stack:
+        try:
+            fd = stack.enter_context(directory.opened(path))
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
         yield fd if os.fstat(fd).st_ino == cgroup_id else None
-    finally:
-        os.close(fd)
 
 
-def _id(path: Path) -> int | None:
-    try:
-        return path.lstat().st_ino
-    except FileNotFoundError:
-        return None
+def _rmdir_if(cgroup_id: int, path: Path) -> None:
+    """Remove the directory of a cgroup unless it is another by now."""
+    with suppress(FileNotFoundError, NotADirectoryError), directory.opened(path.parent) as at:
+        if os.stat(path.name, dir_fd=at, follow_symlinks=False).st_ino == cgroup_id:
+            _rmdir(path.name, at)
 
 
 def _below(fd: int) -> list[str]:
@@ -102,7 +99,7 @@ def _require_others(path: Path, fd: int) -> None:
             )
 
 
-def _rmdir(path: str, at: int | None = None) -> None:
+def _rmdir(path: str, at: int) -> None:
     with suppress(FileNotFoundError):
         os.rmdir(path, dir_fd=at)
 

@@ -1,10 +1,11 @@
 """A kernel's build folder: what it says of its kernel, and how to build a module against it."""
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import tool
+from oomctl import commandline, tool
 from oomctl.errors import UnsupportedError
 
 NEEDED = (
@@ -16,6 +17,9 @@ NEEDED = (
     "KPROBES",
     "KALLSYMS_ALL",
 )
+UNKNOWN = "unknown"
+_IN_EVERY_KERNEL = "out_of_memory"
+_RELEASE = re.compile(r"[!-.0-~]{1,64}")
 _TOOLS = {"make": "make", "pahole": "dwarves", "readelf": "binutils"}
 _TOOLCHAIN = {"gcc": ("gcc",), "clang": ("clang", "lld", "llvm")}
 
@@ -39,11 +43,17 @@ def headers_of(release: str) -> Path:
 
 
 def release_of(headers: Path) -> str:
-    """Return the release (`uname -r`) that a build folder is for, "unknown" if it does not say."""
+    """Return the release (`uname -r`) that a build folder is for, UNKNOWN if it does not say."""
     try:
-        return (headers / "include/config/kernel.release").read_text().strip()
+        told = (headers / "include/config/kernel.release").read_text(errors="replace").strip()
     except OSError:
-        return "unknown"
+        return UNKNOWN
+    return told if is_release(told) else UNKNOWN
+
+
+def is_release(text: str) -> bool:
+    """Tell whether a text may be a kernel's release; it is used as the name of a folder too."""
+    return bool(_RELEASE.fullmatch(text)) and text not in (".", "..")
 
 
 def read_config(headers: Path) -> dict[str, str]:
@@ -52,7 +62,7 @@ def read_config(headers: Path) -> dict[str, str]:
         release = headers.parent.name if headers.name == "build" else "$(uname -r)"
         raise UnsupportedError(
             f"{headers}: no kernel headers there",
-            f"apt install linux-headers-{release}, or use `oomctl lab run`",
+            f"apt install linux-headers-{release}, or use {commandline.in_lab()}",
         )
     auto, makefile = headers / "include/config/auto.conf", headers / "Makefile"
     for file in (auto, makefile):
@@ -62,7 +72,9 @@ def read_config(headers: Path) -> dict[str, str]:
                 f"{file.relative_to(headers)}",
                 "name the folder that a kernel was built in, or one of a linux-headers package",
             )
-    for included in re.findall(r"^include\s+(/\S+)", makefile.read_text(), re.MULTILINE):
+    for included in re.findall(
+        r"^include\s+(/\S+)", makefile.read_text(errors="replace"), re.MULTILINE
+    ):
         if not Path(included).exists():
             raise UnsupportedError(
                 f"{makefile} includes {included}, which is not there",
@@ -99,12 +111,12 @@ def require(headers: Path) -> tuple[str, ...]:
     if off:
         raise UnsupportedError(
             f"the kernel of {headers} is built without {', '.join(off)}, which the module needs",
-            "build bpf/kernel/bpf_oom_kfunc.c into the kernel, or use `oomctl lab run`",
+            f"build bpf/kernel/bpf_oom_kfunc.c into the kernel, or use {commandline.in_lab()}",
         )
     if not (headers / "vmlinux").exists():
         raise UnsupportedError(
             f"{headers} has no vmlinux: the module would get no BTF, and nobody would find it",
-            f"for the running kernel: cp /sys/kernel/btf/vmlinux {headers}/",
+            f"for the running kernel: cp /sys/kernel/btf/vmlinux {shlex.quote(str(headers))}/",
         )
     compiler = compiler_of(config)
     command = find(compiler)
@@ -130,7 +142,19 @@ def find(compiler: Compiler) -> str | None:
     return compiler.family if version.split(".")[0].strip() == str(compiler.major) else None
 
 
-def has_kfunc(headers: Path, kfunc: str) -> bool:
-    """Tell whether the kernel of a build folder has the kfunc itself; False if it cannot tell."""
-    status, _output = tool.run("grep", "-qaw", kfunc, str(headers / "vmlinux"))
-    return status == 0
+def has_kfunc(headers: Path, kfunc: str) -> bool | None:
+    """Tell whether the kernel of a build folder has the kfunc itself; None if it cannot tell."""
+    return names(headers / "vmlinux", kfunc)
+
+
+def names(file: Path, kfunc: str) -> bool | None:
+    """Tell whether a vmlinux or System.map names the kfunc; None if it names no function at all.
+
+    A stripped vmlinux is such a file, and the System.map of Debian's packages, which only says
+    where the real one is.
+    """
+    for name, answer in ((kfunc, True), (_IN_EVERY_KERNEL, False)):
+        status, _output = tool.run("grep", "-qaw", name, str(file))
+        if status == 0:
+            return answer
+    return None

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from oomctl import talk, tool
+from oomctl import commandline, talk, tool
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import kbuild
@@ -16,9 +16,10 @@ from oomctl.outfile import open_output
 from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
+OLDEST = "Linux 6.12"
+"""The oldest kernel that it was made to work on; what a kernel can is never told by its version."""
 
 _UNPIN_SECONDS = 3.0  # an ended program drops its reference through RCU and a work queue
-_LAB = "use `oomctl lab run`"
 _LOADED = Path("/proc/modules")
 
 
@@ -68,7 +69,14 @@ def require_modules() -> None:
 
 def no_modules() -> UnsupportedError:
     """Return the error of a kernel that has no loadable modules at all."""
-    return UnsupportedError("this kernel loads no modules (CONFIG_MODULES is off)", _LAB)
+    return UnsupportedError(
+        "this kernel loads no modules (CONFIG_MODULES is off)", f"use {commandline.in_lab()}"
+    )
+
+
+def unloadable() -> UnsupportedError | None:
+    """Return why this kernel takes no module of ours, if that is known before one is loaded."""
+    return forbidden() if _LOADED.exists() else no_modules()
 
 
 def load(path: Path) -> None:
@@ -115,7 +123,9 @@ def refusal(
     if re.search(r"\bkey\b", message, re.IGNORECASE):
         return _signed_only(str(path))
     if denied:
-        return UnsupportedError("root may not load modules here (a container?)", _LAB)
+        return UnsupportedError(
+            "root may not load modules here (a container?)", f"use {commandline.in_lab()}"
+        )
     if "File exists" in message:
         return OomctlError(f"{MODULE} is loaded already", "oomctl kfunc unload")
     if "Invalid module format" in message or "Exec format" in message:
@@ -139,7 +149,8 @@ def forbidden(
     """Return why the kernel takes no module of ours, if that is known before one is loaded."""
     if _read(proc / "sys/kernel/modules_disabled").strip() == "1":
         return UnsupportedError(
-            "this kernel takes no more modules (kernel.modules_disabled=1)", f"reboot, or {_LAB}"
+            "this kernel takes no more modules (kernel.modules_disabled=1)",
+            f"reboot, or use {commandline.in_lab()}",
         )
     lockdown = _read(sys / "kernel/security/lockdown")
     enforced = _read(sys / "module/module/parameters/sig_enforce").strip() == "Y"
@@ -151,7 +162,7 @@ def forbidden(
 def _signed_only(path: str) -> UnsupportedError:
     return UnsupportedError(
         "this kernel takes signed modules only (Secure Boot or lockdown)",
-        f"sign {path} with a key that the machine trusts, or {_LAB}",
+        f"sign {path} with a key that the machine trusts, or use {commandline.in_lab()}",
     )
 
 
@@ -170,8 +181,9 @@ def _not_built(headers: Path, log: str) -> UnsupportedError:
     lines = [line.strip() for line in log.splitlines()]
     errors = [line for line in lines if "error" in line.lower() or "*** " in line]
     return UnsupportedError(
-        f"the module does not build against {headers}: {errors[0] if errors else _last(log)}",
-        "-v shows make's output",
+        f"the module does not build against {headers}, which is of Linux "
+        f"{kbuild.release_of(headers)}: {errors[0] if errors else _last(log)}",
+        f"{OLDEST} is the oldest kernel that it works on; -v shows make's output",
         log,
     )
 

@@ -28,15 +28,20 @@ end() {
 
 read -r controllers </sys/fs/cgroup/cgroup.controllers
 case " $controllers " in *" memory "*) ;; *) end no-memory-controller ;; esac
+# Where nobody knows whether the kernel has the kfunc it is asked: it would refuse the module then.
+if [ -n "$look" ]; then
+    if grep -qw bpf_out_of_memory /proc/kallsyms; then
+        module=
+    elif [ -z "$module" ]; then
+        end no-kfunc
+    fi
+fi
 # A module whose BTF does not fit is loaded without it, and then nobody finds its kfunc.
 if [ -n "$module" ]; then
     insmod "$module.ko" 2>&4 && [ -e "/sys/kernel/btf/$module" ] || {
         dmesg | tail -n 5 >&4
-        end no-kfunc
+        end no-module
     }
-fi
-if [ -n "$look" ]; then
-    grep -qw bpf_out_of_memory /proc/kallsyms || end no-kfunc
 fi
 i=0
 while [ $i -lt "$rwdirs" ]; do

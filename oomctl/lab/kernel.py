@@ -2,23 +2,28 @@
 
 import hashlib
 import platform
-import re
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from oomctl import cache, resources, talk
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kmod import module
+from oomctl.kernel.btf import KFUNC
+from oomctl.kmod import elf, kbuild, module
+from oomctl.lab import image as images
 
 _TREE_IMAGE = {"x86_64": "arch/x86/boot/bzImage", "aarch64": "arch/arm64/boot/Image.gz"}
+_BUILDING = 600.0
+"""Seconds that building a module may take somebody else."""
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A bootable kernel: `uname -r`, image, build folder, folder of its modules.
 
-    `provides` tells whether it has the kfunc itself; None where no System.map tells.
+    `provides` tells whether it has the kfunc itself; None where neither its System.map nor the
+    vmlinux of its headers tells: then the guest is asked.
     """
 
     release: str
@@ -29,24 +34,45 @@ class Kernel:
 
 
 def given(path: Path) -> Kernel:
-    """Take a kernel of the user's: an image, a build tree, or a folder of unpacked packages.
+    """Take the kernel that `--kernel` names; UsageError when there is none that could boot."""
+    try:
+        return find(path)
+    except UsageError as error:
+        raise UsageError(f"--kernel: {error.why}", error.hint) from None
 
-    UsageError when there is no kernel at `path`.
+
+def find(path: Path) -> Kernel:
+    """Find a kernel: an image, a build tree, or a folder of unpacked packages.
+
+    UsageError when there is none at `path`, or one that is cut.
     """
     path = path.absolute()
     if path.is_file():
         return _at(path)
     tree = path / _TREE_IMAGE.get(platform.machine(), "arch/none")
-    images = [tree] if tree.is_file() else _unpacked(path)
+    found = [tree] if tree.is_file() else _unpacked(path)
     if not path.exists():
-        raise UsageError(f"--kernel: {path} does not exist", "give `stock`, a folder or an image")
-    if len(images) != 1:
-        found = f"{len(images)} kernel images" if images else "no kernel image"
+        raise UsageError(f"{path} does not exist", "give `stock`, a folder or an image")
+    if len(found) != 1:
         raise UsageError(
-            f"--kernel: {path} holds {found}",
+            f"{path} holds {f'{len(found)} kernel images' if found else 'no kernel image'}",
             "give a build tree, a folder with boot/vmlinuz-RELEASE, or the image itself",
         )
-    return _at(images[0])
+    return _at(found[0])
+
+
+@contextmanager
+def in_use(kernel: Kernel) -> Iterator[bool]:
+    """Keep a kernel from being removed for the block, if it is one of the cache's.
+
+    Gives False where it was just removed.
+    """
+    kernels, image = cache.place("kernels").resolve(), kernel.image.resolve()
+    if not image.is_relative_to(kernels):
+        yield True
+        return
+    with cache.in_use(kernels / image.relative_to(kernels).parts[0]) as there:
+        yield there
 
 
 def _unpacked(root: Path) -> list[Path]:
@@ -57,58 +83,35 @@ def _unpacked(root: Path) -> list[Path]:
 def _at(image: Path) -> Kernel:
     tree = _TREE_IMAGE.get(platform.machine(), "")
     root = image.parents[tree.count("/")] if tree and str(image).endswith(tree) else None
+    release = images.release_of(image)
     if root is not None:
-        release = _first_line(root / "include/config/kernel.release") or _release(image)
-        return Kernel(release, image, root, _provides(root / "System.map"))
-    release = _release(image)
+        told = kbuild.release_of(root)
+        release = release if told == kbuild.UNKNOWN else told
+        return Kernel(release, image, root, _provides(root / "System.map", root))
     above = image.parent.parent
     beside = above.name == "modules"
     modules = image.parent if beside else above / "lib/modules" / release
     symbols = image.parent / ("System.map" if beside else f"System.map-{release}")
     places = [parent / "usr/src" / f"linux-headers-{release}" for parent in image.parents]
     places += [modules / "build", Path("/lib/modules") / release / "build"]
-    return Kernel(
-        release,
-        image,
-        next((place for place in places if (place / "Makefile").exists()), None),
-        _provides(symbols),
-        modules if modules.is_dir() else None,
-    )
+    headers = next((place for place in places if (place / "Makefile").exists()), None)
+    provides = _provides(symbols, headers)
+    return Kernel(release, image, headers, provides, modules if modules.is_dir() else None)
 
 
-def _release(image: Path) -> str:
-    """Read `uname -r` from an x86 image's header, else from its name."""
-    head = image.read_bytes()[:0x8000]
-    # Documentation/arch/x86/boot.rst: kernel_version is at 0x20e, counted from 0x200.
-    if head[0x202:0x206] == b"HdrS":
-        start = int.from_bytes(head[0x20E:0x210], "little") + 0x200
-        return head[start:].split(b"\0")[0].split(b" ")[0].decode()
-    named = re.fullmatch(r"(?:vmlinu[xz]|Image)-(.+)", image.name)
-    if named is None:
-        raise UsageError(f"--kernel: {image} is not a bootable kernel image", "give a bzImage")
-    return named[1]
-
-
-def _provides(symbols: Path) -> bool | None:
-    try:
-        return b" bpf_out_of_memory\n" in symbols.read_bytes()
-    except OSError:
-        return None
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+def _provides(symbols: Path, headers: Path | None) -> bool | None:
+    """Ask the System.map, which is a stub in Debian's packages, else the BTF in the headers."""
+    told = kbuild.names(symbols, KFUNC)
+    return kbuild.has_kfunc(headers, KFUNC) if told is None and headers else told
 
 
 def module_for(kernel: Kernel) -> Path | None:
     """Build our module for a kernel unless these very sources were built already.
 
-    None when the kernel has the kfunc itself; UnsupportedError when it cannot be built.
+    None when the kernel has the kfunc itself, or may have and there are no headers; then the guest
+    is to be asked. UnsupportedError when it cannot be built.
     """
-    if kernel.provides:
+    if not _needs_module(kernel):
         return None
     if kernel.headers is None:
         raise UnsupportedError(
@@ -116,16 +119,36 @@ def module_for(kernel: Kernel) -> Path | None:
             "unpack its headers beside it, or give the build tree",
         )
     built = _built(kernel)
-    if not built.exists():
-        with cache.locked("modules"):
-            if not built.exists():
+    if not elf.whole(built):
+        with cache.locked("modules", doing="building the module", patience=_BUILDING):
+            if not elf.whole(built):
                 _build(kernel.headers, kernel.release, built)
     return built
 
 
+@contextmanager
+def module_in_use(kernel: Kernel) -> Iterator[Path | None]:
+    """Give module_for() of a kernel, and keep it from being removed for the block."""
+    while True:
+        built = module_for(kernel)
+        if built is None:
+            yield None
+            return
+        with cache.in_use(built.parent) as there:
+            if there:
+                yield built
+                return
+
+
 def built(kernel: Kernel) -> bool:
     """Tell whether module_for() would have nothing to do."""
-    return bool(kernel.provides) or _built(kernel).exists()
+    return not _needs_module(kernel) or elf.whole(_built(kernel))
+
+
+def _needs_module(kernel: Kernel) -> bool:
+    if kernel.provides is None:
+        return kernel.headers is not None
+    return not kernel.provides
 
 
 def _built(kernel: Kernel) -> Path:
@@ -138,9 +161,12 @@ def _built(kernel: Kernel) -> Path:
 
 
 def _build(headers: Path, release: str, built: Path) -> None:
+    """Build it, then remove those of other sources or images that nobody uses."""
     talk.progress(f"building the module for {release}")
-    shutil.rmtree(built.parent.parent, ignore_errors=True)
-    built.parent.parent.mkdir(parents=True)
     with cache.scratch("module-") as folder:
-        module.build(headers, folder / "module")
-        (folder / "module").replace(built.parent)
+        made = module.build(headers, folder / "module")
+        built.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(built)
+    for other in built.parent.parent.glob("*/"):
+        if other != built.parent:
+            cache.remove_unused(other)

@@ -167,9 +167,9 @@ def _died(name: str, ending: Ending, wanted: str = "") -> Result:
 
 def _how(ending: Ending) -> str:
     if ending.timed_out:
-        return f"the guest was ended after {ending.total:.0f} s"
+        return f"the guest was ended after {ending.total:.0f} s (--timeout)"
     if panic := vm.panic(ending.console):
         return f"the kernel panicked: {panic}"
     if ending.status is not None:
         return f"the suite ended with status {ending.status}"
-    return "the guest vanished"
+    return f"the guest vanished: {ending.qemu}" if ending.qemu else "the guest vanished"

@@ -4,12 +4,12 @@ import contextlib
 import json
 import lzma
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from oomctl import cache, talk, tool
-from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.errors import OomctlError, UnsupportedError, UsageError
+from oomctl.kmod import module
 from oomctl.lab import apt, kernel, kvm, tools, vm
 from oomctl.lab.apt import Archive, Candidate
 from oomctl.lab.kernel import Kernel
@@ -18,15 +18,43 @@ from oomctl.lab.vm import Job
 from oomctl.text import counted
 
 _PROOF_SECONDS = 120.0
+_FETCHING = 3600.0
+"""Seconds that fetching and proving a kernel may take somebody else."""
+_SIZE = "image_bytes"
 
 
 def chosen() -> Kernel | None:
-    """Return the stock kernel that was proven to work here before, or None."""
+    """Return the stock kernel that was proven to work here before, or None.
+
+    Raises UnsupportedError where it is there, but not whole.
+    """
     try:
-        release = json.loads(_stamp().read_text())["release"]
-        return kernel.given(_home(release))
-    except (OSError, ValueError, KeyError, TypeError, OomctlError):
+        stamp = json.loads(_stamp().read_text())
+        home = _home(stamp["release"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    try:
+        found = kernel.find(home)
+        size = found.image.stat().st_size
+        if size != stamp.get(_SIZE, size):
+            raise UsageError(f"{found.image} has {size} bytes, and had {stamp[_SIZE]}")
+    except (UsageError, OSError) as error:
+        why = error.why if isinstance(error, UsageError) else str(error)
+        raise UnsupportedError(
+            f"the lab's kernel is damaged: {why}", "`oomctl lab fetch` fetches it again"
+        ) from error
+    return found
+
+
+@contextlib.contextmanager
+def in_use() -> Iterator[Kernel]:
+    """Give the stock kernel as get() does, and keep it from being removed for the block."""
+    while True:
+        found = get()
+        with kernel.in_use(found) as there:
+            if there:
+                yield found
+                return
 
 
 def get(update: bool = False) -> Kernel:
@@ -34,22 +62,39 @@ def get(update: bool = False) -> Kernel:
 
     With `update` the archive is asked for a newer one. UnsupportedError when none works.
     """
-    known = chosen()
-    if known and not update:
-        return known
-    tools.require()
-    with cache.locked("kernels"):
+    with contextlib.suppress(UnsupportedError):
         known = chosen()
         if known and not update:
             return known
+    tools.require()
+    with cache.locked("kernels", doing="fetching a kernel", patience=_FETCHING):
+        known = _whole()
+        if known and not update:
+            return known
         found = _choose(known)
-        for folder in cache.folder("kernels").iterdir():
-            if folder.is_dir() and folder.name != found.release:
-                shutil.rmtree(folder)
         new = _stamp().with_suffix(".new")
-        new.write_text(json.dumps({"release": found.release}))
+        stamp = {"release": found.release, _SIZE: found.image.stat().st_size}
+        new.write_text(json.dumps(stamp))
         new.replace(_stamp())
+        for folder in cache.folder("kernels").glob("*/"):
+            if folder.name != found.release and not cache.remove_unused(folder):
+                talk.detail(f"{folder} stays for now: another oomctl uses it")
         return found
+
+
+def _whole() -> Kernel | None:
+    """Return chosen(), or remove it where it is damaged."""
+    try:
+        return chosen()
+    except UnsupportedError as error:
+        talk.note(f"{error.why}; it is fetched again")
+        _remove_damaged(_home(json.loads(_stamp().read_text())["release"]))
+        return None
+
+
+def _remove_damaged(home: Path) -> None:
+    if not cache.remove_unused(home):
+        raise OomctlError(f"{home} is damaged, and another oomctl uses it", "end that first")
 
 
 def _choose(known: Kernel | None) -> Kernel:
@@ -72,7 +117,8 @@ def _choose(known: Kernel | None) -> Kernel:
             talk.detail(failures[-1])
     first = failures[0].splitlines()[0] if failures else "the archive has none"
     raise UnsupportedError(
-        f"no stock kernel works here; of {len(failures)} tried the first: {first}",
+        f"no stock kernel works here, and {module.OLDEST} is the oldest that could; of "
+        f"{len(failures)} tried the first: {first}",
         "run with -v to see each, or give --kernel FOLDER-or-IMAGE",
         "\n".join(failures),
     )
@@ -89,9 +135,19 @@ def _archive(suite: str) -> Iterator[Archive]:
 
 def _try(archive: Archive, candidate: Candidate) -> Kernel:
     """Fetch a candidate, build the module for it and boot it once with the module in it."""
-    if not _home(candidate.release).exists():
-        _fetch(archive, candidate)
-    found = kernel.given(_home(candidate.release))
+    try:
+        found = kernel.find(_home(candidate.release))
+    except UsageError:
+        found = _fetch(archive, candidate)
+    try:
+        _prove(found)
+    except OomctlError:
+        cache.remove_unused(_home(candidate.release))
+        raise
+    return found
+
+
+def _prove(found: Kernel) -> None:
     ko = kernel.module_for(found)
     accelerated = kvm.works(found.image)
     talk.progress(f"trying a boot of {found.release}")
@@ -99,12 +155,15 @@ def _try(archive: Archive, candidate: Candidate) -> Kernel:
     ending = vm.run(Machine(found.image, kvm=accelerated), job, _PROOF_SECONDS, None, None)
     if ending.status != 0:
         raise OomctlError(f"{found.release} does not boot here", detail=ending.console)
-    return found
 
 
-def _fetch(archive: Archive, candidate: Candidate) -> None:
-    """Download and unpack into a folder that gets its name only when it is whole."""
+def _fetch(archive: Archive, candidate: Candidate) -> Kernel:
+    """Download and unpack into a folder that gets its name only when it is whole.
+
+    What is damaged in its place goes first; OomctlError where somebody uses that.
+    """
     home = _home(candidate.release)
+    _remove_damaged(home)
     talk.progress(f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})")
     with cache.scratch("new-") as folder:
         root = folder / "root"
@@ -119,6 +178,7 @@ def _fetch(archive: Archive, candidate: Candidate) -> None:
         _expand(root / "lib/modules" / candidate.release / "kernel")
         _call("depmod", "-b", str(root), candidate.release)
         root.rename(home)
+    return kernel.find(home)
 
 
 def relocate(sources: Path, final: Path) -> None:

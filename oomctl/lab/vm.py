@@ -24,10 +24,15 @@ from oomctl.lab.stream import Stream
 _GRACE = 3.0
 
 # What the guest says instead of a status when it cannot get as far as the command.
+_WHY = "run with -v to see why"
 _REFUSALS = {
-    "no-memory-controller": "the guest's kernel has no cgroup v2 memory controller",
-    "no-kfunc": "the guest's kernel has no bpf_out_of_memory and did not take the module",
-    "no-rwdir": "the guest could not mount a folder given with --rwdir",
+    "no-memory-controller": ("the guest's kernel has no cgroup v2 memory controller", _WHY),
+    "no-kfunc": (
+        "the guest's kernel has no bpf_out_of_memory, and no headers to build the module with",
+        "unpack its headers beside it, or give the build tree",
+    ),
+    "no-module": ("the guest's kernel has no bpf_out_of_memory and refused the module", _WHY),
+    "no-rwdir": ("the guest could not mount a folder given with --rwdir", _WHY),
 }
 
 
@@ -35,7 +40,8 @@ _REFUSALS = {
 class Job:
     """What the guest runs: words, environment, folder.
 
-    `module` is a .ko to load first; `look` asks for a look at kallsyms, a second under emulation;
+    `module` is a .ko to load first; `look` asks for a look at kallsyms before that, a second under
+    emulation, since it is not known whether the kernel has the kfunc itself;
     `modules` is the host's folder of the kernel's own modules, for modprobe.
     """
 
@@ -104,7 +110,7 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     word = pumped.word
     if word in _REFUSALS:
         said = f"{console.text()}\n{outputs[1].tail.text()}"
-        raise UnsupportedError(_REFUSALS[word], "run with -v to see why", said)
+        raise UnsupportedError(*_REFUSALS[word], said)
     complaint = [line for line in qemu.lines() if line and "warning:" not in line]
     if complaint and how and boot is None and not console.kept:
         raise OomctlError(

@@ -3,7 +3,8 @@
 import pytest
 
 from oomctl.journal import Made, Making, Owner, line
-from oomctl.kernel.journal import Journal, boot, folder
+from oomctl.kernel.journal import Journal, boot
+from oomctl.kernel.journalfolder import folder
 from tests.cli.command import refused, run
 
 

@@ -9,6 +9,7 @@ from oomctl.cli import kfunc
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import btf
 from oomctl.kmod import kbuild, module
+from tests.elf import elf_file
 
 V3 = (
     btf.Parameter("struct mem_cgroup *", "memcg__nullable"),
@@ -29,6 +30,7 @@ def kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(platform, "release", lambda: "6.12-test")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(module, "require_modules", lambda: None)
+    monkeypatch.setattr(module, "unloadable", lambda: None)
 
     def has(provider=None, parameters=V3, lack=None):
         found = btf.Kfunc(provider, parameters) if provider else None
@@ -55,7 +57,7 @@ def built(tmp_path, monkeypatch):
     def build(headers, into):
         calls.append(("build", str(headers), str(into)))
         into.mkdir(parents=True, exist_ok=True)
-        (into / "bpf_oom_kfunc.ko").touch()
+        (into / "bpf_oom_kfunc.ko").write_bytes(elf_file())
         return into / "bpf_oom_kfunc.ko"
 
     monkeypatch.setattr(module, "build", build)
@@ -180,6 +182,15 @@ def test_load_builds_first_and_only_once(run, kernel, built, monkeypatch):
     assert [call[0] for call in built] == ["build", "load"]
     assert run("load").exit_code == 0
     assert [call[0] for call in built] == ["build", "load", "load"]
+
+
+def test_a_module_that_is_cut_is_built_again(run, kernel, built, monkeypatch, tmp_path):
+    monkeypatch.setattr(kfunc, "require_kfunc", lambda: btf.Kfunc("bpf_oom_kfunc", V3))
+    run("load")
+    os.truncate(tmp_path / "cache/modules/6.12-test/bpf_oom_kfunc.ko", 100)
+    assert json.loads(run("status", "--format", "json").stdout)["module"] is None
+    assert run("load").exit_code == 0
+    assert [call[0] for call in built] == ["build", "load", "build", "load"]
 
 
 def test_load_a_given_module(run, kernel, built, monkeypatch, tmp_path):

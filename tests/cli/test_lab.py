@@ -57,6 +57,7 @@ def test_timeout_says_what_was_going_on(boots):
     done = invoke("run", "--timeout", "9", "--", "x")
     assert done.exit_code == 124
     assert "timeout of 9 s" in done.stderr
+    assert "--timeout SECONDS gives it longer" in done.stderr
     assert "running" in done.stderr
     boots[0].append(Ending(None, True, None, 9.0, "stuck here\n"))
     done = invoke("run", "--", "x")
@@ -79,6 +80,30 @@ def test_guest_that_vanished(boots):
     done = invoke("run", "--", "x")
     assert done.exit_code == 125
     assert "vanished: its QEMU was killed by SIGKILL" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("console", "said"),
+    [
+        ("", "the guest's kernel said nothing, and it was switched off; its image may be damaged"),
+        ("Linux version", "the guest vanished before the command began: it was switched off"),
+    ],
+)
+def test_guest_that_did_not_come_up(boots, console, said):
+    boots[0].append(Ending(None, False, None, 3.0, console, "it was switched off"))
+    done = invoke("run", "--", "x")
+    assert done.exit_code == 125
+    assert done.stderr.startswith(f"oomctl: {said}\n")
+
+
+def test_status_of_a_damaged_kernel(monkeypatch):
+    def damaged():
+        raise UnsupportedError("the lab's kernel is damaged: x", "`oomctl lab fetch` fetches it")
+
+    monkeypatch.setattr(stock, "chosen", damaged)
+    said = invoke("status").stdout
+    assert "kernel    the lab's kernel is damaged: x; `oomctl lab fetch` fetches it\n" in said
+    assert "module" not in said
 
 
 def test_words_after_the_dashes_and_after_the_command_are_its_own(boots):

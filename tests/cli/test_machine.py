@@ -24,6 +24,7 @@ def test_a_pid_namespace_of_its_own(machine, monkeypatch):
 
 def test_no_kfunc(machine, monkeypatch):
     monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: None)
+    monkeypatch.setattr("oomctl.kmod.module.unloadable", lambda: None)
     refused(declare(), 3, "has no bpf_out_of_memory()", "oomctl kfunc load", "oomctl lab run")
 
 

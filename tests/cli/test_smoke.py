@@ -1,6 +1,7 @@
 """`oomctl smoke` and `oomctl lab smoke` with cases that ask no kernel."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -157,7 +158,8 @@ def lab(monkeypatch):
 
     endings, prepared_endings = [], []
     kernel = Kernel("6.12", "/k/vmlinuz", None, provides=True)
-    monkeypatch.setattr(guest, "ready", lambda *_: guest.Host(kernel, False, None, False))
+    host = guest.Host(kernel, False, None, False)
+    monkeypatch.setattr(guest, "ready", lambda *_: nullcontext(host))
     monkeypatch.setattr(vm, "run", boot)
 
     def guests(*told):

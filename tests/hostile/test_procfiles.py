@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from oomctl.errors import UnsupportedError
 from oomctl.journal import Changed, Made, Making, Owner, line
 from oomctl.kernel import procfs
-from oomctl.kernel.journal import boot, folder
+from oomctl.kernel.journal import boot
+from oomctl.kernel.journalfolder import folder
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.klog import KernelLog, parse_record
 from oomctl.sighting import Reading
@@ -78,7 +79,7 @@ def test_what_is_no_kernel_log_is_said(tmp_path, data):
 
 def entries(where):
     """Entries that name nothing but what is in a folder."""
-    names = ("/a", "/a/b", "/f", "/\0", "/" + "n" * 300, "/f/g", "/loop")
+    names = ("/a", "/a/b", "/f", "/\0", "/" + "n" * 300, "/f/g", "/loop", "/memory.max")
     paths = st.sampled_from(["f", "", *(where + name for name in names)])
     values = paths | st.sampled_from(["max", "4096", "\ud800", 1, -1, None, [], {}, 1e400, 1 << 70])
     fields = ("kind", "path", "id", "folder", "was", "wrote", "pid", "boot", "x")
@@ -102,8 +103,9 @@ lines_ = st.lists(entries(HERE) | near(OWNER, b"{}\n", b"[" * 99_999), max_size=
 
 @cases(4)
 @given(lines_ | lines_.map(lambda lines: OWNER + lines))
-def test_any_journal_is_worked_off_or_said_to_be_none(harmless, furnished, data):
+def test_any_journal_is_worked_off_or_said_to_be_none(harmless, furnished, mounts, data):
     count("journals")
+    mounts(("cgroup2", furnished, "rw"))
     data = data.replace(HERE.encode(), bytes(furnished))
     folder().mkdir(mode=0o700, exist_ok=True)
     path = folder() / "1-gone.journal"

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from oomctl.cli import app
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import witness
-from oomctl.kernel.journal import journals
+from tests.journals import journals
 
 FORCE = "OOMCTL_KERNEL_TESTS"
 CGROUPS = Path("/sys/fs/cgroup")

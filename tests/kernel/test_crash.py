@@ -25,9 +25,10 @@ import pytest
 from oomctl.cli import main
 from oomctl.kernel import libbpf, procfs
 from oomctl.kernel.hierarchy import unified_root
-from oomctl.kernel.journal import Journal, journals
+from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
 from tests.descriptors import descriptors
+from tests.journals import journals
 from tests.kernel.conftest import CGROUPS
 
 CRASHES = int(os.environ.get("OOMCTL_CRASHES", "5"))

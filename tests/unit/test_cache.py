@@ -3,12 +3,14 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from oomctl import cache
+from oomctl.errors import OomctlError
 
 HOLD = """
 import sys, time
@@ -49,6 +51,129 @@ def test_the_folder_of_who_lives_stays_and_of_who_was_killed_goes(holder):
     assert folder.exists()
     with cache.scratch("x-"):
         assert not folder.exists()
+
+
+def many(script, count=4):
+    """Run a script in several processes at once; return what they said on stderr."""
+    words = [sys.executable, "-c", f"from oomctl import cache\n{script}"]
+    running = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(count)]
+    said = [each.communicate(timeout=120)[1] for each in running]
+    return "".join(said) + "".join(f"exit {each.returncode}" for each in running if each.returncode)
+
+
+def test_several_make_and_remove_their_folders_at_once(tmp_path):
+    script = """
+for _ in range(400):
+    with cache.scratch("x-") as folder:
+        (folder / "a").write_text("x")
+        assert (folder / "a").read_text() == "x"
+"""
+    assert many(script) == ""
+    assert [path.name for path in tmp_path.glob("scratch/*")] == ["lock"]
+
+
+def test_nothing_is_removed_while_somebody_uses_it():
+    """Each makes, uses and removes the same few folders, as checkouts that share a cache do."""
+    script = """
+import contextlib, os, random
+chance = random.Random(os.getpid())
+used = 0
+for _ in range(400):
+    entry = cache.folder("entries") / chance.choice("abc")
+    match chance.randrange(3):
+        case 0:
+            with cache.scratch("new-") as folder:
+                (folder / "new").mkdir()
+                for name in "12":
+                    (folder / "new" / name).write_text("x")
+                with contextlib.suppress(OSError):  # it is there
+                    (folder / "new").rename(entry)
+        case 1:
+            cache.remove_unused(entry)
+        case 2:
+            with cache.in_use(entry) as there:
+                for name in "1212" if there else "":
+                    assert (entry / name).read_text() == "x"
+                    used += 1
+assert used
+"""
+    assert many(script) == ""
+
+
+def test_what_is_used_stays_for_the_next_time(tmp_path):
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    with cache.in_use(entry) as one, cache.in_use(entry) as other:
+        assert one
+        assert other
+        assert not cache.remove_unused(entry)
+        assert entry.exists()
+    assert cache.remove_unused(entry)
+    assert not entry.exists()
+    assert cache.remove_unused(entry)
+    with cache.in_use(entry) as there:
+        assert not there
+
+
+def test_a_folder_that_took_the_place_of_the_one_that_was_opened(tmp_path, monkeypatch):
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    lock = cache._lock
+
+    def replaced(fd, how):
+        entry.rename(tmp_path / "away")
+        entry.mkdir()
+        return lock(fd, how)
+
+    monkeypatch.setattr(cache, "_lock", replaced)
+    with cache.in_use(entry) as there:
+        assert not there
+
+
+WAIT = """
+import time
+with cache.locked("x", doing="asleep", patience=60):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def owner():
+    """Another process that has a lock."""
+    words = [sys.executable, "-c", f"from oomctl import cache\n{WAIT}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_who_waits_for_a_lock_says_for_whom_and_not_without_end(owner, capsys, tmp_path):
+    with (
+        pytest.raises(OomctlError) as caught,
+        cache.locked("x", doing="here", patience=1.5),
+    ):
+        pass
+    whom = f"another oomctl (pid {owner.pid}, asleep)"
+    assert capsys.readouterr().err == f"oomctl: waits for {whom}\n"
+    assert str(caught.value).startswith(f"{whom} has held {tmp_path}/x/lock for ")
+    assert f"`fuser -v {tmp_path}/x/lock`" in caught.value.hint
+
+
+def test_a_lock_is_free_again_after_its_owner_whatever_ended_that(owner, capsys):
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    for _ in range(2):
+        with cache.locked("x", doing="here", patience=1):
+            pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_lock_that_is_free_soon_is_not_worth_a_word(owner, capsys):
+    threading.Timer(0.3, owner.kill).start()
+    with cache.locked("x", doing="here", patience=60):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_a_program_dies_with_who_ran_it(tmp_path):

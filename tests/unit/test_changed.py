@@ -1,14 +1,17 @@
 """Settings of the kernel's that are changed for a while: put back, and by one oomctl at a time."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from oomctl.errors import UnsupportedError
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.journal import Changed
 from oomctl.kernel import changed
-from oomctl.kernel.changed import sysctl_changed, to_be_changed
-from oomctl.kernel.journal import Journal, journals
+from oomctl.kernel.changed import put_back, sysctl_changed, to_be_changed
+from oomctl.kernel.journal import Journal
 from oomctl.plan import Sysctl
+from tests.journals import journals
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def sysctls(tmp_path, monkeypatch, journal):
     (folder / "kernel").mkdir()
     (folder / "vm/swappiness").write_text("60\n")
     (folder / "kernel/printk").write_text("7\t4\t1\t7\n")
-    monkeypatch.setattr(changed, "_SYS", folder)
+    monkeypatch.setattr(changed, "SYSCTLS", folder)
     return folder
 
 
@@ -55,30 +58,40 @@ def test_a_folder_is_no_sysctl(sysctls, journal):
         pass
 
 
-def test_a_value_that_the_kernel_refuses(sysctls, journal):
-    path = sysctls / "vm/swappiness"
-    path.unlink()
-    path.symlink_to("/proc/self/oom_score_adj")
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("2000", r"cannot set the sysctl oom_score_adj to 2000: Inv"),
+        ("0x3e7", r"took 0x3e7 for 999; write '999'"),
+    ],
+)
+def test_a_value_that_the_kernel_refuses_or_takes_for_another_is_not_left(
+    monkeypatch, journal, value, why
+):
+    monkeypatch.setattr(changed, "SYSCTLS", Path(f"/proc/{os.getpid()}"))
+    path = changed.SYSCTLS / "oom_score_adj"
     before = path.read_text()
     with (
-        pytest.raises(UnsupportedError, match=r"cannot set the sysctl vm\.swappiness to 2000: Inv"),
-        sysctl_changed(Sysctl("vm.swappiness", "2000"), journal),
+        pytest.raises(UnsupportedError, match=why),
+        sysctl_changed(Sysctl("oom_score_adj", value), journal),
     ):
         pass
     assert path.read_text() == before
 
 
-def test_a_value_that_the_kernel_takes_for_another_is_not_left(sysctls, journal):
-    path = sysctls / "vm/swappiness"
-    path.unlink()
-    path.symlink_to("/proc/self/oom_score_adj")
-    before = path.read_text()
-    with (
-        pytest.raises(UnsupportedError, match=r"took 0x3e7 for 999; write '999'"),
-        sysctl_changed(Sysctl("vm.swappiness", "0x3e7"), journal),
-    ):
-        pass
-    assert path.read_text() == before
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_nothing_is_put_back_through_a_link(sysctls, tmp_path, what):
+    path, away = sysctls / "vm/swappiness", tmp_path / "away"
+    change = Changed(str(path), None, "0", "60")
+    (sysctls / "vm").rename(away)
+    if what == "folder":
+        (sysctls / "vm").symlink_to(away)
+    else:
+        (sysctls / "vm").mkdir()
+        path.symlink_to(away / "swappiness")
+    with pytest.raises(OomctlError, match=r"cannot read .*: (Too many levels|Not a directory)"):
+        put_back(change)
+    assert (away / "swappiness").read_text() == "60\n"
 
 
 def test_one_oomctl_at_a_time(sysctls, journal):

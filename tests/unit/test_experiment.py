@@ -15,7 +15,6 @@ from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
-from oomctl.kernel.journal import journals
 from oomctl.klog import KernelLog, parse_record
 from oomctl.plan import Call, Hog, Plan, Step
 from oomctl.prediction import Lineup
@@ -23,6 +22,7 @@ from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
 from oomctl.task import Relative, Task
 from tests.descriptors import descriptors
+from tests.journals import journals
 
 M = 1 << 20
 HOGS = Hog("small", M), Hog("large", 4 * M), Hog("medium", 2 * M)

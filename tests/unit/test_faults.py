@@ -18,11 +18,11 @@ from oomctl.answer import Stage
 from oomctl.cli.guard import guarded
 from oomctl.kernel import callers
 from oomctl.kernel.btf import Kfunc
-from oomctl.kernel.journal import journals
 from oomctl.kernel.leftovers import clean_up
 from oomctl.kernel.loader import AnswerStruct
 from oomctl.plan import Call, Step
 from tests.descriptors import descriptors
+from tests.journals import journals
 from tests.unit.test_experiment import adj, kernel, planned
 
 __all__ = ["kernel"]
@@ -49,6 +49,8 @@ SURROUNDINGS = {
     "taken away": {"mkdir": errno.ENOENT, "write": errno.ENODEV},
 }
 """What else each may answer; only the first in every run of the tests."""
+
+UNDOING = ("rmdir", "open", "write", "unlink", "ftruncate")
 
 
 class Faulty:
@@ -113,6 +115,7 @@ def state(root):
 @pytest.mark.parametrize("name", SURROUNDINGS if "OOMCTL_HOSTILE" in os.environ else ["broken"])
 def test_one_line_and_nothing_left_wherever_it_fails(kernel, declare, name):
     answers = SURROUNDINGS[name]
+    declare(-1, {})  # the first makes the folder of the journals
     result, calls = declare(-1, answers)
     assert result.exit_code == 0, result.stderr
     before = state(kernel.root)
@@ -129,7 +132,7 @@ def test_one_line_and_nothing_left_wherever_it_fails(kernel, declare, name):
         borne[result.exit_code] += 1
         found = list(clean_up())
         # only what failed while it was taken down is left to the next command
-        assert not found or faulty.failed in ("rmdir", "open", "unlink", "ftruncate"), where
+        assert not found or faulty.failed in UNDOING, where
         assert not any(each.failed for each in found), where
         assert state(kernel.root) == before, where
         points += 1

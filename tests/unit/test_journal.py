@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.journal import Changed, Made, Making, Owner, Stays, line, read, to_undo, tops
-from oomctl.kernel.journal import Journal, abandoned, folder, journals
+from oomctl.kernel import journalfolder
+from oomctl.kernel.journal import Journal, abandoned, boot
+from oomctl.kernel.journalfolder import folder
+from tests.journals import journals
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+NOBODY = 65534
 
 ME = Owner(os.getpid(), "boot")
 TREE = (Making("/c/t"), Made("/c/t", 1), Making("/c/t/a"), Made("/c/t/a", 2))
@@ -25,6 +32,15 @@ entries = st.one_of(
     st.builds(Changed, paths, st.none() | st.integers(0, 2**64), texts, texts),
     st.builds(Stays, paths, texts),
 )
+
+
+@contextmanager
+def the_only():
+    """Hold the one journal that there is, if nobody owns it."""
+    with journalfolder.opened() as opened:
+        (name,) = opened.names()
+        with abandoned(opened, name) as text:
+            yield text
 
 
 @given(st.lists(entries))
@@ -123,14 +139,12 @@ def test_it_does_not_grow_with_the_rounds(journal):
 def test_what_still_stands_stays_in_it(cgroupfs):
     with Journal() as journal:
         journal.write(LIMIT)
-    (path,) = journals()
-    with abandoned(path) as text:
+    with the_only() as text:
         assert read(text)[1] == [LIMIT]
 
 
 def test_the_journal_of_who_lives_is_nobody_elses(journal):
-    (path,) = journals()
-    with abandoned(path) as text:
+    with the_only() as text:
         assert text is None
 
 
@@ -147,14 +161,13 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, m
     os.waitpid(owner, 0)
     caller = int(os.read(reader, 20))
     watch = os.pidfd_open(caller)
-    (path,) = journals()
     with monkeypatch.context() as patch:
         patch.setattr("oomctl.kernel.journal._DYING", 0.1)
-        with pytest.raises(OomctlError, match="is gone, but a process that it"), abandoned(path):
+        with pytest.raises(OomctlError, match="is gone, but a process that it"), the_only():
             pass
     later = threading.Timer(0.2, os.kill, (caller, signal.SIGKILL))
     later.start()
-    with abandoned(path) as text:  # waits for it
+    with the_only() as text:  # waits for it
         assert read(text)[0].pid == owner
     later.join()
     for fd in (reader, writer, watch):
@@ -202,22 +215,148 @@ def test_a_folder_that_cannot_be_made(cgroupfs, monkeypatch, number):
         Journal().__enter__()
 
 
+@pytest.mark.parametrize("moment", ["looks", "undoes"])
+def test_one_that_is_held_before_it_is_locked_is_made_again(cgroupfs, monkeypatch, moment):
+    """By who looks for abandoned ones, and may stand still for as long as it likes."""
+    from oomctl.kernel import journal as module
+
+    flock, holding = module.fcntl.flock, []
+
+    def hold(fd, how):
+        if not holding:
+            holding.append(os.open(journals()[0], os.O_RDONLY))
+            flock(holding[0], how)
+        flock(fd, how)
+
+    monkeypatch.setattr(module.fcntl, "flock", hold)
+    with Journal():
+        assert len(journals()) == 1
+    os.close(holding[0])
+    assert journals() == []
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o707])
 def test_a_folder_that_others_can_write_to_is_not_trusted(cgroupfs, mode):
     folder().mkdir()
     folder().chmod(mode)
-    with pytest.raises(UnsupportedError, match="others than its owner may write there"):
-        journals()
-    with pytest.raises(UnsupportedError, match="others than its owner"):
-        Journal().__enter__()
+    refused("others than its owner may write there")
 
 
 def test_a_folder_that_is_a_link_or_a_file_is_not_trusted(cgroupfs, tmp_path):
     (tmp_path / "other").mkdir()
     folder().symlink_to(tmp_path / "other")
-    with pytest.raises(UnsupportedError, match="is no folder"):
-        journals()
+    refused("is no folder")
     folder().unlink()
     folder().write_text("")
-    with pytest.raises(UnsupportedError):
+    refused("is no folder")
+
+
+@needs_root
+@pytest.mark.parametrize("text", ["/", "//", "/..", "."])
+def test_odd_folders(cgroupfs, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OOMCTL_RUN_DIR", text)
+    assert journals() == []
+
+
+def refused(why):
+    with pytest.raises(UnsupportedError, match=why):
+        journals()
+    with pytest.raises(UnsupportedError, match=why):
         Journal().__enter__()
+
+
+@needs_root
+@pytest.mark.parametrize("where", ["run", "a/run", "a/b/c/run"])
+def test_a_folder_below_one_of_another_user_is_not_trusted(cgroupfs, tmp_path, monkeypatch, where):
+    """That user may rename ours, and put one that is full of journals in its place."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    monkeypatch.setenv("OOMCTL_RUN_DIR", str(theirs / where))
+    with Journal():
+        pass
+    os.chown(theirs, NOBODY, NOBODY)
+    refused(f"{theirs}, which it is in, belongs to user {NOBODY}; name another in OOMCTL_RUN_DIR")
+    folder().rmdir()
+    with pytest.raises(UnsupportedError, match="belongs to user"):
+        Journal().__enter__()
+    assert not folder().exists()
+
+
+@pytest.mark.parametrize(("mode", "trusted"), [(0o777, False), (0o775, False), (0o1777, True)])
+def test_a_folder_beside_which_others_may_write(cgroupfs, tmp_path, monkeypatch, mode, trusted):
+    """Where the sticky bit is set they cannot rename ours."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(mode)
+    monkeypatch.setenv("OOMCTL_RUN_DIR", str(theirs / "run"))
+    if trusted:
+        with Journal():
+            assert len(journals()) == 1
+        return
+    with pytest.raises(UnsupportedError, match=r"others than its owner may write to .*theirs, wh"):
+        Journal().__enter__()
+    assert not folder().exists()
+    assert journals() == []
+    folder().mkdir(mode=0o700)
+    refused("others than its owner may write to .*theirs, which it is in")
+
+
+@needs_root
+def test_links_on_the_way_to_the_folder(cgroupfs, tmp_path, monkeypatch):
+    """As /var/run is one; who could turn it elsewhere must be us or root."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("../" + tmp_path.name + "/real")
+    monkeypatch.setenv("OOMCTL_RUN_DIR", str(link / "run"))
+    with Journal():
+        assert list((tmp_path / "real/run").iterdir())
+    os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
+    refused(f"{link}, which it is in, belongs to user {NOBODY}")
+    link.unlink()
+    link.symlink_to(link)
+    refused("Too many levels of symbolic links")
+
+
+def test_the_folder_is_used_by_its_descriptor(cgroupfs):
+    """Another one that takes its place has no effect on who has opened it."""
+    before = [*folder().parent.iterdir()]
+    with Journal() as journal:
+        folder().rename(folder().with_name("away"))
+        folder().mkdir(mode=0o777)
+        journal.write(LIMIT)
+        (path,) = folder().with_name("away").iterdir()
+        assert read(path.read_bytes())[1] == [LIMIT]
+        assert list(journal.others()) == []
+        journal.forget(LIMIT)
+    assert not [*folder().iterdir(), *folder().with_name("away").iterdir()]
+    assert before
+
+
+def planted(how):
+    """A journal in our folder that is not of our making."""
+    folder().mkdir(mode=0o700)
+    path = folder() / "1-planted.journal"
+    path.write_bytes(line(Owner(4242, boot())) + line(LIMIT))
+    how(path)
+    return path
+
+
+PLANTED = {
+    "user": (lambda path: os.chown(path, NOBODY, NOBODY), f"it belongs to user {NOBODY}"),
+    "group": (lambda path: path.chmod(0o660), "others than its owner may write to it"),
+    "world": (lambda path: path.chmod(0o602), "others than its owner may write to it"),
+    "link": (lambda path: path.with_suffix(".x").hardlink_to(path), "it has another name too"),
+    "fifo": (lambda path: [path.unlink(), os.mkfifo(path)], "it is not a regular file"),
+}
+
+
+@needs_root
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_journal_that_another_user_may_have_written(cgroupfs, name):
+    path = planted(PLANTED[name][0])
+    with pytest.raises(OomctlError, match=f"{path}: {PLANTED[name][1]}; look at it"), the_only():
+        pass
+    assert path.exists()
+    with Journal() as journal:
+        assert list(journal.others()) == []

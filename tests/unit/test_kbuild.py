@@ -117,12 +117,23 @@ def test_release_of(headers, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "data", [b"\xff\n", b"\n", b"../../etc\n", b"..\n", b"6.12 x\n", b"x" * 65]
+)
+def test_a_release_that_is_none(headers, data):
+    """It becomes the name of a folder in the cache."""
+    folder = headers()
+    (folder / "include/config/kernel.release").write_bytes(data)
+    assert kbuild.release_of(folder) == "unknown"
+
+
+@pytest.mark.parametrize(
     ("image", "has"),
     [
         (b"\0bpf_out_of_memory\0", True),
-        (b"\0bpf_out_of_memory_handler\0", False),
-        (b"", False),
-        (None, False),
+        (b"\0bpf_out_of_memory_handler\0out_of_memory\0", False),
+        (b"\0bpf_out_of_memory_handler\0", None),
+        (b"", None),
+        (None, None),
     ],
 )
 def test_has_kfunc(tmp_path, image, has):

@@ -1,13 +1,21 @@
 """A kernel of the user's: image, build tree, unpacked packages; and when the module is built."""
 
+import os
 import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from oomctl import resources
+from oomctl import cache, resources
+from oomctl.cli import guest
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import module
-from oomctl.lab import kernel
+from oomctl.lab import kernel, tools
+from tests.elf import elf_file
 
 RELEASE = "6.12.95+deb12-amd64"
 
@@ -18,16 +26,40 @@ def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
 
 
-def bzimage(path, release=RELEASE):
-    """Write the part of an x86 image that says its release."""
+def bzimage(path, release=RELEASE, pages=0):
+    """Write the part of an x86 image that says its size and its release (None: it says none)."""
     head = bytearray(0x4000)
+    head[0x1F1] = 0x1F
+    head[0x1F4:0x1F8] = (pages << 8).to_bytes(4, "little")
     head[0x202:0x206] = b"HdrS"
-    head[0x20E:0x210] = (0x3000).to_bytes(2, "little")
-    text = f"{release} (builder@host) #1 SMP\0".encode()
-    head[0x3200 : 0x3200 + len(text)] = text
+    if release is not None:
+        head[0x20E:0x210] = (0x3000).to_bytes(2, "little")
+        text = release if isinstance(release, bytes) else release.encode()
+        text += b" (builder@host) #1 SMP\0"
+        head[0x3200 : 0x3200 + len(text)] = text
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(head)
+    os.truncate(path, 0x4000 + (pages << 12))
     return path
+
+
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """Sources of our own, and a module that is built of them; the builds are kept."""
+    sources, builds = tmp_path / "sources", []
+    sources.mkdir()
+    (sources / "a.c").write_text("one")
+
+    def build(headers, into):
+        builds.append(headers)
+        into.mkdir()
+        ko = into / f"{module.MODULE}.ko"
+        ko.write_bytes(elf_file((sources / "a.c").read_text()))
+        return ko
+
+    monkeypatch.setattr(resources, "kernel_sources", lambda: sources)
+    monkeypatch.setattr(module, "build", build)
+    return builds
 
 
 @pytest.fixture
@@ -74,11 +106,56 @@ def test_build_tree_with_the_kfunc_needs_no_module(tmp_path):
     assert kernel.module_for(found) is None
 
 
-def test_image_without_a_system_map_leaves_the_question_open(tmp_path):
+STUB = "ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n"
+
+
+@pytest.mark.parametrize("stub", [STUB, "", None])
+@pytest.mark.parametrize(
+    ("vmlinux", "provides"),
+    [
+        (b"\0out_of_memory\0bpf_out_of_memory\0", True),
+        (b"\0out_of_memory\0", False),
+        (b"stripped", None),
+        (None, None),
+    ],
+)
+def test_where_the_system_map_is_a_stub_the_headers_tell(unpacked, stub, vmlinux, provides):
+    """As in Debian's packages: it is not the word of a kernel that lacks the kfunc."""
+    symbols = unpacked / f"boot/System.map-{RELEASE}"
+    symbols.unlink() if stub is None else symbols.write_text(stub)
+    if vmlinux is not None:
+        (unpacked / f"usr/src/linux-headers-{RELEASE}/vmlinux").write_bytes(vmlinux)
+    assert kernel.given(unpacked).provides is provides
+
+
+def test_a_kernel_that_has_the_kfunc_behind_a_stub_is_given_no_module(unpacked, monkeypatch):
+    monkeypatch.setattr(module, "build", lambda *_: pytest.fail("built"))
+    (unpacked / f"boot/System.map-{RELEASE}").write_text(STUB)
+    vmlinux = unpacked / f"usr/src/linux-headers-{RELEASE}/vmlinux"
+    vmlinux.write_bytes(b"\0bpf_out_of_memory\0")
+    found = kernel.given(unpacked)
+    assert kernel.module_for(found) is None
+    assert kernel.built(found)
+
+
+def test_image_of_which_nothing_is_known_is_booted_and_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools, "require", lambda: None)
     found = kernel.given(bzimage(tmp_path / "k/vmlinuz"))
     assert found.provides is None
-    with pytest.raises(UnsupportedError, match="no headers"):
-        kernel.module_for(found)
+    assert kernel.module_for(found) is None
+    with guest.ready(str(found.image), "off", True, None) as host:
+        assert (host.module, host.look) == (None, True)
+    with guest.ready(str(found.image), "off", False, None) as host:
+        assert (host.module, host.look) == (None, False)
+
+
+def test_one_that_may_have_the_kfunc_gets_a_module_that_is_loaded_only_if_need_be(
+    unpacked, monkeypatch, built
+):
+    monkeypatch.setattr(tools, "require", lambda: None)
+    (unpacked / f"boot/System.map-{RELEASE}").write_text(STUB)
+    with guest.ready(str(unpacked), "off", True, None) as host:
+        assert (host.module is not None, host.look) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -92,38 +169,147 @@ def test_folders_that_are_no_kernel(tmp_path, name, why):
         kernel.given(tmp_path / name)
 
 
-def test_file_that_is_no_kernel(tmp_path):
-    (tmp_path / "x").write_text("hello")
-    with pytest.raises(UsageError, match="not a bootable"):
-        kernel.given(tmp_path / "x")
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("x", b"hello", "is not a bootable kernel image: it has no header of one; give a bzImage"),
+        ("vmlinuz-6.12", b"", "is not a bootable kernel image: it is empty"),
+        ("vmlinuz-6.12", b"\0" * 4096, "it has no header of one"),
+        ("vmlinux-6.12", b"\x7fELF" + b"\0" * 60, "is cut: its section headers are missing"),
+        ("vmlinux-6.12", b"\x7fELF", "is cut: its section headers are missing"),
+    ],
+)
+def test_file_that_is_no_kernel(tmp_path, name, data, why):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        kernel.given(tmp_path / name)
+    assert str(caught.value).startswith(f"--kernel: {tmp_path / name} ")
+    assert why in str(caught.value)
 
 
-def test_module_is_built_once_and_again_when_its_sources_change(unpacked, tmp_path, monkeypatch):
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    (sources / "a.c").write_text("one")
-    monkeypatch.setattr(resources, "kernel_sources", lambda: sources)
-    builds = []
+@pytest.mark.parametrize("left", [0x400, 0x4000, 1 << 20])
+def test_image_that_is_cut(tmp_path, left):
+    image = bzimage(tmp_path / "vmlinuz", pages=4096)
+    kernel.given(image)
+    os.truncate(image, left)
+    with pytest.raises(UsageError, match=rf"is cut: it has {left} bytes, by its header there are "):
+        kernel.given(image)
 
-    def build(headers, into):
-        builds.append(headers)
-        into.mkdir()
-        ko = into / f"{module.MODULE}.ko"
-        ko.write_text((sources / "a.c").read_text())
-        return ko
 
-    monkeypatch.setattr(module, "build", build)
+@pytest.mark.parametrize("release", [b"\xff\xfe", b"", b"../../x", b"..", b"\x1b[31m", b"x" * 65])
+def test_image_with_a_version_that_is_none(tmp_path, release):
+    with pytest.raises(UsageError, match="not a bootable kernel image: its version is"):
+        kernel.given(bzimage(tmp_path / "vmlinuz-6.12", release))
+
+
+def test_image_without_a_version_has_the_one_of_its_name(tmp_path):
+    assert kernel.given(bzimage(tmp_path / "vmlinuz-6.12-x", None)).release == "6.12-x"
+    with pytest.raises(UsageError, match="neither its header nor its name"):
+        kernel.given(bzimage(tmp_path / "vmlinuz", None))
+
+
+@given(near=st.binary(max_size=0x300), at=st.integers(0, 0x3400), cut=st.integers(0, 0x4000))
+def test_any_image_is_one_or_is_said_to_be_none(tmp_path_factory, near, at, cut):
+    image = bzimage(tmp_path_factory.mktemp("any") / "vmlinuz-6.12")
+    data = bytearray(image.read_bytes())
+    data[at : at + len(near)] = near
+    image.write_bytes(data[:cut])
+    said = ""
+    try:
+        said = kernel.given(image).release.replace("/", "\n")
+    except UsageError as error:
+        said = str(error)
+    assert said.isprintable()
+
+
+def test_module_is_built_once_and_again_when_its_sources_change(unpacked, built, tmp_path):
     found = kernel.given(unpacked)
     assert not kernel.built(found)
     first = kernel.module_for(found)
     assert kernel.built(found)
     assert kernel.module_for(found) == first
-    assert first.read_text() == "one"
-    (sources / "a.c").write_text("two")
+    assert b"one" in first.read_bytes()
+    (tmp_path / "sources/a.c").write_text("two")
     assert not kernel.built(found)
-    assert kernel.module_for(found).read_text() == "two"
-    assert builds == [found.headers] * 2
+    assert b"two" in kernel.module_for(found).read_bytes()
+    assert built == [found.headers] * 2
     assert not first.exists()
+
+
+def test_module_that_is_used_stays_while_it_is(unpacked, built, tmp_path):
+    """Two checkouts share the cache: building for one must not take the other's away."""
+    found = kernel.given(unpacked)
+    with kernel.module_in_use(found) as first:
+        (tmp_path / "sources/a.c").write_text("two")
+        second = kernel.module_for(found)
+        assert b"one" in first.read_bytes()
+        assert b"two" in second.read_bytes()
+    (tmp_path / "sources/a.c").write_text("three")
+    kernel.module_for(found)
+    assert not first.exists()
+    assert not second.exists()
+
+
+CHECKOUT = """
+import sys
+from pathlib import Path
+from oomctl import resources
+from oomctl.kmod import module
+from oomctl.lab import kernel
+from tests.elf import elf_file
+
+sources, image = map(Path, sys.argv[1:])
+
+def build(headers, into):
+    into.mkdir()
+    ko = into / f"{module.MODULE}.ko"
+    ko.write_bytes(elf_file((sources / "a.c").read_text()))
+    return ko
+
+resources.kernel_sources = lambda: sources
+module.build = build
+found = kernel.given(image)
+for _ in range(100):
+    with kernel.module_in_use(found) as ko:
+        for _ in range(20):
+            assert (sources / "a.c").read_bytes() in ko.read_bytes()
+"""
+
+
+def test_several_checkouts_that_share_a_cache(unpacked, tmp_path):
+    """Each builds its own module again and again, and is never robbed of it while it is used."""
+    running = []
+    for name in ("one", "two", "three"):
+        sources = tmp_path / name
+        sources.mkdir()
+        (sources / "a.c").write_text(name)
+        words = [sys.executable, "-c", CHECKOUT, str(sources), str(unpacked)]
+        root = Path(__file__).parents[2]
+        running.append(subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert said == ["", "", ""]
+    assert [process.returncode for process in running] == [0, 0, 0]
+
+
+def test_module_of_oomctl_kfunc_build_is_not_removed_with_those_of_the_lab(
+    unpacked, built, tmp_path
+):
+    found = kernel.given(unpacked)
+    theirs = cache.folder("modules", RELEASE) / f"{module.MODULE}.ko"
+    theirs.touch()
+    kernel.module_for(found)
+    assert theirs.exists()
+
+
+@pytest.mark.parametrize("left", [0, 3, 64, 100])
+def test_module_that_is_cut_is_built_again(unpacked, built, left):
+    found = kernel.given(unpacked)
+    ko = kernel.module_for(found)
+    whole = ko.read_bytes()
+    os.truncate(ko, left)
+    assert not kernel.built(found)
+    assert kernel.module_for(found) == ko
+    assert ko.read_bytes() == whole
 
 
 def test_failed_build_leaves_nothing_that_looks_built(unpacked, monkeypatch):

@@ -2,21 +2,28 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from oomctl.journal import Changed, Made, Making, Owner, Stays, line
-from oomctl.kernel import leftovers
+from oomctl.kernel import changed, leftovers
 from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.changed import to_be_changed
-from oomctl.kernel.journal import Journal, boot, folder, journals
+from oomctl.kernel.journal import Journal, boot
+from oomctl.kernel.journalfolder import folder
 from oomctl.kernel.leftovers import clean_up, sweep
 from oomctl.kernel.owned import Owned
 from oomctl.kernel.tree import Tree
 from oomctl.plan import Hog
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
+from tests.audit import heard
+from tests.cli.command import run
+from tests.journals import journals
 
 
 def leave(*entries, owner=None):
@@ -112,8 +119,10 @@ def test_a_setting_of_a_cgroup_that_is_gone(theirs):
     assert said() == [([], [])]
 
 
-def test_a_sysctl_is_put_back_too(cgroupfs, tmp_path):
-    sysctl = tmp_path / "panic_on_oom"
+def test_a_sysctl_is_put_back_too(cgroupfs, tmp_path, monkeypatch):
+    monkeypatch.setattr(changed, "SYSCTLS", tmp_path / "sys")
+    sysctl = tmp_path / "sys/vm/panic_on_oom"
+    sysctl.parent.mkdir(parents=True)
     sysctl.write_text("1\n")
     leave(Changed(str(sysctl), None, "0", "1"))
     assert said() == [([f"put {sysctl} back to 0"], [])]
@@ -312,5 +321,121 @@ def test_a_journal_that_cannot_be_read_does_not_hide_the_others(cgroupfs):
     assert not made.directory.exists()
     failed = sorted(str(each) for one in found for each in one.failed)
     assert len(failed) == 2
-    assert "0-folder.journal: Is a directory; look at it, then remove it" in failed[0]
-    assert "0-link.journal: Too many levels of symbolic links" in failed[1]
+    assert "0-link.journal: Too many levels of symbolic links; look at it" in failed[0]
+    assert "0-folder.journal: it is not a regular file; look at it, then remove it" in failed[1]
+
+
+@pytest.fixture
+def outside(cgroupfs, tmp_path, monkeypatch):
+    """Files and folders beside the mount and the sysctls that no entry may reach."""
+    monkeypatch.setattr(changed, "SYSCTLS", tmp_path / "sys")
+    files = ("sys/vm/swappiness", "system/memory.max", "cgroup2x/a/memory.max", "etc/memory.max")
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text("1")
+    (tmp_path / "etc/empty").mkdir()
+    furnish(cgroupfs)
+    return tmp_path
+
+
+def furnish(root):
+    """Make a cgroup with what no kernel has in one: another file, links to the outside."""
+    theirs = root.create_cgroup("a").directory
+    (theirs / "memory.max").write_text("1")
+    (theirs / "core").write_text("1")
+    (theirs / "link").symlink_to(root.directory.parent / "etc")
+    (theirs / "memory.link").symlink_to(root.directory.parent / "etc/memory.max")
+
+
+def contents(*roots):
+    """Each folder and file below, by path."""
+    paths = [path for root in roots for path in (root, *root.rglob("*"))]
+    return [(path, path.lstat().st_ino, path.is_file() and path.read_text()) for path in paths]
+
+
+ODD = [
+    Changed("/HERE/etc/memory.max", None, "0", "1"),
+    Changed("/HERE/cgroup2/a/memory.max", None, "0", "1"),
+    Changed("/HERE/cgroup2/a/core", 1, "0", "1"),
+    Changed("/HERE/cgroup2/a/../../etc/memory.max", 1, "0", "1"),
+    Changed("/HERE/cgroup2//a/memory.max", 1, "0", "1"),
+    Changed("/HERE/cgroup2x/a/memory.max", 1, "0", "1"),
+    Changed("/HERE/sys/vm/../../etc/memory.max", None, "0", "1"),
+    Changed("/HERE/system/memory.max", None, "0", "1"),
+    Changed("/HERE/sys", None, "0", "1"),
+    Made("/HERE/etc", 1),
+    Made("/HERE/cgroup2", 1),
+    Made("/HERE/cgroup2/a/../../etc/empty", 1),
+    Making("/HERE/etc/empty"),
+    Making("/HERE/cgroup2/.."),
+    Stays("/HERE/etc/memory.max", "1"),
+    Stays("/HERE/cgroup2/a/core", "1"),
+]
+
+
+def at(entry, root):
+    """Put an entry where the test works, with the true inode number wherever there is one."""
+    path = entry.path.replace("/HERE", str(root))
+    fields = {"path": path}
+    if isinstance(entry, Made):
+        fields["id"] = ino(path)
+    elif isinstance(entry, Changed) and entry.folder is not None:
+        fields["folder"] = ino(Path(path).parent)
+    return replace(entry, **fields)
+
+
+def ino(path):
+    try:
+        return Path(path).stat().st_ino
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize("entry", ODD, ids=str)
+@pytest.mark.parametrize("words", [("clean", "--dry-run"), ("clean",)])
+def test_an_entry_that_names_what_its_kind_cannot(outside, changes, entry, words):
+    """With a sound one after it: of such a journal nothing is done at all."""
+    entry = at(entry, outside)
+    path = leave(entry, Changed(str(outside / "sys/vm/swappiness"), None, "0", "1"))
+    changes.clear()
+    result = run(*words)
+    assert (result.exit_code, result.stdout) == (4, "")
+    what = "cgroup" if isinstance(entry, Made | Making) else "sysctl"
+    said = f"{path} is no journal of oomctl's: '{entry.path}' is no {what}"
+    assert result.stderr.startswith(f"oomctl: an unknown process: {said}")
+    assert result.stderr.endswith(f"; look at it, then rm {path}\n")
+    assert changes == []
+
+
+parts = st.sampled_from(["a", "..", ".", "", "core", "link", "memory.max", "memory.link", "x"])
+roots = st.sampled_from(
+    ["/HERE/cgroup2", "/HERE/sys/vm", "/HERE/etc", "/HERE/cgroup2x", "/HERE", "/proc/self", ""]
+)
+anywhere = st.builds(lambda root, rest: "/".join((root, *rest)) or "/", roots, st.lists(parts))
+values = st.sampled_from(["0", "1"])
+any_entry = st.one_of(
+    st.builds(Making, anywhere),
+    st.builds(Made, anywhere, st.just(0)),
+    st.builds(Changed, anywhere, st.sampled_from([None, 0]), values, values),
+    st.builds(Stays, anywhere, values),
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(any_entry, min_size=1, max_size=3))
+def test_nothing_is_written_outside_the_cgroups_and_the_sysctls(cgroupfs, outside, entries):
+    beside = [outside / name for name in ("etc", "system", "cgroup2x")]
+    before, core, written = contents(*beside), outside / "cgroup2/a/core", []
+    leave(*(at(each, outside) for each in entries if each.path[:1] == "/"))
+    with heard(written.append):
+        list(clean_up())
+    assert contents(*beside) == before
+    # a name alone is in a folder that was opened through no link; the fake itself uses paths
+    assert all("/" not in where or f"{outside}/cgroup2/a" in where for _what, where, *_ in written)
+    if core.exists():
+        assert core.read_text() == "1"
+    else:
+        furnish(cgroupfs)
+    (outside / "sys/vm/swappiness").write_text("1")
+    (outside / "cgroup2/a/memory.max").write_text("1")

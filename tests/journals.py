@@ -1,0 +1,11 @@
+"""The journals of this machine, as the tests look at them."""
+
+from pathlib import Path
+
+from oomctl.kernel import journalfolder
+
+
+def journals() -> list[Path]:
+    """Return the paths of all journals; the one that was written last comes first."""
+    with journalfolder.opened() as folder:
+        return [folder.path / name for name in folder.names()] if folder else []
