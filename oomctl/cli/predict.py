@@ -75,9 +75,5 @@ def _target(cgroup: str) -> tuple[UnifiedNode, UnifiedNode]:
     root = hierarchy.unified_root()
     node = hierarchy.find_cgroup(root, cgroup)
     hierarchy.require_memory(root)
-    if node.controller.memory_current is None:
-        raise UnsupportedError(
-            f"{node.directory} has no memory controller",
-            "write +memory to its parent's cgroup.subtree_control, or name the parent",
-        )
+    hierarchy.require_target(node, f"--cgroup {cgroup}: ")
     return node, root

@@ -5,7 +5,6 @@ import select
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,6 +26,7 @@ from oomctl.units import format_size
 _NO_RAM = frozenset({"file", "hugetlb"})
 """Kinds that need no free memory: page cache makes room, huge pages are set aside already."""
 
+_STOPS_IN = 5.0
 _THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -164,9 +164,8 @@ class Herd:
             if report.step is Step.READY:
                 runner.filled = report.filled(runner.hog)
                 if runner.hog.kind == "stopped":
-                    # it stops right after it said so; its end is noted elsewhere, or was already
-                    with suppress(ChildProcessError):
-                        os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                    # it stops right after it said so, unless somebody lets it go on
+                    self._watch.wait(lambda: _stopped(runner.pid), _STOPS_IN, lambda: None)
                 return True
         return False
 
@@ -224,6 +223,15 @@ class Herd:
         if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
             raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
+
+
+def _stopped(pid: int) -> bool:
+    """Tell whether a child has stopped or ended; its end is noted elsewhere, or was already."""
+    any_end = os.WSTOPPED | os.WEXITED
+    try:
+        return os.waitid(os.P_PID, pid, any_end | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:
+        return True
 
 
 def _require_memory(hogs: Sequence[Hog]) -> None:

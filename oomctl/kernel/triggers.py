@@ -13,7 +13,7 @@ from pathlib import Path
 from oomctl import talk
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import libbpf
+from oomctl.kernel import hierarchy, libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
 from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.changed import to_be_changed
@@ -202,13 +202,8 @@ def trigger(
 
 
 def _usage(target: UnifiedNode) -> int:
-    usage = target.controller.memory_current
-    if usage is None:
-        raise UnsupportedError(
-            f"{target.directory} has no memory controller",
-            "write +memory to its parent's cgroup.subtree_control",
-        )
-    return int(usage)
+    hierarchy.require_target(target)
+    return int(target.controller.memory_current or 0)
 
 
 def default_amount() -> int:
