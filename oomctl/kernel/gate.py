@@ -142,7 +142,9 @@ class Gate:
                     _nothing,
                 )
                 if not came or holder.pid in watch.deaths:
-                    raise _not_held(holder, watch)
+                    error = _not_held(holder, watch)
+                    watch.kill({holder.pid})
+                    raise error
                 opener = child.forked(lambda: self._open_when(opens, most), COMM)
                 watch.add(opener.pid, reap=True)
                 yield
@@ -202,9 +204,11 @@ def _not_held(holder: child.Child, watch: DeathWatch) -> OomctlError:
     """Say why oom_lock is not held: by what became of the process that was to hold it."""
     death = watch.deaths.get(holder.pid)
     how = holder.end(death)
-    if death and death.status and not holder.error:
+    if death is None:
+        how = f"has not called out_of_memory() after {_PATIENCE:g} s"
+    elif death.status and not holder.error:
         how = f"could not run the BPF program: {os.strerror(death.status)}"
-    elif death and death.status == 0:
+    elif death.status == 0:
         how = "came back from the call without passing the gate"
     return OomctlError(f"oom_lock is not held: the process (pid {holder.pid}) for it {how}")
 
