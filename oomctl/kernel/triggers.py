@@ -24,6 +24,8 @@ from oomctl.plan import Call, Recheck, Step
 from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")
+_OURS = frozenset({errno.EMFILE, errno.ENFILE})
+"""Errnos of open(2) that say nothing of the file."""
 _LEAST, _HELD_PER_CPU = 1 << 20, 512 << 10
 
 
@@ -227,7 +229,10 @@ def _id(target: UnifiedNode) -> int:
 
 
 def _write(path: Path, text: str) -> int:
-    """Write in one go; return 0 or the negative errno."""
+    """Write in one go; return 0 or the negative errno.
+
+    Raises CgroupError where it is for want of a descriptor, which is our own failure.
+    """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -235,6 +240,8 @@ def _write(path: Path, text: str) -> int:
         finally:
             os.close(fd)
     except OSError as error:
+        if error.errno in _OURS:
+            raise explain(error, path, "open") from error
         return -(error.errno or errno.EIO)
     return 0
 

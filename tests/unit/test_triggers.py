@@ -1,6 +1,7 @@
 """What a caller left behind, in the program's map or in shared memory, as an answer or an error."""
 
 import errno
+import os
 
 import pytest
 
@@ -148,6 +149,16 @@ def test_a_limit_is_taken_back_after_an_error_too(journal, target):
 def test_a_write_that_the_kernel_refuses_is_an_answer(tmp_path):
     answer = pulled(Write(tmp_path / "missing", "f"))
     assert (answer.ret, answer.errno_name) == (-errno.ENOENT, "ENOENT")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_write_for_which_we_lack_a_descriptor_is_our_failure(tmp_path, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OomctlError, match="cannot open"):
+        Write(tmp_path / "x", "f").pull(0, Note())
 
 
 def test_a_writer_that_died_before_it_wrote(tmp_path):
