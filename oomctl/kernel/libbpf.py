@@ -324,6 +324,9 @@ def _load_error(error: int) -> LoadError:
 
 
 def _named(why: str, hint: str) -> tuple[str, str]:
-    """Name the capability that we lack, if we do, in the place of the hint."""
-    lack = next(capabilities.lacking(module=True), None)
-    return (f"{why}: {lack.why}", lack.hint) if lack else (why, hint)
+    """Name the capabilities that we lack; the hint is for where we lack none."""
+    lacks = list(capabilities.lacking(module=True))
+    if not lacks:
+        return why, hint
+    cures = dict.fromkeys(each.hint for each in lacks)
+    return f"{why}: {', '.join(each.why for each in lacks)}", ", ".join(cures)
