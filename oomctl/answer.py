@@ -37,6 +37,8 @@ class Answer:
     """It gave up, because what its target uses had fallen far enough without its doing."""
     reclaimed: int | None = None
     """The bytes that memory.reclaim gave back first (`reclaim`)."""
+    failed: str = ""
+    """Why there is no answer of the kernel's: what ended the caller, and how far it had come."""
 
     @property
     def duration_ns(self) -> int | None:

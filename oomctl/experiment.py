@@ -114,6 +114,10 @@ class Session:
         family = procfs.family()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         interlock.check_homes(map(str, targets), family)
+        found = procfs.sysctls(SYSCTLS)
+        for step in plan.steps:
+            adj = self.environment.oom_score_adj
+            interlock.check_sysctls(step.call, found, adj, plan.sysctls)
         began = time.monotonic_ns()
         outcome: Outcome | None = None
         try:
@@ -121,10 +125,6 @@ class Session:
                 for one in plan.sysctls:
                     stack.enter_context(sysctl_changed(one, self.journal))
                 environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
-                for step in plan.steps:
-                    interlock.check_sysctls(
-                        step.call, environment.sysctls, environment.oom_score_adj
-                    )
                 if all(plan is not each for each in self._standing):
                     stack.enter_context(Tree(self._root, plan, self.journal))
                 outcome = self._round(plan, stack, family, ready, around)

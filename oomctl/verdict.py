@@ -66,6 +66,19 @@ def judge(
     seen = circumstances or Circumstances()
     if seen.caller_killed:
         return Verdict("loader-killed", "the OOM killer took the caller itself; its result is lost")
+    verdict = _judge(answer, killed, group_kills, no_killable, seen)
+    if not answer.failed or answer.failed in verdict.reason:
+        return verdict
+    return Verdict(verdict.name, f"{verdict.reason}; {answer.failed}")
+
+
+def _judge(
+    answer: Answer,
+    killed: Sequence[str],
+    group_kills: int,
+    no_killable: bool,
+    seen: Circumstances,
+) -> Verdict:
     if killed:
         names = ", ".join(killed)
         if seen.via == "kill":
@@ -90,14 +103,12 @@ def judge(
         )
     if answer.spared:
         return Verdict("spared", f"it was not needed any more after {_tries(answer)}")
-    if answer.reclaimed is not None and answer.ret is None and not answer.timed_out:
+    if answer.reclaimed is not None and answer.ret is None and not answer.attempts:
         given = format_size(answer.reclaimed)
         return Verdict("reclaimed", f"memory.reclaim gave back {given}, so nobody had to die")
     if answer.ret is None:
-        why = (
-            "it did not return in time; the caller was killed" if answer.timed_out else "no return"
-        )
-        return Verdict("no-answer", why)
+        why = "it did not return in time; the caller was killed" if answer.timed_out else ""
+        return Verdict("no-answer", answer.failed or why or "no return")
     if seen.via in ("limit", "sysrq", "kill"):
         return _judge_write(answer.ret, no_killable, seen.via)
     match answer.ret:
@@ -114,7 +125,8 @@ def judge(
         case value if value == -errno.EINTR and answer.timed_out:
             return Verdict("interrupted", "oom_lock was not to be had before --timeout ran out")
         case value if value == -errno.EINTR:
-            return Verdict("interrupted", "the caller was killed while it waited for oom_lock")
+            why = answer.failed or "the caller was killed while it waited for oom_lock"
+            return Verdict("interrupted", why)
         case value:
             return Verdict(
                 "unexpected-return", f"the kfunc's contract knows no return value {value}"

@@ -194,8 +194,8 @@ def declare(
     todo = planning.plan(written, site)
     if cgroup is not None:
         node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
-        hierarchy.require_controller(node)
-        children_get = node.controller.subtree_control or ()
+        hierarchy.require_target(node, f"--cgroup {cgroup}: ")
+        children_get = hierarchy.children_get(node)
         todo = planning.borrow(todo, node.cgroup, wanted, site.name, children_get)
     todo = replace(todo, keep=keep)
     with Output(output) as place:

@@ -78,5 +78,6 @@ def _target(cgroup: str) -> tuple[UnifiedNode, UnifiedNode]:
     """Return the cgroup, which must have the memory controller, and the hierarchy's root."""
     root = hierarchy.unified_root()
     node = hierarchy.find_cgroup(root, cgroup)
-    hierarchy.require_controller(node)
+    hierarchy.require_memory(root)
+    hierarchy.require_target(node, f"--cgroup {cgroup}: ")
     return node, root

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
+from oomctl import plan
+from oomctl.errors import UsageError
+from oomctl.interlock import check_sysctls
 from oomctl.scenario.fault import Fault
 from oomctl.scenario.layout import Layout
 from oomctl.scenario.model import Call
+from oomctl.scenario.names import TOP
 from oomctl.scenario.words import Path, instead
+from oomctl.task import OOM_SCORE_ADJ_MIN
 
 _NEED_A_CGROUP = ("limit", "reclaim", "kill")
 _HAVE_AN_AMOUNT = ("limit", "reclaim")
@@ -24,6 +29,20 @@ def call_faults(layout: Layout) -> Iterator[Fault]:
         yield from _clashes(path, call)
         if call.expect.victims is not None:
             yield from _unknown_hogs(layout, (*path, "expect", "victims"), call.expect.victims)
+
+
+def sysctl_faults(layout: Layout) -> Iterator[Fault]:
+    """Yield the sysctls of the scenario with which one of its calls would panic the machine."""
+    for name, value in layout.file.sysctl.items():
+        for index, call in enumerate(layout.file.calls):
+            asked = plan.Call(None if call.is_global else TOP, via=call.via)
+            try:
+                check_sysctls(asked, {}, OOM_SCORE_ADJ_MIN, [plan.Sysctl(name, value)])
+            except UsageError as error:
+                rests_on: Path = ("call", index)
+                path = ("sysctl", *name.split("."))
+                yield Fault(path, error.why, error.hint, rests_on=(rests_on,))
+                break
 
 
 def _target_faults(layout: Layout, path: Path, call: Call) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from tests.cli.command import declare, refused
+from tests.cli.command import declare, refused, run
 from tests.outcomes import OUTCOMES
 
 
@@ -49,6 +49,38 @@ def test_a_dry_run_needs_neither_root_nor_kfunc_nor_cgroups(machine, monkeypatch
     result = declare("--dry-run")
     assert result.exit_code == 0
     assert "call    bpf_out_of_memory(memcg of /oomctl-" in result.stdout
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+@pytest.mark.parametrize("kind", ["threaded", "domain invalid"])
+def test_a_threaded_cgroup_is_refused_before_anything_is_made(machine, kind, dry):
+    node = machine.root.create_cgroup("a").create_cgroup("b")
+    (node.parent.directory / "cgroup.type").write_text("domain threaded\n")
+    (node.directory / "cgroup.type").write_text(f"{kind}\n")
+    says = (f"--cgroup /a/b: {node.directory} has the cgroup.type '{kind}'", "name /", "/a, the")
+    refused(declare("--cgroup", "/a/b", *dry), 3, *says)
+    refused(run("predict", "--cgroup", "/a/b"), 3, *says)
+    assert machine.plans == []
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_a_cgroup_without_the_controller_has_the_same_cure_everywhere(machine, dry):
+    node = machine.root.create_cgroup("a").create_cgroup("b")
+    (node.directory / "memory.current").unlink()
+    says = "/a/b has no memory controller; run `echo +memory | tee /", "/a/cgroup.subtree_control`"
+    refused(declare("--cgroup", "/a/b", *dry), 3, *says)
+    refused(run("predict", "--cgroup", "/a/b"), 3, *says)
+    assert machine.plans == []
+
+
+def test_hogs_join_a_threaded_domain_itself(machine):
+    node = machine.root.create_cgroup("a")
+    (node.directory / "cgroup.subtree_control").write_text("pids\n")
+    assert "mkdir   /a/oomctl-" in declare("--dry-run", "--cgroup", "/a", "--hogs", "1").stdout
+    (node.directory / "cgroup.type").write_text("domain threaded\n")
+    result = declare("--dry-run", "--cgroup", "/a", "--hogs", "1")
+    assert result.exit_code == 0
+    assert "mkdir" not in result.stdout
 
 
 def test_a_dry_run_in_an_existing_cgroup_adds_no_hogs_unasked(machine):

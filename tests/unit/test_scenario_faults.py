@@ -254,6 +254,11 @@ LIMITS = {
 }
 
 CALLS = {
+    "sysctl.vm.panic_on_oom = 2": "sysctl.vm.panic_on_oom: vm.panic_on_oom is 2: this declaration "
+    "would panic the machine; write vm.panic_on_oom = 0 in [sysctl], or take it out",
+    "sysctl.'vm.panic_on_oom' = '1'\n[[call]]\n[[call]]\nglobal = true": "sysctl.vm.panic_on_oom: "
+    "vm.panic_on_oom is 1: this declaration would panic the machine; write vm.panic_on_oom = 0 in "
+    "[sysctl], or take it out",
     "[[call]]\ntarget = 'lft'\n[cgroup.left]": "call[0].target: there is no cgroup 'lft' in this "
     "scenario; did you mean 'left'?",
     "[[call]]\ntarget = '.'\nglobal = true": "call[0].target: target and global exclude each "
