@@ -131,6 +131,7 @@ class Sample:
 class Outcome:
     """Everything an experiment found out; `events` are deltas of memory.events by cgroup.
 
+    `events_local` are those of memory.events.local.
     `top` is the cgroup whose tasks and counters were looked at, None for the whole system. `checks`
     are the plan's expectations, held against it. `dying` is nr_dying_descendants of the hierarchy
     afterwards, `own_rss` what oomctl itself holds, in bytes; None where that is not to be had.
@@ -152,6 +153,7 @@ class Outcome:
     dying: int | None = None
     own_rss: int | None = None
     took_ns: int = 0
+    events_local: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def as_wanted(self) -> bool:

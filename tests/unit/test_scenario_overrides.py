@@ -73,6 +73,19 @@ def test_what_is_no_override_is_one_line(text):
     assert len(line) < 140
 
 
+@pytest.mark.parametrize("text", ["\udcff=1", "hog.a.\udcff=1", "hog.a.comm=\udcff"])
+def test_an_override_is_text_as_toml_is(files, text):
+    for option, split in (("--set", overrides.parse), ("--vary", overrides.vary)):
+        with pytest.raises(ScenarioError) as caught:
+            split(text)
+        (line,) = caught.value.lines
+        shown = text.replace("\udcff", r"\xff")
+        assert line == f"{option}: '{shown}' is not UTF-8 text; TOML is text"
+    assert files.faults("[hog.a]\nsize = 1", text) == [
+        f"--set: '{shown}' is not UTF-8 text; TOML is text"
+    ]
+
+
 def test_overrides_change_values(files):
     made = files.plan(
         FILE,
