@@ -13,7 +13,7 @@ from oomctl.scenario.words import Path, instead
 
 OF_NO_CALL = ("returns", "latency")
 """What is expected of calls only."""
-VERDICTS_OF_NO_CALL = ("killed", "group-killed", "nobody-died")
+VERDICTS_OF_NO_CALL = ("killed", "nobody-died")
 _KILLING = {"killed", "group-killed", "wrong-victim", "over-kill", "cgroup-killed"}
 _SPARING = {
     *("invalid-argument", "busy", "spared", "reclaimed", "no-killable-task"),

@@ -83,6 +83,8 @@ def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:
         places = [*at] if part == EVERY else [str(part)]
     else:
         raise _refused(done, "is not a table", "leave out what follows it")
+    if not places:
+        raise _refused(done, "has nothing that * could change", "name a new one instead")
     for place in places:
         here = (*done, place)
         if not rest:

@@ -76,7 +76,8 @@ def _too_full(sizes: Sizes, cgroup: str, limit: int) -> Iterator[Fault]:
     ]
     key: Path = ("cgroup", cgroup, "memory", "max")
     bound = f"memory.max of '{cgroup}' is {format_size(limit)}"
-    hint = f"the limit would kill {{0}} before the declaration; raise it or shrink {{0}}{MAY_FAIL}"
+    before = " before the declaration" * bool(sizes.layout.file.calls)
+    hint = f"the limit would kill {{0}}{before}; raise it or shrink {{0}}{MAY_FAIL}"
     large = {member.family: size for member, size in hogs if size > limit}
     wanted = sum(size for _, size in hogs)
     rests_on: tuple[Path, ...] = tuple(

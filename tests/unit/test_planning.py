@@ -4,6 +4,7 @@ from hypothesis import given
 from oomctl.errors import UsageError
 from oomctl.plan import (
     EVENTS,
+    EVENTS_LOCAL,
     Call,
     CallExpect,
     Expect,
@@ -370,6 +371,40 @@ def test_every_expectation(files):
         events={("/t", EVENTS): {"oom_kill": Range(2, None)}},
         latency={"exited": 2.0},
     )
+
+
+def test_events_of_any_cgroup(files):
+    made = files.plan("""
+        call = []
+        [hog.a]
+        size = 1
+        cgroup = "web/"
+        [cgroup.web]
+        [expect]
+        events.oom = 1
+        [expect.cgroup."."]
+        events.max = 2
+        [expect.cgroup."web/a"]
+        events.oom_kill = 3
+        events_local = { oom_kill = "4.." }
+        [expect.cgroup.web]
+    """)
+    assert made.steps == ()
+    assert made.expect.events == {
+        ("/t", EVENTS): {"oom": Range(1, 1), "max": Range(2, 2)},
+        ("/t/web/a", EVENTS): {"oom_kill": Range(3, 3)},
+        ("/t/web/a", EVENTS_LOCAL): {"oom_kill": Range(4, None)},
+    }
+
+
+def test_events_of_the_top_are_those_of_an_existing_target(files):
+    made = files.plan("""
+        [[call]]
+        target = "/else"
+        [expect.cgroup."."]
+        events.oom_kill = 1
+    """)
+    assert made.expect.events == {("/else", EVENTS): {"oom_kill": Range(1, 1)}}
 
 
 def test_a_plan_is_made_again_with_another_name(files):

@@ -235,6 +235,9 @@ KINDS = {
 }
 
 LIMITS = {
+    "call = []\n[cgroup.'.']\nmemory.max = 0\n[hog.a]\nsize = 0": 'cgroup.".".memory.max: the hogs '
+    "want 0 but memory.max of '.' is 0; the limit would kill them; raise it or shrink them, or say "
+    "may_fail = true",
     "[cgroup.'.']\nmemory.max = '8M'\n[hog.a]\nsize = '9M'": "hog.a.size: hog 'a' wants 9M but "
     "memory.max of '.' is 8M; the limit would kill it before the declaration; raise it or shrink "
     "it, or say may_fail = true",
@@ -367,7 +370,7 @@ EXPECTATIONS = {
     "call = []\n[expect]\nlatency.killed = 1": "expect.latency: is for calls, and this scenario "
     "has none; leave it out",
     "call = []\n[expect]\nverdict = ['busy', 'spared']": "expect.verdict: without a call nothing "
-    "is busy or spared; it is one of killed, group-killed, nobody-died",
+    "is busy or spared; it is one of killed, nobody-died",
     "[cgroup.web]\n[expect.cgroup.wbe]\nevents.oom = 0": "expect.cgroup.wbe: there is no cgroup "
     "'wbe' in this scenario; did you mean 'web'?",
     "[expect.cgroup.'.']\nevents.oom_kil = 0": "expect.cgroup.\".\".events.oom_kil: 'oom_kil' is "
