@@ -1,6 +1,7 @@
 """Documents that the JSON schema and the check of scenarios are tried with, and compared by."""
 
 import copy
+import datetime
 import re
 import tomllib
 
@@ -249,6 +250,7 @@ _ODD = [
     *("0xE", "0x1EiB", "0x1e", "64mib", "64kiB", "8191P", "8192P", "100%", "101%", "100.0%"),
     *(0.1, 0.05, "0.1", "0.09", "99ms", "100ms", "0.0017m", "0.0016m", "24h", "24.1h", 86_400.0),
     *(True, False, 0, 1, 1.0, [], {}, [[]], [{}], ["a"], ["a", 1], [1, -16, "none"], {"a": 1}),
+    *(datetime.date(2026, 1, 27), datetime.time(1), datetime.datetime(2026, 1, 27), float("inf")),
     *({"none": 0}, {"EFOO": 1}, {"memory": {"max": 0}}, {"vm.a": {"b": 1}}, {"vm": {"a.b": "1"}}),
     *({"a": {}}, {"a": {"size": 0}}, [{"via": "kill", "order": 0}], {"events": {"oom": 0}}),
 ]
