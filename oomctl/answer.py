@@ -1,8 +1,9 @@
 """What the kernel answered to one declaration. Pure."""
 
-import errno
 from dataclasses import dataclass
 from enum import IntEnum
+
+from oomctl.errnos import name_of
 
 
 class Stage(IntEnum):
@@ -47,7 +48,5 @@ class Answer:
 
     @property
     def errno_name(self) -> str | None:
-        """The name behind a negative return value, such as "EINVAL"."""
-        if self.ret is None or self.ret >= 0:
-            return None
-        return errno.errorcode.get(-self.ret, f"errno {-self.ret}")
+        """The name behind a negative return value, such as "EINVAL"; None if it has none."""
+        return None if self.ret is None else name_of(self.ret)

@@ -235,7 +235,6 @@ def run(
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
         _require_existing(root, casts)
-        _require_controllers(root, plans)
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         if record and place.is_at(record):

@@ -80,9 +80,7 @@ def require_target(node: UnifiedNode, said: str = "") -> None:
     while top.parent:
         top = top.parent
     if node.controller.memory_current is None and "memory" in (top.controller.controllers or ()):
-        raise UnsupportedError(
-            f"{said}{node.directory} has no memory controller", _give_memory(node)
-        )
+        raise UnsupportedError(f"{said}{node.directory} has no memory controller", enabling(node))
 
 
 def children_get(node: UnifiedNode) -> frozenset[str]:
@@ -102,7 +100,7 @@ def _domain(node: UnifiedNode) -> UnifiedNode | None:
     return node if node.parent else None
 
 
-def _give_memory(node: UnifiedNode) -> str:
+def enabling(node: UnifiedNode) -> str:
     """Say how a cgroup gets the memory controller: from each above it that does not give it."""
     above: list[UnifiedNode] = []
     holder = node.parent

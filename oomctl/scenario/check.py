@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from oomctl.plan import MAX_HOGS
-from oomctl.scenario.callcheck import call_faults, expect_faults, sysctl_faults
+from oomctl.scenario.callcheck import call_faults, sysctl_faults
+from oomctl.scenario.expectcheck import expect_faults
 from oomctl.scenario.fault import Fault
 from oomctl.scenario.hogcheck import kind_faults, name_faults, place_faults
 from oomctl.scenario.sizecheck import limit_faults, protection_faults, size_faults

@@ -22,6 +22,11 @@ def test_a_dry_run_tells_every_step(machine):
     assert machine.plans == []
 
 
+def test_a_limit_of_nothing_is_written(machine):
+    steps = declare("--dry-run", "--hogs", "0", "--memory-max", "0").stdout.splitlines()
+    assert any(step.endswith("memory.max = 0") for step in steps)
+
+
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {
         str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
