@@ -142,6 +142,7 @@ class Trial:
             heard = self._await_sysrq(heard)
         self.sampler.sample()
         rise = rises(counters, self.scope.events()).get(call.target or "", {})
+        self.sampler.sample()
         callers = {answer.caller for answer in answers}
         silent = self.history.silent + silent_programs(
             fired,
@@ -193,6 +194,7 @@ class Trial:
         self.sampler.sample()
         after = self._aftermath()
         kills = {pid: kill for one in together for pid, kill in killed_by(one, after).items()}
+        self.sampler.sample()
         for pid in kills.keys() - self.watch.watched():
             self.watch.add(pid)
         usage = self._usage_before(together[0].answer.began_ns)
