@@ -7,6 +7,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from oomctl import errnos
 from oomctl.answer import Answer
 from oomctl.plan import Via
 from oomctl.units import format_size
@@ -135,7 +136,7 @@ def _judge(
 
 def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
     if ret < 0:
-        name = errno.errorcode.get(-ret, str(-ret))
+        name = errnos.name_of(ret) or str(ret)
         return Verdict("refused", f"the kernel refused the write: {name}")
     if no_killable:
         return Verdict("no-killable-task", "the target has no task that may be killed")
