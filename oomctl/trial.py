@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from oomctl import interlock, talk
-from oomctl.account import SYSRQ_ORDER, Aftermath, Asked, account, killed_by
+from oomctl.account import account
 from oomctl.answer import Answer
+from oomctl.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
 from oomctl.errors import OomctlError
 from oomctl.event import Kind
 from oomctl.fate import Death
