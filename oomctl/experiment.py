@@ -32,6 +32,7 @@ from oomctl.outcome import Outcome
 from oomctl.participants import fated, kills_beside, known
 from oomctl.plan import Plan, Step
 from oomctl.task import Relative, Task, rank
+from oomctl.text import counted
 from oomctl.trial import Trial
 from oomctl.verdict import overall
 
@@ -148,7 +149,7 @@ class Session:
         scope = Scope(plan, self._root)
         counters, local = scope.events(), scope.events_local()
         history = History(self._witness)
-        talk.progress(f"filling {len(plan.hogs)} hogs")
+        talk.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         herd = stack.enter_context(
             Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from oomctl import errnos
 from oomctl.answer import Answer
 from oomctl.plan import Via
+from oomctl.text import counted
 from oomctl.units import format_size
 
 KILLED, GROUP_KILLED = "killed", "group-killed"
@@ -148,7 +149,7 @@ def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
 
 
 def _tries(answer: Answer) -> str:
-    return "1 try" if answer.attempts == 1 else f"{answer.attempts} tries"
+    return counted(answer.attempts, "try", "tries")
 
 
 def _why_none_died(seen: Circumstances) -> str:
