@@ -71,9 +71,9 @@ def _manner(hog: Hog) -> Iterator[str]:
         yield f"its comm is {hog.comm}"
     match hog.kind:
         case "threads":
-            yield _counted(hog.tasks, "thread")
+            yield counted(hog.tasks, "thread")
         case "forker":
-            yield f"{_counted(hog.tasks, 'child', 'children')}, followed by another when one ends"
+            yield f"{counted(hog.tasks, 'child', 'children')}, followed by another when one ends"
         case "shared":
             yield f"shared with a process in {hog.sharer}"
         case "stopped":
@@ -164,7 +164,3 @@ def _expected(expect: Expect) -> Iterator[str]:
 
 def _time(seconds: float) -> str:
     return format_duration(round(seconds * 1e9))
-
-
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"1 {one}" if number == 1 else f"{number} {many or f'{one}s'}"
