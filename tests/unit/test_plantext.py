@@ -149,7 +149,7 @@ def test_expectations():
         "expect  a, at most 2 others to die",
         "expect  b, c to live",
         "expect  1 to 2 to die",
-        "expect  1 to be returned 1 times",
+        "expect  1 to be returned 1 time",
         "expect  EBUSY to be returned 0 to 3 times",
         "expect  oom_kill to rise by at least 2",
         "expect  max of /t/web to rise by 1",
