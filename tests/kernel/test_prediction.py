@@ -1,26 +1,32 @@
 """Prediction against the kernel: who is predicted just before the call is who dies of it.
 
-OOMCTL_TREES is the number of random trees; tree N is the same whenever it is made.
+OOMCTL_TREES is the number of random trees, OOMCTL_TREES_FROM the first of them.
 """
 
+import json
 import os
-import random
+import subprocess
+from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from oomctl import experiment
+from oomctl import experiment, plain
+from oomctl.errors import OomctlError
 from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import PAGE_COUNTER_MAX
 from oomctl.kernel.environment import require_kfunc
 from oomctl.outcome import Declared
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Setting, Step
+from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog
 from oomctl.prediction import Prediction
+from tests.kernel import trees
+from tests.kernel.treecheck import Comparison
+from tests.kernel.trees import TOP, K, M, random_tree
 
 TREES = int(os.environ.get("OOMCTL_TREES", "15"))
-K, M = 1 << 10, 1 << 20
-TOP = "/oomctl-predicted"
+FROM = int(os.environ.get("OOMCTL_TREES_FROM", "0"))
 
 
 @dataclass
@@ -77,87 +83,91 @@ def assert_proved(trial):
         assert at == sorted(at)
 
 
-def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=(TOP,)):
-    """Plan `TOP` and what is below it: hogs are (name, size, adj, path below TOP)."""
-    placed = tuple(Hog(name, size, adj, f"{TOP}{path}") for name, size, adj, path in hogs)
-    paths = [TOP]
-    for path in [*(f"{TOP}{path}" for path in cgroups), *(hog.cgroup for hog in placed)]:
-        if path not in paths:
-            paths.append(path)
-    written = [Setting("/", "cgroup.subtree_control", "+memory")]
-    written += [Setting(f"{TOP}{path}", file, str(value)) for path, file, value in settings]
-    written += [Setting(path, "cgroup.subtree_control", "+memory") for path in enabled]
-    step = Step(Call(target, 0, WAIT_ON_OOM_LOCK))
-    return Plan(tuple(paths), tuple(written), placed, (step,), target)
+def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=("",)):
+    """Plan TOP and what is below it: hogs are (name, size, adj, path below TOP)."""
+    placed = [Hog(*hog) for hog in hogs]
+    nodes = dict.fromkeys(["", *cgroups, *(hog.cgroup for hog in placed)])
+    call = Call(target, 0, WAIT_ON_OOM_LOCK)
+    return trees.plan_of(placed, settings, nodes=[*nodes], enabled=enabled, call=call)
 
 
-def random_plan(number):
-    """Return tree `number`: nested cgroups, limits, groups, sizes, ties, a target anywhere."""
-    dice = random.Random(number)
-    small = dice.random() < 0.15  # a limit below 1000 pages, where adj weighs nothing
-    branches = [""]
-    for depth in range(dice.randint(0, 3)):
-        branches.append(f"{dice.choice(branches)}/branch{depth}")
-    leaves = [f"{dice.choice(branches)}/leaf{i}" for i in range(dice.randint(1, 5))]
-    # below the last branch the children may go without the controller
-    plain = branches[-1] if len(branches) > 1 and dice.random() < 0.2 else None
-    inner = {leaf.rpartition("/")[0] for leaf in leaves}
-    inner |= {branch.rpartition("/")[0] for branch in branches if branch}
-    given = [node for node in [*branches, *leaves] if node.rpartition("/")[0] != plain]
-    hogs: list[tuple[str, int, int, str]] = []
-    for i in range(dice.randint(0 if dice.random() < 0.1 else 1, 4 if small else 9)):
-        size = dice.randrange(0, 200 * K if small else 24 * M, 4 * K)
-        adj = dice.choice([0, 0, 0, 0, -1000, -999, 1000, 1, dice.randint(-999, 1000)])
-        if hogs and dice.random() < 0.3:
-            size, adj = dice.choice(hogs)[1:3]  # a tie
-        hogs.append((f"hog{i}", size, adj, dice.choice(leaves)))
-    # mostly a cgroup with a hog below it
-    some = f"{dice.choice(hogs)[3]}/" if hogs and dice.random() < 0.9 else ""
-    target = dice.choice([node for node in given if not some or some.startswith(f"{node}/")])
-    wanted = sum(size for _name, size, _adj, _path in hogs)
-    settings = []
-    for node in given:
-        if dice.random() < 0.25:
-            settings.append((node, "memory.oom.group", 1))
-        if small and node == target:
-            settings.append((node, "memory.max", 3900 * K))
-        elif not small and dice.random() < 0.4:
-            settings.append((node, "memory.max", wanted * 3 // 2 + dice.randint(8, 512) * M))
-    enabled = [f"{TOP}{node}" for node in sorted(inner) if node != plain]
-    return plan_of(
-        hogs,
-        *settings,
-        cgroups=[*branches[1:], *leaves],
-        target=f"{TOP}{target}",
-        enabled=enabled,
-    )
+def features(tree, outcome):
+    """Say what is special about a tree, to be counted."""
+    (declared,) = outcome.declared
+    prediction = declared.prediction
+    return [
+        f"killed by {tree.call.via}: {min(len(declared.kills), 2)}",
+        *["group"] * (prediction.group is not None),
+        *["close"] * bool(prediction.close),
+        *["tie"]
+        * (len({c.badness for c in prediction.candidates[:2]}) < len(prediction.candidates[:2])),
+        *["swapped"] * any(c.task.swap for c in prediction.candidates),
+        *["collateral"] * bool(declared.collateral),
+        *["dead sharer of a group"]
+        * any(k.role == "sharer" for k in declared.kills if k.pid not in declared.collateral),
+    ]
 
 
-@pytest.mark.timeout(60 + 5 * TREES)
-@pytest.mark.timeout(60 + 10 * TREES)
-def test_over_random_trees_prediction_and_kernel_agree(attempt, capsys):
-    agreed, explained, wrong, close, groups, nobody = 0, [], [], 0, 0, 0
-    for number in range(TREES):
-        trial = attempt(random_plan(number))
-        close += bool(trial.prediction.close)
-        groups += trial.prediction.group is not None
-        nobody += not trial.prediction.victims
-        assert trial.ret == bool(trial.killed)
-        assert_proved(trial)
-        what = f"tree {number}: predicted {sorted(trial.predicted)}, died {sorted(trial.died)}"
-        if trial.prediction.agrees(trial.killed):
-            agreed += 1
-        elif trial.prediction.explains(trial.killed):
-            explained.append(what)
-        else:
-            wrong.append(f"{what}; {trial.prediction}")
+@pytest.fixture
+def swap_area():
+    """Make a swap device of 256 MiB in compressed memory, to be switched on and off."""
+    subprocess.run(["modprobe", "zram", "num_devices=1"], check=True)
+    Path("/sys/block/zram0/disksize").write_text(str(256 * M))
+    subprocess.run(["mkswap", "-q", "/dev/zram0"], check=True)
+
+    @contextmanager
+    def on(wanted):
+        if not wanted:
+            yield
+            return
+        subprocess.run(["swapon", "/dev/zram0"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["swapoff", "/dev/zram0"], check=True)
+
+    yield on
+    Path("/sys/block/zram0/reset").write_text("1")
+    subprocess.run(["modprobe", "-r", "zram"], check=True)
+
+
+def reclaim(tree):
+    """Have the target's memory swapped out as far as that goes."""
+    if tree.reclaim:
+        with suppress(BlockingIOError):  # not all of it
+            Path(f"/sys/fs/cgroup{tree.target}/memory.reclaim").write_text(str(tree.reclaim))
+
+
+@pytest.mark.timeout(120 + 20 * TREES)
+def test_over_random_trees_prediction_and_kernel_agree(swap_area, capsys):
+    counts = Counter()
+    explained, wrong = [], []
+    with experiment.Session(hierarchy.unified_root(), require_kfunc(), len) as session:
+        for number in range(FROM, FROM + TREES):
+            tree = random_tree(number)
+            try:
+                with swap_area(tree.swap):
+                    outcome = session.run(tree.plan, lambda _hogs, tree=tree: reclaim(tree))
+                compared = Comparison(tree, outcome)
+            except (OomctlError, LookupError) as error:
+                wrong.append(number)
+                with capsys.disabled():
+                    print(f"\ntree {number}: {error!r} {error}\n{tree}")
+                continue
+            counts[compared.agreement] += 1
+            counts.update(features(tree, outcome))
+            if compared.agreement == "explained":
+                explained.append(number)
+            if faults := list(compared.faults()):
+                wrong.append(number)
+                with capsys.disabled():
+                    print(f"\ntree {number}:", *faults, tree, sep="\n")
+                    print(json.dumps(plain.tree(outcome)))
     with capsys.disabled():
         print(
-            f"\n{TREES} trees: {agreed} agreed, {len(explained)} explained by the per-CPU "
-            f"counters, {len(wrong)} disagreed; {close} too close to call, {groups} with "
-            f"memory.oom.group, {nobody} with nobody to die"
+            f"\n{TREES} trees: {counts['agreed']} agreed, {counts['explained']} explained by the "
+            f"per-CPU counters {explained}, {len(wrong)} disagreed; {dict(counts)}"
         )
-        print("\n".join(explained))
     assert wrong == []
 
 
@@ -196,7 +206,7 @@ def test_a_limit_above_or_below_the_target_has_no_weight(attempt):
             ("/in/b", "memory.max", 48 * M),
             cgroups=["/in"],
             target=f"{TOP}/in",
-            enabled=[TOP, f"{TOP}/in"],
+            enabled=["", "/in"],
         )
     )
     assert trial.prediction.totalpages == PAGE_COUNTER_MAX
@@ -227,7 +237,7 @@ def test_where_memory_oom_group_is_set(attempt, group_at, dies):
             (group_at, "memory.oom.group", 1),
             cgroups=["/in"],
             target=f"{TOP}/in",
-            enabled=[TOP, f"{TOP}/in"],
+            enabled=["", "/in"],
         )
     )
     assert trial.predicted == trial.died == dies

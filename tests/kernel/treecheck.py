@@ -1,0 +1,216 @@
+"""Compares the outcome of a random tree with its prediction, and the report with itself. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import Literal
+
+from oomctl.outcome import Declared, Fated, Outcome, Phase
+from oomctl.prediction import Prediction, holds, predict
+from oomctl.task import Task
+from tests.kernel.trees import Tree
+
+_KILLED = re.compile(r"Killed process (\d+) ")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One choice of the OOM killer: whom it took, as which group; `first` is the prediction's."""
+
+    victims: tuple[int, ...]
+    group: str | None
+    first: bool
+
+
+class Comparison:
+    """One tree as it was declared; `faults()` are empty where everything is as it should be."""
+
+    def __init__(self, tree: Tree, outcome: Outcome) -> None:
+        self._tree = tree
+        self._outcome = outcome
+        (self._call,) = outcome.declared
+        assert self._call.prediction
+        self.prediction = self._call.prediction
+        seen = [candidate.task for candidate in self.prediction.candidates]
+        self._tasks = {task.pid: task for task in (*(f.task for f in outcome.tasks), *seen)}
+        self._killed = {kill.pid for kill in self._call.kills}
+        self._late = {kill.pid for kill in self._call.kills if self._is_late(kill.pid, kill.comm)}
+        self._turns = self._explain(self.prediction, self._killed - self._late)
+
+    @property
+    def agreement(self) -> Literal["agreed", "explained", "wrong"]:
+        """Whether the predicted died, or who may by the error of the kernel's counters."""
+        if self._turns is None:
+            return "wrong"
+        return "agreed" if all(turn.first for turn in self._turns) else "explained"
+
+    def faults(self) -> Iterator[str]:
+        """Say what is wrong with the prediction or with the report."""
+        if self._outcome.failure:
+            yield f"failure: {self._outcome.failure}"
+        if self._turns is None:
+            predicted, died = map(self._names, (self.prediction.victims, self._killed))
+            yield f"predicted {predicted}, died {died}; {self.prediction}"
+            return
+        victims = {pid for turn in self._turns for pid in turn.victims} | self._late
+        yield from _differ("victims", set(self._call.victims), victims)
+        yield from _differ("collateral", set(self._call.collateral), self._killed - victims)
+        yield from self._answer()
+        yield from self._evidence()
+        yield from self._timeline()
+        yield from self._fates()
+        yield from self._counters(self._turns)
+
+    def _names(self, pids: Iterable[int]) -> list[str]:
+        names = {fated.task.pid: fated.name for fated in self._outcome.tasks}
+        return [f"{names.get(pid)} ({pid})" for pid in sorted(pids)]
+
+    def _is_late(self, pid: int, comm: str) -> bool:
+        """Tell whether a forker made a child after the look, in place of one that was killed."""
+        forkers = {hog.label for hog in self._tree.plan.hogs if hog.kind == "forker"}
+        seen = {candidate.task.pid for candidate in self.prediction.candidates}
+        task = self._tasks[pid]
+        return comm in forkers and pid > max(seen, default=0) and not task.started
+
+    def _with_sharers(self, pids: Iterable[int]) -> set[int]:
+        """Add who shares the memory of a victim (mm/oom_kill.c, __oom_kill_process)."""
+        memories = {_memory(self._tasks[pid]) for pid in pids}
+        return {pid for pid, task in self._tasks.items() if _memory(task) in memories}
+
+    def _explain(self, prediction: Prediction, left: Set[int]) -> list[Turn] | None:
+        """Return the choices that come to these dead, None if there are none.
+
+        A limit has the OOM killer choose again until the usage is below.
+        """
+        again = self._tree.call.via == "limit"
+        if not left and (again or not prediction.victims):
+            return []
+        for place, pids in enumerate((prediction.victims, *prediction.instead)):
+            dead = self._with_sharers(pids)
+            turn = Turn(pids, self._group_of(pids), place == 0)
+            if pids and dead == left:
+                return [turn]
+            if again and pids and dead < left:
+                rest = self._explain(self._without(prediction, dead), left - dead)
+                if rest is not None:
+                    return [turn, *rest]
+        return None
+
+    def _without(self, prediction: Prediction, dead: Set[int]) -> Prediction:
+        tasks = [c.task for c in reversed(prediction.candidates) if c.task.pid not in dead]
+        groups = {group for group in self._tree.groups if holds(self._tree.target, group)}
+        return predict(tasks, prediction.totalpages, prediction.page_size, groups)
+
+    def _group_of(self, pids: Sequence[int]) -> str | None:
+        """Return the highest cgroup with memory.oom.group between the target and a victim."""
+        above = [
+            group
+            for group in self._tree.groups
+            if holds(self._tree.target, group)
+            and pids
+            and holds(group, self._tasks[pids[0]].cgroup)
+        ]
+        return min(above, key=len, default=None)
+
+    def _answer(self) -> Iterator[str]:
+        limit = self._tree.call.via == "limit"
+        ret = 0 if limit else int(bool(self._killed))
+        yield from _differ("return value", self._call.answer.ret, ret)
+        verdict = _verdict(self._call, limit, self._turns or [])
+        if self._call.verdict.name not in verdict:
+            yield f"verdict {self._call.verdict}, not {verdict}"
+        yield from _differ("verdict of all", self._outcome.verdict, self._call.verdict)
+
+    def _evidence(self) -> Iterator[str]:
+        evidence = self._call.evidence
+        yield from _differ("source", evidence.source, "ring buffer")
+        yield from _differ("lost", (evidence.lost, evidence.silent), (0, ()))
+        yield from _differ("the sources agree", evidence.agree, True)
+        yield from _differ("logged and seen", evidence.logged, evidence.seen)
+        unlogged = self._killed - evidence.seen
+        # who shares a victim's memory has no line of its own
+        if unlogged and not unlogged <= self._with_sharers(evidence.seen - self._late):
+            yield f"killed, but neither seen nor a sharer: {self._names(unlogged)}"
+        logged = {int(pid) for pid in self._lines()}
+        yield from _differ("lines of the log", logged, set(evidence.logged))
+
+    def _lines(self) -> list[int]:
+        found = (_KILLED.search(record.text) for record in self._call.log)
+        return [int(match[1]) for match in found if match]
+
+    def _timeline(self) -> Iterator[str]:
+        line = self._call.timeline
+        times = [stamp.at_ns for stamp in line.stamps]
+        if times != sorted(times) or not sum(line.parts) == line.whole == times[-1] - times[0]:
+            yield f"moments out of order: {line}"
+        for pid in self._killed:
+            marked = pid in self._call.evidence.seen
+            names = ("killed", "marked", "exited") if marked else ("killed", "exited")
+            at = [line.after_call(name, pid) for name in names]
+            known = [moment for moment in at if moment is not None]
+            if None in at or known != sorted(known):
+                yield f"moments of {pid}: {dict(zip(names, at, strict=True))}"
+
+    def _fates(self) -> Iterator[str]:
+        found = {fated.task.pid: fated for fated in self._outcome.tasks}
+        if missing := self._tasks.keys() - found.keys():
+            yield f"without a fate: {sorted(missing)}"
+        if len(found) != len(self._outcome.tasks):
+            yield "a task has two fates"
+        for pid, fated in found.items():
+            wanted = self._wanted(fated)
+            what = (str(fated.fate), fated.phase, bool(fated.kill), fated.collateral)
+            if what != wanted:
+                yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
+
+    def _wanted(self, fated: Fated) -> tuple[str, Phase | None, bool, bool]:
+        pid = fated.task.pid
+        if pid in self._killed:
+            return ("oom-killed", Phase.CALL, True, pid in self._call.collateral)
+        return ("survived", None, False, False)
+
+    def _counters(self, turns: Sequence[Turn]) -> Iterator[str]:
+        lines = self._lines()
+        for cgroup, events in self._outcome.events.items():
+            low, high = self._counted(cgroup, lines)
+            if not low <= events["oom_kill"] <= high:
+                yield f"oom_kill of {cgroup}: {events['oom_kill']}, not {low} to {high}"
+            groups = sum(turn.group is not None and holds(cgroup, turn.group) for turn in turns)
+            yield from _differ(f"oom_group_kill of {cgroup}", events["oom_group_kill"], groups)
+            if self._tree.call.via == "bpf":
+                yield from _differ(f"oom of {cgroup}", events["oom"], 0)
+        if self._tree.target not in self._outcome.events:
+            yield "no counters of the target"
+
+    def _counted(self, cgroup: str, lines: Sequence[int]) -> tuple[int, int]:
+        """Return what a cgroup's oom_kill may rise by: the kernel counts with each line of the log.
+
+        It counts for who owns the memory, who made it until that one has ended.
+        """
+        low = high = 0
+        for place, pid in enumerate(lines):
+            memory = _memory(self._tasks[pid])
+            homes = [t.cgroup for t in self._tasks.values() if _memory(t) == memory]
+            if place == 0 and memory in self._tasks:
+                homes = [self._tasks[memory].cgroup]
+            within = [holds(cgroup, home) for home in homes]
+            low += all(within)
+            high += any(within)
+        return low, high
+
+
+def _verdict(call: Declared, limit: bool, turns: Sequence[Turn]) -> set[str]:
+    if not turns:
+        return {"nobody-died", "no-killable-task"} if limit else {"no-killable-task"}
+    grouped = any(turn.group for turn in turns) and len(call.victims) > 1
+    return {"group-killed"} if grouped else {"killed"}
+
+
+def _memory(task: Task) -> int:
+    """Name the memory that a task uses by the PID of who made it."""
+    return task.shares or task.pid
+
+
+def _differ(what: str, found: object, wanted: object) -> Iterator[str]:
+    if found != wanted:
+        yield f"{what}: {found}, not {wanted}"
