@@ -56,6 +56,9 @@ def explain(error: OSError, path: Path, doing: str) -> CgroupError:
             hint = "cgroupfs is mounted read-only here (a container?)"
         case ((errno.EACCES | errno.EPERM), _):
             hint = "run it as root"
+        case errno.ENOMEM, _:
+            # a cgroup itself is charged to its parent (mm/memcontrol.c, mem_cgroup_css_alloc)
+            hint = f"memory.max of {path.parent} or of one above it is reached; raise it"
         case errno.EAGAIN, _:
             hint = (
                 "a limit on descendants or processes (cgroup.max.descendants, pids.max) is reached"
