@@ -158,7 +158,7 @@ def nobody():
 
 @pytest.fixture
 def open_folder(path):
-    """The folder of the path, which anybody can come to; pytest's own are as they were afterwards."""
+    """The folder of the path, which anybody can come to; pytest's own stay as they were."""
     above = path.parents[1:3]
     before = [folder.stat().st_mode & 0o7777 for folder in above]
     for folder in above:
