@@ -94,15 +94,6 @@ def _of_a_call(known: _Known, step: Path, call: Call) -> Iterator[Fault]:
     if names is None:
         return
     yield from known.faults(path, names)
-    calls = call.callers * call.repeat
-    for name in names:
-        if known.hogs.get(name) and known.most(known.hogs[name]) < calls:
-            yield Fault(
-                path,
-                f"{calls} calls cannot kill '{name}' each",
-                "a hog dies once; name a family that is large enough, or write steps of their own",
-                rests_on=((*step, "callers"), (*step, "repeat"), ("hog", name)),
-            )
     verdicts = set(call.expect.verdict)
     if verdicts and verdicts <= (_SPARING if names else _KILLING):
         yield Fault(

@@ -353,9 +353,6 @@ EXPECTATIONS = {
     f"{TWO}[[call]]\nexpect.victims = 'x'\n[[call]]\nexpect.victims = 'y'\n[expect]\nkills = 1": (
         f"expect.kills: 1 is less than the 2 that are to die; {CHANGE}"
     ),
-    f"{TWO}[[call]]\nrepeat = 3\nexpect.victims = 'x'": "call[0].expect.victims: 3 calls cannot "
-    "kill 'x' each; a hog dies once; name a family that is large enough, or write steps of their "
-    "own",
     f"{TWO}[[call]]\nexpect = {{ victims = 'x', verdict = ['busy', 'spared'] }}": "call[0].expect."
     f"victims: a hog is to die, which is no busy or spared; {CHANGE}",
     f"{TWO}[[call]]\nexpect = {{ victims = [], verdict = 'killed' }}": "call[0].expect.victims: "
