@@ -19,8 +19,10 @@ def kills_beside(
     of_calls = {kill.pid for one in declared for kill in one.kills}
     of_calls |= {one.answer.caller for one in declared}
     known = {*before.hogs, *(task.pid for task in before.tasks)}
+    threads = {task.thread: task.pid for task in before.tasks if task.thread}
     found = []
     for kill in history.kills():
+        kill = replace(kill, pid=threads.get(kill.pid, kill.pid))
         if kill.pid in of_calls or kill.role == "exiting":
             continue
         cgroup, memcg = (
