@@ -78,3 +78,12 @@ def test_a_sharer_that_died_with_a_limits_victim_is_collateral():
     sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
     one = told([known(7), known(8)], [], [kill(7, 300), sharer], [(7, 310), (8, 312)])
     assert (one[7].collateral, one[8].collateral) == (False, True)
+
+
+def test_who_died_before_the_call_is_not_put_down_to_it():
+    sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
+    for deaths in ([(7, 310), (8, 312)], [(7, 1500), (8, 1500)]):  # as it ended, or as was noticed
+        one = told([], [declared()], [kill(7, 300), sharer], deaths)
+        assert [(one[p].phase, one[p].call) for p in (7, 8)] == [(Phase.FILLING, None)] * 2
+        assert [one[p].died_after_ns for p in (7, 8)] == [None, None]
+        assert one[8].collateral
