@@ -148,7 +148,14 @@ class Trial:
             fired,
             heard.fired,
             calls=sum(answer.ret in (0, 1) for answer in answers if call.via == "bpf"),
-            kills=len({said.pid for said in heard.logged if said.trigger_pid in callers}),
+            kills=len(
+                {
+                    said.pid
+                    for said in heard.logged
+                    if said.trigger_pid in callers
+                    or (call.via == "sysrq" and said.order == SYSRQ_ORDER)
+                }
+            ),
         )
         grouped = self.scope.group_kills(grouping)
         asked = [
