@@ -64,6 +64,7 @@ class Scope:
     def __init__(self, plan: Plan, root: UnifiedNode) -> None:
         self._root = root
         self._system_wide = plan.system_wide
+        self._places = {plan.top or "/", *(step.call.target or "/" for step in plan.steps)}
         self._top = None if plan.top is None else root.at(plan.top)
         self._id = self._top and _id(self._top)
         self._paths: dict[int, str] = {}
@@ -160,9 +161,10 @@ class Scope:
         return home is not None and holds(target, home)
 
     def holds(self, cgroup: str | None) -> bool:
-        """Tell whether a cgroup is the counted one or below it; for the whole system any is."""
-        top = self._top.cgroup if self._top else "/"
-        return self._system_wide or (cgroup is not None and holds(top, cgroup))
+        """Tell whether a cgroup is the counted one, a target, or below; all are of the system."""
+        if self._system_wide:
+            return True
+        return cgroup is not None and any(holds(place, cgroup) for place in self._places)
 
     def dying(self) -> int | None:
         """Return how many cgroups of the whole hierarchy are removed but not gone yet."""

@@ -4,11 +4,11 @@ import pytest
 
 from oomctl.fate import Death
 from oomctl.kernel.hogs import Runner
-from oomctl.kernel.scope import Snapshot
+from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.klog import KernelLog
 from oomctl.participants import kills_beside
-from oomctl.plan import Hog
+from oomctl.plan import Call, Hog, Plan, Step
 from oomctl.sighting import Sighting
 from oomctl.task import Task
 
@@ -77,3 +77,11 @@ def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
     assert (victim.pid, victim.role) == (10, "victim")
     assert victim.at_ns > 5  # when it was heard: the log's clock is another
     assert (sharer.pid, sharer.role, sharer.memcg, sharer.logged) == (13, "sharer", "/t", False)
+
+
+def test_a_kill_in_an_existing_target_beside_our_own_tree_is_told(cgroupfs):
+    steps = (Step(Call("/existing")), Step(Call("/ours/a")))
+    scope = Scope(Plan((), (), (), steps, top="/ours"), cgroupfs)
+    told = ["/ours", "/ours/b", "/existing", "/existing/below"]
+    others = ["/", "/existing2", "/else", None]
+    assert [one for one in (*told, *others) if scope.holds(one)] == told
