@@ -33,7 +33,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
         caller_killed=caller in kills,
         expected=_missed(asked.call, prediction, victims),
         not_ended=[_name(kills[p].comm, p) for p in victims if p not in after.ended],
-        counted=(asked.counted or 0) - len(asked.taken_by_others),
+        counted=_untold(asked),
         via=asked.call.via,
     )
     verdict = judge(
@@ -89,6 +89,15 @@ def _groups(asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction 
     logged = len({one.group for one in kills.values() if one.group})
     foreseen = prediction is not None and prediction.group is not None
     return max(asked.group_kills, logged, int(foreseen and len(kills) > 1))
+
+
+def _untold(asked: Asked) -> int:
+    """Return how many kills the target's oom_kill counts more than any source tells of.
+
+    It counts the first victim of a group twice (mm/oom_kill.c, oom_kill_process).
+    """
+    told = asked.taken_by_others | {said.pid for said in asked.logged}
+    return (asked.counted or 0) - len(told) - asked.group_kills
 
 
 def _evidence(asked: Asked, kills: Mapping[int, Sighting], after: Aftermath) -> Evidence:

@@ -70,8 +70,9 @@ class Asked:
         """The PID of who ran the OOM killer: the caller, but for sysrq a worker of the kernel."""
         if self.call.via != "sysrq":
             return self.answer.caller
-        begun = (e for e in self.events if e.kind is Kind.OOM_BEGIN and e.order == SYSRQ_ORDER)
-        return next((e.pid for e in begun), 0)
+        seen = [e.pid for e in self.events if e.order == SYSRQ_ORDER]
+        said = [one.trigger_pid for one in self.logged if one.order == SYSRQ_ORDER]
+        return next((pid for pid in (*seen, *said) if pid), 0)
 
     @property
     def locked_ns(self) -> int:

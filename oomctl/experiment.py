@@ -153,6 +153,7 @@ class Session:
         herd = stack.enter_context(
             Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
         )
+        history.listen()
         filled_ns = time.monotonic_ns()
         ready(herd.runners)
         before = scope.snapshot(herd.runners)
@@ -177,11 +178,11 @@ class Session:
             around,
         )
         declared = trial.run()
-        others = kills_beside(history, declared, scope, before)
+        others = kills_beside(history, declared, scope, before, watch.deaths)
         for kill in others:
             if kill.pid not in watch.watched():
-                watch.add(kill.pid)
-        watch.note()
+                watch.add(kill.pid, gone_ns=kill.at_ns + (kill.exited_after_ns or 0))
+        watch.wait(lambda: watch.deaths.keys() >= {kill.pid for kill in others}, plan.timeout)
         tasks = tuple(
             fates(
                 known(before, herd.runners),

@@ -30,6 +30,11 @@ class Death:
     status: int | None = None
     signal: int | None = None
 
+    @property
+    def by_sigkill(self) -> bool:
+        """Whether SIGKILL ended it, as far as is known: of who is not our child nobody tells."""
+        return self.signal == signal.SIGKILL or (self.signal is None and self.status is None)
+
 
 @dataclass(frozen=True)
 class Fate:

@@ -49,7 +49,8 @@ def fates(
         kill, death = kills.get(pid), deaths.get(pid)
         if death and pid in exits:
             death = replace(death, at_ns=exits[pid])
-        call = _call_of(pid, death, declared)
+        phase = _phase(pid, kill, death, declared, filled_ns)
+        call = None if phase is Phase.FILLING else _call_of(pid, death, declared)
         oom_killed = kill is not None and pid not in by_cgroup
         fate = fate_of(death, oom_killed, pid in by_cgroup)
         # by PR_SET_PDEATHSIG (hog/tasks.c)
@@ -64,8 +65,8 @@ def fates(
             else None,
             badness=badness.get(pid),
             collateral=any(pid in one.collateral for one in declared)
-            or (kill is not None and kill.role == "sharer" and call is None),
-            phase=_phase(pid, kill, death, declared, filled_ns),
+            or (kill is not None and kill.role == "sharer" and phase is not Phase.CALL),
+            phase=phase,
             kill=kill if oom_killed else None,
         )
 
@@ -90,9 +91,8 @@ def _phase(
 ) -> Phase | None:
     if any(each.pid == pid for one in declared for each in one.kills):
         return Phase.CALL
-    # the log has a clock of its own, which may be off by milliseconds
-    if kill and (kill.traced or death is None):
-        at = kill.at_ns
+    if kill:
+        at = min(kill.at_ns, death.at_ns) if death else kill.at_ns
     elif death:
         at = death.at_ns
     else:

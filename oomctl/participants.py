@@ -1,9 +1,9 @@
 """The tasks of a round, as far as they are known before anything is said of their end."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.fate import Fate
+from oomctl.fate import Death, Fate
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.witness import History
@@ -13,7 +13,11 @@ from oomctl.task import Task
 
 
 def kills_beside(
-    history: History, declared: Sequence[Declared], scope: Scope, before: Snapshot
+    history: History,
+    declared: Sequence[Declared],
+    scope: Scope,
+    before: Snapshot,
+    deaths: Mapping[int, Death],
 ) -> list[Sighting]:
     """Return the kills of a round that no call made, of tasks that the plan is about."""
     of_calls = {kill.pid for one in declared for kill in one.kills}
@@ -31,7 +35,38 @@ def kills_beside(
         )
         if kill.pid in known or scope.holds(cgroup or None):
             found.append(replace(kill, cgroup=cgroup or None, memcg=memcg or None))
-    return found
+    return found + list(_unlogged(found, of_calls, before.tasks, deaths))
+
+
+def _unlogged(
+    found: Sequence[Sighting],
+    of_calls: Collection[int],
+    tasks: Sequence[Task],
+    deaths: Mapping[int, Death],
+) -> Iterator[Sighting]:
+    """Yield who died because it shares a victim's memory, and of whom no source tells.
+
+    The log has no line for those (mm/oom_kill.c, __oom_kill_process).
+    """
+    kills = {kill.pid: kill for kill in found}
+    victims = {task.shares or task.pid: kills[task.pid] for task in tasks if task.pid in kills}
+    for task in tasks:
+        victim, death = victims.get(task.shares or task.pid), deaths.get(task.pid)
+        if task.pid in kills or task.pid in of_calls:
+            continue
+        if victim and death and death.by_sigkill:
+            yield replace(
+                victim,
+                pid=task.pid,
+                comm=task.comm,
+                role="sharer",
+                rss=task.rss,
+                cgroup=task.cgroup,
+                oom_score_adj=task.oom_score_adj,
+                exited_after_ns=None,
+                traced=False,
+                logged=False,
+            )
 
 
 def known(before: Snapshot, runners: Sequence[Runner]) -> list[Fated]:

@@ -11,7 +11,6 @@ from oomctl.answer import Answer
 from oomctl.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
 from oomctl.errors import OomctlError
 from oomctl.event import Kind
-from oomctl.fate import Death
 from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up
@@ -149,7 +148,14 @@ class Trial:
             fired,
             heard.fired,
             calls=sum(answer.ret in (0, 1) for answer in answers if call.via == "bpf"),
-            kills=len({said.pid for said in heard.logged if said.trigger_pid in callers}),
+            kills=len(
+                {
+                    said.pid
+                    for said in heard.logged
+                    if said.trigger_pid in callers
+                    or (call.via == "sysrq" and said.order == SYSRQ_ORDER)
+                }
+            ),
         )
         grouped = self.scope.group_kills(grouping)
         asked = [
@@ -245,14 +251,9 @@ class Trial:
             lambda kill, target: self.scope.owns(kill, target, self.before),
             self.scope.path_of,
             self.history.why_not,
-            frozenset(pid for pid, death in self.watch.deaths.items() if _by_sigkill(death)),
+            frozenset(pid for pid, death in self.watch.deaths.items() if death.by_sigkill),
             self.before.tasks,
         )
-
-
-def _by_sigkill(death: Death) -> bool:
-    """Of who is not our child nobody tells; after cgroup.kill it is the likely end."""
-    return death.signal == 9 or (death.signal is None and death.status is None)
 
 
 def _served(heard: Heard) -> bool:

@@ -37,8 +37,8 @@ class DeathWatch:
             os.close(fd)
         self._pids.clear()
 
-    def add(self, pid: int, *, reap: bool = False) -> None:
-        """Watch a process; one that is gone already counts as dead now.
+    def add(self, pid: int, *, reap: bool = False, gone_ns: int | None = None) -> None:
+        """Watch a process; one that is gone already counts as dead since `gone_ns`, else now.
 
         `reap` is for a child that we started ourselves: its wait status is read, and it is gone
         for good then. If it cannot be watched it is killed, and OSError raised.
@@ -46,7 +46,7 @@ class DeathWatch:
         try:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
-            self.deaths.setdefault(pid, Death(pid, time.monotonic_ns()))
+            self.deaths.setdefault(pid, Death(pid, gone_ns or time.monotonic_ns()))
             return
         except OSError:
             if reap:  # until it is reaped its PID is no other's

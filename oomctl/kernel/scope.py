@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
-from oomctl.plan import Plan
+from oomctl.plan import Hog, Plan
 from oomctl.prediction import holds
 from oomctl.sighting import Sighting
 from oomctl.task import Task
+from oomctl.text import printable
 
 Events = Mapping[str, Mapping[str, int]]
 
@@ -31,8 +32,14 @@ class Snapshot:
     memory: int | None
 
     def hog_of(self, task: Task) -> Runner | None:
-        """Return the hog that a task is, or that it is a child of."""
-        return self.hogs.get(task.pid) or self.hogs.get(task.parent)
+        """Return the hog that a task is, or that it is a child of.
+
+        A child that had ended before anybody looked at its parent has its hog's comm and cgroup.
+        """
+        if runner := self.hogs.get(task.pid) or self.hogs.get(task.parent):
+            return runner
+        alike = [one for one in self.hogs.values() if _like_a_child(task, one.hog)]
+        return alike[0] if len(alike) == 1 and not task.parent else None
 
     def find(self, pid: int) -> Task | None:
         """Return a task of the target, or of the machine where that was looked at."""
@@ -57,6 +64,7 @@ class Scope:
     def __init__(self, plan: Plan, root: UnifiedNode) -> None:
         self._root = root
         self._system_wide = plan.system_wide
+        self._places = {plan.top or "/", *(step.call.target or "/" for step in plan.steps)}
         self._top = None if plan.top is None else root.at(plan.top)
         self._id = self._top and _id(self._top)
         self._paths: dict[int, str] = {}
@@ -153,13 +161,19 @@ class Scope:
         return home is not None and holds(target, home)
 
     def holds(self, cgroup: str | None) -> bool:
-        """Tell whether a cgroup is the counted one or below it; for the whole system any is."""
-        top = self._top.cgroup if self._top else "/"
-        return self._system_wide or (cgroup is not None and holds(top, cgroup))
+        """Tell whether a cgroup is the counted one, a target, or below; all are of the system."""
+        if self._system_wide:
+            return True
+        return cgroup is not None and any(holds(place, cgroup) for place in self._places)
 
     def dying(self) -> int | None:
         """Return how many cgroups of the whole hierarchy are removed but not gone yet."""
         return (self._root.controller.stat or {}).get("nr_dying_descendants")
+
+
+def _like_a_child(task: Task, hog: Hog) -> bool:
+    home = {"forker": hog.cgroup, "shared": hog.sharer}.get(hog.kind)
+    return home is not None and (task.comm, task.cgroup) == (hog.label[:15], printable(home))
 
 
 def _id(node: UnifiedNode) -> int | None:

@@ -1,5 +1,6 @@
 """Everybody who saw it: BPF tracing where it is to be had, and the kernel log in any case."""
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,7 @@ class History:
     def __init__(self, witness: "Witness") -> None:
         self._witness = witness
         self._logged: list[Sighting] = []
+        self._heard: dict[int, int] = {}
         self.events: list[Event] = []
         self.taken: set[int] = set()
         self.lost = 0
@@ -65,7 +67,10 @@ class History:
     def listen(self) -> Heard:
         """Take in what came since the last time, and return it."""
         heard = self._witness.hear()
+        now = time.monotonic_ns()
         self._logged += heard.logged
+        for said in heard.logged:
+            self._heard.setdefault(said.pid, now)
         self.events += heard.events
         self.lost += heard.lost
         self.taken.update(said.pid for said in heard.logged)
@@ -73,9 +78,15 @@ class History:
         return heard
 
     def kills(self) -> list[Sighting]:
-        """Return every kill so far as both sources together tell it."""
+        """Return every kill so far as both sources together tell it.
+
+        What only the log tells of is of when it was heard: the log has a clock of its own.
+        """
         threads = threads_of(self.events)
-        logged = (replace(one, pid=threads.get(one.pid, one.pid)) for one in self._logged)
+        logged = (
+            replace(one, pid=threads.get(one.pid, one.pid), at_ns=self._heard[one.pid])
+            for one in self._logged
+        )
         return reconcile(traced(self.events), logged)
 
     @property

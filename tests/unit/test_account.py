@@ -212,6 +212,41 @@ def test_the_worker_that_serves_sysrq_is_the_one_with_order_minus_1():
     assert declared.verdict.name == "killed"
 
 
+@pytest.mark.parametrize("seen", [Kind.OOM_BEGIN, Kind.OOM_END, None])
+def test_the_worker_that_serves_sysrq_is_known_by_whatever_tells_of_its_order(seen):
+    worker = 77
+    report = [
+        "kworker/1:1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=-1, oom_score_adj=0",
+        f"CPU: 1 UID: 0 PID: {worker} Comm: kworker/1:1 Not tainted",
+        "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+        "task_memcg=/t/leaf,task=t7,pid=7,uid=0",
+        logged(7).records[0].text.replace("Memory cgroup out", "Out"),
+    ]
+    log = KernelLog(tuple(Record(n, n, text) for n, text in enumerate(report)))
+    around = [replace(event(seen, 1100, worker, worker), order=-1)] if seen else []
+    events = [*around, *kill_events(7, trigger=worker)]
+    one = replace(asked(*events, log=log, ret=0), call=Call(None, -1, 0, "sysrq"))
+    declared = account(one, (), after(*events, ended={7: 1500}))
+    assert [kill.pid for kill in declared.kills] == [7]
+    assert declared.verdict.name == "killed"
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
+    """A group of 8 and 7, by another caller: the kernel counts its first victim twice."""
+    events = [*kill_events(8, trigger=60), *kill_events(7, trigger=60)] if tracing else []
+    said = Reading().feed(logged(8, 7).records)
+    one = replace(
+        asked(*events, group_kills=1),
+        counted=3,
+        logged=tuple(replace(each, trigger_pid=60) for each in said),
+    )
+    known = after(*events, ended={8: 1500}, why_not="" if tracing else "no BTF")
+    declared = account(one, {7, 8}, known)
+    assert declared.verdict.name == "claimed-but-none-died"
+    assert "in-flight victim: pid" in declared.verdict.reason
+
+
 def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
     members = {pid: Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0) for pid in (6, 7, 8, 9)}
     one = replace(asked(ret=0), call=Call("/t", via="kill"), members=members)

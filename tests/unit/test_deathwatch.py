@@ -84,6 +84,13 @@ def test_who_is_gone_already_is_dead_now(watch):
     assert watch.watched() == {process.pid}
 
 
+def test_who_is_gone_already_is_dead_since_then_if_that_is_known(watch):
+    child = subprocess.Popen(["true"])
+    child.wait()
+    watch.add(child.pid, gone_ns=7)
+    assert watch.deaths[child.pid].at_ns == 7
+
+
 def test_waiting_ends_at_the_timeout(watch):
     pid = spawn("sleep", "60")
     watch.add(pid, reap=True)

@@ -1,0 +1,87 @@
+"""Whose a task is, and who died beside the calls."""
+
+import pytest
+
+from oomctl.fate import Death
+from oomctl.kernel.hogs import Runner
+from oomctl.kernel.scope import Scope, Snapshot
+from oomctl.kernel.witness import NOTHING, Heard, History
+from oomctl.klog import KernelLog
+from oomctl.participants import kills_beside
+from oomctl.plan import Call, Hog, Plan, Step
+from oomctl.sighting import Sighting
+from oomctl.task import Task
+
+
+def task(pid, comm="f", cgroup="/t/f", **more):
+    return Task(pid, comm, cgroup, 0, 0, 0, 0, 0.0, **more)
+
+
+def snapshot(*hogs, tasks=()):
+    runners = {10 + n: Runner(hog, 10 + n) for n, hog in enumerate(hogs)}
+    return Snapshot(tasks, (), runners, {}, None)
+
+
+FORKER = Hog("f", 4096, cgroup="/t/f", kind="forker")
+SHARED = Hog("s" * 20, 4096, cgroup="/t/s", kind="shared", sharer="/t/b")
+
+
+@pytest.mark.parametrize(
+    ("one", "pid"),
+    [
+        (task(99), 10),
+        (task(99, "s" * 15, "/t/b"), 11),
+        (task(99, parent=10), 10),
+        (task(99, parent=1), None),  # its parent is known, and no hog
+        (task(99, "g"), None),
+        (task(99, cgroup="/t"), None),
+        (task(99, "s" * 15, "/t/s"), None),
+    ],
+)
+def test_a_child_that_nobody_looked_at_is_its_hogs(one, pid):
+    found = snapshot(FORKER, SHARED).hog_of(one)
+    assert (found and found.pid) == pid
+
+
+def test_a_child_that_may_be_of_either_hog_is_nobodys():
+    assert snapshot(FORKER, FORKER).hog_of(task(99)) is None
+
+
+class Witness:
+    """Tells of one kill in the log."""
+
+    why_not = "no tracing"
+
+    def __init__(self, kill):
+        self.rounds = [NOTHING, Heard((), KernelLog(), 0, logged=(kill,)), NOTHING]
+
+    def hear(self):
+        return self.rounds.pop(0)
+
+
+class Everywhere:
+    """A scope that everything is in."""
+
+    def holds(self, _cgroup):
+        return True
+
+
+def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
+    kill = Sighting(5, 10, "s", "victim", 4096, cgroup="/t/s", memcg="/t", logged=True)
+    history = History(Witness(kill))
+    history.listen()
+    alone, sharing, living = task(12), task(13, shares=10), task(14, shares=10)
+    before = snapshot(tasks=(task(10), alone, sharing, living))
+    deaths = {pid: Death(pid, 2**62) for pid in (10, 12, 13)}
+    victim, sharer = kills_beside(history, (), Everywhere(), before, deaths)
+    assert (victim.pid, victim.role) == (10, "victim")
+    assert victim.at_ns > 5  # when it was heard: the log's clock is another
+    assert (sharer.pid, sharer.role, sharer.memcg, sharer.logged) == (13, "sharer", "/t", False)
+
+
+def test_a_kill_in_an_existing_target_beside_our_own_tree_is_told(cgroupfs):
+    steps = (Step(Call("/existing")), Step(Call("/ours/a")))
+    scope = Scope(Plan((), (), (), steps, top="/ours"), cgroupfs)
+    told = ["/ours", "/ours/b", "/existing", "/existing/below"]
+    others = ["/", "/existing2", "/else", None]
+    assert [one for one in (*told, *others) if scope.holds(one)] == told
