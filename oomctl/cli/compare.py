@@ -41,6 +41,7 @@ def compare(
     Exit codes: 0 nothing changed; 1 something did; 2 no record, or nothing to compare.
     """
     with Output(output) as place:
+        place.require_apart([first, second])
         runs = []
         for path in (first, second):
             runs.append([section.run for section in read_record(path)])

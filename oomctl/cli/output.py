@@ -3,7 +3,8 @@
 import errno
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Self, TextIO
@@ -62,6 +63,15 @@ class Output:
             return os.path.samestat(os.fstat(sys.stdout.fileno()), found)
         except OSError:  # somebody has put another object there, which is no file
             return False
+
+    def require_apart(self, read: Iterable[Path]) -> None:
+        """Raise UsageError if the result would go into a file that the command reads."""
+        for path in read:
+            source = Path("/dev/stdin") if str(path) == "-" else path
+            with suppress(OSError, ValueError):  # told where it is read
+                if source.is_file() and self.is_at(source):
+                    place = "stdout" if self._path is None else f"--output {self._path}"
+                    raise UsageError(f"{place} is {path}, which is read", "name another file")
 
     def write(self, text: str) -> None:
         """Write the result; OomctlError if the disk is full."""

@@ -39,6 +39,7 @@ def report(
     not, or --until-differs found a difference; 2 no record; 3 not a round of a scenario ran.
     """
     with Output(output) as place:
+        place.require_apart([file])
         sections = read_record(file)
         for section in sections:
             for remark in section.run.remarks:

@@ -226,6 +226,7 @@ def run(
     casts = [Cast(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:
+        place.require_apart(files)
         if dry_run:
             with suppress(UnsupportedError):  # a plan for another machine
                 _require_existing(unified_root(), casts, dry_run)

@@ -71,7 +71,7 @@ def path(cgroup: str) -> list[str]:
 
 def parent(cgroup: str) -> str:
     """Return the cgroup that another one is in; the top is in itself."""
-    return cgroup.rpartition("/")[0] or TOP
+    return cgroup.rpartition("/")[0] if "/" in cgroup else TOP
 
 
 def above(cgroup: str) -> Iterator[str]:

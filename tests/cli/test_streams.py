@@ -66,6 +66,31 @@ def test_a_dash_is_stdout_and_no_file(files):
     assert not (files / "-").exists()
 
 
+@pytest.mark.parametrize("name", ["alias", "hard"])
+@pytest.mark.parametrize(
+    ("command", "read"),
+    [
+        ("run {0} --dry-run -o {1}", "s.toml"),
+        ("run - --dry-run -o {1} <{0}", "s.toml"),
+        ("run {0} --dry-run >>{1}", "s.toml"),
+        ("report {0} -o {1}", "r.jsonl"),
+        ("report - -o {1} <{0}", "r.jsonl"),
+        ("report {0} >>{1}", "r.jsonl"),
+        ("compare {0} other -o {1}", "r.jsonl"),
+        ("compare other {0} -o {1}", "r.jsonl"),
+    ],
+)
+def test_what_is_read_is_not_overwritten(files, command, read, name):
+    (files / "other").write_text(alone())
+    (files / "alias").symlink_to(read)
+    (files / "hard").hardlink_to(files / read)
+    before = (files / read).read_text()
+    done = shell(f"oomctl {command.format(read, name)}")
+    assert done.returncode == 2
+    assert done.stderr.endswith(", which is read; name another file\n")
+    assert (files / read).read_text() == before
+
+
 @pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
 @pytest.mark.parametrize("begun", ["cat {} | oomctl", "oomctl <{}", "(sleep 1; cat {}) | oomctl"])
 def test_stdin_is_read(files, begun, name):

@@ -200,6 +200,7 @@ PLACES = {
     f"{HOG}cgroup = 'lft/'\n[cgroup.left]": "hog.a.cgroup: there is no cgroup 'lft' in this "
     "scenario; did you mean 'left'?",
     f"{HOG}cgroup = ''": "hog.a.cgroup: there is no cgroup '' in this scenario; known are .",
+    f"{HOG}cgroup = '/'": "hog.a.cgroup: there is no cgroup '' in this scenario; known are .",
     f"{HOG}cgroup = 'left'\n[cgroup.'left/in']": f"hog.a.cgroup: 'left' {LEAVES}; write 'left/' "
     "for a leaf of its own, or name a leaf",
     f"{HOG}cgroup = '.'\n[hog.b]\nsize = 1": f"hog.a.cgroup: '.' {LEAVES}; write './' for a leaf "
