@@ -84,7 +84,8 @@ def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) 
     """Return who else may be chosen, in scan order.
 
     That is the first of a kernel that does not add up its counters, and in both views whoever at
-    its highest reaches the first at its lowest.
+    its highest reaches the first at its lowest. Of equals the last in scan order does, where that
+    is known.
     """
     as_read = [t if t.rss_read is None else replace(t, rss=t.rss_read) for t in tasks]
     places: set[int] = set()
@@ -93,9 +94,20 @@ def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) 
         score = {place: badness(view[place], totalpages, page_size) for place in eligible}
         slack = {place: -(-view[place].slack // page_size) for place in eligible}
         top = max(eligible, key=lambda place: (score[place], place))
-        least = score[top] - slack[top], top
-        places |= {top, *(p for p in eligible if (score[p] + slack[p], p) > least)}
+        least = score[top] - slack[top]
+        equal = {view[p].cgroup: p for p in eligible if score[p] + slack[p] == least}
+        places |= {top, *(p for p in eligible if (score[p] + slack[p], p) > (least, top))}
+        places |= {place for place in equal.values() if _unordered(view[place], view[top])}
     return [tasks[place] for place in sorted(places) if tasks[place] is not first]
+
+
+def _unordered(one: Task, other: Task) -> bool:
+    """Tell whether nobody knows which of two tasks the kernel scans first.
+
+    Cgroups without the memory controller are scanned in the order in which processes first joined
+    them (kernel/cgroup/cgroup.c, find_css_set and css_task_iter_start), which no file shows.
+    """
+    return bool(one.memcg) and one.memcg == other.memcg and one.cgroup != other.cgroup
 
 
 def _dying_with(

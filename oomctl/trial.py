@@ -13,14 +13,14 @@ from oomctl.event import Kind
 from oomctl.fate import Death
 from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
-from oomctl.kernel.candidates import line_up
+from oomctl.kernel.candidates import line_up, target_pages
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot, rises
-from oomctl.kernel.triggers import target_id, trigger
+from oomctl.kernel.triggers import Limit, target_id, trigger
 from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
@@ -124,6 +124,9 @@ class Trial:
         answers: list[Answer] = []
         try:
             with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
+                if target and isinstance(pulled, Limit):
+                    # what is written is what oom_score_adj is scaled by
+                    lineup = replace(lineup, totalpages=target_pages(target, pulled.limit))
                 answers = call_together(
                     pulled,
                     step.callers,

@@ -83,11 +83,11 @@ def assert_proved(trial):
         assert at == sorted(at)
 
 
-def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=("",)):
+def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=("",), via="bpf"):
     """Plan TOP and what is below it: hogs are (name, size, adj, path below TOP)."""
     placed = [Hog(*hog) for hog in hogs]
     nodes = dict.fromkeys(["", *cgroups, *(hog.cgroup for hog in placed)])
-    call = Call(target, 0, WAIT_ON_OOM_LOCK)
+    call = Call(target, 0, WAIT_ON_OOM_LOCK, via)
     return trees.plan_of(placed, settings, nodes=[*nodes], enabled=enabled, call=call)
 
 
@@ -181,6 +181,17 @@ def test_of_equals_the_last_in_scan_order_dies(attempt, paths):
     assert trial.prediction.agrees(trial.killed) or trial.prediction.explains(trial.killed)
 
 
+def test_of_equals_in_cgroups_without_the_controller_any_may_be_the_last(attempt):
+    """The kernel scans them in the order in which processes first joined them."""
+    hogs = [("first", 4 * M, 0, "/b"), ("second", 4 * M, 0, "/a")]
+    trial = attempt(plan_of(hogs, cgroups=["/a", "/b"], enabled=[]))
+    scores = {candidate.badness for candidate in trial.prediction.candidates}
+    if len(scores) == 1:
+        assert len(trial.prediction.close) == 1
+    assert trial.prediction.agrees(trial.killed) or trial.prediction.explains(trial.killed)
+    assert trial.declared.verdict.name == "killed"
+
+
 @pytest.mark.parametrize(
     ("limit", "totalpages", "dies"),
     [
@@ -195,6 +206,15 @@ def test_what_the_targets_own_limit_makes_of_adj(attempt, limit, totalpages, die
     trial = attempt(plan_of(hogs, ("", "memory.max", limit)))
     assert trial.prediction.totalpages == totalpages
     assert trial.predicted == trial.died == {dies}
+
+
+def test_a_limit_that_is_lowered_is_the_one_that_weighs(attempt):
+    """By the limit that is lifted, or by none at all, the little one would have to die."""
+    hogs = [("little", 4 * M, 1, "/a"), ("large", 24 * M, 0, "/b")]
+    trial = attempt(plan_of(hogs, via="limit"))
+    assert trial.prediction.totalpages < 32 * M // 4096
+    assert trial.predicted == trial.died == {"large"}
+    assert trial.declared.verdict.name == "killed"
 
 
 def test_a_limit_above_or_below_the_target_has_no_weight(attempt):
