@@ -1,8 +1,9 @@
 """What the kernel answered to one declaration. Pure."""
 
-import errno
 from dataclasses import dataclass
 from enum import IntEnum
+
+from oomctl.errnos import name_of
 
 
 class Stage(IntEnum):
@@ -37,6 +38,8 @@ class Answer:
     """It gave up, because what its target uses had fallen far enough without its doing."""
     reclaimed: int | None = None
     """The bytes that memory.reclaim gave back first (`reclaim`)."""
+    failed: str = ""
+    """Why there is no answer of the kernel's: what ended the caller, and how far it had come."""
 
     @property
     def duration_ns(self) -> int | None:
@@ -45,7 +48,5 @@ class Answer:
 
     @property
     def errno_name(self) -> str | None:
-        """The name behind a negative return value, such as "EINVAL"."""
-        if self.ret is None or self.ret >= 0:
-            return None
-        return errno.errorcode.get(-self.ret, f"errno {-self.ret}")
+        """The name behind a negative return value, such as "EINVAL"; None if it has none."""
+        return None if self.ret is None else name_of(self.ret)

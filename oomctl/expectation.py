@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from oomctl.answer import Answer
 from oomctl.check import Check
 from oomctl.outcome import Declared, Fated, Outcome
-from oomctl.plan import CallExpect, Expect, Plan
+from oomctl.plan import EVENTS, CallExpect, Expect, Plan
 from oomctl.text import counted
 from oomctl.units import format_duration
 
@@ -19,7 +19,7 @@ KILLED = ("oom-killed", "cgroup-killed")
 
 def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
     """Return a check for each expectation of the plan: those of the round, then step by step."""
-    checks = list(_of_round(plan.expect, outcome)) if plan.expect else []
+    checks = list(_of_round(plan, plan.expect, outcome)) if plan.expect else []
     for index, step in enumerate(plan.steps):
         calls = [declared for declared in outcome.declared if declared.step == index]
         checks += _of_step(f"call {index + 1}", step.expect, calls, outcome)
@@ -33,7 +33,7 @@ def returned(answer: Answer) -> str:
     return answer.errno_name or str(answer.ret)
 
 
-def _of_round(expect: Expect, outcome: Outcome) -> Iterator[Check]:
+def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
     if expect.verdicts:
         name, verdict = f"verdict is {_or(expect.verdicts)}", outcome.verdict
         yield Check(name, verdict.name in expect.verdicts, f"{verdict.name}: {verdict.reason}")
@@ -48,12 +48,15 @@ def _of_round(expect: Expect, outcome: Outcome) -> Iterator[Check]:
     for value, wanted in expect.returns.items():
         count = came[_bare(value)]
         yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(came))
-    rises = outcome.events.get(outcome.top or "", {})
-    for counter, wanted in expect.events.items():
-        rise = rises.get(counter)
-        passed = None if rise is None else rise in wanted
-        why = "it was not counted" if rise is None else f"it rose by {rise}"
-        yield Check(f"{counter} rises by {wanted}", passed, why)
+    for (cgroup, file), counters in expect.events.items():
+        where = "" if cgroup == (plan.top or "") else f" of .{cgroup.removeprefix(plan.top or '')}"
+        rises = (outcome.events if file == EVENTS else outcome.events_local).get(cgroup, {})
+        for counter, wanted in counters.items():
+            rise = rises.get(counter)
+            passed = None if rise is None else rise in wanted
+            why = "it was not counted" if rise is None else f"it rose by {rise}"
+            name = counter if file == EVENTS else f"local {counter}"
+            yield Check(f"{name}{where} rises by {wanted}", passed, why)
     for moment, seconds in expect.latency.items():
         yield _latency(moment, seconds, outcome.declared)
 

@@ -11,7 +11,6 @@ import psutil
 from oomctl import interlock, talk
 from oomctl.errors import OomctlError
 from oomctl.expectation import check_outcome
-from oomctl.fate import Fate
 from oomctl.fates import fates
 from oomctl.kernel import leftovers, procfs
 from oomctl.kernel.btf import Kfunc
@@ -26,13 +25,14 @@ from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.parent import out_of_the_way
 from oomctl.kernel.sampler import Sampler
-from oomctl.kernel.scope import Scope, Snapshot, rises
+from oomctl.kernel.scope import Scope, rises
 from oomctl.kernel.tree import Tree
 from oomctl.kernel.witness import History, Witness
-from oomctl.outcome import Declared, Fated, Outcome
+from oomctl.outcome import Outcome
+from oomctl.participants import fated, kills_beside, known
 from oomctl.plan import Plan, Step
-from oomctl.sighting import Sighting
 from oomctl.task import Relative, Task, rank
+from oomctl.text import counted
 from oomctl.trial import Trial
 from oomctl.verdict import overall
 
@@ -114,6 +114,10 @@ class Session:
         family = procfs.family()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         interlock.check_homes(map(str, targets), family)
+        found = procfs.sysctls(SYSCTLS)
+        for step in plan.steps:
+            adj = self.environment.oom_score_adj
+            interlock.check_sysctls(step.call, found, adj, plan.sysctls)
         began = time.monotonic_ns()
         outcome: Outcome | None = None
         try:
@@ -121,10 +125,6 @@ class Session:
                 for one in plan.sysctls:
                     stack.enter_context(sysctl_changed(one, self.journal))
                 environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
-                for step in plan.steps:
-                    interlock.check_sysctls(
-                        step.call, environment.sysctls, environment.oom_score_adj
-                    )
                 if all(plan is not each for each in self._standing):
                     stack.enter_context(Tree(self._root, plan, self.journal))
                 outcome = self._round(plan, stack, family, ready, around)
@@ -149,7 +149,7 @@ class Session:
         scope = Scope(plan, self._root)
         counters, local = scope.events(), scope.events_local()
         history = History(self._witness)
-        talk.progress(f"filling {len(plan.hogs)} hogs")
+        talk.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         herd = stack.enter_context(
             Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
         )
@@ -177,15 +177,15 @@ class Session:
             around,
         )
         declared = trial.run()
-        others = _of_others(history, declared, scope, before)
+        others = kills_beside(history, declared, scope, before)
         for kill in others:
             if kill.pid not in watch.watched():
                 watch.add(kill.pid)
         watch.note()
         tasks = tuple(
             fates(
-                _known(before, herd.runners),
-                lambda task: _fated(task, before),
+                known(before, herd.runners),
+                lambda task: fated(task, before),
                 before.find,
                 declared,
                 others,
@@ -229,69 +229,6 @@ def _taker(history: History) -> Callable[[int], bool]:
         return pid in history.taken
 
     return took
-
-
-def _of_others(
-    history: History, declared: Sequence[Declared], scope: Scope, before: Snapshot
-) -> list[Sighting]:
-    """Return the kills of this round that no call made, of tasks that the plan is about."""
-    of_calls = {kill.pid for one in declared for kill in one.kills}
-    of_calls |= {one.answer.caller for one in declared}
-    known = {*before.hogs, *(task.pid for task in before.tasks)}
-    found = []
-    for kill in history.kills():
-        if kill.pid in of_calls or kill.role == "exiting":
-            continue
-        cgroup, memcg = (
-            path or (number and scope.path_of(number))
-            for path, number in ((kill.cgroup, kill.cgroup_id), (kill.memcg, kill.memcg_id))
-        )
-        if kill.pid in known or scope.holds(cgroup or None):
-            found.append(replace(kill, cgroup=cgroup or None, memcg=memcg or None))
-    return found
-
-
-def _known(before: Snapshot, runners: Sequence[Runner]) -> list[Fated]:
-    """Return every task that was looked at, and every hog that was gone before that."""
-    seen = {task.pid for task in before.tasks}
-    found = [_fated(task, before) for task in before.tasks]
-    return found + [_gone(runner) for runner in runners if runner.pid not in seen]
-
-
-def _fated(task: Task, before: Snapshot) -> Fated:
-    """Say what is known of a task beforehand; what only a hog itself has is not its children's."""
-    runner = before.hog_of(task)
-    itself = runner is not None and runner.pid == task.pid
-    hog = runner.hog if runner else None
-    failed = runner.failed if runner and itself else ""
-    return Fated(
-        task=task,
-        name=hog.name if hog else None,
-        asked=hog.size if hog and itself else None,
-        charged=before.charged.get(task.pid, task.footprint),
-        fate=Fate("not-filled" if failed else "survived"),
-        family=(hog.family or hog.name) if hog else None,
-        kind=hog.kind if hog else None,
-        filled=runner.filled if runner and itself else None,
-        failed=failed,
-        holds=runner.holds if runner and itself else None,
-    )
-
-
-def _gone(runner: Runner) -> Fated:
-    """Stand for a hog that was gone before there was anything to be seen of it."""
-    hog = runner.hog
-    return Fated(
-        task=Task(runner.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0),
-        name=hog.name,
-        asked=hog.size,
-        charged=0,
-        fate=Fate("not-filled" if runner.failed else "survived"),
-        family=hog.family or hog.name,
-        kind=hog.kind,
-        filled=runner.filled,
-        failed=runner.failed,
-    )
 
 
 def _notes(plan: Plan, scope: Scope) -> Iterator[str]:

@@ -1,35 +1,60 @@
 """What must hold before OOM is declared; each refusal says why. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.plan import Call
+from oomctl.plan import Call, Sysctl
 from oomctl.prediction import Lineup, holds
 from oomctl.task import OOM_SCORE_ADJ_MIN, Relative
 from oomctl.text import printable
 
 
-def check_sysctls(call: Call, sysctls: Mapping[str, int | None], own_adj: int) -> None:
+def check_sysctls(
+    call: Call,
+    sysctls: Mapping[str, int | None],
+    own_adj: int,
+    settings: Collection[Sysctl] = (),
+) -> None:
     """Raise UnsupportedError where the kernel would panic or kill its caller.
 
-    `own_adj` is oomctl's oom_score_adj. Kernel: mm/oom_kill.c, check_panic_on_oom() and
-    out_of_memory(); panic_on_oom 1 spares a memcg OOM, 2 does not, and sysrq's is never asked.
+    `own_adj` is oomctl's oom_score_adj. `settings` are the scenario's own, which stand in the place
+    of the machine's: UsageError where it is one of them. Kernel: mm/oom_kill.c,
+    check_panic_on_oom() and out_of_memory(); panic_on_oom 1 spares a memcg OOM, 2 does not, and
+    sysrq's is never asked.
     """
     if call.via in ("sysrq", "kill"):
         return
-    panic = sysctls.get("vm.panic_on_oom") or 0
+    own = {each.name: _number(each.value) for each in settings}
+    of = {**sysctls, **own}
+    panic = of.get("vm.panic_on_oom") or 0
     if panic == 2 or (panic and call.target is None):
+        why = f"vm.panic_on_oom is {panic}: this declaration would panic the machine"
+        if "vm.panic_on_oom" in own:
+            raise _of_the_file("vm.panic_on_oom", why)
         raise UnsupportedError(
-            f"vm.panic_on_oom is {panic}: this declaration would panic the machine",
-            "run `sysctl vm.panic_on_oom=0` first if that is not what you want",
+            why, "run `sysctl vm.panic_on_oom=0` first if that is not what you want"
         )
-    allocating = sysctls.get("vm.oom_kill_allocating_task")
+    allocating = of.get("vm.oom_kill_allocating_task")
     if call.target is None and allocating and own_adj != OOM_SCORE_ADJ_MIN:
+        why = "vm.oom_kill_allocating_task is set and oomctl cannot protect itself: it would die"
+        if "vm.oom_kill_allocating_task" in own:
+            raise _of_the_file("vm.oom_kill_allocating_task", why)
         raise UnsupportedError(
-            "vm.oom_kill_allocating_task is set and oomctl cannot protect itself: it would die",
-            "run `sysctl vm.oom_kill_allocating_task=0`, or give oomctl CAP_SYS_RESOURCE",
+            why, "run `sysctl vm.oom_kill_allocating_task=0`, or give oomctl CAP_SYS_RESOURCE"
         )
+
+
+def _of_the_file(name: str, why: str) -> UsageError:
+    """Return the error of a sysctl that the scenario itself sets: the machine's is no cure."""
+    return UsageError(why, f"write {name} = 0 in [sysctl], or take it out")
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
 
 
 def check_homes(targets: Iterable[str], family: Iterable[Relative]) -> None:

@@ -38,6 +38,9 @@ Kind = Literal[
 Via = Literal["bpf", "limit", "sysrq", "reclaim", "kill"]
 Until = Literal["exited", "freed", "returned"]
 
+EVENTS, EVENTS_LOCAL = "memory.events", "memory.events.local"
+"""The files that count events: those of a cgroup with all below it, and its own."""
+
 
 @dataclass(frozen=True)
 class Hog:
@@ -180,8 +183,8 @@ class Expect:
 
     `victims` and `survivors` are names of hogs or of families: each of `victims` has a death, and
     nobody else dies but `collateral` tasks at most. `kills` counts the dead. `returns` says how
-    many calls returned what, `events` how far a counter of the top cgroup's memory.events rose.
-    `latency` has seconds by moment of the timeline, counted from the call.
+    many calls returned what, `events` how far counters of a cgroup and file (EVENTS, EVENTS_LOCAL)
+    rose. `latency` has seconds by moment of the timeline, counted from the call.
     """
 
     verdicts: tuple[str, ...] = ()
@@ -190,7 +193,7 @@ class Expect:
     collateral: int = 0
     kills: Range | None = None
     returns: Mapping[str, Range] = field(default_factory=dict)
-    events: Mapping[str, Range] = field(default_factory=dict)
+    events: Mapping[tuple[str, str], Mapping[str, Range]] = field(default_factory=dict)
     latency: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -198,6 +201,7 @@ class Expect:
 class Plan:
     """An experiment; `cgroups` and `settings` are in the order in which they are made.
 
+    Without `steps` nobody calls: the limits alone do the killing while the hogs fill.
     `top` is the cgroup whose tasks and counters are looked at, None where only the whole system is.
     """
 

@@ -28,18 +28,20 @@ def silent_programs(
     """Name the attached programs that fired less often in a period than they must have.
 
     `before` and `after` are `Observer.fired()` at its begin and end. At least `calls` runs through
-    out_of_memory() were completed between them (a kfunc that returned 0 or 1 has made one), `kills`
-    tasks were marked as OOM victims and sent SIGKILL for the first time, and `exits` processes
-    ended. The end of a process is told by either of two programs: they are silent only together,
-    since the first may miss one.
+    out_of_memory() were completed between them (a kfunc that returned 0 or 1 has made one), the
+    kernel log has `kills` records "Killed process", and `exits` processes ended.
+
+    A task is marked as victim once, however often it is killed: the first victim of a group is
+    killed twice (mm/oom_kill.c, oom_kill_process() and mark_oom_victim()). The end of a process is
+    told by either of two programs: they are silent only together, since the first may miss one.
     """
     fired = {name: count - before.get(name, 0) for name, count in after.items()}
     least = {
         "oom_begin": calls,
         "oom_end": calls,
         "sigkill": kills,
-        "mark_victim": kills,
-        "mark_victim_pid": kills,
+        "mark_victim": min(kills, 1),
+        "mark_victim_pid": min(kills, 1),
     }
     if all(fired[name] < exits for name in _EXIT & fired.keys()):
         least |= dict.fromkeys(_EXIT, exits)

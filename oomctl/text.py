@@ -1,5 +1,7 @@
 """Text for terminals: names of tasks and cgroups may hold any byte. Pure."""
 
+import shlex
+
 _LONG = 60
 
 
@@ -8,6 +10,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def quoted(text: str) -> str:
+    """Return a word of a shell's command line that a terminal can show and bash reads back."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_for_bash, text))}'"
 
 
 def cut(text: str) -> str:
@@ -32,3 +41,9 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte that was not UTF-8, see PEP 383
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def _for_bash(char: str) -> str:
+    if char.isprintable():
+        return f"\\{char}" if char in "\\'" else char
+    return "".join(f"\\{byte:03o}" for byte in char.encode(errors="surrogateescape"))

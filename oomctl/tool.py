@@ -4,9 +4,15 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
+from oomctl.errors import OomctlError
 from oomctl.kernel import child
+
+_LONG = 900.0  # seconds: a build of the module takes a minute on a slow machine
+_DYING = 5.0  # seconds that a program may take to end after SIGKILL
 
 # Not every user has the sbin folders in PATH, where kmod's tools are.
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -26,7 +32,8 @@ def run(
 
     It inherits no variable: an outer make's MAKEFLAGS would change an inner one. Its temporary
     files go to `temporary`. Where oomctl is interrupted, or after `timeout` seconds with
-    subprocess.TimeoutExpired, the program and its children are killed.
+    subprocess.TimeoutExpired, the program and its children are killed; without `timeout` they have
+    15 minutes, and then it is an OomctlError.
     A program that is not there is status 127.
     """
     try:
@@ -39,14 +46,28 @@ def run(
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=partial(child.die_with, os.getpid()),
+            preexec_fn=partial(child.before_exec, os.getpid()),
         )
     except FileNotFoundError:
         return 127, f"{command[0]}: not found"
-    with process:
-        try:
-            output, _none = process.communicate(timeout=timeout)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+    try:
+        output, _none = process.communicate(timeout=_LONG if timeout is None else timeout)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        reap(process)
+        if timeout is None and isinstance(error, subprocess.TimeoutExpired):
+            raise OomctlError(
+                f"`{' '.join(command)}` did not end within {_LONG / 60:g} minutes, and was killed",
+                "run it by hand to see what it waits for",
+            ) from error
+        raise
     return process.returncode, output
+
+
+def reap(process: subprocess.Popen[Any]) -> None:
+    """Wait for a killed program, unlike Popen.__exit__ not for ever, and close its pipes."""
+    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it dies when it comes back
+        process.wait(_DYING)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()

@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from oomctl import interlock, talk
-from oomctl.account import SYSRQ_ORDER, Aftermath, Asked, account, killed_by
+from oomctl.account import account
 from oomctl.answer import Answer
+from oomctl.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
 from oomctl.errors import OomctlError
 from oomctl.event import Kind
 from oomctl.fate import Death
@@ -145,6 +146,7 @@ class Trial:
             heard = self._await_sysrq(heard)
         self.sampler.sample()
         rise = rises(counters, self.scope.events()).get(call.target or "", {})
+        self.sampler.sample()
         callers = {answer.caller for answer in answers}
         silent = self.history.silent + silent_programs(
             fired,
@@ -196,6 +198,7 @@ class Trial:
         self.sampler.sample()
         after = self._aftermath()
         kills = {pid: kill for one in together for pid, kill in killed_by(one, after).items()}
+        self.sampler.sample()
         for pid in kills.keys() - self.watch.watched():
             self.watch.add(pid)
         usage = self._usage_before(together[0].answer.began_ns)

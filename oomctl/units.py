@@ -2,14 +2,23 @@
 
 import re
 
+from oomctl.text import cut
+
+BLANKS = " \t\n\r\f\v"
+"""What may surround a size or a time."""
 _SUFFIXES = "KMGTPE"
+# E may be a digit of a hexadecimal number, as for memparse(): never its suffix
 _SIZE = re.compile(
-    r"(?P<number>0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})(?P<suffix>[KMGTPE]?)(?:i|iB)?", re.ASCII
+    r"(?P<number>0[xX][0-9a-fA-F]+(?![0-9a-fA-F])|[0-9]{1,40})"
+    r"(?:(?P<suffix>[KMGTPEkmgtpe])(?:iB?)?)?",
+    re.ASCII,
 )
-_LIMIT = 1 << 63
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+SIZE_LIMIT = 1 << 63
+"""The first number of bytes that is no size."""
+_SECONDS = {"us": (1, 1e6), "ms": (1, 1e3), "s": (1, 1), "m": (60, 1), "h": (3600, 1)}
+"""What a unit multiplies and divides by: 1e-6 is no number of a float."""
 _DURATION = re.compile(
-    r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>us|ms|s|m|h)?", re.ASCII
+    r"(?P<number>0*[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>us|ms|s|m|h)?", re.ASCII
 )
 
 
@@ -20,19 +29,21 @@ def parse_size(text: str) -> int:
     elsewhere. Raises ValueError with a sentence that says what to write. Kernel: lib/cmdline.c,
     memparse().
     """
-    match = _SIZE.fullmatch(text.strip()) or _SIZE.fullmatch(_upper_suffix(text.strip()))
-    if not match or (text.strip().endswith(("i", "iB")) and not match["suffix"]):
+    match = _SIZE.fullmatch(text.strip(BLANKS))
+    if not match:
         raise ValueError(
-            f"{text!r} is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
+            f"{cut(text)!r} is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
         )
     is_hex = match["number"][:2] in ("0x", "0X")
     if match["number"][0] == "0" and len(match["number"]) > 1 and not is_hex:
-        raise ValueError(f"{text!r} begins with 0, which the kernel reads as octal; leave it out")
+        raise ValueError(
+            f"{cut(text)!r} begins with 0, which the kernel reads as octal; leave it out"
+        )
     size = int(match["number"], 16 if is_hex else 10)
     if match["suffix"]:
-        size <<= 10 * (_SUFFIXES.index(match["suffix"]) + 1)
-    if size >= _LIMIT:
-        raise ValueError(f"{text!r} is larger than any address space")
+        size <<= 10 * (_SUFFIXES.index(match["suffix"].upper()) + 1)
+    if size >= SIZE_LIMIT:
+        raise ValueError(f"{cut(text)!r} is larger than any address space")
     return size
 
 
@@ -41,14 +52,13 @@ def parse_duration(text: str) -> float:
 
     Without a unit it is seconds. Raises ValueError with a sentence that says what to write.
     """
-    match = _DURATION.fullmatch(text.strip())
+    match = _DURATION.fullmatch(text.strip(BLANKS))
     if not match:
-        raise ValueError(f"{text!r} is not a time; write seconds, or such as '100ms', '2s', '1m'")
-    return float(match["number"]) * _SECONDS[match["unit"] or "s"]
-
-
-def _upper_suffix(text: str) -> str:
-    return re.sub(r"[kmgtpe](?=(?:i|iB)?$)", lambda found: found[0].upper(), text)
+        raise ValueError(
+            f"{cut(text)!r} is not a time; write seconds, or such as '100ms', '2s', '1m'"
+        )
+    times, parts = _SECONDS[match["unit"] or "s"]
+    return float(match["number"]) * times / parts
 
 
 def format_size(size: float | None) -> str:

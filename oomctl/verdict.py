@@ -7,8 +7,10 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from oomctl import errnos
 from oomctl.answer import Answer
 from oomctl.plan import Via
+from oomctl.text import counted
 from oomctl.units import format_size
 
 KILLED, GROUP_KILLED = "killed", "group-killed"
@@ -66,6 +68,19 @@ def judge(
     seen = circumstances or Circumstances()
     if seen.caller_killed:
         return Verdict("loader-killed", "the OOM killer took the caller itself; its result is lost")
+    verdict = _judge(answer, killed, group_kills, no_killable, seen)
+    if not answer.failed or answer.failed in verdict.reason:
+        return verdict
+    return Verdict(verdict.name, f"{verdict.reason}; {answer.failed}")
+
+
+def _judge(
+    answer: Answer,
+    killed: Sequence[str],
+    group_kills: int,
+    no_killable: bool,
+    seen: Circumstances,
+) -> Verdict:
     if killed:
         names = ", ".join(killed)
         if seen.via == "kill":
@@ -90,14 +105,12 @@ def judge(
         )
     if answer.spared:
         return Verdict("spared", f"it was not needed any more after {_tries(answer)}")
-    if answer.reclaimed is not None and answer.ret is None and not answer.timed_out:
+    if answer.reclaimed is not None and answer.ret is None and not answer.attempts:
         given = format_size(answer.reclaimed)
         return Verdict("reclaimed", f"memory.reclaim gave back {given}, so nobody had to die")
     if answer.ret is None:
-        why = (
-            "it did not return in time; the caller was killed" if answer.timed_out else "no return"
-        )
-        return Verdict("no-answer", why)
+        why = "it did not return in time; the caller was killed" if answer.timed_out else ""
+        return Verdict("no-answer", answer.failed or why or "no return")
     if seen.via in ("limit", "sysrq", "kill"):
         return _judge_write(answer.ret, no_killable, seen.via)
     match answer.ret:
@@ -114,7 +127,8 @@ def judge(
         case value if value == -errno.EINTR and answer.timed_out:
             return Verdict("interrupted", "oom_lock was not to be had before --timeout ran out")
         case value if value == -errno.EINTR:
-            return Verdict("interrupted", "the caller was killed while it waited for oom_lock")
+            why = answer.failed or "the caller was killed while it waited for oom_lock"
+            return Verdict("interrupted", why)
         case value:
             return Verdict(
                 "unexpected-return", f"the kfunc's contract knows no return value {value}"
@@ -123,7 +137,7 @@ def judge(
 
 def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
     if ret < 0:
-        name = errno.errorcode.get(-ret, str(-ret))
+        name = errnos.name_of(ret) or str(ret)
         return Verdict("refused", f"the kernel refused the write: {name}")
     if no_killable:
         return Verdict("no-killable-task", "the target has no task that may be killed")
@@ -135,7 +149,7 @@ def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
 
 
 def _tries(answer: Answer) -> str:
-    return "1 try" if answer.attempts == 1 else f"{answer.attempts} tries"
+    return counted(answer.attempts, "try", "tries")
 
 
 def _why_none_died(seen: Circumstances) -> str:

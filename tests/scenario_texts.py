@@ -8,7 +8,7 @@ from oomctl.scenario.reading import scenario
 
 M = 1 << 20
 _NAMES = ("a", "b", "c-1", "long_name")
-_CGROUPS = (".", "left", "right", "left/in", "left/in/deep", "x.slice")
+_CGROUPS = (".", "left", "right", "left/in", "left/in/deep", r"a\x2db.slice/é b", "\x1b[2J")
 
 
 @st.composite
@@ -54,11 +54,16 @@ def sound_tables(draw):
     return {
         "cgroup": {each: draw(_settings) for each in cgroups},
         "hog": hogs,
-        "call": draw(st.lists(calls, min_size=1, max_size=3)),
-        "expect": {"victims": draw(st.lists(st.sampled_from(sorted(hogs)), unique=True))}
-        if hogs
-        else {},
+        "call": draw(st.lists(calls, max_size=3)),
+        "expect": {
+            "victims": draw(st.lists(st.sampled_from(sorted(hogs)), unique=True)) if hogs else [],
+            "cgroup": {each: draw(_counted) for each in cgroups},
+        },
     }
+
+
+_counts = st.dictionaries(st.sampled_from(["oom", "oom_kill", "max"]), st.integers(0, 3))
+_counted = st.fixed_dictionaries({}, optional={"events": _counts, "events_local": _counts})
 
 
 _settings = st.fixed_dictionaries(

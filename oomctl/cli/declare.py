@@ -102,11 +102,13 @@ def declare(
         ),
     ] = None,
     swap_max: Annotated[
-        int,
+        int | None,
         typer.Option(
-            parser=options.size, metavar="SIZE", help="memory.swap.max of the fresh cgroup."
+            parser=options.size,
+            metavar="SIZE",
+            help="memory.swap.max of the fresh cgroup. [default: 0]",
         ),
-    ] = 0,
+    ] = None,
     oom_group: Annotated[
         bool,
         typer.Option("--oom-group", help="Set memory.oom.group in the fresh cgroup: all die."),
@@ -167,7 +169,7 @@ def declare(
         raise UsageError("--cgroup and --global exclude each other", "give one of them")
     if flags is not None and wait is not None:
         raise UsageError("--flags and --wait/--no-wait exclude each other", "give one of them")
-    limited = memory_max is not None or swap_max or oom_group
+    limited = memory_max is not None or swap_max is not None or oom_group
     if cgroup is not None and limited:
         raise UsageError(
             "--memory-max, --swap-max and --oom-group belong to a fresh cgroup, not to --cgroup",
@@ -194,8 +196,8 @@ def declare(
     todo = planning.plan(written, site)
     if cgroup is not None:
         node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
-        hierarchy.require_controller(node)
-        children_get = node.controller.subtree_control or ()
+        hierarchy.require_target(node, f"--cgroup {cgroup}: ")
+        children_get = hierarchy.children_get(node)
         todo = planning.borrow(todo, node.cgroup, wanted, site.name, children_get)
     todo = replace(todo, keep=keep)
     with Output(output) as place:

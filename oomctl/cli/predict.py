@@ -1,6 +1,7 @@
 """`oomctl predict`: the kernel's choice computed from /proc, without declaring anything."""
 
 import contextlib
+import os
 from typing import Annotated
 
 import typer
@@ -65,7 +66,8 @@ def predict(
                 root = hierarchy.unified_root()
         else:
             node, root = _target(cgroup)
-        prediction = line_up(node, root).predict()
+        # predict itself has ended by the time that anything is declared
+        prediction = line_up(node, root).predict(without=(os.getpid(),))
         target = node.cgroup if node else None
         if output_format == "table":
             place.write(render_table(prediction, target, top, place.width))
@@ -78,5 +80,6 @@ def _target(cgroup: str) -> tuple[UnifiedNode, UnifiedNode]:
     """Return the cgroup, which must have the memory controller, and the hierarchy's root."""
     root = hierarchy.unified_root()
     node = hierarchy.find_cgroup(root, cgroup)
-    hierarchy.require_controller(node)
+    hierarchy.require_memory(root)
+    hierarchy.require_target(node, f"--cgroup {cgroup}: ")
     return node, root

@@ -1,7 +1,7 @@
 """`oomctl run`: scenario files become rounds, rounds become statistics and an exit code."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +13,11 @@ from oomctl import experiment, plan, scenario, talk
 from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
-from oomctl.errors import UsageError
+from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
-from oomctl.kernel.hierarchy import require_controller, unified_root
-from oomctl.kernel.parent import find_parent
+from oomctl.kernel.hierarchy import require_target, unified_root
+from oomctl.kernel.parent import find_parent, require_children
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
 from oomctl.scenario import planning
@@ -227,13 +227,14 @@ def run(
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:
         if dry_run:
+            with suppress(UnsupportedError):  # a plan for another machine
+                _require_existing(unified_root(), casts, dry_run)
             place.write(_described(casts, plans))
             return
         if any(one.system_wide for of_a_file in plans for one in of_a_file):
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
         _require_existing(root, casts)
-        _require_controllers(root, plans)
         kept = record is not None or not (limits.single or no_record)
         records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
         if record and place.is_at(record):
@@ -263,25 +264,35 @@ def run(
     raise typer.Exit(exit_of(section.run for section in series.sections))
 
 
-def _require_existing(root: UnifiedNode, casts: Sequence[Cast]) -> None:
-    """Raise ScenarioError where files name cgroups that this machine does not have."""
+def _require_existing(root: UnifiedNode, casts: Sequence[Cast], dry_run: bool = False) -> None:
+    """Raise ScenarioError where files name cgroups that this machine lacks, or cannot use so.
+
+    Those that it lacks may be there later, when the run is not dry.
+    """
     faults = [
-        one.origin(Fault(key, f"this machine has no cgroup '{cgroup}'", "make it, or name another"))
+        one.origin(Fault(key, error.why, error.hint))
         for cast in casts
         for one in cast.scenarios
         for key, cgroup in one.existing
-        if not root.at(cgroup).directory.is_dir()
+        if (error := _unfit(root.at(cgroup), "parent" in key, dry_run))
     ]
     if faults:
         raise ScenarioError(faults)
 
 
-def _require_controllers(root: UnifiedNode, plans: Sequence[Sequence[plan.Plan]]) -> None:
-    """Raise UnsupportedError where an existing target has no memory controller."""
-    for step in (step for of_a_file in plans for one in of_a_file for step in one.steps):
-        node = None if step.call.target is None else root.at(step.call.target)
-        if node and step.call.via != "kill" and node.directory.is_dir():
-            require_controller(node)
+def _unfit(node: UnifiedNode, is_parent: bool, dry_run: bool) -> UnsupportedError | None:
+    """Return why a cgroup cannot be what a scenario names it for: a parent, else a target."""
+    if not node.directory.is_dir():
+        lack = f"this machine has no cgroup '{node.cgroup}'"
+        return None if dry_run else UnsupportedError(lack, "make it, or name another")
+    try:
+        if not is_parent:
+            require_target(node)
+        elif node.parent:
+            require_children(node)
+    except UnsupportedError as error:
+        return error
+    return None
 
 
 def _scene(cast: Cast, record: Record) -> Scene:

@@ -16,6 +16,7 @@ from oomctl.cli.output import Output
 from oomctl.errors import Exit
 from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.kernel.environment import protected
 from oomctl.kernel.interrupt import held_back
 from oomctl.kernel.lookout import Lookout
 from oomctl.sighting import Sighting
@@ -88,7 +89,7 @@ def watch(
     talk.set_verbosity(int(verbose))
     root = hierarchy.unified_root()
     below = _subtree(root, cgroup)
-    with Output(None) as output, held_back(), Lookout(root) as lookout:
+    with Output(None) as output, held_back(), Lookout(root) as lookout, protected():
         _introduce(lookout)
         if not as_json and (output.width or 0) >= _ROW:
             output.write(_COLUMNS.format(*_HEADER))

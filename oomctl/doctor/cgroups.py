@@ -10,6 +10,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy
 from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine
 from oomctl.kernel.parent import require_children
+from oomctl.text import quoted
 
 _FEW = 16
 """Processes that a run needs beside itself: its callers, and hogs until they have moved out."""
@@ -131,8 +132,8 @@ def pids(machine: Machine) -> Finding:
     if not place:
         return ok("no limit")
     if room < _FEW:
-        mend = f"echo max >{shlex.quote(place)}/pids.max"
-        return warning(f"{place} has room for {room} more processes", mend)
+        file = quoted(f"{place}/pids.max")
+        return warning(f"{place} has room for {room} more processes", f"echo max >{file}")
     return ok(f"{place} has room for {room} more processes")
 
 

@@ -3,14 +3,13 @@
 from oomctl import interlock
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
-from oomctl.doctor.privileges import CAPABILITIES
 from oomctl.errors import UnsupportedError
+from oomctl.kernel.capabilities import SYS_RESOURCE
 from oomctl.kernel.machine import Machine
 from oomctl.plan import Call
 from oomctl.task import OOM_SCORE_ADJ_MIN
 
 _OF_A_CGROUP, _OF_ALL = Call("/"), Call(None)
-_SYS_RESOURCE = next(each.bit for each in CAPABILITIES if each.name == "CAP_SYS_RESOURCE")
 _WARN = 4
 """KERN_WARNING, the level of most of a report; what is below kernel.printk's first is shown."""
 
@@ -34,7 +33,7 @@ def allocating_task(machine: Machine) -> Finding:
     """A system-wide OOM then takes its caller, unless that is protected."""
     name = "vm.oom_kill_allocating_task"
     value = machine.sysctl(name)
-    protected = machine.capabilities("CapEff") >> _SYS_RESOURCE & 1
+    protected = machine.capabilities("CapEff") >> SYS_RESOURCE.bit & 1
     try:
         interlock.check_sysctls(_OF_ALL, {name: value}, OOM_SCORE_ADJ_MIN if protected else 0)
     except UnsupportedError as error:

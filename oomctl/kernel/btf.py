@@ -14,6 +14,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.kernel import libbpf
 
 KFUNC = "bpf_out_of_memory"
+VMLINUX = "vmlinux"
 _KERNEL_BTF = Path("/sys/kernel/btf")
 
 # include/uapi/linux/btf.h
@@ -118,9 +119,9 @@ def find_kfunc() -> Kfunc | None:
     """Look bpf_out_of_memory() up in the BTF of vmlinux, then in that of every module."""
     lib = libbpf.library()
     with _vmlinux() as vmlinux:
-        if found := _lookup(vmlinux, "vmlinux"):
+        if found := _lookup(vmlinux, VMLINUX):
             return found
-        for module in sorted(path.name for path in _KERNEL_BTF.iterdir() if path.name != "vmlinux"):
+        for module in sorted(path.name for path in _KERNEL_BTF.iterdir() if path.name != VMLINUX):
             with _owned(lib.btf__load_module_btf, module.encode(), vmlinux) as btf:
                 if btf is not None and (found := _lookup(btf, module)):
                     return found

@@ -7,20 +7,26 @@ program's map outlives it.
 import ctypes
 import mmap
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from ctypes import Structure, c_int32, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from oomctl.answer import Answer
+import psutil
+
+from oomctl.answer import Answer, Stage
 from oomctl.errors import OomctlError
 from oomctl.kernel import child
+from oomctl.kernel.child import Child
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.kernel.interrupt import let_through
 from oomctl.plan import CALLER
 
 COMM = CALLER.encode()
+
+_DYING = 5.0  # seconds that a caller may take to end after SIGKILL
 
 
 class Note(Structure):
@@ -39,12 +45,34 @@ class Note(Structure):
 
 @dataclass(frozen=True)
 class Ended:
-    """How one caller ended: its number, PID and exit status, and whether it had to be killed."""
+    """How one caller ended: its number, PID and exit status, and whether it had to be killed.
+
+    `who` names it in a sentence, and `how` is the end of that sentence: "was killed by SIGTERM".
+    """
 
     number: int
     pid: int
     status: int | None
     timed_out: bool
+    who: str = "the caller"
+    how: str = "ended"
+    error: OomctlError | None = None
+    """The exception that ended it."""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether an exception or a signal ended it, so that it did not come to its end."""
+        return self.error is not None or self.status is None
+
+    def because(self, when: str) -> OomctlError:
+        """Return the error of a caller that left no answer; `when` says how far it had come."""
+        if self.error:
+            why = f"{self.who} failed {when}: {self.error.why}"
+            return type(self.error)(why, self.error.hint)
+        hint = "dmesg names it if the OOM killer took it; run it again"
+        if self.timed_out:
+            hint = "give more time with --timeout"
+        return OomctlError(f"{self.who} {self.how} {when}", hint)
 
 
 class Trigger(Protocol):
@@ -69,25 +97,61 @@ def call_together(
 
     Deaths of watched processes are noted meanwhile. After `timeout` seconds the callers are killed,
     which ends their wait for oom_lock. `tick` is called every few milliseconds, `prepare` in
-    each caller before it is ready.
+    each caller before it is ready, for which they have `timeout` seconds as well. Raises
+    OomctlError if a caller is not ready in time, or if none of them came as far as to an answer;
+    one of several that did not has the reason in its answer.
     """
     notes = _shared(callers)
-    pids = _start(trigger, notes, watch, prepare)
+    children = _start(trigger, notes, watch, timeout, prepare)
+    pids = [each.pid for each in children]
     returned = watch.wait(lambda: watch.deaths.keys() >= set(pids), timeout, tick)
-    late = set(pids) - watch.deaths.keys()
+    late = {pid: _state(pid) for pid in set(pids) - watch.deaths.keys()}
     if not returned:
-        watch.kill(late)
-        if not watch.wait(lambda: watch.deaths.keys() >= set(pids), 5):
-            stuck = min(set(pids) - watch.deaths.keys())
-            raise OomctlError(
-                f"the caller (pid {stuck}) is stuck in the kernel and cannot be killed",
-                f"see `cat /proc/{stuck}/stack` and dmesg",
+        _kill(late, watch)
+    ended = []
+    for number, one in enumerate(children):
+        death = watch.deaths.pop(one.pid)
+        how = one.end(death)
+        if one.pid in late and not one.error:
+            how = f"was killed at the timeout of {timeout:g} s (state: {late[one.pid]})"
+        ended.append(
+            Ended(
+                number,
+                one.pid,
+                death.status,
+                one.pid in late,
+                _name(number, one.pid, callers),
+                how,
+                one.error,
             )
-    deaths = [watch.deaths.pop(pid) for pid in pids]
-    return [
-        trigger.answer(Ended(number, death.pid, death.status, death.pid in late), note)
-        for number, (death, note) in enumerate(zip(deaths, notes, strict=True))
-    ]
+        )
+    return _answers(trigger, ended, notes)
+
+
+def _answers(trigger: Trigger, ended: Sequence[Ended], notes: Sequence[Note]) -> list[Answer]:
+    """Return an answer for each caller; raises the first error if there is nothing else."""
+    answers = []
+    errors: list[OomctlError] = []
+    for one, note in zip(ended, notes, strict=True):
+        try:
+            answers.append(trigger.answer(one, note))
+        except OomctlError as error:
+            errors.append(error)
+            answers.append(
+                Answer(
+                    Stage.NOT_RUN,
+                    time.monotonic_ns(),
+                    0,
+                    None,
+                    one.timed_out,
+                    one.pid,
+                    attempts=note.attempts,
+                    failed=error.why,
+                )
+            )
+    if len(errors) == len(ended):
+        raise errors[0]
+    return answers
 
 
 def _shared(count: int) -> list[Note]:
@@ -98,48 +162,90 @@ def _shared(count: int) -> list[Note]:
 
 
 def _start(
-    trigger: Trigger, notes: Sequence[Note], watch: DeathWatch, prepare: Callable[[], object]
-) -> list[int]:
+    trigger: Trigger,
+    notes: Sequence[Note],
+    watch: DeathWatch,
+    timeout: float,
+    prepare: Callable[[], object],
+) -> list[Child]:
     """Fork the callers, and let them go once each of them stands at the line.
 
     Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
     """
-    ready, set_ = os.pipe2(os.O_CLOEXEC)
+    # Callers hold all ends of both pipes, so no end of a file says that one of them is dead.
+    ready, set_ = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     line = go = -1
-    pids: list[int] = []
+    children: list[Child] = []
 
     def wait_and_pull(number: int, note: Note) -> int:
         os.close(go)
         prepare()
-        os.write(set_, b"r")
+        os.write(set_, bytes([number]))
         return trigger.pull(number, note) if os.read(line, 1) else 0
 
     try:
         line, go = os.pipe2(os.O_CLOEXEC)
         for number, note in enumerate(notes):
-            pid = child.forked(partial(wait_and_pull, number, note), COMM)
-            watch.add(pid, reap=True)
-            pids.append(pid)
-        os.close(set_)
-        set_ = -1
-        _await_all(ready, len(notes))
+            one = child.forked(partial(wait_and_pull, number, note), COMM)
+            watch.add(one.pid, reap=True)
+            children.append(one)
+        _await_ready(ready, children, watch, timeout)
         os.write(go, b"g" * len(notes))
     except BaseException:
+        pids = {each.pid for each in children}
         watch.kill(pids)
-        watch.wait(lambda: watch.deaths.keys() >= set(pids), 5)
+        watch.wait(lambda: watch.deaths.keys() >= pids, _DYING)
+        for pid in pids:
+            watch.deaths.pop(pid, None)
         raise
     finally:
         for fd in (ready, set_, line, go):
             if fd >= 0:
                 os.close(fd)
-    return pids
+    return children
 
 
-def _await_all(ready: int, count: int) -> None:
-    """Read a byte of each caller; the end of the pipe says that the others are dead."""
-    while count:
-        with let_through():
-            said = os.read(ready, count)
-        if not said:
-            return
-        count -= len(said)
+def _await_ready(ready: int, children: Sequence[Child], watch: DeathWatch, timeout: float) -> None:
+    """Wait for the byte of each caller; OomctlError if one dies or `timeout` seconds are over."""
+    missing = set(range(len(children)))
+
+    def over() -> bool:
+        with suppress(BlockingIOError):
+            missing.difference_update(os.read(ready, len(children)))
+        return not missing or any(each.pid in watch.deaths for each in children)
+
+    in_time = watch.wait(over, timeout, wake=ready)
+    watch.note()
+    for number, one in enumerate(children):
+        who = _name(number, one.pid, len(children))
+        if death := watch.deaths.get(one.pid):
+            raise Ended(
+                number, one.pid, death.status, False, who, one.end(death), one.error
+            ).because("before it was ready to call")
+        if not in_time and number in missing:
+            raise OomctlError(
+                f"{who} was not ready to call after {timeout:g} s: it is {_state(one.pid)}",
+                "give more time with --timeout",
+            )
+
+
+def _kill(pids: Collection[int], watch: DeathWatch) -> None:
+    watch.kill(pids)
+    if not watch.wait(lambda: watch.deaths.keys() >= set(pids), _DYING):
+        stuck = min(set(pids) - watch.deaths.keys())
+        raise OomctlError(
+            f"the caller (pid {stuck}) is stuck in the kernel and cannot be killed",
+            f"see `cat /proc/{stuck}/stack` and dmesg",
+        )
+
+
+def _name(number: int, pid: int, of: int) -> str:
+    return f"the caller (pid {pid})" if of == 1 else f"caller {number + 1} of {of} (pid {pid})"
+
+
+def _state(pid: int) -> str:
+    """Return the state of a process in a word, such as "stopped" or "disk-sleep"."""
+    try:
+        return str(psutil.Process(pid).status())
+    except psutil.Error:
+        return "gone"

@@ -12,6 +12,7 @@ from cgroupspy.nodes import Node
 from oomctl.errors import OomctlError
 from oomctl.kernel.cgroupfiles import (
     CountersFile,
+    InterfaceFile,
     LimitFile,
     NumberFile,
     NumbersFile,
@@ -49,10 +50,15 @@ def explain(error: OSError, path: Path, doing: str) -> CgroupError:
             hint = "its cgroup.subtree_control is not empty, so processes belong into its children"
         case errno.EBUSY, _:
             hint = "processes or child cgroups are still in it"
+        case errno.EOPNOTSUPP, name if name.startswith("cgroup."):
+            hint = f"see {path.parent}/cgroup.type: a threaded cgroup cannot do that"
         case errno.EROFS, _:
             hint = "cgroupfs is mounted read-only here (a container?)"
         case ((errno.EACCES | errno.EPERM), _):
             hint = "run it as root"
+        case errno.ENOMEM, _:
+            # a cgroup itself is charged to its parent (mm/memcontrol.c, mem_cgroup_css_alloc)
+            hint = f"memory.max of {path.parent} or of one above it is reached; raise it"
         case errno.EAGAIN, _:
             hint = (
                 "a limit on descendants or processes (cgroup.max.descendants, pids.max) is reached"
@@ -70,6 +76,7 @@ class UnifiedController(Controller):
     # v1 files of the base class
     tasks = notify_on_release = clone_children = None
 
+    cgroup_type = InterfaceFile("cgroup.type", readonly=True)
     procs = NumbersFile("cgroup.procs", readonly=True)
     controllers = WordsFile("cgroup.controllers", readonly=True)
     subtree_control = SubtreeControlFile("cgroup.subtree_control")

@@ -2,20 +2,58 @@
 
 import ctypes
 import errno
+import mmap
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ctypes import Structure, c_char, c_int32
+from dataclasses import dataclass
 
-from oomctl.errors import OomctlError
+from oomctl.errors import Exit, OomctlError, UnsupportedError
+from oomctl.fate import Death, Fate
 from oomctl.kernel.interrupt import ENDING
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _prctl = ctypes.CDLL(None).prctl
+_programs_adj: int | None = None
 
 _CURES = {
     errno.EAGAIN: "a limit on processes is reached: see pids.max of its cgroups and `ulimit -u`",
     errno.ENOMEM: "the machine has no memory left: ask for less",
 }
+
+
+class _Error(Structure):
+    """The error that ended a child, in memory that it shares with its parent; code 0 is none."""
+
+    _fields_ = [("code", c_int32), ("why", c_char * 2048), ("hint", c_char * 1024)]
+
+
+@dataclass(frozen=True)
+class Child:
+    """A forked child: its PID, and what it leaves if an exception ends it."""
+
+    pid: int
+    _left: _Error
+
+    @property
+    def error(self) -> OomctlError | None:
+        """The error that ended it; None if it runs, or ended in another way."""
+        if not self._left.code:
+            return None
+        kind = UnsupportedError if self._left.code == Exit.UNSUPPORTED else OomctlError
+        return kind(_text(self._left.why), _text(self._left.hint))
+
+    def end(self, death: Death | None) -> str:
+        """Say how it ended, by its error, a signal or a status; `death` is None if it runs."""
+        if self.error:
+            return f"failed: {self.error}"
+        if death is None:
+            return "did not end in time"
+        if death.signal is not None:
+            return f"was killed by {Fate('killed', signal=death.signal).signal_name}"
+        return f"ended with status {death.status}"
 
 
 def cannot_start(what: str, error: OSError) -> OomctlError:
@@ -24,27 +62,72 @@ def cannot_start(what: str, error: OSError) -> OomctlError:
     return OomctlError(f"cannot start {what}: {error.strerror or error}", cure)
 
 
-def forked(run: Callable[[], int], comm: bytes) -> int:
-    """Fork a child that runs something and exits with what that returns; return its PID.
+def forked(run: Callable[[], int], comm: bytes) -> Child:
+    """Fork a child that runs something and exits with what that returns.
 
-    Signals that ask oomctl to end are ignored in it; where `run` raises, its exit status is 255.
-    Raises OomctlError where there may be no more processes.
+    Signals that ask oomctl to end are ignored in it; if `run` raises, its exit status is 255 and
+    `Child.error` says why. Raises OomctlError if there may be no more processes.
     """
     parent = os.getpid()
+    left = _Error.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Error)))
     try:
         pid = os.fork()
     except OSError as error:
         raise cannot_start(f"the process {comm.decode()}", error) from error
     if pid:
-        return pid
+        return Child(pid, left)
     try:  # it must leave by _exit, since everything it holds is its parent's
         for ending in ENDING:
             signal.signal(ending, signal.SIG_IGN)
         _prctl(_PR_SET_NAME, comm, 0, 0, 0)
         die_with(parent)
         os._exit(run())
+    except BaseException as error:
+        _leave(error, left)
     finally:
         os._exit(255)
+
+
+def _leave(error: BaseException, left: _Error) -> None:
+    """Put an exception into the shared memory, as much of its text as there is room for."""
+    match error:
+        case OomctlError():
+            code, why, hint = error.code, error.why, error.hint
+        case OSError():
+            where = f": {error.filename}" if error.filename else ""
+            code, why, hint = Exit.FAILED, f"{error.strerror or error}{where}", ""
+        case _:
+            code, why, hint = Exit.FAILED, f"{type(error).__name__}: {error}", ""
+    left.why = _cut(why, _Error.why.size)
+    left.hint = _cut(hint, _Error.hint.size)
+    left.code = code
+
+
+def _cut(text: str, size: int) -> bytes:
+    return " ".join(text.split()).encode(errors="backslashreplace")[: size - 1]
+
+
+def _text(left: bytes) -> str:
+    return left.decode(errors="replace")
+
+
+@contextmanager
+def programs_at(adj: int) -> Iterator[None]:
+    """Let programs that are started in the block have this oom_score_adj (see `before_exec()`)."""
+    global _programs_adj
+    outer, _programs_adj = _programs_adj, adj
+    try:
+        yield
+    finally:
+        _programs_adj = outer
+
+
+def before_exec(parent: int) -> None:
+    """Prepare a process, between fork and exec, to be a program: it dies with `parent`."""
+    die_with(parent)
+    if _programs_adj is not None:
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(_programs_adj))
 
 
 def die_with(parent: int) -> None:

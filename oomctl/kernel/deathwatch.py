@@ -12,6 +12,8 @@ from oomctl.fate import Death
 from oomctl.kernel.interrupt import let_through
 
 _TICK = 0.005
+_LONGEST = 3600.0  # seconds that one poll(2) waits: it takes milliseconds of 31 bits
+_REAPED_IN = 5.0
 
 
 class DeathWatch:
@@ -39,7 +41,7 @@ class DeathWatch:
         """Watch a process; one that is gone already counts as dead now.
 
         `reap` is for a child that we started ourselves: its wait status is read, and it is gone
-        for good then. If it cannot be watched it is killed.
+        for good then. If it cannot be watched it is killed, and OSError raised.
         """
         try:
             fd = os.pidfd_open(pid)
@@ -49,7 +51,7 @@ class DeathWatch:
         except OSError:
             if reap:  # until it is reaped its PID is no other's
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+                _reap_killed(pid)
             raise
         self._pids[fd] = pid
         if reap:
@@ -71,12 +73,28 @@ class DeathWatch:
                     continue
 
     def wait(
-        self, done: Callable[[], bool], timeout: float, tick: Callable[[], None] | None = None
+        self,
+        done: Callable[[], bool],
+        timeout: float,
+        tick: Callable[[], None] | None = None,
+        wake: int | None = None,
     ) -> bool:
         """Note deaths until `done()` or until `timeout` seconds are over; tell whether done.
 
-        `tick` is called about every 5 ms meanwhile.
+        `tick` is called about every 5 ms meanwhile. `done` is asked again after each death, and
+        when the descriptor `wake` is readable, which it has to read.
         """
+        if wake is not None:
+            self._poll.register(wake, select.POLLIN)
+        try:
+            return self._wait(done, timeout, tick)
+        finally:
+            if wake is not None:
+                self._poll.unregister(wake)
+
+    def _wait(
+        self, done: Callable[[], bool], timeout: float, tick: Callable[[], None] | None
+    ) -> bool:
         deadline = time.monotonic() + timeout
         while not done():
             left = deadline - time.monotonic()
@@ -93,17 +111,40 @@ class DeathWatch:
 
     def _note(self, seconds: float) -> None:
         with let_through():
-            events = self._poll.poll(seconds * 1000)
+            events = self._poll.poll(min(seconds, _LONGEST) * 1000)
         now = time.monotonic_ns()
+        held = False
         for fd, _event in events:
-            pid = self._pids.pop(fd)
+            pid = self._pids.get(fd)
+            if pid is None:  # `wake`
+                continue
+            death = _reap(fd, pid, now) if pid in self._ours else Death(pid, now)
+            if death is None:
+                held = True
+                continue
             self._poll.unregister(fd)
-            self.deaths[pid] = _reap(fd, pid, now) if pid in self._ours else Death(pid, now)
+            del self._pids[fd]
+            self.deaths[pid] = death
             os.close(fd)
+        if held:  # its pidfd is readable all the time: no busy loop
+            with let_through():
+                time.sleep(min(seconds, _TICK))
 
 
-def _reap(fd: int, pid: int, now: int) -> Death:
-    ended = os.waitid(os.P_PIDFD, fd, os.WEXITED)
-    if ended is None or ended.si_code == os.CLD_EXITED:
-        return Death(pid, now, status=ended.si_status if ended else None)
+def _reap(fd: int, pid: int, now: int) -> Death | None:
+    """Read the wait status of a child that has ended; None if a tracer has not let go of it.
+
+    Its parent cannot reap a traced child (kernel/exit.c, wait_consider_task).
+    """
+    ended = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+    if ended is None:
+        return None
+    if ended.si_code == os.CLD_EXITED:
+        return Death(pid, now, status=ended.si_status)
     return Death(pid, now, signal=ended.si_status)
+
+
+def _reap_killed(pid: int) -> None:
+    deadline = time.monotonic() + _REAPED_IN
+    while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(_TICK)

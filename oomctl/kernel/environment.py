@@ -9,7 +9,7 @@ import psutil
 
 from oomctl import __version__, commandline, talk
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import btf, hierarchy, libbpf, procfs
+from oomctl.kernel import btf, capabilities, child, hierarchy, libbpf, procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kmod import module
 from oomctl.outcome import Environment
@@ -36,6 +36,9 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
         kfunc = require_kfunc()
     except OomctlError as error:
         lacks.append(error)
+    if os.geteuid() == 0:
+        module = kfunc is not None and kfunc.provider != btf.VMLINUX
+        lacks += capabilities.lacking(module=module)
     _raise(lacks)
     assert root is not None  # noqa: S101
     assert kfunc is not None  # noqa: S101
@@ -126,12 +129,24 @@ def read_environment(kfunc: btf.Kfunc | None) -> Environment:
 
 @contextmanager
 def protected() -> Iterator[None]:
-    """Keep the OOM killer off oomctl itself: oom_score_adj -1000, read back, then restored."""
+    """Keep the OOM killer off oomctl itself: oom_score_adj -1000, read back, then restored.
+
+    Forked children have it too; the programs that oomctl runs have what it was started with. Where
+    it cannot be lowered, a line on stderr says so.
+    """
     me = procfs.read_task(os.getpid())
     before = me.oom_score_adj if me else 0
     if not procfs.set_oom_score_adj(OOM_SCORE_ADJ_MIN):
-        talk.detail("oomctl is not protected: lowering oom_score_adj needs CAP_SYS_RESOURCE")
-    try:
-        yield
-    finally:
-        procfs.set_oom_score_adj(before)
+        talk.note(_unprotected())
+    with child.programs_at(before):
+        try:
+            yield
+        finally:
+            procfs.set_oom_score_adj(before)
+
+
+def _unprotected() -> str:
+    needed = capabilities.SYS_RESOURCE
+    held = needed.held(capabilities.Held.own())
+    why = "its oom_score_adj cannot be lowered here" if held else f"{needed.name} is not held"
+    return f"oomctl is not protected from the OOM killer: {why}"

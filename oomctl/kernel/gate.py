@@ -126,34 +126,38 @@ class Gate:
 
     @contextmanager
     def shut(
-        self, enter: Callable[[], object], opens: Callable[[], bool], most: float
+        self, enter: Callable[[], int], opens: Callable[[], bool], most: float
     ) -> Iterator[None]:
         """Hold oom_lock in the block: a process of its own calls `enter` and gets no further.
 
+        `enter` returns 0 or the positive errno of bpf(2).
         Another one opens the gate once `opens` says so, at the latest after `most` seconds or at
         the end of the block; `held()` tells then how long it was. OomctlError where nobody came.
         """
         before = self._log().entered_ns
         with DeathWatch() as watch:
             try:
-                watch.add(holder := child.forked(lambda: self._stand(enter, most), COMM), reap=True)
-                if (
-                    not watch.wait(
-                        lambda: self._log().entered_ns > before or holder in watch.deaths,
-                        _PATIENCE,
-                        _nothing,
-                    )
-                    or holder in watch.deaths
-                ):
-                    raise OomctlError("nobody came into the gate, so oom_lock is not held")
-                opener = child.forked(lambda: self._open_when(opens), COMM)
-                watch.add(opener, reap=True)
+                holder = child.forked(lambda: self._stand(enter, most), COMM)
+                watch.add(holder.pid, reap=True)
+                came = watch.wait(
+                    lambda: self._log().entered_ns > before or holder.pid in watch.deaths,
+                    _PATIENCE,
+                    _nothing,
+                )
+                if not came or holder.pid in watch.deaths:
+                    error = _not_held(holder, watch)
+                    watch.kill({holder.pid})
+                    raise error
+                opener = child.forked(lambda: self._open_when(opens, most), COMM)
+                watch.add(opener.pid, reap=True)
                 yield
             finally:
                 # Again and again: where a signal came early, the holder may shut it after us.
                 self._open()
                 pids = watch.watched()
                 if not watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open):
+                    watch.kill(pids)
+                    watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open)
                     raise OomctlError("who held oom_lock does not come back", "see dmesg")
 
     def held(self) -> Held:
@@ -161,13 +165,13 @@ class Gate:
         log = self._log()
         return Held(log.entered_ns, log.left_ns)
 
-    def _stand(self, enter: Callable[[], object], most: float) -> int:
+    def _stand(self, enter: Callable[[], int], most: float) -> int:
         self._set(GateStruct(most_ns=round(most * 1e9), shut_for=os.getpid()))
-        enter()
-        return 0
+        return enter()
 
-    def _open_when(self, opens: Callable[[], bool]) -> int:
-        while not opens() and not self._log().left_ns:
+    def _open_when(self, opens: Callable[[], bool], most: float) -> int:
+        deadline = time.monotonic() + most
+        while not opens() and not self._log().left_ns and time.monotonic() < deadline:
             time.sleep(_TICK)
         self._open()
         return 0
@@ -197,6 +201,19 @@ class Gate:
             totalpages=raw.totalpages,
             points=raw.points,
         )
+
+
+def _not_held(holder: child.Child, watch: DeathWatch) -> OomctlError:
+    """Say why oom_lock is not held: by what became of the process that was to hold it."""
+    death = watch.deaths.get(holder.pid)
+    how = holder.end(death)
+    if death is None:
+        how = f"has not called out_of_memory() after {_PATIENCE:g} s"
+    elif death.status and not holder.error:
+        how = f"could not run the BPF program: {os.strerror(death.status)}"
+    elif death.status == 0:
+        how = "came back from the call without passing the gate"
+    return OomctlError(f"oom_lock is not held: the process (pid {holder.pid}) for it {how}")
 
 
 def _nothing() -> None:

@@ -10,6 +10,8 @@ from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel.cgroups import UnifiedNode
 
 USUAL_MOUNT = Path("/sys/fs/cgroup")
+THREADED, INVALID, THREADED_DOMAIN = "threaded", "domain invalid", "domain threaded"
+"""What cgroup.type holds beside `domain` (Documentation/admin-guide/cgroup-v2.rst, Threads)."""
 _MOUNTS = Path("/proc/self/mounts")
 _ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 
@@ -58,33 +60,61 @@ def require_memory(root: UnifiedNode) -> None:
     )
 
 
-def require_controller(node: UnifiedNode) -> None:
-    """Raise UnsupportedError, with what enables it, unless a cgroup has the memory controller."""
-    if node.controller.memory_current is None:
-        raise UnsupportedError(f"{node.directory} has no memory controller", enabling(node))
+def require_target(node: UnifiedNode, said: str = "") -> None:
+    """Raise UnsupportedError unless a cgroup has a memory controller that OOM can be declared on.
+
+    `said` begins what the error says. A threaded cgroup has none, whoever writes +memory where:
+    memory is charged to its domain (kernel/cgroup/cgroup.c, cgroup_control()). Where the whole
+    hierarchy does not offer it (see `require_memory()`), only cgroup.type is looked at.
+    """
+    kind = node.controller.cgroup_type
+    if kind in (THREADED, INVALID):
+        domain = _domain(node)
+        raise UnsupportedError(
+            f"{said}{node.directory} has the cgroup.type '{kind}', and so no memory controller",
+            f"name {domain.directory}, the domain of its threads"
+            if domain
+            else "name a cgroup whose cgroup.type is 'domain'",
+        )
+    top = node
+    while top.parent:
+        top = top.parent
+    if node.controller.memory_current is None and "memory" in (top.controller.controllers or ()):
+        raise UnsupportedError(f"{said}{node.directory} has no memory controller", enabling(node))
+
+
+def children_get(node: UnifiedNode) -> frozenset[str]:
+    """Return the controllers that children of a cgroup get; none if processes belong into itself.
+
+    A child of a threaded domain takes no process before it is threaded, but the domain does.
+    """
+    if node.controller.cgroup_type == THREADED_DOMAIN:
+        return frozenset()
+    return node.controller.subtree_control or frozenset()
+
+
+def _domain(node: UnifiedNode) -> UnifiedNode | None:
+    """Return the cgroup that a threaded one is charged to; None if that is the root."""
+    while node.parent and node.controller.cgroup_type in (THREADED, INVALID):
+        node = node.parent
+    return node if node.parent else None
 
 
 def enabling(node: UnifiedNode) -> str:
-    """Return the command that gives a cgroup the memory controller, from the root down.
-
-    Raises UnsupportedError where even the root has none to give.
-    """
-    commands: list[str] = []
-    above: UnifiedNode | None = node.parent
-    moved = ""
-    while above and "memory" not in (above.controller.subtree_control or ()):
-        file = shlex.quote(str(above.controller.file(b"cgroup.subtree_control")))
-        commands.insert(0, f"echo +memory >{file}")
-        if above.parent and above.controller.procs:  # the kernel says EBUSY then, but to the root
-            moved = f"move the processes of {above.directory} into a child of it, then "
-        above = above.parent
-    if not commands:
-        return "it is gone by now, or threaded: see its cgroup.type"
-    root = node
-    while root.parent:
-        root = root.parent
-    require_memory(root)
-    return f"{moved}`{' && '.join(commands)}`"
+    """Say how a cgroup gets the memory controller: from each above it that does not give it."""
+    above: list[UnifiedNode] = []
+    holder = node.parent
+    while holder and "memory" not in (holder.controller.subtree_control or ()):
+        above.insert(0, holder)
+        holder = holder.parent
+    if not above:
+        return "see whether it is still there"
+    name = f"name {above[0].directory}" if above[0].parent else "name another"
+    busy = [each for each in above if each.parent and each.controller.procs]
+    if busy:  # cgroup-v2.rst, No Internal Process Constraint
+        return f"processes live in {busy[0].directory} itself, so it can give none; {name}"
+    files = " ".join(shlex.quote(f"{each.directory}/cgroup.subtree_control") for each in above)
+    return f"run `echo +memory | tee {files}`" + (f", or {name}" if above[0].parent else "")
 
 
 def find_cgroup(root: UnifiedNode, text: str, option: str = "--cgroup") -> UnifiedNode:

@@ -5,7 +5,6 @@ import select
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -30,6 +29,8 @@ from oomctl.kernel.requirements import require_memory, require_thp
 from oomctl.kernel.usage import read_holdings
 from oomctl.plan import Hog
 from oomctl.units import format_size
+
+_STOPS_IN = 5.0
 
 
 @dataclass
@@ -182,9 +183,8 @@ class Herd:
             if report.step is Step.READY:
                 runner.filled = report.filled(runner.hog)
                 if runner.hog.kind == "stopped":
-                    # it stops right after it said so; its end is noted elsewhere, or was already
-                    with suppress(ChildProcessError):
-                        os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                    # it stops right after it said so, unless somebody lets it go on
+                    self._watch.wait(lambda: _stopped(runner.pid), _STOPS_IN, lambda: None)
                 return True
         return False
 
@@ -246,3 +246,12 @@ class Herd:
         if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
             raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
+
+
+def _stopped(pid: int) -> bool:
+    """Tell whether a child has stopped or ended; its end is noted elsewhere, or was already."""
+    any_end = os.WSTOPPED | os.WEXITED
+    try:
+        return os.waitid(os.P_PID, pid, any_end | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:
+        return True

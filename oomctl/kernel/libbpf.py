@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel import capabilities
 from oomctl.kernel.interrupt import held_back
 
 _log: deque[str] = deque(maxlen=2000)
@@ -217,11 +218,8 @@ class BpfObject:
         """Attach a loaded program to what its section names, until this object is closed."""
         link, error = call(self._lib.bpf_program__attach, self._program(name))
         if not link:
-            raise UnsupportedError(
-                f"the kernel does not attach oomctl's program '{name}': {os.strerror(error)}",
-                "`-v` shows libbpf's log",
-                detail=log(),
-            )
+            why = f"the kernel does not attach oomctl's program '{name}': {os.strerror(error)}"
+            raise UnsupportedError(*_named(why, "`-v` shows libbpf's log"), detail=log())
         self._links.append(link)
 
     def _program(self, name: str) -> int:
@@ -314,15 +312,21 @@ def write_map(fd: int, key: int, value: Structure) -> None:
 def _load_error(error: int) -> LoadError:
     match error:
         case errno.EPERM:
-            hint = (
-                "it takes root with CAP_BPF and CAP_PERFMON; where both are held, `-v` tells more"
-            )
+            hint = "`oomctl doctor` looks for what forbids it, `-v` shows libbpf's log"
         case errno.EACCES | errno.EINVAL:
             hint = "the verifier refused it; `-v` shows its log"
         case errno.ESRCH:
             hint = "this kernel lacks something that the program needs; `-v` shows the log"
         case _:
             hint = "`-v` shows libbpf's log"
-    return LoadError(
-        error, f"the kernel did not load oomctl's BPF program: {os.strerror(error)}", hint, log()
-    )
+    why = f"the kernel did not load oomctl's BPF program: {os.strerror(error)}"
+    return LoadError(error, *_named(why, hint), log())
+
+
+def _named(why: str, hint: str) -> tuple[str, str]:
+    """Name the capabilities that we lack; the hint is for where we lack none."""
+    lacks = list(capabilities.lacking(module=True))
+    if not lacks:
+        return why, hint
+    cures = dict.fromkeys(each.hint for each in lacks)
+    return f"{why}: {', '.join(each.why for each in lacks)}", ", ".join(cures)

@@ -42,6 +42,13 @@ def require_children(node: UnifiedNode, said: str = "") -> None:
 
     `said` begins what the error says.
     """
+    kind = node.controller.cgroup_type
+    if kind not in (None, "domain"):
+        raise UnsupportedError(
+            f"{said}{node.directory} has the cgroup.type '{kind}': what is made in it gets no "
+            "memory controller",
+            f"name a cgroup whose cgroup.type is 'domain', or run {commandline.in_scope()}",
+        )
     if "memory" not in (node.controller.controllers or ()):
         raise UnsupportedError(
             f"{said}{node.directory} was not given the memory controller",

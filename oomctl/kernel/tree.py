@@ -1,6 +1,5 @@
 """The cgroups of a plan on disk: made when the block is entered, gone when it is left."""
 
-import shlex
 from typing import Self
 
 from oomctl import talk
@@ -10,6 +9,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
 from oomctl.plan import Plan, Setting
+from oomctl.text import quoted
 
 
 class Tree:
@@ -48,7 +48,7 @@ class Tree:
         """Remove what was made; after an error also if it was to be kept."""
         if self._plan.keep and kind is None:
             for one in self._tops():
-                path = shlex.quote(str(one.node.directory))
+                path = quoted(str(one.node.directory))
                 talk.note(
                     f"kept {one.node.directory}; to remove it: `echo 1 > {path}/cgroup.kill; "
                     f"find {path} -depth -type d -exec rmdir {{}} +`"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from oomctl import talk
 from oomctl.answer import Answer, Stage
-from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import libbpf
+from oomctl.errors import UnsupportedError
+from oomctl.kernel import hierarchy, libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
 from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.changed import to_be_changed
@@ -24,6 +24,8 @@ from oomctl.plan import Call, Recheck, Step
 from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")
+_OURS = frozenset({errno.EMFILE, errno.ENFILE})
+"""Errnos of open(2) that say nothing of the file."""
 _LEAST, _HELD_PER_CPU = 1 << 20, 512 << 10
 
 
@@ -40,13 +42,13 @@ class Declaration:
         note.attempts += 1
         return self._loader.run(self._call, self._cgroup_id, number)
 
-    def returned(self, number: int) -> int:
-        """Return what the kfunc gave to this caller."""
-        return int(self._loader.read(number).ret)
+    def left_by(self, number: int) -> AnswerStruct:
+        """Return what the program left for this caller."""
+        return self._loader.read(number)
 
     def answer(self, ended: Ended, note: Note) -> Answer:
         """Read it from the map: the caller may be dead."""
-        if ended.status:
+        if ended.status and not ended.error:
             raise UnsupportedError(
                 f"the kernel did not run oomctl's BPF program: {os.strerror(ended.status)}",
                 "`-v` shows libbpf's log",
@@ -61,11 +63,11 @@ class Rechecked:
     def __init__(self, kfunc: Declaration, target: UnifiedNode, recheck: Recheck) -> None:
         self._kfunc = kfunc
         self._recheck = recheck
-        path = target.directory / "memory.current"
+        self._path = target.directory / "memory.current"
         try:
-            self._usage = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._usage = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise explain(error, path, "open") from error
+            raise explain(error, self._path, "open") from error
 
     def close(self) -> None:
         """Close the file of the target's usage."""
@@ -74,21 +76,32 @@ class Rechecked:
     def pull(self, number: int, note: Note) -> int:
         """Try until it is let in, or until the target uses little enough."""
         note.began_ns = time.monotonic_ns()
-        while int(os.pread(self._usage, 32, 0)) > self._recheck.above:
+        while self._used() > self._recheck.above:
             if status := self._kfunc.pull(number, note):
                 return status
-            if self._kfunc.returned(number) != -errno.EBUSY:
+            if self._kfunc.left_by(number).ret != -errno.EBUSY:
                 return 0
             time.sleep(self._recheck.every)
         note.spared = 1
         note.ended_ns = time.monotonic_ns()
         return 0
 
+    def _used(self) -> int:
+        try:
+            return int(os.pread(self._usage, 32, 0))
+        except OSError as error:
+            raise explain(error, self._path, "read") from error
+
     def answer(self, ended: Ended, note: Note) -> Answer:
         """Tell what the last try came to; nothing where the caller gave up."""
-        if not note.spared:
-            return self._kfunc.answer(ended, note)
-        return _from_note(ended, note, ret=None)
+        if note.spared:
+            return _from_note(ended, note, None, "after it gave up")
+        last = self._kfunc.left_by(ended.number)
+        cleared = note.attempts > 1 and last.stage == Stage.NOT_RUN
+        refused = last.ret == -errno.EBUSY and not ended.timed_out
+        if ended.cut_off and (cleared or refused):
+            raise ended.because("between two tries")
+        return self._kfunc.answer(ended, note)
 
 
 class Write:
@@ -108,9 +121,11 @@ class Write:
 
     def answer(self, ended: Ended, note: Note) -> Answer:
         """Tell 0, or the negative errno."""
-        if note.began_ns == 0:
-            raise OomctlError(f"the caller died before it wrote {self.path}", "run it again")
-        return _from_note(ended, note, ret=note.ret if note.ended_ns else None)
+        if not note.began_ns:
+            raise ended.because(f"before it wrote {self.path}")
+        if not note.ended_ns:
+            return _from_note(ended, note, None, f"while it wrote {self.path}")
+        return _from_note(ended, note, note.ret, f"after it wrote {self.path}")
 
 
 class Limit(Write):
@@ -132,19 +147,32 @@ class Reclaim:
 
     def pull(self, number: int, note: Note) -> int:
         """Reclaim, then declare if need be."""
-        before = int(self._usage.read_text())
+        before = self._used()
         note.asked_to_reclaim = 1
         note.began_ns = time.monotonic_ns()
         note.ret = _write(self._reclaim, str(self._amount))
-        note.ended_ns = time.monotonic_ns()
-        note.reclaimed = max(before - int(self._usage.read_text()), 0)
+        ended = time.monotonic_ns()
+        note.reclaimed = max(before - self._used(), 0)
+        note.ended_ns = ended  # last: it says that the rest is there
         return self._kfunc.pull(number, note) if note.ret else 0
+
+    def _used(self) -> int:
+        try:
+            return int(self._usage.read_text())
+        except OSError as error:
+            raise explain(error, self._usage, "read") from error
 
     def answer(self, ended: Ended, note: Note) -> Answer:
         """Tell what the kfunc said where it was called, else that it needed not be."""
         if note.attempts:
             return self._kfunc.answer(ended, note)
-        return _from_note(ended, note, ret=None)
+        if not note.began_ns:
+            raise ended.because(f"before it wrote {self._reclaim}")
+        if not note.ended_ns:
+            raise ended.because(f"while it wrote {self._reclaim}")
+        if note.ret:
+            raise ended.because("after memory.reclaim, before it called the kfunc")
+        return _from_note(ended, note, None, "after memory.reclaim")
 
 
 @contextmanager
@@ -184,13 +212,8 @@ def trigger(
 
 
 def _usage(target: UnifiedNode) -> int:
-    usage = target.controller.memory_current
-    if usage is None:
-        raise UnsupportedError(
-            f"{target.directory} has no memory controller",
-            "write +memory to its parent's cgroup.subtree_control",
-        )
-    return int(usage)
+    hierarchy.require_target(target)
+    return int(target.controller.memory_current or 0)
 
 
 def default_amount() -> int:
@@ -215,7 +238,10 @@ def target_id(target: UnifiedNode) -> int:
 
 
 def _write(path: Path, text: str) -> int:
-    """Write in one go; return 0 or the negative errno."""
+    """Write in one go; return 0 or the negative errno.
+
+    Raises CgroupError where it is for want of a descriptor, which is our own failure.
+    """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -223,6 +249,8 @@ def _write(path: Path, text: str) -> int:
         finally:
             os.close(fd)
     except OSError as error:
+        if error.errno in _OURS:
+            raise explain(error, path, "open") from error
         return -(error.errno or errno.EIO)
     return 0
 
@@ -240,8 +268,11 @@ def _from_map(raw: AnswerStruct, ended: Ended, note: Note) -> Answer:
         case Stage.ROOT:
             raise UnsupportedError("the target is the root cgroup", "name a cgroup below it")
         case Stage.NOT_RUN:
-            raise OomctlError("the caller died before it reached the kfunc", "run it again with -v")
+            raise ended.because("before it called the kfunc")
     returned = raw.ended_ns != 0
+    when = "after the call" if returned else "during the call"
+    if returned and raw.ret == -errno.EINTR:
+        when = "while it waited for oom_lock"
     return Answer(
         stage,
         # a caller that rechecks has waited since its first try
@@ -252,10 +283,11 @@ def _from_map(raw: AnswerStruct, ended: Ended, note: Note) -> Answer:
         ended.pid,
         attempts=note.attempts,
         reclaimed=note.reclaimed if note.asked_to_reclaim else None,
+        failed=_failed(ended, when),
     )
 
 
-def _from_note(ended: Ended, note: Note, ret: int | None) -> Answer:
+def _from_note(ended: Ended, note: Note, ret: int | None, when: str) -> Answer:
     return Answer(
         Stage.CALLED,
         note.began_ns,
@@ -266,4 +298,10 @@ def _from_note(ended: Ended, note: Note, ret: int | None) -> Answer:
         attempts=note.attempts,
         spared=bool(note.spared),
         reclaimed=note.reclaimed if note.asked_to_reclaim else None,
+        failed=_failed(ended, when),
     )
+
+
+def _failed(ended: Ended, when: str) -> str:
+    """Say what ended a caller that did not come back; one that was late is judged by that."""
+    return ended.because(when).why if ended.cut_off and not ended.timed_out else ""

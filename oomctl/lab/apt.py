@@ -18,6 +18,7 @@ from oomctl.kernel import child
 # Other names that a Debian machine's sources may give to its own suite.
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
 _PARTS = ("linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-")
+_LONGEST = 7200.0  # seconds: 120 MB over a slow line; apt ends a line that is silent itself
 _TARGETS = "$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
 
 
@@ -182,7 +183,9 @@ def architecture() -> str:
 
 def older(a: str, b: str) -> bool:
     """Tell whether Debian version `a` is below `b`."""
-    compared = subprocess.run(["dpkg", "--compare-versions", a, "lt", b], check=False)
+    compared = subprocess.run(
+        ["dpkg", "--compare-versions", a, "lt", b], check=False, timeout=_LONGEST
+    )
     return compared.returncode == 0
 
 
@@ -263,8 +266,14 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
             capture_output=True,
             text=True,
             check=False,
+            timeout=_LONGEST,
             preexec_fn=partial(child.die_with, os.getpid()),
         )
+    except subprocess.TimeoutExpired as error:
+        raise OomctlError(
+            f"{command[0]} did not end within {_LONGEST / 3600:g} hours",
+            "see whether `apt-get update` works on this machine",
+        ) from error
     except FileNotFoundError as error:
         raise UnsupportedError(
             f"{command[0]} is not on this machine, so there is no Debian archive to ask",

@@ -6,7 +6,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
-from oomctl import cache, talk
+from oomctl import cache, talk, tool
 from oomctl.kernel import child
 from oomctl.lab import tools
 
@@ -61,7 +61,7 @@ def _probe(image: Path) -> bool:
         return False
     finally:
         process.kill()
-        process.communicate()
+        tool.reap(process)
     return came_up(console)
 
 

@@ -15,6 +15,7 @@ Sink = int | Callable[[bytes], object] | None
 """Where a stream of the guest's goes: a descriptor, who takes it piece by piece, or nowhere."""
 
 _KEPT_BYTES = 65536
+_LONGEST = 1e5  # seconds of one wait: the kernel takes milliseconds of 31 bits
 
 
 class LateError(Exception):
@@ -103,7 +104,7 @@ def pump(
 def _move(selector: selectors.BaseSelector, left: float) -> None:
     if left <= 0:
         raise LateError
-    for key, _ in selector.select(left):
+    for key, _ in selector.select(min(left, _LONGEST)):
         data = os.read(key.fd, 1 << 18)
         key.data.take(data)
         if not data:
@@ -120,6 +121,6 @@ def write(to: int, data: bytes, deadline: float) -> None:
     poll.register(to, select.POLLOUT)
     while left:
         wait = deadline - time.monotonic()
-        if wait <= 0 or not poll.poll(min(wait, 1e5) * 1000):
+        if wait <= 0 or not poll.poll(min(wait, _LONGEST) * 1000):
             raise LateError
         left = left[os.write(to, left[: select.PIPE_BUF]) :]

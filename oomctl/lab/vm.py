@@ -140,11 +140,11 @@ def _started(command: list[str], fds: list[int]) -> Iterator[subprocess.Popen[by
         start_new_session=True,
         preexec_fn=partial(child.die_with, os.getpid()),
     )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    try:
+        yield process
+    finally:
+        process.kill()
+        tool.reap(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:

@@ -10,7 +10,7 @@ from oomctl.doctor import Examination, Finding
 from oomctl.report.layout import lay_out
 from oomctl.report.rows import Table
 from oomctl.report.table import WIDTH
-from oomctl.text import printable
+from oomctl.text import counted, printable
 
 DoctorFormat = Literal["table", "json"]
 SCHEMA = 1
@@ -68,8 +68,7 @@ def _filled(text: str, width: int) -> list[str]:
 
 
 def _conclusion(seen: Examination) -> str:
-    warnings = seen.count("warning")
-    doubts = f"{warnings} warning{'' if warnings == 1 else 's'}"
+    doubts = counted(seen.count("warning"), "warning")
     machine = f"Linux {seen.kernel} {seen.architecture}, oomctl {__version__}"
     if seen.fit:
         return f"`oomctl declare` can work here, {doubts}. {machine}"

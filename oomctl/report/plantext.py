@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from oomctl.plan import CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
+from oomctl.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
@@ -32,8 +32,11 @@ def describe(plan: Plan) -> list[str]:
         lines += _hog(hog)
     for step in plan.steps:
         lines += _called(step)
+    if not plan.steps:
+        lines.append("no call: limits alone")
     if plan.expect:
-        lines += [line for each in _expected(plan.expect) for line in _entry("expect", each)]
+        said = _expected(plan.expect, plan.top or "")
+        lines += [line for each in said for line in _entry("expect", each)]
     if plan.cgroups or plan.hogs:
         lines.append("keep    hogs and cgroups" if plan.keep else "remove  hogs and cgroups")
     return lines
@@ -71,9 +74,9 @@ def _manner(hog: Hog) -> Iterator[str]:
         yield f"its comm is {hog.comm}"
     match hog.kind:
         case "threads":
-            yield _counted(hog.tasks, "thread")
+            yield counted(hog.tasks, "thread")
         case "forker":
-            yield f"{_counted(hog.tasks, 'child', 'children')}, followed by another when one ends"
+            yield f"{counted(hog.tasks, 'child', 'children')}, followed by another when one ends"
         case "shared":
             yield f"shared with a process in {hog.sharer}"
         case "stopped":
@@ -142,7 +145,7 @@ def _expected_of_call(expect: CallExpect) -> Iterator[str]:
         yield f"to kill {', '.join(expect.victims) or 'nobody'}"
 
 
-def _expected(expect: Expect) -> Iterator[str]:
+def _expected(expect: Expect, top: str) -> Iterator[str]:
     if expect.verdicts:
         yield f"verdict {' or '.join(expect.verdicts)}"
     if expect.victims is not None:
@@ -156,15 +159,13 @@ def _expected(expect: Expect) -> Iterator[str]:
         yield f"{expect.kills} to die"
     for value, count in expect.returns.items():
         yield f"{value} to be returned {count} {'time' if str(count) == '1' else 'times'}"
-    for counter, rise in expect.events.items():
-        yield f"{counter} to rise by {rise}"
+    for (cgroup, file), counters in expect.events.items():
+        where = "" if cgroup == top else f" of {cgroup}"
+        local = "" if file == EVENTS else "local "
+        yield from (f"{local}{each}{where} to rise by {rise}" for each, rise in counters.items())
     for moment, seconds in expect.latency.items():
         yield f"{moment} within {_time(seconds)} of the call"
 
 
 def _time(seconds: float) -> str:
     return format_duration(round(seconds * 1e9))
-
-
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"1 {one}" if number == 1 else f"{number} {many or f'{one}s'}"

@@ -301,4 +301,4 @@ def _story(fated: Fated) -> str:
         f", invoked by {kill.trigger_comm} (pid {kill.trigger_pid})" if kill.trigger_pid else ""
     )
     name = fated.name or fated.task.comm
-    return f"{name} (pid {fated.task.pid}) was killed {when}: {whose}{invoker}"
+    return f"{name} (pid {fated.task.pid}) was killed {when} ({whose}){invoker}"

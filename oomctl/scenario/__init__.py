@@ -47,7 +47,7 @@ def of_options(
     call: Mapping[str, Any],
     *,
     memory_max: int | None = None,
-    swap_max: int = 0,
+    swap_max: int | None = None,
     oom_group: bool = False,
     timeout: float = 30.0,
 ) -> Scenario:

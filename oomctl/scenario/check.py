@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from oomctl.plan import MAX_HOGS
-from oomctl.scenario.callcheck import call_faults, expect_faults
+from oomctl.scenario.callcheck import call_faults, sysctl_faults
+from oomctl.scenario.expectcheck import expect_faults
 from oomctl.scenario.fault import Fault
 from oomctl.scenario.hogcheck import kind_faults, name_faults, place_faults
 from oomctl.scenario.sizecheck import limit_faults, protection_faults, size_faults
@@ -26,3 +27,4 @@ def faults(sizes: Sizes) -> Iterator[Fault]:
     yield from protection_faults(sizes)
     yield from call_faults(sizes.layout)
     yield from expect_faults(sizes.layout)
+    yield from sysctl_faults(sizes.layout)

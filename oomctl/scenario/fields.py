@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
 from oomctl.plan import (
     INT32_MAX,
@@ -16,7 +16,7 @@ from oomctl.plan import (
     Until,
     Via,
 )
-from oomctl.scenario import names, sysctls, values
+from oomctl.scenario import definitions, names, patterns, sysctls, values
 from oomctl.scenario.values import Percent
 
 KINDS, VIAS, UNTILS = get_args(Kind), get_args(Via), get_args(Until)
@@ -32,17 +32,14 @@ MOMENTS = (
     *("reaping-skipped", "exited", "return", "relieved", "unpopulated"),
 )
 
-_SIZE = r"^(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)([KMGTPEkmgtpe](i|iB)?)?$"
-_AMOUNT = rf"{_SIZE}|^[0-9]+(\.[0-9]+)? ?%$"
-_TIME = r"^[0-9]+(\.[0-9]+)? ?(us|ms|s|m|h)?$"
+
+def _named(name: str) -> WithJsonSchema:
+    """Return one of DEFINITIONS, which jsonschema.py puts in place of the title."""
+    return WithJsonSchema({"title": name})
 
 
-def _text(pattern: str) -> dict[str, Any]:
-    return {"type": "string", "pattern": pattern}
-
-
-def _number_or(pattern: str, number: str = "integer") -> dict[str, Any]:
-    return {"anyOf": [{"type": number, "minimum": 0}, _text(pattern)]}
+def _text(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema(definitions.text(pattern))
 
 
 def _whole(low: int, high: int) -> tuple[PlainValidator, WithJsonSchema]:
@@ -50,30 +47,20 @@ def _whole(low: int, high: int) -> tuple[PlainValidator, WithJsonSchema]:
     return PlainValidator(values.whole(low, high)), WithJsonSchema(schema)
 
 
-def _some(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [item, {"type": "array", "items": item}]}
+def _some(item: Mapping[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
 
-
-_COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, _text(r"^([0-9]+\.\.[0-9]*|\.\.[0-9]+)$")]}
-_RETURN = {"anyOf": [{"type": "integer"}, _text(r"^(-?[0-9]+|-?E[A-Z0-9]+)$")]}
-_SYSCTL = ("integer", "string")
-_LIMIT = {"anyOf": [{"type": "integer", "minimum": 0}, _text(rf"{_AMOUNT}|^max$")]}
 
 Text = Annotated[str, PlainValidator(values.text), WithJsonSchema({"type": "string"})]
 Flag = Annotated[bool, PlainValidator(values.flag), WithJsonSchema({"type": "boolean"})]
-Size = Annotated[int, PlainValidator(values.size), WithJsonSchema(_number_or(_SIZE))]
-Rate = Annotated[int, PlainValidator(values.rate), WithJsonSchema(_number_or(_SIZE))]
-Amount = Annotated[
-    int | Percent, PlainValidator(values.amount), WithJsonSchema(_number_or(_AMOUNT))
-]
-Limit = Annotated[int | Percent | str, PlainValidator(values.limit), WithJsonSchema(_LIMIT)]
-Time = Annotated[
-    float, PlainValidator(values.duration()), WithJsonSchema(_number_or(_TIME, "number"))
-]
-Timeout = Annotated[
-    float, PlainValidator(values.duration(0.1)), WithJsonSchema(_number_or(_TIME, "number"))
-]
-Count = Annotated[Range, PlainValidator(values.span), WithJsonSchema(_COUNT)]
+Size = Annotated[int, PlainValidator(values.size), _named("size")]
+Rate = Annotated[int, PlainValidator(values.rate), _named("rate")]
+Amount = Annotated[int | Percent, PlainValidator(values.amount), _named("amount")]
+Part = Annotated[int | Percent, PlainValidator(values.part), _named("part")]
+Limit = Annotated[int | Percent | str, PlainValidator(values.limit), _named("limit")]
+Time = Annotated[float, PlainValidator(values.duration()), _named("time")]
+Timeout = Annotated[float, PlainValidator(values.duration(0.1)), _named("timeout")]
+Count = Annotated[Range, PlainValidator(values.span), _named("count")]
 
 HogCount = Annotated[int, *_whole(0, MAX_HOGS)]
 Tasks = Annotated[int, *_whole(1, 4096)]
@@ -99,37 +86,27 @@ UntilName = Annotated[
 Verdicts = Annotated[
     tuple[str, ...],
     PlainValidator(values.some_of(values.one_of(VERDICTS, "verdict"))),
-    WithJsonSchema(_some({"enum": [*VERDICTS]})),
+    _some({"enum": [*VERDICTS]}),
 ]
 Returns = Annotated[
     tuple[str, ...],
     PlainValidator(values.some_of(values.returned)),
-    WithJsonSchema(_some(_RETURN)),
+    _some({"title": "return"}),
 ]
 Names = Annotated[
     tuple[str, ...],
     PlainValidator(values.some_of(values.text)),
-    WithJsonSchema(_some({"type": "string"})),
+    _some({"type": "string"}),
 ]
 
-Sysctls = Annotated[
-    dict[str, str],
-    PlainValidator(sysctls.sysctls),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["object", *_SYSCTL]}}),
-]
-HogName = Annotated[
-    str, PlainValidator(names.hog_name), WithJsonSchema(_text("^[A-Za-z0-9_-]{1,15}$"))
-]
-CgroupName = Annotated[
-    str,
-    PlainValidator(names.cgroup_name),
-    WithJsonSchema(_text(r"^(\.|[A-Za-z0-9_@:+-][A-Za-z0-9_.@:+/-]*)$")),
-]
-Comm = Annotated[str, PlainValidator(names.comm), WithJsonSchema(_text("^[ -~]{1,15}$"))]
-Absolute = Annotated[str, PlainValidator(names.absolute), WithJsonSchema(_text("^/"))]
-Existing = Annotated[str, PlainValidator(names.existing_cgroup), WithJsonSchema(_text("^/"))]
-Target = Annotated[str, PlainValidator(names.target), WithJsonSchema({"type": "string"})]
-Return = Annotated[str, PlainValidator(values.returned), WithJsonSchema(_RETURN["anyOf"][1])]
+Sysctls = Annotated[dict[str, str], PlainValidator(sysctls.sysctls), _named("sysctl")]
+HogName = Annotated[str, PlainValidator(names.hog_name), _text(patterns.HOG)]
+CgroupName = Annotated[str, PlainValidator(names.cgroup_name), _text(patterns.CGROUP)]
+Comm = Annotated[str, PlainValidator(names.comm), _text(patterns.COMM)]
+Absolute = Annotated[str, PlainValidator(names.absolute), _text(patterns.ABSOLUTE)]
+Existing = Annotated[str, PlainValidator(names.existing_cgroup), _text(patterns.EXISTING)]
+Target = Annotated[str, PlainValidator(names.target), _text(patterns.TARGET)]
+Return = Annotated[str, PlainValidator(values.returned), _text(patterns.RETURN)]
 Counter = Annotated[
     str,
     PlainValidator(values.one_of(COUNTERS, "counter of memory.events")),
@@ -140,3 +117,6 @@ Moment = Annotated[
     PlainValidator(values.one_of(MOMENTS, "moment of the timeline")),
     WithJsonSchema({"enum": [*MOMENTS]}),
 ]
+
+Counts = dict[Counter, Count]
+Returned = Annotated[dict[Return, Count], BeforeValidator(values.once(values.returned))]

@@ -11,7 +11,7 @@ from oomctl.scenario.words import Path, instead
 _ANONYMOUS: tuple[Kind, ...] = (
     *("anon", "mlock", "threads", "forker", "shared", "stopped", "traced"),
 )
-_KINDS_OF: dict[str, tuple[Kind, ...]] = {
+KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "thp": _ANONYMOUS,
     "working_set": (*_ANONYMOUS, "file", "shmem", "hugetlb"),
     "tasks": ("threads", "forker"),
@@ -25,8 +25,9 @@ _KINDS_OF: dict[str, tuple[Kind, ...]] = {
 def kind_faults(name: str, hog: Hog) -> Iterator[Fault]:
     """Yield the keys that belong to another kind of hog, and those that this kind lacks."""
     kind: Path = ("hog", name, "kind")
-    for key, kinds in _KINDS_OF.items():
-        if getattr(hog, key) not in (None, False) and hog.kind not in kinds:
+    for key, kinds in KINDS_OF.items():
+        value = getattr(hog, key)
+        if value is not None and value is not False and hog.kind not in kinds:
             yield Fault(
                 ("hog", name, key),
                 f"a hog of kind '{hog.kind}' has no {key}",

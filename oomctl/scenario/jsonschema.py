@@ -1,21 +1,100 @@
-"""The JSON schema of scenario files, as editors and validators take it."""
+"""The JSON schema of scenario files, as editors and validators take it.
 
+It says of each table by itself all that the check says. What it cannot say is listed and tried in
+tests/scenario_documents.py.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from oomctl.scenario.model import File
+from oomctl.plan import Via
+from oomctl.scenario.callcheck import DECLARE, HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
+from oomctl.scenario.definitions import DEFINITIONS
+from oomctl.scenario.expectcheck import OF_NO_CALL, VERDICTS_OF_NO_CALL
+from oomctl.scenario.hogcheck import KINDS_OF
+from oomctl.scenario.model import File, Hog
+
+_BESIDE = ("description", "default")
+"""Keywords that a property has beside the name of its definition."""
 
 
 def schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12)."""
-    made = File.model_json_schema(schema_generator=_ForToml)
+    made = _referring(File.model_json_schema(schema_generator=_ForToml))
+    tables = made.pop("$defs")
+    tables["Hog"]["allOf"] = list(_of_a_hog())
+    tables["Call"]["allOf"] = list(_of_a_call())
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
+        "$defs": {**tables, **DEFINITIONS},
         **made,
         "title": "oomctl scenario",
+        "minProperties": 1,
+        "allOf": [_of_no_call()],
     }
+
+
+def _given(*keys: str, **values: Any) -> dict[str, Any]:
+    """Return the schema of tables that have keys, some of them with one of these values."""
+    properties = {key: {"enum": list(some)} for key, some in values.items()}
+    return {"required": [*keys, *values], "properties": properties}
+
+
+def _at_most(**values: Any) -> dict[str, Any]:
+    """Return the schema of tables in which keys have one of these values if they are given."""
+    return {"properties": {key: {"enum": list(some)} for key, some in values.items()}}
+
+
+def _of_a_hog() -> Iterator[dict[str, Any]]:
+    usual = Hog.model_fields["kind"].default
+    for key, kinds in KINDS_OF.items():
+        flag = Hog.model_fields[key].default is False
+        given = _given(**{key: [True]}) if flag else _given(key)
+        yield {"if": given, "then": (_at_most if usual in kinds else _given)(kind=kinds)}
+    yield {"if": _given(kind=["shared"]), "then": _given("sharer")}
+
+
+def _of_a_call() -> Iterator[dict[str, Any]]:
+    system_wide, sysrq = {"global": [True]}, ["sysrq"]
+    bpf: list[Via] = ["bpf"]
+    yield {"not": _given("target", **system_wide)}
+    yield {"not": _given("wait", "flags")}
+    yield {"not": _given(via=NEED_A_CGROUP, **system_wide)}
+    yield {"if": _given(via=sysrq), "then": _given(**system_wide)}
+    yield {"if": _given("amount"), "then": _given(via=HAVE_AN_AMOUNT)}
+    for key in OF_A_DECLARATION:
+        yield {"if": _given(key), "then": _at_most(via=DECLARE)}
+    yield {"if": _given("recheck"), "then": _at_most(via=bpf, wait=[False])}
+    yield {"not": _given("recheck", "flags")}
+    yield {"not": _given("recheck", **system_wide)}
+
+
+def _of_no_call() -> dict[str, Any]:
+    none = {"type": "array", "maxItems": 0}
+    nothing = {"type": "object", "maxProperties": 0}
+    known = {"enum": list(VERDICTS_OF_NO_CALL)}
+    array: dict[str, Any] = {"type": "array"}
+    verdict = {"anyOf": [known, {**array, "contains": known}, {**array, "maxItems": 0}]}
+    expect = {"properties": {**dict.fromkeys(OF_NO_CALL, nothing), "verdict": verdict}}
+    return {
+        "if": {"required": ["call"], "properties": {"call": none}},
+        "then": {"properties": {"expect": expect}},
+    }
+
+
+def _referring(made: Any) -> Any:
+    """Put references to DEFINITIONS in place of their names."""
+    if isinstance(made, list):
+        return [_referring(each) for each in made]
+    if not isinstance(made, dict):
+        return made
+    if made.get("title") in DEFINITIONS:
+        beside = {key: made[key] for key in _BESIDE if key in made}
+        return {"$ref": f"#/$defs/{made['title']}", **beside}
+    return {key: _referring(each) for key, each in made.items()}
 
 
 class _ForToml(GenerateJsonSchema):

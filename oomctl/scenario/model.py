@@ -93,7 +93,7 @@ class Hog(Table):
     """Ask for transparent huge pages, else for 4 KiB pages."""
     rate: fields.Rate | None = None
     """Bytes a second while it fills (50M); else as fast as the kernel can."""
-    working_set: fields.Amount | None = None
+    working_set: fields.Part | None = None
     """How much of it is touched over and over once it is filled; a share is of `size`."""
     tasks: fields.Tasks | None = None
     """Threads of `threads`, children that `forker` keeps alive."""
@@ -166,6 +166,15 @@ class Call(Table):
     expect: CallExpect = CallExpect()
 
 
+class CgroupExpect(Table):
+    """How far counters of one cgroup rise, from its making on."""
+
+    events: fields.Counts = {}
+    """Of memory.events, which counts what happens below as well: events.oom_kill = 1."""
+    events_local: fields.Counts = {}
+    """Of memory.events.local, which does not: events_local.oom_kill = 0."""
+
+
 class Expect(Table):
     """What the experiment should come to; what is not given is not judged."""
 
@@ -179,10 +188,12 @@ class Expect(Table):
     """How many others may die."""
     kills: fields.Count | None = None
     """How many die: 1, "1..2", "2.."."""
-    returns: dict[fields.Return, fields.Count] = {}
+    returns: fields.Returned = {}
     """How many calls return what: { 1 = 1, EBUSY = "0..3" }."""
-    events: dict[fields.Counter, fields.Count] = {}
+    events: fields.Counts = {}
     """How far counters of the top's memory.events rise: events.oom_kill = 1."""
+    cgroup: dict[fields.CgroupName, CgroupExpect] = {}
+    """The same of any cgroup of the tree: [expect.cgroup."left/inner"]."""
     latency: dict[fields.Moment, fields.Time] = {}
     """The latest that a moment may come after the call: latency.exited = "2s"."""
 
@@ -203,12 +214,12 @@ class File(Table):
     hog: dict[fields.HogName, Hog] = {}
     """Hogs by name, made in this order."""
     call: tuple[Call, ...] | None = None
-    """The steps in order; without any it is one call on the top."""
+    """The steps in order; left out it is one call on the top, `call = []` is none: limits kill."""
     expect: Expect | None = None
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The steps, with the one that is implied."""
+        """The steps, with the one that is implied; none where the file says so."""
         return (Call(),) if self.call is None else self.call
 
 
@@ -217,5 +228,5 @@ def _files(prefix: str, table: Table) -> Iterator[tuple[str, Any]]:
         value = getattr(table, name)
         if isinstance(value, Table):
             yield from _files(f"{prefix}{name}.", value)
-        elif value not in (None, False):
+        elif name in table.model_fields_set:
             yield f"{prefix}{name}", value

@@ -2,14 +2,18 @@
 
 import re
 
+from oomctl.scenario import patterns
 from oomctl.scenario.values import FieldError, text
 from oomctl.scenario.words import shown
 
-_HOG = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)
-_COMM = re.compile(r"[ -~]{1,15}", re.ASCII)
-_CGROUP = re.compile(r"[A-Za-z0-9_@:+-][A-Za-z0-9_.@:+-]{0,63}", re.ASCII)
-_INTERFACE = re.compile(r"(cgroup|memory|pids|cpu|cpuset|io|hugetlb|rdma|misc|dmem|irq|debug)\.")
-_DEPTH = 32
+_HOG = re.compile(patterns.HOG)
+_COMM = re.compile(patterns.COMM)
+_INTERFACE = re.compile(patterns.INTERFACE)
+_ABSOLUTE = re.compile(patterns.ABSOLUTE)
+_MOUNTED = re.compile(patterns.MOUNTED)
+_NAME_MAX = 255
+_LONGEST = 3000
+"""Bytes of a path below the top: with the mount and what is above it less than PATH_MAX."""
 
 TOP = "."
 """The scenario's own cgroup, in which all others are."""
@@ -35,7 +39,11 @@ def comm(value: object) -> str:
 
 
 def cgroup_name(name: str) -> str:
-    """Check the path of a cgroup of the scenario: `.` is the top, the others are below it."""
+    r"""Check the path of a cgroup of the scenario: `.` is the top, the others are below it.
+
+    Its parts may be all that the kernel takes (kernel/cgroup/cgroup.c, cgroup_mkdir()), such as
+    systemd's `a\x2db.slice`, but for what could be an interface file.
+    """
     if name == TOP:
         return name
     parts = name.split("/")
@@ -45,35 +53,38 @@ def cgroup_name(name: str) -> str:
             f"{shown(name)} is not a path below the top", f"write {shown('/'.join(sound))}"
         )
     for part in parts:
-        if not _CGROUP.fullmatch(part):
+        if part in ("", TOP, "..") or "\0" in part or "\n" in part:
             raise FieldError(
                 f"{shown(name)} cannot name a cgroup",
-                "'.' is the top; else use letters, digits and _ . @ : + -, with '/' in between",
+                "'.' is the top; else write names with '/' in between, without '..' and newlines",
             )
+        if _bytes(part) > _NAME_MAX:
+            raise FieldError(f"{shown(part)} is too long for a name", f"{_NAME_MAX} bytes at most")
         if _INTERFACE.match(part):
             raise FieldError(
                 f"{shown(name)} would be taken for an interface file", "call it otherwise"
             )
-    if len(parts) > _DEPTH:
+    if len(parts) > patterns.DEPTH:
         raise FieldError(
-            f"{len(parts)} cgroups inside each other are too many", f"{_DEPTH} at most"
+            f"{len(parts)} cgroups inside each other are too many", f"{patterns.DEPTH} at most"
         )
+    if _bytes(name) > _LONGEST:
+        raise FieldError(f"{shown(name)} is too long for a path", f"{_LONGEST} bytes at most")
     return name
 
 
 def absolute(value: object) -> str:
     """Parse a path that begins with a slash and has no `..`."""
     path = text(value)
-    parts = path.split("/")
-    if not path.startswith("/") or not path.isprintable() or {"..", "."} & set(parts):
+    if not _ABSOLUTE.fullmatch(path):
         raise FieldError(f"{shown(value)} is not an absolute path", "begin with '/', without '..'")
-    return "/" + "/".join(part for part in parts if part)
+    return "/" + "/".join(part for part in path.split("/") if part)
 
 
 def existing_cgroup(value: object) -> str:
     """Parse the path of a cgroup that is not ours, inside the hierarchy."""
     path = absolute(value)
-    if path == "/sys/fs/cgroup" or path.startswith("/sys/fs/cgroup/"):
+    if _MOUNTED.match(path):
         raise FieldError(
             f"{shown(value)} is a path of the file system",
             "write it as /proc/PID/cgroup does, from the hierarchy's root on",
@@ -90,3 +101,7 @@ def target(value: object) -> str:
             "name a cgroup below it, or write global = true",
         )
     return path
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode(errors="surrogatepass"))

@@ -17,14 +17,14 @@ def scenario(
     hogs: Sequence[Hog],
     call: Mapping[str, Any],
     memory_max: int | None,
-    swap_max: int,
+    swap_max: int | None,
     oom_group: bool,
     timeout: float,
 ) -> Scenario:
     """Make a scenario of options, each of which is sound by itself."""
-    memory: dict[str, Any] = {"swap": {"max": swap_max}, "oom": {"group": oom_group}}
-    if memory_max is not None:
-        memory["max"] = memory_max
+    memory: dict[str, Any] = {} if memory_max is None else {"max": memory_max}
+    memory |= {} if swap_max is None else {"swap": {"max": swap_max}}
+    memory |= {"oom": {"group": True}} if oom_group else {}
     elsewhere = call.get("global") or call.get("target", TOP).startswith("/")
     raw = {
         "timeout": timeout,

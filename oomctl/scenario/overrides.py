@@ -83,6 +83,8 @@ def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:
         places = [*at] if part == EVERY else [str(part)]
     else:
         raise _refused(done, "is not a table", "leave out what follows it")
+    if not places:
+        raise _refused(done, "has nothing that * could change", "name a new one instead")
     for place in places:
         here = (*done, place)
         if not rest:
@@ -131,6 +133,9 @@ def _index(at: list[Any], done: Path, part: str | int) -> int:
 def _split_key(text: str, option: str = OVERRIDE) -> tuple[Path, str]:
     path: list[str | int] = []
     end = 0
+    if not _is_utf8(text):  # as the words of a command line need not be
+        what = f"'{cut(text)}' is not UTF-8 text"
+        raise ScenarioError([Fault((), what, "TOML is text", where=option)])
     while match := _PART.match(text, end):
         path.append(next(each for each in match.groups() if each is not None).strip())
         end = match.end()
@@ -147,6 +152,14 @@ def _split_key(text: str, option: str = OVERRIDE) -> tuple[Path, str]:
         what, hint = "KEY=A,B", "hog.large.size=64M,128M"
     fault = Fault((), f"{cut(text)!r} is not {what}", f"write such as {hint}", where=option)
     raise ScenarioError([fault])
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value(text: str) -> Any:

@@ -83,16 +83,17 @@ class _Planner:
         file = self._layout.file
         fresh = bool(file.hog or file.cgroup) or any(map(_on_ours, file.calls))
         steps = tuple(self._step(call) for call in file.calls)
-        targets = [step.call.target for step in steps if step.call.target is not None]
+        targets = (step.call.target for step in steps if step.call.target is not None)
+        top = self._top if fresh else next(targets, None)
         return Plan(
             cgroups=tuple(map(self._path, self._layout.cgroups)) if fresh else (),
             settings=tuple(self._settings()) if fresh else (),
             hogs=tuple(map(self._hog, self._layout.members)),
             steps=steps,
-            top=self._top if fresh else next(iter(targets), None),
+            top=top,
             sysctls=tuple(Sysctl(name, value) for name, value in file.sysctl.items()),
             timeout=file.timeout,
-            expect=None if file.expect is None else _expect(file.expect),
+            expect=None if file.expect is None else self._expect(file.expect, top or ""),
         )
 
     @property
@@ -127,7 +128,7 @@ class _Planner:
             for file, value in self._files(cgroup).items():
                 # no swap is what a kernel without it has; any other wish must come true
                 optional = value == 0 and "swap" in file
-                yield Setting(path, file, str(int(value) if value is True else value), optional)
+                yield Setting(path, file, str(value), optional)
             if cgroup in layout.inner:
                 yield _controller(path, "memory")
                 if cgroup in counting:
@@ -135,12 +136,14 @@ class _Planner:
 
     def _files(self, cgroup: str) -> dict[str, Any]:
         given = {
-            file: value if isinstance(value, bool) else self.sizes.setting(cgroup, file, value)
+            file: int(value) if isinstance(value, bool) else self.sizes.setting(cgroup, file, value)
             for file, value in self._layout.settings(cgroup).files()
         }
         if cgroup == TOP:
-            given.setdefault("memory.swap.max", 0)
-            if given["memory.swap.max"] != 0:  # else nothing gets as far as to zswap
+            if given.get("memory.swap.max", 0) == 0:  # the same plan whether it was given or not
+                given.pop("memory.swap.max", None)
+                given["memory.swap.max"] = 0
+            else:  # without swap nothing gets as far as to zswap
                 given.setdefault("memory.zswap.max", 0)
         return given
 
@@ -191,6 +194,23 @@ class _Planner:
             ),
         )
 
+    def _expect(self, expect: "Expect", top: str) -> plans.Expect:
+        events = {(top, plans.EVENTS): expect.events}
+        for cgroup, wanted in expect.cgroup.items():
+            path = top if cgroup == TOP else self._path(cgroup)
+            events[path, plans.EVENTS] = {**events.get((path, plans.EVENTS), {}), **wanted.events}
+            events[path, plans.EVENTS_LOCAL] = wanted.events_local
+        return plans.Expect(
+            verdicts=expect.verdict,
+            victims=expect.victims,
+            survivors=expect.survivors,
+            collateral=expect.collateral,
+            kills=expect.kills,
+            returns=expect.returns,
+            events={place: counters for place, counters in events.items() if counters},
+            latency=expect.latency,
+        )
+
     def _share(self, target: str | None, amount: int | Percent) -> int:
         return self.sizes.share(target or TOP, amount) or 0
 
@@ -205,16 +225,3 @@ def _controller(cgroup: str, name: str) -> Setting:
 
 def _part(amount: int | Percent, whole: int) -> int:
     return amount.of(whole) if isinstance(amount, Percent) else amount
-
-
-def _expect(expect: "Expect") -> plans.Expect:
-    return plans.Expect(
-        verdicts=expect.verdict,
-        victims=expect.victims,
-        survivors=expect.survivors,
-        collateral=expect.collateral,
-        kills=expect.kills,
-        returns=expect.returns,
-        events=expect.events,
-        latency=expect.latency,
-    )

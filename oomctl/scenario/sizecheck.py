@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from oomctl.scenario.fault import Fault
 from oomctl.scenario.layout import Member
 from oomctl.scenario.sizes import Sizes
-from oomctl.scenario.values import Percent
 from oomctl.scenario.words import Path
 from oomctl.units import format_size
 
@@ -20,9 +19,7 @@ def size_faults(sizes: Sizes) -> Iterator[Fault]:
     for member, size in hogs:
         path: Path = ("hog", member.family, "working_set")
         part = member.entry.working_set
-        if isinstance(part, Percent) and part.value > 100:
-            yield Fault(path, f"{part} is more than the hog has", "100% at most")
-        elif isinstance(part, int) and size is not None and part > size:
+        if isinstance(part, int) and size is not None and part > size:
             yield Fault(
                 path,
                 f"{format_size(part)} is more than the {format_size(size)} of the hog",
@@ -75,11 +72,12 @@ def _too_full(sizes: Sizes, cgroup: str, limit: int) -> Iterator[Fault]:
         for member in sizes.layout.below(cgroup)
         # memory.max does not count huge pages (unless mounted with memory_hugetlb_accounting)
         if member.entry.kind != "hugetlb" and not member.entry.may_fail
-        if (size := sizes.hog(member))
+        if (size := sizes.hog(member)) is not None
     ]
     key: Path = ("cgroup", cgroup, "memory", "max")
     bound = f"memory.max of '{cgroup}' is {format_size(limit)}"
-    hint = f"the limit would kill {{0}} before the declaration; raise it or shrink {{0}}{MAY_FAIL}"
+    before = " before the declaration" * bool(sizes.layout.file.calls)
+    hint = f"the limit would kill {{0}}{before}; raise it or shrink {{0}}{MAY_FAIL}"
     large = {member.family: size for member, size in hogs if size > limit}
     wanted = sum(size for _, size in hogs)
     rests_on: tuple[Path, ...] = tuple(

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from oomctl.scenario import patterns
 from oomctl.scenario.values import FieldError
 from oomctl.scenario.words import shown
 
-_NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
-_VALUE = re.compile(r"[!-~]+([ \t][!-~]+)*", re.ASCII)
-_LONGEST = 200
-_DEPTH = 8
+_NAME = re.compile(patterns.SYSCTL_PART)
+_VALUE = re.compile(patterns.WORDS)
+LONGEST = 200
+"""Characters of a value, or of a whole name."""
 
 
 def sysctls(value: object) -> dict[str, str]:
@@ -28,7 +29,7 @@ def _flat(above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple
     for key, value in table.items():
         path = (*above, *key.split("."))
         name = ".".join(path)
-        if not all(map(_NAME.fullmatch, path)) or len(path) > _DEPTH:
+        if not all(map(_NAME.fullmatch, path)) or len(name) > LONGEST:
             raise FieldError(f"{shown(name)} is not a sysctl", "write such as vm.swappiness")
         if isinstance(value, Mapping):
             yield from _flat(path, value)
@@ -40,7 +41,7 @@ def _flat(above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple
 
 def _text(name: str, value: object) -> str:
     text = str(value) if isinstance(value, int) and value.bit_length() <= 64 else value
-    if isinstance(value, bool) or not isinstance(text, str) or len(text) > _LONGEST:
+    if isinstance(value, bool) or not isinstance(text, str) or len(text) > LONGEST:
         raise FieldError(f"{name}: {shown(value)} is not a value", "write a whole number or a text")
     if not _VALUE.fullmatch(text):
         raise FieldError(f"{name}: {shown(text)} is not a value", "write words on one line")

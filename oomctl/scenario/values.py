@@ -3,15 +3,15 @@
 Pure. A parser takes what TOML has and raises FieldError.
 """
 
-import errno
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from oomctl.errnos import NUMBERS, name_of
 from oomctl.plan import INT32_MAX, INT32_MIN, Range
 from oomctl.scenario.words import instead, shown
-from oomctl.units import parse_duration, parse_size
+from oomctl.units import BLANKS, SIZE_LIMIT, parse_duration, parse_size
 
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,18})?\.\.([0-9]{1,18})?", re.ASCII)
@@ -46,12 +46,12 @@ def size(value: object) -> int:
     match value:
         case bool() | float():
             pass
-        case int() if 0 <= value < 1 << 63:
+        case int() if 0 <= value < SIZE_LIMIT:
             return value
         case int():
             why = "is below 0" if value < 0 else "is larger than any address space"
             raise FieldError(f"{shown(value)} {why}", "write bytes, or K, M, G (such as '64M')")
-        case str() if len(value) < 100:
+        case str():
             try:
                 return parse_size(value)
             except ValueError as error:
@@ -68,14 +68,22 @@ def rate(value: object) -> int:
 
 def amount(value: object) -> int | Percent:
     """Parse bytes, or a percentage."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        match = _PERCENT.fullmatch(value.strip())
+    if isinstance(value, str) and value.strip(BLANKS).endswith("%"):
+        match = _PERCENT.fullmatch(value.strip(BLANKS))
         if not match:
             raise FieldError(
                 f"{shown(value)} is not a percentage", "write such as '50%' or '12.5%'"
             )
         return Percent(float(match[1]))
     return size(value)
+
+
+def part(value: object) -> int | Percent:
+    """Parse bytes, or a percentage of at most all."""
+    parsed = amount(value)
+    if isinstance(parsed, Percent) and parsed.value > 100:
+        raise FieldError(f"{parsed} is more than the hog has", "100% at most")
+    return parsed
 
 
 def limit(value: object) -> int | Percent | str:
@@ -87,7 +95,7 @@ def duration(low: float = 0.0, high: float = _DAY) -> Callable[[object], float]:
     """Return a parser of seconds, given as a number or with a unit."""
 
     def parse(value: object) -> float:
-        if isinstance(value, str) and len(value) < 100:
+        if isinstance(value, str):
             try:
                 seconds = parse_duration(value)
             except ValueError as error:
@@ -158,20 +166,38 @@ def returned(value: object) -> str:
     """Parse what a call returns: a number, an errno by name, or `none` where it does not return."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = whole(INT32_MIN, INT32_MAX)(value)
-        return errno.errorcode.get(-number, str(number)) if number < 0 else str(number)
+        return name_of(number) or str(number)
     if (name := text(value)) == "none":
         return name
-    if re.fullmatch(r"-?[0-9]{1,10}", name, re.ASCII):
+    if re.fullmatch(r"-?0*[0-9]{1,10}", name, re.ASCII):
         return returned(int(name))
-    names = tuple(errno.errorcode.values())
-    if name.removeprefix("-") not in names:
+    number = NUMBERS.get(name.removeprefix("-"), 0)
+    if number == 0:
         raise FieldError(
             f"{shown(value)} is neither a number nor an errno",
-            instead(name, names)
+            instead(name, tuple(NUMBERS))
             if len(name) > 1 and name.startswith("E")
             else "write 1 or 'EBUSY'",
         )
-    return name.removeprefix("-")
+    return name_of(-number) or name
+
+
+def once(parse: Callable[[object], Hashable]) -> Callable[[object], object]:
+    """Return what refuses a table of which two keys mean the same, such as -16 and EBUSY."""
+
+    def check(value: object) -> object:
+        seen: dict[Hashable, object] = {}
+        for key in value if isinstance(value, dict) else ():
+            try:
+                meant = parse(key)
+            except FieldError:  # told for the key itself
+                continue
+            if meant in seen:
+                raise FieldError(f"{shown(seen[meant])} and {shown(key)} are one", "leave one")
+            seen[meant] = key
+        return value
+
+    return check
 
 
 def span(value: object) -> Range:

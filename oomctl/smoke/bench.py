@@ -14,10 +14,11 @@ from oomctl import resources
 from oomctl.answer import Stage
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import Session
-from oomctl.kernel import btf, libbpf, procfs
+from oomctl.kernel import btf, child, libbpf, procfs
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.changed import sysctl_changed
+from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import read_environment
 from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
@@ -148,11 +149,25 @@ class Bench:
             yield self.root.at(plan.top or "")
 
     def ask(self, cgroup_id: int | None, order: int = 0, flags: int = 0) -> tuple[Stage, int]:
-        """Declare in this very process; return how far that came, and the kfunc's answer."""
+        """Declare in a process of its own; return how far that came, and the kfunc's answer.
+
+        OomctlError if it does not come back: on a kernel that is at fault oom_lock may stay taken.
+        """
         loader = self._session.loader
-        error = loader.run(Call(None, order, flags), cgroup_id, _SLOT)
-        if error:
-            raise OomctlError(f"the kernel did not run the program: {os.strerror(error)}")
+        with DeathWatch() as watch:
+            asking = child.forked(
+                lambda: loader.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
+            )
+            watch.add(asking.pid, reap=True)
+            if not watch.wait(lambda: asking.pid in watch.deaths, _HELD_SECONDS):
+                watch.kill({asking.pid})
+                watch.wait(lambda: asking.pid in watch.deaths, _HELD_SECONDS)
+                raise OomctlError(f"the call did not come back within {_HELD_SECONDS:g} s")
+            death = watch.deaths[asking.pid]
+        if death.status and not asking.error:
+            raise OomctlError(f"the kernel did not run the program: {os.strerror(death.status)}")
+        if death.status != 0:
+            raise OomctlError(f"the process (pid {asking.pid}) that called {asking.end(death)}")
         answer = loader.read(_SLOT)
         self._told.append(f"stage {Stage(answer.stage).name}, returned {answer.ret}")
         return Stage(answer.stage), int(answer.ret)

@@ -59,9 +59,10 @@ class Funeral:
         until = time.monotonic_ns() + round(_SECONDS * 1e9)
         libbpf.write_map(self._funerals, 0, FuneralStruct(until_ns=until))
         with DeathWatch() as watch:
-            pid = child.forked(
+            late = child.forked(
                 lambda: libbpf.run_syscall_program(self._program, LateStruct(cgroup_id)), COMM
             )
+            pid = late.pid
             watch.add(pid, reap=True)
             if watch.wait(lambda: bool(self._state().taken), _SECONDS, _nothing):
                 remove()
@@ -71,10 +72,11 @@ class Funeral:
             if not watch.wait(lambda: pid in watch.deaths, 2 * _SECONDS):
                 watch.kill({pid})
                 raise OomctlError(f"the program (pid {pid}) does not come back", "see dmesg")
-            if watch.deaths[pid].status:
-                raise OomctlError(
-                    f"the kernel did not run it: {os.strerror(watch.deaths[pid].status or 0)}"
-                )
+            death = watch.deaths[pid]
+            if death.status and not late.error:
+                raise OomctlError(f"the kernel did not run it: {os.strerror(death.status)}")
+            if death.status != 0:
+                raise OomctlError(f"the process (pid {pid}) that runs it {late.end(death)}")
         state = self._state()
         return int(state.ret) if state.called else None
 

@@ -7,10 +7,11 @@ name unless it says where.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Expect, Hog, Plan, Range, Setting, Step
+from oomctl.plan import EVENTS, WAIT_ON_OOM_LOCK, Call, Expect, Hog, Plan, Range, Setting, Step
 
 K, M = 1 << 10, 1 << 20
 TOP = "."
+_COUNTED = TOP, EVENTS
 SECONDS = 15.0
 """How long the filling of the hogs, a call, and its victims' end may take; each."""
 
@@ -31,8 +32,12 @@ class Sketch:
 
     def counting(self, **events: int) -> "Sketch":
         """Expect just these rises of counters, instead of what is usual."""
-        wanted = {**self.expect.events, **{name: _exactly(n) for name, n in events.items()}}
-        return replace(self, expect=replace(self.expect, events=wanted))
+        return self.rising(**{name: _exactly(n) for name, n in events.items()})
+
+    def rising(self, **events: Range) -> "Sketch":
+        """Expect such rises of counters of the top, instead of what is usual."""
+        wanted = {**self.expect.events.get(_COUNTED, {}), **events}
+        return replace(self, expect=replace(self.expect, events={_COUNTED: wanted}))
 
     def losing(self, *names: str) -> "Sketch":
         """Let these hogs end by other hands."""
@@ -72,7 +77,13 @@ class Sketch:
             steps=tuple(_placed(step, top) for step in self.steps),
             top=top,
             timeout=self.timeout,
-            expect=self.expect,
+            expect=replace(
+                self.expect,
+                events={
+                    (_at(top, cgroup), file): counters
+                    for (cgroup, file), counters in self.expect.events.items()
+                },
+            ),
         )
 
     @staticmethod
@@ -112,10 +123,12 @@ def sketch(
         kills=_exactly(len(dies) + collateral),
         returns={returns: _exactly(made)} if returns else {},
         events={
-            "oom": _exactly(0),
-            "max": _exactly(0),
-            "oom_kill": Range(len(dies), len(dies) + group_kills),
-            "oom_group_kill": _exactly(group_kills),
+            _COUNTED: {
+                "oom": _exactly(0),
+                "max": _exactly(0),
+                "oom_kill": Range(len(dies), len(dies) + group_kills),
+                "oom_group_kill": _exactly(group_kills),
+            }
         },
     )
     return Sketch(hogs, files or {}, steps, expect, tuple(cgroups), timeout)

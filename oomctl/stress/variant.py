@@ -52,10 +52,12 @@ def triggered(plan: Plan, via: Via | None) -> Plan:
 
     Where that changes a call, what only its own trigger has goes: order, flags, amount and
     recheck. So do the expectations of what a trigger returns, counts and takes; who dies is
-    expected as before. sysrq knows no cgroup.
+    expected as before. sysrq knows no cgroup. UsageError where nobody calls.
     """
     if via is None:
         return plan
+    if not plan.steps:
+        raise UsageError("--via: this scenario has no call", "leave --via out, or give it a call")
     steps = tuple(_triggered(step, via) for step in plan.steps)
     if steps == plan.steps:
         return plan

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from tests.cli.command import declare, refused
+from tests.cli.command import declare, refused, run
 from tests.outcomes import OUTCOMES
 
 
@@ -20,6 +20,11 @@ def test_a_dry_run_tells_every_step(machine):
     assert any(step.startswith("hog     a: 1M") and "adj -5" in step for step in steps)
     assert any("order=-1, flags=WAIT_ON_OOM_LOCK" in step for step in steps)
     assert machine.plans == []
+
+
+def test_a_limit_of_nothing_is_written(machine):
+    steps = declare("--dry-run", "--hogs", "0", "--memory-max", "0").stdout.splitlines()
+    assert any(step.endswith("memory.max = 0") for step in steps)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -49,6 +54,38 @@ def test_a_dry_run_needs_neither_root_nor_kfunc_nor_cgroups(machine, monkeypatch
     result = declare("--dry-run")
     assert result.exit_code == 0
     assert "call    bpf_out_of_memory(memcg of /oomctl-" in result.stdout
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+@pytest.mark.parametrize("kind", ["threaded", "domain invalid"])
+def test_a_threaded_cgroup_is_refused_before_anything_is_made(machine, kind, dry):
+    node = machine.root.create_cgroup("a").create_cgroup("b")
+    (node.parent.directory / "cgroup.type").write_text("domain threaded\n")
+    (node.directory / "cgroup.type").write_text(f"{kind}\n")
+    says = (f"--cgroup /a/b: {node.directory} has the cgroup.type '{kind}'", "name /", "/a, the")
+    refused(declare("--cgroup", "/a/b", *dry), 3, *says)
+    refused(run("predict", "--cgroup", "/a/b"), 3, *says)
+    assert machine.plans == []
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_a_cgroup_without_the_controller_has_the_same_cure_everywhere(machine, dry):
+    node = machine.root.create_cgroup("a").create_cgroup("b")
+    (node.directory / "memory.current").unlink()
+    says = "/a/b has no memory controller; run `echo +memory | tee /", "/a/cgroup.subtree_control`"
+    refused(declare("--cgroup", "/a/b", *dry), 3, *says)
+    refused(run("predict", "--cgroup", "/a/b"), 3, *says)
+    assert machine.plans == []
+
+
+def test_hogs_join_a_threaded_domain_itself(machine):
+    node = machine.root.create_cgroup("a")
+    (node.directory / "cgroup.subtree_control").write_text("pids\n")
+    assert "mkdir   /a/oomctl-" in declare("--dry-run", "--cgroup", "/a", "--hogs", "1").stdout
+    (node.directory / "cgroup.type").write_text("domain threaded\n")
+    result = declare("--dry-run", "--cgroup", "/a", "--hogs", "1")
+    assert result.exit_code == 0
+    assert "mkdir" not in result.stdout
 
 
 def test_a_dry_run_in_an_existing_cgroup_adds_no_hogs_unasked(machine):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -85,6 +86,14 @@ def test_the_machine_as_it_is():
     plain = json.loads(result.stdout)
     assert plain["totalpages"] == procfs.total_pages()
     assert set(plain["victims"]) <= {c["pid"] for c in plain["candidates"]}
+
+
+def test_predict_does_not_name_itself():
+    """It has ended by the time that anything is declared."""
+    result = json.loads(run("predict", "--global", "--format", "json").stdout)
+    pids = {candidate["pid"] for candidate in result["candidates"]}
+    assert os.getppid() in pids
+    assert os.getpid() not in pids
 
 
 def test_a_cgroup_that_is_not_there(cgroupfs, monkeypatch):

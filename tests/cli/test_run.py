@@ -251,6 +251,24 @@ def test_a_parent(stage, machine):
     refused(run("largest.toml", "--parent", "/none"), 2)
 
 
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_a_cgroup_that_a_file_names_has_to_be_fit_for_it(stage, machine, dry):
+    threads, bare = machine.root.create_cgroup("threads"), machine.root.create_cgroup("bare")
+    (threads.directory / "cgroup.type").write_text("threaded\n")
+    (bare.directory / "memory.current").unlink()
+    (bare.directory / "cgroup.controllers").write_text("pids\n")
+    path = Path("unfit.toml")
+    path.write_text("parent = '/threads'\n[[call]]\ntarget = '/threads'\n[[call]]\ntarget='/bare'")
+    refused = run(path, *dry)
+    assert refused.exit_code == 2
+    parent, target, other = refused.stderr.splitlines()
+    kind = f"{threads.directory} has the cgroup.type 'threaded'"
+    assert parent.startswith(f"oomctl: unfit.toml: parent: {kind}: what is made in it gets no mem")
+    assert target.startswith(f"oomctl: unfit.toml: call[0].target: {kind}, and so no memory contr")
+    assert other.startswith(f"oomctl: unfit.toml: call[1].target: {bare.directory} has no memory")
+    assert stage.plans == []
+
+
 def test_a_cgroup_that_a_file_names_has_to_be_there(stage, machine):
     Path("absent.toml").write_text("parent = '/none'\n[[call]]\ntarget = '/mine'\n[[call]]")
     refused = run("absent.toml", "--set", "call[1].target=/other")

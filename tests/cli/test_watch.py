@@ -19,6 +19,8 @@ NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
 class FakeObserver:
     """An observer that has seen these events, and then nothing more."""
 
+    silent = ()
+
     def __init__(self, events, lost=0):
         self.events, self.lost = events, lost
         self.readable, self.writable = os.pipe()
@@ -39,6 +41,9 @@ class FakeObserver:
     def fileno(self):
         return self.readable
 
+    def fired(self):
+        return {}
+
     def read(self):
         events, self.events = self.events, []
         return events
@@ -52,10 +57,14 @@ class FakeLog:
         return self
 
     def __enter__(self):
+        self.fd = os.eventfd(0)
         return self
 
     def __exit__(self, *_exc):
-        pass
+        os.close(self.fd)
+
+    def fileno(self):
+        return self.fd
 
     def read(self):
         texts, self.texts = self.texts, ()
@@ -187,6 +196,23 @@ def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgro
     assert "kernel log instead: this kernel has no BTF" in result.stderr
     shown = json.loads(result.stdout)
     assert (shown["killed"]["pid"], shown["source"]) == (7, "kernel log")
+
+
+KILLED_7 = (
+    "Memory cgroup out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, "
+    "file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
+)
+
+
+@pytest.mark.parametrize(("events", "source"), [([], "kernel log"), (kill(7, 1), "ring buffer")])
+def test_a_kill_that_silent_tracing_missed_is_told_by_the_log_once(
+    monkeypatch, cgroupfs, events, source
+):
+    monkeypatch.setattr(witness, "Observer", FakeObserver(events))
+    monkeypatch.setattr(witness, "Kmsg", FakeLog(KILLED_7))
+    lines = run("watch", "--timeout", "0.05", "--json").stdout.splitlines()
+    (shown,) = [json.loads(line) for line in lines]
+    assert (shown["killed"]["pid"], shown["source"]) == (7, source)
 
 
 def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeypatch, cgroupfs):

@@ -1,9 +1,10 @@
-"""Any scenario file: sound, or each of its faults on a line of its own."""
+"""Any scenario file: sound, or each of its faults on a line of its own; for the schema as well."""
 
-from hypothesis import given
+from hypothesis import given, settings
 
-from tests.hostile.ground import cases, count, invoke, sound
+from tests.hostile.ground import ALL, cases, count, invoke, sound
 from tests.hostile.toml import texts
+from tests.scenario_documents import disagreement, documents
 
 
 @cases(25)
@@ -21,3 +22,10 @@ def test_any_scenario_is_sound_or_says_its_faults(harmless, furnished, text):
         assert result.stdout == ""
         assert all(line.startswith("oomctl: any.toml: ") for line in result.stderr.splitlines())
     assert sorted(furnished.iterdir()) == before
+
+
+@settings(cases(20), derandomize=not ALL)
+@given(documents)
+def test_the_schema_and_the_check_agree(document):
+    count("scenario documents")
+    assert disagreement(document) == ""

@@ -13,6 +13,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.event import Kind
 from oomctl.kernel import libbpf
 from oomctl.kernel.gate import Gate
+from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import PROGRAMS, Observer
 from oomctl.kernel.selftest import TRIED
 from oomctl.probes import ON_FUNCTIONS, silent_programs
@@ -196,6 +197,21 @@ def test_programs_that_do_not_run_are_named(cgroup, detached, names):
         lost = names - REAPER if names >= ENDS else names - REAPER - ENDS
         assert silent_in_a_kill(opened, cgroup) == lost
         assert names - TRIED <= set(opened.unproved)
+
+
+def test_a_group_whose_first_victim_is_killed_twice_is_no_silence(oomctl, tmp_path):
+    """Held on its way out it still has its memory when the group is gone through."""
+    scenario = tmp_path / "group.toml"
+    scenario.write_text(
+        '[cgroup."."]\nmemory.oom.group = true\n[hog.small]\nsize = "4M"\n'
+        '[hog.held]\nsize = "16M"\nkind = "traced"\nhold = 1\n'
+    )
+    with Kmsg() as log, Observer() as opened:
+        before = opened.fired()
+        result = oomctl("run", str(scenario))
+        killed = sum("Killed process" in record.text for record in log.read().records)
+        assert killed == 3, result.output
+        assert silent_programs(before, opened.fired(), calls=1, kills=killed, exits=2) == ()
 
 
 def test_the_self_test_is_no_event_and_leaves_no_process():

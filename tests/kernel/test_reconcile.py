@@ -132,6 +132,7 @@ def test_a_hog_of_ours_beside_an_existing_target_with_a_group(run, cgroup, stran
 BESIDE = """
 [cgroup."."]
 memory.max = "48M"
+[cgroup.calm]
 [cgroup.limited]
 memory.max = "8M"
 [hog.steady]
@@ -197,6 +198,7 @@ def test_a_hog_that_dies_while_another_fills_keeps_its_row(run):
 def test_a_limit_that_kills_during_the_delay_is_not_by_someone_else(run, tmp_path):
     """A hog in the plan's tree is pushed over a limit of its own while the round waits."""
     text = """
+[cgroup.calm]
 [cgroup.squeezed]
 [hog.steady]
 size = "16M"

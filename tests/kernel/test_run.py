@@ -147,6 +147,6 @@ def test_a_hog_that_its_limit_kills_is_told_apart_from_the_victim(run):
     assert code == 0
     (one,) = result["rounds"]
     tasks = {task["name"]: task for task in one["outcome"]["tasks"]}
-    assert tasks["greedy"]["fate"] == "not-filled"
+    assert (tasks["greedy"]["fate"], tasks["greedy"]["phase"]) == ("oom-killed", "filling")
     assert tasks["greedy"]["failed"] == "could not fill its memory: oom-killed"
     assert tasks["content"]["fate"] == "oom-killed"

@@ -5,8 +5,9 @@ from itertools import combinations
 
 import pytest
 
-from oomctl.account import Aftermath, Asked, account, killed_by
+from oomctl.account import account
 from oomctl.answer import Answer, Stage
+from oomctl.attribution import Aftermath, Asked, killed_by
 from oomctl.event import Event, Kind
 from oomctl.klog import KernelLog, Record
 from oomctl.plan import Call

@@ -88,6 +88,7 @@ def test_a_file_that_is_not_there_is_not_called_a_permission_problem(tmp_path):
         (errno.EROFS, "t", "read-only"),
         (errno.EPERM, "cgroup.procs", "run it as root"),
         (errno.EAGAIN, "t", "cgroup.max.descendants"),
+        (errno.ENOMEM, "t", "memory.max of"),
         (errno.ENODEV, "cgroup.procs", "removed meanwhile"),
         (errno.ENOENT, "cgroup.procs", "removed meanwhile"),
     ],

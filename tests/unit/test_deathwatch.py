@@ -1,3 +1,4 @@
+import ctypes
 import os
 import resource
 import signal
@@ -136,3 +137,53 @@ def test_leaving_closes_what_is_left_and_kills_nobody():
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+def test_a_child_that_a_tracer_holds_keeps_nobody_waiting(watch):
+    """Its pidfd says that it has ended, but only its tracer may reap it."""
+    pid = spawn("sleep", "60")
+    watch.add(pid, reap=True)
+    ready, told = os.pipe()
+    tracer = os.fork()
+    if not tracer:
+        seized = ctypes.CDLL(None).ptrace(0x4206, pid, 0, 0)  # PTRACE_SEIZE
+        os.write(told, b"n" if seized else b"y")
+        time.sleep(60)
+        os._exit(0)
+    try:
+        if os.read(ready, 1) == b"n":
+            pytest.skip("tracing is not allowed here")
+        watch.kill([pid])
+        began = time.monotonic()
+        assert not watch.wait(lambda: pid in watch.deaths, 0.5)
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(tracer, signal.SIGKILL)
+        os.waitpid(tracer, 0)
+        os.close(ready)
+        os.close(told)
+    assert wait(watch, pid)[0].signal == signal.SIGKILL
+
+
+def test_what_wakes_it_is_asked_at_once(watch):
+    ready, told = os.pipe()
+    os.write(told, b"x")
+    asked = []
+
+    def done():
+        asked.append(1)
+        return len(asked) > 1 and os.read(ready, 1) == b"x"
+
+    before = descriptors()
+    began = time.monotonic()
+    assert watch.wait(done, 60, wake=ready)
+    assert time.monotonic() - began < 10
+    assert descriptors() == before
+    os.close(ready)
+    os.close(told)
+
+
+def test_a_timeout_beyond_what_poll_takes(watch):
+    pid = spawn("true")
+    watch.add(pid, reap=True)
+    assert watch.wait(lambda: pid in watch.deaths, 1e9)

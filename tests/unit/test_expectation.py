@@ -7,7 +7,7 @@ import pytest
 from oomctl.check import Check
 from oomctl.expectation import check_outcome
 from oomctl.fate import Fate
-from oomctl.plan import Call, CallExpect, Expect, Plan, Range, Step
+from oomctl.plan import EVENTS, EVENTS_LOCAL, Call, CallExpect, Expect, Plan, Range, Step
 from tests.outcomes import OUTCOMES, TARGET
 from tests.rounds import called, happened
 
@@ -28,6 +28,10 @@ FATED = {fated.name: fated for fated in ONE.tasks}
 
 def with_tasks(*tasks):
     return replace(ONE, tasks=tasks)
+
+
+def rising(counters, cgroup=TARGET, file=EVENTS):
+    return Expect(events={(cgroup, file): counters})
 
 
 def fate(hog, kind, **more):
@@ -108,7 +112,7 @@ def test_nothing_expected_is_nothing_checked():
         (Expect(kills=Range(1, 1)), ONE, [Check("kills: 1", True, "1 died")]),
         (Expect(kills=Range(2, None)), ONE, [("kills: at least 2", False)]),
         (
-            Expect(events={"oom": Range(2, 2), "oom_kill": Range(0, 0), "none": Range(0, None)}),
+            rising({"oom": Range(2, 2), "oom_kill": Range(0, 0), "none": Range(0, None)}),
             ONE,
             [
                 Check("oom rises by 2", True, "it rose by 2"),
@@ -160,6 +164,43 @@ def test_a_latency_that_was_not_seen_of_every_call_is_not_said_to_hold():
     assert found.passed is None
 
 
+IN_WEB = replace(
+    ONE,
+    events={f"{TARGET}/web": {"oom_kill": 3}},
+    events_local={f"{TARGET}/web": {"oom_kill": 1}, TARGET: {"oom_kill": 0}},
+)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "file", "wanted"),
+    [
+        (f"{TARGET}/web", EVENTS, Check("oom_kill of ./web rises by 1", False, "it rose by 3")),
+        (f"{TARGET}/web", EVENTS_LOCAL, ("local oom_kill of ./web rises by 1", True)),
+        (f"{TARGET}/gone", EVENTS, ("oom_kill of ./gone rises by 1", None)),
+        (TARGET, EVENTS_LOCAL, Check("local oom_kill rises by 1", False, "it rose by 0")),
+        (TARGET, EVENTS, Check("oom_kill rises by 1", None, "it was not counted")),
+    ],
+)
+def test_events_of_any_cgroup(cgroup, file, wanted):
+    (found,) = checks(rising({"oom_kill": Range(1, 1)}, cgroup, file), IN_WEB)
+    assert (found if isinstance(wanted, Check) else (found.name, found.passed)) == wanted
+
+
+def test_who_died_before_the_call_is_a_victim_as_well():
+    early = with_tasks(
+        fate("large", "oom-killed"), fate("small", "oom-killed", call=None, died_after_ns=None)
+    )
+    found = checks(Expect(victims=("small", "large"), kills=Range(2, 2)), early)
+    assert [each.passed for each in found] == [True, True, True]
+
+
+def test_limits_alone_are_judged_without_a_call():
+    alone = replace(ONE, declared=())
+    wanted = Expect(victims=("large",), survivors=("small",), kills=Range(1, 1))
+    made = Plan((), (), (), (), top=TARGET, expect=wanted)
+    assert [each.passed for each in check_outcome(made, alone)] == [True] * 4
+
+
 def step(**expect):
     return Step(CALL, expect=CallExpect(**expect))
 
@@ -175,6 +216,8 @@ def step(**expect):
         ),
         (step(returns=("-EINVAL",)), [called(-22)], ("call 1 returns EINVAL", True)),
         (step(returns=("none",)), [called(None)], ("call 1 returns none", True)),
+        (step(returns=("ENOTSUPP",)), [called(-524)], ("call 1 returns ENOTSUPP", True)),
+        (step(returns=("-4000",)), [called(-4000)], ("call 1 returns -4000", True)),
         (step(returns=("1",)), [called(1), called(0)], ("call 1 returns 1", False)),
         (step(returns=("1",)), [], Check("call 1 returns 1", False, "it was not made")),
         (step(verdicts=("killed",)), [called(1)], ("call 1 has verdict killed", True)),
@@ -231,7 +274,7 @@ def test_names_hold_nothing_that_differs_from_round_to_round(name):
         survivors=("small",),
         kills=Range(0, 3),
         returns={"1": Range(1, None)},
-        events={"oom_kill": Range(1, 1)},
+        events={(TARGET, EVENTS): {"oom_kill": Range(1, 1)}},
         latency={"exited": 2.0},
     )
     whole = step(returns=("1",), verdicts=("killed",), victims=())

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -400,3 +401,56 @@ def test_panic_on_oom_is_looked_at_before_anything_is_made(kernel, monkeypatch):
     with pytest.raises(UnsupportedError, match="panic_on_oom is 2"):
         run(kernel, planned(kernel))
     assert kernel.pids == {}
+
+
+VANISHING = ("*", "memory.*", "memory.events", "memory.current", "cgroup.procs", "cgroup.events")
+
+
+@pytest.mark.parametrize("when", ["in the call", "once it is over"])
+@pytest.mark.parametrize("what", VANISHING)
+def test_whatever_vanishes_after_the_call_its_result_is_told(
+    kernel, theirs, monkeypatch, what, when
+):
+    """A service manager removes a cgroup as soon as nobody lives in it."""
+    victim = subprocess.Popen(["sleep", "60"])
+    (theirs.directory / "cgroup.procs").write_text(f"{victim.pid}\n")
+
+    def vanish():
+        if what == "*":
+            (theirs.directory / "cgroup.procs").write_text("")
+            theirs.directory.rmdir()
+        for file in theirs.directory.glob(what):
+            file.unlink()
+
+    def react(_call):
+        if len(kernel.calls) > 1:
+            return 0
+        victim.kill()
+        kernel.says(victim.pid, "sleep", "/theirs")
+        if when == "in the call":
+            vanish()
+        return 1
+
+    settle = trial.Trial._settle
+
+    def settled(self, *arguments):
+        done = settle(self, *arguments)
+        if when == "once it is over" and theirs.directory.exists():
+            vanish()
+        return done
+
+    monkeypatch.setattr(trial.Trial, "_settle", settled)
+    kernel.react = react
+    step = Step(Call("/theirs", 0, 1), repeat=2)
+    try:
+        outcome = run(kernel, Plan((), (), (), (step,), "/theirs", timeout=5.0))
+    finally:
+        victim.kill()
+        victim.wait()
+    assert outcome.declared[0].verdict.name == "killed"
+    assert [str(fated.fate) for fated in outcome.tasks] == ["oom-killed"]
+    if what == "*":
+        assert (outcome.memory_after, outcome.events) == (None, {})
+        assert any("was removed" in note for note in outcome.notes)
+        assert outcome.failure is not None  # the second call has no target any more
+        assert not outcome.as_wanted

@@ -5,7 +5,13 @@ import pytest
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.hierarchy import find_cgroup, require_memory, unified_root
+from oomctl.kernel.hierarchy import (
+    children_get,
+    find_cgroup,
+    require_memory,
+    require_target,
+    unified_root,
+)
 
 
 @pytest.fixture
@@ -159,3 +165,84 @@ def test_a_mount_that_no_path_can_name(mounts, field):
     mounts()
     hierarchy._MOUNTS.write_bytes(b"cg " + field + b" cgroup2 rw 0 0\ncg /c cgroup2 rw 0 0\n")
     assert [path for path, _options in hierarchy.mounts("cgroup2")] == [Path("/c")]
+
+
+@pytest.fixture
+def threads(cgroupfs):
+    """A threaded domain with a threaded cgroup, one that is invalid, and one below."""
+    domain = typed(cgroupfs.create_cgroup("domain"), "domain threaded")
+    typed(domain.create_cgroup("invalid"), "domain invalid")
+    typed(typed(domain.create_cgroup("threaded"), "threaded").create_cgroup("below"), "threaded")
+    return domain
+
+
+def typed(node, kind):
+    (node.directory / "cgroup.type").write_text(f"{kind}\n")
+    return node
+
+
+@pytest.mark.parametrize(
+    ("below", "kind"),
+    [("threaded", "threaded"), ("invalid", "domain invalid"), ("threaded/below", "threaded")],
+)
+def test_a_threaded_cgroup_has_no_memory_controller(threads, below, kind):
+    node = threads.at(below)
+    with pytest.raises(UnsupportedError) as caught:
+        require_target(node, "--cgroup x: ")
+    assert str(caught.value) == (
+        f"--cgroup x: {node.directory} has the cgroup.type '{kind}', and so no memory controller; "
+        f"name {threads.directory}, the domain of its threads"
+    )
+    require_target(threads)
+
+
+def test_a_threaded_cgroup_of_the_root_has_no_domain_to_name(cgroupfs):
+    node = typed(cgroupfs.create_cgroup("a"), "threaded")
+    with pytest.raises(UnsupportedError, match="name a cgroup whose"):
+        require_target(node)
+
+
+def test_processes_belong_into_a_threaded_domain_itself(threads):
+    (threads.directory / "cgroup.subtree_control").write_text("pids\n")
+    assert children_get(threads) == set()
+    typed(threads, "domain")
+    assert children_get(threads) == {"pids"}
+
+
+def test_who_lacks_the_controller_is_told_who_has_to_give_it(cgroupfs):
+    top = cgroupfs.create_cgroup("top")
+    deep = top.create_cgroup("a b").create_cgroup("deep")
+    (deep.directory / "memory.current").unlink()
+    with pytest.raises(UnsupportedError) as caught:
+        require_target(deep)
+    files = f"{top.directory}/cgroup.subtree_control '{top.directory}/a b/cgroup.subtree_control'"
+    assert str(caught.value) == (
+        f"{deep.directory} has no memory controller; run `echo +memory | tee {files}`, or name "
+        f"{top.directory}"
+    )
+    (top.directory / "cgroup.procs").write_text("7\n")
+    with pytest.raises(UnsupportedError, match=r"processes live in .*/top itself, .*; name .*/top"):
+        require_target(deep)
+
+
+def test_the_root_is_told_to_give_it(cgroupfs):
+    (cgroupfs.directory / "cgroup.subtree_control").write_text("")
+    node = cgroupfs.create_cgroup("a")
+    (node.directory / "memory.current").unlink()
+    root = cgroupfs.directory
+    with pytest.raises(UnsupportedError, match=rf"tee {root}/cgroup.subtree_control`$"):
+        require_target(node)
+
+
+def test_a_cgroup_that_has_just_gone_is_no_question_of_controllers(cgroupfs):
+    node = cgroupfs.create_cgroup("a")
+    (node.directory / "memory.current").unlink()
+    with pytest.raises(UnsupportedError, match="see whether it is still there"):
+        require_target(node)
+
+
+def test_a_hierarchy_without_memory_is_for_others_to_tell(cgroupfs):
+    (cgroupfs.directory / "cgroup.controllers").write_text("cpu\n")
+    node = cgroupfs.create_cgroup("a")
+    (node.directory / "memory.current").unlink()
+    require_target(node)

@@ -2,7 +2,7 @@ import pytest
 
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.interlock import check_homes, check_lineup, check_sysctls
-from oomctl.plan import Call
+from oomctl.plan import Call, Sysctl
 from oomctl.prediction import Lineup
 from oomctl.task import Relative, Task
 
@@ -50,6 +50,27 @@ def test_a_declaration_that_would_kill_its_caller_is_refused(call, allocating, o
             check_sysctls(call, sysctls(allocating=allocating), own_adj)
     else:
         check_sysctls(call, sysctls(allocating=allocating), own_adj)
+
+
+@pytest.mark.parametrize("value", ["2", "0x2"])
+def test_a_sysctl_of_the_scenario_is_named_as_that(value):
+    settings = [Sysctl("vm.panic_on_oom", value)]
+    with pytest.raises(UsageError) as caught:
+        check_sysctls(MEMCG, sysctls(0), -1000, settings)
+    assert str(caught.value) == (
+        "vm.panic_on_oom is 2: this declaration would panic the machine; write vm.panic_on_oom = 0 "
+        "in [sysctl], or take it out"
+    )
+    settings = [Sysctl("vm.oom_kill_allocating_task", "1")]
+    with pytest.raises(UsageError, match=r"; write vm.oom_kill_allocating_task = 0 in \[sysctl\]"):
+        check_sysctls(SYSTEM, sysctls(), 0, settings)
+
+
+def test_a_sysctl_of_the_scenario_stands_in_the_place_of_the_machines():
+    settings = [Sysctl("vm.panic_on_oom", "0"), Sysctl("vm.oom_kill_allocating_task", "0")]
+    check_sysctls(SYSTEM, sysctls(2, 1), 0, settings)
+    with pytest.raises(UnsupportedError, match=r"run `sysctl vm\.panic_on_oom=0`"):
+        check_sysctls(MEMCG, sysctls(2), 0, settings[1:])
 
 
 def test_a_kernel_that_lacks_the_sysctls_refuses_nothing():

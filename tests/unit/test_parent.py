@@ -64,3 +64,16 @@ def test_oomctl_gets_out_of_the_way_and_comes_back(slice_, journal):
 def test_who_is_not_in_the_way_stays(cgroupfs, slice_, journal):
     with out_of_the_way(slice_, journal), out_of_the_way(cgroupfs, journal):
         assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("kind", ["threaded", "domain invalid", "domain threaded"])
+def test_cgroups_in_a_threaded_one_get_no_memory_controller(cgroupfs, slice_, kind):
+    (slice_.directory / "cgroup.type").write_text(f"{kind}\n")
+    with pytest.raises(UnsupportedError) as caught:
+        find_parent(cgroupfs, "/slice")
+    assert str(caught.value).startswith(
+        f"--parent /slice: {slice_.directory} has the cgroup.type '{kind}': what is made in it "
+        "gets no memory controller; name a cgroup whose cgroup.type is 'domain', or run `systemd-"
+    )
+    (slice_.directory / "cgroup.type").write_text("domain\n")
+    assert find_parent(cgroupfs, "/slice").cgroup == "/slice"

@@ -2,7 +2,20 @@ import pytest
 from hypothesis import given
 
 from oomctl.errors import UsageError
-from oomctl.plan import Call, CallExpect, Expect, Hog, Plan, Range, Recheck, Setting, Step
+from oomctl.plan import (
+    EVENTS,
+    EVENTS_LOCAL,
+    Call,
+    CallExpect,
+    Expect,
+    Hog,
+    Plan,
+    Range,
+    Recheck,
+    Setting,
+    Step,
+)
+from oomctl.report.plantext import describe
 from oomctl.scenario import of_options
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.planning import Site, borrow, plan
@@ -85,6 +98,41 @@ def test_every_file_of_a_cgroup_is_written_before_its_children_are_made(files):
         setting("/t", "pids.max", 9),
         setting("/t", "memory.zswap.max", 0, optional=True),
     )
+
+
+ZEROS = {
+    **dict.fromkeys(["memory.max", "memory.high", "memory.low", "memory.min"], "0"),
+    **dict.fromkeys(["memory.swap.max", "memory.swap.high", "memory.zswap.max"], '"0"'),
+    "pids.max": "0",
+    "memory.oom.group": "false",
+}
+
+
+@pytest.mark.parametrize("cgroup", [".", "child", "child/inner"])
+@pytest.mark.parametrize(("file", "value"), ZEROS.items())
+def test_nothing_is_a_limit_as_well(files, file, value, cgroup):
+    optional = "swap" in file  # a kernel without swap has no such file, and no swap either
+    made = files.plan(
+        f"""
+        [cgroup."."]
+        memory.swap.max = "64M"
+        [cgroup."{cgroup}"]
+        {file} = {value}
+    """
+        if cgroup != "."
+        else f'[cgroup."."]\n{file} = {value}'
+    )
+    path = "/t" if cgroup == "." else f"/t/{cgroup}"
+    assert setting(path, file, 0, optional) in made.settings
+    shown = f"write   {path}/{file} = 0{' (if the kernel has it)' * optional}"
+    assert shown in describe(made)
+
+
+@pytest.mark.parametrize("share", ["0%", "0.00001%"])
+def test_a_share_of_nothing_is_written(files, share):
+    made = files.plan(f'[cgroup.a]\nmemory.max = "{share}"\nmemory.high = "50%"')
+    assert setting("/t/a", "memory.max", 0) in made.settings
+    assert setting("/t/a", "memory.high", 0) in made.settings
 
 
 def test_controllers_are_enabled_on_the_way_down_and_no_further(files):
@@ -279,7 +327,7 @@ def test_every_key_of_a_call(files):
         [[call]]
         via = "kill"
         target = "/else"
-        expect = { returns = [0, -16, "-EINTR", "none"], verdict = "killed", victims = [] }
+        expect = { returns = [0, -16, "-EINTR", "none"], verdict = "nobody-died", victims = [] }
     """)
     assert made.steps == (
         Step(Call("/t", -1, 2**64 - 1), 4, 2, 0.1, "freed"),
@@ -291,7 +339,7 @@ def test_every_key_of_a_call(files):
         Step(Call(None, via="sysrq")),
         Step(
             Call("/else", 0, 1, "kill"),
-            expect=CallExpect(("0", "EBUSY", "EINTR", "none"), ("killed",), ()),
+            expect=CallExpect(("0", "EBUSY", "EINTR", "none"), ("nobody-died",), ()),
         ),
     )
 
@@ -320,9 +368,43 @@ def test_every_expectation(files):
         collateral=1,
         kills=Range(1, 2),
         returns={"1": Range(1, 1), "EBUSY": Range(0, 3), "EINVAL": Range(0, 2)},
-        events={"oom_kill": Range(2, None)},
+        events={("/t", EVENTS): {"oom_kill": Range(2, None)}},
         latency={"exited": 2.0},
     )
+
+
+def test_events_of_any_cgroup(files):
+    made = files.plan("""
+        call = []
+        [hog.a]
+        size = 1
+        cgroup = "web/"
+        [cgroup.web]
+        [expect]
+        events.oom = 1
+        [expect.cgroup."."]
+        events.max = 2
+        [expect.cgroup."web/a"]
+        events.oom_kill = 3
+        events_local = { oom_kill = "4.." }
+        [expect.cgroup.web]
+    """)
+    assert made.steps == ()
+    assert made.expect.events == {
+        ("/t", EVENTS): {"oom": Range(1, 1), "max": Range(2, 2)},
+        ("/t/web/a", EVENTS): {"oom_kill": Range(3, 3)},
+        ("/t/web/a", EVENTS_LOCAL): {"oom_kill": Range(4, None)},
+    }
+
+
+def test_events_of_the_top_are_those_of_an_existing_target(files):
+    made = files.plan("""
+        [[call]]
+        target = "/else"
+        [expect.cgroup."."]
+        events.oom_kill = 1
+    """)
+    assert made.expect.events == {("/else", EVENTS): {"oom_kill": Range(1, 1)}}
 
 
 def test_a_plan_is_made_again_with_another_name(files):
@@ -381,6 +463,13 @@ def test_options_become_the_plan_that_a_file_has(files):
         timeout=5.0,
     )
     assert plan(options, SITE) == written
+
+
+def test_options_of_nothing_are_written():
+    made = plan(of_options([], {}, memory_max=0, swap_max=0), SITE)
+    assert setting("/t", "memory.max", 0) in made.settings
+    assert NO_SWAP in made.settings
+    assert plan(of_options([], {}, memory_max=0), SITE) == made
 
 
 def test_options_for_the_whole_system():

@@ -1,13 +1,30 @@
 import pytest
 
-from oomctl.plan import Call, CallExpect, Expect, Hog, Plan, Range, Recheck, Setting, Step
+from oomctl.plan import (
+    EVENTS,
+    EVENTS_LOCAL,
+    Call,
+    CallExpect,
+    Expect,
+    Hog,
+    Plan,
+    Range,
+    Recheck,
+    Setting,
+    Step,
+)
 from oomctl.report.plantext import describe
 
 M = 1 << 20
 
 
+NO_CALL = "no call: limits alone"
+
+
 def lines(hogs=(), steps=(), **more):
-    return describe(Plan((), (), tuple(hogs), tuple(steps), **more))
+    """What is said of a plan, but for that it has no call."""
+    plan = Plan((), (), tuple(hogs), tuple(steps), "/t", **more)
+    return [line for line in describe(plan) if line != NO_CALL]
 
 
 def test_every_step_in_order():
@@ -38,6 +55,17 @@ def test_every_step_in_order():
 
 def test_a_call_alone():
     assert lines(steps=[Step(Call(None))]) == ["call    bpf_out_of_memory(NULL, order=0, flags=0)"]
+
+
+def test_without_a_call_the_limits_do_the_killing():
+    made = Plan(("/t",), (Setting("/t", "memory.max", "0"),), (Hog("a", M, 0, "/t"),), ())
+    assert describe(made) == [
+        "mkdir   /t",
+        "write   /t/memory.max = 0",
+        "hog     a: 1M of anonymous memory in /t, oom_score_adj 0",
+        NO_CALL,
+        "remove  hogs and cgroups",
+    ]
 
 
 def test_what_is_kept():
@@ -109,7 +137,11 @@ def test_expectations():
         collateral=2,
         kills=Range(1, 2),
         returns={"1": Range(1, 1), "EBUSY": Range(0, 3)},
-        events={"oom_kill": Range(2, None)},
+        events={
+            ("/t", EVENTS): {"oom_kill": Range(2, None)},
+            ("/t/web", EVENTS): {"max": Range(1, 1)},
+            ("/t/web", EVENTS_LOCAL): {"oom": Range(0, 1), "low": Range(0, 0)},
+        },
         latency={"exited": 2.0},
     )
     assert lines(expect=expect) == [
@@ -117,9 +149,12 @@ def test_expectations():
         "expect  a, at most 2 others to die",
         "expect  b, c to live",
         "expect  1 to 2 to die",
-        "expect  1 to be returned 1 times",
+        "expect  1 to be returned 1 time",
         "expect  EBUSY to be returned 0 to 3 times",
         "expect  oom_kill to rise by at least 2",
+        "expect  max of /t/web to rise by 1",
+        "expect  local oom of /t/web to rise by 0 to 1",
+        "expect  local low of /t/web to rise by 0",
         "expect  exited within 2.00 s of the call",
     ]
     assert lines(expect=Expect(victims=())) == ["expect  nobody to die"]

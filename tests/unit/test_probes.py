@@ -50,7 +50,14 @@ def test_one_that_fell_silent_halfway_is_named(program):
     before, after = period(attached, (), times=3)
     after[program] -= 1
     found = silent_programs(before, after, calls=3, kills=3, exits=3)
-    assert found == ((program,) if program in JUDGED else ())
+    judged = JUDGED - {"mark_victim", "mark_victim_pid"}
+    assert found == ((program,) if program in judged else ())
+
+
+def test_a_victim_that_is_killed_twice_is_marked_once():
+    before, after = period(ALL, (), times=2)
+    after["mark_victim"] -= 1
+    assert silent_programs(before, after, calls=1, kills=2) == ()
 
 
 def test_one_that_this_kernel_lacks_is_not_silent():

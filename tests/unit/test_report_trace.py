@@ -6,12 +6,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oomctl.evidence import Kill
 
 from oomctl.report import RENDERERS
 from oomctl.report.trace import Span, Track, lanes
 from oomctl.timeline import Stamp, Timeline
-from tests.outcomes import CALL_AT, TREE, M, declared, hog, outcome
+from tests.outcomes import CALL_AT, TREE, Kill, M, declared, hog, outcome
 from tests.outcomes import OUTCOMES as ONE_BY_ONE
 
 CALLERS = (901, 902, 303, 904)

@@ -1,6 +1,7 @@
 """Scenario files as such: any input is a plan or the one error, and what a schema says of them."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ from oomctl.scenario.fault import Origin, ScenarioError
 from oomctl.scenario.planning import plan
 from oomctl.scenario.reading import scenario as checked
 from oomctl.scenario.words import cut, dotted, instead, shown
+from tests.scenario_documents import BASES, ONLY_CHECK, SCHEMA, disagreement, faults, places
 from tests.scenario_texts import anything, scalars, sound_tables, trees
 from tests.scenarios import SITE, Files
 
@@ -149,7 +151,7 @@ def test_what_is_sound_passes_the_schema(validator, raw):
         "[hog.a]\nsize = 1\nkind = 'anom'",
         "[hog.'a b']\nsize = 1",
         "[hog.a]\nsize = 1\ncount = 5000",
-        "[cgroup.'a b']",
+        "[cgroup.'a/../b']",
         "[cgroup.a]\nmemory.maxx = 1",
         "[cgroup.a]\nmemory.max = 'maximum'",
         "[call]",
@@ -160,11 +162,65 @@ def test_what_is_sound_passes_the_schema(validator, raw):
         "[expect]\nverdict = 'kiled'",
         "[expect]\nevents.oom_kil = 1",
         "[expect]\nkills = '..'",
+        "",
+        "timeout = 0.05",
+        "timeout = '99ms'",
+        "timeout = '0.0016m'",
+        "timeout = '25h'",
+        "timeout = 86401",
+        "parent = '/a/../b'",
+        "parent = '/sys/fs/cgroup/a'",
+        "sysctl.swappiness = 1",
+        "sysctl.vm.swappiness = true",
+        "sysctl.vm.swappiness = ''",
+        'sysctl.vm.swappiness = "1\\n2"',
+        "sysctl.vm.Swap = 1",
+        "sysctl.vm.x = 18446744073709551616",
+        "[hog.a]\nsize = 9223372036854775808",
+        "[hog.a]\nsize = '9223372036854775808'",
+        "[hog.a]\nsize = '8E'",
+        "[hog.a]\nsize = '0x1EiB'",
+        "[hog.a]\nsize = '010'",
+        "[hog.a]\nsize = 1\nrate = 0",
+        "[hog.a]\nsize = 1\nrate = '0x0K'",
+        "[hog.a]\nsize = 1\nworking_set = '101%'",
+        "[hog.a]\nsize = 1\nkind = 'file'\npath = '/../x'",
+        "[hog.a]\nsize = 1\nkind = 'file'\npath = 'x'",
+        "[hog.a]\nsize = 1\nkind = 'shared'",
+        "[hog.a]\nsize = 1\ntasks = 2",
+        "[hog.a]\nsize = 1\nhold = 0",
+        "[hog.a]\nsize = 1\nkind = 'pipe'\nthp = true",
+        "[cgroup.'a//b']",
+        "[cgroup.'a/']",
+        "[cgroup.'/a']",
+        "[cgroup.'memory.x']",
+        "[cgroup.'a/cgroup.x']",
+        f"[cgroup.'{'n' * 256}']",
+        f"[cgroup.'{'a/' * 32}a']",
+        "[[call]]\ntarget = '//'",
+        "[[call]]\ntarget = '/a/./b'",
+        "[[call]]\nglobal = true\ntarget = '.'",
+        "[[call]]\nwait = true\nflags = 0",
+        "[[call]]\nvia = 'kill'\norder = 0",
+        "[[call]]\nvia = 'sysrq'",
+        "[[call]]\namount = 1",
+        "[[call]]\nrecheck = 1\nwait = true",
+        "[[call]]\nrecheck = 1\nflags = 0",
+        "[[call]]\nexpect.returns = 'EFOO'",
+        "[[call]]\nexpect.returns = '2147483648'",
+        "[[call]]\nexpect.returns = -2147483649",
+        "[[call]]\nexpect.returns = 'EBUSY\\n'".replace("'", '"'),
+        "[expect]\nreturns.EFOO = 1",
+        "[expect]\nkills = 1000000000000000000",
+        "call = []\n[expect]\nreturns.1 = 1",
+        "call = []\n[expect]\nverdict = 'busy'",
+        "[expect.cgroup.'.']\nevents_local.oom_kil = 1",
+        "[expect.cgroup.'.']\nmemory.events.oom_kill = 1",
     ],
 )
 def test_the_schema_refuses_what_we_refuse(validator, files, text):
-    assert list(validator.iter_errors(tomllib.loads(text)))
     files.faults(text)
+    assert list(validator.iter_errors(tomllib.loads(text)))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +229,26 @@ def test_the_schema_refuses_what_we_refuse(validator, files, text):
         "[[call]]\nrecheck = '50%'",
         "[[call]]\nrecheck = { above = 4096, every = '1ms' }",
         "[[call]]\nglobal = true\nexpect = { returns = [1, 'EBUSY'], verdict = 'killed' }",
-        "[hog.a]\nsize = '0x10M'\n[expect]\nkills = '..2'\nreturns = { 1 = 1, EBUSY = '0..3' }",
+        "[hog.a]\nsize = '0x10M'\n[expect]\nkills = '..2'\nreturns = { 1 = 1, EBUSY = '..0' }",
+        "[[call]]\nexpect.returns = 'none'",
+        "[[call]]\nexpect.returns = ['-524', 'ENOTSUPP', -512, -4000, '-007', 'EWOULDBLOCK']",
+        "[expect]\nreturns = { none = 0, -524 = 0, -4000 = '..1' }",
+        "[hog.a]\nsize = ' 64M'",
+        '[hog.a]\nsize = "64k\\n"\nrate = "\\t0x00001K "',
+        "[cgroup.a]\nmemory.max = '9223372036854775807'\nmemory.low = '8191P'",
+        "[cgroup.a]\nmemory.high = '0x1fffffffffffffK'\nmemory.min = '12.5 %'",
+        "timeout = '100000us'",
+        "timeout = ' 0024 h '",
+        "timeout = '0.0017m'",
+        "sysctl.'vm.a'.b = 1\nsysctl.kernel.printk = '1 4 1 7'\nsysctl.'net.x' = -1",
+        r"[cgroup.'dev-disk-by\x2did.swap/a b/é']",
+        "[cgroup.memory]\n[cgroup.memoryx]\n[cgroup.'x.memory.y']",
+        "[[call]]\ntarget = '/a b//c/'",
+        "call = []",
+        "call = []\n[expect]\nverdict = ['busy', 'nobody-died']\nreturns = {}",
+        "[hog.a]\nsize = 1\nkind = 'pipe'\nthp = false",
+        "[[call]]\nrecheck = 0\nwait = false",
+        "[cgroup.web]\n[expect.cgroup.web]\nevents.oom_kill = 0\nevents_local = { max = '1..' }",
     ],
 )
 def test_the_schema_takes_what_we_take(validator, files, text):
@@ -181,9 +256,29 @@ def test_the_schema_takes_what_we_take(validator, files, text):
     files.load(text)
 
 
+@pytest.mark.parametrize("kind", ONLY_CHECK)
+def test_some_kinds_only_the_check_sees(validator, files, kind):
+    text, fault = ONLY_CHECK[kind]
+    validator.validate(tomllib.loads(text))
+    assert [what for what in faults(tomllib.loads(text)) if not re.search(fault, what)] == []
+    assert files.faults(text)
+
+
+def test_documents_have_every_key():
+    used = {key for base in BASES for path in places(base) for key in path}
+    for table in (SCHEMA, *SCHEMA["$defs"].values()):
+        assert set(table.get("properties", ())) <= used
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_documents_begin_with_sound_ones(base):
+    assert faults(base) == []
+    assert disagreement(base) == ""
+
+
 def test_the_schema_describes_every_key_and_knows_no_null():
     made = scenario.schema()
-    tables = [made, *made["$defs"].values()]
+    tables = [made, *(each for each in made["$defs"].values() if "properties" in each)]
     for table in tables:
         assert table["additionalProperties"] is False
         for key, value in table["properties"].items():

@@ -10,8 +10,12 @@ HOG = '[hog.a]\nsize = "1M"\n'
 COMM = "use 1 to 15 letters, digits, '_' or '-' (the kernel's comm holds 15)"
 SIZE = "write bytes, or K, M, G as powers of 1024 (such as 64M)"
 LEAVES = "has child cgroups, and the kernel allows processes in leaves only"
-CGROUP = "'.' is the top; else use letters, digits and _ . @ : + -, with '/' in between"
+CGROUP = "'.' is the top; else write names with '/' in between, without '..' and newlines"
 ANON = "anon, mlock, threads, forker, shared, stopped, traced"
+
+
+E_ACUTE = r"\u00e9"
+LONG = "/".join(["n" * 250] * 12)
 
 
 @pytest.fixture
@@ -49,7 +53,6 @@ SHAPES = {
     "call = 3": "call: is not an array of tables; write [[call]]",
     "[call]\norder = 3": "call: is not an array of tables; write [[call]]",
     "call = [3]": "call[0]: is not a table; write such as { target = ... }",
-    "call = []": "call: has no step; leave it out for one call on the top",
     "expect = 3": "expect: is not a table; write such as { verdict = ... }",
     "[hog.a]": "hog.a.size: is missing; every entry needs it",
     "[[call]]\nrecheck = {}": "call[0].recheck.above: is missing; every entry needs it",
@@ -92,8 +95,7 @@ VALUES = {
     "address space; write bytes, or K, M, G (such as '64M')",
     f"[hog.a]\nsize = 0x{'f' * 6000}": "hog.a.size: such a large number is larger than any address "
     "space; write bytes, or K, M, G (such as '64M')",
-    f"[hog.a]\nsize = '{'9' * 200}'": f"hog.a.size: '{'9' * 57}...' is not a size; write '64M' or "
-    "whole bytes",
+    f"[hog.a]\nsize = '{'9' * 200}'": f"hog.a.size: '{'9' * 57}...' is not a size; {SIZE}",
     "[hog.a]\nsize = '8E'": "hog.a.size: '8E' is larger than any address space",
     "[hog.a]\nsize = 'x%'": "hog.a.size: 'x%' is not a percentage; write such as '50%' or '12.5%'",
     "[hog.a]\nsize = '-1%'": "hog.a.size: '-1%' is not a percentage; write such as '50%' or "
@@ -173,7 +175,11 @@ NAMES = {
     '[cgroup."a/"]': "cgroup.\"a/\": 'a/' is not a path below the top; write 'a'",
     '[cgroup."/a"]': "cgroup.\"/a\": '/a' is not a path below the top; write 'a'",
     '[cgroup."./a//b"]': "cgroup.\"./a//b\": './a//b' is not a path below the top; write 'a/b'",
-    '[cgroup."a b"]': f"cgroup.\"a b\": 'a b' cannot name a cgroup; {CGROUP}",
+    '[cgroup."a\\nb"]': "cgroup.\"a\\nb\": 'a\\nb' cannot name a cgroup; " + CGROUP,
+    f'[cgroup."{"é" * 128}"]': f'cgroup."{E_ACUTE * 57}...": ' + f"'{'é' * 57}...' is too long "
+    "for a name; 255 bytes at most",
+    f'[cgroup."{LONG}"]': f"cgroup.\"{LONG[:57]}...\": '{LONG[:57]}...' is too long for a path; "
+    "3000 bytes at most",
     '[cgroup."a/memory.max"]': "cgroup.\"a/memory.max\": 'a/memory.max' would be taken for an "
     "interface file; call it otherwise",
     '[cgroup."cgroup.procs"]': "cgroup.\"cgroup.procs\": 'cgroup.procs' would be taken for an "
@@ -229,6 +235,9 @@ KINDS = {
 }
 
 LIMITS = {
+    "call = []\n[cgroup.'.']\nmemory.max = 0\n[hog.a]\nsize = 0": 'cgroup.".".memory.max: the hogs '
+    "want 0 but memory.max of '.' is 0; the limit would kill them; raise it or shrink them, or say "
+    "may_fail = true",
     "[cgroup.'.']\nmemory.max = '8M'\n[hog.a]\nsize = '9M'": "hog.a.size: hog 'a' wants 9M but "
     "memory.max of '.' is 8M; the limit would kill it before the declaration; raise it or shrink "
     "it, or say may_fail = true",
@@ -254,6 +263,11 @@ LIMITS = {
 }
 
 CALLS = {
+    "sysctl.vm.panic_on_oom = 2": "sysctl.vm.panic_on_oom: vm.panic_on_oom is 2: this declaration "
+    "would panic the machine; write vm.panic_on_oom = 0 in [sysctl], or take it out",
+    "sysctl.'vm.panic_on_oom' = '1'\n[[call]]\n[[call]]\nglobal = true": "sysctl.vm.panic_on_oom: "
+    "vm.panic_on_oom is 1: this declaration would panic the machine; write vm.panic_on_oom = 0 in "
+    "[sysctl], or take it out",
     "[[call]]\ntarget = 'lft'\n[cgroup.left]": "call[0].target: there is no cgroup 'lft' in this "
     "scenario; did you mean 'left'?",
     "[[call]]\ntarget = '.'\nglobal = true": "call[0].target: target and global exclude each "
@@ -293,9 +307,99 @@ CALLS = {
 }
 
 
+TWO = "[hog.x]\nsize = 1\ncount = 2\n[hog.y]\nsize = 1\n"
+FORKER = """
+[hog.f]
+size = 1
+kind = "forker"
+[[call]]
+repeat = 9
+expect.victims = "f"
+[expect]
+kills = 9
+"""
+BOTH = "[[call]]\nrepeat = 2\nexpect.victims = 'x'\n[expect]\nvictims = 'x-2'\n"
+CHANGE = "change one of them"
+
+EXPECTATIONS = {
+    f"{TWO}[expect]\nvictims = ['x-1']\nsurvivors = ['x']": "expect.survivors: 'x-1' is a victim "
+    "as well; decide",
+    f"{TWO}[expect]\nvictims = ['x']\nsurvivors = ['x-1', 'x-2']": "expect.survivors: 'x' is a "
+    "victim as well; decide",
+    f"{TWO}[expect]\nvictims = []\nkills = 1": f"expect.kills: 1 is more than the 0 that may die; "
+    f"{CHANGE}",
+    f"{TWO}[expect]\nvictims = 'x'\nsurvivors = 'x-1'\nkills = 2": "expect.kills: 2 is more than "
+    f"the 1 that may die; {CHANGE}",
+    f"{TWO}[expect]\nvictims = 'y'\ncollateral = 1\nkills = '3..'": "expect.kills: at least 3 is "
+    f"more than the 2 that may die; {CHANGE}",
+    f"{TWO}[expect]\nsurvivors = 'y'\nkills = '3..4'": "expect.kills: 3 to 4 is more than the 2 "
+    f"that may die; {CHANGE}",
+    f"{TWO}[expect]\nvictims = ['x', 'y']\nkills = 1": "expect.kills: 1 is less than the 2 that "
+    f"are to die; {CHANGE}",
+    f"{TWO}[expect]\nvictims = ['x', 'x-1', 'x-2']\nkills = '..1'": "expect.kills: 0 to 1 is less "
+    f"than the 2 that are to die; {CHANGE}",
+    f"{TWO}[expect]\nvictims = []\nverdict = 'killed'": "expect.verdict: nobody is to die, which "
+    f"is no killed; {CHANGE}",
+    f"{TWO}[expect]\nkills = 0\nverdict = ['killed', 'over-kill']": "expect.verdict: nobody is to "
+    f"die, which is no killed or over-kill; {CHANGE}",
+    f"{TWO}[[call]]\nexpect.victims = 'x'\n[expect]\nsurvivors = ['x-1', 'x-2']": "call[0].expect."
+    f"victims: 'x' is one of expect.survivors; {CHANGE}",
+    f"{TWO}[[call]]\nexpect.victims = 'y'\n[expect]\nvictims = 'x'": "call[0].expect.victims: 'y' "
+    "is not one of expect.victims; add it there, or count it as collateral",
+    f"{TWO}[[call]]\nexpect.victims = 'x-2'\n[expect]\nvictims = 'x-1'": "call[0].expect.victims: "
+    "'x-2' is not one of expect.victims; add it there, or count it as collateral",
+    f"{TWO}{BOTH}": "call[0].expect.victims: more are to die of it than expect.victims has of 'x'; "
+    "add it there, or count it as collateral",
+    f"{TWO}[[call]]\nexpect.victims = 'x'\n[[call]]\nexpect.victims = 'y'\n[expect]\nkills = 1": (
+        f"expect.kills: 1 is less than the 2 that are to die; {CHANGE}"
+    ),
+    f"{TWO}[[call]]\nrepeat = 3\nexpect.victims = 'x'": "call[0].expect.victims: 3 calls cannot "
+    "kill 'x' each; a hog dies once; name a family that is large enough, or write steps of their "
+    "own",
+    f"{TWO}[[call]]\nexpect = {{ victims = 'x', verdict = ['busy', 'spared'] }}": "call[0].expect."
+    f"victims: a hog is to die, which is no busy or spared; {CHANGE}",
+    f"{TWO}[[call]]\nexpect = {{ victims = [], verdict = 'killed' }}": "call[0].expect.victims: "
+    f"nobody is to die, which is no killed; {CHANGE}",
+    "[[call]]\n[expect]\nreturns = { 1 = 1, EBUSY = 1 }": "expect.returns: 2 are more than the "
+    f"calls, which are 1; {CHANGE}",
+    "[[call]]\nexpect.returns = 1\n[expect]\nreturns = { 1 = 0 }": "expect.returns: 0 of '1' "
+    f"cannot be: by what each call returns it is 1 to 1; {CHANGE}",
+    "[[call]]\nexpect.returns = [1, 0]\n[[call]]\n[expect]\nreturns.EBUSY = 2": "expect.returns: 2 "
+    f"of 'EBUSY' cannot be: by what each call returns it is 0 to 1; {CHANGE}",
+    "[expect]\nreturns = { EBUSY = 1, -16 = 1 }": "expect.returns: 'EBUSY' and '-16' are one; "
+    "leave one",
+    "[[call]]\nexpect.verdict = 'busy'\n[expect]\nverdict = 'killed'": "expect.verdict: no call is "
+    f"to be killed; {CHANGE}",
+    "call = []\n[expect]\nreturns.1 = 0": "expect.returns: is for calls, and this scenario has "
+    "none; leave it out",
+    "call = []\n[expect]\nlatency.killed = 1": "expect.latency: is for calls, and this scenario "
+    "has none; leave it out",
+    "call = []\n[expect]\nverdict = ['busy', 'spared']": "expect.verdict: without a call nothing "
+    "is busy or spared; it is one of killed, nobody-died",
+    "[cgroup.web]\n[expect.cgroup.wbe]\nevents.oom = 0": "expect.cgroup.wbe: there is no cgroup "
+    "'wbe' in this scenario; did you mean 'web'?",
+    "[expect.cgroup.'.']\nevents.oom_kil = 0": "expect.cgroup.\".\".events.oom_kil: 'oom_kil' is "
+    "not a counter of memory.events; did you mean 'oom_kill'?",
+    "[expect.cgroup.'.']\nevent.oom = 0": 'expect.cgroup.".".event: no such key; did you mean '
+    "'events'?",
+    "[expect]\nevents.oom = 0\n[expect.cgroup.'.']\nevents.oom = 0": 'expect.cgroup.".".events.'
+    "oom: is the same as expect.events.oom; leave one",
+}
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
-    {**KEYS, **SHAPES, **VALUES, **NAMES, **PLACES, **KINDS, **LIMITS, **CALLS}.items(),
+    {
+        **KEYS,
+        **SHAPES,
+        **VALUES,
+        **NAMES,
+        **PLACES,
+        **KINDS,
+        **LIMITS,
+        **CALLS,
+        **EXPECTATIONS,
+    }.items(),
 )
 def test_a_fault_is_one_line(files, text, line):
     assert files.faults(text) == [line]
@@ -407,7 +511,7 @@ def test_all_faults_of_a_file_come_at_once(files):
 
 def test_what_follows_from_a_fault_is_not_said(files):
     assert files.faults("""
-        [cgroup."n o"]
+        [cgroup."n/.."]
         [cgroup."."]
         memory.max = "64M"
         [hog.a]
@@ -415,7 +519,7 @@ def test_what_follows_from_a_fault_is_not_said(files):
         may_fail = "true"
         [hog.b]
         size = "1M"
-        cgroup = "n o/"
+        cgroup = "n/../"
         [hog.c]
         size = 1
         sharer = 3
@@ -424,9 +528,9 @@ def test_what_follows_from_a_fault_is_not_said(files):
         global = "true"
         via = "sysrq"
         [[call]]
-        target = "n o"
+        target = "n/.."
     """) == [
-        f"cgroup.\"n o\": 'n o' cannot name a cgroup; {CGROUP}",
+        f"cgroup.\"n/..\": 'n/..' cannot name a cgroup; {CGROUP}",
         "hog.a.may_fail: 'true' is neither true nor false; write true or false, unquoted",
         "hog.c.sharer: 3 is not a text; put it into quotes",
         "call[0].global: 'true' is neither true nor false; write true or false, unquoted",
@@ -451,6 +555,18 @@ def test_all_faults_of_all_files_come_at_once(files):
         "[hog.fourteen-chars]\nsize = 0\ncount = 10\ncomm = 'x'",
         "[cgroup.'.']\nmemory.max = '64M'\nmemory.min = '64M'\nmemory.high = '1G'",
         "[cgroup.'app.slice/x@1.service']",
+        r"[cgroup.'dev-disk-by\x2did.swap/a b/é']",
+        '[cgroup."\\u001b[2J"]',
+        f"[cgroup.'{'n' * 255}']",
+        "call = []",
+        f"call = []\n{HOG}may_fail = true\n[cgroup.'.']\nmemory.max = 0\n[expect]\nkills = 1",
+        "[[call]]\nexpect.returns = [-524, 'ENOTSUPP', -4000, 'EWOULDBLOCK', 'none']",
+        f"{TWO}[expect]\nvictims = ['x', 'x-1']\nsurvivors = ['x-2']\nkills = 1",
+        f"{TWO}[expect]\nvictims = 'x'\nkills = '1..2'\ncollateral = 0",
+        f"{TWO}{BOTH}collateral = 1",
+        FORKER,
+        "[[call]]\ntarget = '/a'\n[expect]\nkills = 9",
+        f"{HOG}[expect.cgroup.a]\nevents = {{ oom = 1 }}\nevents_local.oom_kill = '..1'",
         f"[cgroup.'{'a/' * 31}a']",
         "[[call]]\ntarget = '/a'\nvia = 'limit'\namount = '50%'",
         "[hog.memory]\nsize = 0",

@@ -3,6 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oomctl import scenario
+from oomctl.plan import EVENTS_LOCAL, Range
 from oomctl.scenario import overrides
 from oomctl.scenario.fault import ScenarioError
 from tests.scenarios import Files, M
@@ -71,6 +72,19 @@ def test_what_is_no_override_is_one_line(text):
     assert line.startswith("--set: ")
     assert line.endswith("is not KEY=VALUE; write such as hog.large.size=64M")
     assert len(line) < 140
+
+
+@pytest.mark.parametrize("text", ["\udcff=1", "hog.a.\udcff=1", "hog.a.comm=\udcff"])
+def test_an_override_is_text_as_toml_is(files, text):
+    for option, split in (("--set", overrides.parse), ("--vary", overrides.vary)):
+        with pytest.raises(ScenarioError) as caught:
+            split(text)
+        (line,) = caught.value.lines
+        shown = text.replace("\udcff", r"\xff")
+        assert line == f"{option}: '{shown}' is not UTF-8 text; TOML is text"
+    assert files.faults("[hog.a]\nsize = 1", text) == [
+        f"--set: '{shown}' is not UTF-8 text; TOML is text"
+    ]
 
 
 def test_overrides_change_values(files):
@@ -143,12 +157,28 @@ def test_a_fault_of_an_override_names_it(files, override, line):
         ("hog.b.size=1", "--set hog.b: there is no hog 'b' to change; known are a"),
         ("call[2].order=1", "--set call[2]: the last one is call[0]; call[1] would be a new one"),
         ("call.order=1", "--set call.order: is not a position; write call[0], or call[*] for all"),
+        ("cgroup.*.memory.max=1", "--set cgroup: has nothing that * could change; name a new one "
+         "instead"),
         ("nope.x=1", "--set nope: no such key; known are description, timeout, parent, sysctl, "
          "cgroup, hog, call, expect"),
     ],
 )  # fmt: skip
 def test_an_override_of_what_the_file_leaves_out_has_one_fault(files, override, line):
     assert files.faults("[hog.a]\nsize = 1", override) == [line]
+
+
+def test_overrides_of_no_call(files):
+    assert files.plan("[hog.a]\nsize = 1", "call=[]").steps == ()
+    (step,) = files.plan("call = []", "call[0].order=3").steps
+    assert step.call.order == 3
+    assert files.faults("call = []", "call[*].order=1") == [
+        "--set call: has nothing that * could change; name a new one instead"
+    ]
+
+
+def test_overrides_of_expected_events(files):
+    made = files.plan("[cgroup.web]", "expect.cgroup.web.events_local.oom=0..2")
+    assert made.expect.events == {("/t/web", EVENTS_LOCAL): {"oom": Range(0, 2)}}
 
 
 def test_a_fault_of_vary_says_so():

@@ -1,9 +1,10 @@
 """Sketches: a few words become a plan in a tree of its own."""
 
-from oomctl.plan import Call, Hog, Range, Setting, Step
+from oomctl.plan import EVENTS, Call, Hog, Range, Setting, Step
 from oomctl.smoke.sketch import M, Sketch, call, hog, sketch
 
 TOP = "/oomctl-1-smoke-abc"
+COUNTED = ".", EVENTS
 
 
 def written(plan, file):
@@ -70,14 +71,14 @@ def test_what_is_expected_follows_from_who_dies():
     assert (expect.victims, expect.survivors) == (("b",), ("a",))
     assert expect.kills == Range(1, 1)
     assert expect.returns == {"1": Range(2, 2)}
-    assert expect.events["oom_kill"] == Range(1, 1)
-    assert expect.events["oom"] == expect.events["max"] == Range(0, 0)
+    assert expect.events[COUNTED]["oom_kill"] == Range(1, 1)
+    assert expect.events[COUNTED]["oom"] == expect.events[COUNTED]["max"] == Range(0, 0)
 
 
 def test_the_first_of_a_group_may_be_counted_twice():
     expect = sketch(hog("a", M), hog("b", M), dies=("a", "b"), group_kills=1).expect
-    assert expect.events["oom_kill"] == Range(2, 3)
-    assert expect.events["oom_group_kill"] == Range(1, 1)
+    assert expect.events[COUNTED]["oom_kill"] == Range(2, 3)
+    assert expect.events[COUNTED]["oom_group_kill"] == Range(1, 1)
     assert expect.kills == Range(2, 2)
 
 
@@ -89,6 +90,6 @@ def test_several_callers_count_as_several_calls():
 def test_expectations_can_be_changed():
     drawn = sketch(hog("a", M)).losing("a").counting(oom_kill=1)
     assert drawn.expect.survivors == ()
-    assert drawn.expect.events["oom_kill"] == Range(1, 1)
+    assert drawn.expect.events[COUNTED]["oom_kill"] == Range(1, 1)
     caller = sketch(hog("a", M)).losing_the_caller().expect
     assert (caller.victims, caller.kills, caller.survivors) == (None, Range(1, 1), ("a",))

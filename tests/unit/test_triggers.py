@@ -1,6 +1,7 @@
 """What a caller left behind, in the program's map or in shared memory, as an answer or an error."""
 
 import errno
+import os
 
 import pytest
 
@@ -11,6 +12,7 @@ from oomctl.kernel.callers import Ended, Note
 from oomctl.kernel.loader import AnswerStruct
 from oomctl.kernel.triggers import Declaration, Rechecked, Write, trigger
 from oomctl.plan import Call, Recheck, Step
+from oomctl.verdict import judge
 from tests.descriptors import descriptors
 
 M = 1 << 20
@@ -36,6 +38,10 @@ class Loader:
         return self.raw.get(slot, AnswerStruct())
 
 
+def killed(number=3):
+    return Ended(number, 7, None, False, "the caller (pid 7)", "was killed by SIGKILL")
+
+
 def pulled(trigger, number=3, timed_out=False):
     note = Note()
     status = trigger.pull(number, note)
@@ -59,7 +65,7 @@ def test_a_call_that_has_not_returned_has_no_value():
 @pytest.mark.parametrize(
     ("stage", "error", "says"),
     [
-        (Stage.NOT_RUN, OomctlError, "the caller died before"),
+        (Stage.NOT_RUN, OomctlError, "the caller ended before it called the kfunc"),
         (Stage.NO_CGROUP, UnsupportedError, "no memory controller for the target"),
         (Stage.NO_MEMCG, UnsupportedError, "no memory controller for the target"),
         (Stage.ROOT, UnsupportedError, "root cgroup"),
@@ -134,10 +140,10 @@ def test_a_limit_below_the_usage_is_taken_back(journal, target, amount, limit):
 def test_a_limit_is_taken_back_after_an_error_too(journal, target):
     (target.directory / "memory.max").write_text("123456789\n")
     with (
-        pytest.raises(OomctlError, match="died"),
+        pytest.raises(OomctlError, match="was killed by SIGKILL before it wrote"),
         trigger(step("limit"), target, Loader(), journal) as write,
     ):
-        write.answer(Ended(0, 7, None, False), Note())
+        write.answer(killed(), Note())
     assert (target.directory / "memory.max").read_text().startswith("123456789")
 
 
@@ -146,9 +152,28 @@ def test_a_write_that_the_kernel_refuses_is_an_answer(tmp_path):
     assert (answer.ret, answer.errno_name) == (-errno.ENOENT, "ENOENT")
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_write_for_which_we_lack_a_descriptor_is_our_failure(tmp_path, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OomctlError, match="cannot open"):
+        Write(tmp_path / "x", "f").pull(0, Note())
+
+
 def test_a_writer_that_died_before_it_wrote(tmp_path):
-    with pytest.raises(OomctlError, match="the caller died before it wrote"):
-        Write(tmp_path / "x", "f").answer(Ended(0, 7, None, False), Note())
+    with pytest.raises(OomctlError, match=f"was killed by SIGKILL before it wrote {tmp_path}/x"):
+        Write(tmp_path / "x", "f").answer(killed(), Note())
+
+
+@pytest.mark.parametrize(("ended", "ret", "when"), [(0, None, "while"), (9, -16, "after")])
+def test_a_writer_that_was_killed_says_when(tmp_path, ended, ret, when):
+    note = Note(began_ns=5, ended_ns=ended, ret=-16)
+    answer = Write(tmp_path / "x", "f").answer(killed(), note)
+    assert answer.ret == ret
+    assert answer.failed == f"the caller (pid 7) was killed by SIGKILL {when} it wrote {tmp_path}/x"
+    assert judge(answer, (), 0, False).name == ("no-answer" if ret is None else "busy")
 
 
 def test_a_writer_that_has_not_come_back(tmp_path):
@@ -183,6 +208,89 @@ def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
         answer = pulled(first)
     assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
     assert loader.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
+
+
+@pytest.mark.parametrize(
+    ("note", "when"),
+    [
+        ({}, "before it wrote"),
+        ({"asked_to_reclaim": 1, "began_ns": 5}, "while it wrote"),
+        (
+            {"asked_to_reclaim": 1, "began_ns": 5, "ended_ns": 9, "ret": -11, "reclaimed": 4096},
+            "after memory.reclaim, before it called the kfunc",
+        ),
+    ],
+)
+def test_reclaim_that_was_cut_off_gave_nothing_back(journal, target, note, when):
+    with (
+        trigger(step("reclaim"), target, Loader(), journal) as first,
+        pytest.raises(OomctlError, match=f"was killed by SIGKILL {when}"),
+    ):
+        first.answer(killed(), Note(**note))
+
+
+def test_reclaim_that_was_done_when_its_caller_was_killed_counts(journal, target):
+    note = Note(asked_to_reclaim=1, began_ns=5, ended_ns=9, reclaimed=4096)
+    with trigger(step("reclaim"), target, Loader(), journal) as first:
+        answer = first.answer(killed(), note)
+    assert (answer.reclaimed, answer.ret) == (4096, None)
+    verdict = judge(answer, (), 0, False)
+    assert verdict.name == "reclaimed"
+    assert "was killed by SIGKILL after memory.reclaim" in verdict.reason
+
+
+def test_reclaim_in_a_target_that_is_gone_is_the_callers_own_error(journal, target):
+    with trigger(step("reclaim"), target, Loader(), journal) as first:
+        (target.directory / "memory.current").unlink()
+        with pytest.raises(OomctlError, match=r"cannot read .*memory.current"):
+            first.pull(0, Note())
+
+
+@pytest.mark.parametrize(("attempts", "when"), [(1, "before it called"), (2, "between two tries")])
+def test_a_rechecking_caller_that_was_killed_before_a_try(journal, target, attempts, when):
+    with (
+        trigger(step(recheck=Recheck(1)), target, Loader(), journal) as rechecked,
+        pytest.raises(OomctlError, match=f"SIGKILL {when}"),
+    ):
+        rechecked.answer(killed(), Note(attempts=attempts))
+
+
+def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
+    loader = Loader()
+    with trigger(step(recheck=Recheck(1)), target, loader, journal) as rechecked:
+        loader.raw[3] = AnswerStruct(began_ns=5, ended_ns=9, ret=-errno.EBUSY, stage=Stage.CALLED)
+        with pytest.raises(OomctlError, match="SIGKILL between two tries"):
+            rechecked.answer(killed(), Note(attempts=3))
+        late = Ended(3, 7, None, True)
+        assert rechecked.answer(late, Note(attempts=3)).ret == -errno.EBUSY
+
+
+@pytest.mark.parametrize(
+    ("ended", "ret", "name", "says"),
+    [
+        (0, 0, "no-answer", "the caller (pid 7) was killed by SIGKILL during the call"),
+        (9, -errno.EINTR, "interrupted", "(pid 7) was killed by SIGKILL while it waited for oom_"),
+        (9, -errno.EBUSY, "busy", "; the caller (pid 7) was killed by SIGKILL after the call"),
+    ],
+)
+def test_a_caller_that_was_killed_in_the_kfunc_or_after_it(ended, ret, name, says):
+    loader = Loader()
+    loader.raw[3] = AnswerStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
+    answer = Declaration(loader, Call("/t"), 42).answer(killed(), Note(attempts=1))
+    verdict = judge(answer, (), 0, False)
+    assert verdict.name == name
+    assert says in verdict.reason
+
+
+def test_an_exception_of_the_caller_is_not_an_errno_of_the_kernels():
+    error = UnsupportedError("cannot write '0' to /x: Permission denied", "run it as root")
+    ended = Ended(3, 7, 255, False, "the caller (pid 7)", "failed", error)
+    with pytest.raises(UnsupportedError) as caught:
+        Declaration(Loader(), Call("/t"), 42).answer(ended, Note(attempts=1))
+    assert str(caught.value) == (
+        "the caller (pid 7) failed before it called the kfunc: cannot write '0' to /x: "
+        "Permission denied; run it as root"
+    )
 
 
 def test_without_the_memory_controller_there_is_nothing_to_free(journal, target):

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from oomctl.errnos import name_of
 from oomctl.kernel.libbpf import Only
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import Bench, Case, Check
@@ -36,9 +37,7 @@ def _refused(
 
     def run(bench: Bench) -> Iterator[Check]:
         loaded = bench.load(file, wanted)
-        yield Check(
-            f"loading it is {errno.errorcode[error]}", loaded.errno == error, _came(loaded.errno)
-        )
+        yield Check(f"loading it is {name_of(-error)}", loaded.errno == error, _came(loaded.errno))
         yield Check(f"the reason is {said!r}", bool(re.search(said, loaded.log)), "another")
 
     return Case(f"loadtime.{name}", about, run, needs)
@@ -53,7 +52,7 @@ def _loads(name: str, about: str, program: str, *needs: Need) -> Case:
 
 
 def _came(error: int) -> str:
-    return f"{errno.errorcode.get(error, error)}: {os.strerror(error)}" if error else "it loaded"
+    return f"{name_of(-error) or error}: {os.strerror(error)}" if error else "it loaded"
 
 
 def _tracing(name: str, program: str) -> Case:

@@ -91,10 +91,8 @@ def _any_of(drawn: Sketch, least: int) -> Sketch:
     from oomctl.plan import Range
 
     most = len(drawn.hogs)
-    events = {**drawn.expect.events, "oom_kill": Range(least, most)}
-    expect = replace(
-        drawn.expect, victims=None, survivors=(), kills=Range(least, most), events=events
-    )
+    drawn = drawn.rising(oom_kill=Range(least, most))
+    expect = replace(drawn.expect, victims=None, survivors=(), kills=Range(least, most))
     return replace(drawn, expect=expect)
 
 

@@ -1,0 +1,200 @@
+"""Whose doing a kill was: what each source tells, put down to the call that caused it. Pure."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from oomctl.answer import Answer
+from oomctl.event import Event, Kind
+from oomctl.klog import KernelLog
+from oomctl.plan import Call
+from oomctl.prediction import Lineup
+from oomctl.sighting import HITS, Sighting, reconcile, threads_of, traced
+from oomctl.task import Task
+from oomctl.timeline import Stamp
+
+SIGNALS = frozenset({"sigkill", "oom_begin"})
+"""Programs without which no SIGKILL of the OOM killer is told (bpf/observer.bpf.c, sigkill)."""
+MARKS = frozenset({"mark_victim", "mark_victim_pid"})
+"""Programs of which one tells of marks (72ba14deb40a changed the tracepoint's arguments)."""
+
+SYSRQ_ORDER = -1
+"""The order by which the OOM killer knows sysrq's (mm/oom_kill.c, is_sysrq_oom)."""
+
+OF_THE_CALL = {Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One declaration as it was made: what was known before, the answer, what came with it.
+
+    `events`, `log` and `logged` (the kills that this tells of) are what was seen and heard from
+    just before the call until it returned, that of other callers of the same turn included;
+    `silent` names the observer's programs that must have run meanwhile and did not. `group_kills`
+    is the rise of oom_group_kill, `counted` that of the target's oom_kill; None where it could not
+    be read. `taken` are the PIDs that the OOM killer had taken before, whoever called it. `members`
+    are the processes of the target by PID, for a trigger that takes them all. `later` are moments
+    that user space saw.
+    """
+
+    call: Call
+    cgroup_id: int | None
+    answer: Answer
+    events: tuple[Event, ...]
+    log: KernelLog
+    lost: int
+    group_kills: int
+    lineup: Lineup | None = None
+    pressure: Mapping[str, int] = field(default_factory=dict)
+    later: tuple[Stamp, ...] = ()
+    step: int = 0
+    turn: int = 0
+    members: Mapping[int, Task] = field(default_factory=dict)
+    taken: frozenset[int] = frozenset()
+    logged: tuple[Sighting, ...] = ()
+    silent: tuple[str, ...] = ()
+    counted: int | None = None
+
+    @property
+    def own(self) -> list[Event]:
+        """What the caller's own run through the OOM killer did, and nobody else's."""
+        return [e for e in self.events if e.kind in OF_THE_CALL and e.trigger_pid == self.trigger]
+
+    @property
+    def taken_by_others(self) -> set[int]:
+        """The PIDs that other runs through the OOM killer took in the meantime."""
+        return {e.tgid for e in self.events if e.kind in HITS and e.trigger_pid != self.trigger}
+
+    @property
+    def trigger(self) -> int:
+        """The PID of who ran the OOM killer: the caller, but for sysrq a worker of the kernel."""
+        if self.call.via != "sysrq":
+            return self.answer.caller
+        begun = (e for e in self.events if e.kind is Kind.OOM_BEGIN and e.order == SYSRQ_ORDER)
+        return next((e.pid for e in begun), 0)
+
+    @property
+    def locked_ns(self) -> int:
+        """When it had oom_lock; without that, when it came back."""
+        begun = [e.at_ns for e in self.own if e.kind is Kind.OOM_BEGIN]
+        return min(begun, default=self.answer.ended_ns or self.answer.began_ns)
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What is known once everybody has ended, of all declarations together.
+
+    `events` are all that were ever seen; `ended` has the CLOCK_MONOTONIC ns of every known death by
+    PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `tasks` are those that
+    were ever looked at. `owns` tells whether a kill that only the log reports belongs to a target;
+    `path_of` names a cgroup by its id. `why_not` says why nothing was traced, and is empty where it
+    was.
+    """
+
+    events: Sequence[Event]
+    ended: Mapping[int, int]
+    owns: Callable[[Sighting, str | None], bool]
+    path_of: Callable[[int], str | None]
+    why_not: str = ""
+    sigkilled: Set[int] = frozenset()
+    tasks: Sequence[Task] = ()
+
+
+def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> dict[int, Sighting]:
+    """Return what each source tells of whom the OOM killer took for this call, by PID.
+
+    Tracing knows whose call it was. A kill that only the log tells of counts if its report names
+    this caller; where it names none, if nobody else was seen taking that task, none of the
+    `earlier` did, and it is in the target.
+    """
+    if asked.call.via == "kill":
+        return _killed_with_cgroup(asked, after)
+    known = (*after.tasks, *(asked.lineup.tasks if asked.lineup else ()))
+    threads = threads_of(asked.events) | {task.thread: task.pid for task in known if task.thread}
+    seen = [_named(one, after.path_of) for one in traced(asked.own)]
+    of_others = asked.taken_by_others
+    said = (replace(one, pid=threads.get(one.pid, one.pid)) for one in asked.logged)
+    pids = {one.pid for one in seen}
+    mine = [
+        one
+        for one in said
+        if one.pid in pids
+        or (one.pid not in of_others and one.pid not in earlier and _is_of(one, asked, after))
+    ]
+    kills = {one.pid: one for one in reconcile(seen, mine)}
+    if after.why_not or asked.silent or asked.lost:
+        kills = _unseen(kills, asked, after, known, earlier)
+    return {pid: one for pid, one in kills.items() if one.role != "exiting"}
+
+
+def _is_of(said: Sighting, asked: Asked, after: Aftermath) -> bool:
+    """Tell whether a kill of the log belongs to a call, by its report or else by its place."""
+    target = asked.call.target
+    if said.constraint is not None and (said.constraint == "memcg") != (target is not None):
+        return False
+    if said.memcg not in (None, target):
+        return False
+    if asked.call.via == "sysrq":
+        return said.order in (None, SYSRQ_ORDER)
+    if said.trigger_pid is not None:
+        return said.trigger_pid == asked.trigger
+    return after.owns(said, target)
+
+
+def _unseen(
+    kills: Mapping[int, Sighting],
+    asked: Asked,
+    after: Aftermath,
+    known: Iterable[Task],
+    earlier: Collection[int],
+) -> dict[int, Sighting]:
+    """Complete what incomplete sources tell by how the tasks themselves ended.
+
+    A victim that is only marked got its signal if SIGKILL ended it. The log has no line for a
+    process that dies because it shares a victim's memory (mm/oom_kill.c, __oom_kill_process).
+    """
+    began = asked.answer.began_ns
+    died = {pid for pid in after.sigkilled if after.ended.get(pid, 0) >= began} - {*earlier}
+    unsignalled = died if SIGNALS.intersection(asked.silent) else ()
+    found = {
+        pid: replace(one, role="victim") if one.role == "exiting" and pid in unsignalled else one
+        for pid, one in kills.items()
+    }
+    if not any(one.logged for one in found.values()) and MARKS.intersection(asked.silent):
+        found = {pid: replace(one, role="victim") for pid, one in found.items()}
+    tasks = {task.pid: task for task in known}
+    memories = {task.shares or task.pid for task in tasks.values() if task.pid in found}
+    for task in tasks.values():
+        if task.pid in died - found.keys() and (task.shares or task.pid) in memories:
+            found[task.pid] = _sighting(task, "sharer", began)
+    return found
+
+
+def _killed_with_cgroup(asked: Asked, after: Aftermath) -> dict[int, Sighting]:
+    """Return the target's members that SIGKILL ended after the write; nobody logs those."""
+    began = asked.answer.began_ns
+    return {
+        pid: _sighting(task, "victim", began)
+        for pid, task in asked.members.items()
+        if pid in after.sigkilled and after.ended.get(pid, 0) >= began
+    }
+
+
+def _sighting(task: Task, role: Literal["victim", "sharer"], at_ns: int) -> Sighting:
+    return Sighting(
+        at_ns,
+        task.pid,
+        task.comm,
+        role,
+        task.rss,
+        cgroup=task.cgroup,
+        oom_score_adj=task.oom_score_adj,
+    )
+
+
+def _named(seen: Sighting, path_of: Callable[[int], str | None]) -> Sighting:
+    """Give a traced kill the paths of its cgroups, as far as they are still there."""
+    cgroup, memcg = (
+        None if number is None else path_of(number) for number in (seen.cgroup_id, seen.memcg_id)
+    )
+    return replace(seen, cgroup=cgroup, memcg=memcg)

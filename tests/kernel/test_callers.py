@@ -1,0 +1,199 @@
+"""Callers that fail, are killed or stopped, on a real kernel: what is said, and what is left."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oomctl.errors import OomctlError
+from oomctl.experiment import Session
+from oomctl.kernel import triggers
+from oomctl.kernel.environment import require_machine
+from oomctl.trial import Trial
+from tests.kernel.conftest import CGROUPS, tear_down
+from tests.kernel.test_steps import dead, on_top, plan
+
+
+@pytest.fixture
+def session():
+    root, kfunc = require_machine()
+    with Session(root, kfunc, lambda ranking: None) as running:
+        yield running
+
+
+COUNTS = pytest.mark.parametrize("callers", [1, 8])
+
+
+def nobody_left():
+    return [child.name() for child in psutil.Process().children()] == []
+
+
+@COUNTS
+def test_a_cgroup_of_the_callers_that_is_gone(session, callers):
+    step = replace(on_top(callers=callers), caller_cgroup="/gone-for-good")
+    with pytest.raises(OomctlError) as caught:
+        session.run(plan(step))
+    assert re.match(
+        r"(the caller|caller 1 of 8) \(pid \d+\) failed before it was ready to call: cannot write "
+        r"'0' to /sys/fs/cgroup/gone-for-good/cgroup.procs: No such file or directory; ",
+        str(caught.value),
+    )
+    assert nobody_left()
+
+
+@COUNTS
+def test_a_caller_that_is_stopped_is_waited_for_until_the_timeout(session, callers, monkeypatch):
+    monkeypatch.setattr(Trial, "_disguise", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
+    began = time.monotonic()
+    with pytest.raises(OomctlError, match=r"was not ready to call after 10 s: it is stopped"):
+        session.run(plan(on_top(callers=callers), timeout=10.0))
+    assert 10 < time.monotonic() - began < 60
+    assert nobody_left()
+
+
+def test_a_reclaim_that_was_cut_off_is_not_told_as_enough(session, monkeypatch):
+    monkeypatch.setattr(triggers, "_write", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(OomctlError, match=r"was killed by SIGKILL while it wrote .*memory.reclaim"):
+        session.run(plan(on_top("reclaim")))
+    assert nobody_left()
+
+
+def test_one_killed_caller_does_not_take_the_result_of_the_others(session, monkeypatch):
+    pull = triggers.Declaration.pull
+
+    def first_dies(self, number, note):
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return pull(self, number, note)
+
+    monkeypatch.setattr(triggers.Declaration, "pull", first_dies)
+    outcome = session.run(plan(on_top(callers=2)))
+    assert dead(outcome) == {"large"}
+    verdicts = sorted(one.verdict.name for one in outcome.declared)
+    assert verdicts == ["killed", "no-answer"]
+    (lost,) = [one.verdict for one in outcome.declared if one.verdict.name == "no-answer"]
+    assert re.fullmatch(
+        r"caller 1 of 2 \(pid \d+\) was killed by SIGKILL before it called the kfunc", lost.reason
+    )
+
+
+@pytest.fixture
+def threads():
+    """A threaded domain with a threaded cgroup and one that is invalid."""
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory")
+    top = CGROUPS / "threads"
+    for path in (top, top / "threaded", top / "invalid"):
+        path.mkdir()
+    (top / "threaded/cgroup.type").write_text("threaded")
+    yield top
+    tear_down(top)
+
+
+def test_threaded_cgroups(oomctl, declare, threads, tmp_path):
+    for name, kind in (("threaded", "threaded"), ("invalid", "domain invalid")):
+        for words in (
+            ["declare"],
+            ["declare", "--dry-run"],
+            ["declare", "--hog", "4M"],
+            ["predict"],
+        ):
+            result = oomctl(*words, "--cgroup", f"/threads/{name}")
+            assert result.exit_code == 3
+            assert f"/threads/{name} has the cgroup.type '{kind}'" in result.stderr
+            assert result.stderr.rstrip().endswith("/threads, the domain of its threads")
+    path = tmp_path / "a.toml"
+    path.write_text("[hog.a]\nsize = '4M'\n")
+    for name in ("threads", "threads/threaded", "threads/invalid"):
+        result = oomctl("run", "--dry-run", "--parent", f"/{name}", str(path))
+        assert result.exit_code == 3
+        assert f"/{name} has the cgroup.type '" in result.stderr
+    code, result = declare("--cgroup", "/threads", "--hog", "4M")
+    assert (code, result["verdict"]) == (0, "killed")
+    # giving a threaded controller to its children is what makes it a threaded domain as well
+    (CGROUPS / "cgroup.subtree_control").write_text("+pids")
+    (threads / "cgroup.subtree_control").write_text("+pids")
+    code, result = declare("--cgroup", "/threads", "--hog", "4M")
+    assert (code, result["verdict"]) == (0, "killed")
+
+
+def test_the_cure_of_a_cgroup_without_the_controller_is_a_command(oomctl, declare):
+    (CGROUPS / "cgroup.subtree_control").write_text("+memory")
+    top = CGROUPS / "bare"
+    deep = top / "a b" / "deep"
+    deep.mkdir(parents=True)
+    try:
+        said = {
+            oomctl(each, "--cgroup", "/bare/a b/deep").stderr for each in ("declare", "predict")
+        }
+        (line,) = said
+        assert "/bare/a b/deep has no memory controller; run `" in line
+        subprocess.run(
+            ["sh", "-c", line.split("`")[1]], check=True, capture_output=True, timeout=30
+        )
+        code, result = declare("--cgroup", "/bare/a b/deep", "--hog", "4M")
+        assert (code, result["verdict"]) == (0, "killed")
+    finally:
+        tear_down(top)
+
+
+def run_without(names, *words):
+    """Run oomctl without capabilities; its status and what it said."""
+    dropped = ",".join(f"-{name}" for name in names)
+    done = subprocess.run(
+        [
+            *("setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"),
+            *(sys.executable, "-m", "oomctl", *words),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=200,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["sys_admin"], "CAP_SYS_ADMIN is not held, nor in the bounding set"),
+        (["sys_admin", "perfmon"], "CAP_PERFMON is not held, nor in the bounding set"),
+        (["sys_admin", "perfmon", "bpf"], "CAP_BPF is not held, nor in the bounding set"),
+    ],
+)
+def test_a_capability_that_is_lacking_is_named(names, said):
+    status, stderr = run_without(names, "declare", "--hog", "4M")
+    assert status == 3
+    assert said in stderr
+    assert said in run_without(names, "watch", "--timeout", "0.1")[1]
+
+
+def test_who_cannot_protect_itself_says_so_once():
+    _status, stderr = run_without(["sys_resource"], "watch", "--timeout", "0.1")
+    assert stderr == (
+        "oomctl: oomctl is not protected from the OOM killer: CAP_SYS_RESOURCE is not held\n"
+    )
+
+
+def test_watch_is_nobody_that_a_system_wide_oom_takes():
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "oomctl", "watch", "--timeout", "120"],
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    adj = Path(f"/proc/{watching.pid}/oom_score_adj")
+    try:
+        deadline = time.monotonic() + 60
+        while adj.read_text() != "-1000\n":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        watching.kill()
+        watching.communicate(timeout=30)

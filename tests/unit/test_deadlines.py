@@ -1,0 +1,107 @@
+"""No wait without a deadline: calls that may wait for ever are found by their names.
+
+What is left is listed with the reason why it ends. Popen as a context manager waits in its end.
+"""
+
+import ast
+from pathlib import Path
+
+import oomctl
+
+PACKAGE = Path(oomctl.__file__).parent
+
+BOUNDED = {
+    ("cache.py", "fcntl.flock(lock, fcntl.LOCK_EX)"): "held by an oomctl at work, whose own waits "
+    "have deadlines; the kernel unlocks for one that dies",
+    ("kernel/callers.py", "os.read(ready, len(children))"): "does not block",
+    (
+        "kernel/callers.py",
+        "os.read(line, 1)",
+    ): "in a caller, which the parent kills at its deadline and the kernel kills with the parent",
+    ("kernel/hogs.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
+    ("kernel/journal.py", "fcntl.flock(fd, fcntl.LOCK_EX)"): "its own new file, which another one "
+    "locks only to see whether its owner lives",
+    ("kernel/journal.py", "os.read(fd, _LARGEST)"): "a regular file",
+    ("kernel/kmsg.py", "os.read(self._fd, _RECORD_MAX)"): "does not block",
+    ("kernel/triggers.py", "while self._used() > self._recheck.above"): "in a caller, see above",
+    ("lab/pump.py", "os.read(key.fd, 1 << 18)"): "select(2) said that there is something",
+    ("stress/record.py", "file.readline()"): "a regular file",
+    ("talk.py", "sys.stdin.buffer.readline()"): "asks a person, and Ctrl-C ends it",
+}
+BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
+NEED_A_TIMEOUT = {"communicate", "run", "call", "check_call", "check_output"}
+UNLESS_GIVEN = {"wait", "select", "acquire", "join", "poll"}
+
+
+def waits(tree):
+    """Yield the calls that may wait for ever, and the loops that sleep without a deadline."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call() if may_wait(node):
+                yield ast.unparse(node)
+            case ast.With(items=items):
+                yield from (
+                    f"with {text}"
+                    for text in (ast.unparse(each.context_expr) for each in items)
+                    if text == "process" or text.startswith("subprocess.Popen")
+                )
+            case ast.While():
+                names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+                if "time.sleep(" in ast.unparse(node) and not names & {"deadline", "end"}:
+                    yield f"while {ast.unparse(node.test)}"
+
+
+def may_wait(call):
+    """Tell whether a call has nothing that bounds it; module functions by module, else methods."""
+    text, function = ast.unparse(call), ast.unparse(call.func)
+    module, _, name = function.rpartition(".")
+    given = {each.arg for each in call.keywords} | {None for _ in call.args}
+    if module in ("os", "fcntl") and name in BLOCKING:
+        return not {"WNOHANG", "LOCK_NB", "LOCK_UN"} & set(
+            ast.unparse(call).replace(")", ".").split(".")
+        )
+    if name in ("readline", "input"):
+        return True
+    if module == "select" and name == "select":
+        return len(call.args) < 4
+    if name in NEED_A_TIMEOUT and (name == "communicate" or module == "subprocess"):
+        return "timeout" not in given
+    made = text == "select.poll()"
+    return module != "" and name in UNLESS_GIVEN and not given and not made
+
+
+def test_every_wait_has_a_deadline():
+    found = {
+        (str(path.relative_to(PACKAGE)), wait)
+        for path in PACKAGE.rglob("*.py")
+        for wait in waits(ast.parse(path.read_text()))
+    }
+    assert sorted(found - BOUNDED.keys()) == []
+
+
+def test_such_waits_are_found():
+    for text in (
+        "os.read(fd, 1)",
+        "os.waitid(os.P_PID, pid, os.WEXITED)",
+        "fcntl.flock(fd, fcntl.LOCK_EX)",
+        "process.communicate()",
+        "process.wait()",
+        "poll.poll()",
+        "subprocess.run(['x'], check=True)",
+        "select.select([fd], [], [])",
+        "with process:\n    pass",
+        "with subprocess.Popen(['x']) as process:\n    pass",
+        "while not done():\n    time.sleep(1)",
+    ):
+        assert list(waits(ast.parse(text))), text
+    for text in (
+        "os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)",
+        "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "process.communicate(timeout=3)",
+        "poll.poll(5)",
+        "select.select([fd], [], [], 3)",
+        "tool.run('x')",
+        "','.join(words)",
+        "while time.monotonic() < deadline:\n    time.sleep(1)",
+    ):
+        assert not list(waits(ast.parse(text))), text

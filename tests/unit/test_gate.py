@@ -1,0 +1,50 @@
+"""Who was to hold oom_lock and does not: what became of it is said, not that nobody came."""
+
+import errno
+import os
+import signal
+import time
+
+import pytest
+
+from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.kernel import gate
+from oomctl.kernel.gate import Gate, GateLogStruct
+from tests.descriptors import descriptors
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """A gate without a kernel, which nobody passes."""
+    made = object.__new__(Gate)
+    monkeypatch.setattr(made, "_log", GateLogStruct)
+    monkeypatch.setattr(made, "_set", lambda _gate: None)
+    monkeypatch.setattr(gate, "_PATIENCE", 1.0)
+    return made
+
+
+def refuse():
+    raise UnsupportedError("the cgroup was removed", "run it again")
+
+
+@pytest.mark.parametrize(
+    ("enter", "says"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed by SIGKILL"),
+        (refuse, "failed: the cgroup was removed; run it again"),
+        (lambda: errno.EPERM, "could not run the BPF program: Operation not permitted"),
+        (lambda: 0, "came back from the call without passing the gate"),
+        (lambda: time.sleep(60), "has not called out_of_memory() after 1 s"),
+    ],
+)
+def test_who_does_not_hold_the_lock(closed, enter, says):
+    before, began = descriptors(), time.monotonic()
+    with (
+        pytest.raises(OomctlError) as caught,
+        closed.shut(enter, lambda: False, 1.0),
+    ):
+        pytest.fail("nobody holds the lock")
+    assert str(caught.value).startswith("oom_lock is not held: the process (pid ")
+    assert str(caught.value).endswith(f" for it {says}")
+    assert time.monotonic() - began < 30
+    assert descriptors() == before
