@@ -12,6 +12,7 @@ Kind = Literal[
     "exited",
     "killed",
     "gone",
+    "ended-with-hog",
     "not-filled",
 ]
 
@@ -54,6 +55,8 @@ class Fate:
                 return f"exited {self.status}"
             case "killed":
                 return f"killed {self.signal_name} by someone else"
+            case "ended-with-hog":
+                return "ended with its hog"
             case "gone":
                 return "gone, not by the OOM killer"
             case kind:

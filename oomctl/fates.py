@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.fate import Death, fate_of
+from oomctl.fate import Death, Fate, fate_of
 from oomctl.outcome import Declared, Fated, Phase
 from oomctl.sighting import Sighting
 from oomctl.task import Task
@@ -52,6 +52,9 @@ def fates(
         call = _call_of(pid, death, declared)
         oom_killed = kill is not None and pid not in by_cgroup
         fate = fate_of(death, oom_killed, pid in by_cgroup)
+        # by PR_SET_PDEATHSIG (hog/tasks.c)
+        if fate.kind == "gone" and fated.name and fated.task.parent in deaths:
+            fate = Fate("ended-with-hog")
         yield replace(
             fated,
             fate=fated.fate if fated.failed and not kill else fate,

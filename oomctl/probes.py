@@ -68,5 +68,5 @@ def ftrace_off(programs: Collection[str]) -> UnsupportedError:
     return UnsupportedError(
         f"{FTRACE_ENABLED} is 0, so BPF programs on kernel functions do not run: "
         + ", ".join(programs),
-        f"run `sysctl {FTRACE_ENABLED}=1`",
+        "run `sysctl kernel.ftrace_enabled=1`",
     )

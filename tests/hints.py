@@ -39,11 +39,13 @@ PROGRAMS = {
     "swapoff": "mount",
     "sysctl": "procps",
     "systemctl": "systemd",
+    "tee": "coreutils",
     "systemd-run": "systemd",
     "ulimit": "bash",
     "umount": "mount",
 }
 SYSCTLS = {
+    "kernel.ftrace_enabled",
     "kernel.panic",
     "kernel.printk",
     "net.core.bpf_jit_enable",
@@ -58,6 +60,7 @@ WORDS = {
     *("--", "*order*", "lock", "self", "stock", "max", "thp = true", "git bisect run"),
     *("Out of memory", "Memory cgroup out of memory", "oomctl run", "X", "X -h"),
     "oomctl scenario",
+    "sysctl and no file of a cgroup",
 }
 """What is in backticks and is not to be typed: values, keys, words of the kernel's, names."""
 

@@ -69,7 +69,7 @@ class Ended:
         if self.error:
             why = f"{self.who} failed {when}: {self.error.why}"
             return type(self.error)(why, self.error.hint)
-        hint = "dmesg names it if the OOM killer took it; run it again"
+        hint = "if the OOM killer took it, dmesg names it; run it again"
         if self.timed_out:
             hint = "give more time with --timeout"
         return OomctlError(f"{self.who} {self.how} {when}", hint)

@@ -148,5 +148,8 @@ def test_a_hog_that_its_limit_kills_is_told_apart_from_the_victim(run):
     (one,) = result["rounds"]
     tasks = {task["name"]: task for task in one["outcome"]["tasks"]}
     assert (tasks["greedy"]["fate"], tasks["greedy"]["phase"]) == ("oom-killed", "filling")
-    assert tasks["greedy"]["failed"] == "could not fill its memory: oom-killed"
+    place = tasks["greedy"]["cgroup"]
+    assert tasks["greedy"]["failed"] == (
+        f"could not fill its memory: oom-killed: memory.max of {place} (16M) is reached"
+    )
     assert tasks["content"]["fate"] == "oom-killed"

@@ -1,5 +1,7 @@
 """One row and one fate for every task that ever was."""
 
+from dataclasses import replace
+
 from oomctl.answer import Answer, Stage
 from oomctl.fate import Death, Fate
 from oomctl.fates import fates
@@ -78,3 +80,12 @@ def test_a_sharer_that_died_with_a_limits_victim_is_collateral():
     sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
     one = told([known(7), known(8)], [], [kill(7, 300), sharer], [(7, 310), (8, 312)])
     assert (one[7].collateral, one[8].collateral) == (False, True)
+
+
+def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
+    child = replace(known(8), task=replace(known(8).task, parent=7), asked=None)
+    ends = {7: Death(7, 1020, signal=9), 8: Death(8, 1021)}
+    found = fates(
+        [known(7), child], known, lambda _pid: None, [declared(kill(7, 1010))], [], ends, FILLED
+    )
+    assert [str(one.fate) for one in found] == ["oom-killed", "ended with its hog"]

@@ -156,11 +156,22 @@ def nobody():
     os.setegid(0)
 
 
+@pytest.fixture
+def open_folder(path):
+    """The folder of the path, which anybody can come to; pytest's own stay as they were."""
+    above = path.parents[1:3]
+    before = [folder.stat().st_mode & 0o7777 for folder in above]
+    for folder in above:
+        folder.chmod(0o711)
+    yield path.parent
+    for folder, mode in zip(above, before, strict=True):
+        folder.chmod(mode)
+
+
 @ROOT
-def test_a_file_of_ones_own_in_a_folder_of_anothers(path, nobody, request):
+def test_a_file_of_ones_own_in_a_folder_of_anothers(path, open_folder, nobody):
     os.seteuid(0)
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-        folder.chmod(0o755)
+    open_folder.chmod(0o755)
     os.chown(path, NOBODY, NOBODY)
     os.seteuid(NOBODY)
     inode = path.stat().st_ino
@@ -172,10 +183,9 @@ def test_a_file_of_ones_own_in_a_folder_of_anothers(path, nobody, request):
 
 
 @ROOT
-def test_a_file_that_may_not_be_written_is_not_replaced(path, nobody):
+def test_a_file_that_may_not_be_written_is_not_replaced(path, open_folder, nobody):
     os.seteuid(0)
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-        folder.chmod(0o777)
+    open_folder.chmod(0o777)
     os.seteuid(NOBODY)
     with pytest.raises(OSError, match="Permission denied"):
         write(path)
@@ -184,10 +194,9 @@ def test_a_file_that_may_not_be_written_is_not_replaced(path, nobody):
 
 
 @ROOT
-def test_a_file_of_anothers_that_may_be_written_stays_the_others(path, nobody):
+def test_a_file_of_anothers_that_may_be_written_stays_the_others(path, open_folder, nobody):
     os.seteuid(0)
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-        folder.chmod(0o777)
+    open_folder.chmod(0o777)
     path.chmod(0o666)
     os.seteuid(NOBODY)
     write(path)
