@@ -33,13 +33,17 @@ class Prediction:
     close: tuple[int, ...] = ()
     instead: tuple[tuple[int, ...], ...] = ()
 
-    def agrees(self, killed: frozenset[int]) -> bool:
-        """Tell whether these and no others died."""
-        return killed == frozenset(self.victims)
+    def agrees(self, killed: frozenset[int], more: bool = False) -> bool:
+        """Tell whether these died, and no others unless there may be `more`."""
+        return _came(self.victims, killed, more)
 
-    def explains(self, killed: frozenset[int]) -> bool:
+    def explains(self, killed: frozenset[int], more: bool = False) -> bool:
         """Tell whether just those died who would, had the kernel chosen one of `close`."""
-        return any(killed == frozenset(pids) for pids in self.instead)
+        return any(_came(pids, killed, more) for pids in self.instead)
+
+
+def _came(pids: Collection[int], killed: frozenset[int], more: bool) -> bool:
+    return killed == frozenset(pids) or (more and bool(pids) and killed > frozenset(pids))
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class Lineup:
         """Predict, leaving out the PIDs that the OOM killer has taken since."""
         left = [task for task in self.tasks if task.pid not in without]
         return predict(left, self.totalpages, self.page_size, self.groups)
+
+    def members(self, group: str) -> tuple[int, ...]:
+        """Return the PIDs that die if memory.oom.group of a cgroup takes effect."""
+        return _members(self.tasks, group)
 
 
 def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[str]) -> Prediction:
@@ -118,8 +126,11 @@ def _dying_with(
     if not above:
         return None, (chosen.pid,)
     group = min(above, key=len)  # the highest one
-    dying = [task.pid for task in tasks if task.mortal and holds(group, task.cgroup)]
-    return group, tuple(dying)
+    return group, _members(tasks, group)
+
+
+def _members(tasks: Sequence[Task], group: str) -> tuple[int, ...]:
+    return tuple(task.pid for task in tasks if task.mortal and holds(group, task.cgroup))
 
 
 def holds(group: str, cgroup: str) -> bool:

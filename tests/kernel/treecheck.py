@@ -35,6 +35,7 @@ class Comparison:
         self._tasks = {task.pid: task for task in (*(f.task for f in outcome.tasks), *seen)}
         self._killed = {kill.pid for kill in self._call.kills}
         self._late = {kill.pid for kill in self._call.kills if self._is_late(kill.pid, kill.comm)}
+        self._chosen = {kill.pid for kill in self._call.kills if kill.role == "victim"}
         self._turns = self._explain(self.prediction, self._killed - self._late)
 
     @property
@@ -52,9 +53,11 @@ class Comparison:
             predicted, died = map(self._names, (self.prediction.victims, self._killed))
             yield f"predicted {predicted}, died {died}; {self.prediction}"
             return
-        victims = {pid for turn in self._turns for pid in turn.victims} | self._late
+        predicted = {pid for turn in self._turns for pid in turn.victims}
+        victims = (predicted & self._killed) | self._late
         yield from _differ("victims", set(self._call.victims), victims)
         yield from _differ("collateral", set(self._call.collateral), self._killed - victims)
+        yield from _differ("gone", set(self._call.gone), predicted - self._killed)
         yield from self._answer()
         yield from self._evidence()
         yield from self._timeline()
@@ -72,6 +75,12 @@ class Comparison:
         task = self._tasks[pid]
         return comm in forkers and pid > max(seen, default=0) and not task.started
 
+    @property
+    def _orphans(self) -> set[int]:
+        """The children of dead forkers: they die with it, maybe before a group's turn is theirs."""
+        dead = {f.task.pid for f in self._outcome.tasks if f.kind == "forker"} & self._killed
+        return {pid for pid, task in self._tasks.items() if task.parent in dead} - self._killed
+
     def _with_sharers(self, pids: Iterable[int]) -> set[int]:
         """Add who shares the memory of a victim (mm/oom_kill.c, __oom_kill_process)."""
         memories = {_memory(self._tasks[pid]) for pid in pids}
@@ -88,9 +97,16 @@ class Comparison:
         for place, pids in enumerate((prediction.victims, *prediction.instead)):
             dead = self._with_sharers(pids)
             turn = Turn(pids, self._group_of(pids), place == 0)
-            if pids and dead == left:
+            # of tasks with one memory it is who was chosen that tells
+            if (
+                not pids
+                or not dead & left & self._chosen <= set(pids)
+                or dead - left - self._orphans
+            ):
+                continue
+            if left <= dead:
                 return [turn]
-            if again and pids and dead < left:
+            if again:
                 rest = self._explain(self._without(prediction, dead), left - dead)
                 if rest is not None:
                     return [turn, *rest]
@@ -160,14 +176,18 @@ class Comparison:
         for pid, fated in found.items():
             wanted = self._wanted(fated)
             what = (str(fated.fate), fated.phase, bool(fated.kill), fated.collateral)
-            if what != wanted:
+            if what not in wanted:
                 yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
 
-    def _wanted(self, fated: Fated) -> tuple[str, Phase | None, bool, bool]:
+    def _wanted(self, fated: Fated) -> list[tuple[str, Phase | None, bool, bool]]:
         pid = fated.task.pid
         if pid in self._killed:
-            return ("oom-killed", Phase.CALL, True, pid in self._call.collateral)
-        return ("survived", None, False, False)
+            return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
+        survived = ("survived", None, False, False)
+        if pid in self._orphans:
+            ended = ("gone, not by the OOM killer", Phase.BESIDE, False, False)
+            return [ended] if pid in self._call.gone else [ended, survived]
+        return [survived]
 
     def _counters(self, turns: Sequence[Turn]) -> Iterator[str]:
         lines = self._lines()

@@ -29,7 +29,9 @@ def test_what_is_no_cgroup(cgroupfs, text):
 def test_a_cgroup_without_the_controller_says_what_to_run(cgroupfs, slice_):
     (slice_.directory / "cgroup.controllers").write_text("pids\n")
     (cgroupfs.directory / "cgroup.subtree_control").write_text("pids\n")
-    with pytest.raises(UnsupportedError, match=r"`echo \+memory \| tee .*systemd-run --scope -p Deleg"):
+    with pytest.raises(
+        UnsupportedError, match=r"`echo \+memory \| tee .*systemd-run --scope -p Deleg"
+    ):
         find_parent(cgroupfs, "/slice")
 
 
