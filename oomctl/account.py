@@ -129,8 +129,8 @@ def _missed(
 ) -> Sequence[str]:
     """Name who should have died instead.
 
-    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice is
-    within the error of the kernel's counters, or fell on a task that was born after the look.
+    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice was
+    too close to call, or fell on a task that was born after the look.
     """
     if prediction is None or not victims or call.via == "kill":
         return ()

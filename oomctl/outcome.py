@@ -101,7 +101,7 @@ class Declared:
 
     @property
     def too_close(self) -> bool:
-        """Whether just those died who may by the error of the kernel's counters."""
+        """Whether just those died who were too close to the predicted ones to call."""
         taken = self.victims | self.gone
         return bool(self.prediction and self.prediction.explains(taken, self.may_repeat))
 

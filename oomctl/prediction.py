@@ -21,8 +21,8 @@ class Prediction:
 
     More than one victim means memory.oom.group of `group` (a cgroup's path). `totalpages` is what
     the kernel scales oom_score_adj by. `close` are the PIDs whose badness is so near the first's
-    that what the kernel counts per CPU may turn the choice; `instead` has, for each of them in the
-    same order, the PIDs that die if it does.
+    that what the kernel counts per CPU, or an order of its scan that no file shows, may turn the
+    choice; `instead` has, for each of them in the same order, the PIDs that die if it does.
     """
 
     candidates: tuple[Candidate, ...]

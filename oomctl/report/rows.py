@@ -110,7 +110,7 @@ def predicted_text(declared: Declared) -> str | None:
     elif not killed:
         came = "but nobody died"
     elif declared.too_close:
-        came = "the other is within the error of the kernel's counters"
+        came = "the other was too close to call"
     else:
         dead = ", ".join(f"{k.comm} (pid {k.pid})" for k in declared.kills if k.pid in killed)
         came = f"but {dead} died"
