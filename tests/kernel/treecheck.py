@@ -229,6 +229,8 @@ class Comparison:
         """
         low = high = 0
         for place, pid in enumerate(lines):
+            if pid not in self._tasks:  # which _evidence() tells
+                continue
             memory = _memory(self._tasks[pid])
             homes = [t.cgroup for t in self._tasks.values() if _memory(t) == memory]
             if place == 0 and memory in self._tasks:
