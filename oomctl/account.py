@@ -18,10 +18,11 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
     marked = {e.tgid: e for e in own if e.kind is Kind.MARK_VICTIM}
     kills = killed_by(asked, after, earlier)
     prediction = asked.lineup.predict(earlier) if asked.lineup else None
-    # who shares memory and is of the killed group dies for either, as predicted
-    group = set(prediction.victims) if prediction and prediction.group else set()
-    collateral = frozenset(p for p, one in kills.items() if one.role == "sharer") - group
+    members = _members(asked, kills, prediction)
+    # who shares memory and is of the killed group dies for either
+    collateral = frozenset(p for p, one in kills.items() if one.role == "sharer") - members
     victims = frozenset(kills) - collateral
+    gone = (members - kills.keys() - {*earlier}) & after.ended.keys()
     caller = asked.answer.caller
     circumstances = Circumstances(
         system_wide=asked.call.target is None,
@@ -31,7 +32,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
         marked_only=[_name(e.comm, pid) for pid, e in marked.items() if pid not in kills],
         caller_marked=caller in marked and caller not in kills,
         caller_killed=caller in kills,
-        expected=_missed(asked.call, prediction, victims),
+        expected=_missed(asked.call, prediction, victims, gone),
         not_ended=[_name(kills[p].comm, p) for p in victims if p not in after.ended],
         counted=_untold(asked),
         via=asked.call.via,
@@ -64,6 +65,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
         step=asked.step,
         turn=asked.turn,
         collateral=collateral,
+        gone=gone,
         pressure=asked.pressure,
         log=asked.log.records,
     )
@@ -100,6 +102,24 @@ def _untold(asked: Asked) -> int:
     return (asked.counted or 0) - len(told) - asked.group_kills
 
 
+def _members(
+    asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction | None
+) -> frozenset[int]:
+    """Return the PIDs of the groups that memory.oom.group took, whether it came to each or not.
+
+    The kernel log names the group, by a path that in a cgroup namespace is not ours: then, and if
+    there is no log, it is the predicted one.
+    """
+    named = {one.group for one in kills.values() if one.group}
+    if asked.lineup is None or prediction is None or not kills or not (named or prediction.group):
+        return frozenset()
+    groups = named & asked.lineup.groups
+    logged = any(one.logged for one in kills.values())
+    if prediction.group and not groups and (named or asked.group_kills or not logged):
+        groups = {prediction.group}
+    return frozenset(pid for each in groups for pid in asked.lineup.members(each))
+
+
 def _evidence(asked: Asked, kills: Mapping[int, Sighting], after: Aftermath) -> Evidence:
     if asked.call.via == "kill":
         return Evidence("wait status", lost=asked.lost)
@@ -113,18 +133,21 @@ def _evidence(asked: Asked, kills: Mapping[int, Sighting], after: Aftermath) -> 
     return Evidence("ring buffer", "", seen, logged, agree, asked.lost, asked.silent)
 
 
-def _missed(call: Call, prediction: Prediction | None, victims: frozenset[int]) -> Sequence[str]:
+def _missed(
+    call: Call, prediction: Prediction | None, victims: frozenset[int], gone: frozenset[int]
+) -> Sequence[str]:
     """Name who should have died instead.
 
-    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice is
-    within the error of the kernel's counters, or fell on a task that was born after the look.
+    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice was
+    too close to call, or fell on a task that was born after the look.
     """
-    if prediction is None or not victims or prediction.agrees(victims) or call.via == "kill":
+    if prediction is None or not victims or call.via == "kill":
         return ()
-    if call.via == "limit" and victims >= set(prediction.victims):
+    more = call.via == "limit"
+    if prediction.agrees(victims | gone, more) or prediction.explains(victims | gone, more):
         return ()
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
-    if prediction.explains(victims) or not victims <= comms.keys():
+    if not victims <= comms.keys():
         return ()
     return [_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["nobody"]
 

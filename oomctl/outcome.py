@@ -64,8 +64,10 @@ class Declared:
 
     `step` is the index of the plan's step and `turn` which of its repetitions it was; calls of one
     turn were made at once. `collateral` are the PIDs that died with a victim because they shared
-    its memory; `pressure` is what the target's memory.pressure rose by, in microseconds, by "some"
-    and "full" (empty where the kernel does not keep it).
+    its memory; `gone` those of a killed group that had ended by themselves before its turn came to
+    them, such as the children that die with their parent; `pressure` is what the target's
+    memory.pressure rose by, in microseconds, by "some" and "full" (empty where the kernel does not
+    keep it).
     """
 
     call: Call
@@ -79,6 +81,7 @@ class Declared:
     step: int = 0
     turn: int = 0
     collateral: frozenset[int] = frozenset()
+    gone: frozenset[int] = frozenset()
     pressure: Mapping[str, int] = field(default_factory=dict)
     log: tuple[Record, ...] = ()
 
@@ -93,8 +96,19 @@ class Declared:
         if self.prediction is None:
             return None
         if self.victims:
-            return self.prediction.agrees(self.victims)
+            return self.prediction.agrees(self.victims | self.gone, self.may_repeat)
         return not self.prediction.victims if self.verdict.name == "no-killable-task" else None
+
+    @property
+    def too_close(self) -> bool:
+        """Whether just those died who were too close to the predicted ones to call."""
+        taken = self.victims | self.gone
+        return bool(self.prediction and self.prediction.explains(taken, self.may_repeat))
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the OOM killer may have chosen more than once: a limit has to be met."""
+        return self.call.via == "limit"
 
 
 class Phase(StrEnum):

@@ -73,6 +73,7 @@ def call(declared: Declared) -> dict[str, Any]:
         "caller_pid": answer.caller or None,
         "killed_pids": [kill.pid for kill in declared.kills],
         "collateral": sorted(declared.collateral),
+        "gone": sorted(declared.gone),
         "verdict": declared.verdict.name,
         "reason": declared.verdict.reason,
         "evidence": _evidence(declared),

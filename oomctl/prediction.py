@@ -21,8 +21,8 @@ class Prediction:
 
     More than one victim means memory.oom.group of `group` (a cgroup's path). `totalpages` is what
     the kernel scales oom_score_adj by. `close` are the PIDs whose badness is so near the first's
-    that what the kernel counts per CPU may turn the choice; `instead` has, for each of them in the
-    same order, the PIDs that die if it does.
+    that what the kernel counts per CPU, or an order of its scan that no file shows, may turn the
+    choice; `instead` has, for each of them in the same order, the PIDs that die if it does.
     """
 
     candidates: tuple[Candidate, ...]
@@ -33,13 +33,17 @@ class Prediction:
     close: tuple[int, ...] = ()
     instead: tuple[tuple[int, ...], ...] = ()
 
-    def agrees(self, killed: frozenset[int]) -> bool:
-        """Tell whether these and no others died."""
-        return killed == frozenset(self.victims)
+    def agrees(self, killed: frozenset[int], more: bool = False) -> bool:
+        """Tell whether these died, and no others unless there may be `more`."""
+        return _came(self.victims, killed, more)
 
-    def explains(self, killed: frozenset[int]) -> bool:
+    def explains(self, killed: frozenset[int], more: bool = False) -> bool:
         """Tell whether just those died who would, had the kernel chosen one of `close`."""
-        return any(killed == frozenset(pids) for pids in self.instead)
+        return any(_came(pids, killed, more) for pids in self.instead)
+
+
+def _came(pids: Collection[int], killed: frozenset[int], more: bool) -> bool:
+    return killed == frozenset(pids) or (more and bool(pids) and killed > frozenset(pids))
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class Lineup:
         """Predict, leaving out the PIDs that the OOM killer has taken since."""
         left = [task for task in self.tasks if task.pid not in without]
         return predict(left, self.totalpages, self.page_size, self.groups)
+
+    def members(self, group: str) -> tuple[int, ...]:
+        """Return the PIDs that die if memory.oom.group of a cgroup takes effect."""
+        return _members(self.tasks, group)
 
 
 def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[str]) -> Prediction:
@@ -84,7 +92,8 @@ def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) 
     """Return who else may be chosen, in scan order.
 
     That is the first of a kernel that does not add up its counters, and in both views whoever at
-    its highest reaches the first at its lowest.
+    its highest reaches the first at its lowest. Of equals the last in scan order does, where that
+    is known.
     """
     as_read = [t if t.rss_read is None else replace(t, rss=t.rss_read) for t in tasks]
     places: set[int] = set()
@@ -93,9 +102,20 @@ def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) 
         score = {place: badness(view[place], totalpages, page_size) for place in eligible}
         slack = {place: -(-view[place].slack // page_size) for place in eligible}
         top = max(eligible, key=lambda place: (score[place], place))
-        least = score[top] - slack[top], top
-        places |= {top, *(p for p in eligible if (score[p] + slack[p], p) > least)}
+        least = score[top] - slack[top]
+        equal = {view[p].cgroup: p for p in eligible if score[p] + slack[p] == least}
+        places |= {top, *(p for p in eligible if (score[p] + slack[p], p) > (least, top))}
+        places |= {place for place in equal.values() if _unordered(view[place], view[top])}
     return [tasks[place] for place in sorted(places) if tasks[place] is not first]
+
+
+def _unordered(one: Task, other: Task) -> bool:
+    """Tell whether nobody knows which of two tasks the kernel scans first.
+
+    Cgroups without the memory controller are scanned in the order in which processes first joined
+    them (kernel/cgroup/cgroup.c, find_css_set and css_task_iter_start), which no file shows.
+    """
+    return bool(one.memcg) and one.memcg == other.memcg and one.cgroup != other.cgroup
 
 
 def _dying_with(
@@ -106,8 +126,11 @@ def _dying_with(
     if not above:
         return None, (chosen.pid,)
     group = min(above, key=len)  # the highest one
-    dying = [task.pid for task in tasks if task.mortal and holds(group, task.cgroup)]
-    return group, tuple(dying)
+    return group, _members(tasks, group)
+
+
+def _members(tasks: Sequence[Task], group: str) -> tuple[int, ...]:
+    return tuple(task.pid for task in tasks if task.mortal and holds(group, task.cgroup))
 
 
 def holds(group: str, cgroup: str) -> bool:

@@ -37,6 +37,9 @@ class Task:
     shares: int = 0
     """The PID of its parent where both use the same memory (CLONE_VM), else 0."""
 
+    memcg: str = ""
+    """The cgroup that it is charged to, above its own where that has no memory controller."""
+
     spared: str = ""
     """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""
 

@@ -1,7 +1,7 @@
 """The declarations of one round: asks step by step, waits for the victims, then takes account."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -13,18 +13,19 @@ from oomctl.errors import OomctlError
 from oomctl.event import Kind
 from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
-from oomctl.kernel.candidates import line_up
+from oomctl.kernel.candidates import line_up, target_pages
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot, rises
-from oomctl.kernel.triggers import target_id, trigger
+from oomctl.kernel.triggers import Limit, target_id, trigger
 from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.outcome import Declared
 from oomctl.plan import Plan, Step
 from oomctl.probes import silent_programs
+from oomctl.sighting import Sighting
 from oomctl.task import Relative, Task
 from oomctl.timeline import Stamp
 
@@ -32,6 +33,8 @@ _AFTERGLOW = 0.02
 """Seconds of samples after the last death, so that a drawing shows where the memory went."""
 _SYSRQ_PATIENCE = 5.0
 """Seconds that the kernel's worker may take to serve sysrq (drivers/tty/sysrq.c, moom_callback)."""
+_REST = 2.0
+"""Seconds for those of a killed group to end who are ending by themselves, not by its kill."""
 _FREED = 0.9
 """The part of what the victims held that has to be back for their memory to count as freed."""
 
@@ -124,6 +127,9 @@ class Trial:
         answers: list[Answer] = []
         try:
             with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
+                if target and isinstance(pulled, Limit):
+                    # what is written is what oom_score_adj is scaled by
+                    lineup = replace(lineup, totalpages=target_pages(target, pulled.limit))
                 answers = call_together(
                     pulled,
                     step.callers,
@@ -215,6 +221,8 @@ class Trial:
             talk.note(f"a victim has not {what} within {self.plan.timeout:g} s of the call")
         if kills:
             self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
+        rest = {pid for one in together for pid in _rest(one, kills)} & self.watch.watched()
+        self.watch.wait(lambda: rest <= self.watch.deaths.keys(), _REST, self.sampler.sample)
         self.sampler.sample()
         self.history.listen()
         return [replace(one, later=tuple(self._moments(one))) for one in together]
@@ -254,6 +262,13 @@ class Trial:
             frozenset(pid for pid, death in self.watch.deaths.items() if death.by_sigkill),
             self.before.tasks,
         )
+
+
+def _rest(one: Asked, kills: Mapping[int, Sighting]) -> set[int]:
+    """Return the PIDs of the groups that were killed who are not among the dead."""
+    groups = {kill.group for kill in kills.values() if kill.group}
+    found = {pid for each in groups if one.lineup for pid in one.lineup.members(each)}
+    return found - kills.keys() - one.taken
 
 
 def _served(heard: Heard) -> bool:

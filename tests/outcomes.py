@@ -123,6 +123,7 @@ def predicted(tasks, victims=1, limit=128 * M, close=(), group=None):
         tuple(t.pid for _points, t in ranking[:victims]),
         group,
         close,
+        tuple((pid,) for pid in close),
     )
 
 

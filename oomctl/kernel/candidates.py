@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 
 import psutil
 
@@ -19,24 +20,37 @@ def line_up(node: UnifiedNode | None, root: UnifiedNode | None) -> Lineup:
     `root` is the hierarchy's, None without one: then there is no memory.oom.group. Raises the
     errors of the cgroup files.
     """
+    groups, memcgs = _memcgs(node or root)
     if node is None:
         tasks = procfs.all_tasks()
         totalpages = procfs.total_pages()
     else:
-        tasks = procfs.read_tasks(node.members())
+        found = procfs.read_tasks(node.members())
+        tasks = [replace(task, memcg=memcgs.get(task.cgroup, "")) for task in found]
         totalpages = target_pages(node)
-    top = node or root
-    groups = {n.cgroup for n in top.subtree() if n.controller.memory_oom_group} if top else set()
     return Lineup(tasks, totalpages, procfs.PAGE_SIZE, groups)
 
 
-def target_pages(node: UnifiedNode) -> int:
+def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:
+    """Return the cgroups with memory.oom.group, and for each cgroup the one that it charges."""
+    groups: set[str] = set()
+    memcgs: dict[str, str] = {}
+    for node in top.subtree() if top else ():
+        cgroup, group = node.cgroup, node.controller.memory_oom_group
+        above = memcgs.get(cgroup.rpartition("/")[0] or "/", cgroup)
+        memcgs[cgroup] = above if group is None else cgroup
+        if group:
+            groups.add(cgroup)
+    return groups, memcgs
+
+
+def target_pages(node: UnifiedNode, limit: float | None = None) -> int:
     """Return the `totalpages` of a memcg OOM (mm/memcontrol.c, mem_cgroup_get_max).
 
-    Only the target's own limits count. Cgroup v2 has no swappiness of its own, so the sysctl
-    decides whether swap does.
+    Only the target's own limits count; `limit` is what memory.max is about to be, if not as it is.
+    Cgroup v2 has no swappiness of its own, so the sysctl decides whether swap does.
     """
-    pages = _pages(node.controller.memory_max)
+    pages = _pages(node.controller.memory_max if limit is None else limit)
     if procfs.sysctl("vm.swappiness"):
         swap = psutil.swap_memory().total // procfs.PAGE_SIZE
         pages += min(_pages(node.controller.memory_swap_max), swap)

@@ -128,6 +128,14 @@ class Write:
         return _from_note(ended, note, note.ret, f"after it wrote {self.path}")
 
 
+class Limit(Write):
+    """A limit below what a target uses; the kernel kills until the usage is below."""
+
+    def __init__(self, target: UnifiedNode, limit: int) -> None:
+        super().__init__(target.directory / "memory.max", str(limit))
+        self.limit = limit
+
+
 class Reclaim:
     """memory.reclaim first; only if that does not free enough, the kfunc."""
 
@@ -186,7 +194,7 @@ def trigger(
         limit = max(_usage(target) - _amount(call), 0)
         limit -= limit % PAGE_SIZE  # as the kernel does, so that what it holds can be compared
         talk.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
-        write = Write(target.directory / "memory.max", str(limit))
+        write = Limit(target, limit)
         with to_be_changed(write.path, write.text, journal):
             yield write
     elif call.via == "reclaim":

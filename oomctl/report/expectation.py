@@ -58,8 +58,7 @@ def _as_predicted(declared: Declared) -> Check:
         why = "nothing was predicted" if prediction is None else "nobody was chosen"
         return Check(name, None, why)
     why = f"predicted {_pids(prediction.victims)}, killed {_pids(declared.victims)}"
-    near = {*prediction.victims, *prediction.close}
-    if not declared.as_predicted and declared.victims and declared.victims <= near:
+    if not declared.as_predicted and declared.too_close:
         return Check(name, None, f"too close to call: {why}")
     return Check(name, declared.as_predicted, why)
 

@@ -87,7 +87,7 @@ def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]
         rows.append(("because", f"memory.oom.group is set in {printable(prediction.group)}"))
     if prediction.close:
         names = _names(prediction, prediction.close)
-        rows.append(("or", f"{names}: within what the kernel counts per CPU"))
+        rows.append(("or", f"{names}: too close to call"))
     if weight:
         weighs = f"a point of oom_score_adj weighs {weight} pages"
     else:

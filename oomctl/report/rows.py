@@ -104,13 +104,13 @@ def predicted_text(declared: Declared) -> str | None:
         return None
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
     names = ", ".join(f"{comms.get(pid, '?')} (pid {pid})" for pid in prediction.victims)
-    killed = frozenset(kill.pid for kill in declared.kills) - declared.collateral
-    if prediction.agrees(killed):
+    killed = declared.victims
+    if prediction.agrees(killed | declared.gone, declared.may_repeat):
         came = "as it came"
     elif not killed:
         came = "but nobody died"
-    elif prediction.explains(killed):
-        came = "the other is within the error of the kernel's counters"
+    elif declared.too_close:
+        came = "the other was too close to call"
     else:
         dead = ", ".join(f"{k.comm} (pid {k.pid})" for k in declared.kills if k.pid in killed)
         came = f"but {dead} died"

@@ -27,7 +27,7 @@ class Comparison:
 
     def __init__(self, tree: Tree, outcome: Outcome) -> None:
         self._tree = tree
-        self._outcome = outcome
+        self.outcome = outcome
         (self._call,) = outcome.declared
         assert self._call.prediction
         self.prediction = self._call.prediction
@@ -35,6 +35,7 @@ class Comparison:
         self._tasks = {task.pid: task for task in (*(f.task for f in outcome.tasks), *seen)}
         self._killed = {kill.pid for kill in self._call.kills}
         self._late = {kill.pid for kill in self._call.kills if self._is_late(kill.pid, kill.comm)}
+        self._chosen = {kill.pid for kill in self._call.kills if kill.role == "victim"}
         self._turns = self._explain(self.prediction, self._killed - self._late)
 
     @property
@@ -44,17 +45,39 @@ class Comparison:
             return "wrong"
         return "agreed" if all(turn.first for turn in self._turns) else "explained"
 
+    def __str__(self) -> str:
+        predicted, died = map(self._names, (self.prediction.victims, self._killed))
+        return f"predicted {predicted}, died {died}"
+
+    def features(self) -> Iterator[str]:
+        """Yield what is special about it, to be counted."""
+        call, prediction = self._call, self.prediction
+        best = [candidate.badness for candidate in prediction.candidates[:2]]
+        yield f"{'several' if len(call.kills) > 1 else len(call.kills)} killed by {call.call.via}"
+        for feature, true in {
+            "groups": prediction.group,
+            "too close to call": prediction.close,
+            "ties": len(best) == 2 and best[0] == best[1],
+            "with swap": any(candidate.task.swap for candidate in prediction.candidates),
+            "with collateral": call.collateral,
+            "with members that were gone": call.gone,
+            "with a child of a forker made meanwhile": self._late,
+        }.items():
+            if true:
+                yield feature
+
     def faults(self) -> Iterator[str]:
         """Say what is wrong with the prediction or with the report."""
-        if self._outcome.failure:
-            yield f"failure: {self._outcome.failure}"
+        if self.outcome.failure:
+            yield f"failure: {self.outcome.failure}"
         if self._turns is None:
-            predicted, died = map(self._names, (self.prediction.victims, self._killed))
-            yield f"predicted {predicted}, died {died}; {self.prediction}"
+            yield f"{self}; {self.prediction}"
             return
-        victims = {pid for turn in self._turns for pid in turn.victims} | self._late
+        predicted = {pid for turn in self._turns for pid in turn.victims}
+        victims = (predicted & self._killed) | self._late
         yield from _differ("victims", set(self._call.victims), victims)
         yield from _differ("collateral", set(self._call.collateral), self._killed - victims)
+        yield from _differ("gone", set(self._call.gone), predicted - self._killed)
         yield from self._answer()
         yield from self._evidence()
         yield from self._timeline()
@@ -62,7 +85,7 @@ class Comparison:
         yield from self._counters(self._turns)
 
     def _names(self, pids: Iterable[int]) -> list[str]:
-        names = {fated.task.pid: fated.name for fated in self._outcome.tasks}
+        names = {fated.task.pid: fated.name for fated in self.outcome.tasks}
         return [f"{names.get(pid)} ({pid})" for pid in sorted(pids)]
 
     def _is_late(self, pid: int, comm: str) -> bool:
@@ -71,6 +94,12 @@ class Comparison:
         seen = {candidate.task.pid for candidate in self.prediction.candidates}
         task = self._tasks[pid]
         return comm in forkers and pid > max(seen, default=0) and not task.started
+
+    @property
+    def _orphans(self) -> set[int]:
+        """The children of dead forkers: they die with it, maybe before a group's turn is theirs."""
+        dead = {f.task.pid for f in self.outcome.tasks if f.kind == "forker"} & self._killed
+        return {pid for pid, task in self._tasks.items() if task.parent in dead} - self._killed
 
     def _with_sharers(self, pids: Iterable[int]) -> set[int]:
         """Add who shares the memory of a victim (mm/oom_kill.c, __oom_kill_process)."""
@@ -88,9 +117,16 @@ class Comparison:
         for place, pids in enumerate((prediction.victims, *prediction.instead)):
             dead = self._with_sharers(pids)
             turn = Turn(pids, self._group_of(pids), place == 0)
-            if pids and dead == left:
+            # of tasks with one memory it is who was chosen that tells
+            if (
+                not pids
+                or not dead & left & self._chosen <= set(pids)
+                or dead - left - self._orphans
+            ):
+                continue
+            if left <= dead:
                 return [turn]
-            if again and pids and dead < left:
+            if again:
                 rest = self._explain(self._without(prediction, dead), left - dead)
                 if rest is not None:
                     return [turn, *rest]
@@ -119,7 +155,7 @@ class Comparison:
         verdict = _verdict(self._call, limit, self._turns or [])
         if self._call.verdict.name not in verdict:
             yield f"verdict {self._call.verdict}, not {verdict}"
-        yield from _differ("verdict of all", self._outcome.verdict, self._call.verdict)
+        yield from _differ("verdict of all", self.outcome.verdict, self._call.verdict)
 
     def _evidence(self) -> Iterator[str]:
         evidence = self._call.evidence
@@ -152,26 +188,30 @@ class Comparison:
                 yield f"moments of {pid}: {dict(zip(names, at, strict=True))}"
 
     def _fates(self) -> Iterator[str]:
-        found = {fated.task.pid: fated for fated in self._outcome.tasks}
+        found = {fated.task.pid: fated for fated in self.outcome.tasks}
         if missing := self._tasks.keys() - found.keys():
             yield f"without a fate: {sorted(missing)}"
-        if len(found) != len(self._outcome.tasks):
+        if len(found) != len(self.outcome.tasks):
             yield "a task has two fates"
         for pid, fated in found.items():
             wanted = self._wanted(fated)
             what = (str(fated.fate), fated.phase, bool(fated.kill), fated.collateral)
-            if what != wanted:
+            if what not in wanted:
                 yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
 
-    def _wanted(self, fated: Fated) -> tuple[str, Phase | None, bool, bool]:
+    def _wanted(self, fated: Fated) -> list[tuple[str, Phase | None, bool, bool]]:
         pid = fated.task.pid
         if pid in self._killed:
-            return ("oom-killed", Phase.CALL, True, pid in self._call.collateral)
-        return ("survived", None, False, False)
+            return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
+        survived = ("survived", None, False, False)
+        if pid in self._orphans:
+            ended = ("gone, not by the OOM killer", Phase.BESIDE, False, False)
+            return [ended] if pid in self._call.gone else [ended, survived]
+        return [survived]
 
     def _counters(self, turns: Sequence[Turn]) -> Iterator[str]:
         lines = self._lines()
-        for cgroup, events in self._outcome.events.items():
+        for cgroup, events in self.outcome.events.items():
             low, high = self._counted(cgroup, lines)
             if not low <= events["oom_kill"] <= high:
                 yield f"oom_kill of {cgroup}: {events['oom_kill']}, not {low} to {high}"
@@ -179,7 +219,7 @@ class Comparison:
             yield from _differ(f"oom_group_kill of {cgroup}", events["oom_group_kill"], groups)
             if self._tree.call.via == "bpf":
                 yield from _differ(f"oom of {cgroup}", events["oom"], 0)
-        if self._tree.target not in self._outcome.events:
+        if self._tree.target not in self.outcome.events:
             yield "no counters of the target"
 
     def _counted(self, cgroup: str, lines: Sequence[int]) -> tuple[int, int]:
@@ -189,6 +229,8 @@ class Comparison:
         """
         low = high = 0
         for place, pid in enumerate(lines):
+            if pid not in self._tasks:  # which _evidence() tells
+                continue
             memory = _memory(self._tasks[pid])
             homes = [t.cgroup for t in self._tasks.values() if _memory(t) == memory]
             if place == 0 and memory in self._tasks:

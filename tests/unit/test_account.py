@@ -325,6 +325,48 @@ def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
     assert declared.evidence.agree is True
 
 
+def test_who_of_a_killed_group_has_ended_by_itself_is_no_miss():
+    """A child that dies with its parent may be gone before the kernel comes to it."""
+    one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), lineup=grouped(6, 7, 8))
+    known = after(*one.events, ended={6: 1500, 7: 1500, 8: 1500})
+    declared = account(replace(one, group_kills=1), (), known)
+    assert (declared.victims, declared.gone) == ({6, 8}, {7})
+    assert declared.as_predicted is True
+    assert declared.verdict.name == "group-killed"
+    alive = after(*one.events, ended={6: 1500, 8: 1500})
+    missed = account(replace(one, group_kills=1), (), alive)
+    assert (missed.gone, missed.as_predicted, missed.verdict.name) == (set(), False, "wrong-victim")
+
+
+def test_the_group_that_the_log_names_counts_not_the_predicted_one():
+    """Of two that are too close to call the kernel took the one that is in a group."""
+    tasks = [
+        Task(7, "t7", "/t", 0, 9 << 12, 0, 0, 0.0),
+        Task(8, "t8", "/t/g", 0, 8 << 12, 0, 0, 0.0, slack=1 << 13),
+        Task(9, "t9", "/t/g", 0, 0, 0, 0, 0.0, shares=8),
+    ]
+    events = *kill_events(8), event(Kind.SIGKILL, 1220, 9)
+    group = Record(9, 9, "Tasks in /t/g are going to be killed due to memory.oom.group set")
+    log = KernelLog((*logged(8).records, group, *logged(8).records))
+    one = asked(*events, log=log, lineup=Lineup(tasks, 1, 4096, frozenset({"/t/g"})), group_kills=1)
+    declared = account(one, (), after(*one.events, ended=dict.fromkeys((8, 9), 1500)))
+    assert declared.prediction.victims == (7,)
+    assert (declared.victims, declared.collateral) == ({8, 9}, set())
+    assert (declared.as_predicted, declared.too_close) == (False, True)
+    assert declared.verdict.name == "group-killed"
+
+
+def test_a_limit_may_take_more_than_the_predicted():
+    one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), ret=0)
+    tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
+    one = replace(
+        one, call=replace(one.call, via="limit"), lineup=Lineup(tasks, 1, 4096, frozenset())
+    )
+    declared = account(one, (), after(*one.events, ended={6: 1500, 8: 1500}))
+    assert declared.as_predicted is True
+    assert declared.verdict.name == "killed"
+
+
 def test_a_predicted_group_needs_no_counter():
     """The counter went with the cgroup, or lies outside of what is counted."""
     events = *kill_events(8), *kill_events(7, at=1300)

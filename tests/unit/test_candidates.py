@@ -6,6 +6,7 @@ import pytest
 
 from oomctl.kernel import candidates, procfs
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.task import Task
 
 PAGE = procfs.PAGE_SIZE
 NONE = candidates.PAGE_COUNTER_MAX
@@ -44,6 +45,26 @@ def target(tmp_path, monkeypatch):
 )
 def test_the_targets_own_limits_are_its_totalpages(target, pages, files):
     assert candidates.target_pages(target(**files)) == pages
+
+
+def test_a_limit_that_is_about_to_be_written_is_the_one_that_counts(target):
+    node = target(max="max", swap_max=30 * PAGE)
+    assert candidates.target_pages(node, 50 * PAGE) == 50 + 30
+    assert candidates.target_pages(node, 0) == 30
+
+
+def test_a_task_is_charged_to_the_next_cgroup_that_has_the_controller(target, monkeypatch):
+    monkeypatch.setattr(procfs, "read_task", lambda pid, cgroup: Task(pid, "", cgroup, *[0] * 5))
+    node = target(max="max", oom_group=0)
+    for pid, (path, group) in enumerate({"a": 1, "a/b": None, "a/b/c": None, "d": 0}.items(), 2):
+        (node.directory / path).mkdir()
+        (node.directory / path / "cgroup.procs").write_text(f"{pid}\n")
+        if group is not None:
+            (node.directory / path / "memory.oom.group").write_text(f"{group}\n")
+    found = candidates.line_up(node, node)
+    charged = {task.cgroup: task.memcg for task in found.tasks}
+    assert charged == {"/t/a": "/t/a", "/t/a/b": "/t/a", "/t/a/b/c": "/t/a", "/t/d": "/t/d"}
+    assert found.groups == {"/t/a"}
 
 
 def test_a_threaded_cgroup_lists_no_processes_of_its_own(target, monkeypatch):

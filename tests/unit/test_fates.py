@@ -89,6 +89,8 @@ def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
         [known(7), child], known, lambda _pid: None, [declared(kill(7, 1010))], [], ends, FILLED
     )
     assert [str(one.fate) for one in found] == ["oom-killed", "ended with its hog"]
+
+
 def test_who_died_before_the_call_is_not_put_down_to_it():
     sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
     for deaths in ([(7, 310), (8, 312)], [(7, 1500), (8, 1500)]):  # as it ended, or as was noticed

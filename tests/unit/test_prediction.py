@@ -106,6 +106,24 @@ def test_an_earlier_equal_at_its_highest_is_not_close():
     assert predict([task(2, 97), task(3, 97)], RAM, PAGE, frozenset()).close == ()
 
 
+@pytest.mark.parametrize(
+    ("memcgs", "close"),
+    [
+        (("/t/p", "/t/p", "/t/p"), (3,)),  # the last of /t/p/a may be the last of all, 2 may not
+        (("/t/p/a", "/t/p/a", "/t/p/b"), ()),
+        (("", "", ""), ()),
+    ],
+)
+def test_of_equals_in_cgroups_without_the_controller_any_may_be_the_last(memcgs, close):
+    cgroups = ("/t/p/a", "/t/p/a", "/t/p/b")
+    tasks = [
+        task(pid, 5, cgroup=cgroup, memcg=memcg)
+        for pid, cgroup, memcg in zip((2, 3, 4), cgroups, memcgs, strict=True)
+    ]
+    found = predict(tasks, RAM, PAGE, frozenset())
+    assert (found.victims, found.close) == ((4,), close)
+
+
 def test_what_dies_instead_is_a_group_too():
     tasks = [task(2, 100, cgroup="/t/a"), task(3, 99, cgroup="/t/b", slack=2 * PAGE)]
     tasks.append(task(4, 1, cgroup="/t/b"))

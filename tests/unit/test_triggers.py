@@ -129,6 +129,7 @@ def test_recheck_does_not_call_where_it_is_not_needed(journal, target):
 def test_a_limit_below_the_usage_is_taken_back(journal, target, amount, limit):
     (target.directory / "memory.max").write_text("max\n")
     with trigger(step("limit", amount=amount), target, Loader(), journal) as write:
+        assert write.limit == limit
         answer = pulled(write)
         assert (target.directory / "memory.max").read_text().startswith(f"{limit}")
     assert (target.directory / "memory.max").read_text().startswith("max")
