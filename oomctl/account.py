@@ -99,7 +99,8 @@ def _untold(asked: Asked) -> int:
     It counts the first victim of a group twice (mm/oom_kill.c, oom_kill_process).
     """
     told = asked.taken_by_others | {said.pid for said in asked.logged}
-    return (asked.counted or 0) - len(told) - asked.group_kills
+    groups = {(said.group, said.trigger_pid) for said in asked.logged if said.group}
+    return (asked.counted or 0) - len(told) - max(asked.group_kills, len(groups))
 
 
 def _members(

@@ -114,6 +114,9 @@ class Trial:
         groups = self.scope.group_kills(grouping)
         fired = self.history.listen().fired
         taken = frozenset(self.history.taken)
+        # who was nobody's to watch is in flight only if it is there yet
+        for pid in taken - self.watch.watched():
+            self.watch.add(pid)
         self.sampler.sample()
         heard = NOTHING
 

@@ -1,5 +1,6 @@
 """Watches processes through pidfds: when each ended, and how, if it was our child."""
 
+import errno
 import os
 import resource
 import select
@@ -41,14 +42,18 @@ class DeathWatch:
         """Watch a process; one that is gone already counts as dead since `gone_ns`, else now.
 
         `reap` is for a child that we started ourselves: its wait status is read, and it is gone
-        for good then. If it cannot be watched it is killed, and OSError raised.
+        for good then. If it cannot be watched it is killed, and OSError raised. A thread, as the
+        kernel log names it where the leader has ended, counts as dead, too: it has no pidfd.
         """
         try:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             self.deaths.setdefault(pid, Death(pid, gone_ns or time.monotonic_ns()))
             return
-        except OSError:
+        except OSError as error:
+            if not reap and error.errno in (errno.EINVAL, errno.ENOENT):
+                self.deaths.setdefault(pid, Death(pid, gone_ns or time.monotonic_ns()))
+                return
             if reap:  # until it is reaped its PID is no other's
                 os.kill(pid, signal.SIGKILL)
                 _reap_killed(pid)

@@ -47,11 +47,17 @@ class Snapshot:
 
 
 def rises(before: Events, after: Events) -> Events:
-    """Return what each counter rose by; a cgroup that is new began at 0."""
-    return {
-        cgroup: {name: n - before.get(cgroup, {}).get(name, 0) for name, n in events.items()}
-        for cgroup, events in after.items()
-    }
+    """Return what each counter rose by; a cgroup that is new began at 0.
+
+    A counter never falls: where one is lower, the cgroup was made anew under its name.
+    """
+    found = {}
+    for cgroup, events in after.items():
+        old = before.get(cgroup, {})
+        if any(n < old.get(name, 0) for name, n in events.items()):
+            old = {}
+        found[cgroup] = {name: n - old.get(name, 0) for name, n in events.items()}
+    return found
 
 
 class Scope:

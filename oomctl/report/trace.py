@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from oomctl.outcome import Declared, Outcome
+from oomctl.outcome import Declared, Outcome, Phase
 from oomctl.report import rows
 from oomctl.text import printable
 
@@ -49,6 +49,7 @@ def render(outcome: Outcome) -> str:
     """Return the object form: a track for each caller, the OOM reaper and each victim; counters."""
     spans = [span for declared in outcome.declared for span in _spans(declared, outcome)]
     instants = [instant for declared in outcome.declared for instant in _instants(declared)]
+    instants += _beside(outcome)
     laid = [(lane, span) for lane, span in lanes(spans)]
     used = [(track, 0) for track, _name, _at in instants] + [
         (span.track, lane) for lane, span in laid
@@ -157,6 +158,16 @@ def _instants(declared: Declared) -> Iterator[tuple[Track, str, int]]:
         else:
             kind: Literal["caller", "task"] = "caller" if stamp.name in _OF_THE_CALLER else "task"
             yield Track(kind, stamp.pid), stamp.name, stamp.at_ns
+
+
+def _beside(outcome: Outcome) -> Iterator[tuple[Track, str, int]]:
+    """Yield the kills that no call made, and the ends that tracing saw of them."""
+    for fated in outcome.tasks:
+        if fated.kill and fated.phase is not Phase.CALL:
+            kill, track = fated.kill, Track("task", fated.task.pid)
+            yield track, "killed", kill.at_ns
+            if kill.exited_after_ns is not None:
+                yield track, "exited", kill.at_ns + kill.exited_after_ns
 
 
 def _counters(outcome: Outcome) -> Sequence[dict[str, Any]]:

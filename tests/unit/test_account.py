@@ -247,6 +247,15 @@ def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
     assert "in-flight victim: pid" in declared.verdict.reason
 
 
+def test_each_group_that_others_killed_counts_its_first_victim_twice():
+    said = Reading().feed(logged(6, 7, 8, 9).records)
+    groups = {6: "/t/a", 7: "/t/a", 8: "/t/b", 9: "/t/b"}  # neither counts more than one
+    told = tuple(replace(one, trigger_pid=60 + one.pid // 8, group=groups[one.pid]) for one in said)
+    one = replace(asked(group_kills=1), counted=6, logged=told)
+    declared = account(one, set(groups), after(ended={9: 1500}, why_not="no BTF"))
+    assert declared.verdict.name == "claimed-but-none-died"
+
+
 def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
     members = {pid: Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0) for pid in (6, 7, 8, 9)}
     one = replace(asked(ret=0), call=Call("/t", via="kill"), members=members)

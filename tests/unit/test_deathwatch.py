@@ -3,6 +3,7 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -89,6 +90,18 @@ def test_who_is_gone_already_is_dead_since_then_if_that_is_known(watch):
     child.wait()
     watch.add(child.pid, gone_ns=7)
     assert watch.deaths[child.pid].at_ns == 7
+
+
+def test_a_thread_cannot_be_watched_and_is_no_error(watch):
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        watch.add(thread.native_id)
+        assert watch.deaths.keys() == {thread.native_id}
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_waiting_ends_at_the_timeout(watch):

@@ -454,3 +454,29 @@ def test_whatever_vanishes_after_the_call_its_result_is_told(
         assert any("was removed" in note for note in outcome.notes)
         assert outcome.failure is not None  # the second call has no target any more
         assert not outcome.as_wanted
+
+
+@pytest.fixture
+def ended():
+    """The PID of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_who_died_while_the_hogs_filled_is_of_no_call_and_not_in_flight(kernel, ended, monkeypatch):
+    filled = Herd.__enter__
+
+    def limited(herd):
+        """A limit takes a child of a hog, which nobody has ever looked at."""
+        filled(herd)
+        kernel.says(ended, "child", "/t/large")
+        return herd
+
+    monkeypatch.setattr(Herd, "__enter__", limited)
+    outcome = run(kernel, planned(kernel))
+    (child,) = [one for one in outcome.tasks if one.task.pid == ended]
+    assert (str(child.fate), child.phase, child.call) == ("oom-killed", "filling", None)
+    assert child.died_after_ns is None
+    assert outcome.verdict.name == "claimed-but-none-died"
+    assert str(ended) not in outcome.verdict.reason

@@ -4,7 +4,7 @@ import pytest
 
 from oomctl.fate import Death
 from oomctl.kernel.hogs import Runner
-from oomctl.kernel.scope import Scope, Snapshot
+from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.klog import KernelLog
 from oomctl.participants import kills_beside
@@ -85,3 +85,13 @@ def test_a_kill_in_an_existing_target_beside_our_own_tree_is_told(cgroupfs):
     told = ["/ours", "/ours/b", "/existing", "/existing/below"]
     others = ["/", "/existing2", "/else", None]
     assert [one for one in (*told, *others) if scope.holds(one)] == told
+
+
+def test_the_counters_of_a_cgroup_that_was_made_anew_began_at_0():
+    before = {"/t/a": {"oom": 1, "oom_kill": 5}, "/t/b": {"oom": 1}}
+    after = {"/t/a": {"oom": 1, "oom_kill": 2}, "/t/b": {"oom": 3}, "/t/c": {"oom": 4}}
+    assert rises(before, after) == {
+        "/t/a": {"oom": 1, "oom_kill": 2},
+        "/t/b": {"oom": 2},
+        "/t/c": {"oom": 4},
+    }

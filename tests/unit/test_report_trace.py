@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomctl.outcome import Phase
 from oomctl.report import RENDERERS
 from oomctl.report.trace import Span, Track, lanes
 from oomctl.timeline import Stamp, Timeline
@@ -157,3 +158,12 @@ def test_reaping_is_the_reapers():
 def test_memory_is_a_counter_for_each_cgroup():
     counters = {e["name"] for e in events("observed") if e["ph"] == "C"}
     assert counters == {f"memory.current {c}" for c in (".", "./small", "./medium", "./large")}
+
+
+def test_a_kill_that_no_call_made_is_on_its_victims_track():
+    kill = replace(Kill(303, "large", M), at_ns=5000, exited_after_ns=2000)
+    victim = replace(hog(303, "large", M, "oom-killed"), phase=Phase.FILLING, kill=kill)
+    for calls in ((), (declared(1),)):
+        drawn = json.loads(RENDERERS["trace"](outcome(*calls, tasks=[victim])))["traceEvents"]
+        instants = [(e["name"], e["ts"], e["tid"]) for e in drawn if e["ph"] == "i"]
+        assert instants[:2] == [("killed", 5.0, 303), ("exited", 7.0, 303)]
