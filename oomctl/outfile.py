@@ -73,7 +73,7 @@ def _found(path: Path, stack: ExitStack) -> OutFile:
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(errno.EISDIR, "is a folder")
     if kind == stat.S_IFSOCK:
-        raise OSError(errno.ENXIO, "is a socket")
+        raise OSError(errno.EINVAL, "is a socket")
     if kind == stat.S_IFBLK:
         raise OSError(errno.EINVAL, "is a block device")
     itself = f"/proc/self/fd/{pinned}"
@@ -81,13 +81,13 @@ def _found(path: Path, stack: ExitStack) -> OutFile:
         fd = os.open(itself, os.O_WRONLY | os.O_CLOEXEC)
         stack.callback(os.close, fd)
         return _regular(fd, str(Path(itself).readlink()), stack)
-    fd = _open_waiting(itself)
+    fd = _open_waiting(itself, kind)
     stack.callback(os.close, fd)
     os.set_blocking(fd, True)
     return _Stream(fd)
 
 
-def _open_waiting(name: str) -> int:
+def _open_waiting(name: str, kind: int) -> int:
     """Open a pipe or a device for writing; a pipe waits a while for its reader."""
     end = time.monotonic() + PATIENCE
     while True:
@@ -96,6 +96,8 @@ def _open_waiting(name: str) -> int:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
+            if not stat.S_ISFIFO(kind):  # /dev/tty of a process without a terminal
+                raise OSError(errno.ENODEV, "is a device that is not there") from None
             if time.monotonic() > end:
                 raise OSError(errno.ENXIO, "is a pipe that nobody reads from") from None
         time.sleep(0.02)

@@ -11,7 +11,7 @@ from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
 from oomctl.errors import Exit
 from oomctl.kernel.machine import Machine
-from oomctl.report.doctor import RENDERERS, DoctorFormat
+from oomctl.report.doctor import RENDERERS, DoctorFormat, render_table
 
 
 @guarded
@@ -33,5 +33,8 @@ def doctor(
     talk.set_verbosity(int(verbose))
     with Output(output) as place:
         seen = examine(Machine(), CHECKS)
-        place.write(RENDERERS[output_format](seen))
+        if output_format == "table":
+            place.write(render_table(seen, place.width))
+        else:
+            place.write(RENDERERS[output_format](seen))
     raise typer.Exit(Exit.OK if seen.fit else Exit.UNSUPPORTED)

@@ -88,8 +88,10 @@ def build(
 ) -> None:
     """Build the module and print its path. Needs make, the kernel's gcc, and pahole; not root."""
     talk.set_verbosity(int(verbose))
-    if headers is None and _in_kernel():
-        return
+    if headers is None:
+        if _in_kernel():
+            return
+        module.require_modules()
     folder = headers or kbuild.headers_of(platform.release())
     release = kbuild.release_of(headers) if headers else platform.release()
     if kbuild.has_kfunc(folder, btf.KFUNC):

@@ -12,12 +12,14 @@ import typer
 from oomctl import talk
 from oomctl.cli import guest, labsmoke
 from oomctl.cli.guard import guarded
+from oomctl.cli.output import Output
 from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import kernel, kvm, machine, stock, tools, vm
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Ending
+from oomctl.text import printable
 
 app = typer.Typer(
     add_completion=False,
@@ -133,11 +135,12 @@ def fetch(
     """
     talk.set_verbosity(verbose)
     talk.narrate()
-    tools.require()
-    found = stock.get(update)
-    kernel.module_for(found)
-    accelerated = kvm.works(found.image)
-    print(f"{found.release} is ready, {'with KVM' if accelerated else 'emulated (no working KVM)'}")
+    with Output(None) as place:
+        tools.require()
+        found = stock.get(update)
+        kernel.module_for(found)
+        state = "with KVM" if kvm.works(found.image) else "emulated (no working KVM)"
+        place.write(f"{found.release} is ready, {state}\n")
 
 
 @app.command()
@@ -152,12 +155,13 @@ def status(verbose: Verbose = 0) -> None:
         programs = "all there"
     except OomctlError as error:
         programs = str(error)
-    print(f"programs  {programs}")
-    print(f"kernel    {found.release if found else lack}")
+    lines = [f"programs  {programs}", f"kernel    {found.release if found else lack}"]
     if found:
-        print(f"module    {'built' if kernel.built(found) else 'to be built'}")
-        print(f"image     {found.image}")
-    print(f"KVM       {answer}")
+        lines.append(f"module    {'built' if kernel.built(found) else 'to be built'}")
+        lines.append(f"image     {found.image}")
+    lines.append(f"KVM       {answer}")
+    with Output(None) as place:
+        place.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def _look() -> tuple[Kernel | None, str]:
@@ -182,8 +186,10 @@ def _show(text: str, kvm_option: str, wanted: Machine) -> None:
     accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
     shown = replace(wanted, image=found.image, kvm=accelerated)
     said = vm.asked(machine.virtme(shown))
-    print(shlex.join(machine.with_initramfs(shown, Path("initramfs"))))
-    print(shlex.join(machine.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)])))
+    asked = shlex.join(machine.with_initramfs(shown, Path("initramfs")))
+    started = shlex.join(machine.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)]))
+    with Output(None) as place:
+        place.write(f"{asked}\n{started}\n")
 
 
 def _status(ending: Ending) -> int:

@@ -15,7 +15,7 @@ from oomctl.outfile import OutFile, open_output
 
 _ANOTHER = "name a file in a folder you can write to"
 _HINTS: dict[int | None, str] = {
-    errno.EISDIR: "name a file",
+    **dict.fromkeys((errno.EISDIR, errno.EINVAL, errno.ENODEV), "name a file"),
     errno.ENXIO: "start its reader first, or name a file",
     errno.EBADF: "name one that is",
 }
@@ -33,7 +33,7 @@ class Output:
         """Make sure that the result has somewhere to go; UsageError if not."""
         # where >&- closed it, app.py has put /dev/null
         if sys.stdout is None and (self._path is None or descriptor.own(self._path) == 1):
-            raise UsageError("stdout is closed", "give --output FILE")
+            raise UsageError("stdout is closed", "send it to a file: >FILE")
         if self._path is not None:
             try:
                 self._file = self._stack.enter_context(open_output(self._path))

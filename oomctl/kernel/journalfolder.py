@@ -18,6 +18,7 @@ from oomctl.kernel.directory import PATH_ONLY, READABLE, step
 ENV = "OOMCTL_RUN_DIR"
 SUFFIX = ".journal"
 _USUAL = "/run/oomctl"
+_REMOVE = "remove it"
 _LINKS = 40
 """As many symbolic links as the kernel follows in a path (MAXSYMLINKS)."""
 
@@ -135,14 +136,14 @@ def _open(where: Path, *, make: bool) -> int:
             elif found and not stat.S_ISDIR(found.st_mode):
                 if ahead:
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-                raise _not_ours(where, "is no folder", "remove it")
+                raise _not_ours(where, "is no folder", _REMOVE)
             at, reached = step(name, at), reached / name
         _require_sound(where, fault)
         last = os.fstat(at)
         if last.st_uid != os.geteuid():
             raise _not_ours(where, f"belongs to user {last.st_uid}", "run it as that user")
         if last.st_mode & 0o022:
-            raise _not_ours(where, "others than its owner may write there", "remove it")
+            raise _not_ours(where, "others than its owner may write there", _REMOVE)
         at = step(".", at, READABLE)
     except BaseException:
         os.close(at)
@@ -191,6 +192,8 @@ def _require_sound(where: Path, fault: str | None) -> None:
 
 def _not_ours(where: Path, why: str, cure: str = "") -> UnsupportedError:
     other = f"name another in {ENV}"
+    if cure == _REMOVE and str(where) != _USUAL:  # one that the user named may be anything
+        cure = ""
     return UnsupportedError(
         f"the folder of oomctl's journals, {where}: {why}", f"{cure}, or {other}" if cure else other
     )

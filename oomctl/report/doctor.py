@@ -18,15 +18,20 @@ SCHEMA = 1
 _HEADERS = ("check", "state", "found")
 _STATE = len("missing")
 _GAP = 2
+_NARROWEST = 20
 
 
-def render_table(seen: Examination) -> str:
-    """Return one row a check, what mends it below, and what follows from all; 80 columns."""
+def render_table(seen: Examination, terminal: int | None = None) -> str:
+    """Return one row a check, what mends it below, and what follows from all.
+
+    At most 80 columns, and on a terminal no more than it has, but for a few words beside the names.
+    """
     name = max((len(finding.name) for finding in seen.findings), default=0)
-    width = WIDTH - name - _STATE - 2 * _GAP
+    whole = min(WIDTH, terminal or WIDTH)
+    width = max(whole - name - _STATE - 2 * _GAP, _NARROWEST)
     rows = [(each.name, each.state, _cell(each, width)) for each in seen.findings]
     laid = [lay_out(Table(_HEADERS, rows), "simple"), ""] if rows else []
-    return "\n".join([*laid, *_filled(_conclusion(seen), WIDTH)]) + "\n"
+    return "\n".join([*laid, *_filled(_conclusion(seen), max(whole, _NARROWEST))]) + "\n"
 
 
 def render_json(seen: Examination) -> str:

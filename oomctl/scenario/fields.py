@@ -47,8 +47,9 @@ def _whole(low: int, high: int) -> tuple[PlainValidator, WithJsonSchema]:
     return PlainValidator(values.whole(low, high)), WithJsonSchema(schema)
 
 
-def _some(item: Mapping[str, Any]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
+def _some(item: Mapping[str, Any], none: bool = False) -> WithJsonSchema:
+    least = {} if none else {"minItems": 1}
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, **least}]})
 
 
 Text = Annotated[str, PlainValidator(values.text), WithJsonSchema({"type": "string"})]
@@ -95,8 +96,8 @@ Returns = Annotated[
 ]
 Names = Annotated[
     tuple[str, ...],
-    PlainValidator(values.some_of(values.text)),
-    _some({"type": "string"}),
+    PlainValidator(values.some_of(values.text, none=True)),
+    _some({"type": "string"}, none=True),
 ]
 
 Sysctls = Annotated[dict[str, str], PlainValidator(sysctls.sysctls), _named("sysctl")]

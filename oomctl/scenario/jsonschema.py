@@ -77,7 +77,7 @@ def _of_no_call() -> dict[str, Any]:
     nothing = {"type": "object", "maxProperties": 0}
     known = {"enum": list(VERDICTS_OF_NO_CALL)}
     array: dict[str, Any] = {"type": "array"}
-    verdict = {"anyOf": [known, {**array, "contains": known}, {**array, "maxItems": 0}]}
+    verdict = {"anyOf": [known, {**array, "contains": known}]}
     expect = {"properties": {**dict.fromkeys(OF_NO_CALL, nothing), "verdict": verdict}}
     return {
         "if": {"required": ["call"], "properties": {"call": none}},

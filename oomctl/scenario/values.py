@@ -153,10 +153,14 @@ def one_of(known: tuple[str, ...], noun: str) -> Callable[[object], str]:
     return parse
 
 
-def some_of(item: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
-    """Return a parser of one such value or an array of them."""
+def some_of(
+    item: Callable[[object], str], none: bool = False
+) -> Callable[[object], tuple[str, ...]]:
+    """Return a parser of one such value or an array of them; with `none` an empty one."""
 
     def parse(value: object) -> tuple[str, ...]:
+        if value == [] and not none:
+            raise FieldError("is an empty array", "name at least one, or leave it out")
         return tuple(item(each) for each in (value if isinstance(value, list) else [value]))
 
     return parse

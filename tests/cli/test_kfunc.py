@@ -176,6 +176,20 @@ def test_build_again_while_the_module_is_loaded(run, kernel, built):
     assert [call[0] for call in built] == ["build"]
 
 
+@pytest.mark.parametrize("command", ["build", "load"])
+def test_a_kernel_that_loads_no_modules_gets_none(run, kernel, built, monkeypatch, command):
+    """`kfunc build` advised to install headers that such a kernel has nowhere."""
+
+    def refuse():
+        raise UnsupportedError("this kernel loads no modules", "use another")
+
+    monkeypatch.setattr(module, "require_modules", refuse)
+    result = run(command)
+    assert result.exit_code == 3
+    assert result.stderr == "oomctl: this kernel loads no modules; use another\n"
+    assert built == []
+
+
 def test_load_builds_first_and_only_once(run, kernel, built, monkeypatch):
     monkeypatch.setattr(kfunc, "require_kfunc", lambda: btf.Kfunc("bpf_oom_kfunc", V3))
     assert run("load").exit_code == 0

@@ -58,7 +58,10 @@ def test_stdout_by_any_name_is_stdout(files, command):
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/proc/self/fd/1", "link"])
 def test_a_closed_stdout_has_other_names(files, name):
     done = shell(f"oomctl declare --dry-run -o {name} >&-")
-    assert (done.returncode, done.stderr) == (2, "oomctl: stdout is closed; give --output FILE\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "oomctl: stdout is closed; send it to a file: >FILE\n",
+    )
 
 
 def test_a_dash_is_stdout_and_no_file(files):
@@ -135,12 +138,24 @@ FULL = "No space left on device"
     ("text", "code", "says"),
     [
         ("oomctl declare --dry-run | head -1", 0, ""),
-        ("oomctl declare --dry-run >&-", 2, "oomctl: stdout is closed; give --output FILE\n"),
+        ("oomctl declare --dry-run >&-", 2, "oomctl: stdout is closed; send it to a file: >FILE\n"),
         (
             "oomctl declare --dry-run >/dev/full",
             4,
             f"oomctl: cannot write the result to stdout: {FULL}; free some space or name another "
             "file\n",
+        ),
+        (
+            "oomctl lab status >/dev/full",
+            4,
+            f"oomctl: cannot write the result to stdout: {FULL}; free some space or name another "
+            "file\n",
+        ),
+        ("oomctl lab status >&-", 2, "oomctl: stdout is closed; send it to a file: >FILE\n"),
+        (
+            "setsid oomctl declare --dry-run -o /dev/tty",
+            2,
+            "oomctl: --output /dev/tty: is a device that is not there; name a file\n",
         ),
         ("oomctl --help >/dev/full", 4, f"oomctl: cannot write to stdout: {FULL}\n"),
         ("oomctl --version >/dev/full", 4, f"oomctl: cannot write to stdout: {FULL}\n"),

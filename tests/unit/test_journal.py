@@ -251,6 +251,18 @@ def test_a_folder_that_is_a_link_or_a_file_is_not_trusted(cgroupfs, tmp_path):
     refused("is no folder")
 
 
+def test_only_the_usual_folder_is_to_be_removed(cgroupfs, monkeypatch):
+    """`OOMCTL_RUN_DIR=/tmp oomctl clean` advised to remove /tmp."""
+    folder().write_text("")
+    with pytest.raises(UnsupportedError) as raised, journalfolder.opened():
+        pass
+    assert raised.value.hint == "name another in OOMCTL_RUN_DIR"
+    monkeypatch.setattr(journalfolder, "_USUAL", str(folder()))
+    with pytest.raises(UnsupportedError) as raised, journalfolder.opened():
+        pass
+    assert raised.value.hint == "remove it, or name another in OOMCTL_RUN_DIR"
+
+
 @needs_root
 @pytest.mark.parametrize("text", ["/", "//", "/..", "."])
 def test_odd_folders(cgroupfs, tmp_path, monkeypatch, text):

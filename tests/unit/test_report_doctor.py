@@ -55,6 +55,16 @@ def test_golden(request, golden, which, form, suffix):
     golden(f"doctor-{which}.{suffix}", RENDERERS[form](seen_on(machine)))
 
 
+@pytest.mark.parametrize("width", [60, 72, 80, 200])
+def test_it_fits_the_terminal(unfit_machine, width):
+    lines = render_table(seen_on(unfit_machine), width).splitlines()
+    assert max(map(len, lines)) <= min(width, 80)
+
+
+def test_a_terminal_may_be_very_narrow(unfit_machine):
+    assert "panic_on_oom" in render_table(seen_on(unfit_machine), 1)
+
+
 @pytest.mark.parametrize("which", ["fit", "unfit"])
 def test_the_json_is_what_the_schema_says(request, which):
     machine = request.getfixturevalue(f"{which}_machine")

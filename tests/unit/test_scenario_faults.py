@@ -142,6 +142,10 @@ VALUES = {
     "file system; write it as /proc/PID/cgroup does, from the hierarchy's root on",
     "[[call]]\nexpect.returns = 'EBUSSY'": "call[0].expect.returns: 'EBUSSY' is neither a number "
     "nor an errno; did you mean 'EBUSY'?",
+    "[[call]]\nexpect.returns = []": "call[0].expect.returns: is an empty array; name at least "
+    "one, or leave it out",
+    "[expect]\nverdict = []": "expect.verdict: is an empty array; name at least one, or "
+    "leave it out",
     "[[call]]\nexpect.returns = [1, true]": "call[0].expect.returns: true is not a text; put it "
     "into quotes",
     "[[call]]\nexpect.returns = 'busy'": "call[0].expect.returns: 'busy' is neither a number nor "
