@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from tests.kernel.trees import TOP, K, M, random_tree
 
 TREES = int(os.environ.get("OOMCTL_TREES", "15"))
 FROM = int(os.environ.get("OOMCTL_TREES_FROM", "0"))
+GROUP = "memory.oom.group", 1
 
 
 @dataclass
@@ -236,6 +237,17 @@ def test_where_memory_oom_group_is_set(attempt, group_at, dies):
         )
     )
     assert trial.predicted == trial.died == dies
+
+
+def test_who_dies_with_its_parent_before_the_group_s_turn_is_no_miss(attempt):
+    """The children of a forker are sent SIGKILL by its end, and may be gone by then."""
+    plan = plan_of([("big", 24 * M, 0, "/a"), ("forks", 8 * M, 0, "/a")], ("/a", *GROUP))
+    forks = replace(plan.hogs[1], kind="forker", tasks=4)
+    declared = attempt(replace(plan, hogs=(plan.hogs[0], forks))).declared
+    assert len(declared.prediction.victims) == 6
+    assert declared.victims | declared.gone == frozenset(declared.prediction.victims)
+    assert declared.as_predicted is True
+    assert declared.verdict.name == "group-killed"
 
 
 @pytest.mark.parametrize("hogs", [[], [("safe", 8 * M, -1000, "/a")]])
