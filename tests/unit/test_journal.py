@@ -153,11 +153,14 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, m
     reader, writer = os.pipe()
     owner = os.fork()
     if owner == 0:
-        Journal().__enter__()
-        if os.fork() == 0:
-            os.write(writer, b"%d\n" % os.getpid())
-            signal.pause()
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            Journal().__enter__()
+            if os.fork() == 0:
+                os.write(writer, b"%d\n" % os.getpid())
+                signal.pause()
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)  # never on into the other tests
     os.waitpid(owner, 0)
     caller = int(os.read(reader, 20))
     watch = os.pidfd_open(caller)

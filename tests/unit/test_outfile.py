@@ -343,13 +343,15 @@ def test_a_descriptor_that_is_not_for_writing_is_refused(path):
 def test_another_process_descriptor_is_written_through(path, tmp_path):
     pid = os.fork()
     if pid == 0:
-        fd = os.open(path, os.O_WRONLY)
-        os.dup2(fd, 77)
-        os.write(77, b"")
-        (tmp_path / "ready").touch()
-        while (tmp_path / "ready").exists():
-            threading.Event().wait(0.01)
-        os._exit(0)
+        try:
+            fd = os.open(path, os.O_WRONLY)
+            os.dup2(fd, 77)
+            os.write(77, b"")
+            (tmp_path / "ready").touch()
+            while (tmp_path / "ready").exists():
+                threading.Event().wait(0.01)
+        finally:
+            os._exit(0)
     try:
         while not (tmp_path / "ready").exists():
             threading.Event().wait(0.01)
