@@ -11,6 +11,8 @@ char _license[] SEC("license") = "GPL";
 #define SIGKILL 9
 #define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
 #define TERMSIG 0x7f
+#define SYSRQ_ORDER -1
+#define AT_ONCE_NS 100000000
 
 /* enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES }, include/linux/mm_types_task.h */
 #define FILE_PAGES 0
@@ -36,13 +38,32 @@ struct {
 	__type(value, struct oomctl_fired);
 } fired SEC(".maps");
 
+struct run {
+	struct oom_control *oc;
+	__u32 told, took;
+};
+
 /* Who runs out_of_memory() now, by tid; oom_lock allows one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct run);
 } inside SEC(".maps");
+
+struct idle_run {
+	__u64 ended_ns;
+	__u64 started_ns;
+	struct mem_cgroup *memcg;
+};
+
+/* Whose last run took nobody, by tid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct idle_run);
+} idle SEC(".maps");
 
 struct process {
 	__u64 started_ns;
@@ -133,7 +154,7 @@ static __always_inline void put_control(struct oomctl_event *event, struct oom_c
 		event->memcg_id = BPF_CORE_READ(memcg, css.cgroup, kn, id);
 }
 
-static __always_inline void tell_control(enum oomctl_event_kind kind, __u64 *ctx)
+static __always_inline void tell_control(enum oomctl_event_kind kind, struct oom_control *oc)
 {
 	struct task_struct *current = (void *)bpf_get_current_task();
 	struct oomctl_event *event = reserve(kind);
@@ -143,7 +164,7 @@ static __always_inline void tell_control(enum oomctl_event_kind kind, __u64 *ctx
 	put_task(event, current);
 	put_memory(event, current);
 	put_trigger(event);
-	put_control(event, (void *)ctx[0]);
+	put_control(event, oc);
 	bpf_ringbuf_submit(event, 0);
 }
 
@@ -171,25 +192,70 @@ static __always_inline void tell_pid(enum oomctl_event_kind kind, int pid, int t
 	bpf_ringbuf_submit(event, 0);
 }
 
+/*
+ * As long as a victim is dying, who writes memory.max runs into it again and again (mm/memcontrol.c,
+ * memory_max_write()), a hundred times a millisecond. Of such runs the first is told, and those
+ * that take somebody.
+ */
+static __always_inline int again(struct oom_control *oc, __u32 tid)
+{
+	struct task_struct *current = (void *)bpf_get_current_task();
+	struct idle_run *last = bpf_map_lookup_elem(&idle, &tid);
+
+	return last && last->memcg == BPF_CORE_READ(oc, memcg) &&
+	       last->started_ns == BPF_CORE_READ(current, start_time) &&
+	       bpf_ktime_get_ns() - last->ended_ns < AT_ONCE_NS &&
+	       BPF_CORE_READ(oc, order) != SYSRQ_ORDER;
+}
+
+/* The run that the current task is in, which takes somebody now; NULL if it is in none. */
+static __always_inline struct run *taking(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct run *run = bpf_map_lookup_elem(&inside, &tid);
+
+	if (run && !run->told)
+		tell_control(OOMCTL_OOM_BEGIN, run->oc);
+	if (run)
+		run->told = run->took = 1;
+	return run;
+}
+
 SEC("fentry/out_of_memory")
 int oom_begin(__u64 *ctx)
 {
-	__u32 tid = bpf_get_current_pid_tgid(), one = 1;
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct run run = { .oc = (void *)ctx[0] };
 
 	ENTERED(oom_begin);
-	tell_control(OOMCTL_OOM_BEGIN, ctx);
-	bpf_map_update_elem(&inside, &tid, &one, BPF_ANY);
+	run.told = !again(run.oc, tid);
+	if (run.told)
+		tell_control(OOMCTL_OOM_BEGIN, run.oc);
+	bpf_map_update_elem(&inside, &tid, &run, BPF_ANY);
 	return 0;
 }
 
 SEC("fexit/out_of_memory")
 int oom_end(__u64 *ctx)
 {
+	struct task_struct *current = (void *)bpf_get_current_task();
 	__u32 tid = bpf_get_current_pid_tgid();
+	struct run *run = bpf_map_lookup_elem(&inside, &tid);
+	struct oom_control *oc = (void *)ctx[0];
+	struct idle_run last = {
+		.ended_ns = bpf_ktime_get_ns(),
+		.started_ns = BPF_CORE_READ(current, start_time),
+		.memcg = BPF_CORE_READ(oc, memcg),
+	};
 
 	ENTERED(oom_end);
+	if (!run || run->told)
+		tell_control(OOMCTL_OOM_END, oc);
+	if (run && !run->took)
+		bpf_map_update_elem(&idle, &tid, &last, BPF_ANY);
+	else
+		bpf_map_delete_elem(&idle, &tid);
 	bpf_map_delete_elem(&inside, &tid);
-	tell_control(OOMCTL_OOM_END, ctx);
 	return 0;
 }
 
@@ -197,10 +263,8 @@ int oom_end(__u64 *ctx)
 SEC("tp_btf/signal_generate")
 int sigkill(__u64 *ctx)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
-
 	ENTERED(sigkill);
-	if ((int)ctx[0] == SIGKILL && bpf_map_lookup_elem(&inside, &tid))
+	if ((int)ctx[0] == SIGKILL && taking())
 		tell_victim(OOMCTL_SIGKILL, (void *)ctx[2]);
 	return 0;
 }
@@ -209,6 +273,7 @@ SEC("tp_btf/mark_victim")
 int mark_victim(__u64 *ctx)
 {
 	ENTERED(mark_victim);
+	taking();
 	tell_victim(OOMCTL_MARK_VICTIM, (void *)ctx[0]);
 	return 0;
 }
@@ -218,6 +283,7 @@ SEC("tp_btf/mark_victim")
 int mark_victim_pid(__u64 *ctx)
 {
 	ENTERED(mark_victim_pid);
+	taking();
 	tell_pid(OOMCTL_MARK_VICTIM, ctx[0], 1);
 	return 0;
 }

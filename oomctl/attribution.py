@@ -9,7 +9,7 @@ from oomctl.event import Event, Kind
 from oomctl.klog import KernelLog
 from oomctl.plan import Call
 from oomctl.prediction import Lineup
-from oomctl.sighting import HITS, Sighting, reconcile, threads_of, traced
+from oomctl.sighting import HITS, Sighting, by_process, reconcile, threads_of, traced
 from oomctl.task import Task
 from oomctl.timeline import Stamp
 
@@ -114,7 +114,7 @@ def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> 
     threads = threads_of(asked.events) | {task.thread: task.pid for task in known if task.thread}
     seen = [_named(one, after.path_of) for one in traced(asked.own)]
     of_others = asked.taken_by_others
-    said = (replace(one, pid=threads.get(one.pid, one.pid)) for one in asked.logged)
+    said = by_process(asked.logged, threads)
     pids = {one.pid for one in seen}
     mine = [
         one

@@ -1,7 +1,7 @@
 """From what was seen of the OOM killer to one kill each: by tracing, or in the kernel log. Pure."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -60,6 +60,21 @@ def threads_of(events: Iterable[Event]) -> dict[int, int]:
     ended (mm/oom_kill.c, find_lock_task_mm).
     """
     return {event.pid: event.tgid for event in events if event.tgid}
+
+
+def by_process(logged: Iterable[Sighting], threads: Mapping[int, int]) -> list[Sighting]:
+    """Name the process in kills of the log that name one of these `threads`, each process once.
+
+    A group's first victim is killed with its group again (mm/oom_kill.c, oom_kill_process), and if
+    its leader has ended by then, under the name of another thread.
+    """
+    found: dict[int, list[Sighting]] = {}
+    for said in logged:
+        pid = threads.get(said.pid, said.pid)
+        kills = found.setdefault(pid, [])
+        if pid == said.pid or not kills:
+            kills.append(replace(said, pid=pid))
+    return [kill for kills in found.values() for kill in kills]
 
 
 def reconcile(traced: Iterable[Sighting], logged: Iterable[Sighting]) -> list[Sighting]:

@@ -12,7 +12,7 @@ from oomctl.event import Event
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import Observer
 from oomctl.klog import KernelLog
-from oomctl.sighting import HITS, Reading, Sighting, reconcile, threads_of, traced
+from oomctl.sighting import HITS, Reading, Sighting, by_process, reconcile, threads_of, traced
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,8 @@ class History:
 
         What only the log tells of is of when it was heard: the log has a clock of its own.
         """
-        threads = threads_of(self.events)
-        logged = (
-            replace(one, pid=threads.get(one.pid, one.pid), at_ns=self._heard[one.pid])
-            for one in self._logged
-        )
-        return reconcile(traced(self.events), logged)
+        logged = (replace(one, at_ns=self._heard[one.pid]) for one in self._logged)
+        return reconcile(traced(self.events), by_process(logged, threads_of(self.events)))
 
     @property
     def why_not(self) -> str:

@@ -1,5 +1,6 @@
 """What the observer sees of kills that we know all about, and that it notices what it does not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -107,6 +108,32 @@ def test_a_limit_that_is_hit_is_seen_too(observer, cgroup: Path):
     assert mark.tgid == mark.trigger_pid == child.pid
     assert mark.cgroup_id == cgroup.stat().st_ino
     assert 16 * MIB < mark.rss < 40 * MIB
+
+
+def test_who_runs_into_a_dying_victim_over_and_over_is_told_once(
+    observer, oomctl, tmp_path, monkeypatch
+):
+    """Else the ring buffer would overflow: that is a hundred times a millisecond."""
+    monkeypatch.chdir(tmp_path)  # where the run is recorded
+    file = tmp_path / "spinning.toml"
+    file.write_text("""
+        [hog.held]
+        kind = "traced"
+        size = "8M"
+        hold = "1s"
+        [[call]]
+        via = "limit"
+    """)
+    result = oomctl("run", str(file), "--format", "json")
+    (one,) = json.loads(result.stdout)["rounds"]
+    (call,) = one["outcome"]["calls"]
+    (victim,) = call["killed_pids"]
+    events = until_exit(observer, victim)
+    frame = (Kind.OOM_BEGIN, Kind.OOM_END)
+    told = [each for each in events if each.kind in frame and each.pid == call["caller_pid"]]
+    assert call["duration_ns"] > 0.5e9
+    assert 2 <= len(told) <= 40
+    assert [each.kind for each in told] == [*frame] * (len(told) // 2)
 
 
 def test_how_a_process_ends_by_another_hand_is_not_the_oom_killers(observer):

@@ -10,7 +10,7 @@ from oomctl.prediction import Prediction, holds, predict
 from oomctl.task import Task
 from tests.kernel.trees import Tree
 
-_KILLED = re.compile(r"Killed process (\d+) ")
+_KILLED = re.compile(r"Killed process (\d+) \((.*)\) total-vm")
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,14 @@ class Comparison:
         # who shares a victim's memory has no line of its own
         if unlogged and not unlogged <= self._with_sharers(evidence.seen - self._late):
             yield f"killed, but neither seen nor a sharer: {self._names(unlogged)}"
-        logged = {int(pid) for pid in self._lines()}
-        yield from _differ("lines of the log", logged, set(evidence.logged))
+        yield from _differ("lines of the log", set(self._lines()), set(evidence.logged))
 
     def _lines(self) -> list[int]:
+        """Return the PIDs of the log's lines; of a thread, where it names one, that of its hog."""
         found = (_KILLED.search(record.text) for record in self._call.log)
-        return [int(match[1]) for match in found if match]
+        named = [(int(match[1]), match[2]) for match in found if match]
+        threads = {f.name: f.task.pid for f in self.outcome.tasks if f.kind == "threads"}
+        return [pid if pid in self._tasks else threads.get(name, pid) for pid, name in named]
 
     def _timeline(self) -> Iterator[str]:
         line = self._call.timeline
@@ -205,7 +207,7 @@ class Comparison:
             return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
         survived = ("survived", None, False, False)
         if pid in self._orphans:
-            ended = ("gone, not by the OOM killer", Phase.BESIDE, False, False)
+            ended = ("ended with its hog", Phase.BESIDE, False, False)
             return [ended] if pid in self._call.gone else [ended, survived]
         return [survived]
 

@@ -334,6 +334,17 @@ def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
     assert declared.evidence.agree is True
 
 
+def test_a_first_victim_that_is_told_again_by_a_thread_is_one_kill():
+    """Its leader had ended when its group was killed: the line names the thread with the memory."""
+    hits = [replace(hit, pid=88) for hit in kill_events(8, at=1400)]
+    events = (*kill_events(8), *kill_events(6, at=1300), *hits)
+    one = asked(*events, log=logged(8, 6, 88), lineup=grouped(6, 8), group_kills=1)
+    declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 8), 1500)))
+    assert [kill.pid for kill in declared.kills] == [8, 6]
+    assert declared.evidence.agree is True
+    assert declared.evidence.seen == declared.evidence.logged == {6, 8}
+
+
 def test_who_of_a_killed_group_has_ended_by_itself_is_no_miss():
     """A child that dies with its parent may be gone before the kernel comes to it."""
     one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), lineup=grouped(6, 7, 8))
