@@ -27,7 +27,7 @@ from oomctl.kernel.hogreport import Report, Step, reports
 
 M = 1 << 20
 BINARY = Path(resources.built(f"hog.{platform.machine()}"))
-DONE = [Step.JOIN, Step.ADJUST, Step.MAP, Step.FILL, Step.READY]
+DONE = [Step.TRACE, Step.JOIN, Step.ADJUST, Step.MAP, Step.FILL, Step.READY]
 HEADER = Path(oomctl.__file__).parent / "hog" / "hog.h"
 HUGE = Path("/proc/sys/vm/nr_hugepages")
 
@@ -156,7 +156,9 @@ def test_an_empty_hog_maps_nothing(procs):
     pid, reader = plain(procs, size="0")
     try:
         said = listen(reader)
-        assert [report.step for report in said] == [Step.JOIN, Step.ADJUST, Step.READY]
+        assert [report.step for report in said] == [
+            *(Step.TRACE, Step.JOIN, Step.ADJUST, Step.READY)
+        ]
         assert size_of(pid, "VmRSS") <= 20 << 10
     finally:
         end(pid)
@@ -369,6 +371,15 @@ def test_a_file_that_does_not_do(procs, data, path, step, error):
     os.waitpid(pid, 0)
 
 
+def test_a_pipe_is_no_file_and_is_not_waited_for(procs, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    path = f"path={tmp_path / 'pipe'}"
+    pid, reader = start(procs, "x", "kind=file", "adj=0", "size=1", path)
+    last = listen(reader)[-1]
+    assert (last.step, last.error) == (Step.MAP, errno.ESPIPE)
+    os.waitpid(pid, 0)
+
+
 def unread(pipe: str) -> int:
     fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -524,7 +535,7 @@ def test_a_stopped_hog_stops_once_it_said_so(procs):
 def traced(procs, *words: str) -> tuple[int, int]:
     pid, reader = start(procs, "x", "kind=traced", "adj=7", f"size={4 * M}", *words)
     said = listen(reader)
-    assert [report.step for report in said] == [Step.TRACE, *DONE]
+    assert [report.step for report in said] == DONE
     (tracer,) = children(pid)
     assert status(pid)["TracerPid"] == str(tracer)
     return pid, tracer
