@@ -139,8 +139,8 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	if (hog.parent)
 		die_with(hog.parent);
 
-	/* The page that a pipe keeps is charged to who first writes; behind the limit that may fail. */
-	tell(&hog, TRACE, same(hog.kind->name, "traced") ? be_traced(&hog) : 0);
+	if (same(hog.kind->name, "traced"))
+		tell(&hog, TRACE, be_traced(&hog));
 	tell(&hog, JOIN, sys(SYS_write, hog.procs, "0", 1));
 	sys(SYS_close, hog.procs);
 	tell(&hog, ADJUST, adjust(hog.adj));
