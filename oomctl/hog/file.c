@@ -10,7 +10,8 @@ long make_file(struct hog *hog)
 		hog->fd = (long)hog->file;
 		return make_zeros(hog);
 	}
-	hog->fd = sys(SYS_openat, AT_FDCWD, hog->path, O_RDONLY);
+	/* A pipe would wait for its writer; fadvise64() refuses it. */
+	hog->fd = sys(SYS_openat, AT_FDCWD, hog->path, O_RDONLY | O_NONBLOCK);
 	if (hog->fd < 0)
 		return hog->fd;
 	/* What others have cached is charged to them, and reading it would charge nothing. */

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from oomctl.errors import OomctlError
 from oomctl.fate import Death, Fate, fate_of
-from oomctl.hogexit import own_end
+from oomctl.hogexit import HogExit, own_end
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.hogreport import WANT, Report, Step, failure, hint, interrupted, no_task
@@ -70,7 +70,11 @@ class Diagnosis:
         """Explain the end of a hog whose last report was `came`."""
         what = f"{failure(interrupted(came, hog), hog)}: " if came < Step.READY else ""
         if death.status is not None:
-            return Why(what + (own_end(death.status) or str(fate_of(death, oom_killed=False))), "")
+            # the page of its reports is charged as well, so that a step may fail without one
+            failed = death.status == HogExit.FAILED
+            limit = self._reached(_homes(hog)) if failed else None
+            end = own_end(death.status) or str(fate_of(death, oom_killed=False))
+            return Why(what + end + _told(limit), hint(came, hog, 0, limit) if limit else "")
         return self._killed(hog, what, death)
 
     def of_lateness(self, hog: Hog, pid: int, came: Step, timeout: float) -> str:

@@ -68,6 +68,19 @@ _OPENED = {
     "slab": "could not make its tmpfs",
 }
 
+_NO_FILE = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.ESPIPE,
+        errno.EINVAL,
+        errno.ENXIO,
+    )
+)
+"""What comes of the path of a hog of kind `file` that is no regular file that can be read."""
+
 WANT = frozenset(
     (errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.EFAULT, errno.ENFILE, errno.ENOSPC)
 )
@@ -138,7 +151,7 @@ def _filling_hint(hog: Hog, error: int) -> str:
             return f"set huge pages aside with `sysctl vm.nr_hugepages={pages}` or more"
         case "file", errno.ENODATA:
             return f"{hog.path} is shorter than the hog; give it a longer file or ask for less"
-        case "file", (errno.ENOENT | errno.ENOTDIR | errno.EISDIR | errno.EACCES) if hog.path:
+        case "file", error if hog.path and error in _NO_FILE:
             return f"name a file that can be read instead of {hog.path}"
         case "file", errno.ENOSPC:
             return "make room on its file system, set TMPDIR to another one, or ask for less"

@@ -373,7 +373,9 @@ def test_a_forker_whose_children_do_not_fit(leaf, watch):
 
 @pytest.mark.parametrize("above", [False, True])
 @pytest.mark.parametrize("kind", list(get_args(Kind)))
-@pytest.mark.parametrize(("size", "limit"), [(0, "4K"), (4 * M, "4K"), (4 * M, "160K")])
+@pytest.mark.parametrize(
+    ("size", "limit"), [(0, "0"), (4 * M, "0"), (0, "4K"), (4 * M, "4K"), (4 * M, "160K")]
+)
 def test_no_kind_of_hog_takes_a_tiny_limit_for_anything_else(leaf, watch, kind, above, size, limit):
     """At whichever step it ends: with its limit named, or filled and alive."""
     place, other = leaf("a"), leaf("b")

@@ -369,6 +369,15 @@ def test_a_file_that_does_not_do(procs, data, path, step, error):
     os.waitpid(pid, 0)
 
 
+def test_a_pipe_is_no_file_and_is_not_waited_for(procs, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    path = f"path={tmp_path / 'pipe'}"
+    pid, reader = start(procs, "x", "kind=file", "adj=0", "size=1", path)
+    last = listen(reader)[-1]
+    assert (last.step, last.error) == (Step.MAP, errno.ESPIPE)
+    os.waitpid(pid, 0)
+
+
 def unread(pipe: str) -> int:
     fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:

@@ -502,6 +502,12 @@ def test_hints(kind, step, error, said):
     assert said in hint(step, Hog("a", 4 * M - 1, kind=kind), error)
 
 
+@pytest.mark.parametrize("error", [errno.ENOENT, errno.ESPIPE, errno.EINVAL, errno.ENXIO])
+def test_the_hint_for_a_path_that_is_no_file(error):
+    wanted = Hog("a", M, kind="file", path="/x")
+    assert hint(Step.MAP, wanted, error) == "name a file that can be read instead of /x"
+
+
 def test_no_descriptor_is_left(cgroupfs, target, watch):
     cgroupfs.create_cgroup("other")
     before = psutil.Process().num_fds()
