@@ -133,7 +133,8 @@ def _is_of(said: Sighting, asked: Asked, after: Aftermath) -> bool:
     target = asked.call.target
     if said.constraint is not None and (said.constraint == "memcg") != (target is not None):
         return False
-    if said.memcg not in (None, target):
+    # in a cgroup namespace the log's path begins above ours (pr_cont_cgroup_path)
+    if said.memcg is not None and not (target and said.memcg.endswith(target)):
         return False
     if asked.call.via == "sysrq":
         return said.order in (None, SYSRQ_ORDER)

@@ -1,10 +1,14 @@
 """The command line that oomctl was started with, as its advice repeats it."""
 
+import itertools
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 _DECLARING = ("declare", "run", "smoke")
 _PARENT = "--parent"
+_WRITING = ("-o", "--output", "--record")
+_NO_DISK = ("/dev", "/proc")
 _words: tuple[str, ...] = ()
 
 
@@ -18,8 +22,11 @@ def in_lab() -> str:
     """Return the command that does the same in the lab, in backticks.
 
     For a command that declares nothing it is `oomctl declare`, which is what is wanted in the end.
+    The guest may write where results go: what it writes elsewhere is lost.
     """
-    return f"`oomctl lab run -- {shlex.join(_own())}`"
+    own = _own()
+    given = [word for folder in _written_to(own) for word in ("--rwdir", folder)]
+    return f"`{shlex.join(['oomctl', 'lab', 'run', *given, '--', *own])}`"
 
 
 def in_scope() -> str:
@@ -32,6 +39,23 @@ def in_scope() -> str:
 def _own() -> tuple[str, ...]:
     declaring = _words and _words[0] in _DECLARING
     return ("oomctl", *(_words if declaring else ("declare",)))
+
+
+def _written_to(words: Sequence[str]) -> list[str]:
+    """Return the folders of the files that the options of a command have it write."""
+    found = []
+    for word, following in itertools.pairwise((*words, "")):
+        name, equals, value = word.partition("=")
+        if word in _WRITING:
+            found.append(following)
+        elif equals and name in _WRITING:
+            found.append(value)
+        elif word.startswith("-o") and name != "-o":
+            found.append(word[2:])
+    folders = (str(Path(file).parent) for file in found if file not in ("", "-"))
+    return [
+        each for each in dict.fromkeys(folders) if not each.startswith(_NO_DISK) and each != "/"
+    ]
 
 
 def _with_parent_self(words: Sequence[str]) -> list[str]:

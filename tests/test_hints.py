@@ -70,7 +70,28 @@ def test_what_declares_nothing_is_no_help_in_the_lab(words):
 @given(st.lists(st.text()))
 def test_any_word_is_quoted(words):
     commandline.remember(["declare", *words])
-    assert shlex.split(commandline.in_lab().strip("`"))[6:] == words
+    line = shlex.split(commandline.in_lab().strip("`"))
+    assert line[line.index("--") :] == ["--", "oomctl", "declare", *words]
+
+
+@pytest.mark.parametrize(
+    ("words", "folders"),
+    [
+        (["declare", "-o", "x"], ["."]),
+        (["declare", "-ox"], ["."]),
+        (["smoke", "--output=/a b/x"], ["/a b"]),
+        (["run", "s.toml", "--record", "/r/x", "-o", "/o/x", "--repeat", "2"], ["/r", "/o"]),
+        (["run", "s.toml", "--record", "/r/x", "-o", "/r/y"], ["/r"]),
+        (["declare", "-o", "-"], []),
+        (["declare", "-o", "/dev/stdout"], []),
+        (["declare", "-o"], []),
+    ],
+)
+def test_what_it_writes_in_the_lab_is_not_lost(words, folders):
+    commandline.remember(words)
+    given = [word for folder in folders for word in ("--rwdir", folder)]
+    line = ["oomctl", "lab", "run", *given, "--", "oomctl", *words]
+    assert commandline.in_lab() == f"`{shlex.join(line)}`"
 
 
 @pytest.fixture

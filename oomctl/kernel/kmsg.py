@@ -1,5 +1,6 @@
 """/dev/kmsg from a saved position on; gaps are counted, never hidden."""
 
+import errno
 import os
 import re
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from oomctl.errors import UnsupportedError
+from oomctl.kernel.capabilities import SYSLOG, Held
 from oomctl.klog import KernelLog, Record, parse_record
 
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
@@ -33,9 +35,12 @@ class Kmsg:
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
+            lack = SYSLOG.named_lack(Held.own()) if error.errno == errno.EPERM else None
             raise UnsupportedError(
-                f"cannot read the kernel log at {self._path}: {error.strerror}",
-                "run it as root; oomctl proves a kill by the kernel's own word",
+                f"cannot read the kernel log at {self._path}: "
+                f"{lack.why if lack else error.strerror}",
+                f"{lack.hint if lack else 'run it as root'}; oomctl proves a kill by the kernel's "
+                "own word",
             ) from error
         try:
             self._skip()

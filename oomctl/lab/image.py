@@ -20,6 +20,8 @@ def release_of(image: Path) -> str:
 
     Raises UsageError for what is no image of a kernel, or not a whole one.
     """
+    if not image.is_file():  # to open a pipe would wait for its writer
+        raise _none(image, "it is not a regular file")
     with image.open("rb") as file:
         head = file.read(_HEAD)
     size = image.stat().st_size

@@ -375,3 +375,98 @@ def test_a_target_that_is_removed_right_after_the_kill_is_reported(oomctl, cgrou
     assert result["verdict"] == "killed"
     assert result["memory_current"]["after"] is None
     assert any("removed" in note for note in result["notes"])
+
+
+FORKING = """
+[cgroup."."]
+memory.max = "24M"
+[hog.many]
+size = "4M"
+kind = "forker"
+tasks = 2
+oom_score_adj = 1000
+may_fail = true
+[hog.big]
+size = "30M"
+rate = "24M"
+may_fail = true
+[[call]]
+order = 11
+"""
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_a_child_that_dies_while_the_hogs_fill_is_its_hogs_and_of_no_call(run, request, tracing):
+    if not tracing:
+        request.getfixturevalue("no_tracing")
+    _code, (outcome,) = run(FORKING)
+    dead = [task for task in outcome["tasks"] if task["fate"] == "oom-killed"]
+    assert dead
+    early = [task for task in dead if task["phase"] == "filling"]
+    assert "many" in {task["name"] for task in early}
+    assert {task["name"] for task in dead} <= {"many", "big"}
+    assert {(task["call"], task["died_after_ns"]) for task in early} == {(None, None)}
+
+
+def test_without_a_call_a_victim_is_waited_for(run):
+    text = """
+call = []
+[cgroup."."]
+memory.max = "24M"
+[hog.slow]
+size = "8M"
+kind = "traced"
+hold = 1.5
+oom_score_adj = 1000
+may_fail = true
+[hog.big]
+size = "22M"
+rate = "20M"
+may_fail = true
+"""
+    _code, (outcome,) = run(text)
+    assert fates(outcome)["slow"] == "oom-killed"
+
+
+@pytest.mark.parametrize("via", ["limit", "reclaim"])
+def test_silent_programs_are_told_for_every_trigger(run, via):
+    text = f"""
+[sysctl]
+kernel.ftrace_enabled = 0
+[hog.large]
+size = "16M"
+[hog.small]
+size = "4M"
+[[call]]
+via = "{via}"
+amount = "8M"
+"""
+    code, (outcome,) = run(text)
+    (call,) = outcome["calls"]
+    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
+    assert "oom_begin" in call["evidence"]["silent"]
+    assert call["evidence"]["agree"] is None
+
+
+@pytest.mark.parametrize("tracing", [True, False])
+def test_who_meets_a_group_of_another_caller_in_flight_has_killed_nobody(run, request, tracing):
+    if not tracing:
+        request.getfixturevalue("no_tracing")
+    text = """
+[cgroup.g]
+memory.oom.group = true
+[hog.slow]
+size = "8M"
+kind = "traced"
+hold = 1.5
+cgroup = "g/"
+[hog.other]
+size = "4M"
+cgroup = "g/"
+[[call]]
+target = "g"
+callers = 3
+"""
+    _code, (outcome,) = run(text)
+    verdicts = sorted(call["verdict"] for call in outcome["calls"])
+    assert verdicts == ["claimed-but-none-died", "claimed-but-none-died", "group-killed"]

@@ -503,20 +503,26 @@ def test_a_kill_that_only_the_log_tells_of_is_kept_beside_what_was_traced():
     assert declared.evidence.agree is False
 
 
-def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls():
-    """A limit below the target, in the same moment, by a task that nobody traced."""
+@pytest.mark.parametrize(
+    ("memcg", "kills"), [("/t/leaf", []), ("/tt", []), ("/t", [8]), ("/container/t", [8])]
+)
+def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls(memcg, kills):
+    """A limit below the target, in the same moment, by a task that nobody traced.
+
+    In a cgroup namespace the log's paths begin above those that oomctl sees.
+    """
     report = (
         Record(0, 0, "t8 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0"),
         Record(
             1,
             1,
             "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
-            "oom_memcg=/t/leaf,task_memcg=/t/leaf,task=t8,pid=8,uid=0",
+            f"oom_memcg={memcg},task_memcg={memcg}/a,task=t8,pid=8,uid=0",
         ),
     )
     one = asked(log=KernelLog(report) + logged(8))
     known = after(ended={8: 1500}, owns=lambda *_: True, why_not="no BTF")
-    assert account(one, (), known).kills == ()
+    assert [kill.pid for kill in account(one, (), known).kills] == kills
 
 
 def test_a_counter_that_rose_is_believed_where_no_source_names_the_victim():

@@ -6,6 +6,7 @@ import pytest
 
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import kmsg
+from oomctl.kernel.capabilities import Held
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.klog import Record
 from tests.descriptors import descriptors
@@ -137,6 +138,23 @@ def test_what_ceases_to_be_the_kernel_log_is_said(device):
     answers.append(b"")
     with pytest.raises(UnsupportedError, match="is not the kernel log"):
         log.read()
+
+
+def test_who_may_not_read_is_told_the_capability(tmp_path, monkeypatch):
+    """Root without CAP_SYSLOG was advised to run it as root."""
+
+    def refuse(*_args):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(kmsg.os, "open", refuse)
+    monkeypatch.setattr(Held, "own", lambda: Held(effective=0, bounding=0, uid=0))
+    with pytest.raises(UnsupportedError) as raised, Kmsg(tmp_path):
+        pass
+    assert ": CAP_SYSLOG is not held, nor in the bounding set: " in raised.value.why
+    assert "--cap-add=SYSLOG" in raised.value.hint
+    monkeypatch.setattr(Held, "own", lambda: Held(effective=1 << 34, bounding=0, uid=0))
+    with pytest.raises(UnsupportedError, match="Operation not permitted; run it as root"):
+        Kmsg(tmp_path).__enter__()
 
 
 def test_a_log_that_cannot_be_opened_says_why(tmp_path):

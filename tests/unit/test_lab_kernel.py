@@ -15,6 +15,7 @@ from oomctl.cli import guest
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import module
 from oomctl.lab import kernel, tools
+from oomctl.lab.image import release_of
 from tests.elf import elf_file
 
 RELEASE = "6.12.95+deb12-amd64"
@@ -167,6 +168,15 @@ def test_folders_that_are_no_kernel(tmp_path, name, why):
     bzimage(tmp_path / "two/boot/vmlinuz-2")
     with pytest.raises(UsageError, match=why):
         kernel.given(tmp_path / name)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_is_no_image(tmp_path, make):
+    """With a pipe in its place `lab status` waited without end."""
+    image = tmp_path / "vmlinuz-6.12"
+    make(image)
+    with pytest.raises(UsageError, match="image: it is not a regular file"):
+        release_of(image)
 
 
 @pytest.mark.parametrize(
