@@ -189,7 +189,9 @@ def test_a_limit_that_is_lowered_is_the_one_that_weighs(attempt):
     hogs = [("little", 4 * M, 1, "/a"), ("large", 24 * M, 0, "/b")]
     trial = attempt(plan_of(hogs, via="limit"))
     assert trial.prediction.totalpages < 32 * M // 4096
-    assert trial.predicted == trial.died == {"large"}
+    # a kernel that is quicker to choose again than to free takes the little one too
+    assert trial.predicted == {"large"} <= trial.died
+    assert trial.declared.as_predicted is True
     assert trial.declared.verdict.name == "killed"
 
 
