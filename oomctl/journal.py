@@ -113,7 +113,9 @@ def belongs(entry: Entry, mounts: Iterable[str], sysctls: str) -> bool:
     if isinstance(entry, Changed) and entry.folder is None:
         return path != PurePosixPath(sysctls) and path.is_relative_to(sysctls)
     if isinstance(entry, Changed | Stays):
-        return is_interface_file(path.name) and any(map(path.parent.is_relative_to, mounts))
+        # what stays may be of the root itself: +memory in its cgroup.subtree_control
+        place = path.parent.parent if isinstance(entry, Changed) else path.parent
+        return is_interface_file(path.name) and any(map(place.is_relative_to, mounts))
     return any(map(path.parent.is_relative_to, mounts))
 
 

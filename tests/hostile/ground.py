@@ -46,7 +46,8 @@ class Fence:
 
     def __call__(self, change):
         event, first, *_rest = change
-        path = Path(first)
+        # a file that is open already, opened once more
+        path = Path(first).readlink() if first.startswith("/proc/self/fd/") else Path(first)
         inside = event == "open" or event.startswith(("os.mk", "os.rm", "os.re", "os.ch"))
         where = path.parent.resolve() if inside else None
         if (

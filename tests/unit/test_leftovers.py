@@ -360,6 +360,7 @@ ODD = [
     Changed("/HERE/cgroup2/a/core", 1, "0", "1"),
     Changed("/HERE/cgroup2/a/../../etc/memory.max", 1, "0", "1"),
     Changed("/HERE/cgroup2//a/memory.max", 1, "0", "1"),
+    Changed("/HERE/cgroup2/cgroup.max.depth", 1, "max", "1"),
     Changed("/HERE/cgroup2x/a/memory.max", 1, "0", "1"),
     Changed("/HERE/sys/vm/../../etc/memory.max", None, "0", "1"),
     Changed("/HERE/system/memory.max", None, "0", "1"),
