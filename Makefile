@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 OOMCTL := $(BIN)/oomctl
-LAB    := $(OOMCTL) lab run --timeout 1800 --
+LAB    := $(OOMCTL) lab run --timeout 3000 --
 KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
@@ -15,7 +15,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium procps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak crash hostile smoke mutants kunit check clean
+.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak crash limits hostile smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -75,6 +75,10 @@ crash: setup ## 200 runs killed at random moments, 200 pairs of runs, 50 system-
 	for part in 1 2 3 4; do \
 	  $(OOMCTL) lab run --timeout 3600 -- $(CRASH) -k two_at_once tests/kernel/test_crash.py || exit; \
 	done
+
+limits: setup ## every kind of hog below limits that are too tiny for it
+	$(LAB) $(KERNEL_TESTS) OOMCTL_LIMITS=1 python -m pytest -p no:cacheprovider \
+	  tests/kernel/test_hogs.py -k tiny_limit
 
 hostile: build ## 25,000 hostile files, command lines and contents of /proc: a line, never a traceback
 	OOMCTL_HOSTILE=25000 $(BIN)/pytest tests/hostile
