@@ -15,7 +15,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium procps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak crash limits hostile smoke mutants kunit check clean
+.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak trees crash limits hostile smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,6 +61,12 @@ test-kernel: setup ## the tests on a real kernel, in the lab
 soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing grows
 	$(LAB) $(KERNEL_TESTS) OOMCTL_SOAK_ROUNDS=170 python -m pytest -p no:cacheprovider -rP \
 	  --timeout 1700 tests/kernel/test_run.py -k soak
+
+trees: setup ## 500 random trees in the lab: does the kernel kill whom oomctl predicts?
+	for first in 0 100 200 300 400; do \
+	  $(LAB) $(KERNEL_TESTS) OOMCTL_TREES=100 OOMCTL_TREES_FROM=$$first python -m pytest \
+	    -p no:cacheprovider tests/kernel/test_prediction.py -k random_trees || exit; \
+	done
 
 test-lab: setup ## the tests of the lab itself: some sixty boots, a third of them killed
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab

@@ -167,7 +167,8 @@ class Comparison:
         # who shares a victim's memory has no line of its own
         if unlogged and not unlogged <= self._with_sharers(evidence.seen - self._late):
             yield f"killed, but neither seen nor a sharer: {self._names(unlogged)}"
-        yield from _differ("lines of the log", set(self._lines()), set(evidence.logged))
+        lines = set(self._lines()) - {f.task.pid for f in self.outcome.tasks if self._refilled(f)}
+        yield from _differ("lines of the log", lines, set(evidence.logged))
 
     def _lines(self) -> list[int]:
         """Return the PIDs of the log's lines; of a thread, where it names one, that of its hog."""
@@ -201,10 +202,23 @@ class Comparison:
             if what not in wanted:
                 yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
 
+    def _refilled(self, fated: Fated) -> bool:
+        """Tell whether the lowered limit took it while a forker replaced who had been killed."""
+        invoker = fated.kill and fated.kill.trigger_pid
+        return (
+            self._tree.call.via == "limit"
+            and fated.kind == "forker"
+            and not fated.task.started
+            and bool(invoker)
+            and invoker != self._call.answer.caller
+        )
+
     def _wanted(self, fated: Fated) -> list[tuple[str, Phase | None, bool, bool]]:
         pid = fated.task.pid
         if pid in self._killed:
             return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
+        if self._refilled(fated):
+            return [("oom-killed", Phase.BESIDE, True, False)]
         survived = ("survived", None, False, False)
         if pid in self._orphans:
             ended = ("ended with its hog", Phase.BESIDE, False, False)
