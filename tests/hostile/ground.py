@@ -51,7 +51,7 @@ class Fence:
         inside = event == "open" or event.startswith(("os.mk", "os.rm", "os.re", "os.ch"))
         where = path.parent.resolve() if inside else None
         if (
-            first in _DEVICES
+            str(path) in _DEVICES
             or first.isdecimal()
             or (inside and any(map(where.is_relative_to, self.folders)))
         ):
