@@ -129,11 +129,22 @@ class Write:
 
 
 class Limit(Write):
-    """A limit below what a target uses; the kernel kills until the usage is below."""
+    """A limit below what a target uses; the kernel kills until the usage is below.
 
-    def __init__(self, target: UnifiedNode, limit: int) -> None:
+    The caller itself puts back what `was`, at once: whatever else needed memory in the target would
+    make the kernel kill on.
+    """
+
+    def __init__(self, target: UnifiedNode, limit: int, was: str) -> None:
         super().__init__(target.directory / "memory.max", str(limit))
         self.limit = limit
+        self._was = was
+
+    def pull(self, number: int, note: Note) -> int:
+        """Write, then put it back."""
+        status = super().pull(number, note)
+        _write(self.path, self._was)
+        return status
 
 
 class Reclaim:
@@ -194,9 +205,9 @@ def trigger(
         limit = max(_usage(target) - _amount(call), 0)
         limit -= limit % PAGE_SIZE  # as the kernel does, so that what it holds can be compared
         talk.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
-        write = Limit(target, limit)
-        with to_be_changed(write.path, write.text, journal):
-            yield write
+        path = target.directory / "memory.max"
+        with to_be_changed(path, str(limit), journal) as change:
+            yield Limit(target, limit, change.was)
     elif call.via == "reclaim":
         yield Reclaim(target, _amount(call), kfunc)
     elif call.via == "kill":

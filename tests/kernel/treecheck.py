@@ -203,14 +203,17 @@ class Comparison:
                 yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
 
     def _refilled(self, fated: Fated) -> bool:
-        """Tell whether the lowered limit took it while a forker replaced who had been killed."""
-        invoker = fated.kill and fated.kill.trigger_pid
-        return (
-            self._tree.call.via == "limit"
-            and fated.kind == "forker"
-            and not fated.task.started
-            and bool(invoker)
-            and invoker != self._call.answer.caller
+        """Tell whether a forker that replaced its children ran into the lowered limit itself.
+
+        The OOM killer of its charge takes whom it chooses, while the caller is still at it.
+        """
+        kill, via = fated.kill, self._tree.call.via
+        forkers = {hog.label for hog in self._tree.plan.hogs if hog.kind == "forker"}
+        return bool(
+            via == "limit"
+            and kill
+            and kill.trigger_comm in forkers
+            and kill.trigger_pid != self._call.answer.caller
         )
 
     def _wanted(self, fated: Fated) -> list[tuple[str, Phase | None, bool, bool]]:
@@ -218,7 +221,8 @@ class Comparison:
         if pid in self._killed:
             return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
         if self._refilled(fated):
-            return [("oom-killed", Phase.BESIDE, True, False)]
+            shared = bool(fated.kill and fated.kill.role == "sharer")
+            return [("oom-killed", Phase.BESIDE, True, shared)]
         survived = ("survived", None, False, False)
         if pid in self._orphans:
             ended = ("ended with its hog", Phase.BESIDE, False, False)

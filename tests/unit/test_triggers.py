@@ -126,15 +126,25 @@ def test_recheck_does_not_call_where_it_is_not_needed(journal, target):
     ("amount", "limit"),
     [(30 * M, 70 * M), (200 * M, 0), (None, 100 * M - triggers.default_amount())],
 )
-def test_a_limit_below_the_usage_is_taken_back(journal, target, amount, limit):
+def test_a_limit_below_the_usage_is_taken_back(journal, target, monkeypatch, amount, limit):
+    """By the caller itself, as soon as the write has returned."""
     (target.directory / "memory.max").write_text("max\n")
+    written = []
+    monkeypatch.setattr(triggers, "_write", lambda path, text: written.append(text) or 0)
     with trigger(step("limit", amount=amount), target, Loader(), journal) as write:
         assert write.limit == limit
         answer = pulled(write)
-        assert (target.directory / "memory.max").read_text().startswith(f"{limit}")
-    assert (target.directory / "memory.max").read_text().startswith("max")
+        assert written == [f"{limit}", "max"]
     assert (answer.ret, answer.attempts, answer.caller) == (0, 1, 7)
     assert answer.began_ns <= answer.ended_ns
+
+
+def test_a_limit_whose_caller_was_killed_is_taken_back(journal, target):
+    path = target.directory / "memory.max"
+    path.write_text("max\n")
+    with trigger(step("limit", amount=30 * M), target, Loader(), journal) as write:
+        path.write_text(f"{write.limit}\n")
+    assert path.read_text().startswith("max")
 
 
 def test_a_limit_is_taken_back_after_an_error_too(journal, target):
