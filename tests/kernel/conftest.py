@@ -151,6 +151,17 @@ def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def switchable_ftrace() -> None:
+    """kernel.ftrace_enabled can be set here; Debian's 7.3 answers EOPNOTSUPP."""
+    path = Path("/proc/sys/kernel/ftrace_enabled")
+    try:
+        path.write_text("0")
+        path.write_text("1")
+    except OSError as error:
+        pytest.skip(f"kernel.ftrace_enabled cannot be set: {error.strerror}")
+
+
+@pytest.fixture
 def sysctl() -> Iterator[Callable[[str, int], None]]:
     """Set an integer sysctl for one test."""
     before: dict[Path, str] = {}

@@ -79,6 +79,7 @@ def test_a_sysctl(doctor, sysctl, name, value, check, code, state):
     assert f"sysctl {name}=0" in found[check]["mend"]
 
 
+@pytest.mark.usefixtures("switchable_ftrace")
 def test_ftrace_switched_off(doctor, sysctl):
     sysctl("kernel.ftrace_enabled", 0)
     exit_code, found = doctor()

@@ -247,6 +247,7 @@ def test_the_self_test_is_no_event_and_leaves_no_process():
         assert {name for name, count in opened.fired().items() if count} == TRIED
 
 
+@pytest.mark.usefixtures("switchable_ftrace")
 def test_ftrace_that_is_switched_off_while_we_look(cgroup, sysctl):
     with Observer() as opened:
         assert silent_in_a_kill(opened, cgroup) == set()
@@ -256,6 +257,7 @@ def test_ftrace_that_is_switched_off_while_we_look(cgroup, sysctl):
         assert silent_in_a_kill(opened, cgroup) == set()
 
 
+@pytest.mark.usefixtures("switchable_ftrace")
 @pytest.mark.parametrize("traced", [Observer, Gate])
 def test_ftrace_that_is_off_before_is_why_there_is_no_tracing(sysctl, traced):
     sysctl(FTRACE, 0)

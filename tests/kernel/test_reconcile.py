@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,10 @@ def test_who_shares_memory_inside_the_killed_group_is_of_the_group(run, request,
         (call,) = outcome["calls"]
         assert call["collateral"] == []
         assert call["prediction"]["agrees"] is True
-        assert {task["fate"] for task in outcome["tasks"]} == {"oom-killed"}
-        assert len(outcome["tasks"]) == 5
+        # a sharer may end with its hog before the kernel comes to it (PR_SET_PDEATHSIG)
+        ends = Counter(task["fate"] for task in outcome["tasks"])
+        assert ends["oom-killed"] + ends["ended with its hog"] == ends.total() == 5
+        assert ends["ended with its hog"] == len(call["gone"])
         assert call["evidence"]["agree"] is (True if tracing else None)
     assert code == 0
 
@@ -295,6 +298,7 @@ def test_a_victim_whose_leader_has_ended_is_one_process(
     assert call["prediction"]["close"] == []
 
 
+@pytest.mark.usefixtures("switchable_ftrace")
 def test_tracing_that_falls_silent_leaves_the_log_to_tell(run):
     code, (outcome,) = run('[sysctl]\nkernel.ftrace_enabled = 0\n[hog.only]\nsize = "8M"\n')
     (call,) = outcome["calls"]
@@ -428,6 +432,7 @@ may_fail = true
     assert fates(outcome)["slow"] == "oom-killed"
 
 
+@pytest.mark.usefixtures("switchable_ftrace")
 @pytest.mark.parametrize("via", ["limit", "reclaim"])
 def test_silent_programs_are_told_for_every_trigger(run, via):
     text = f"""
