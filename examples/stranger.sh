@@ -2,8 +2,9 @@
 # OOM on a cgroup of one's own: whatever runs there is the victim, oomctl adds nothing.
 set -eu
 cgroup=/sys/fs/cgroup/stranger-$$
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 mkdir "$cgroup"
-trap 'rmdir "$cgroup"' EXIT
+trap 'echo 1 >"$cgroup/cgroup.kill"; wait; rmdir "$cgroup"' EXIT
 sh -c 'echo 0 >"$0/cgroup.procs"; exec sleep 600' "$cgroup" &
 while [ "$(cat "/proc/$!/comm")" != sleep ]; do sleep 0.1; done
 oomctl declare --cgroup "$cgroup"
