@@ -22,6 +22,7 @@ from oomctl.lab.pump import Output, Sink, Tail, pump
 from oomctl.lab.stream import Stream
 
 _GRACE = 3.0
+_SWEEPING = 5.0
 
 # What the guest says instead of a status when it cannot get as far as the command.
 _WHY = "run with -v to see why"
@@ -82,6 +83,7 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     qemu = Tail()
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(cache.scratch("disk-"))
+        stack.enter_context(_swept(disk))
         vm = replace(vm, disk=disk if machine.can_be_given(disk) else None)
         try:
             said, image = _prepared(vm, job, nonce, timeout)
@@ -118,6 +120,29 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
         )
     status = int(word) if word and word.isdigit() else None
     return Ending(status, pumped.timed_out, boot, total, console.text(), how)
+
+
+@contextlib.contextmanager
+def _swept(folder: Path) -> Iterator[None]:
+    """Have a folder removed at the end, also by SIGKILL: a shell waits for the end of our pipe."""
+    read, write = os.pipe()
+    try:
+        sweeper = subprocess.Popen(
+            ["sh", "-c", 'cat >/dev/null; until rm -rf -- "$PWD"; do sleep 0.1; done'],
+            cwd=folder,
+            stdin=read,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a signal to our group is not for it
+        )
+    finally:
+        os.close(read)
+    try:
+        yield
+    finally:
+        os.close(write)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            sweeper.wait(_SWEEPING)
 
 
 def asked(command: list[str], timeout: float | None = None) -> str:
