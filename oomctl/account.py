@@ -86,7 +86,7 @@ def _once(own: Sequence[Event]) -> list[Event]:
 def _groups(asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction | None) -> int:
     """Return how many groups memory.oom.group killed: by the counter, by the log, or as predicted.
 
-    The counter is not to be had of a cgroup that is gone by now.
+    The counter cannot be read of a cgroup that was removed in the meantime.
     """
     logged = len({one.group for one in kills.values() if one.group})
     foreseen = prediction is not None and prediction.group is not None

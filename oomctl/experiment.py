@@ -223,7 +223,7 @@ class Session:
 
 
 def _taker(history: History) -> Callable[[int], bool]:
-    """Return what tells whether the OOM killer has taken a process in this round."""
+    """Return a function that tells whether the OOM killer has taken a PID in this round."""
 
     def took(pid: int) -> bool:
         history.listen()
@@ -235,6 +235,6 @@ def _taker(history: History) -> Callable[[int], bool]:
 def _notes(plan: Plan, scope: Scope) -> Iterator[str]:
     if scope.gone:
         yield (
-            f"{plan.top} was removed by somebody else meanwhile: its memory and its counters "
-            "could not be read any more"
+            f"{plan.top} was removed during the run: its memory and its counters could not be "
+            "read after that"
         )

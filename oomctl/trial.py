@@ -56,7 +56,7 @@ class Trial:
     around: Callable[[Step], AbstractContextManager[object]] = nullcontext
     """Entered just before the callers of a step are started, and left once they are back."""
     failure: OomctlError | None = None
-    """Why the calls were not made to their end, though one was made: its result counts."""
+    """Why the calls stopped after at least one was made; None if all were made."""
 
     def run(self) -> tuple[Declared, ...]:
         """Declare as planned; raises only what comes up before the first call is made."""
@@ -114,7 +114,7 @@ class Trial:
         groups = self.scope.group_kills(grouping)
         fired = self.history.listen().fired
         taken = frozenset(self.history.taken)
-        # who was nobody's to watch is in flight only if it is there yet
+        # a victim that was not watched so far is in flight only if it still exists
         for pid in taken - self.watch.watched():
             self.watch.add(pid)
         self.sampler.sample()
@@ -268,7 +268,7 @@ class Trial:
 
 
 def _rest(one: Asked, kills: Mapping[int, Sighting]) -> set[int]:
-    """Return the PIDs of the groups that were killed who are not among the dead."""
+    """Return the members of the killed groups that are not among the kills."""
     groups = {kill.group for kill in kills.values() if kill.group}
     found = {pid for each in groups if one.lineup for pid in one.lineup.members(each)}
     return found - kills.keys() - one.taken
