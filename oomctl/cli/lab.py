@@ -78,7 +78,7 @@ def run(
         typer.Option("--kfunc/--no-kfunc", help="Without: load no module, as on a stock kernel."),
     ] = True,
     module_file: guest.Module = None,
-    console: Annotated[
+    show_console: Annotated[
         bool, typer.Option("--console", help="Show the kernel's console on stderr, all levels.")
     ] = False,
     dry_run: Annotated[
@@ -104,19 +104,19 @@ def run(
     environment = guest.environment(env or [])
     folders = tuple(_folder(folder) for folder in rwdir or [])
     if dry_run:
-        _show(kernel_option, kvm_option, Machine(Path(), size, cpus, False, console, folders))
+        _show(kernel_option, kvm_option, Machine(Path(), size, cpus, False, show_console, folders))
         return
     if module_file and not kfunc:
         raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
     with guest.ready(kernel_option, kvm_option, kfunc, module_file) as host:
         out, err = _outputs()
-        booted = Machine(host.kernel.image, size, cpus, host.kvm, console, folders)
+        booted = Machine(host.kernel.image, size, cpus, host.kvm, show_console, folders)
         ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
     if ending.boot is not None:
         talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
     status = _status(ending)
     if ending.status is None and _listens(err):
-        _tell(ending, timeout, console)
+        _tell(ending, timeout, show_console)
     raise typer.Exit(status)
 
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import psutil
 import typer
 
-from oomctl import experiment, plan, scenario, talk
+from oomctl import plan, scenario, talk
 from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError, UsageError
+from oomctl.experiment import Session
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.kernel.hierarchy import require_target, unified_root
@@ -252,7 +253,7 @@ def run(
 
         try:
             confirm = partial(consent.confirm, yes=yes)
-            with experiment.Session(root, kfunc, confirm, home) as session:
+            with Session(root, kfunc, confirm, home) as session:
                 for scene, last in series.run(session):
                     if one_by_one and last:
                         title = f"== {printable(scene.name)}\n\n" if len(casts) > 1 else ""

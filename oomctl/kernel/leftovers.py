@@ -71,16 +71,16 @@ def _clean_up(folder: JournalFolder, name: str, really: bool) -> Leftovers | Non
 
 def _undo_all(text: bytes, really: bool) -> Leftovers:
     """Undo what a journal tells of; ValueError where it is none, before anything is done."""
-    owner, entries = journal.read(text)
+    owner, undone = journal.read(text)
     found = Leftovers(f"oomctl (pid {owner.pid})" if owner else "oomctl")
     # cgroup ids begin again with each boot, which leaves nothing to be undone anyway
     if owner is None or owner.boot != boot():
         return found
     mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
-    for entry in entries:
+    for entry in undone:
         if not journal.belongs(entry, mounts, str(changed.SYSCTLS)):
             raise ValueError(f"{entry.path!r} is no {_NOUNS[type(entry)]}")
-    for entry in journal.to_undo(entries):
+    for entry in journal.to_undo(undone):
         try:
             if did := (_undo if really else _would_undo)(entry):
                 found.done.append(did)

@@ -33,9 +33,9 @@ def known() -> bool | None:
         return None
 
 
-def came_up(console: bytes) -> bool:
+def came_up(serial: bytes) -> bool:
     """Tell from the console whether a kernel booted without a root got as far as missing it."""
-    return b"Unable to mount root fs" in console or b"No working init found" in console
+    return b"Unable to mount root fs" in serial or b"No working init found" in serial
 
 
 def _present() -> bool:
@@ -55,14 +55,14 @@ def _probe(image: Path) -> bool:
         preexec_fn=partial(child.die_with, os.getpid()),
     )
     try:
-        console, _ = process.communicate(timeout=_LIMIT_SECONDS)
+        serial, _ = process.communicate(timeout=_LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         talk.detail("a guest hangs under KVM here; it is emulated instead, which is slower")
         return False
     finally:
         process.kill()
         tool.reap(process)
-    return came_up(console)
+    return came_up(serial)
 
 
 def _circumstances() -> list[str]:

@@ -79,8 +79,8 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     started = time.monotonic()
     deadline = started + timeout
     outputs = [Output(Stream(nonce), sink, deadline) for sink in (out, err)]
-    console = Tail(err if vm.console and isinstance(err, int) else None, deadline)
-    qemu = Tail()
+    serial = Tail(err if vm.console and isinstance(err, int) else None, deadline)
+    monitor = Tail()
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(cache.scratch("disk-"))
         stack.enter_context(_swept(disk))
@@ -102,24 +102,24 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         sources = [*zip(readers, outputs, strict=True)]
-        pumped = pump(sources, [(process.stdout, console), (process.stderr, qemu)], deadline)
+        pumped = pump(sources, [(process.stdout, serial), (process.stderr, monitor)], deadline)
         boot = pumped.boot - started if pumped.boot is not None else None
         total = time.monotonic() - started
         how = "" if pumped.word or pumped.timed_out else _end(process)
-    for line in qemu.lines():
+    for line in monitor.lines():
         if line and "TCG doesn't support requested feature" not in line:
             talk.detail(line)
     word = pumped.word
     if word in _REFUSALS:
-        said = f"{console.text()}\n{outputs[1].tail.text()}"
+        said = f"{serial.text()}\n{outputs[1].tail.text()}"
         raise UnsupportedError(*_REFUSALS[word], said)
-    complaint = [line for line in qemu.lines() if line and "warning:" not in line]
-    if complaint and how and boot is None and not console.kept:
+    complaint = [line for line in monitor.lines() if line and "warning:" not in line]
+    if complaint and how and boot is None and not serial.kept:
         raise OomctlError(
-            f"QEMU did not start: {complaint[-1]}", "run with -v to see all it said", qemu.text()
+            f"QEMU did not start: {complaint[-1]}", "run with -v to see all it said", monitor.text()
         )
     status = int(word) if word and word.isdigit() else None
-    return Ending(status, pumped.timed_out, boot, total, console.text(), how)
+    return Ending(status, pumped.timed_out, boot, total, serial.text(), how)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from oomctl import experiment, plain
+from oomctl import plain
 from oomctl.errors import OomctlError
+from oomctl.experiment import Session
 from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import PAGE_COUNTER_MAX
 from oomctl.kernel.environment import require_kfunc
@@ -56,7 +57,7 @@ def attempt():
     kfunc = require_kfunc()
 
     def run(plan):
-        with experiment.Session(root, kfunc, lambda ranking: None) as session:
+        with Session(root, kfunc, lambda ranking: None) as session:
             outcome = session.run(plan)
         (declared,) = outcome.declared
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
@@ -107,7 +108,7 @@ def reclaim(tree):
 @pytest.fixture
 def declared_tree(swap_area):
     """Declare random trees, one after the other, and compare each with what was predicted."""
-    with experiment.Session(hierarchy.unified_root(), require_kfunc(), len) as session:
+    with Session(hierarchy.unified_root(), require_kfunc(), len) as session:
 
         def declare(tree):
             with swap_area(tree.swap):

@@ -327,7 +327,7 @@ def test_each_program_that_is_silent_changes_no_verdict(declare, monkeypatch, si
     attach = Observer.__enter__
 
     def without(observer):
-        import oomctl.kernel.libbpf as libbpf
+        from oomctl.kernel import libbpf
 
         real = libbpf.BpfObject.attach
         with monkeypatch.context() as context:

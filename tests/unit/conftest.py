@@ -13,8 +13,8 @@ def machine(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(tool, "_PATH", str(folder))
 
-    def has(**programs: str) -> None:
-        for name, script in programs.items():
+    def has(**scripts: str) -> None:
+        for name, script in scripts.items():
             (folder / name).write_text(f"#!/bin/sh\n{script}\n")
             (folder / name).chmod(0o755)
 

@@ -123,13 +123,13 @@ def test_who_is_stopped_at_the_line_never_calls(watch, tmp_path, monkeypatch, co
 
 
 def test_a_fork_that_fails_ends_those_before_it(watch, monkeypatch):
-    fork, forks = os.fork, []
+    real_fork, forks = os.fork, []
 
     def some():
         if len(forks) == 2:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         forks.append(1)
-        return fork()
+        return real_fork()
 
     monkeypatch.setattr(os, "fork", some)
     before = descriptors()

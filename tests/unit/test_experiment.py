@@ -13,6 +13,7 @@ import pytest
 from oomctl import experiment, trial
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
+from oomctl.experiment import Session
 from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
@@ -123,7 +124,7 @@ def planned(kernel, hogs=HOGS, target="/t", **more):
 
 
 def run(kernel, wanted, confirm=lambda ranking: None):
-    with experiment.Session(kernel.root, Kfunc("vmlinux", ()), confirm) as session:
+    with Session(kernel.root, Kfunc("vmlinux", ()), confirm) as session:
         return session.run(wanted)
 
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from oomctl import experiment, trial
 from oomctl.answer import Stage
 from oomctl.cli.guard import guarded
+from oomctl.experiment import Session
 from oomctl.kernel import callers
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.leftovers import clean_up
@@ -83,11 +84,11 @@ def declare(kernel, monkeypatch):
     monkeypatch.setattr(experiment, "Loader", lambda: nullcontext(loader))
     theirs = kernel.root.create_cgroup("theirs")
     (theirs.directory / "memory.current").write_text(f"{100 << 20}\n")
-    steps = (Step(Call("/t", 0, 1), callers=2), Step(Call("/theirs", via="limit")))
-    wanted = replace(planned(kernel), steps=steps, timeout=5.0)
+    two = (Step(Call("/t", 0, 1), callers=2), Step(Call("/theirs", via="limit")))
+    wanted = replace(planned(kernel), steps=two, timeout=5.0)
 
     def command():
-        with experiment.Session(kernel.root, Kfunc("vmlinux", ()), id) as session:
+        with Session(kernel.root, Kfunc("vmlinux", ()), id) as session:
             session.run(wanted)
 
     app = typer.Typer()

@@ -33,7 +33,7 @@ def test_compiler_of_a_configuration_that_does_not_say(config):
 
 
 @pytest.mark.parametrize(
-    ("programs", "found"),
+    ("scripts", "found"),
     [
         ({"gcc-12": "echo 12", "gcc": "echo 14"}, "gcc-12"),
         ({"gcc": "echo 12"}, "gcc"),
@@ -43,8 +43,8 @@ def test_compiler_of_a_configuration_that_does_not_say(config):
         ({}, None),
     ],
 )
-def test_find_takes_the_same_major_version_only(machine, programs, found):
-    machine(**programs)
+def test_find_takes_the_same_major_version_only(machine, scripts, found):
+    machine(**scripts)
     assert kbuild.find(Compiler("gcc", 12)) == found
 
 
@@ -60,7 +60,7 @@ def test_require_gives_make_the_llvm_suffix(machine, headers, program, argument)
 
 
 @pytest.mark.parametrize(
-    ("programs", "config", "hint"),
+    ("present", "config", "hint"),
     [
         (["gcc-12", "pahole", "readelf"], GCC, "apt install make"),
         (["gcc-12", "make", "readelf"], GCC, "apt install dwarves"),
@@ -69,8 +69,8 @@ def test_require_gives_make_the_llvm_suffix(machine, headers, program, argument)
         ([], GCC, "apt install make dwarves binutils gcc-12"),
     ],
 )
-def test_require_names_every_package_that_is_missing(machine, headers, programs, config, hint):
-    machine(**dict.fromkeys(programs, ""))
+def test_require_names_every_package_that_is_missing(machine, headers, present, config, hint):
+    machine(**dict.fromkeys(present, ""))
     with pytest.raises(UnsupportedError) as caught:
         kbuild.require(headers(**config))
     assert caught.value.hint == hint
