@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from oomctl import talk
+from oomctl import console
 from oomctl.errors import OomctlError
 
 _SILENT, _PAUSE = 1.0, 0.05
@@ -98,7 +98,7 @@ def _wait(lock: IO[str], path: Path, patience: float) -> None:
                 f"see what it does (`fuser -v {shlex.quote(str(path))}`), then try again",
             )
         if waited > _SILENT and not said:
-            talk.note(f"waits for another oomctl ({holder})")
+            console.note(f"waits for another oomctl ({holder})")
             said = True
         time.sleep(_PAUSE)
 

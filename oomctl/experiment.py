@@ -8,7 +8,7 @@ from typing import Self
 
 import psutil
 
-from oomctl import interlock, talk
+from oomctl import console, interlock
 from oomctl.errors import OomctlError
 from oomctl.expectation import check_outcome
 from oomctl.fates import fates
@@ -20,7 +20,6 @@ from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import SYSCTLS, protected, read_environment
 from oomctl.kernel.hogs import Herd, Runner
-from oomctl.kernel.interrupt import held_back, let_through
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.parent import out_of_the_way
@@ -31,6 +30,7 @@ from oomctl.kernel.witness import History, Witness
 from oomctl.outcome import Outcome
 from oomctl.participants import fated, kills_beside, known
 from oomctl.plan import Plan, Step
+from oomctl.signals import held_back, let_through
 from oomctl.task import Relative, Task, rank
 from oomctl.text import counted
 from oomctl.trial import Trial
@@ -149,7 +149,7 @@ class Session:
         scope = Scope(plan, self._root)
         counters, local = scope.events(), scope.events_local()
         history = History(self._witness)
-        talk.progress(f"filling {counted(len(plan.hogs), 'hog')}")
+        console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         herd = stack.enter_context(
             Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
         )

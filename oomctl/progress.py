@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from oomctl import talk
+from oomctl import console
 from oomctl.text import counted
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Progress:
         self._began = self._said = self._clock()
         if sys.stderr.isatty() and self._total != 1:
             self._draw()
-            self._stack.enter_context(talk.hush())
+            self._stack.enter_context(console.hush())
         return self
 
     def __exit__(
@@ -71,7 +71,7 @@ class Progress:
             self._bar.refresh()
         elif now - self._said >= _EVERY:
             self._said = now
-            talk.note(self.text(rounds, now - self._began))
+            console.note(self.text(rounds, now - self._began))
 
     def share(self, rounds: int, seconds: float) -> float | None:
         """Return how much is done, 0 to 1; None where nobody knows."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from oomctl import interlock, talk
+from oomctl import console, interlock
 from oomctl.account import account
 from oomctl.answer import Answer
 from oomctl.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
@@ -221,7 +221,7 @@ class Trial:
             pids = kills.keys() | together[0].members.keys()
             over, what = lambda: pids <= self.watch.deaths.keys(), "ended"
         if not self.watch.wait(over, self.plan.timeout, self.sampler.sample):
-            talk.note(f"a victim has not {what} within {self.plan.timeout:g} s of the call")
+            console.note(f"a victim has not {what} within {self.plan.timeout:g} s of the call")
         if kills:
             self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
         rest = {pid for one in together for pid in _rest(one, kills)} & self.watch.watched()

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from oomctl import talk
+from oomctl import console
 from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.journal import Journal
@@ -59,9 +59,9 @@ def golden(request):
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     """What is said is set for all; no test may leave it to the next."""
-    monkeypatch.setattr(talk, "_verbosity", 0)
-    monkeypatch.setattr(talk, "_narrating", False)
-    monkeypatch.setattr(talk, "_bar", "")
+    monkeypatch.setattr(console, "_verbosity", 0)
+    monkeypatch.setattr(console, "_narrating", False)
+    monkeypatch.setattr(console, "_bar", "")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
@@ -33,7 +33,7 @@ def clean(
         for found in clean_up(really=not dry_run):
             lines += [f"{found.owner}: {'would ' if dry_run else ''}{did}" for did in found.done]
             for failure in found.failed:
-                talk.note(f"{found.owner}: {failure}")
+                console.note(f"{found.owner}: {failure}")
             failed = failed or bool(found.failed)
         if not lines and not failed:
             lines = ["nothing to clean up"]

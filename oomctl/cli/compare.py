@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -46,7 +46,7 @@ def compare(
         for path in (first, second):
             runs.append([section.run for section in read_record(path)])
             for remark in (remark for run in runs[-1] for remark in run.remarks):
-                talk.note(f"{path}: {remark}")
+                console.note(f"{path}: {remark}")
         found = compared(*runs)
         if not found.pairs:
             raise UsageError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from oomctl import talk
+from oomctl import console
 from oomctl.errors import UsageError
 from oomctl.task import Task
 from oomctl.units import format_size
@@ -10,7 +10,7 @@ from oomctl.units import format_size
 
 def require_somebody(yes: bool, what: str) -> None:
     """Raise UsageError where nobody has agreed and nobody can be asked; `what` would kill."""
-    if not yes and not talk.somebody_is_here():
+    if not yes and not console.somebody_is_here():
         raise UsageError(
             f"{what} kills the largest task of the machine and nobody is here to be asked",
             "give --yes if that is what you want",
@@ -20,9 +20,9 @@ def require_somebody(yes: bool, what: str) -> None:
 def confirm(ranking: Sequence[tuple[int, Task]], yes: bool) -> None:
     """Say whom the kernel would pick on the whole machine; ask unless `--yes`."""
     for place, (_score, task) in enumerate(ranking[:3], 1):
-        talk.note(
+        console.note(
             f"{'the kernel would pick' if place == 1 else 'after it'}: {task.comm} (pid "
             f"{task.pid}, {format_size(task.footprint)}, adj {task.oom_score_adj}, {task.cgroup})"
         )
-    if not yes and not talk.ask("declare OOM on the whole system?"):
+    if not yes and not console.ask("declare OOM on the whole system?"):
         raise UsageError("not declared", "nothing was killed; everything made is removed")

@@ -7,7 +7,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from oomctl import plan, scenario, talk
+from oomctl import console, plan, scenario
 from oomctl.cli import consent, options
 from oomctl.cli import hogs as hog_options
 from oomctl.cli.guard import guarded
@@ -164,7 +164,7 @@ def declare(
     kernel refused); 2 usage; 3 this machine or kernel cannot; 4 oomctl failed or could not clean
     up; 130 Ctrl-C.
     """
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     if cgroup is not None and is_global:
         raise UsageError("--cgroup and --global exclude each other", "give one of them")
     if flags is not None and wait is not None:

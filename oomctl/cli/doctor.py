@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -30,7 +30,7 @@ def doctor(
     Exit codes: 0 it can (there may be warnings); 3 it cannot: something is missing; 2 usage; 4
     oomctl failed.
     """
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     with Output(output) as place:
         seen = examine(Machine(), CHECKS)
         if output_format == "table":

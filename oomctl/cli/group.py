@@ -8,7 +8,7 @@ import typer
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
 
-from oomctl import commandline, talk
+from oomctl import commandline, console
 from oomctl.cli.commands import Commands
 from oomctl.errors import Exit
 
@@ -37,11 +37,11 @@ class OneLineGroup(TyperGroup):
             error.show()
             code = Exit.USAGE
         except typer.TyperException as error:
-            talk.note(_line(error))
+            console.note(_line(error))
             code = error.exit_code
         except OSError as error:  # of --help and --version; commands are guarded
-            talk.note(f"cannot write to stdout: {error.strerror}")
-            talk.discard(sys.stdout)
+            console.note(f"cannot write to stdout: {error.strerror}")
+            console.discard(sys.stdout)
             code = Exit.FAILED
         if standalone_mode:
             sys.exit(code)

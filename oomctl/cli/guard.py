@@ -10,7 +10,7 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.errors import Exit, OomctlError
 
 P = ParamSpec("P")
@@ -46,27 +46,27 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except OomctlError as error:
             for line in error.lines:
-                talk.note(line)
+                console.note(line)
             for line in error.detail.splitlines():
-                talk.detail(line)
+                console.detail(line)
             raise typer.Exit(error.code) from None
         except _EndedBySignal as ended:
-            talk.note(
+            console.note(
                 f"ended by {signal.Signals(ended.number).name}; everything it made is removed"
             )
             raise typer.Exit(128 + ended.number) from None
         except BrokenPipeError:
-            talk.discard(sys.stdout)
+            console.discard(sys.stdout)
             raise typer.Exit(128 + signal.SIGPIPE) from None
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             hint = "; `-v` shows where it came from" if "verbose" in kwargs else ""
-            talk.note(f"{error.strerror or error}{where}{hint}")
+            console.note(f"{error.strerror or error}{where}{hint}")
             for line in traceback.format_exc().splitlines():
-                talk.detail(line)
+                console.detail(line)
             raise typer.Exit(Exit.FAILED) from None
         finally:
-            talk.end_bar()
+            console.end_bar()
             for number, handler in before.items():
                 signal.signal(number, handler)
 

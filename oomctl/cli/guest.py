@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from oomctl import talk, units
+from oomctl import console, units
 from oomctl.cli import options
 from oomctl.errors import UsageError
 from oomctl.lab import kernel, kvm, stock, tools
@@ -72,7 +72,7 @@ def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None)
             module = stack.enter_context(kernel.module_in_use(chosen))
         accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
         how = "KVM" if accelerated else "emulation"
-        talk.progress(f"booting {chosen.release} under {how}")
+        console.progress(f"booting {chosen.release} under {how}")
         yield Host(chosen, accelerated, module, look)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from oomctl import cache, talk
+from oomctl import cache, console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -87,7 +87,7 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Build the module and print its path. Needs make, the kernel's gcc, and pahole; not root."""
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     if headers is None:
         if _in_kernel():
             return
@@ -95,7 +95,7 @@ def build(
     folder = headers or kbuild.headers_of(platform.release())
     release = kbuild.release_of(headers) if headers else platform.release()
     if kbuild.has_kfunc(folder, btf.KFUNC):
-        talk.note(f"the kernel of {folder} has {btf.KFUNC}() itself; it needs no module")
+        console.note(f"the kernel of {folder} has {btf.KFUNC}() itself; it needs no module")
         return
     with Output(None) as result:
         path = module.build(folder, output or _path(release).parent)
@@ -109,20 +109,20 @@ def load(
     verbose: Verbose = False,
 ) -> None:
     """Load the module into the running kernel, built first where that is necessary. Needs root."""
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     if _in_kernel():
         return
     if file is None and module.loaded():
-        talk.note(f"{module.MODULE} is loaded already; nothing to do")
+        console.note(f"{module.MODULE} is loaded already; nothing to do")
         return
     module.require_modules()
     headers = kbuild.headers_of(platform.release())
     path = file or _path(platform.release())
     if file is None and not _built(path, headers):
-        talk.progress(f"building the module for {platform.release()}")
+        console.progress(f"building the module for {platform.release()}")
         module.build(headers, path.parent)
     module.load(path)
-    talk.note(f"loaded {path}: {require_kfunc().signature}")
+    console.note(f"loaded {path}: {require_kfunc().signature}")
 
 
 @app.command()
@@ -131,9 +131,9 @@ def unload() -> None:
     """Take the module out of the running kernel. Needs root."""
     if module.loaded():
         module.unload()
-        talk.note(f"unloaded {module.MODULE}")
+        console.note(f"unloaded {module.MODULE}")
     else:
-        talk.note(f"{module.MODULE} is not loaded; nothing to do")
+        console.note(f"{module.MODULE} is not loaded; nothing to do")
 
 
 def _look() -> tuple[btf.Kfunc | None, UnsupportedError | None]:
@@ -160,7 +160,7 @@ def _in_kernel() -> bool:
     if kfunc is None or kfunc.provider == module.MODULE:
         return False
     kfunc.require_callable()
-    talk.note(f"this kernel has {btf.KFUNC}() itself ({kfunc.provider}); it needs no module")
+    console.note(f"this kernel has {btf.KFUNC}() itself ({kfunc.provider}); it needs no module")
     return True
 
 

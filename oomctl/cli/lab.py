@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import guest, labsmoke
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -96,7 +96,7 @@ def run(
 
     Example: oomctl lab run -- oomctl declare --hogs 3
     """
-    talk.set_verbosity(verbose)
+    console.set_verbosity(verbose)
     guest.check_timeout(timeout)
     if not command[0]:
         raise UsageError("the name of the command is empty", "give COMMAND after `--`")
@@ -113,7 +113,9 @@ def run(
         booted = Machine(host.kernel.image, size, cpus, host.kvm, show_console, folders)
         ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
     if ending.boot is not None:
-        talk.detail(f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all")
+        console.detail(
+            f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all"
+        )
     status = _status(ending)
     if ending.status is None and _listens(err):
         _tell(ending, timeout, show_console)
@@ -133,8 +135,8 @@ def fetch(
     Fetches Debian's newest kernel that works here into the cache, about 130 MB, with apt's own
     checks of the signatures; installs nothing. Does nothing where all is there.
     """
-    talk.set_verbosity(verbose)
-    talk.narrate()
+    console.set_verbosity(verbose)
+    console.narrate()
     with Output(None) as place:
         tools.require()
         found = stock.get(update)
@@ -147,7 +149,7 @@ def fetch(
 @guarded
 def status(verbose: Verbose = 0) -> None:
     """Show what `lab run` would use, without fetching, building or booting anything."""
-    talk.set_verbosity(verbose)
+    console.set_verbosity(verbose)
     found, lack = _look()
     answer = {True: "works", False: "does not work here", None: "not probed yet"}[kvm.known()]
     try:
@@ -206,12 +208,12 @@ def _listens(fd: int) -> bool:
 def _tell(ending: Ending, timeout: float, console_shown: bool) -> None:
     if ending.timed_out:
         state = "running" if ending.boot is not None else "not begun: the guest was still booting"
-        talk.note(
+        console.note(
             f"ended the guest at the timeout of {timeout:g} s, the command was {state}; "
             "--timeout SECONDS gives it longer"
         )
     else:
-        talk.note(_why_dead(ending))
+        console.note(_why_dead(ending))
     if not console_shown:
         for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
             print(f"  {line[:_CONSOLE_COLUMNS]}", file=sys.stderr)

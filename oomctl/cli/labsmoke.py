@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import guest
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -74,7 +74,7 @@ def smoke(
       oomctl lab smoke --kernel ~/linux panic
       git bisect run sh -c 'make -j8 bzImage || exit 125; oomctl lab smoke --kernel . --bisect lock'
     """
-    talk.set_verbosity(verbose)
+    console.set_verbosity(verbose)
     with bisecting(bisect):
         guest.check_timeout(timeout)
         size = guest.memory(memory)
@@ -116,11 +116,11 @@ class _Run:
         self._report = replace(self._report, results=(*self._report.results, result))
         self._tell.starts(self._cases[result.name])
         self._tell.came(result)
-        talk.progress_bar(result.name, len(self._report.results), len(self._cases))
+        console.progress_bar(result.name, len(self._report.results), len(self._cases))
 
 
 def _say_booting(name: str) -> None:
-    talk.progress(f"booting a machine for {name}")
+    console.progress(f"booting a machine for {name}")
 
 
 def _boot(
@@ -131,5 +131,5 @@ def _boot(
     said = Tail()
     ending = vm.run(machine, job, timeout, out, said.take)
     for line in said.lines():
-        talk.detail(line)
+        console.detail(line)
     return ending

@@ -9,9 +9,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Self, TextIO
 
-from oomctl import descriptor, talk
+from oomctl import console
 from oomctl.errors import OomctlError, UsageError
-from oomctl.outfile import OutFile, open_output
+from oomctl.files import descriptor
+from oomctl.files.outfile import OutFile, open_output
 
 _ANOTHER = "name a file in a folder you can write to"
 _HINTS: dict[int | None, str] = {
@@ -80,14 +81,14 @@ class Output:
                 self._file.write(text.encode("utf-8", "backslashreplace"))
                 return
             _cope(sys.stdout)
-            with talk.wiped():
+            with console.wiped():
                 sys.stdout.write(text)
                 sys.stdout.flush()
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:
             if self._file is None:
-                talk.discard(sys.stdout)
+                console.discard(sys.stdout)
             raise OomctlError(
                 f"cannot write the result to {self._path or 'stdout'}: {error.strerror}",
                 "free some space or name another file",

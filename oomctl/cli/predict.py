@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -60,7 +60,7 @@ def predict(
     with Output(output) as place:
         if cgroup is None:
             if not procfs.sees_init_pids():
-                talk.note("in a PID namespace (a container): only its own tasks are seen")
+                console.note("in a PID namespace (a container): only its own tasks are seen")
             node, root = None, None
             with contextlib.suppress(UnsupportedError):
                 root = hierarchy.unified_root()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -43,6 +43,6 @@ def report(
         sections = read_record(file)
         for section in sections:
             for remark in section.run.remarks:
-                talk.note(f"{file}: {remark}")
+                console.note(f"{file}: {remark}")
         place.write(RENDERERS[output_format](sections))
     raise typer.Exit(exit_of(section.run for section in sections))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import psutil
 import typer
 
-from oomctl import plan, scenario, talk
+from oomctl import console, plan, scenario
 from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -186,7 +186,7 @@ def run(
     not, or --until-differs found a difference; 2 usage or a fault in a file; 3 this machine or
     kernel cannot; 4 oomctl failed or could not clean up; 130 Ctrl-C, with the statistics so far.
     """
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     rounds = repeat or (None if duration or until_differs else 1)
     limits = Limits(rounds, duration, until_differs)
     ways = variants(scenario.vary(*(vary or ())), () if via is None else _vias(via))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from oomctl import plain, talk
+from oomctl import console, plain
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -130,7 +130,7 @@ def smoke(
       oomctl smoke 'lock.*' --repeat 50         # how reliable is it?
       oomctl smoke -o result.ktap && kunit.py parse result.ktap
     """
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     with bisecting(bisect):
         chosen = meant(patterns, exclude)
         with Output(output) as place:
@@ -159,7 +159,7 @@ def bisecting(bisect: bool) -> Iterator[None]:
         if not bisect:
             raise
         for line in error.lines:
-            talk.note(line)
+            console.note(line)
         raise typer.Exit(UNTESTABLE) from None
 
 
@@ -195,11 +195,11 @@ def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) ->
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
             tell.starts(case)
-            with talk.hush():
+            with console.hush():
                 result = suite.run(case, bench, repeat)
             report = replace(report, results=(*report.results, result))
             tell.came(result)
-            talk.progress_bar(case.name, number, len(chosen))
+            console.progress_bar(case.name, number, len(chosen))
         tell.end(report)
     return report
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -17,9 +17,9 @@ from oomctl.errors import Exit
 from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import protected
-from oomctl.kernel.interrupt import held_back
 from oomctl.kernel.lookout import Lookout
 from oomctl.sighting import Sighting
+from oomctl.signals import held_back
 from oomctl.text import counted, printable, shortened
 from oomctl.units import format_duration, format_size
 
@@ -86,7 +86,7 @@ def watch(
 
     Try it: `oomctl watch` here, `oomctl declare` in another terminal.
     """
-    talk.set_verbosity(int(verbose))
+    console.set_verbosity(int(verbose))
     root = hierarchy.unified_root()
     below = _subtree(root, cgroup)
     with Output(None) as output, held_back(), Lookout(root) as lookout, protected():
@@ -121,7 +121,7 @@ def _loop(
                 return True
         if lookout.lost > lost:
             what = "record was lost before it", "records were lost before they"
-            talk.note(f"{counted(lookout.lost - lost, *what)} could be read")
+            console.note(f"{counted(lookout.lost - lost, *what)} could be read")
             lost = lookout.lost
         if end is not None and time.monotonic() >= end:
             return count is None
@@ -138,17 +138,17 @@ def _inside(seen: Sighting, below: str | None) -> bool:
     if below is None:
         return True
     if seen.cgroup is None:
-        talk.note(f"{seen.comm} (pid {seen.pid}) was killed in a cgroup that was gone too soon")
+        console.note(f"{seen.comm} (pid {seen.pid}) was killed in a cgroup that was gone too soon")
         return False
     if below.startswith(f"{seen.group}/") and seen.cgroup == seen.group:
-        talk.note(f"{seen.comm} (pid {seen.pid}) was killed somewhere in the group {seen.group}")
+        console.note(f"{seen.comm} (pid {seen.pid}) was killed somewhere in the group {seen.group}")
     return seen.cgroup == below or seen.cgroup.startswith(f"{below}/")
 
 
 def _introduce(lookout: Lookout) -> None:
     if lookout.why_not:
-        talk.note(f"no BPF tracing, reading the kernel log instead: {lookout.why_not}")
-    talk.progress("watching the OOM killer; Ctrl-C ends")
+        console.note(f"no BPF tracing, reading the kernel log instead: {lookout.why_not}")
+    console.progress("watching the OOM killer; Ctrl-C ends")
 
 
 def _row(seen: Sighting, lookout: Lookout) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from oomctl import talk
+from oomctl import console
 from oomctl.doctor.finding import Finding, State, warning
 from oomctl.errors import OomctlError
 from oomctl.kernel.machine import Machine
@@ -63,7 +63,7 @@ def _look(check: Check, machine: Machine) -> Finding:
         return check.look(machine)
     except OomctlError as error:
         for line in error.detail.splitlines():
-            talk.detail(line)
+            console.detail(line)
         return Finding(state, error.why, error.hint)
     except PermissionError as error:
         mend = "run it as root" if machine.uid else ""

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from oomctl.errors import UnsupportedError
+from oomctl.files import directory
 from oomctl.journal import Changed, is_interface_file
-from oomctl.kernel import directory
 from oomctl.kernel.cgroups import explain
 from oomctl.kernel.journal import Journal
 from oomctl.plan import Sysctl

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from oomctl.errors import Exit, OomctlError, UnsupportedError
 from oomctl.fate import Death, Fate
-from oomctl.kernel.interrupt import ENDING
+from oomctl.signals import ENDING
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _prctl = ctypes.CDLL(None).prctl

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from oomctl.fate import Death
-from oomctl.kernel.interrupt import let_through
+from oomctl.signals import let_through
 
 _TICK = 0.005
 _LONGEST = 3600.0  # seconds that one poll(2) waits: it takes milliseconds of 31 bits

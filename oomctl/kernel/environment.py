@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from oomctl import __version__, commandline, talk
+from oomctl import __version__, commandline, console
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import btf, capabilities, child, hierarchy, libbpf, procfs
 from oomctl.kernel.cgroups import UnifiedNode
@@ -72,7 +72,7 @@ def _look() -> tuple[UnifiedNode | None, list[OomctlError]]:
 def _raise(lacks: Sequence[OomctlError]) -> None:
     """Say what is missing, and raise the last of it."""
     for lack in lacks[:-1]:
-        talk.note(str(lack))
+        console.note(str(lack))
     if lacks:
         raise lacks[-1]
 
@@ -137,7 +137,7 @@ def protected() -> Iterator[None]:
     me = procfs.read_task(os.getpid())
     before = me.oom_score_adj if me else 0
     if not procfs.set_oom_score_adj(OOM_SCORE_ADJ_MIN):
-        talk.note(_unprotected())
+        console.note(_unprotected())
     with child.programs_at(before):
         try:
             yield

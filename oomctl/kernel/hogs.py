@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from oomctl import talk
+from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.filled import Filled
 from oomctl.holdings import Holdings
@@ -23,11 +23,11 @@ from oomctl.kernel.hogreport import (
     reports,
 )
 from oomctl.kernel.hogstart import start
-from oomctl.kernel.interrupt import let_through
 from oomctl.kernel.pagecache import find_place
 from oomctl.kernel.requirements import require_memory, require_thp
 from oomctl.kernel.usage import read_holdings
 from oomctl.plan import Hog
+from oomctl.signals import let_through
 from oomctl.units import format_size
 
 _STOPS_IN = 5.0
@@ -160,7 +160,7 @@ class Herd:
                     poll.unregister(fd)
                     self._hang_up(fd)
             done = len(self.runners) - len(self._reports)
-            talk.progress_bar("filling hogs", done, len(self.runners))
+            console.progress_bar("filling hogs", done, len(self.runners))
 
     def _read_back(self) -> None:
         for runner in self.runners:

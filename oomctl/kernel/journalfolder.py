@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel.directory import PATH_ONLY, READABLE, step
+from oomctl.files.directory import PATH_ONLY, READABLE, step
 
 ENV = "OOMCTL_RUN_DIR"
 SUFFIX = ".journal"

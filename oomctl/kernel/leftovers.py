@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oomctl import journal, talk
+from oomctl import console, journal
 from oomctl.errors import OomctlError
+from oomctl.files import directory
 from oomctl.journal import Changed, Entry, Made, Making, Stays
-from oomctl.kernel import changed, directory, hierarchy, journalfolder, procfs, removal
+from oomctl.kernel import changed, hierarchy, journalfolder, procfs, removal
 from oomctl.kernel.changed import put_back, stands
 from oomctl.kernel.journal import abandoned, boot
 from oomctl.kernel.journalfolder import JournalFolder
@@ -46,9 +47,9 @@ def sweep() -> None:
     """Clean up before something new is made; a line on stderr for each process that left things."""
     for found in clean_up():
         if found.done:
-            talk.note(f"cleaned up after {found.owner}: {', '.join(found.done)}")
+            console.note(f"cleaned up after {found.owner}: {', '.join(found.done)}")
         for failure in found.failed:
-            talk.note(f"still there after {found.owner}: {failure}")
+            console.note(f"still there after {found.owner}: {failure}")
 
 
 def _clean_up(folder: JournalFolder, name: str, really: bool) -> Leftovers | None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import capabilities
-from oomctl.kernel.interrupt import held_back
+from oomctl.signals import held_back
 
 _log: deque[str] = deque(maxlen=2000)
 

@@ -9,9 +9,9 @@ from typing import Self
 
 from oomctl.event import Event
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.interrupt import let_through
 from oomctl.kernel.witness import Witness
 from oomctl.sighting import HITS, Sighting, Tracing
+from oomctl.signals import let_through
 from oomctl.text import printable
 
 PATIENCE_NS = 2_000_000_000

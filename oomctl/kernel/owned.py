@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from oomctl import talk
+from oomctl import console
 from oomctl.journal import Made, Making
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.journal import Journal
@@ -37,7 +37,7 @@ class Owned:
             path.rmdir()
             journal.forget(making)
             raise
-        talk.detail(f"made the cgroup {path}")
+        console.detail(f"made the cgroup {path}")
         return cls(node, made)
 
     def remove(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oomctl import commandline, talk
+from oomctl import commandline, console
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy, procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
@@ -76,7 +76,7 @@ def out_of_the_way(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
     leaf = Owned.make(parent, f"oomctl-self-{os.getpid()}-{secrets.token_hex(3)}", journal)
     try:
         leaf.node.controller.set_property(b"cgroup.procs", 0)
-        talk.detail(f"moved itself to {leaf.node.directory}")
+        console.detail(f"moved itself to {leaf.node.directory}")
         yield
     finally:
         if _back(parent, leaf):
@@ -92,6 +92,6 @@ def _back(parent: UnifiedNode, leaf: Owned) -> bool:
         parent.controller.set_property(b"cgroup.procs", 0)
     except CgroupError as error:
         parent.controller.subtree_control = given
-        talk.note(f"oomctl stays in {leaf.node.directory}: {error}")
+        console.note(f"oomctl stays in {leaf.node.directory}: {error}")
         return False
     return True

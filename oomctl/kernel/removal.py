@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from oomctl.kernel import directory, procfs
+from oomctl.files import directory
+from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError
 
 _SHOWN = 8

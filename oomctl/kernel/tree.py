@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from oomctl import talk
+from oomctl import console
 from oomctl.errors import OomctlError
 from oomctl.journal import Stays, tops
 from oomctl.kernel.cgroups import UnifiedNode
@@ -49,7 +49,7 @@ class Tree:
         if self._plan.keep and kind is None:
             for one in self._tops():
                 path = quoted(str(one.node.directory))
-                talk.note(
+                console.note(
                     f"kept {one.node.directory}; to remove it: `echo 1 > {path}/cgroup.kill; "
                     f"find {path} -depth -type d -exec rmdir {{}} +`"
                 )
@@ -93,4 +93,4 @@ class Tree:
             self._stays.append(Stays(str(path), setting.value))
             self._journal.write(self._stays[-1])
         node.controller.set_property(setting.file.encode(), setting.value)
-        talk.detail(f"wrote {setting.value} to {path}")
+        console.detail(f"wrote {setting.value} to {path}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oomctl import talk
+from oomctl import console
 from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy, libbpf
@@ -204,7 +204,7 @@ def trigger(
     elif call.via == "limit":
         limit = max(_usage(target) - _amount(call), 0)
         limit -= limit % PAGE_SIZE  # as the kernel does, so that what it holds can be compared
-        talk.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
+        console.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
         path = target.directory / "memory.max"
         with to_be_changed(path, str(limit), journal) as change:
             yield Limit(target, limit, change.was)

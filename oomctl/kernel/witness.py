@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from oomctl import talk
+from oomctl import console
 from oomctl.errors import UnsupportedError
 from oomctl.event import Event
 from oomctl.kernel.kmsg import Kmsg
@@ -114,7 +114,7 @@ class Witness:
                 self._observer = stack.enter_context(Observer())
             except UnsupportedError as error:
                 self.why_not = error.why
-                talk.detail(f"no BPF tracing, the kernel log alone: {error}")
+                console.detail(f"no BPF tracing, the kernel log alone: {error}")
             self._stack = stack.pop_all()
         return self
 

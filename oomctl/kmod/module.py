@@ -8,11 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from oomctl import commandline, talk, tool
+from oomctl import commandline, console, tool
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
+from oomctl.files.outfile import open_output
 from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import kbuild
-from oomctl.outfile import open_output
 from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
@@ -40,7 +40,7 @@ def build(headers: Path, into: Path, sources: Path | None = None) -> Path:
         if status or not made.exists():
             raise _not_built(headers, log)
         for line in log.splitlines():
-            talk.detail(line)
+            console.detail(line)
         if not _has_btf(made):
             raise _no_btf(headers, log)
         return _put(made, into)

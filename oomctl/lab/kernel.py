@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import cache, resources, talk
+from oomctl import cache, console, resources
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import elf, kbuild, module
@@ -162,7 +162,7 @@ def _built(kernel: Kernel) -> Path:
 
 def _build(headers: Path, release: str, built: Path) -> None:
     """Build it, then remove those of other sources or images that nobody uses."""
-    talk.progress(f"building the module for {release}")
+    console.progress(f"building the module for {release}")
     with cache.scratch("module-") as folder:
         made = module.build(headers, folder / "module")
         built.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
-from oomctl import cache, talk, tool
+from oomctl import cache, console, tool
 from oomctl.kernel import child
 from oomctl.lab import tools
 
@@ -43,7 +43,7 @@ def _present() -> bool:
 
 
 def _probe(image: Path) -> bool:
-    talk.progress(f"probing KVM with a boot, {_LIMIT_SECONDS:.0f} s at most")
+    console.progress(f"probing KVM with a boot, {_LIMIT_SECONDS:.0f} s at most")
     command = [str(tools.qemu()), "-enable-kvm", "-cpu", "host", "-m", "512", "-kernel", str(image)]
     command += ["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]
     command += ["-append", "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1"]
@@ -57,7 +57,7 @@ def _probe(image: Path) -> bool:
     try:
         serial, _ = process.communicate(timeout=_LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
-        talk.detail("a guest hangs under KVM here; it is emulated instead, which is slower")
+        console.detail("a guest hangs under KVM here; it is emulated instead, which is slower")
         return False
     finally:
         process.kill()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from oomctl import cache, talk, tool
+from oomctl import cache, console, tool
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kmod import module
 from oomctl.lab import apt, kernel, kvm, tools, vm
@@ -78,7 +78,7 @@ def get(update: bool = False) -> Kernel:
         new.replace(_stamp())
         for folder in cache.folder("kernels").glob("*/"):
             if folder.name != found.release and not cache.remove_unused(folder):
-                talk.detail(f"{folder} stays for now: another oomctl uses it")
+                console.detail(f"{folder} stays for now: another oomctl uses it")
         return found
 
 
@@ -87,7 +87,7 @@ def _whole() -> Kernel | None:
     try:
         return chosen()
     except UnsupportedError as error:
-        talk.note(f"{error.why}; it is fetched again")
+        console.note(f"{error.why}; it is fetched again")
         _remove_damaged(_home(json.loads(_stamp().read_text())["release"]))
         return None
 
@@ -111,10 +111,10 @@ def _choose(known: Kernel | None) -> Kernel:
                         return _try(archive, candidate)
                     except OomctlError as error:
                         failures.append(f"{candidate.release}: {error}\n{error.detail}")
-                        talk.detail(failures[-1])
+                        console.detail(failures[-1])
         except OomctlError as error:
             failures.append(f"{suite}: {error}\n{error.detail}")
-            talk.detail(failures[-1])
+            console.detail(failures[-1])
     first = failures[0].splitlines()[0] if failures else "the archive has none"
     raise UnsupportedError(
         f"no stock kernel works here, and {module.OLDEST} is the oldest that could; of "
@@ -126,7 +126,7 @@ def _choose(known: Kernel | None) -> Kernel:
 
 @contextlib.contextmanager
 def _archive(suite: str) -> Iterator[Archive]:
-    talk.progress(f"fetching the package index of {suite}")
+    console.progress(f"fetching the package index of {suite}")
     with cache.scratch("apt-") as folder:
         archive = Archive(folder, suite)
         archive.update()
@@ -150,7 +150,7 @@ def _try(archive: Archive, candidate: Candidate) -> Kernel:
 def _prove(found: Kernel) -> None:
     ko = kernel.module_for(found)
     accelerated = kvm.works(found.image)
-    talk.progress(f"trying a boot of {found.release}")
+    console.progress(f"trying a boot of {found.release}")
     job = Job(("true",), {"PATH": "/usr/bin:/bin"}, "/", ko, look=True)
     ending = vm.run(Machine(found.image, kvm=accelerated), job, _PROOF_SECONDS, None, None)
     if ending.status != 0:
@@ -164,12 +164,14 @@ def _fetch(archive: Archive, candidate: Candidate) -> Kernel:
     """
     home = _home(candidate.release)
     _remove_damaged(home)
-    talk.progress(f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})")
+    console.progress(
+        f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})"
+    )
     with cache.scratch("new-") as folder:
         root = folder / "root"
         root.mkdir()
         packages = archive.download(candidate, folder)
-        talk.progress(f"unpacking {candidate.release}")
+        console.progress(f"unpacking {candidate.release}")
         for package in packages:
             _call("dpkg", "-x", str(package), str(root))
         if not (root / "lib").exists():

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from oomctl import cache, talk, tool
+from oomctl import cache, console, tool
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import child
 from oomctl.lab import initramfs, machine, tools
@@ -108,7 +108,7 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
         how = "" if pumped.word or pumped.timed_out else _end(process)
     for line in monitor.lines():
         if line and "TCG doesn't support requested feature" not in line:
-            talk.detail(line)
+            console.detail(line)
     word = pumped.word
     if word in _REFUSALS:
         said = f"{serial.text()}\n{outputs[1].tail.text()}"

@@ -5,7 +5,7 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oomctl.infile import open_input
+from oomctl.files.infile import open_input
 from oomctl.scenario import check, overrides
 from oomctl.scenario.fault import VARY, Fault, Origin, ScenarioError, news
 from oomctl.scenario.validation import validated

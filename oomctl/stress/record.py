@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from oomctl.errors import OomctlError, UsageError
-from oomctl.infile import can_be_read_again, open_input
+from oomctl.files.infile import can_be_read_again, open_input
 from oomctl.stress.reader import HINT, read_runs
 from oomctl.stress.run import Run, Section
 from oomctl.units import format_size

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from oomctl import talk
+from oomctl import console
 from oomctl.stress.record import Record
 from oomctl.text import counted
 
@@ -27,7 +27,7 @@ def open_records(names: Sequence[str], named: Path | None, kept: bool) -> Iterat
             records = [stack.enter_context(Record(path)) for path in paths]
         told = [record for record in dict.fromkeys(records) if record.path]
         for record in told:
-            talk.note(f"every round goes to {record.path}")
+            console.note(f"every round goes to {record.path}")
         try:
             yield records
         finally:
@@ -35,7 +35,7 @@ def open_records(names: Sequence[str], named: Path | None, kept: bool) -> Iterat
                 if record.rounds:
                     path = record.path
                     rounds = counted(record.rounds, "round is", "rounds are")
-                    talk.note(f"{rounds} in {path}; see `oomctl report {path}`")
+                    console.note(f"{rounds} in {path}; see `oomctl report {path}`")
 
 
 def _record_name(scenario_name: str) -> Path:

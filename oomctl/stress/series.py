@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from oomctl import plain, talk
+from oomctl import console, plain
 from oomctl.errors import OomctlError, UnsupportedError, while_ending
 from oomctl.outcome import Outcome
 from oomctl.progress import Progress
@@ -69,7 +69,7 @@ class Series:
                 continue
             if len(self.scenes) == 1 or not isinstance(failure, UnsupportedError):
                 raise failure
-            talk.note(f"{scene.name}: {failure}")
+            console.note(f"{scene.name}: {failure}")
 
     def _run(self, scene: Scene, soak: Soak, session: Session) -> None:
         start = scene.record.length

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from oomctl.errors import OomctlError
 from oomctl.kernel.hogs import NotFilledError
-from oomctl.kernel.interrupt import let_through
 from oomctl.outcome import Environment, Outcome
 from oomctl.plan import Plan
+from oomctl.signals import let_through
 from oomctl.stress.lines import round_line
 from oomctl.stress.round import FAILED, NOT_FILLED, Round, round_of
 from oomctl.stress.run import End, Way

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from oomctl import infile
+from oomctl.files import infile
 from tests.cli.command import refused, run
 from tests.rounds import alone
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 
@@ -46,22 +46,22 @@ def test_nothing_is_left_of_a_file_that_was_not_written(tmp_path, name):
 
 
 def test_notes_escape_what_a_terminal_would_act_on(capsys):
-    talk.note("a\tb \x1b[31m\ncut")
+    console.note("a\tb \x1b[31m\ncut")
     assert capsys.readouterr() == ("", "oomctl: a       b \\x1b[31m\\ncut\n")
 
 
 def test_details_and_progress_are_for_those_who_ask(capsys):
-    talk.detail("step")
-    talk.progress("step")
-    talk.progress_bar("step", 1, 2)
+    console.detail("step")
+    console.progress("step")
+    console.progress_bar("step", 1, 2)
     assert capsys.readouterr().err == ""
-    talk.set_verbosity(1)
-    talk.detail("step")
-    talk.progress("step")
+    console.set_verbosity(1)
+    console.detail("step")
+    console.progress("step")
     assert capsys.readouterr().err == "oomctl: step\noomctl: step\n"
 
 
 @pytest.mark.parametrize("answer", [b"y\n", b" YES \n", b"\xff\n", b"n\n", b""])
 def test_an_answer_may_be_any_bytes(monkeypatch, answer):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(answer), "utf-8"))
-    assert talk.ask("really?") is (answer.strip().lower() in (b"y", b"yes"))
+    assert console.ask("really?") is (answer.strip().lower() in (b"y", b"yes"))

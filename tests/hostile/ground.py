@@ -8,7 +8,7 @@ import typer
 from hypothesis import HealthCheck, settings
 from typer.testing import CliRunner
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli import app
 from oomctl.text import printable
 from tests.audit import heard
@@ -63,7 +63,7 @@ class Fence:
 def invoke(*words, allowed=None):
     """Run a command line fenced into the current folder, or another; it must not try to get out."""
     fence = Fence(allowed or Path.cwd())
-    talk.set_verbosity(0)
+    console.set_verbosity(0)
     ready = mock.patch.object(typer.testing, "_get_command", return_value=ROOT)
     with ready, heard(fence):
         result = CliRunner().invoke(app, [*map(str, words)])

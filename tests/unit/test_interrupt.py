@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from oomctl.kernel.interrupt import held_back, let_through
+from oomctl.signals import held_back, let_through
 
 PROGRAM = """
 import os, signal, sys, time
 import typer
 from oomctl.cli.guard import guarded
-from oomctl.kernel.interrupt import held_back, let_through
+from oomctl.signals import held_back, let_through
 
 @guarded
 def command():

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from oomctl import outfile
-from oomctl.outfile import open_output
+from oomctl.files import outfile
+from oomctl.files.outfile import open_output
 
 NOBODY = 65534
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

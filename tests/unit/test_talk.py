@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from oomctl import talk
+from oomctl import console
 from oomctl.cli.output import Output
 from tests.terminal import drained, opened, screen
 
@@ -35,24 +35,24 @@ def terminal(request):
 
 def test_a_note_wipes_the_bar_and_the_bar_comes_back(terminal):
     with terminal("oomctl: one", "oomctl: two", "oomctl: lock 3/4"):
-        talk.progress_bar("lock", 2, 4)
-        talk.note("one")
-        talk.progress_bar("lock", 3, 4)
-        talk.note("two")
+        console.progress_bar("lock", 2, 4)
+        console.note("one")
+        console.progress_bar("lock", 3, 4)
+        console.note("two")
 
 
 def test_a_result_wipes_the_bar(terminal):
     with terminal("ok 1", "ok 2", "oomctl: b 2/4"), Output(None) as place:
-        talk.progress_bar("a", 1, 4)
+        console.progress_bar("a", 1, 4)
         place.write("ok 1\n")
-        talk.progress_bar("b", 2, 4)
+        console.progress_bar("b", 2, 4)
         place.write("ok 2\n")
 
 
-@pytest.mark.parametrize("end", [talk.end_bar, lambda: talk.progress_bar("long", 4, 4)])
+@pytest.mark.parametrize("end", [console.end_bar, lambda: console.progress_bar("long", 4, 4)])
 def test_nothing_is_left_of_a_bar(terminal, end):
     with terminal("oomctl: done", ""):
-        talk.progress_bar("a case with quite a long name, " * 9, 1, 4)
-        talk.progress_bar("a case with quite a long name, " * 9, 2, 4)
+        console.progress_bar("a case with quite a long name, " * 9, 1, 4)
+        console.progress_bar("a case with quite a long name, " * 9, 2, 4)
         end()
-        talk.note("done")
+        console.note("done")

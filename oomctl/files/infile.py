@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from oomctl import descriptor
+from oomctl.files import descriptor
 
 PATIENCE = 5.0
 """How long a named pipe may be without a writer, in seconds."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from oomctl import descriptor
-from oomctl.kernel.interrupt import held_back
+from oomctl.files import descriptor
+from oomctl.signals import held_back
 
 PATIENCE = 5.0
 """How long a named pipe may be without a reader, in seconds."""
