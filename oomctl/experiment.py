@@ -8,10 +8,8 @@ from typing import Self
 
 import psutil
 
-from oomctl import console, interlock
+from oomctl import console
 from oomctl.errors import OomctlError
-from oomctl.expectation import check_outcome
-from oomctl.fates import fates
 from oomctl.kernel import leftovers, procfs
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.candidates import line_up
@@ -27,14 +25,17 @@ from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, rises
 from oomctl.kernel.tree import Tree
 from oomctl.kernel.witness import History, Witness
-from oomctl.outcome import Outcome
+from oomctl.oom import safety
+from oomctl.oom.expectation import check_outcome
+from oomctl.oom.fates import fates
+from oomctl.oom.outcome import Outcome
+from oomctl.oom.plan import Plan, Step
+from oomctl.oom.task import Relative, Task, rank
+from oomctl.oom.verdict import overall
 from oomctl.participants import fated, kills_beside, known
-from oomctl.plan import Plan, Step
 from oomctl.signals import held_back, let_through
-from oomctl.task import Relative, Task, rank
 from oomctl.text import counted
 from oomctl.trial import Trial
-from oomctl.verdict import overall
 
 Ranking = Sequence[tuple[int, Task]]
 
@@ -113,11 +114,11 @@ class Session:
         """
         family = procfs.family()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
-        interlock.check_homes(map(str, targets), family)
+        safety.check_homes(map(str, targets), family)
         found = procfs.sysctls(SYSCTLS)
         for step in plan.steps:
             adj = self.environment.oom_score_adj
-            interlock.check_sysctls(step.call, found, adj, plan.sysctls)
+            safety.check_sysctls(step.call, found, adj, plan.sysctls)
         began = time.monotonic_ns()
         outcome: Outcome | None = None
         try:
@@ -216,7 +217,7 @@ class Session:
     def _ask(self, plan: Plan, family: Sequence[Relative]) -> None:
         lineup = line_up(None, self._root)
         first = next(step for step in plan.steps if step.call.target is None)
-        interlock.check_lineup(first.call, first.callers, lineup, family)
+        safety.check_lineup(first.call, first.callers, lineup, family)
         with let_through():
             self._confirm(rank(lineup.tasks, lineup.totalpages, lineup.page_size))
         self._confirmed = True

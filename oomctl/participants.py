@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.fate import Death, Fate
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.witness import History
-from oomctl.outcome import Declared, Fated
-from oomctl.sighting import Sighting
-from oomctl.task import Task
+from oomctl.oom.fate import Death, Fate
+from oomctl.oom.kill import Sighting
+from oomctl.oom.outcome import Declared, Fated
+from oomctl.oom.task import Task
 
 
 def kills_beside(

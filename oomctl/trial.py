@@ -5,12 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from oomctl import console, interlock
-from oomctl.account import account
-from oomctl.answer import Answer
-from oomctl.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
+from oomctl import console
 from oomctl.errors import OomctlError
-from oomctl.event import Kind
 from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up, target_pages
@@ -22,12 +18,17 @@ from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.triggers import Limit, target_id, trigger
 from oomctl.kernel.witness import NOTHING, Heard, History
-from oomctl.outcome import Declared
-from oomctl.plan import Plan, Step
+from oomctl.oom import safety
+from oomctl.oom.account import account
+from oomctl.oom.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
+from oomctl.oom.call import Answer
+from oomctl.oom.event import Kind
+from oomctl.oom.kill import Sighting
+from oomctl.oom.outcome import Declared
+from oomctl.oom.plan import Plan, Step
+from oomctl.oom.task import Relative, Task
+from oomctl.oom.timeline import Stamp
 from oomctl.probes import silent_programs
-from oomctl.sighting import Sighting
-from oomctl.task import Relative, Task
-from oomctl.timeline import Stamp
 
 _AFTERGLOW = 0.02
 """Seconds of samples after the last death, so that a drawing shows where the memory went."""
@@ -106,7 +107,7 @@ class Trial:
         call = step.call
         target = None if call.target is None else self.root.at(call.target)
         lineup = line_up(target, self.root)
-        interlock.check_lineup(call, step.callers, lineup, self.family)
+        safety.check_lineup(call, step.callers, lineup, self.family)
         members = self._members(target) if call.via == "kill" else {}
         cgroup_id = None if target is None else target_id(target)
         counters, pressure = self.scope.events(), self.scope.pressure()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from oomctl.klog import Record
+from oomctl.oom.klog import Record
 
 RECORD_MAX = 1021  # what is left of one pr_cont() in 6.x
 

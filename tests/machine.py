@@ -4,9 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from oomctl.doctor import CHECKS, examine
-from oomctl.event import Kind
 from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine, Program
+from oomctl.oom.event import Kind
 
 V3 = Kfunc(
     "vmlinux",

@@ -3,16 +3,16 @@
 import errno
 from dataclasses import replace
 
-from oomctl.answer import Answer, Stage
-from oomctl.fate import Fate
-from oomctl.klog import Record
-from oomctl.outcome import Declared, Environment, Evidence, Fated, Outcome, Phase, Sample
-from oomctl.plan import Call
-from oomctl.prediction import Candidate, Prediction
-from oomctl.sighting import Sighting
-from oomctl.task import Task, badness
-from oomctl.timeline import Stamp, Timeline
-from oomctl.verdict import Circumstances, judge, overall
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.fate import Fate
+from oomctl.oom.kill import Sighting
+from oomctl.oom.klog import Record
+from oomctl.oom.outcome import Declared, Environment, Evidence, Fated, Outcome, Phase, Sample
+from oomctl.oom.plan import Call
+from oomctl.oom.prediction import Candidate, Prediction
+from oomctl.oom.task import Task, badness
+from oomctl.oom.timeline import Stamp, Timeline
+from oomctl.oom.verdict import Circumstances, judge, overall
 
 M = 1 << 20
 TARGET = "/oomctl-4321-9f8e7d"

@@ -3,17 +3,17 @@
 import json
 from dataclasses import replace
 
-from oomctl import plain
-from oomctl.answer import Answer, Stage
-from oomctl.check import Check
-from oomctl.klog import Record
-from oomctl.outcome import Declared
-from oomctl.plan import Call
+from oomctl.oom import as_json
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.check import Check
+from oomctl.oom.klog import Record
+from oomctl.oom.outcome import Declared
+from oomctl.oom.plan import Call
+from oomctl.oom.timeline import Stamp, Timeline
+from oomctl.oom.verdict import Verdict, judge, overall
 from oomctl.stress.lines import end_line, head_line, round_line
 from oomctl.stress.reader import read_runs
 from oomctl.stress.run import End, Head, Section, Way
-from oomctl.timeline import Stamp, Timeline
-from oomctl.verdict import Verdict, judge, overall
 from tests.outcomes import ENVIRONMENT, TARGET, TREE, Kill, M, hog, outcome, rises
 
 MS = 1_000_000
@@ -130,7 +130,7 @@ def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more)
             "vary": [],
             "via": [],
         },
-        environment=plain.environment(environment),
+        environment=as_json.environment(environment),
         started="2026-01-27T10:15:00+01:00",
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from oomctl import console
 from oomctl.errors import UsageError
-from oomctl.task import Task
+from oomctl.oom.task import Task
 from oomctl.units import format_size
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from oomctl import console, plan, scenario
+from oomctl import console, scenario
 from oomctl.cli import consent, options
 from oomctl.cli import hogs as hog_options
 from oomctl.cli.guard import guarded
@@ -16,6 +16,7 @@ from oomctl.errors import Exit, UsageError
 from oomctl.experiment import Session
 from oomctl.kernel import hierarchy
 from oomctl.kernel.environment import require_machine
+from oomctl.oom import plan
 from oomctl.report import Format, render
 from oomctl.report.plantext import describe
 from oomctl.scenario import planning

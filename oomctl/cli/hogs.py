@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from oomctl.errors import UsageError
-from oomctl.plan import MAX_HOGS, Hog
+from oomctl.oom.plan import MAX_HOGS, Hog
 from oomctl.units import parse_size
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)  # a comm (15 bytes) and a directory

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import psutil
 import typer
 
-from oomctl import console, plan, scenario
+from oomctl import console, scenario
 from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
@@ -19,6 +19,7 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
 from oomctl.kernel.hierarchy import require_target, unified_root
 from oomctl.kernel.parent import find_parent, require_children
+from oomctl.oom import plan
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
 from oomctl.scenario import planning

@@ -10,7 +10,7 @@ import typer
 from oomctl import scenario
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
-from oomctl.plan import Plan
+from oomctl.oom.plan import Plan
 from oomctl.text import counted, printable
 
 app = typer.Typer(

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from oomctl import console, plain
+from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, OomctlError, UsageError
+from oomctl.oom import as_json
 from oomctl.report.smoke import SmokeFormat, Teller, listing, teller
 from oomctl.smoke import suite
 from oomctl.smoke.case import Case
@@ -191,7 +192,7 @@ def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) ->
     from oomctl.smoke.bench import Bench
 
     with Bench(require_host(), btf.find_kfunc(), disposable) as bench:
-        report = Report(plain.environment(bench.environment), tuple(chosen))
+        report = Report(as_json.environment(bench.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
             tell.starts(case)

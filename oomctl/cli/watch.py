@@ -18,7 +18,7 @@ from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import protected
 from oomctl.kernel.lookout import Lookout
-from oomctl.sighting import Sighting
+from oomctl.oom.kill import Sighting
 from oomctl.signals import held_back
 from oomctl.text import counted, printable, shortened
 from oomctl.units import format_duration, format_size

@@ -6,9 +6,9 @@ from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.doctor.privileges import may_trace
 from oomctl.doctor.text import chosen
 from oomctl.errors import UnsupportedError
-from oomctl.event import Kind
 from oomctl.kernel.machine import Machine
 from oomctl.kmod import module
+from oomctl.oom.event import Kind
 
 _JIT = "sysctl net.core.bpf_jit_enable=1"
 _ELSEWHERE = "boot a kernel with v3 of the series, or use `oomctl lab run -- oomctl declare`"

@@ -1,13 +1,13 @@
 """How the kernel's OOM killer is set up, and where it writes what it does."""
 
-from oomctl import interlock
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.errors import UnsupportedError
 from oomctl.kernel.capabilities import SYS_RESOURCE
 from oomctl.kernel.machine import Machine
-from oomctl.plan import Call
-from oomctl.task import OOM_SCORE_ADJ_MIN
+from oomctl.oom import safety
+from oomctl.oom.plan import Call
+from oomctl.oom.task import OOM_SCORE_ADJ_MIN
 
 _OF_A_CGROUP, _OF_ALL = Call("/"), Call(None)
 _WARN = 4
@@ -19,11 +19,11 @@ def panic_on_oom(machine: Machine) -> Finding:
     name = "vm.panic_on_oom"
     sysctls = {name: machine.sysctl(name)}
     try:
-        interlock.check_sysctls(_OF_A_CGROUP, sysctls, 0)
+        safety.check_sysctls(_OF_A_CGROUP, sysctls, 0)
     except UnsupportedError as error:
         return missing(error.why, error.hint)
     try:
-        interlock.check_sysctls(_OF_ALL, sysctls, 0)
+        safety.check_sysctls(_OF_ALL, sysctls, 0)
     except UnsupportedError as error:
         return warning(f"with --global: {error.why}", error.hint)
     return ok(_shown(sysctls[name]))
@@ -35,7 +35,7 @@ def allocating_task(machine: Machine) -> Finding:
     value = machine.sysctl(name)
     protected = machine.capabilities("CapEff") >> SYS_RESOURCE.bit & 1
     try:
-        interlock.check_sysctls(_OF_ALL, {name: value}, OOM_SCORE_ADJ_MIN if protected else 0)
+        safety.check_sysctls(_OF_ALL, {name: value}, OOM_SCORE_ADJ_MIN if protected else 0)
     except UnsupportedError as error:
         return warning(f"with --global: {error.why}", error.hint)
     return ok(f"{value}, but oomctl protects itself" if value else _shown(value))

@@ -13,7 +13,7 @@ enum { GRAIN = 65536 };
 enum { GRAIN = PAGE };
 #endif
 
-/* Why a task of a hog ends itself: its exit status. Equal to HogExit in oomctl/hogexit.py. */
+/* Why a task of a hog ends itself: its exit status. Equal to HogExit in oomctl/oom/hogexit.py. */
 enum hog_exit { DONE = 0, FAILED, USAGE, NO_CHILD, NO_PARENT, CHILD_KILLED };
 
 struct kind;

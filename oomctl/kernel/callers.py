@@ -17,12 +17,12 @@ from typing import Protocol
 
 import psutil
 
-from oomctl.answer import Answer, Stage
 from oomctl.errors import OomctlError
 from oomctl.kernel import child
 from oomctl.kernel.child import Child
 from oomctl.kernel.deathwatch import DeathWatch
-from oomctl.plan import CALLER
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.plan import CALLER
 
 COMM = CALLER.encode()
 

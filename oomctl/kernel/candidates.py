@@ -8,7 +8,7 @@ import psutil
 
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.prediction import Lineup
+from oomctl.oom.prediction import Lineup
 
 PAGE_COUNTER_MAX = sys.maxsize // procfs.PAGE_SIZE
 """What memory.max `max` is, in pages, on 64 bits (include/linux/page_counter.h)."""

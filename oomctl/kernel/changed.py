@@ -10,7 +10,7 @@ from oomctl.files import directory
 from oomctl.journal import Changed, is_interface_file
 from oomctl.kernel.cgroups import explain
 from oomctl.kernel.journal import Journal
-from oomctl.plan import Sysctl
+from oomctl.oom.plan import Sysctl
 
 SYSCTLS = Path("/proc/sys")
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC

@@ -11,7 +11,7 @@ from ctypes import Structure, c_char, c_int32
 from dataclasses import dataclass
 
 from oomctl.errors import Exit, OomctlError, UnsupportedError
-from oomctl.fate import Death, Fate
+from oomctl.oom.fate import Death, Fate
 from oomctl.signals import ENDING
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from oomctl.fate import Death
+from oomctl.oom.fate import Death
 from oomctl.signals import let_through
 
 _TICK = 0.005

@@ -12,8 +12,8 @@ from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import btf, capabilities, child, hierarchy, libbpf, procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kmod import module
-from oomctl.outcome import Environment
-from oomctl.task import OOM_SCORE_ADJ_MIN
+from oomctl.oom.outcome import Environment
+from oomctl.oom.task import OOM_SCORE_ADJ_MIN
 
 SYSCTLS = (
     "vm.panic_on_oom",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from oomctl.filled import Filled
 from oomctl.kernel.limits import Limit
-from oomctl.plan import Hog
+from oomctl.oom.filled import Filled
+from oomctl.oom.plan import Hog
 
 _REPORT = struct.Struct("=iiiiQQQ")
 _SECOND = 1_000_000_000

@@ -10,8 +10,6 @@ from typing import Self
 
 from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.filled import Filled
-from oomctl.holdings import Holdings
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.diagnosis import Diagnosis, Why
@@ -26,7 +24,9 @@ from oomctl.kernel.hogstart import start
 from oomctl.kernel.pagecache import find_place
 from oomctl.kernel.requirements import require_memory, require_thp
 from oomctl.kernel.usage import read_holdings
-from oomctl.plan import Hog
+from oomctl.oom.filled import Filled
+from oomctl.oom.holdings import Holdings
+from oomctl.oom.plan import Hog
 from oomctl.signals import let_through
 from oomctl.units import format_size
 

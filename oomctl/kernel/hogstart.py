@@ -12,7 +12,7 @@ from oomctl import resources
 from oomctl.errors import UnsupportedError
 from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.child import cannot_start
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 
 _CHARGED = frozenset({"pipe", "socket", "slab"})
 """Kinds that fill until memory.current has risen by their size."""

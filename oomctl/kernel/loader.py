@@ -5,7 +5,7 @@ from typing import Self
 
 from oomctl import resources
 from oomctl.kernel import libbpf
-from oomctl.plan import Call
+from oomctl.oom.plan import Call
 
 
 class CallStruct(Structure):

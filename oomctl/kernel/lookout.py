@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
-from oomctl.event import Event
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.witness import Witness
-from oomctl.sighting import HITS, Sighting, Tracing
+from oomctl.oom.event import Event
+from oomctl.oom.kill import HITS, Sighting, Tracing
 from oomctl.signals import let_through
 from oomctl.text import printable
 

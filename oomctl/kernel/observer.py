@@ -13,8 +13,8 @@ from typing import Self
 
 from oomctl import probes, resources
 from oomctl.errors import UnsupportedError
-from oomctl.event import Event, Kind
 from oomctl.kernel import btf, libbpf, procfs, selftest
+from oomctl.oom.event import Event, Kind
 from oomctl.text import printable
 
 _COMM_LEN = 16

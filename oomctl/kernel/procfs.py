@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from oomctl.task import Relative, Task
+from oomctl.oom.task import Relative, Task
 from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")

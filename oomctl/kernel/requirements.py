@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 
 from oomctl.errors import UnsupportedError
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 from oomctl.units import format_size
 
 _NO_RAM = frozenset({"file", "hugetlb"})

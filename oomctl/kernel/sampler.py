@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Self
 
 from oomctl.kernel.cgroups import UnifiedNode, explain
-from oomctl.outcome import Sample
+from oomctl.oom.outcome import Sample
 
 MAX_CGROUPS = 64
 MAX_SAMPLES = 50_000

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
-from oomctl.plan import Hog, Plan
-from oomctl.prediction import holds
-from oomctl.sighting import Sighting
-from oomctl.task import Task
+from oomctl.oom.kill import Sighting
+from oomctl.oom.plan import Hog, Plan
+from oomctl.oom.prediction import holds
+from oomctl.oom.task import Task
 from oomctl.text import printable
 
 Events = Mapping[str, Mapping[str, int]]

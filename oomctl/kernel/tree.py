@@ -8,7 +8,7 @@ from oomctl.journal import Stays, tops
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
-from oomctl.plan import Plan, Setting
+from oomctl.oom.plan import Plan, Setting
 from oomctl.text import quoted
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oomctl import console
-from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hierarchy, libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
@@ -20,7 +19,8 @@ from oomctl.kernel.changed import to_be_changed
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import AnswerStruct, Loader
 from oomctl.kernel.procfs import PAGE_SIZE
-from oomctl.plan import Call, Recheck, Step
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import oomctl
-from oomctl.check import Check
 from oomctl.errors import OomctlError
 from oomctl.lab import vm
 from oomctl.lab.pump import Sink
 from oomctl.lab.vm import Ending
+from oomctl.oom.check import Check
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.report import result_of
 from oomctl.text import counted, printable

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Literal
 
-from oomctl.outcome import Outcome
+from oomctl.oom.outcome import Outcome
 
 Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", "ktap", "junit"]
 

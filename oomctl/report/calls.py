@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from oomctl.outcome import Declared, Outcome
+from oomctl.oom.outcome import Declared, Outcome
 from oomctl.report.rows import Table, call_rows, call_text, relative
 from oomctl.text import printable
 from oomctl.units import format_duration

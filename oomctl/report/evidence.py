@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from oomctl.outcome import Outcome
+from oomctl.oom.outcome import Outcome
 from oomctl.report import rows
 from oomctl.units import format_size
 

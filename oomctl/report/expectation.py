@@ -1,7 +1,7 @@
 """What is expected of a declaration by itself, and of many rounds, as tests. Pure."""
 
-from oomctl.check import Check
-from oomctl.outcome import Declared, Evidence
+from oomctl.oom.check import Check
+from oomctl.oom.outcome import Declared, Evidence
 from oomctl.stress.round import WITHOUT_OUTCOME
 from oomctl.stress.statistics import Held, Statistics
 from oomctl.text import counted

@@ -6,8 +6,8 @@ from html import escape as escape_html
 from importlib.resources import files
 from itertools import pairwise
 
-from oomctl.outcome import Declared, Fated, Outcome
-from oomctl.prediction import Candidate
+from oomctl.oom.outcome import Declared, Fated, Outcome
+from oomctl.oom.prediction import Candidate
 from oomctl.report import rows, svg
 from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size

@@ -2,19 +2,19 @@
 
 import json
 
-from oomctl import plain
-from oomctl.outcome import Outcome
+from oomctl.oom import as_json
+from oomctl.oom.outcome import Outcome
 
 
 def render(outcome: Outcome) -> str:
     """Return a line for each declaration, with the tasks that died of it."""
     lines = [
         {
-            "schema": plain.SCHEMA,
-            "environment": plain.environment(outcome.environment),
+            "schema": as_json.SCHEMA,
+            "environment": as_json.environment(outcome.environment),
             "declaration": index,
-            "call": plain.call(declared),
-            "tasks": [plain.task(fated) for fated in outcome.tasks if fated.call == index],
+            "call": as_json.call(declared),
+            "tasks": [as_json.task(fated) for fated in outcome.tasks if fated.call == index],
             "verdict": declared.verdict.name,
             "reason": declared.verdict.reason,
         }

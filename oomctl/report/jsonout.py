@@ -2,10 +2,10 @@
 
 import json
 
-from oomctl import plain
-from oomctl.outcome import Outcome
+from oomctl.oom import as_json
+from oomctl.oom.outcome import Outcome
 
 
 def render(outcome: Outcome) -> str:
     """Return the object, indented, with a newline at the end."""
-    return json.dumps(plain.tree(outcome), indent=2) + "\n"
+    return json.dumps(as_json.tree(outcome), indent=2) + "\n"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
-from oomctl.check import Check
-from oomctl.outcome import Declared, Outcome
+from oomctl.oom.check import Check
+from oomctl.oom.outcome import Declared, Outcome
 from oomctl.report import cells, rows
 from oomctl.report.expectation import expectations, over_rounds
 from oomctl.smoke.report import Report

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from oomctl.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
+from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 

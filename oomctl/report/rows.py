@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from oomctl.hogexit import own_end
-from oomctl.outcome import Declared, Evidence, Fated, Outcome, Phase
-from oomctl.plan import CALLER, Call, flag_names
-from oomctl.sighting import Sighting
+from oomctl.oom.hogexit import own_end
+from oomctl.oom.kill import Sighting
+from oomctl.oom.outcome import Declared, Evidence, Fated, Outcome, Phase
+from oomctl.oom.plan import CALLER, Call, flag_names
+from oomctl.oom.verdict import meaning
 from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
-from oomctl.verdict import meaning
 
 TASK_HEADERS = ("pid", "comm", "cgroup", "hog", "asked", "charged", "adj", "fate", "died after")
 

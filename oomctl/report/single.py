@@ -3,7 +3,7 @@
 import textwrap
 from dataclasses import replace
 
-from oomctl.outcome import Outcome
+from oomctl.oom.outcome import Outcome
 from oomctl.report import Format, rows
 from oomctl.report import render as rendered
 from oomctl.report.layout import lay_out

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
-from oomctl.check import Check
+from oomctl.oom.check import Check
 from oomctl.report import ktap
 from oomctl.report.layout import lay_out
 from oomctl.report.rows import Table

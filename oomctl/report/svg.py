@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from oomctl.outcome import Sample
+from oomctl.oom.outcome import Sample
 from oomctl.units import format_duration, format_size
 
 WIDTH, PLOT_HEIGHT = 1160, 300

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from oomctl.outcome import Outcome
+from oomctl.oom.outcome import Outcome
 from oomctl.report import calls, rows
 from oomctl.report.layout import lay_out
 

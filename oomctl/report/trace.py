@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from oomctl.outcome import Declared, Outcome, Phase
+from oomctl.oom.outcome import Declared, Outcome, Phase
 from oomctl.report import rows
 from oomctl.text import printable
 

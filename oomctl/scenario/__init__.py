@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 from oomctl.scenario.overrides import vary
 
 if TYPE_CHECKING:

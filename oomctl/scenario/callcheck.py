@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from oomctl import plan
 from oomctl.errors import UsageError
-from oomctl.interlock import check_sysctls
+from oomctl.oom import plan
+from oomctl.oom.safety import check_sysctls
+from oomctl.oom.task import OOM_SCORE_ADJ_MIN
 from oomctl.scenario.fault import Fault
 from oomctl.scenario.layout import Layout
 from oomctl.scenario.model import Call
 from oomctl.scenario.names import TOP
 from oomctl.scenario.words import Path, instead
-from oomctl.task import OOM_SCORE_ADJ_MIN
 
 NEED_A_CGROUP = ("limit", "reclaim", "kill")
 HAVE_AN_AMOUNT = ("limit", "reclaim")

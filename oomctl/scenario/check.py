@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from oomctl.plan import MAX_HOGS
+from oomctl.oom.plan import MAX_HOGS
 from oomctl.scenario.callcheck import call_faults, sysctl_faults
 from oomctl.scenario.expectcheck import expect_faults
 from oomctl.scenario.fault import Fault

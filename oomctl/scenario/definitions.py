@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oomctl.plan import INT32_MAX, INT32_MIN
+from oomctl.oom.plan import INT32_MAX, INT32_MIN
 from oomctl.scenario import patterns
 from oomctl.scenario.sysctls import LONGEST
 from oomctl.units import SIZE_LIMIT

@@ -5,7 +5,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
-from oomctl.plan import (
+from oomctl.oom.plan import (
     INT32_MAX,
     INT32_MIN,
     MAX_CALLERS,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from oomctl.plan import Kind
+from oomctl.oom.plan import Kind
 from oomctl.scenario.fault import Fault
 from oomctl.scenario.layout import Layout, Member, parent
 from oomctl.scenario.model import Hog

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from oomctl.plan import Via
+from oomctl.oom.plan import Via
 from oomctl.scenario.callcheck import DECLARE, HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
 from oomctl.scenario.definitions import DEFINITIONS
 from oomctl.scenario.expectcheck import OF_NO_CALL, VERDICTS_OF_NO_CALL

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 from oomctl.scenario.fault import Origin
 from oomctl.scenario.names import TOP
 from oomctl.scenario.reading import scenario as checked

@@ -3,8 +3,8 @@ r"""Regular expressions of what the parsers take, in the part that Python and JS
 Pure. `$` is not in that part: for Python it also matches before a newline at the end.
 """
 
-from oomctl.errnos import NUMBERS
-from oomctl.plan import INT32_MAX
+from oomctl.oom.errnos import NUMBERS
+from oomctl.oom.plan import INT32_MAX
 from oomctl.units import SIZE_LIMIT
 
 END = r"(?![\s\S])"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from oomctl import plan as plans
-from oomctl.plan import Hog, Plan, Setting, Step, Sysctl
+from oomctl.oom import plan as plans
+from oomctl.oom.plan import Hog, Plan, Setting, Step, Sysctl
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.names import TOP
 from oomctl.scenario.values import Percent

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from oomctl.errnos import NUMBERS, name_of
-from oomctl.plan import INT32_MAX, INT32_MIN, Range
+from oomctl.oom.errnos import NUMBERS, name_of
+from oomctl.oom.plan import INT32_MAX, INT32_MIN, Range
 from oomctl.scenario.words import instead, shown
 from oomctl.units import BLANKS, SIZE_LIMIT, parse_duration, parse_size
 

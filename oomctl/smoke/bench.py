@@ -11,7 +11,6 @@ from typing import Literal, Self
 import psutil
 
 from oomctl import resources
-from oomctl.answer import Stage
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import Session
 from oomctl.kernel import btf, child, libbpf, procfs
@@ -23,13 +22,14 @@ from oomctl.kernel.environment import read_environment
 from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.tree import Tree
-from oomctl.outcome import Outcome
-from oomctl.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
+from oomctl.oom.call import Stage
+from oomctl.oom.outcome import Outcome
+from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
+from oomctl.oom.task import rank
 from oomctl.report import evidence
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.facts import VARIANT, Facts
 from oomctl.smoke.sketch import Sketch
-from oomctl.task import rank
 
 Opens = Literal["answered", "blocked"]
 """When a lock that is held is let go: once every caller has its answer, or waits for the lock."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oomctl.check import Check
 from oomctl.errors import Exit
+from oomctl.oom.check import Check
 from oomctl.report import cells
 from oomctl.smoke.case import Case, Result
 

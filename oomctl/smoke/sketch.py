@@ -7,7 +7,7 @@ name unless it says where.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from oomctl.plan import EVENTS, WAIT_ON_OOM_LOCK, Call, Expect, Hog, Plan, Range, Setting, Step
+from oomctl.oom.plan import EVENTS, WAIT_ON_OOM_LOCK, Call, Expect, Hog, Plan, Range, Setting, Step
 
 K, M = 1 << 10, 1 << 20
 TOP = "."

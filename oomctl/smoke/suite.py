@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from oomctl.check import Check
 from oomctl.errors import OomctlError, UsageError, while_ending
+from oomctl.oom.check import Check
 from oomctl.smoke.case import Case, Result, Skipped
 from oomctl.smoke.facts import Facts
 

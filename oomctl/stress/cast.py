@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from oomctl.plan import Plan
+from oomctl.oom.plan import Plan
 from oomctl.scenario import planning
 from oomctl.stress.lines import way_of
 from oomctl.stress.soak import Contender

@@ -6,9 +6,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oomctl import plain
-from oomctl.outcome import Outcome
-from oomctl.plan import Plan, flag_names
+from oomctl.oom import as_json
+from oomctl.oom.outcome import Outcome
+from oomctl.oom.plan import Plan, flag_names
 from oomctl.stress.run import End, Head, Way
 from oomctl.stress.variant import Variant, judged
 
@@ -92,7 +92,7 @@ def round_line(
     if isinstance(came, tuple):
         verdict, reason = came
         return line | {"verdict": verdict, "reason": reason, "outcome": None}
-    tree = plain.tree(came)
+    tree = as_json.tree(came)
     for of_the_run in ("schema", "environment", "samples"):
         del tree[of_the_run]
     return line | {"verdict": tree["verdict"], "reason": tree["reason"], "outcome": tree}

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from oomctl.check import Check
-from oomctl.expectation import KILLED
-from oomctl.plan import WAIT_ON_OOM_LOCK
+from oomctl.oom.check import Check
+from oomctl.oom.expectation import KILLED
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK
 
 NOT_FILLED, FAILED = "not-filled", "failed"
 WITHOUT_OUTCOME = (NOT_FILLED, FAILED)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from oomctl import console, plain
+from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError, while_ending
-from oomctl.outcome import Outcome
+from oomctl.oom import as_json
+from oomctl.oom.outcome import Outcome
 from oomctl.progress import Progress
 from oomctl.stress.lines import end_line, head_line
 from oomctl.stress.record import Record
@@ -79,7 +80,7 @@ class Series:
             source=scene.source,
             ways=tuple(each.way for each in scene.contenders),
             options=self.options,
-            environment=plain.environment(session.environment),
+            environment=as_json.environment(session.environment),
             started=_now(),
         )
         scene.record.write(head_line(head))

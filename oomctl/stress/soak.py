@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from oomctl.errors import OomctlError
 from oomctl.kernel.hogs import NotFilledError
-from oomctl.outcome import Environment, Outcome
-from oomctl.plan import Plan
+from oomctl.oom.outcome import Environment, Outcome
+from oomctl.oom.plan import Plan
 from oomctl.signals import let_through
 from oomctl.stress.lines import round_line
 from oomctl.stress.round import FAILED, NOT_FILLED, Round, round_of

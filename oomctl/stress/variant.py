@@ -10,7 +10,7 @@ from math import prod
 from typing import get_args
 
 from oomctl.errors import UsageError
-from oomctl.plan import CallExpect, Plan, Step, Via, flags_of
+from oomctl.oom.plan import CallExpect, Plan, Step, Via, flags_of
 
 VIAS: tuple[Via, ...] = get_args(Via)
 MAX_VARIANTS = 1000

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from oomctl.task import Task
+from oomctl.oom.task import Task
 from tests.machine import V3
 from tests.outcomes import DEFAULT_RUN
 

@@ -4,8 +4,8 @@ import os
 import pytest
 
 from oomctl.kernel import hierarchy, procfs
-from oomctl.prediction import Lineup
-from oomctl.task import Task
+from oomctl.oom.prediction import Lineup
+from oomctl.oom.task import Task
 from tests.cli.command import refused, run
 
 PAGE = procfs.PAGE_SIZE

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.expectation import check_outcome
 from oomctl.kernel.hogs import NotFilledError
+from oomctl.oom.expectation import check_outcome
 from tests.cli.command import refused
 from tests.cli.command import run as oomctl
 from tests.cli.conftest import RANKING

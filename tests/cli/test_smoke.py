@@ -13,7 +13,7 @@ from oomctl.kernel import btf, environment
 from oomctl.lab import vm
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.vm import Ending
-from oomctl.outcome import Environment
+from oomctl.oom.outcome import Environment
 from oomctl.smoke import bench, suite
 from oomctl.smoke.case import Case
 from tests.cli.command import refused, run

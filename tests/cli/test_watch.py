@@ -7,9 +7,9 @@ import pytest
 
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
-from oomctl.event import Event, Kind
 from oomctl.kernel import witness
-from oomctl.klog import KernelLog, Record
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.klog import KernelLog, Record
 from tests.cli.command import refused, run
 from tests.klogs import Log
 

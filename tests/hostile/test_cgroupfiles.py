@@ -9,7 +9,7 @@ from oomctl.journal import Changed
 from oomctl.kernel import changed, hierarchy, parent
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope
-from oomctl.plan import Plan
+from oomctl.oom.plan import Plan
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, sound
 

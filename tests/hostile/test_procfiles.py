@@ -14,8 +14,8 @@ from oomctl.kernel import procfs
 from oomctl.kernel.journal import boot
 from oomctl.kernel.journalfolder import folder
 from oomctl.kernel.kmsg import Kmsg
-from oomctl.klog import KernelLog, parse_record
-from oomctl.sighting import Reading
+from oomctl.oom.kill import Reading
+from oomctl.oom.klog import KernelLog, parse_record
 from oomctl.text import printable
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, sound

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomctl.oom.verdict import Verdict
 from oomctl.report import RENDERERS
 from oomctl.report.runs import RunFormat
 from oomctl.text import printable
-from oomctl.verdict import Verdict
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, sound
 from tests.hostile.pool import NUMBERS, TERMINAL

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oomctl.kernel.kmsg import Kmsg
-from oomctl.klog import KillsFromLog, LogKill
+from oomctl.oom.klog import KillsFromLog, LogKill
 from oomctl.text import printable
 from tests.kernel.conftest import CGROUPS, tear_down
 

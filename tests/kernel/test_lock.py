@@ -10,7 +10,7 @@ import pytest
 
 from oomctl.kernel.gate import Gate
 from oomctl.kernel.loader import Loader
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call
 from tests.kernel.conftest import CGROUPS
 
 SLOT = 200

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import UnsupportedError
-from oomctl.event import Kind
 from oomctl.kernel import libbpf
 from oomctl.kernel.gate import Gate
 from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import PROGRAMS, Observer
 from oomctl.kernel.selftest import TRIED
+from oomctl.oom.event import Kind
 from oomctl.probes import ON_FUNCTIONS, silent_programs
 
 MIB = 1 << 20

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from oomctl import plain
 from oomctl.errors import OomctlError
 from oomctl.experiment import Session
 from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import PAGE_COUNTER_MAX
 from oomctl.kernel.environment import require_kfunc
-from oomctl.outcome import Declared
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog
-from oomctl.prediction import Prediction
+from oomctl.oom import as_json
+from oomctl.oom.outcome import Declared
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog
+from oomctl.oom.prediction import Prediction
 from tests.kernel import trees
 from tests.kernel.treecheck import Comparison
 from tests.kernel.trees import TOP, K, M, random_tree
@@ -131,7 +131,7 @@ def test_over_random_trees_prediction_and_kernel_agree(declared_tree, capsys):
             features.update(compared.features())
             faults = list(compared.faults())
             if faults:
-                faults.append(json.dumps(plain.tree(compared.outcome)))
+                faults.append(json.dumps(as_json.tree(compared.outcome)))
             elif compared.agreement == "explained":
                 explained.append(f"tree {number}: {compared}")
         if faults:

@@ -8,7 +8,7 @@ import pytest
 
 from oomctl.experiment import Session
 from oomctl.kernel.environment import require_machine
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Recheck, Setting, Step
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Recheck, Setting, Step
 
 M = 1 << 20
 SIZES = {"small": 8 * M, "medium": 16 * M, "large": 32 * M}

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from oomctl.outcome import Declared, Fated, Outcome, Phase
-from oomctl.prediction import Prediction, holds, predict
-from oomctl.task import Task
+from oomctl.oom.outcome import Declared, Fated, Outcome, Phase
+from oomctl.oom.prediction import Prediction, holds, predict
+from oomctl.oom.task import Task
 from tests.kernel.trees import Tree
 
 _KILLED = re.compile(r"Killed process (\d+) \((.*)\) total-vm")

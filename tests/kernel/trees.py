@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from oomctl.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind, Plan, Setting, Step, Sysctl
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind, Plan, Setting, Step, Sysctl
 
 TOP = "/oomctl-predicted"
 K, M = 1 << 10, 1 << 20

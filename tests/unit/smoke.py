@@ -2,9 +2,9 @@
 
 from contextlib import contextmanager
 
-from oomctl.check import Check
 from oomctl.errors import OomctlError
 from oomctl.kernel.btf import Kfunc, Parameter
+from oomctl.oom.check import Check
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case, Skipped
 from oomctl.smoke.facts import Facts

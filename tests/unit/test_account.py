@@ -5,16 +5,16 @@ from itertools import combinations
 
 import pytest
 
-from oomctl.account import account
-from oomctl.answer import Answer, Stage
-from oomctl.attribution import Aftermath, Asked, killed_by
-from oomctl.event import Event, Kind
-from oomctl.klog import KernelLog, Record
-from oomctl.plan import Call
-from oomctl.prediction import Candidate, Lineup, Prediction
-from oomctl.sighting import Reading
-from oomctl.task import Task
-from oomctl.timeline import Stamp, Timeline, timeline
+from oomctl.oom.account import account
+from oomctl.oom.attribution import Aftermath, Asked, killed_by
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.kill import Reading
+from oomctl.oom.klog import KernelLog, Record
+from oomctl.oom.plan import Call
+from oomctl.oom.prediction import Candidate, Lineup, Prediction
+from oomctl.oom.task import Task
+from oomctl.oom.timeline import Stamp, Timeline, timeline
 
 CALLER = 50
 BEGAN, ENDED = 1000, 2000

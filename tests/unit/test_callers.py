@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.answer import Answer, Stage
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import callers, child
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.oom.call import Answer, Stage
 from tests.descriptors import descriptors
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from oomctl.kernel import candidates, procfs
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.task import Task
+from oomctl.oom.task import Task
 
 PAGE = procfs.PAGE_SIZE
 NONE = candidates.PAGE_COUNTER_MAX

@@ -10,7 +10,7 @@ from oomctl.journal import Changed
 from oomctl.kernel import changed
 from oomctl.kernel.changed import put_back, sysctl_changed, to_be_changed
 from oomctl.kernel.journal import Journal
-from oomctl.plan import Sysctl
+from oomctl.oom.plan import Sysctl
 from tests.journals import journals
 
 

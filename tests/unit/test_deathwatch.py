@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.fate import Death
 from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.oom.fate import Death
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from oomctl.doctor.text import chosen
 from oomctl.errors import UnsupportedError
-from oomctl.event import Kind
+from oomctl.oom.event import Kind
 from tests.machine import observer, the
 
 REFUSED = UnsupportedError("it refused", "mend it")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.check import Check
-from oomctl.expectation import check_outcome
-from oomctl.fate import Fate
-from oomctl.plan import EVENTS, EVENTS_LOCAL, Call, CallExpect, Expect, Plan, Range, Step
+from oomctl.oom.check import Check
+from oomctl.oom.expectation import check_outcome
+from oomctl.oom.fate import Fate
+from oomctl.oom.plan import EVENTS, EVENTS_LOCAL, Call, CallExpect, Expect, Plan, Range, Step
 from tests.outcomes import OUTCOMES, TARGET
 from tests.rounds import called, happened
 

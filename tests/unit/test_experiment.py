@@ -11,18 +11,18 @@ import psutil
 import pytest
 
 from oomctl import experiment, trial
-from oomctl.answer import Answer, Stage
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment import Session
 from oomctl.kernel import removal, witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
-from oomctl.klog import KernelLog, parse_record
-from oomctl.plan import Call, Hog, Plan, Step
-from oomctl.prediction import Lineup
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.klog import KernelLog, parse_record
+from oomctl.oom.plan import Call, Hog, Plan, Step
+from oomctl.oom.prediction import Lineup
+from oomctl.oom.task import Relative, Task
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
-from oomctl.task import Relative, Task
 from tests.descriptors import descriptors
 from tests.journals import journals
 

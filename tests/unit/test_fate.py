@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from oomctl.fate import Death, Fate, fate_of
+from oomctl.oom.fate import Death, Fate, fate_of
 
 BY_SIGKILL = Death(7, 1, signal=signal.SIGKILL)
 BY_SIGTERM = Death(7, 1, signal=signal.SIGTERM)

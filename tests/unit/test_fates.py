@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from oomctl.answer import Answer, Stage
-from oomctl.fate import Death, Fate
-from oomctl.fates import fates
-from oomctl.outcome import Declared, Fated, Phase
-from oomctl.plan import Call
-from oomctl.sighting import Sighting
-from oomctl.task import Task
-from oomctl.verdict import Verdict
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.fate import Death, Fate
+from oomctl.oom.fates import fates
+from oomctl.oom.kill import Sighting
+from oomctl.oom.outcome import Declared, Fated, Phase
+from oomctl.oom.plan import Call
+from oomctl.oom.task import Task
+from oomctl.oom.verdict import Verdict
 
 FILLED, BEGAN = 500, 1000
 KILLED = Verdict("killed", "")

@@ -14,14 +14,14 @@ import typer
 from typer.testing import CliRunner
 
 from oomctl import experiment, trial
-from oomctl.answer import Stage
 from oomctl.cli.guard import guarded
 from oomctl.experiment import Session
 from oomctl.kernel import callers
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.leftovers import clean_up
 from oomctl.kernel.loader import AnswerStruct
-from oomctl.plan import Call, Step
+from oomctl.oom.call import Stage
+from oomctl.oom.plan import Call, Step
 from tests.descriptors import descriptors
 from tests.journals import journals
 from tests.unit.test_experiment import adj, kernel, planned

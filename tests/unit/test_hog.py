@@ -22,8 +22,8 @@ import pytest
 
 import oomctl
 from oomctl import resources
-from oomctl.hogexit import HogExit, own_end
 from oomctl.kernel.hogreport import Report, Step, reports
+from oomctl.oom.hogexit import HogExit, own_end
 
 M = 1 << 20
 BINARY = Path(resources.built(f"hog.{platform.machine()}"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from oomctl.cli import hogs as hogs_of
 from oomctl.errors import UsageError
-from oomctl.plan import MAX_HOGS, Hog
+from oomctl.oom.plan import MAX_HOGS, Hog
 
 M = 1 << 20
 

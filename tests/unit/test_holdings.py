@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.holdings import Holdings, compared, of_cgroup, of_tasks
 from oomctl.kernel.usage import read_holdings
-from oomctl.plan import Hog, Kind
+from oomctl.oom.holdings import Holdings, compared, of_cgroup, of_tasks
+from oomctl.oom.plan import Hog, Kind
 
 M = 1 << 20
 STAT = {"anon": M, "file": 16 * M, "kernel": 3 * M, "sock": 0, "shmem": 4 * M, "slab": 2 * M}

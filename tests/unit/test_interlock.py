@@ -1,10 +1,10 @@
 import pytest
 
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.interlock import check_homes, check_lineup, check_sysctls
-from oomctl.plan import Call, Sysctl
-from oomctl.prediction import Lineup
-from oomctl.task import Relative, Task
+from oomctl.oom.plan import Call, Sysctl
+from oomctl.oom.prediction import Lineup
+from oomctl.oom.safety import check_homes, check_lineup, check_sysctls
+from oomctl.oom.task import Relative, Task
 
 MEMCG, SYSTEM = Call("/t", 0, 0), Call(None, 0, 0)
 

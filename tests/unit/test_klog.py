@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.klog import KernelLog, KillsFromLog, LogKill, Record, parse_record
+from oomctl.oom.klog import KernelLog, KillsFromLog, LogKill, Record, parse_record
 from oomctl.text import printable
 from tests.klogs import Log
 

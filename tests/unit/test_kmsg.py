@@ -8,7 +8,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.kernel import kmsg
 from oomctl.kernel.capabilities import Held
 from oomctl.kernel.kmsg import Kmsg
-from oomctl.klog import Record
+from oomctl.oom.klog import Record
 from tests.descriptors import descriptors
 
 

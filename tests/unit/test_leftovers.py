@@ -18,7 +18,7 @@ from oomctl.kernel.journalfolder import folder
 from oomctl.kernel.leftovers import clean_up, sweep
 from oomctl.kernel.owned import Owned
 from oomctl.kernel.tree import Tree
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
 from tests.audit import heard

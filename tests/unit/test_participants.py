@@ -2,15 +2,15 @@
 
 import pytest
 
-from oomctl.fate import Death
 from oomctl.kernel.hogs import Runner
 from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.witness import NOTHING, Heard, History
-from oomctl.klog import KernelLog
+from oomctl.oom.fate import Death
+from oomctl.oom.kill import Sighting
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.plan import Call, Hog, Plan, Step
+from oomctl.oom.task import Task
 from oomctl.participants import kills_beside
-from oomctl.plan import Call, Hog, Plan, Step
-from oomctl.sighting import Sighting
-from oomctl.task import Task
 
 
 def task(pid, comm="f", cgroup="/t/f", **more):

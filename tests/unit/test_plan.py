@@ -1,7 +1,7 @@
 import pytest
 
-from oomctl import plan
-from oomctl.plan import Call, Hog, Plan, Range, Step
+from oomctl.oom import plan
+from oomctl.oom.plan import Call, Hog, Plan, Range, Step
 
 
 @pytest.mark.parametrize(

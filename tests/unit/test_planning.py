@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 
 from oomctl.errors import UsageError
-from oomctl.plan import (
+from oomctl.oom.plan import (
     EVENTS,
     EVENTS_LOCAL,
     Call,

@@ -1,6 +1,6 @@
 import pytest
 
-from oomctl.plan import (
+from oomctl.oom.plan import (
     EVENTS,
     EVENTS_LOCAL,
     Call,

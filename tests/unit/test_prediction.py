@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.prediction import predict
-from oomctl.task import Task
+from oomctl.oom.prediction import predict
+from oomctl.oom.task import Task
 
 PAGE = 4096
 RAM = 10**6

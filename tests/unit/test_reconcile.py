@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from oomctl.event import Event, Kind
-from oomctl.sighting import Sighting, reconcile, threads_of, traced
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.kill import Sighting, reconcile, threads_of, traced
 
 SEEN = Sighting(5, 7, "t", "victim", 4096, cgroup="/t/a", trigger_pid=50, order=0, traced=True)
 SAID = Sighting(

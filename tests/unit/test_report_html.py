@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from oomctl.outcome import Sample
+from oomctl.oom.outcome import Sample
 from oomctl.report import RENDERERS, svg
 from tests.outcomes import FIRST, OUTCOMES
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from oomctl.holdings import Holdings
+from oomctl.oom.holdings import Holdings
 from oomctl.report import RENDERERS
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.outcome import Phase
+from oomctl.oom.outcome import Phase
+from oomctl.oom.timeline import Stamp, Timeline
 from oomctl.report import RENDERERS
 from oomctl.report.trace import Span, Track, lanes
-from oomctl.timeline import Stamp, Timeline
 from tests.outcomes import CALL_AT, TREE, Kill, M, declared, hog, outcome
 from tests.outcomes import OUTCOMES as ONE_BY_ONE
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl import scenario, timeline, verdict
+from oomctl import scenario
+from oomctl.oom import timeline, verdict
 from oomctl.scenario import fields, model
 from oomctl.scenario.fault import Origin, ScenarioError
 from oomctl.scenario.planning import plan

@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oomctl import scenario
-from oomctl.plan import EVENTS_LOCAL, Range
+from oomctl.oom.plan import EVENTS_LOCAL, Range
 from oomctl.scenario import overrides
 from oomctl.scenario.fault import ScenarioError
 from tests.scenarios import Files, M

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.check import Check
+from oomctl.oom.check import Check
 from oomctl.stress.distribution import Distribution
 from oomctl.stress.lines import round_line
 from oomctl.stress.round import TIMES, Called, Gone, Round, round_of

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from oomctl import resources
-from oomctl.answer import Stage
-from oomctl.event import Kind
 from oomctl.kernel import libbpf
 from oomctl.kernel.gate import GateLogStruct, GateStruct, PassageStruct
 from oomctl.kernel.hogs import Step
 from oomctl.kernel.loader import AnswerStruct, CallStruct
 from oomctl.kernel.observer import PROGRAMS, EventStruct, FiredStruct
+from oomctl.oom.call import Stage
+from oomctl.oom.event import Kind
 from oomctl.probes import ON_FUNCTIONS
 from oomctl.smoke.funeral import FuneralStruct, LateStruct
 

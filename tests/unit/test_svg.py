@@ -2,7 +2,7 @@
 
 import pytest
 
-from oomctl.outcome import Sample
+from oomctl.oom.outcome import Sample
 from oomctl.report import svg
 
 CALL = 1_000

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.task import Task, badness, rank
+from oomctl.oom.task import Task, badness, rank
 
 M = 1 << 20
 PAGE = 4096

@@ -4,7 +4,7 @@ import pytest
 
 from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.tree import Tree
-from oomctl.plan import Call, Hog, Plan, Setting, Step
+from oomctl.oom.plan import Call, Hog, Plan, Setting, Step
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
 

@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
-from oomctl.plan import Kind
-from oomctl.prediction import holds
+from oomctl.oom.plan import Kind
+from oomctl.oom.prediction import holds
 from tests.kernel.trees import K, random_tree
 
 SLICE = [random_tree(number) for number in range(15)]

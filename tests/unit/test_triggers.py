@@ -5,14 +5,14 @@ import os
 
 import pytest
 
-from oomctl.answer import Answer, Stage
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import triggers
 from oomctl.kernel.callers import Ended, Note
 from oomctl.kernel.loader import AnswerStruct
 from oomctl.kernel.triggers import Declaration, Rechecked, Write, trigger
-from oomctl.plan import Call, Recheck, Step
-from oomctl.verdict import judge
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.plan import Call, Recheck, Step
+from oomctl.oom.verdict import judge
 from tests.descriptors import descriptors
 
 M = 1 << 20

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.answer import Answer, Stage
-from oomctl.verdict import Circumstances, Verdict, judge, meaning, overall
+from oomctl.oom.call import Answer, Stage
+from oomctl.oom.verdict import Circumstances, Verdict, judge, meaning, overall
 
 
 def answer(ret, timed_out=False):

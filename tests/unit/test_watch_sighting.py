@@ -1,6 +1,6 @@
-from oomctl.event import Event, Kind
-from oomctl.klog import Record
-from oomctl.sighting import Reading, Tracing
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.kill import Reading, Tracing
+from oomctl.oom.klog import Record
 
 CALLER, BIG, OTHER = 100, 7, 8
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from oomctl.plan import Step
+from oomctl.oom.plan import Step
 from oomctl.smoke.cases.words import (
     Case,
     Check,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oomctl.kernel.hogs import Runner
-from oomctl.klog import KernelLog
-from oomctl.plan import Hog, Step
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.cases.words import (

@@ -8,8 +8,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from oomctl.errnos import name_of
 from oomctl.kernel.libbpf import Only
+from oomctl.oom.errnos import name_of
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import Bench, Case, Check
 from oomctl.smoke.facts import Need

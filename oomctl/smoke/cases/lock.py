@@ -5,7 +5,7 @@ Each case checks that the lock was held when its calls came, so that one that wa
 
 from collections.abc import Iterator
 
-from oomctl.plan import Step
+from oomctl.oom.plan import Step
 from oomctl.smoke import facts
 from oomctl.smoke.bench import Opens
 from oomctl.smoke.cases.words import (
@@ -88,7 +88,7 @@ def _any_of(drawn: Sketch, least: int) -> Sketch:
     """Leave open how many of the hogs die: it depends on how soon a victim is gone."""
     from dataclasses import replace
 
-    from oomctl.plan import Range
+    from oomctl.oom.plan import Range
 
     most = len(drawn.hogs)
     drawn = drawn.rising(oom_kill=Range(least, most))

@@ -1,6 +1,6 @@
 """The results 0 and 1, and that oom_lock is free again after every one of them."""
 
-from oomctl.plan import Step
+from oomctl.oom.plan import Step
 from oomctl.smoke.cases.words import PAIR, M, call, experiment, hog, sketch
 
 _TRY = call(flags=0)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from oomctl.answer import Stage
 from oomctl.kernel.hogs import Runner
-from oomctl.plan import Hog, Step
+from oomctl.oom.call import Stage
+from oomctl.oom.plan import Hog, Step
 from oomctl.smoke.cases.words import (
     PAIR,
     Bench,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import psutil
 
 from oomctl.kernel.hogs import Runner
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.cases.words import (

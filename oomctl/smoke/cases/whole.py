@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from oomctl.klog import KernelLog
-from oomctl.plan import Step
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.plan import Step
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import (
     Also,

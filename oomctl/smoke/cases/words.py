@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from oomctl.check import Check
 from oomctl.kernel.hogs import Runner
-from oomctl.klog import KernelLog
-from oomctl.plan import INT32_MAX, INT32_MIN, UINT64_MAX
+from oomctl.oom.check import Check
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.plan import INT32_MAX, INT32_MIN, UINT64_MAX
 from oomctl.smoke.bench import Bench, Opens, Tried
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need

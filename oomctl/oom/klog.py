@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from oomctl.oomreport import Facts, Report, SplitText
+from oomctl.oom.oomreport import Facts, Report, SplitText
 from oomctl.text import printable
 
 _REPORTS, _WINDOW_US = 10, 6_000_000  # DEFAULT_RATELIMIT_BURST; _INTERVAL is 5 s, and some more

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from oomctl.event import Event, Kind
-from oomctl.klog import KillsFromLog, Record
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.klog import KillsFromLog, Record
 
 Role = Literal["victim", "sharer", "exiting"]
 

@@ -6,10 +6,10 @@ The name of a check holds nothing that differs from round to round; what was fou
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from oomctl.answer import Answer
-from oomctl.check import Check
-from oomctl.outcome import Declared, Fated, Outcome
-from oomctl.plan import EVENTS, CallExpect, Expect, Plan
+from oomctl.oom.call import Answer
+from oomctl.oom.check import Check
+from oomctl.oom.outcome import Declared, Fated, Outcome
+from oomctl.oom.plan import EVENTS, CallExpect, Expect, Plan
 from oomctl.text import counted
 from oomctl.units import format_duration
 

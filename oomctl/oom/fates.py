@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.fate import Death, Fate, fate_of
-from oomctl.outcome import Declared, Fated, Phase
-from oomctl.sighting import Sighting
-from oomctl.task import Task
+from oomctl.oom.fate import Death, Fate, fate_of
+from oomctl.oom.kill import Sighting
+from oomctl.oom.outcome import Declared, Fated, Phase
+from oomctl.oom.task import Task
 from oomctl.text import printable
 
 

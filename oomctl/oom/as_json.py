@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl.klog import Record
-from oomctl.outcome import Declared, Environment, Fated, Outcome, Sample
-from oomctl.plan import flag_names
-from oomctl.prediction import Candidate
-from oomctl.sighting import Sighting
+from oomctl.oom.kill import Sighting
+from oomctl.oom.klog import Record
+from oomctl.oom.outcome import Declared, Environment, Fated, Outcome, Sample
+from oomctl.oom.plan import flag_names
+from oomctl.oom.prediction import Candidate
 from oomctl.text import printable
 
 SCHEMA = 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from oomctl.errnos import name_of
+from oomctl.oom.errnos import name_of
 
 
 class Stage(IntEnum):

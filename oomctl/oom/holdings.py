@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from oomctl.plan import Hog
+from oomctl.oom.plan import Hog
 from oomctl.units import format_size
 
 _HUGE_PAGE = 2 << 20

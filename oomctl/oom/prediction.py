@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
 
-from oomctl.task import Task, badness, rank
+from oomctl.oom.task import Task, badness, rank
 
 
 @dataclass(frozen=True)

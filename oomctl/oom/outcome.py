@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from oomctl.answer import Answer
-from oomctl.check import Check
 from oomctl.errors import OomctlError
-from oomctl.fate import Fate
-from oomctl.filled import Filled
-from oomctl.holdings import Holdings
-from oomctl.klog import Record
-from oomctl.plan import Call
-from oomctl.prediction import Prediction
-from oomctl.sighting import Sighting
-from oomctl.task import Task
-from oomctl.timeline import Timeline
-from oomctl.verdict import Verdict
+from oomctl.oom.call import Answer
+from oomctl.oom.check import Check
+from oomctl.oom.fate import Fate
+from oomctl.oom.filled import Filled
+from oomctl.oom.holdings import Holdings
+from oomctl.oom.kill import Sighting
+from oomctl.oom.klog import Record
+from oomctl.oom.plan import Call
+from oomctl.oom.prediction import Prediction
+from oomctl.oom.task import Task
+from oomctl.oom.timeline import Timeline
+from oomctl.oom.verdict import Verdict
 
 
 @dataclass(frozen=True)

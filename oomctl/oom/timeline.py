@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from oomctl.answer import Answer
-from oomctl.event import Event, Kind
+from oomctl.oom.call import Answer
+from oomctl.oom.event import Event, Kind
 
 _NAMES = {
     Kind.OOM_BEGIN: "locked",

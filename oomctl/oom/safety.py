@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.plan import Call, Sysctl
-from oomctl.prediction import Lineup, holds
-from oomctl.task import OOM_SCORE_ADJ_MIN, Relative
+from oomctl.oom.plan import Call, Sysctl
+from oomctl.oom.prediction import Lineup, holds
+from oomctl.oom.task import OOM_SCORE_ADJ_MIN, Relative
 from oomctl.text import printable
 
 

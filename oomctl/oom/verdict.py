@@ -7,9 +7,9 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oomctl import errnos
-from oomctl.answer import Answer
-from oomctl.plan import Via
+from oomctl.oom import errnos
+from oomctl.oom.call import Answer
+from oomctl.oom.plan import Via
 from oomctl.text import counted
 from oomctl.units import format_size
 

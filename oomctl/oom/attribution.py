@@ -4,14 +4,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from oomctl.answer import Answer
-from oomctl.event import Event, Kind
-from oomctl.klog import KernelLog
-from oomctl.plan import Call
-from oomctl.prediction import Lineup
-from oomctl.sighting import HITS, Sighting, by_process, reconcile, threads_of, traced
-from oomctl.task import Task
-from oomctl.timeline import Stamp
+from oomctl.oom.call import Answer
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.kill import HITS, Sighting, by_process, reconcile, threads_of, traced
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.plan import Call
+from oomctl.oom.prediction import Lineup
+from oomctl.oom.task import Task
+from oomctl.oom.timeline import Stamp
 
 SIGNALS = frozenset({"sigkill", "oom_begin"})
 """Programs without which no SIGKILL of the OOM killer is told (bpf/observer.bpf.c, sigkill)."""

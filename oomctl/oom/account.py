@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from oomctl.attribution import MARKS, OF_THE_CALL, SIGNALS, Aftermath, Asked, killed_by
-from oomctl.event import Event, Kind
-from oomctl.outcome import Declared, Evidence
-from oomctl.plan import Call
-from oomctl.prediction import Prediction
-from oomctl.sighting import Sighting
-from oomctl.timeline import timeline
-from oomctl.verdict import Circumstances, judge
+from oomctl.oom.attribution import MARKS, OF_THE_CALL, SIGNALS, Aftermath, Asked, killed_by
+from oomctl.oom.event import Event, Kind
+from oomctl.oom.kill import Sighting
+from oomctl.oom.outcome import Declared, Evidence
+from oomctl.oom.plan import Call
+from oomctl.oom.prediction import Prediction
+from oomctl.oom.timeline import timeline
+from oomctl.oom.verdict import Circumstances, judge
 
 
 def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declared:
