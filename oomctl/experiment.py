@@ -10,12 +10,11 @@ import psutil
 
 from oomctl import console
 from oomctl.errors import OomctlError
-from oomctl.kernel import leftovers, procfs
+from oomctl.kernel import leftovers
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.changed import sysctl_changed
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import SYSCTLS, protected, read_environment
 from oomctl.kernel.hogs import Herd, Runner
 from oomctl.kernel.journal import Journal
@@ -33,6 +32,8 @@ from oomctl.oom.plan import Plan, Step
 from oomctl.oom.task import Relative, Task, rank
 from oomctl.oom.verdict import overall
 from oomctl.participants import fated, kills_beside, known
+from oomctl.proc import procfs
+from oomctl.proc.pidfd import DeathWatch
 from oomctl.signals import held_back, let_through
 from oomctl.text import counted
 from oomctl.trial import Trial

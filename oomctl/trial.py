@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from oomctl import console
 from oomctl.errors import OomctlError
-from oomctl.kernel import procfs
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up, target_pages
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
@@ -29,6 +27,8 @@ from oomctl.oom.plan import Plan, Step
 from oomctl.oom.task import Relative, Task
 from oomctl.oom.timeline import Stamp
 from oomctl.probes import silent_programs
+from oomctl.proc import procfs
+from oomctl.proc.pidfd import DeathWatch
 
 _AFTERGLOW = 0.02
 """Seconds of samples after the last death, so that a drawing shows where the memory went."""

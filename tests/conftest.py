@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from oomctl import console
-from oomctl.kernel import hierarchy, procfs
+from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.journal import Journal
+from oomctl.proc import procfs
 from tests.audit import heard
 from tests.journals import journals
 from tests.machine import FakeMachine

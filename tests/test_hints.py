@@ -98,7 +98,7 @@ def test_what_it_writes_in_the_lab_is_not_lost(words, folders):
 def lacking(cgroupfs, monkeypatch):
     """A machine that lacks the kfunc alone."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr("oomctl.kernel.procfs.in_first_namespace", lambda _kind: True)
+    monkeypatch.setattr("oomctl.proc.procfs.in_first_namespace", lambda _kind: True)
     monkeypatch.setattr(btf, "find_kfunc", lambda: None)
     monkeypatch.setattr(module, "forbidden", lambda: None)
     return cgroupfs

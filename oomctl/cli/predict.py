@@ -11,9 +11,10 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
-from oomctl.kernel import hierarchy, procfs
+from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.proc import procfs
 from oomctl.report.ranking import RENDERERS, RankingFormat, render_table
 
 

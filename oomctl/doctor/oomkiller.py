@@ -3,11 +3,11 @@
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.capabilities import SYS_RESOURCE
 from oomctl.kernel.machine import Machine
 from oomctl.oom import safety
 from oomctl.oom.plan import Call
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN
+from oomctl.proc.capabilities import SYS_RESOURCE
 
 _OF_A_CGROUP, _OF_ALL = Call("/"), Call(None)
 _WARN = 4

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.kernel import environment
-from oomctl.kernel.capabilities import CAPABILITIES, SYS_ADMIN, Capability, Held
 from oomctl.kernel.machine import Machine
+from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Capability, Held
 
 
 def may_trace(machine: Machine) -> bool:

@@ -18,11 +18,11 @@ from typing import Protocol
 import psutil
 
 from oomctl.errors import OomctlError
-from oomctl.kernel import child
-from oomctl.kernel.child import Child
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import CALLER
+from oomctl.proc import fork
+from oomctl.proc.fork import Child
+from oomctl.proc.pidfd import DeathWatch
 
 COMM = CALLER.encode()
 
@@ -186,7 +186,7 @@ def _start(
     try:
         line, go = os.pipe2(os.O_CLOEXEC)
         for number, note in enumerate(notes):
-            one = child.forked(partial(wait_and_pull, number, note), COMM)
+            one = fork.forked(partial(wait_and_pull, number, note), COMM)
             watch.add(one.pid, reap=True)
             children.append(one)
         _await_ready(ready, children, watch, timeout)

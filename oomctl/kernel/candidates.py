@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import psutil
 
-from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.oom.prediction import Lineup
+from oomctl.proc import procfs
 
 PAGE_COUNTER_MAX = sys.maxsize // procfs.PAGE_SIZE
 """What memory.max `max` is, in pages, on 64 bits (include/linux/page_counter.h)."""

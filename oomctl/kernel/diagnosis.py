@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oomctl.errors import OomctlError
-from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.hogreport import WANT, Report, Step, failure, hint, interrupted, no_task
 from oomctl.kernel.limits import Limit, reached, refusals
 from oomctl.oom.fate import Death, Fate, fate_of
 from oomctl.oom.hogexit import HogExit, own_end
 from oomctl.oom.plan import Hog
+from oomctl.proc import procfs
 
 _LOG_IS_LATE = 1.0
 """Seconds after a victim's end until the log names it: printed after SIGKILL (oom_kill_process)."""

@@ -9,11 +9,12 @@ import psutil
 
 from oomctl import __version__, commandline, console
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import btf, capabilities, child, hierarchy, libbpf, procfs
+from oomctl.kernel import btf, hierarchy, libbpf
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kmod import module
 from oomctl.oom.outcome import Environment
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN
+from oomctl.proc import capabilities, fork, procfs
 
 SYSCTLS = (
     "vm.panic_on_oom",
@@ -138,7 +139,7 @@ def protected() -> Iterator[None]:
     before = me.oom_score_adj if me else 0
     if not procfs.set_oom_score_adj(OOM_SCORE_ADJ_MIN):
         console.note(_unprotected())
-    with child.programs_at(before):
+    with fork.programs_at(before):
         try:
             yield
         finally:

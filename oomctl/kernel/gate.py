@@ -15,8 +15,9 @@ from typing import Self
 
 from oomctl import probes, resources
 from oomctl.errors import OomctlError
-from oomctl.kernel import child, libbpf, procfs
-from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel import libbpf
+from oomctl.proc import fork, procfs
+from oomctl.proc.pidfd import DeathWatch
 
 COMM = b"oomctl-gate"
 
@@ -137,7 +138,7 @@ class Gate:
         before = self._log().entered_ns
         with DeathWatch() as watch:
             try:
-                holder = child.forked(lambda: self._stand(enter, most), COMM)
+                holder = fork.forked(lambda: self._stand(enter, most), COMM)
                 watch.add(holder.pid, reap=True)
                 came = watch.wait(
                     lambda: self._log().entered_ns > before or holder.pid in watch.deaths,
@@ -148,7 +149,7 @@ class Gate:
                     error = _not_held(holder, watch)
                     watch.kill({holder.pid})
                     raise error
-                opener = child.forked(lambda: self._open_when(opens, most), COMM)
+                opener = fork.forked(lambda: self._open_when(opens, most), COMM)
                 watch.add(opener.pid, reap=True)
                 yield
             finally:
@@ -203,7 +204,7 @@ class Gate:
         )
 
 
-def _not_held(holder: child.Child, watch: DeathWatch) -> OomctlError:
+def _not_held(holder: fork.Child, watch: DeathWatch) -> OomctlError:
     """Say why oom_lock is not held: by what became of the process that was to hold it."""
     death = watch.deaths.get(holder.pid)
     how = holder.end(death)

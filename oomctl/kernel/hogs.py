@@ -11,7 +11,6 @@ from typing import Self
 from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.diagnosis import Diagnosis, Why
 from oomctl.kernel.hogreport import (
     READ_SIZE,
@@ -27,6 +26,7 @@ from oomctl.kernel.usage import read_holdings
 from oomctl.oom.filled import Filled
 from oomctl.oom.holdings import Holdings
 from oomctl.oom.plan import Hog
+from oomctl.proc.pidfd import DeathWatch
 from oomctl.signals import let_through
 from oomctl.units import format_size
 

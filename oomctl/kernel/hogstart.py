@@ -11,8 +11,8 @@ from typing import IO
 from oomctl import resources
 from oomctl.errors import UnsupportedError
 from oomctl.kernel.cgroups import UnifiedNode, explain
-from oomctl.kernel.child import cannot_start
 from oomctl.oom.plan import Hog
+from oomctl.proc.fork import cannot_start
 
 _CHARGED = frozenset({"pipe", "socket", "slab"})
 """Kinds that fill until memory.current has risen by their size."""

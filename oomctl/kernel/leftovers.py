@@ -10,10 +10,11 @@ from oomctl import console, journal
 from oomctl.errors import OomctlError
 from oomctl.files import directory
 from oomctl.journal import Changed, Entry, Made, Making, Stays
-from oomctl.kernel import changed, hierarchy, journalfolder, procfs, removal
+from oomctl.kernel import changed, hierarchy, journalfolder, removal
 from oomctl.kernel.changed import put_back, stands
 from oomctl.kernel.journal import abandoned, boot
 from oomctl.kernel.journalfolder import JournalFolder
+from oomctl.proc import procfs
 
 _UNKNOWN = "an unknown process"
 _NOUNS = dict.fromkeys((Making, Made), "cgroup that could be made")

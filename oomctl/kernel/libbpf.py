@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import capabilities
+from oomctl.proc import capabilities
 from oomctl.signals import held_back
 
 _log: deque[str] = deque(maxlen=2000)

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import psutil
 
-from oomctl import resources, tool
-from oomctl.kernel import btf, environment, hierarchy, libbpf, procfs
+from oomctl import resources
+from oomctl.kernel import btf, environment, hierarchy, libbpf
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.observer import Observer
+from oomctl.proc import procfs, programs
+from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 
 CGROUP2_SUPER_MAGIC = 0x63677270  # include/uapi/linux/magic.h
@@ -197,7 +198,7 @@ class Machine:
 
     def ask(self, *command: str) -> tuple[int, str]:
         """Run a program that only tells something; return its exit status and what it said."""
-        return tool.run(*command, timeout=_ASK_SECONDS)
+        return programs.run(*command, timeout=_ASK_SECONDS)
 
     def which(self, name: str) -> Path | None:
         """Return what a name means in the caller's PATH."""

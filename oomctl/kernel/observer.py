@@ -13,8 +13,9 @@ from typing import Self
 
 from oomctl import probes, resources
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import btf, libbpf, procfs, selftest
+from oomctl.kernel import btf, libbpf, selftest
 from oomctl.oom.event import Event, Kind
+from oomctl.proc import procfs
 from oomctl.text import printable
 
 _COMM_LEN = 16

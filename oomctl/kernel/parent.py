@@ -8,10 +8,11 @@ from pathlib import Path
 
 from oomctl import commandline, console
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import hierarchy, procfs
+from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
+from oomctl.proc import procfs
 
 SELF = "self"
 """Names oomctl's own cgroup, such as the scope that systemd-run has made for it."""

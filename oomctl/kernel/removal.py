@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from oomctl.files import directory
-from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError
+from oomctl.proc import procfs
 
 _SHOWN = 8
 

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oomctl.kernel import procfs
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
 from oomctl.oom.kill import Sighting
 from oomctl.oom.plan import Hog, Plan
 from oomctl.oom.prediction import holds
 from oomctl.oom.task import Task
+from oomctl.proc import procfs
 from oomctl.text import printable
 
 Events = Mapping[str, Mapping[str, int]]

@@ -10,7 +10,7 @@ import select
 import signal
 from collections.abc import Callable, Collection, Mapping
 
-from oomctl.kernel import child
+from oomctl.proc import fork
 
 TRIED = frozenset({"sigkill", "process_exit", "missed_exit"})
 """Programs that run when any process is sent a signal, or ends."""
@@ -42,7 +42,7 @@ def silent_programs(
 
 def _end_a_process() -> None:
     """Start a process that is sent a signal and ends by itself: no event tells of such an end."""
-    pid = child.forked(_signalled, _COMM).pid
+    pid = fork.forked(_signalled, _COMM).pid
     with contextlib.suppress(ProcessLookupError, ChildProcessError):  # reaped if SIGCHLD is ignored
         pidfd = os.pidfd_open(pid)
         try:

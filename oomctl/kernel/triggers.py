@@ -18,9 +18,9 @@ from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.changed import to_be_changed
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import AnswerStruct, Loader
-from oomctl.kernel.procfs import PAGE_SIZE
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import Call, Recheck, Step
+from oomctl.proc.procfs import PAGE_SIZE
 from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 
 import psutil
 
-from oomctl.kernel import procfs
 from oomctl.kernel.cgroupfiles import CountersFile
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.oom.holdings import Holdings, compared, of_cgroup, of_tasks
 from oomctl.oom.plan import Hog
+from oomctl.proc import procfs
 
 _STAT = CountersFile("memory.stat")
 _BATCH = 64

@@ -8,11 +8,11 @@ from typing import Self
 
 from oomctl import console
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import Observer
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, Reading, Sighting, by_process, reconcile, threads_of, traced
 from oomctl.oom.klog import KernelLog
+from oomctl.proc.kmsg import Kmsg
 
 
 @dataclass(frozen=True)

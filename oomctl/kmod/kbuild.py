@@ -5,8 +5,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import commandline, tool
+from oomctl import commandline
 from oomctl.errors import UnsupportedError
+from oomctl.proc import programs
 
 NEEDED = (
     "MODULES",
@@ -120,7 +121,7 @@ def require(headers: Path) -> tuple[str, ...]:
         )
     compiler = compiler_of(config)
     command = find(compiler)
-    packages = [package for name, package in _TOOLS.items() if tool.which(name) is None]
+    packages = [package for name, package in _TOOLS.items() if programs.which(name) is None]
     if command is None:
         packages += compiler.packages
     if command is None or packages:
@@ -136,9 +137,9 @@ def require(headers: Path) -> tuple[str, ...]:
 def find(compiler: Compiler) -> str | None:
     """Return the name of this compiler in its major version on this machine, or None."""
     numbered = f"{compiler.family}-{compiler.major}"
-    if tool.which(numbered):
+    if programs.which(numbered):
         return numbered
-    _status, version = tool.run(compiler.family, "-dumpversion")
+    _status, version = programs.run(compiler.family, "-dumpversion")
     return compiler.family if version.split(".")[0].strip() == str(compiler.major) else None
 
 
@@ -154,7 +155,7 @@ def names(file: Path, kfunc: str) -> bool | None:
     where the real one is.
     """
     for name, answer in ((kfunc, True), (_IN_EVERY_KERNEL, False)):
-        status, _output = tool.run("grep", "-qaw", name, str(file))
+        status, _output = programs.run("grep", "-qaw", name, str(file))
         if status == 0:
             return answer
     return None

@@ -8,11 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from oomctl import commandline, console, tool
+from oomctl import commandline, console
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.files.outfile import open_output
 from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import kbuild
+from oomctl.proc import programs
 from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
@@ -33,7 +34,7 @@ def build(headers: Path, into: Path, sources: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory(prefix="oomctl-module-") as name:
         folder = Path(name, "source")
         shutil.copytree(sources or kernel_sources(), folder)
-        status, log = tool.run(
+        status, log = programs.run(
             *("make", "-C", str(headers), f"M={folder}", *arguments, "modules"), temporary=name
         )
         made = folder / f"{MODULE}.ko"
@@ -83,12 +84,12 @@ def load(path: Path) -> None:
     """Load a built module into the running kernel; UnsupportedError where the kernel refuses it."""
     require_modules()
     _require_root()
-    status, message = tool.run("insmod", str(path))
+    status, message = programs.run("insmod", str(path))
     if status:
         raise refusal(message, path)
     # With CONFIG_MODULE_ALLOW_BTF_MISMATCH a module whose BTF does not fit loads without it.
     if not Path("/sys/kernel/btf", MODULE).exists():
-        tool.run("rmmod", MODULE)
+        programs.run("rmmod", MODULE)
         raise UnsupportedError(
             f"the kernel took {path} but not its BTF, which does not fit; it is unloaded again",
             "build it against the headers of exactly this kernel: oomctl kfunc build",
@@ -100,7 +101,7 @@ def unload() -> None:
     _require_root()
     end = time.monotonic() + _UNPIN_SECONDS
     while True:
-        status, message = tool.run("rmmod", MODULE)
+        status, message = programs.run("rmmod", MODULE)
         if status == 0:
             return
         if "in use" not in message:
@@ -129,7 +130,7 @@ def refusal(
     if "File exists" in message:
         return OomctlError(f"{MODULE} is loaded already", "oomctl kfunc unload")
     if "Invalid module format" in message or "Exec format" in message:
-        status, built_for = tool.run("modinfo", "--field", "vermagic", str(path))
+        status, built_for = programs.run("modinfo", "--field", "vermagic", str(path))
         if status or not built_for.split():
             return UsageError(f"{path} is not a kernel module", "oomctl kfunc build makes one")
         return UnsupportedError(
@@ -173,7 +174,7 @@ def _require_root() -> None:
 
 def _has_btf(module: Path) -> bool:
     """An object without BTF loads, and nothing finds the kfunc: btf.c, check_btf_kconfigs()."""
-    _status, strings = tool.run("readelf", "--string-dump=.BTF", str(module))
+    _status, strings = programs.run("readelf", "--string-dump=.BTF", str(module))
     return any(line.split()[-1:] == [KFUNC] for line in strings.splitlines())
 
 
@@ -189,7 +190,7 @@ def _not_built(headers: Path, log: str) -> UnsupportedError:
 
 
 def _no_btf(headers: Path, log: str) -> UnsupportedError:
-    _status, version = tool.run("pahole", "--numeric_version")
+    _status, version = programs.run("pahole", "--numeric_version")
     kernels = kbuild.read_config(headers).get("PAHOLE_VERSION", "")
     if version.strip().isdigit() and kernels.isdigit() and int(version) < int(kernels):
         why = f"pahole {version.strip()} is older than the {kernels} that made this kernel's BTF"

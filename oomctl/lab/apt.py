@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import child
+from oomctl.proc import fork
 
 # Other names that a Debian machine's sources may give to its own suite.
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
@@ -267,7 +267,7 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
             text=True,
             check=False,
             timeout=_LONGEST,
-            preexec_fn=partial(child.die_with, os.getpid()),
+            preexec_fn=partial(fork.die_with, os.getpid()),
         )
     except subprocess.TimeoutExpired as error:
         raise OomctlError(

@@ -6,9 +6,9 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
-from oomctl import cache, console, tool
-from oomctl.kernel import child
+from oomctl import cache, console
 from oomctl.lab import tools
+from oomctl.proc import fork, programs
 
 _LIMIT_SECONDS = 10.0
 
@@ -52,7 +52,7 @@ def _probe(image: Path) -> bool:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=partial(child.die_with, os.getpid()),
+        preexec_fn=partial(fork.die_with, os.getpid()),
     )
     try:
         serial, _ = process.communicate(timeout=_LIMIT_SECONDS)
@@ -61,7 +61,7 @@ def _probe(image: Path) -> bool:
         return False
     finally:
         process.kill()
-        tool.reap(process)
+        programs.reap(process)
     return came_up(serial)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from oomctl import cache, console, tool
+from oomctl import cache, console
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kmod import module
 from oomctl.lab import apt, kernel, kvm, tools, vm
@@ -15,6 +15,7 @@ from oomctl.lab.apt import Archive, Candidate
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.machine import Machine
 from oomctl.lab.vm import Job
+from oomctl.proc import programs
 from oomctl.text import counted
 
 _PROOF_SECONDS = 120.0
@@ -201,7 +202,7 @@ def _expand(modules: Path) -> None:
 
 
 def _call(*command: str) -> None:
-    status, said = tool.run(*command)
+    status, said = programs.run(*command)
     if status:
         raise OomctlError(f"{command[0]} failed on {command[-1]}", detail=said)
 

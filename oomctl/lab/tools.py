@@ -4,8 +4,8 @@ import platform
 import sys
 from pathlib import Path
 
-from oomctl import tool
 from oomctl.errors import UnsupportedError
+from oomctl.proc import programs
 
 _QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
 
@@ -13,7 +13,7 @@ _QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
 def virtme_run() -> Path:
     """Find virtme-ng's runner beside this Python or in PATH; UnsupportedError where missing."""
     beside = Path(sys.executable).parent / "virtme-run"
-    found = str(beside) if beside.exists() else tool.which("virtme-run")
+    found = str(beside) if beside.exists() else programs.which("virtme-run")
     if found is None:
         raise UnsupportedError(
             "virtme-ng is not installed, and the lab boots through it",
@@ -33,7 +33,7 @@ def setsid() -> Path:
 
 
 def _find(name: str, package: str) -> Path:
-    found = tool.which(name)
+    found = programs.which(name)
     if found is None:
         raise UnsupportedError(f"{name} is not on this machine", f"apt install {package}")
     return Path(found)
@@ -49,7 +49,7 @@ def require() -> None:
     virtme_run()
     # virtme-ng runs `file` to learn a kernel's release and modprobe to resolve its modules.
     wanted = dict([_qemu()], modprobe="kmod", depmod="kmod", file="file")
-    missing = {package for name, package in wanted.items() if tool.which(name) is None}
+    missing = {package for name, package in wanted.items() if programs.which(name) is None}
     if not any(_static(name) for name in ("busybox-static", "busybox.static", "busybox")):
         missing.add("busybox-static")
     if missing:
@@ -61,5 +61,5 @@ def require() -> None:
 
 def _static(name: str) -> bool:
     """Tell whether a program is there and asks for no dynamic loader (ELF type PT_INTERP)."""
-    found = tool.which(name)
+    found = programs.which(name)
     return found is not None and b"/ld-linux" not in Path(found).read_bytes()[:4096]

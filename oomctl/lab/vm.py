@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from oomctl import cache, console, tool
+from oomctl import cache, console
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import child
 from oomctl.lab import initramfs, machine, tools
 from oomctl.lab.machine import Machine
 from oomctl.lab.pump import Output, Sink, Tail, pump
 from oomctl.lab.stream import Stream
+from oomctl.proc import fork, programs
 
 _GRACE = 3.0
 _SWEEPING = 5.0
@@ -147,7 +147,7 @@ def _swept(folder: Path) -> Iterator[None]:
 
 def asked(command: list[str], timeout: float | None = None) -> str:
     """Run virtme-ng and return what it says; subprocess.TimeoutExpired where it takes too long."""
-    status, said = tool.run(*command, timeout=timeout)
+    status, said = programs.run(*command, timeout=timeout)
     if status:
         raise OomctlError("virtme-ng cannot do it", "run with -v to see what it says", said)
     return said
@@ -163,13 +163,13 @@ def _started(command: list[str], fds: list[int]) -> Iterator[subprocess.Popen[by
         stderr=subprocess.PIPE,
         pass_fds=fds,
         start_new_session=True,
-        preexec_fn=partial(child.die_with, os.getpid()),
+        preexec_fn=partial(fork.die_with, os.getpid()),
     )
     try:
         yield process
     finally:
         process.kill()
-        tool.reap(process)
+        programs.reap(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:

@@ -13,11 +13,10 @@ import psutil
 from oomctl import resources
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import Session
-from oomctl.kernel import btf, child, libbpf, procfs
+from oomctl.kernel import btf, libbpf
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.changed import sysctl_changed
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.environment import read_environment
 from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
@@ -26,6 +25,8 @@ from oomctl.oom.call import Stage
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
 from oomctl.oom.task import rank
+from oomctl.proc import fork, procfs
+from oomctl.proc.pidfd import DeathWatch
 from oomctl.report import evidence
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.facts import VARIANT, Facts
@@ -155,7 +156,7 @@ class Bench:
         """
         loader = self._session.loader
         with DeathWatch() as watch:
-            asking = child.forked(
+            asking = fork.forked(
                 lambda: loader.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
             )
             watch.add(asking.pid, reap=True)

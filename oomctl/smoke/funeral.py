@@ -8,8 +8,9 @@ from typing import Self
 
 from oomctl import resources
 from oomctl.errors import OomctlError
-from oomctl.kernel import child, libbpf
-from oomctl.kernel.deathwatch import DeathWatch
+from oomctl.kernel import libbpf
+from oomctl.proc import fork
+from oomctl.proc.pidfd import DeathWatch
 
 COMM = b"oomctl-late"
 
@@ -59,7 +60,7 @@ class Funeral:
         until = time.monotonic_ns() + round(_SECONDS * 1e9)
         libbpf.write_map(self._funerals, 0, FuneralStruct(until_ns=until))
         with DeathWatch() as watch:
-            late = child.forked(
+            late = fork.forked(
                 lambda: libbpf.run_syscall_program(self._program, LateStruct(cgroup_id)), COMM
             )
             pid = late.pid

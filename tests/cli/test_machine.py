@@ -18,7 +18,7 @@ def test_no_root(machine, monkeypatch):
 
 
 def test_a_pid_namespace_of_its_own(machine, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.procfs.sees_init_pids", lambda: False)
+    monkeypatch.setattr("oomctl.proc.procfs.sees_init_pids", lambda: False)
     refused(declare(), 3, "in a PID namespace", "--pid=host")
 
 

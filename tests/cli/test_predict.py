@@ -3,9 +3,10 @@ import os
 
 import pytest
 
-from oomctl.kernel import hierarchy, procfs
+from oomctl.kernel import hierarchy
 from oomctl.oom.prediction import Lineup
 from oomctl.oom.task import Task
+from oomctl.proc import procfs
 from tests.cli.command import refused, run
 
 PAGE = procfs.PAGE_SIZE

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from oomctl import cli, tool
+from oomctl import cli
 from oomctl.cli import doctor, guest, lab, watch
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import btf, environment
 from oomctl.kmod import kbuild, module
 from oomctl.lab import kernel as lab_kernel
 from oomctl.lab import kvm, stock, vm
+from oomctl.proc import programs
 from tests.hostile.folder import furnish
 from tests.hostile.ground import ALL, ran
 
@@ -38,7 +39,7 @@ def harmless(furnished, any_machine, cgroupfs, monkeypatch):
     monkeypatch.setattr(btf, "find_kfunc", lambda: None)
     monkeypatch.setattr(doctor, "Machine", lambda: machine)
     monkeypatch.setattr(watch, "Lookout", cannot)
-    monkeypatch.setattr(tool, "run", lambda *_words, **_more: (127, "not found"))
+    monkeypatch.setattr(programs, "run", lambda *_words, **_more: (127, "not found"))
     for name in ("build", "load", "unload", "require_modules"):
         monkeypatch.setattr(module, name, cannot)
     monkeypatch.setattr(module, "loaded", lambda: False)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from oomctl.errors import UnsupportedError
 from oomctl.journal import Changed, Made, Making, Owner, line
-from oomctl.kernel import procfs
 from oomctl.kernel.journal import boot
 from oomctl.kernel.journalfolder import folder
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.oom.kill import Reading
 from oomctl.oom.klog import KernelLog, parse_record
+from oomctl.proc import procfs
+from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, sound

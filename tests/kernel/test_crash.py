@@ -23,10 +23,11 @@ import psutil
 import pytest
 
 from oomctl.cli import main
-from oomctl.kernel import libbpf, procfs
+from oomctl.kernel import libbpf
 from oomctl.kernel.hierarchy import unified_root
 from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
+from oomctl.proc import procfs
 from tests.descriptors import descriptors
 from tests.journals import journals
 from tests.kernel.conftest import CGROUPS

@@ -18,13 +18,13 @@ import pytest
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hogs, pagecache
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogs import Herd, NotFilledError
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.removal import remove
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind
+from oomctl.proc.kmsg import Kmsg
+from oomctl.proc.pidfd import DeathWatch
 
 K, M = 1 << 10, 1 << 20
 SIZE = 24 * M

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.oom.klog import KillsFromLog, LogKill
+from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 from tests.kernel.conftest import CGROUPS, tear_down
 

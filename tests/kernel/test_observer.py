@@ -13,11 +13,11 @@ import pytest
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import libbpf
 from oomctl.kernel.gate import Gate
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.kernel.observer import PROGRAMS, Observer
 from oomctl.kernel.selftest import TRIED
 from oomctl.oom.event import Kind
 from oomctl.probes import ON_FUNCTIONS, silent_programs
+from oomctl.proc.kmsg import Kmsg
 
 MIB = 1 << 20
 FRAME = [Kind.OOM_BEGIN, Kind.SIGKILL, Kind.MARK_VICTIM, Kind.EXIT]

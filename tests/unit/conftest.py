@@ -2,8 +2,8 @@
 
 import pytest
 
-from oomctl import tool
 from oomctl.kmod import kbuild
+from oomctl.proc import programs
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def machine(tmp_path, monkeypatch):
     """Replace every program of this machine by shell scripts: machine(make="exit 2")."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setattr(tool, "_PATH", str(folder))
+    monkeypatch.setattr(programs, "_PATH", str(folder))
 
     def has(**scripts: str) -> None:
         for name, script in scripts.items():

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import callers, child
+from oomctl.kernel import callers
 from oomctl.kernel.callers import call_together
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.oom.call import Answer, Stage
+from oomctl.proc import fork
+from oomctl.proc.pidfd import DeathWatch
 from tests.descriptors import descriptors
 
 
@@ -145,7 +146,7 @@ def test_a_limit_on_processes_is_said(monkeypatch):
 
     monkeypatch.setattr(os, "fork", full)
     with pytest.raises(OomctlError) as caught:
-        child.forked(int, b"oomctl-caller")
+        fork.forked(int, b"oomctl-caller")
     assert str(caught.value) == (
         "cannot start the process oomctl-caller: Resource temporarily unavailable; a limit on "
         "processes is reached: see pids.max of its cgroups and `ulimit -u`"

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from oomctl.kernel import candidates, procfs
+from oomctl.kernel import candidates
 from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.oom.task import Task
+from oomctl.proc import procfs
 
 PAGE = procfs.PAGE_SIZE
 NONE = candidates.PAGE_COUNTER_MAX

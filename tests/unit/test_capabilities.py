@@ -6,8 +6,9 @@ import os
 import pytest
 
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import btf, capabilities, environment, libbpf, procfs
-from oomctl.kernel.capabilities import CAPABILITIES, SYS_ADMIN, Held
+from oomctl.kernel import btf, environment, libbpf
+from oomctl.proc import capabilities, procfs
+from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Held
 from tests.machine import ALL_CAPABILITIES, V3, the
 
 BIT = {each.name: each.bit for each in CAPABILITIES}

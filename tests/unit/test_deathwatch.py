@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.oom.fate import Death
+from oomctl.proc.pidfd import DeathWatch
 
 
 @pytest.fixture

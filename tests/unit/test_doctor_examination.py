@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.text import Swap, chosen, parse_swaps
 from oomctl.errors import OomctlError
-from oomctl.kernel import procfs
+from oomctl.proc import procfs
 from tests.machine import ALL_CAPABILITIES, the
 
 ONE_MACHINE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

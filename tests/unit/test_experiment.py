@@ -111,7 +111,7 @@ def kernel(cgroupfs, monkeypatch):
     monkeypatch.setattr(witness, "Kmsg", lambda: played)
     monkeypatch.setattr(witness, "Observer", NoTracing)
     quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
-    monkeypatch.setattr("oomctl.kernel.procfs.sysctls", lambda _names: quiet)
+    monkeypatch.setattr("oomctl.proc.procfs.sysctls", lambda _names: quiet)
     monkeypatch.setattr("oomctl.kernel.libbpf.version", lambda: "1.0")
     return played
 
@@ -319,7 +319,7 @@ def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
 
 def test_where_the_family_lives_no_hog_is_even_started(kernel, theirs, monkeypatch):
     shell = Relative(7, "bash (pid 7, which oomctl runs in)", "/t/large")
-    monkeypatch.setattr("oomctl.kernel.procfs.family", lambda: [shell])
+    monkeypatch.setattr("oomctl.proc.procfs.family", lambda: [shell])
     with pytest.raises(UsageError, match=r"bash .* runs in /t/large.*another cgroup"):
         run(kernel, planned(kernel))
     assert kernel.pids == {}
@@ -348,7 +348,7 @@ def tasks_of(kernel):
 
 
 def test_a_system_wide_declaration_asks_with_the_ranking_first(kernel, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: tasks_of(kernel))
+    monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: tasks_of(kernel))
     seen = SimpleNamespace(ranking=None)
 
     def confirm(ranking):
@@ -363,7 +363,7 @@ def test_a_system_wide_declaration_asks_with_the_ranking_first(kernel, monkeypat
 
 
 def test_a_no_leaves_nothing(kernel, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: tasks_of(kernel))
+    monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: tasks_of(kernel))
 
     def confirm(_ranking):
         raise UsageError("not declared")
@@ -376,7 +376,7 @@ def test_a_no_leaves_nothing(kernel, monkeypatch):
 @pytest.mark.parametrize("family", [os.getpid(), os.getppid()])
 def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
     first = Task(family, "shell", "/", 0, 999 * M, 0, 0, 0.0)
-    monkeypatch.setattr("oomctl.kernel.procfs.all_tasks", lambda: [first])
+    monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: [first])
     with pytest.raises(UnsupportedError, match=r"could pick (oomctl itself|\S+ \(pid \d+, which)"):
         run(kernel, planned(kernel, target=None))
     assert kernel.calls == []
@@ -385,7 +385,7 @@ def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
 def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monkeypatch):
     shell = Task(os.getppid(), "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr(
-        "oomctl.kernel.procfs.all_tasks",
+        "oomctl.proc.procfs.all_tasks",
         lambda: [*tasks_of(kernel), *([shell] if kernel.calls else [])],
     )
     kernel.react = lambda _call: kernel.kills("large")
@@ -398,7 +398,7 @@ def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monke
 
 
 def test_panic_on_oom_is_looked_at_before_anything_is_made(kernel, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.procfs.sysctls", lambda _names: {"vm.panic_on_oom": 2})
+    monkeypatch.setattr("oomctl.proc.procfs.sysctls", lambda _names: {"vm.panic_on_oom": 2})
     with pytest.raises(UnsupportedError, match="panic_on_oom is 2"):
         run(kernel, planned(kernel))
     assert kernel.pids == {}

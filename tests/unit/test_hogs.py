@@ -14,12 +14,12 @@ import pytest
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import diagnosis, hogs, hogstart, requirements
 from oomctl.kernel.cgroups import UnifiedController
-from oomctl.kernel.deathwatch import DeathWatch
 from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
 from oomctl.kernel.hogs import Herd, NotFilledError
 from oomctl.oom.filled import Filled
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import Hog
+from oomctl.proc.pidfd import DeathWatch
 
 M = 1 << 20
 

@@ -1,9 +1,9 @@
 import pytest
 
-from oomctl import tool
 from oomctl.errors import UnsupportedError
 from oomctl.kmod import kbuild
 from oomctl.kmod.kbuild import Compiler
+from oomctl.proc import programs
 
 GCC = {"GCC_VERSION": "120200", "CLANG_VERSION": "0"}
 CLANG = {"GCC_VERSION": "0", "CLANG_VERSION": "190107"}
@@ -145,9 +145,9 @@ def test_has_kfunc(tmp_path, image, has):
 def test_tools_do_not_inherit_an_outer_make(monkeypatch):
     monkeypatch.setenv("MAKEFLAGS", "n -j8 --jobserver-auth=3,4")
     monkeypatch.setenv("ARCH", "arm64")
-    status, output = tool.run("/bin/sh", "-c", 'echo "$LC_ALL [$MAKEFLAGS$ARCH]" >&2; exit 3')
+    status, output = programs.run("/bin/sh", "-c", 'echo "$LC_ALL [$MAKEFLAGS$ARCH]" >&2; exit 3')
     assert (status, output) == (3, "C []\n")
 
 
 def test_a_tool_that_is_not_there():
-    assert tool.run("/nonexistent") == (127, "/nonexistent: not found")
+    assert programs.run("/nonexistent") == (127, "/nonexistent: not found")

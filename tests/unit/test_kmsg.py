@@ -5,10 +5,10 @@ import os
 import pytest
 
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import kmsg
-from oomctl.kernel.capabilities import Held
-from oomctl.kernel.kmsg import Kmsg
 from oomctl.oom.klog import Record
+from oomctl.proc import kmsg
+from oomctl.proc.capabilities import Held
+from oomctl.proc.kmsg import Kmsg
 from tests.descriptors import descriptors
 
 

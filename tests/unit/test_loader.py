@@ -3,7 +3,8 @@
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import capabilities, libbpf
+from oomctl.kernel import libbpf
+from oomctl.proc import capabilities
 
 
 @pytest.mark.parametrize(

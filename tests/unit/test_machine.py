@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from oomctl import resources, tool
+from oomctl import resources
 from oomctl.doctor import CHECKS, examine
 from oomctl.kernel.machine import Machine
 from oomctl.kmod import module
+from oomctl.proc import programs
 
 
 def open_files():
@@ -99,7 +100,7 @@ def test_a_command_of_the_same_name(monkeypatch, tmp_path):
 
 def test_who_does_not_answer_is_left():
     with pytest.raises(subprocess.TimeoutExpired):
-        tool.run(sys.executable, "-c", "import time; time.sleep(60)", timeout=0.2)
+        programs.run(sys.executable, "-c", "import time; time.sleep(60)", timeout=0.2)
 
 
 @pytest.mark.parametrize(

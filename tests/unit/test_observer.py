@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import btf, libbpf, observer, procfs, selftest
+from oomctl.kernel import btf, libbpf, observer, selftest
 from oomctl.kernel.btf import Parameter
 from oomctl.kernel.observer import PROGRAMS, EventStruct, decode, remembered
 from oomctl.oom.event import Event, Kind
+from oomctl.proc import procfs
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TASK, INT = "struct task_struct *", "int"

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kernel import procfs
 from oomctl.kernel.parent import find_parent, out_of_the_way
+from oomctl.proc import procfs
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.kernel import procfs
+from oomctl.proc import procfs
 from oomctl.text import printable
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from oomctl.errors import OomctlError
-from oomctl.kernel import child, selftest
+from oomctl.kernel import selftest
 from oomctl.kernel.selftest import TRIED, silent_programs
 
 ATTACHED = ("oom_begin", "sigkill", "mark_victim", "process_exit", "missed_exit")
@@ -87,6 +87,6 @@ def test_where_there_may_be_no_more_processes_that_is_said(monkeypatch):
     def fork():
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(child.os, "fork", fork)
+    monkeypatch.setattr(fork.os, "fork", fork)
     with pytest.raises(OomctlError, match="cannot start"):
         silent_programs(ATTACHED, Counters({}))

@@ -6,38 +6,37 @@ from pathlib import Path
 
 import pytest
 
-from oomctl import tool
 from oomctl.errors import OomctlError
-from oomctl.kernel import child
+from oomctl.proc import fork, programs
 
 
 def test_a_program_that_does_not_end_is_killed(monkeypatch):
-    monkeypatch.setattr(tool, "_LONG", 0.3)
+    monkeypatch.setattr(programs, "_LONG", 0.3)
     began = time.monotonic()
     with pytest.raises(
         OomctlError, match=r"`sleep 60` did not end within 0\.005 minutes, and was k"
     ):
-        tool.run("sleep", "60")
+        programs.run("sleep", "60")
     with pytest.raises(subprocess.TimeoutExpired):
-        tool.run("sleep", "60", timeout=0.1)
+        programs.run("sleep", "60", timeout=0.1)
     assert time.monotonic() - began < 30
 
 
 def test_who_has_left_its_session_does_not_hold_us():
     with pytest.raises(subprocess.TimeoutExpired):
-        tool.run("sh", "-c", "setsid sleep 5 & exit 3", timeout=0.3)
+        programs.run("sh", "-c", "setsid sleep 5 & exit 3", timeout=0.3)
 
 
 def test_what_cannot_be_killed_is_not_waited_for(monkeypatch):
     """Stands for a program that is stuck in the kernel: SIGKILL does not reach it."""
-    monkeypatch.setattr(tool, "_DYING", 0.2)
+    monkeypatch.setattr(programs, "_DYING", 0.2)
     monkeypatch.setattr("os.killpg", lambda *_: None)
     killed = []
-    reap = tool.reap
-    monkeypatch.setattr(tool, "reap", lambda process: (reap(process), killed.append(process)))
+    reap = programs.reap
+    monkeypatch.setattr(programs, "reap", lambda process: (reap(process), killed.append(process)))
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
-        tool.run("sleep", "5", timeout=0.1)
+        programs.run("sleep", "5", timeout=0.1)
     assert time.monotonic() - began < 4
     (process,) = killed
     process.kill()
@@ -46,6 +45,6 @@ def test_what_cannot_be_killed_is_not_waited_for(monkeypatch):
 
 def test_programs_have_the_oom_score_adj_that_oomctl_was_started_with():
     own = Path("/proc/self/oom_score_adj").read_text()
-    with child.programs_at(700):
-        assert tool.run("cat", "/proc/self/oom_score_adj") == (0, "700\n")
-    assert tool.run("cat", "/proc/self/oom_score_adj") == (0, own)
+    with fork.programs_at(700):
+        assert programs.run("cat", "/proc/self/oom_score_adj") == (0, "700\n")
+    assert programs.run("cat", "/proc/self/oom_score_adj") == (0, own)

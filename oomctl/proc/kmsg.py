@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.capabilities import SYSLOG, Held
 from oomctl.oom.klog import KernelLog, Record, parse_record
+from oomctl.proc.capabilities import SYSLOG, Held
 
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
 _PATIENCE = 5.0  # seconds: more than all that the buffer holds takes, a flood has no end

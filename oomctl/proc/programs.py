@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from oomctl.errors import OomctlError
-from oomctl.kernel import child
+from oomctl.proc import fork
 
 _LONG = 900.0  # seconds: a build of the module takes a minute on a slow machine
 _DYING = 5.0  # seconds that a program may take to end after SIGKILL
@@ -46,7 +46,7 @@ def run(
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=partial(child.before_exec, os.getpid()),
+            preexec_fn=partial(fork.before_exec, os.getpid()),
         )
     except FileNotFoundError:
         return 127, f"{command[0]}: not found"

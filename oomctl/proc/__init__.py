@@ -1,0 +1,1 @@
+"""Processes: /proc, /dev/kmsg, pidfds, children, capabilities and other programs."""
