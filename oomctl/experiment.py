@@ -10,6 +10,7 @@ import psutil
 
 from oomctl import console
 from oomctl.errors import OomctlError
+from oomctl.journal.file import Journal
 from oomctl.kernel import leftovers
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.candidates import line_up
@@ -17,7 +18,6 @@ from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.environment import SYSCTLS, protected, read_environment
 from oomctl.kernel.hogs import Herd, Runner
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.parent import out_of_the_way
 from oomctl.kernel.sampler import Sampler

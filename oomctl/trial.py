@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from oomctl import console
 from oomctl.errors import OomctlError
+from oomctl.journal.file import Journal
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up, target_pages
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot, rises

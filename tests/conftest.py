@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from oomctl import console
+from oomctl.journal.file import Journal
 from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.journal import Journal
 from oomctl.proc import procfs
 from tests.audit import heard
 from tests.journals import journals

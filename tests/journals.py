@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from oomctl.kernel import journalfolder
+from oomctl.journal import rundir
 
 
 def journals() -> list[Path]:
     """Return the paths of all journals; the one that was written last comes first."""
-    with journalfolder.opened() as folder:
+    with rundir.opened() as folder:
         return [folder.path / name for name in folder.names()] if folder else []

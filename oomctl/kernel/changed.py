@@ -7,9 +7,9 @@ from pathlib import Path
 
 from oomctl.errors import UnsupportedError
 from oomctl.files import directory
-from oomctl.journal import Changed, is_interface_file
+from oomctl.journal.entries import Changed, is_interface_file
+from oomctl.journal.file import Journal
 from oomctl.kernel.cgroups import explain
-from oomctl.kernel.journal import Journal
 from oomctl.oom.plan import Sysctl
 
 SYSCTLS = Path("/proc/sys")

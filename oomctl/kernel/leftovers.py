@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oomctl import console, journal
+from oomctl import console
 from oomctl.errors import OomctlError
 from oomctl.files import directory
-from oomctl.journal import Changed, Entry, Made, Making, Stays
-from oomctl.kernel import changed, hierarchy, journalfolder, removal
+from oomctl.journal import entries, rundir
+from oomctl.journal.entries import Changed, Entry, Made, Making, Stays
+from oomctl.journal.file import abandoned, boot
+from oomctl.journal.rundir import JournalFolder
+from oomctl.kernel import changed, hierarchy, removal
 from oomctl.kernel.changed import put_back, stands
-from oomctl.kernel.journal import abandoned, boot
-from oomctl.kernel.journalfolder import JournalFolder
 from oomctl.proc import procfs
 
 _UNKNOWN = "an unknown process"
@@ -36,7 +37,7 @@ def clean_up(*, really: bool = True) -> Iterator[Leftovers]:
     Without `really` it only says what would be done. Raises UnsupportedError where the journals
     cannot be read.
     """
-    with journalfolder.opened() as folder:
+    with rundir.opened() as folder:
         if folder is None:
             return
         for name in folder.names():
@@ -73,16 +74,16 @@ def _clean_up(folder: JournalFolder, name: str, really: bool) -> Leftovers | Non
 
 def _undo_all(text: bytes, really: bool) -> Leftovers:
     """Undo what a journal tells of; ValueError where it is none, before anything is done."""
-    owner, undone = journal.read(text)
+    owner, undone = entries.read(text)
     found = Leftovers(f"oomctl (pid {owner.pid})" if owner else "oomctl")
     # cgroup ids begin again with each boot, which leaves nothing to be undone anyway
     if owner is None or owner.boot != boot():
         return found
     mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
     for entry in undone:
-        if not journal.belongs(entry, mounts, str(changed.SYSCTLS)):
+        if not entries.belongs(entry, mounts, str(changed.SYSCTLS)):
             raise ValueError(f"{entry.path!r} is no {_NOUNS[type(entry)]}")
-    for entry in journal.to_undo(undone):
+    for entry in entries.to_undo(undone):
         try:
             if did := (_undo if really else _would_undo)(entry):
                 found.done.append(did)

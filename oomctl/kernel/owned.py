@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from oomctl import console
-from oomctl.journal import Made, Making
+from oomctl.journal.entries import Made, Making
+from oomctl.journal.file import Journal
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.removal import remove
 
 

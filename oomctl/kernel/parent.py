@@ -8,9 +8,9 @@ from pathlib import Path
 
 from oomctl import commandline, console
 from oomctl.errors import UnsupportedError
+from oomctl.journal.file import Journal
 from oomctl.kernel import hierarchy
 from oomctl.kernel.cgroups import CgroupError, UnifiedNode
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
 from oomctl.proc import procfs
 

@@ -4,9 +4,9 @@ from typing import Self
 
 from oomctl import console
 from oomctl.errors import OomctlError
-from oomctl.journal import Stays, tops
+from oomctl.journal.entries import Stays, tops
+from oomctl.journal.file import Journal
 from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
 from oomctl.oom.plan import Plan, Setting
 from oomctl.text import quoted

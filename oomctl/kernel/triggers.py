@@ -12,11 +12,11 @@ from pathlib import Path
 
 from oomctl import console
 from oomctl.errors import UnsupportedError
+from oomctl.journal.file import Journal
 from oomctl.kernel import hierarchy, libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
 from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.changed import to_be_changed
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.loader import AnswerStruct, Loader
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import Call, Recheck, Step

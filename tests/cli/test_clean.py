@@ -2,9 +2,9 @@
 
 import pytest
 
-from oomctl.journal import Made, Making, Owner, line
-from oomctl.kernel.journal import Journal, boot
-from oomctl.kernel.journalfolder import folder
+from oomctl.journal.entries import Made, Making, Owner, line
+from oomctl.journal.file import Journal, boot
+from oomctl.journal.rundir import folder
 from tests.cli.command import refused, run
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.errors import OomctlError
-from oomctl.journal import Changed
+from oomctl.journal.entries import Changed
 from oomctl.kernel import changed, hierarchy, parent
 from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope

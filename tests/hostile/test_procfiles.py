@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.errors import UnsupportedError
-from oomctl.journal import Changed, Made, Making, Owner, line
-from oomctl.kernel.journal import boot
-from oomctl.kernel.journalfolder import folder
+from oomctl.journal.entries import Changed, Made, Making, Owner, line
+from oomctl.journal.file import boot
+from oomctl.journal.rundir import folder
 from oomctl.oom.kill import Reading
 from oomctl.oom.klog import KernelLog, parse_record
 from oomctl.proc import procfs

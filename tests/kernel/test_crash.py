@@ -23,9 +23,9 @@ import psutil
 import pytest
 
 from oomctl.cli import main
+from oomctl.journal.file import Journal
 from oomctl.kernel import libbpf
 from oomctl.kernel.hierarchy import unified_root
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.owned import Owned
 from oomctl.proc import procfs
 from tests.descriptors import descriptors

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from oomctl import scenario
+from oomctl.journal.file import Journal
 from oomctl.kernel.hierarchy import unified_root
-from oomctl.kernel.journal import Journal
 from oomctl.kernel.tree import Tree
 from oomctl.scenario.planning import Site, plan, unique_name
 

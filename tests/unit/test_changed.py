@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.journal import Changed
+from oomctl.journal.entries import Changed
+from oomctl.journal.file import Journal
 from oomctl.kernel import changed
 from oomctl.kernel.changed import put_back, sysctl_changed, to_be_changed
-from oomctl.kernel.journal import Journal
 from oomctl.oom.plan import Sysctl
 from tests.journals import journals
 

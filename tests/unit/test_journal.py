@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.journal import Changed, Made, Making, Owner, Stays, line, read, to_undo, tops
-from oomctl.kernel import journalfolder
-from oomctl.kernel.journal import Journal, abandoned, boot
-from oomctl.kernel.journalfolder import folder
+from oomctl.journal import rundir
+from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line, read, to_undo, tops
+from oomctl.journal.file import Journal, abandoned, boot
+from oomctl.journal.rundir import folder
 from tests.journals import journals
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -37,7 +37,7 @@ entries = st.one_of(
 @contextmanager
 def the_only():
     """Hold the one journal that there is, if nobody owns it."""
-    with journalfolder.opened() as opened:
+    with rundir.opened() as opened:
         (name,) = opened.names()
         with abandoned(opened, name) as text:
             yield text
@@ -165,7 +165,7 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, m
     caller = int(os.read(reader, 20))
     watch = os.pidfd_open(caller)
     with monkeypatch.context() as patch:
-        patch.setattr("oomctl.kernel.journal._DYING", 0.1)
+        patch.setattr("oomctl.journal.file._DYING", 0.1)
         with pytest.raises(OomctlError, match="is gone, but a process that it"), the_only():
             pass
     later = threading.Timer(0.2, os.kill, (caller, signal.SIGKILL))
@@ -178,7 +178,7 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, m
 
 
 def test_one_that_is_taken_away_before_it_is_locked_is_made_again(cgroupfs, monkeypatch):
-    from oomctl.kernel import journal as module
+    from oomctl.journal import file as module
 
     flock, taken = module.fcntl.flock, []
 
@@ -221,7 +221,7 @@ def test_a_folder_that_cannot_be_made(cgroupfs, monkeypatch, number):
 @pytest.mark.parametrize("moment", ["looks", "undoes"])
 def test_one_that_is_held_before_it_is_locked_is_made_again(cgroupfs, monkeypatch, moment):
     """By who looks for abandoned ones, and may stand still for as long as it likes."""
-    from oomctl.kernel import journal as module
+    from oomctl.journal import file as module
 
     flock, holding = module.fcntl.flock, []
 
@@ -257,11 +257,11 @@ def test_a_folder_that_is_a_link_or_a_file_is_not_trusted(cgroupfs, tmp_path):
 def test_only_the_usual_folder_is_to_be_removed(cgroupfs, monkeypatch):
     """`OOMCTL_RUN_DIR=/tmp oomctl clean` advised to remove /tmp."""
     folder().write_text("")
-    with pytest.raises(UnsupportedError) as raised, journalfolder.opened():
+    with pytest.raises(UnsupportedError) as raised, rundir.opened():
         pass
     assert raised.value.hint == "name another in OOMCTL_RUN_DIR"
-    monkeypatch.setattr(journalfolder, "_USUAL", str(folder()))
-    with pytest.raises(UnsupportedError) as raised, journalfolder.opened():
+    monkeypatch.setattr(rundir, "_USUAL", str(folder()))
+    with pytest.raises(UnsupportedError) as raised, rundir.opened():
         pass
     assert raised.value.hint == "remove it, or name another in OOMCTL_RUN_DIR"
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oomctl.journal import Changed, Made, Making, Owner, Stays, line
+from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line
+from oomctl.journal.file import Journal, boot
+from oomctl.journal.rundir import folder
 from oomctl.kernel import changed, leftovers
 from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.changed import to_be_changed
-from oomctl.kernel.journal import Journal, boot
-from oomctl.kernel.journalfolder import folder
 from oomctl.kernel.leftovers import clean_up, sweep
 from oomctl.kernel.owned import Owned
 from oomctl.kernel.tree import Tree

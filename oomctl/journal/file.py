@@ -17,9 +17,9 @@ from typing import Self
 import psutil
 
 from oomctl.errors import OomctlError
-from oomctl.journal import Entry, Owner, line, read
-from oomctl.kernel import journalfolder
-from oomctl.kernel.journalfolder import SUFFIX, JournalFolder, no_room
+from oomctl.journal import rundir
+from oomctl.journal.entries import Entry, Owner, line, read
+from oomctl.journal.rundir import SUFFIX, JournalFolder, no_room
 
 _LARGEST = 1 << 24
 _DYING = 5.0
@@ -39,7 +39,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         """Make it; UnsupportedError where it cannot be made, OomctlError where there is no room."""
-        self._folder = journalfolder.made()
+        self._folder = rundir.made()
         try:
             self._name, self._fd = _create(self._folder)
         except BaseException:
