@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from oomctl import console
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.journal.file import Journal
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up, target_pages
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.loader import Loader
-from oomctl.kernel.sampler import Sampler
 from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.triggers import Limit, target_id, trigger
 from oomctl.kernel.witness import NOTHING, Heard, History

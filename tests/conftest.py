@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from oomctl import console
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.journal.file import Journal
-from oomctl.kernel import hierarchy
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.proc import procfs
 from tests.audit import heard
 from tests.journals import journals

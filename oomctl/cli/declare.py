@@ -8,13 +8,13 @@ import psutil
 import typer
 
 from oomctl import console, scenario
+from oomctl.cgroup import hierarchy
 from oomctl.cli import consent, options
 from oomctl.cli import hogs as hog_options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment import Session
-from oomctl.kernel import hierarchy
 from oomctl.kernel.environment import require_machine
 from oomctl.oom import plan
 from oomctl.report import Format, render

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from oomctl import console
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
-from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import line_up
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.proc import procfs
 from oomctl.report.ranking import RENDERERS, RankingFormat, render_table
 

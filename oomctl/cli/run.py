@@ -10,15 +10,15 @@ import psutil
 import typer
 
 from oomctl import console, scenario
+from oomctl.cgroup.hierarchy import require_target, unified_root
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.cgroup.parent import find_parent, require_children
 from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment import Session
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import require_machine
-from oomctl.kernel.hierarchy import require_target, unified_root
-from oomctl.kernel.parent import find_parent, require_children
 from oomctl.oom import plan
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from oomctl import console
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
-from oomctl.kernel import hierarchy
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.environment import protected
 from oomctl.kernel.lookout import Lookout
 from oomctl.oom.kill import Sighting

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Callable
 
 from oomctl import commandline
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.parent import require_children
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import hierarchy
 from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine
-from oomctl.kernel.parent import require_children
 from oomctl.text import quoted
 
 _FEW = 16

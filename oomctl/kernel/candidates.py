@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import psutil
 
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.prediction import Lineup
 from oomctl.proc import procfs
 

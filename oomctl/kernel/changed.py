@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from oomctl.cgroup.node import explain
 from oomctl.errors import UnsupportedError
 from oomctl.files import directory
 from oomctl.journal.entries import Changed, is_interface_file
 from oomctl.journal.file import Journal
-from oomctl.kernel.cgroups import explain
 from oomctl.oom.plan import Sysctl
 
 SYSCTLS = Path("/proc/sys")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from oomctl.cgroup.limits import Limit, reached, refusals
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.hogreport import WANT, Report, Step, failure, hint, interrupted, no_task
-from oomctl.kernel.limits import Limit, reached, refusals
 from oomctl.oom.fate import Death, Fate, fate_of
 from oomctl.oom.hogexit import HogExit, own_end
 from oomctl.oom.plan import Hog

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from oomctl.kernel.limits import Limit
+from oomctl.cgroup.limits import Limit
 from oomctl.oom.filled import Filled
 from oomctl.oom.plan import Hog
 

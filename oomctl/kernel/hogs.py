@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from oomctl import console
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.kernel.diagnosis import Diagnosis, Why
 from oomctl.kernel.hogreport import (
     READ_SIZE,

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oomctl import console
+from oomctl.cgroup import hierarchy, removal
 from oomctl.errors import OomctlError
 from oomctl.files import directory
 from oomctl.journal import entries, rundir
 from oomctl.journal.entries import Changed, Entry, Made, Making, Stays
 from oomctl.journal.file import abandoned, boot
 from oomctl.journal.rundir import JournalFolder
-from oomctl.kernel import changed, hierarchy, removal
+from oomctl.kernel import changed
 from oomctl.kernel.changed import put_back, stands
 from oomctl.proc import procfs
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.kernel.witness import Witness
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, Sighting, Tracing

@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 
 from oomctl import resources
-from oomctl.kernel import btf, environment, hierarchy, libbpf
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.kernel import btf, environment, libbpf
 from oomctl.kernel.loader import Loader
 from oomctl.kernel.observer import Observer
 from oomctl.proc import procfs, programs

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oomctl.kernel.cgroups import CgroupError, UnifiedNode
+from oomctl.cgroup.node import CgroupError, UnifiedNode
 from oomctl.kernel.hogs import Runner
 from oomctl.oom.kill import Sighting
 from oomctl.oom.plan import Hog, Plan

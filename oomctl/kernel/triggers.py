@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oomctl import console
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.node import UnifiedNode, explain
 from oomctl.errors import UnsupportedError
 from oomctl.journal.file import Journal
-from oomctl.kernel import hierarchy, libbpf
+from oomctl.kernel import libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
-from oomctl.kernel.cgroups import UnifiedNode, explain
 from oomctl.kernel.changed import to_be_changed
 from oomctl.kernel.loader import AnswerStruct, Loader
 from oomctl.oom.call import Answer, Stage

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import psutil
 
-from oomctl.kernel.cgroupfiles import CountersFile
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.cgroup.files import CountersFile
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.holdings import Holdings, compared, of_cgroup, of_tasks
 from oomctl.oom.plan import Hog
 from oomctl.proc import procfs

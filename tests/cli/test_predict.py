@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from oomctl.kernel import hierarchy
+from oomctl.cgroup import hierarchy
 from oomctl.oom.prediction import Lineup
 from oomctl.oom.task import Task
 from oomctl.proc import procfs

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomctl.cgroup import hierarchy, parent
+from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.journal.entries import Changed
-from oomctl.kernel import changed, hierarchy, parent
-from oomctl.kernel.sampler import Sampler
+from oomctl.kernel import changed
 from oomctl.kernel.scope import Scope
 from oomctl.oom.plan import Plan
 from tests.hostile.bytes import near

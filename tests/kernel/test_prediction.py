@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from oomctl.cgroup import hierarchy
 from oomctl.errors import OomctlError
 from oomctl.experiment import Session
-from oomctl.kernel import hierarchy
 from oomctl.kernel.candidates import PAGE_COUNTER_MAX
 from oomctl.kernel.environment import require_kfunc
 from oomctl.oom import as_json

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from oomctl import scenario
+from oomctl.cgroup.hierarchy import unified_root
+from oomctl.cgroup.tree import Tree
 from oomctl.journal.file import Journal
-from oomctl.kernel.hierarchy import unified_root
-from oomctl.kernel.tree import Tree
 from oomctl.scenario.planning import Site, plan, unique_name
 
 ODD = [

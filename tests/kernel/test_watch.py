@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.kernel import hierarchy
+from oomctl.cgroup import hierarchy
 from oomctl.kernel.lookout import Lookout
 
 READY = "watching the OOM killer"

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.kernel import candidates
-from oomctl.kernel.cgroups import UnifiedNode
 from oomctl.oom.task import Task
 from oomctl.proc import procfs
 

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
+from oomctl.cgroup.files import LimitFile, SwitchFile
+from oomctl.cgroup.node import CgroupError, UnifiedController
 from oomctl.errors import OomctlError
-from oomctl.kernel.cgroupfiles import LimitFile, SwitchFile
-from oomctl.kernel.cgroups import CgroupError, UnifiedController
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.kernel.cgroups import CgroupError, UnifiedNode, explain
+from oomctl.cgroup.node import CgroupError, UnifiedNode, explain
 
 
 def test_a_node_knows_its_places(cgroupfs):

@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from oomctl import experiment, trial
+from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment import Session
-from oomctl.kernel import removal, witness
+from oomctl.kernel import witness
 from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.oom.call import Answer, Stage

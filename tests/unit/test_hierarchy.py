@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kernel import hierarchy
-from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.hierarchy import (
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.hierarchy import (
     children_get,
     find_cgroup,
     require_memory,
     require_target,
     unified_root,
 )
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.errors import UnsupportedError, UsageError
 
 
 @pytest.fixture

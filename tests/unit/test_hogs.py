@@ -11,9 +11,9 @@ import time
 import psutil
 import pytest
 
+from oomctl.cgroup.node import UnifiedController
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import diagnosis, hogs, hogstart, requirements
-from oomctl.kernel.cgroups import UnifiedController
 from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
 from oomctl.kernel.hogs import Herd, NotFilledError
 from oomctl.oom.filled import Filled

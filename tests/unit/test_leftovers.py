@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oomctl.cgroup.node import CgroupError
+from oomctl.cgroup.owned import Owned
+from oomctl.cgroup.tree import Tree
 from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line
 from oomctl.journal.file import Journal, boot
 from oomctl.journal.rundir import folder
 from oomctl.kernel import changed, leftovers
-from oomctl.kernel.cgroups import CgroupError
 from oomctl.kernel.changed import to_be_changed
 from oomctl.kernel.leftovers import clean_up, sweep
-from oomctl.kernel.owned import Owned
-from oomctl.kernel.tree import Tree
 from oomctl.oom.plan import Hog
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oomctl.kernel.limits import reached, refusals
+from oomctl.cgroup.limits import reached, refusals
 
 M = 1 << 20
 

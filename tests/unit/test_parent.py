@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from oomctl.cgroup.parent import find_parent, out_of_the_way
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kernel.parent import find_parent, out_of_the_way
 from oomctl.proc import procfs
 
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from oomctl.kernel import removal
-from oomctl.kernel.cgroups import CgroupError
-from oomctl.kernel.removal import remove, residents
+from oomctl.cgroup import removal
+from oomctl.cgroup.node import CgroupError
+from oomctl.cgroup.removal import remove, residents
 from tests.descriptors import descriptors
 
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.kernel.cgroups import CgroupError
-from oomctl.kernel.tree import Tree
+from oomctl.cgroup.node import CgroupError
+from oomctl.cgroup.tree import Tree
 from oomctl.oom.plan import Call, Hog, Plan, Setting, Step
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site

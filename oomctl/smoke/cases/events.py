@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import (
     PAIR,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from oomctl.cgroup.node import CgroupError
 from oomctl.files import directory
-from oomctl.kernel.cgroups import CgroupError
 from oomctl.proc import procfs
 
 _SHOWN = 8

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oomctl import commandline, console
+from oomctl.cgroup import hierarchy
+from oomctl.cgroup.node import CgroupError, UnifiedNode
+from oomctl.cgroup.owned import Owned
 from oomctl.errors import UnsupportedError
 from oomctl.journal.file import Journal
-from oomctl.kernel import hierarchy
-from oomctl.kernel.cgroups import CgroupError, UnifiedNode
-from oomctl.kernel.owned import Owned
 from oomctl.proc import procfs
 
 SELF = "self"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from oomctl.kernel.cgroupfiles import CountersFile
-from oomctl.kernel.cgroups import UnifiedNode
+from oomctl.cgroup.files import CountersFile
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.units import format_size
 
 Refusals = Mapping[tuple[str, str], tuple[int, int]]

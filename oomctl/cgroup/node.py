@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from cgroupspy.controllers import Controller
 from cgroupspy.nodes import Node
 
-from oomctl.errors import OomctlError
-from oomctl.kernel.cgroupfiles import (
+from oomctl.cgroup.files import (
     CountersFile,
     InterfaceFile,
     LimitFile,
@@ -21,6 +20,7 @@ from oomctl.kernel.cgroupfiles import (
     SwitchFile,
     WordsFile,
 )
+from oomctl.errors import OomctlError
 
 _DEEPEST = 4096 - 256  # PATH_MAX, less the longest name of a file
 

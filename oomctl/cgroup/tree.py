@@ -3,11 +3,11 @@
 from typing import Self
 
 from oomctl import console
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.cgroup.owned import Owned
 from oomctl.errors import OomctlError
 from oomctl.journal.entries import Stays, tops
 from oomctl.journal.file import Journal
-from oomctl.kernel.cgroups import UnifiedNode
-from oomctl.kernel.owned import Owned
 from oomctl.oom.plan import Plan, Setting
 from oomctl.text import quoted
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from oomctl import console
+from oomctl.cgroup.node import CgroupError, UnifiedNode
+from oomctl.cgroup.removal import remove
 from oomctl.journal.entries import Made, Making
 from oomctl.journal.file import Journal
-from oomctl.kernel.cgroups import CgroupError, UnifiedNode
-from oomctl.kernel.removal import remove
 
 
 @dataclass(frozen=True)

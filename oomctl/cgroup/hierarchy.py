@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from oomctl import commandline
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kernel.cgroups import UnifiedNode
 
 USUAL_MOUNT = Path("/sys/fs/cgroup")
 THREADED, INVALID, THREADED_DOMAIN = "threaded", "domain invalid", "domain threaded"

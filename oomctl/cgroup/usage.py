@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from oomctl.kernel.cgroups import UnifiedNode, explain
+from oomctl.cgroup.node import UnifiedNode, explain
 from oomctl.oom.outcome import Sample
 
 MAX_CGROUPS = 64
