@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What crosses from observer.bpf.c to oomctl/kernel/observer.py; a test holds the two equal. */
+/* What crosses from observer.bpf.c to oomctl/bpf/observer.py; a test holds the two equal. */
 #ifndef OOMCTL_OBSERVER_H
 #define OOMCTL_OBSERVER_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What crosses between oomctl.bpf.c and oomctl/kernel/loader.py; a test holds the two equal. */
+/* What crosses between oomctl.bpf.c and oomctl/bpf/declare.py; a test holds the two equal. */
 #ifndef OOMCTL_H
 #define OOMCTL_H
 

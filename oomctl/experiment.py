@@ -9,6 +9,8 @@ from typing import Self
 import psutil
 
 from oomctl import console
+from oomctl.bpf.btf import Kfunc
+from oomctl.bpf.declare import Loader
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import out_of_the_way
 from oomctl.cgroup.tree import Tree
@@ -16,12 +18,10 @@ from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.journal.file import Journal
 from oomctl.kernel import leftovers
-from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.environment import SYSCTLS, protected, read_environment
 from oomctl.kernel.hogs import Herd, Runner
-from oomctl.kernel.loader import Loader
 from oomctl.kernel.scope import Scope, rises
 from oomctl.kernel.witness import History, Witness
 from oomctl.oom import safety

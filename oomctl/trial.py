@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from oomctl import console
+from oomctl.bpf.declare import Loader
+from oomctl.bpf.probes import silent_programs
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.journal.file import Journal
 from oomctl.kernel.callers import call_together
 from oomctl.kernel.candidates import line_up, target_pages
-from oomctl.kernel.loader import Loader
 from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.triggers import Limit, target_id, trigger
 from oomctl.kernel.witness import NOTHING, Heard, History
@@ -26,7 +27,6 @@ from oomctl.oom.outcome import Declared
 from oomctl.oom.plan import Plan, Step
 from oomctl.oom.task import Relative, Task
 from oomctl.oom.timeline import Stamp
-from oomctl.probes import silent_programs
 from oomctl.proc import procfs
 from oomctl.proc.pidfd import DeathWatch
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.doctor import CHECKS, examine
-from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine, Program
 from oomctl.oom.event import Kind
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl import commandline
+from oomctl.bpf import btf
 from oomctl.cgroup import hierarchy
-from oomctl.kernel import btf
 from oomctl.kmod import module
 from tests.cli.command import run
 from tests.hints import EXAMPLE, all_commands, commands, typed

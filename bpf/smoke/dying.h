@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What crosses between dying.bpf.c and oomctl/smoke/funeral.py; a test holds the two equal. */
+/* What crosses between dying.bpf.c and oomctl/bpf/removed_memcg.py; a test holds the two equal. */
 #ifndef OOMCTL_DYING_H
 #define OOMCTL_DYING_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What crosses between gate.bpf.c and oomctl/kernel/gate.py; a test holds the two equal. */
+/* What crosses between gate.bpf.c and oomctl/bpf/gate.py; a test holds the two equal. */
 #ifndef OOMCTL_GATE_H
 #define OOMCTL_GATE_H
 

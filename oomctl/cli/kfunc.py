@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 import typer
 
 from oomctl import cache, console
+from oomctl.bpf import btf
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import btf
 from oomctl.kernel.environment import require_kfunc
 from oomctl.kmod import elf, kbuild, module
 

@@ -187,7 +187,7 @@ def status(report: Report, bisect: bool) -> int:
 
 
 def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) -> Report:
-    from oomctl.kernel import btf
+    from oomctl.bpf import btf
     from oomctl.kernel.environment import require_host
     from oomctl.smoke.bench import Bench
 

@@ -1,6 +1,6 @@
 """Whether the kernel has the kfunc and lets our programs call it and look on."""
 
-from oomctl import probes
+from oomctl.bpf import probes
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.doctor.privileges import may_trace

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import psutil
 
 from oomctl import __version__, commandline, console
+from oomctl.bpf import btf, libbpf
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import btf, libbpf
 from oomctl.kmod import module
 from oomctl.oom.outcome import Environment
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN

@@ -15,11 +15,12 @@ from pathlib import Path
 import psutil
 
 from oomctl import resources
+from oomctl.bpf import btf, libbpf
+from oomctl.bpf.declare import Loader
+from oomctl.bpf.observer import Observer
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.kernel import btf, environment, libbpf
-from oomctl.kernel.loader import Loader
-from oomctl.kernel.observer import Observer
+from oomctl.kernel import environment
 from oomctl.proc import procfs, programs
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oomctl import console
+from oomctl.bpf import libbpf
+from oomctl.bpf.declare import AnswerStruct, Loader
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode, explain
 from oomctl.errors import UnsupportedError
 from oomctl.journal.file import Journal
-from oomctl.kernel import libbpf
 from oomctl.kernel.callers import Ended, Note, Trigger
 from oomctl.kernel.changed import to_be_changed
-from oomctl.kernel.loader import AnswerStruct, Loader
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.proc.procfs import PAGE_SIZE

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from oomctl import console
+from oomctl.bpf.observer import Observer
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.observer import Observer
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, Reading, Sighting, by_process, reconcile, threads_of, traced
 from oomctl.oom.klog import KernelLog

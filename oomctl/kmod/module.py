@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from oomctl import commandline, console
+from oomctl.bpf.btf import KFUNC
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.files.outfile import open_output
-from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import kbuild
 from oomctl.proc import programs
 from oomctl.resources import kernel_sources

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomctl import cache, console, resources
+from oomctl.bpf.btf import KFUNC
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.kernel.btf import KFUNC
 from oomctl.kmod import elf, kbuild, module
 from oomctl.lab import image as images
 

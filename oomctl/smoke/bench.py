@@ -11,15 +11,15 @@ from typing import Literal, Self
 import psutil
 
 from oomctl import resources
+from oomctl.bpf import btf, libbpf
+from oomctl.bpf.gate import Gate, Held, Passage
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import Session
-from oomctl.kernel import btf, libbpf
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.environment import read_environment
-from oomctl.kernel.gate import Gate, Held, Passage
 from oomctl.kernel.hogs import Runner
 from oomctl.oom.call import Stage
 from oomctl.oom.outcome import Outcome

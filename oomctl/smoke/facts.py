@@ -6,7 +6,7 @@ A need is given the facts and returns why a case cannot be run, or nothing.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from oomctl.kernel.btf import KFUNC, Kfunc
+from oomctl.bpf.btf import KFUNC, Kfunc
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,6 @@ def machine(cgroupfs, monkeypatch):
     made = Stand(outcome=DEFAULT_RUN, plans=[], root=cgroupfs)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("oomctl.proc.procfs.sees_init_pids", lambda: True)
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: V3)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: V3)
     monkeypatch.setattr("oomctl.cli.declare.Session", Session)
     return made

@@ -49,7 +49,7 @@ def test_a_dry_run_touches_nothing(machine, arguments, monkeypatch, tmp_path):
 
 def test_a_dry_run_needs_neither_root_nor_kfunc_nor_cgroups(machine, monkeypatch, mounts):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: None)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: None)
     mounts()
     result = declare("--dry-run")
     assert result.exit_code == 0

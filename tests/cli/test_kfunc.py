@@ -5,9 +5,9 @@ import platform
 import pytest
 from typer.testing import CliRunner
 
+from oomctl.bpf import btf
 from oomctl.cli import kfunc
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import btf
 from oomctl.kmod import kbuild, module
 from tests.elf import elf_file
 

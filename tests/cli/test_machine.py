@@ -4,8 +4,8 @@ import ctypes
 
 import pytest
 
-from oomctl.kernel import btf, libbpf
-from oomctl.kernel.btf import Kfunc, Parameter
+from oomctl.bpf import btf, libbpf
+from oomctl.bpf.btf import Kfunc, Parameter
 from tests.cli.command import declare, refused
 
 FIND_KFUNC = btf.find_kfunc  # before the machine replaces it
@@ -23,13 +23,13 @@ def test_a_pid_namespace_of_its_own(machine, monkeypatch):
 
 
 def test_no_kfunc(machine, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: None)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: None)
     monkeypatch.setattr("oomctl.kmod.module.unloadable", lambda: None)
     refused(declare(), 3, "has no bpf_out_of_memory()", "oomctl kfunc load", "oomctl lab run")
 
 
 def test_a_kfunc_of_another_shape(machine, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: RFC)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: RFC)
     refused(declare(), 3, "has another shape (RFC)")
 
 
@@ -60,13 +60,13 @@ def no_libbpf(monkeypatch):
 
 
 def test_no_libbpf(machine, monkeypatch, no_libbpf):
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", FIND_KFUNC)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", FIND_KFUNC)
     refused(declare(), 3, "libbpf.so.1 is not installed", "apt install libbpf1")
 
 
 def test_everything_that_is_lacking_is_said_at_once(machine, monkeypatch, mounts):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: None)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: None)
     mounts()
     result = declare()
     assert result.exit_code == 3

@@ -527,7 +527,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(stage, arguments, says):
 
 
 def test_what_the_machine_lacks_is_said(stage, monkeypatch):
-    monkeypatch.setattr("oomctl.kernel.btf.find_kfunc", lambda: None)
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: None)
     refused(run("largest.toml", "--repeat", 2), 3, "has no bpf_out_of_memory()")
     assert records() == []
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oomctl.bpf import libbpf
 from oomctl.cgroup.hierarchy import unified_root
 from oomctl.cgroup.owned import Owned
 from oomctl.cli import main
 from oomctl.journal.file import Journal
-from oomctl.kernel import libbpf
 from oomctl.proc import procfs
 from tests.descriptors import descriptors
 from tests.journals import journals

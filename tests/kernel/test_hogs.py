@@ -15,12 +15,12 @@ from typing import get_args
 import psutil
 import pytest
 
+from oomctl.bpf.declare import Loader
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.removal import remove
 from oomctl.errors import UnsupportedError
 from oomctl.kernel import hogs, pagecache
 from oomctl.kernel.hogs import Herd, NotFilledError
-from oomctl.kernel.loader import Loader
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind
 from oomctl.proc.kmsg import Kmsg

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from oomctl.kernel.gate import Gate
-from oomctl.kernel.loader import Loader
+from oomctl.bpf.declare import Loader
+from oomctl.bpf.gate import Gate
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call
 from tests.kernel.conftest import CGROUPS
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from oomctl.bpf import libbpf
+from oomctl.bpf.gate import Gate
+from oomctl.bpf.observer import PROGRAMS, Observer
+from oomctl.bpf.probes import ON_FUNCTIONS, silent_programs
+from oomctl.bpf.selftest import TRIED
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import libbpf
-from oomctl.kernel.gate import Gate
-from oomctl.kernel.observer import PROGRAMS, Observer
-from oomctl.kernel.selftest import TRIED
 from oomctl.oom.event import Kind
-from oomctl.probes import ON_FUNCTIONS, silent_programs
 from oomctl.proc.kmsg import Kmsg
 
 MIB = 1 << 20

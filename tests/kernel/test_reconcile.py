@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.kernel.observer import Observer
+from oomctl.bpf.observer import Observer
 from tests.kernel.conftest import CGROUPS
 
 
@@ -327,7 +327,7 @@ def test_each_program_that_is_silent_changes_no_verdict(declare, monkeypatch, si
     attach = Observer.__enter__
 
     def without(observer):
-        from oomctl.kernel import libbpf
+        from oomctl.bpf import libbpf
 
         real = libbpf.BpfObject.attach
         with monkeypatch.context() as context:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from oomctl.kernel import btf
+from oomctl.bpf import btf
 from oomctl.smoke import bench, suite
 
 PATIENCE = 900

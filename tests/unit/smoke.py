@@ -2,8 +2,8 @@
 
 from contextlib import contextmanager
 
+from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.errors import OomctlError
-from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.oom.check import Check
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case, Skipped

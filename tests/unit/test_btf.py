@@ -1,8 +1,8 @@
 import pytest
 
+from oomctl.bpf import btf
+from oomctl.bpf.btf import Kfunc, Parameter, variant_of
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import btf
-from oomctl.kernel.btf import Kfunc, Parameter, variant_of
 
 MEMCG, INT, U64, BOOL, TEXT = "struct mem_cgroup *", "int", "u64", "bool", "char *"
 

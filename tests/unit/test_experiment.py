@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from oomctl import experiment, trial
+from oomctl.bpf.btf import Kfunc
 from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment import Session
 from oomctl.kernel import witness
-from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.hogs import Herd
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.klog import KernelLog, parse_record
@@ -113,7 +113,7 @@ def kernel(cgroupfs, monkeypatch):
     monkeypatch.setattr(witness, "Observer", NoTracing)
     quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
     monkeypatch.setattr("oomctl.proc.procfs.sysctls", lambda _names: quiet)
-    monkeypatch.setattr("oomctl.kernel.libbpf.version", lambda: "1.0")
+    monkeypatch.setattr("oomctl.bpf.libbpf.version", lambda: "1.0")
     return played
 
 

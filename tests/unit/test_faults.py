@@ -14,12 +14,12 @@ import typer
 from typer.testing import CliRunner
 
 from oomctl import experiment, trial
+from oomctl.bpf.btf import Kfunc
+from oomctl.bpf.declare import AnswerStruct
 from oomctl.cli.guard import guarded
 from oomctl.experiment import Session
 from oomctl.kernel import callers
-from oomctl.kernel.btf import Kfunc
 from oomctl.kernel.leftovers import clean_up
-from oomctl.kernel.loader import AnswerStruct
 from oomctl.oom.call import Stage
 from oomctl.oom.plan import Call, Step
 from tests.descriptors import descriptors

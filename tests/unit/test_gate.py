@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from oomctl.bpf import gate
+from oomctl.bpf.gate import Gate, GateLogStruct
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import gate
-from oomctl.kernel.gate import Gate, GateLogStruct
 from tests.descriptors import descriptors
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from oomctl.bpf import libbpf
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import libbpf
 from oomctl.proc import capabilities
 
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from oomctl.bpf import btf, libbpf, observer, selftest
+from oomctl.bpf.btf import Parameter
+from oomctl.bpf.observer import PROGRAMS, EventStruct, decode, remembered
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import btf, libbpf, observer, selftest
-from oomctl.kernel.btf import Parameter
-from oomctl.kernel.observer import PROGRAMS, EventStruct, decode, remembered
 from oomctl.oom.event import Event, Kind
 from oomctl.proc import procfs
 

@@ -4,8 +4,8 @@ from itertools import chain, combinations
 
 import pytest
 
-from oomctl.kernel.observer import PROGRAMS
-from oomctl.probes import ON_FUNCTIONS, silence, silent_programs
+from oomctl.bpf.observer import PROGRAMS
+from oomctl.bpf.probes import ON_FUNCTIONS, silence, silent_programs
 
 ALL = tuple(each.name for each in PROGRAMS if each.name != "mark_victim_pid")
 OLD = tuple(each.name for each in PROGRAMS if each.name != "mark_victim")

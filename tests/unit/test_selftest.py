@@ -8,9 +8,9 @@ from itertools import chain, combinations
 import psutil
 import pytest
 
+from oomctl.bpf import selftest
+from oomctl.bpf.selftest import TRIED, silent_programs
 from oomctl.errors import OomctlError
-from oomctl.kernel import selftest
-from oomctl.kernel.selftest import TRIED, silent_programs
 
 ATTACHED = ("oom_begin", "sigkill", "mark_victim", "process_exit", "missed_exit")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from oomctl import resources
+from oomctl.bpf import libbpf
+from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.errors import OomctlError, UsageError
-from oomctl.kernel import libbpf
-from oomctl.kernel.btf import Kfunc, Parameter
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases import loadtime

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from oomctl import resources
-from oomctl.kernel import libbpf
-from oomctl.kernel.gate import GateLogStruct, GateStruct, PassageStruct
+from oomctl.bpf import libbpf
+from oomctl.bpf.declare import AnswerStruct, CallStruct
+from oomctl.bpf.gate import GateLogStruct, GateStruct, PassageStruct
+from oomctl.bpf.observer import PROGRAMS, EventStruct, FiredStruct
+from oomctl.bpf.probes import ON_FUNCTIONS
+from oomctl.bpf.removed_memcg import FuneralStruct, LateStruct
 from oomctl.kernel.hogs import Step
-from oomctl.kernel.loader import AnswerStruct, CallStruct
-from oomctl.kernel.observer import PROGRAMS, EventStruct, FiredStruct
 from oomctl.oom.call import Stage
 from oomctl.oom.event import Kind
-from oomctl.probes import ON_FUNCTIONS
-from oomctl.smoke.funeral import FuneralStruct, LateStruct
 
 ROOT = Path(__file__).parents[2]
 STRUCT, ENUM = 4, 6  # BTF_KIND_*, include/uapi/linux/btf.h

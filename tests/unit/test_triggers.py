@@ -5,10 +5,10 @@ import os
 
 import pytest
 
+from oomctl.bpf.declare import AnswerStruct
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.kernel import triggers
 from oomctl.kernel.callers import Ended, Note
-from oomctl.kernel.loader import AnswerStruct
 from oomctl.kernel.triggers import Declaration, Rechecked, Write, trigger
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import Call, Recheck, Step

@@ -5,7 +5,7 @@ Seen at the entry of out_of_memory(), so that it does not depend on what the log
 
 from collections.abc import Callable, Iterator
 
-from oomctl.kernel.gate import Passage
+from oomctl.bpf.gate import Passage
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import PAIR, Case, Check, Tried, call, equal, experiment, sketch
 

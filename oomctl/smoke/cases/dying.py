@@ -7,11 +7,11 @@ kills the largest task of the machine: oomctl's own must not.
 import time
 from collections.abc import Iterator
 
+from oomctl.bpf.removed_memcg import Funeral
 from oomctl.errors import OomctlError
 from oomctl.oom.call import Stage
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import Bench, Case, Check, Sketch, equal
-from oomctl.smoke.funeral import Funeral
 
 _SECONDS = 5.0
 

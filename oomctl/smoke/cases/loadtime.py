@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from oomctl.kernel.libbpf import Only
+from oomctl.bpf.libbpf import Only
 from oomctl.oom.errnos import name_of
 from oomctl.smoke import facts
 from oomctl.smoke.cases.words import Bench, Case, Check

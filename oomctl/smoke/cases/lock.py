@@ -1,4 +1,4 @@
-"""oom_lock is held by another, on purpose (oomctl/kernel/gate.py): nothing here is a race.
+"""oom_lock is held by another, on purpose (oomctl/bpf/gate.py): nothing here is a race.
 
 Each case checks that the lock was held when its calls came, so that one that was too late fails.
 """

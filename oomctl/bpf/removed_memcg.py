@@ -7,8 +7,8 @@ from ctypes import Structure, c_int32, c_uint32, c_uint64
 from typing import Self
 
 from oomctl import resources
+from oomctl.bpf import libbpf
 from oomctl.errors import OomctlError
-from oomctl.kernel import libbpf
 from oomctl.proc import fork
 from oomctl.proc.pidfd import DeathWatch
 

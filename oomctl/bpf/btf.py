@@ -10,8 +10,8 @@ from ctypes import Structure, c_uint32
 from dataclasses import dataclass
 from pathlib import Path
 
+from oomctl.bpf import libbpf
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import libbpf
 
 KFUNC = "bpf_out_of_memory"
 VMLINUX = "vmlinux"

@@ -4,7 +4,7 @@ from ctypes import Structure, c_int32, c_uint32, c_uint64
 from typing import Self
 
 from oomctl import resources
-from oomctl.kernel import libbpf
+from oomctl.bpf import libbpf
 from oomctl.oom.plan import Call
 
 

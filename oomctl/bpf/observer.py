@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from oomctl import probes, resources
+from oomctl import resources
+from oomctl.bpf import btf, libbpf, probes, selftest
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import btf, libbpf, selftest
 from oomctl.oom.event import Event, Kind
 from oomctl.proc import procfs
 from oomctl.text import printable

@@ -13,9 +13,9 @@ from ctypes import Structure, c_int32, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
 from typing import Self
 
-from oomctl import probes, resources
+from oomctl import resources
+from oomctl.bpf import libbpf, probes
 from oomctl.errors import OomctlError
-from oomctl.kernel import libbpf
 from oomctl.proc import fork, procfs
 from oomctl.proc.pidfd import DeathWatch
 
