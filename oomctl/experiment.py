@@ -16,12 +16,12 @@ from oomctl.cgroup.parent import out_of_the_way
 from oomctl.cgroup.tree import Tree
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
+from oomctl.hog.hogset import Herd, Runner
 from oomctl.journal.file import Journal
 from oomctl.kernel import leftovers
 from oomctl.kernel.candidates import line_up
 from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.environment import SYSCTLS, protected, read_environment
-from oomctl.kernel.hogs import Herd, Runner
 from oomctl.kernel.scope import Scope, rises
 from oomctl.kernel.witness import History, Witness
 from oomctl.oom import safety

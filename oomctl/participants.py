@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.kernel.scope import Scope, Snapshot
 from oomctl.kernel.witness import History
 from oomctl.oom.fate import Death, Fate

@@ -24,7 +24,7 @@
 
 enum { PR_SET_NAME = 15 };
 
-/* Equal to Step in oomctl/kernel/hogreport.py. */
+/* Equal to Step in oomctl/hog/protocol.py. */
 enum step { TRACE = 1, JOIN, ADJUST, MAP, FILL, SHARE, READY };
 
 struct report {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from oomctl.cgroup.node import CgroupError, UnifiedNode
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.oom.kill import Sighting
 from oomctl.oom.plan import Hog, Plan
 from oomctl.oom.prediction import holds

@@ -17,10 +17,10 @@ from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import Session
+from oomctl.hog.hogset import Runner
 from oomctl.kernel.callers import COMM
 from oomctl.kernel.changed import sysctl_changed
 from oomctl.kernel.environment import read_environment
-from oomctl.kernel.hogs import Runner
 from oomctl.oom.call import Stage
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl

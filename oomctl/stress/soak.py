@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from oomctl.errors import OomctlError
-from oomctl.kernel.hogs import NotFilledError
+from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.outcome import Environment, Outcome
 from oomctl.oom.plan import Plan
 from oomctl.signals import let_through

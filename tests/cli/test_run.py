@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel.hogs import NotFilledError
+from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.expectation import check_outcome
 from tests.cli.command import refused
 from tests.cli.command import run as oomctl

@@ -19,8 +19,8 @@ from oomctl.bpf.declare import Loader
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.removal import remove
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import hogs, pagecache
-from oomctl.kernel.hogs import Herd, NotFilledError
+from oomctl.hog import hogset, pagecache
+from oomctl.hog.hogset import Herd, NotFilledError
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind
 from oomctl.proc.kmsg import Kmsg
@@ -240,7 +240,7 @@ def test_where_nothing_is_page_cache_a_file_is_refused(leaf, watch, monkeypatch)
 
 def test_what_is_no_page_cache_is_told(leaf, watch, monkeypatch):
     place = leaf("a")
-    monkeypatch.setattr(hogs, "find_place", lambda _size: Path("/dev/shm"))
+    monkeypatch.setattr(hogset, "find_place", lambda _size: Path("/dev/shm"))
     with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
         holds = running.runners[0].holds
         assert holds.differs == "holds 0 of page cache, 24M of shmem, not 24M of page cache"

@@ -15,8 +15,8 @@ from oomctl.bpf.btf import Kfunc
 from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment import Session
+from oomctl.hog.hogset import Herd
 from oomctl.kernel import witness
-from oomctl.kernel.hogs import Herd
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.klog import KernelLog, parse_record
 from oomctl.oom.plan import Call, Hog, Plan, Step

@@ -22,7 +22,7 @@ import pytest
 
 import oomctl
 from oomctl import resources
-from oomctl.kernel.hogreport import Report, Step, reports
+from oomctl.hog.protocol import Report, Step, reports
 from oomctl.oom.hogexit import HogExit, own_end
 
 M = 1 << 20

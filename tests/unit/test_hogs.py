@@ -13,9 +13,9 @@ import pytest
 
 from oomctl.cgroup.node import UnifiedController
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import diagnosis, hogs, hogstart, requirements
-from oomctl.kernel.hogreport import READ_SIZE, Report, Step, hint, interrupted, reports
-from oomctl.kernel.hogs import Herd, NotFilledError
+from oomctl.hog import diagnosis, hogset, requirements, spawn
+from oomctl.hog.hogset import Herd, NotFilledError
+from oomctl.hog.protocol import READ_SIZE, Report, Step, hint, interrupted, reports
 from oomctl.oom.filled import Filled
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import Hog
@@ -73,7 +73,7 @@ def test_an_error_inside_ends_the_herd(cgroupfs, target, watch):
 
 
 def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, monkeypatch):
-    monkeypatch.setattr(hogs, "require_memory", lambda _: None)
+    monkeypatch.setattr(hogset, "require_memory", lambda _: None)
     wanted = Hog("good", M, 0, "/t"), Hog("huge", 1 << 60, 0, "/t")
     with (
         pytest.raises(
@@ -178,7 +178,7 @@ def test_hogs_that_are_to_be_kept_go_after_an_error(cgroupfs, target, watch):
 
 
 def test_a_missing_binary_is_said_with_its_cure(cgroupfs, target, watch, monkeypatch):
-    monkeypatch.setattr(hogstart.platform, "machine", lambda: "vax")
+    monkeypatch.setattr(spawn.platform, "machine", lambda: "vax")
     with (
         pytest.raises(OomctlError, match=r"hog\.vax is missing.*make build"),
         herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
@@ -410,7 +410,7 @@ def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, w
 
 def test_a_hog_that_ended_itself_is_no_victim_of_others(cgroupfs, target, watch, monkeypatch):
     """It was told to die with a parent that it does not have."""
-    monkeypatch.setattr(hogs.os, "getpid", lambda: 1)
+    monkeypatch.setattr(hogset.os, "getpid", lambda: 1)
     with (
         pytest.raises(NotFilledError) as caught,
         herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
@@ -533,10 +533,10 @@ def test_a_hog_that_cannot_be_started_says_what_to_do(cgroupfs, monkeypatch, num
     def refused(*_args, **_kwargs):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(hogstart.resources, "built", lambda name: f"/built/{name}")
+    monkeypatch.setattr(spawn.resources, "built", lambda name: f"/built/{name}")
     monkeypatch.setattr(os, "posix_spawn", refused)
     with pytest.raises(OomctlError, match=r"cannot start the hog 'a' from /built/hog") as caught:
-        hogstart.start(
+        spawn.start(
             Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None, place=None
         )
     assert caught.value.hint.startswith(cure)
@@ -584,7 +584,7 @@ def test_a_step_that_fails_for_want_of_memory_is_no_error_of_oomctl(
         (target.directory / "memory.events.local").write_text("max 1\noom 1\n")
         return said
 
-    monkeypatch.setattr(hogs.os, "read", hears)
+    monkeypatch.setattr(hogset.os, "read", hears)
     reason = (
         "could not set its oom_score_adj: Cannot allocate memory: memory.max of /t (4K) is reached"
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.kernel.usage import read_holdings
+from oomctl.hog.readback import read_holdings
 from oomctl.oom.holdings import Holdings, compared, of_cgroup, of_tasks
 from oomctl.oom.plan import Hog, Kind
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.kernel.pagecache import LAB_DISK
+from oomctl.hog.pagecache import LAB_DISK
 from oomctl.lab import machine, tools
 from oomctl.lab.machine import Machine
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import pagecache
-from oomctl.kernel.pagecache import find_place, why_not
+from oomctl.hog import pagecache
+from oomctl.hog.pagecache import find_place, why_not
 from oomctl.lab import initramfs
 
 needs_disk = pytest.mark.skipif(bool(why_not(Path("/var/tmp"), 0)), reason="no disk here")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.kernel.scope import Scope, Snapshot, rises
 from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.oom.fate import Death

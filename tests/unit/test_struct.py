@@ -13,7 +13,7 @@ from oomctl.bpf.gate import GateLogStruct, GateStruct, PassageStruct
 from oomctl.bpf.observer import PROGRAMS, EventStruct, FiredStruct
 from oomctl.bpf.probes import ON_FUNCTIONS
 from oomctl.bpf.removed_memcg import FuneralStruct, LateStruct
-from oomctl.kernel.hogs import Step
+from oomctl.hog.hogset import Step
 from oomctl.oom.call import Stage
 from oomctl.oom.event import Kind
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts

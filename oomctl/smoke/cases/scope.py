@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.oom.call import Stage
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke.cases.words import (

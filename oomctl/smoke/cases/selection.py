@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import psutil
 
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
 from oomctl.smoke.case import Skipped

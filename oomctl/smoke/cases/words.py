@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from oomctl.kernel.hogs import Runner
+from oomctl.hog.hogset import Runner
 from oomctl.oom.check import Check
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, UINT64_MAX

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from oomctl.cgroup.limits import Limit, reached, refusals
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError
-from oomctl.kernel.hogreport import WANT, Report, Step, failure, hint, interrupted, no_task
+from oomctl.hog.protocol import WANT, Report, Step, failure, hint, interrupted, no_task
 from oomctl.oom.fate import Death, Fate, fate_of
 from oomctl.oom.hogexit import HogExit, own_end
 from oomctl.oom.plan import Hog

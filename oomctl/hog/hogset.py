@@ -11,18 +11,12 @@ from typing import Self
 from oomctl import console
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel.diagnosis import Diagnosis, Why
-from oomctl.kernel.hogreport import (
-    READ_SIZE,
-    Report,
-    Step,
-    for_want,
-    reports,
-)
-from oomctl.kernel.hogstart import start
-from oomctl.kernel.pagecache import find_place
-from oomctl.kernel.requirements import require_memory, require_thp
-from oomctl.kernel.usage import read_holdings
+from oomctl.hog.diagnosis import Diagnosis, Why
+from oomctl.hog.pagecache import find_place
+from oomctl.hog.protocol import READ_SIZE, Report, Step, for_want, reports
+from oomctl.hog.readback import read_holdings
+from oomctl.hog.requirements import require_memory, require_thp
+from oomctl.hog.spawn import start
 from oomctl.oom.filled import Filled
 from oomctl.oom.holdings import Holdings
 from oomctl.oom.plan import Hog

@@ -1,0 +1,1 @@
+"""Memory hogs: their C, how they are started, and what they report."""
