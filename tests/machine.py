@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.doctor import CHECKS, examine
-from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine, Program
+from oomctl.doctor.machine import CGROUP2_SUPER_MAGIC, Machine, Program
 from oomctl.oom.event import Kind
 
 V3 = Kfunc(

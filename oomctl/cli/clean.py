@@ -8,7 +8,7 @@ from oomctl import console
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
-from oomctl.kernel.leftovers import clean_up
+from oomctl.experiment.cleanup import clean_up
 from oomctl.text import printable
 
 

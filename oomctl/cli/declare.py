@@ -14,8 +14,8 @@ from oomctl.cli import hogs as hog_options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
-from oomctl.experiment import Session
-from oomctl.kernel.environment import require_machine
+from oomctl.experiment.environment import require_machine
+from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, render
 from oomctl.report.plantext import describe

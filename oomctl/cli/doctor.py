@@ -9,8 +9,8 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
+from oomctl.doctor.machine import Machine
 from oomctl.errors import Exit
-from oomctl.kernel.machine import Machine
 from oomctl.report.doctor import RENDERERS, DoctorFormat, render_table
 
 

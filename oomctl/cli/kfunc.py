@@ -14,7 +14,7 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.environment import require_kfunc
+from oomctl.experiment.environment import require_kfunc
 from oomctl.kmod import elf, kbuild, module
 
 app = typer.Typer(

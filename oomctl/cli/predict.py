@@ -13,7 +13,7 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
-from oomctl.kernel.candidates import line_up
+from oomctl.experiment.candidates import line_up
 from oomctl.proc import procfs
 from oomctl.report.ranking import RENDERERS, RankingFormat, render_table
 

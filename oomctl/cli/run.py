@@ -17,8 +17,8 @@ from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.experiment import Session
-from oomctl.kernel.environment import require_machine
+from oomctl.experiment.environment import require_machine
+from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS

@@ -188,7 +188,7 @@ def status(report: Report, bisect: bool) -> int:
 
 def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) -> Report:
     from oomctl.bpf import btf
-    from oomctl.kernel.environment import require_host
+    from oomctl.experiment.environment import require_host
     from oomctl.smoke.bench import Bench
 
     with Bench(require_host(), btf.find_kfunc(), disposable) as bench:

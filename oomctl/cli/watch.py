@@ -16,8 +16,8 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
-from oomctl.kernel.environment import protected
-from oomctl.kernel.lookout import Lookout
+from oomctl.experiment.environment import protected
+from oomctl.experiment.watch import Lookout
 from oomctl.oom.kill import Sighting
 from oomctl.signals import held_back
 from oomctl.text import counted, printable, shortened

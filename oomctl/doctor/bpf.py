@@ -3,10 +3,10 @@
 from oomctl.bpf import probes
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
+from oomctl.doctor.machine import Machine
+from oomctl.doctor.parse import chosen
 from oomctl.doctor.privileges import may_trace
-from oomctl.doctor.text import chosen
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.machine import Machine
 from oomctl.kmod import module
 from oomctl.oom.event import Kind
 

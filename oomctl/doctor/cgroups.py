@@ -8,8 +8,8 @@ from oomctl.cgroup import hierarchy
 from oomctl.cgroup.parent import require_children
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
+from oomctl.doctor.machine import CGROUP2_SUPER_MAGIC, Machine
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.machine import CGROUP2_SUPER_MAGIC, Machine
 from oomctl.text import quoted
 
 _FEW = 16

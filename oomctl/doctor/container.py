@@ -2,8 +2,8 @@
 
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, ok, warning
-from oomctl.kernel import environment
-from oomctl.kernel.machine import Machine
+from oomctl.doctor.machine import Machine
+from oomctl.experiment import environment
 
 _MARKS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 _OUTSIDE = "run it outside, or with `--privileged --pid=host --cgroupns=host`"

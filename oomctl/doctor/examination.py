@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from oomctl import console
 from oomctl.doctor.finding import Finding, State, warning
+from oomctl.doctor.machine import Machine
 from oomctl.errors import OomctlError
-from oomctl.kernel.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import resource
 
 from oomctl.doctor.examination import Check, told
 from oomctl.doctor.finding import Finding, missing, ok, warning
-from oomctl.kernel.machine import Machine
+from oomctl.doctor.machine import Machine
 from oomctl.text import counted
 
 _OURS, _EACH = 64, 2

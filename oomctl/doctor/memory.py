@@ -4,8 +4,8 @@ import errno
 
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, ok, warning
-from oomctl.doctor.text import Swap, chosen, parse_swaps
-from oomctl.kernel.machine import Machine
+from oomctl.doctor.machine import Machine
+from oomctl.doctor.parse import Swap, chosen, parse_swaps
 from oomctl.units import format_size
 
 _ENOUGH = 256 << 20

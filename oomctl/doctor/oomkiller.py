@@ -2,8 +2,8 @@
 
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
+from oomctl.doctor.machine import Machine
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.machine import Machine
 from oomctl.oom import safety
 from oomctl.oom.plan import Call
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
-from oomctl.kernel import environment
-from oomctl.kernel.machine import Machine
+from oomctl.doctor.machine import Machine
+from oomctl.experiment import environment
 from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Capability, Held
 
 

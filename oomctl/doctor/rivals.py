@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, ok, warning
-from oomctl.kernel.machine import Machine
+from oomctl.doctor.machine import Machine
 from oomctl.text import printable
 
 KILLERS = frozenset(

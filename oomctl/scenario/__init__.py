@@ -55,9 +55,9 @@ def of_options(
 
     `call` has the keys of a [[call]]. Sizes are bytes, `timeout` is in seconds.
     """
-    from oomctl.scenario import options
+    from oomctl.scenario import from_options
 
-    return options.scenario(hogs, call, memory_max, swap_max, oom_group, timeout)
+    return from_options.scenario(hogs, call, memory_max, swap_max, oom_group, timeout)
 
 
 def schema() -> dict[str, Any]:

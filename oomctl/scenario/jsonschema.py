@@ -11,11 +11,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from oomctl.oom.plan import Via
-from oomctl.scenario.callcheck import DECLARE, HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
 from oomctl.scenario.definitions import DEFINITIONS
-from oomctl.scenario.expectcheck import OF_NO_CALL, VERDICTS_OF_NO_CALL
-from oomctl.scenario.hogcheck import KINDS_OF
 from oomctl.scenario.model import File, Hog
+from oomctl.scenario.rules.calls import DECLARE, HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
+from oomctl.scenario.rules.expectations import OF_NO_CALL, VERDICTS_OF_NO_CALL
+from oomctl.scenario.rules.hogs import KINDS_OF
 
 _BESIDE = ("description", "default")
 """Keywords that a property has beside the name of its definition."""

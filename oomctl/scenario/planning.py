@@ -37,10 +37,10 @@ class Site:
 
 def plan(scenario: "Scenario", site: Site) -> Plan:
     """Make the plan of one round; ScenarioError where the machine is too small for it."""
-    from oomctl.scenario import check
+    from oomctl.scenario.rules import rules
 
     sizes = scenario.sizes(site.memory)
-    if faults := list(check.faults(sizes)):
+    if faults := list(rules.faults(sizes)):
         raise ScenarioError(map(scenario.origin, faults))
     return _Planner(sizes, site).plan()
 

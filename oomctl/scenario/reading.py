@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from oomctl.files.infile import open_input
-from oomctl.scenario import check, overrides
+from oomctl.scenario import overrides
 from oomctl.scenario.fault import VARY, Fault, Origin, ScenarioError, news
+from oomctl.scenario.rules import rules
 from oomctl.scenario.validation import validated
 from oomctl.scenario.written import Scenario
 
@@ -84,7 +85,7 @@ def scenario(
     file, found = validated(raw)
     if file is not None:
         made = Scenario(name, source, file, origin)
-        found += news(check.faults(made.sizes(memory)), found)
+        found += news(rules.faults(made.sizes(memory)), found)
         if not found and not faults:
             return made
     raise ScenarioError([*faults, *map(origin, found)])

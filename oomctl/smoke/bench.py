@@ -16,11 +16,11 @@ from oomctl.bpf.gate import Gate, Held, Passage
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.experiment import Session
+from oomctl.experiment.callers import COMM
+from oomctl.experiment.environment import read_environment
+from oomctl.experiment.session import Session
+from oomctl.experiment.setting import sysctl_changed
 from oomctl.hog.hogset import Runner
-from oomctl.kernel.callers import COMM
-from oomctl.kernel.changed import sysctl_changed
-from oomctl.kernel.environment import read_environment
 from oomctl.oom.call import Stage
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl

@@ -18,7 +18,7 @@ from oomctl.stress.statistics import Statistics, Tally
 
 
 class Session(Protocol):
-    """What carries out a plan: `oomctl.experiment.Session`."""
+    """What carries out a plan: `oomctl.experiment.session.Session`."""
 
     environment: Environment
 

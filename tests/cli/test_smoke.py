@@ -10,7 +10,7 @@ import pytest
 from oomctl.bpf import btf
 from oomctl.cli import guest
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import environment
+from oomctl.experiment import environment
 from oomctl.lab import vm
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.vm import Ending

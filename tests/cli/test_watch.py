@@ -7,7 +7,7 @@ import pytest
 
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import witness
+from oomctl.experiment import sources
 from oomctl.oom.event import Event, Kind
 from oomctl.oom.klog import KernelLog, Record
 from tests.cli.command import refused, run
@@ -96,7 +96,7 @@ def sees(monkeypatch, cgroupfs):
             caller = cgroupfs.directory / "caller"
             caller.mkdir(exist_ok=True)
             events += kill(pid, path.stat().st_ino, caller.stat().st_ino)
-        monkeypatch.setattr(witness, "Observer", FakeObserver(events, lost))
+        monkeypatch.setattr(sources, "Observer", FakeObserver(events, lost))
 
     return prepare
 
@@ -156,7 +156,7 @@ def test_on_a_terminal_it_fits(sees, monkeypatch, width, name):
 
 
 def test_a_caller_whose_cgroup_is_gone_has_its_number(monkeypatch, cgroupfs):
-    monkeypatch.setattr(witness, "Observer", FakeObserver(kill(7, 1 << 40, 1 << 41)))
+    monkeypatch.setattr(sources, "Observer", FakeObserver(kill(7, 1 << 40, 1 << 41)))
     line = run("watch", "--count", 1).stdout
     assert line.endswith(f"(id {1 << 41}, gone)  (id {1 << 40}, gone)\n")
 
@@ -188,9 +188,9 @@ def test_what_was_lost_is_said(sees):
 
 
 def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgroupfs):
-    monkeypatch.setattr(witness, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
     text = "Out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, file-rss:0kB, "
-    monkeypatch.setattr(witness, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
+    monkeypatch.setattr(sources, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
     result = run("watch", "--count", 1, "--json")
     assert result.exit_code == 0
     assert "kernel log instead: this kernel has no BTF" in result.stderr
@@ -208,8 +208,8 @@ KILLED_7 = (
 def test_a_kill_that_silent_tracing_missed_is_told_by_the_log_once(
     monkeypatch, cgroupfs, events, source
 ):
-    monkeypatch.setattr(witness, "Observer", FakeObserver(events))
-    monkeypatch.setattr(witness, "Kmsg", FakeLog(KILLED_7))
+    monkeypatch.setattr(sources, "Observer", FakeObserver(events))
+    monkeypatch.setattr(sources, "Kmsg", FakeLog(KILLED_7))
     lines = run("watch", "--timeout", "0.05", "--json").stdout.splitlines()
     (shown,) = [json.loads(line) for line in lines]
     assert (shown["killed"]["pid"], shown["source"]) == (7, source)
@@ -225,8 +225,8 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
     said.killed(7)
     said.killed(8)
     texts = [record.text for record in said.records]
-    monkeypatch.setattr(witness, "Observer", FakeObserver(NO_TRACING))
-    monkeypatch.setattr(witness, "Kmsg", FakeLog(*texts))
+    monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
     lines = run("watch", "--timeout", "0.01", "--json").stdout.splitlines()
     shown = [json.loads(line) for line in lines]
     assert [(one["killed"]["pid"], one["cgroup"], one["memcg"]) for one in shown] == [
@@ -234,7 +234,7 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
         (8, "/g", "/g"),
     ]
     assert [one["trigger"]["pid"] for one in shown] == [166, 166]
-    monkeypatch.setattr(witness, "Kmsg", FakeLog(*texts))
+    monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
     result = run("watch", "--cgroup", "/g/a", "--timeout", "0.01")
     assert len(result.stdout.splitlines()) == 1
     assert "hog (pid 8) was killed somewhere in the group /g" in result.stderr
@@ -244,8 +244,8 @@ def test_without_either_it_is_refused(monkeypatch, cgroupfs):
     def unreadable():
         raise UnsupportedError("cannot read the kernel log", "be root")
 
-    monkeypatch.setattr(witness, "Observer", FakeObserver(NO_TRACING))
-    monkeypatch.setattr(witness, "Kmsg", unreadable)
+    monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
+    monkeypatch.setattr(sources, "Kmsg", unreadable)
     refused(run("watch"), 3, "cannot read the kernel log")
 
 

@@ -8,7 +8,7 @@ from oomctl import cli
 from oomctl.bpf import btf
 from oomctl.cli import doctor, guest, lab, watch
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import environment
+from oomctl.experiment import environment
 from oomctl.kmod import kbuild, module
 from oomctl.lab import kernel as lab_kernel
 from oomctl.lab import kvm, stock, vm

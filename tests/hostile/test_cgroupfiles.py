@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from oomctl.cgroup import hierarchy, parent
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
+from oomctl.experiment import setting
+from oomctl.experiment.target import Scope
 from oomctl.journal.entries import Changed
-from oomctl.kernel import changed
-from oomctl.kernel.scope import Scope
 from oomctl.oom.plan import Plan
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, sound
@@ -76,7 +76,7 @@ def test_what_is_looked_at_before_and_after_a_call(cgroupfs, node, files):
         *(scope.memory, scope.events, scope.pressure, scope.populated, scope.dying, sample),
         lambda: scope.snapshot(()),
         lambda: parent.require_children(node),
-        lambda: changed.stands(put_back),
+        lambda: setting.stands(put_back),
         lambda: setattr(node.controller, "subtree_control", {"memory"}),
     ):
         try:

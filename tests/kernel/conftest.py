@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from oomctl.cli import app
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import witness
+from oomctl.experiment import sources
 from tests.journals import journals
 
 FORCE = "OOMCTL_KERNEL_TESTS"
@@ -147,7 +147,7 @@ class NoTracing:
 @pytest.fixture
 def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the kernel log as the only source."""
-    monkeypatch.setattr(witness, "Observer", NoTracing)
+    monkeypatch.setattr(sources, "Observer", NoTracing)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from oomctl.errors import OomctlError
-from oomctl.experiment import Session
-from oomctl.kernel import triggers
-from oomctl.kernel.environment import require_machine
-from oomctl.trial import Trial
+from oomctl.experiment import triggers
+from oomctl.experiment.environment import require_machine
+from oomctl.experiment.session import Session
+from oomctl.experiment.steps import Trial
 from tests.kernel.conftest import CGROUPS, tear_down
 from tests.kernel.test_steps import dead, on_top, plan
 

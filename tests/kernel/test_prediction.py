@@ -15,9 +15,9 @@ import pytest
 
 from oomctl.cgroup import hierarchy
 from oomctl.errors import OomctlError
-from oomctl.experiment import Session
-from oomctl.kernel.candidates import PAGE_COUNTER_MAX
-from oomctl.kernel.environment import require_kfunc
+from oomctl.experiment.candidates import PAGE_COUNTER_MAX
+from oomctl.experiment.environment import require_kfunc
+from oomctl.experiment.session import Session
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Declared
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog

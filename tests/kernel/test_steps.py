@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.experiment import Session
-from oomctl.kernel.environment import require_machine
+from oomctl.experiment.environment import require_machine
+from oomctl.experiment.session import Session
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Plan, Recheck, Setting, Step
 
 M = 1 << 20

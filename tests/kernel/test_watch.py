@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from oomctl.cgroup import hierarchy
-from oomctl.kernel.lookout import Lookout
+from oomctl.experiment.watch import Lookout
 
 READY = "watching the OOM killer"
 

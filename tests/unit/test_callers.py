@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import callers
-from oomctl.kernel.callers import call_together
+from oomctl.experiment import callers
+from oomctl.experiment.callers import call_together
 from oomctl.oom.call import Answer, Stage
 from oomctl.proc import fork
 from oomctl.proc.pidfd import DeathWatch

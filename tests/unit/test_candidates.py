@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.kernel import candidates
+from oomctl.experiment import candidates
 from oomctl.oom.task import Task
 from oomctl.proc import procfs
 

@@ -7,7 +7,7 @@ import pytest
 
 from oomctl.bpf import btf, libbpf
 from oomctl.errors import UnsupportedError
-from oomctl.kernel import environment
+from oomctl.experiment import environment
 from oomctl.proc import capabilities, procfs
 from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Held
 from tests.machine import ALL_CAPABILITIES, V3, the

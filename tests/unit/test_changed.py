@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.experiment import setting
+from oomctl.experiment.setting import put_back, sysctl_changed, to_be_changed
 from oomctl.journal.entries import Changed
 from oomctl.journal.file import Journal
-from oomctl.kernel import changed
-from oomctl.kernel.changed import put_back, sysctl_changed, to_be_changed
 from oomctl.oom.plan import Sysctl
 from tests.journals import journals
 
@@ -22,7 +22,7 @@ def sysctls(tmp_path, monkeypatch, journal):
     (folder / "kernel").mkdir()
     (folder / "vm/swappiness").write_text("60\n")
     (folder / "kernel/printk").write_text("7\t4\t1\t7\n")
-    monkeypatch.setattr(changed, "SYSCTLS", folder)
+    monkeypatch.setattr(setting, "SYSCTLS", folder)
     return folder
 
 
@@ -68,8 +68,8 @@ def test_a_folder_is_no_sysctl(sysctls, journal):
 def test_a_value_that_the_kernel_refuses_or_takes_for_another_is_not_left(
     monkeypatch, journal, value, why
 ):
-    monkeypatch.setattr(changed, "SYSCTLS", Path(f"/proc/{os.getpid()}"))
-    path = changed.SYSCTLS / "oom_score_adj"
+    monkeypatch.setattr(setting, "SYSCTLS", Path(f"/proc/{os.getpid()}"))
+    path = setting.SYSCTLS / "oom_score_adj"
     before = path.read_text()
     with (
         pytest.raises(UnsupportedError, match=why),

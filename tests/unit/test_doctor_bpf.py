@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.doctor.text import chosen
+from oomctl.doctor.parse import chosen
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Kind
 from tests.machine import observer, the

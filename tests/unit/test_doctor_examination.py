@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oomctl.doctor import CHECKS, examine
-from oomctl.doctor.text import Swap, chosen, parse_swaps
+from oomctl.doctor.parse import Swap, chosen, parse_swaps
 from oomctl.errors import OomctlError
 from oomctl.proc import procfs
 from tests.machine import ALL_CAPABILITIES, the

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from oomctl.doctor.text import chosen
+from oomctl.doctor.parse import chosen
 from tests.machine import the
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from oomctl.doctor.machine import Program
 from oomctl.doctor.rivals import KILLERS, system_unit
-from oomctl.kernel.machine import Program
 from tests.machine import own_cgroup, the
 
 

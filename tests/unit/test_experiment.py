@@ -10,13 +10,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from oomctl import experiment, trial
 from oomctl.bpf.btf import Kfunc
 from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.experiment import Session
+from oomctl.experiment import session, sources, steps
+from oomctl.experiment.session import Session
 from oomctl.hog.hogset import Herd
-from oomctl.kernel import witness
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.klog import KernelLog, parse_record
 from oomctl.oom.plan import Call, Hog, Plan, Step
@@ -107,10 +106,10 @@ def kernel(cgroupfs, monkeypatch):
         return herd
 
     monkeypatch.setattr(Herd, "__enter__", enter_and_tell)
-    monkeypatch.setattr(experiment, "Loader", lambda: played)
-    monkeypatch.setattr(trial, "call_together", played.together)
-    monkeypatch.setattr(witness, "Kmsg", lambda: played)
-    monkeypatch.setattr(witness, "Observer", NoTracing)
+    monkeypatch.setattr(session, "Loader", lambda: played)
+    monkeypatch.setattr(steps, "call_together", played.together)
+    monkeypatch.setattr(sources, "Kmsg", lambda: played)
+    monkeypatch.setattr(sources, "Observer", NoTracing)
     quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
     monkeypatch.setattr("oomctl.proc.procfs.sysctls", lambda _names: quiet)
     monkeypatch.setattr("oomctl.bpf.libbpf.version", lambda: "1.0")
@@ -229,7 +228,7 @@ def test_several_declarations_each_take_their_own(kernel):
 
 def test_a_group_kill(kernel, monkeypatch):
     # knows of no group here
-    monkeypatch.setattr(trial, "line_up", lambda *_: Lineup((), 1, 4096, frozenset()))
+    monkeypatch.setattr(steps, "line_up", lambda *_: Lineup((), 1, 4096, frozenset()))
 
     def react(_call):
         for name in kernel.pids:
@@ -433,7 +432,7 @@ def test_whatever_vanishes_after_the_call_its_result_is_told(
             vanish()
         return 1
 
-    settle = trial.Trial._settle
+    settle = steps.Trial._settle
 
     def settled(self, *arguments):
         done = settle(self, *arguments)
@@ -441,7 +440,7 @@ def test_whatever_vanishes_after_the_call_its_result_is_told(
             vanish()
         return done
 
-    monkeypatch.setattr(trial.Trial, "_settle", settled)
+    monkeypatch.setattr(steps.Trial, "_settle", settled)
     kernel.react = react
     step = Step(Call("/theirs", 0, 1), repeat=2)
     try:

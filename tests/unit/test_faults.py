@@ -13,13 +13,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from oomctl import experiment, trial
 from oomctl.bpf.btf import Kfunc
 from oomctl.bpf.declare import AnswerStruct
 from oomctl.cli.guard import guarded
-from oomctl.experiment import Session
-from oomctl.kernel import callers
-from oomctl.kernel.leftovers import clean_up
+from oomctl.experiment import callers, session, steps
+from oomctl.experiment.cleanup import clean_up
+from oomctl.experiment.session import Session
 from oomctl.oom.call import Stage
 from oomctl.oom.plan import Call, Step
 from tests.descriptors import descriptors
@@ -78,10 +77,10 @@ class Faulty:
 @pytest.fixture
 def declare(kernel, monkeypatch):
     """Declare on a fresh tree and lower a limit of an existing cgroup, failing at one point."""
-    monkeypatch.setattr(trial, "call_together", callers.call_together)
+    monkeypatch.setattr(steps, "call_together", callers.call_together)
     answer = AnswerStruct(began_ns=1, ended_ns=2, ret=1, stage=Stage.CALLED)
     loader = SimpleNamespace(clear=id, run=lambda *_: 0, read=lambda _slot: answer)
-    monkeypatch.setattr(experiment, "Loader", lambda: nullcontext(loader))
+    monkeypatch.setattr(session, "Loader", lambda: nullcontext(loader))
     theirs = kernel.root.create_cgroup("theirs")
     (theirs.directory / "memory.current").write_text(f"{100 << 20}\n")
     two = (Step(Call("/t", 0, 1), callers=2), Step(Call("/theirs", via="limit")))

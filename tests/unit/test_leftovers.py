@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from oomctl.cgroup.node import CgroupError
 from oomctl.cgroup.owned import Owned
 from oomctl.cgroup.tree import Tree
+from oomctl.experiment import cleanup, setting
+from oomctl.experiment.cleanup import clean_up, sweep
+from oomctl.experiment.setting import to_be_changed
 from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line
 from oomctl.journal.file import Journal, boot
 from oomctl.journal.rundir import folder
-from oomctl.kernel import changed, leftovers
-from oomctl.kernel.changed import to_be_changed
-from oomctl.kernel.leftovers import clean_up, sweep
 from oomctl.oom.plan import Hog
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
@@ -120,7 +120,7 @@ def test_a_setting_of_a_cgroup_that_is_gone(theirs):
 
 
 def test_a_sysctl_is_put_back_too(cgroupfs, tmp_path, monkeypatch):
-    monkeypatch.setattr(changed, "SYSCTLS", tmp_path / "sys")
+    monkeypatch.setattr(setting, "SYSCTLS", tmp_path / "sys")
     sysctl = tmp_path / "sys/vm/panic_on_oom"
     sysctl.parent.mkdir(parents=True)
     sysctl.write_text("1\n")
@@ -154,7 +154,7 @@ def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_goes(
     stuck = cgroupfs.create_cgroup("stuck")
     limit = theirs.directory / "memory.max"
     limit.write_text("4096")
-    remove = leftovers.removal.remove
+    remove = cleanup.removal.remove
 
     def fail(path, cgroup_id):
         if path == stuck.directory:
@@ -165,7 +165,7 @@ def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_goes(
         Changed(str(limit), theirs.id, "max", "4096"), Made(str(stuck.directory), stuck.id)
     )
     with monkeypatch.context() as patch:
-        patch.setattr(leftovers.removal, "remove", fail)
+        patch.setattr(cleanup.removal, "remove", fail)
         assert said() == [([f"put {limit} back to max"], ["it is held by 7 (x, D); end them"])]
     assert path.exists()
     assert said() == [([f"removed {stuck.directory}"], [])]
@@ -328,7 +328,7 @@ def test_a_journal_that_cannot_be_read_does_not_hide_the_others(cgroupfs):
 @pytest.fixture
 def outside(cgroupfs, tmp_path, monkeypatch):
     """Files and folders beside the mount and the sysctls that no entry may reach."""
-    monkeypatch.setattr(changed, "SYSCTLS", tmp_path / "sys")
+    monkeypatch.setattr(setting, "SYSCTLS", tmp_path / "sys")
     files = ("sys/vm/swappiness", "system/memory.max", "cgroup2x/a/memory.max", "etc/memory.max")
     for name in files:
         path = tmp_path / name

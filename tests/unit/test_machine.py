@@ -11,7 +11,7 @@ import pytest
 
 from oomctl import resources
 from oomctl.doctor import CHECKS, examine
-from oomctl.kernel.machine import Machine
+from oomctl.doctor.machine import Machine
 from oomctl.kmod import module
 from oomctl.proc import programs
 

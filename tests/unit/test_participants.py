@@ -2,15 +2,15 @@
 
 import pytest
 
+from oomctl.experiment.participants import kills_beside
+from oomctl.experiment.sources import NOTHING, Heard, History
+from oomctl.experiment.target import Scope, Snapshot, rises
 from oomctl.hog.hogset import Runner
-from oomctl.kernel.scope import Scope, Snapshot, rises
-from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.oom.fate import Death
 from oomctl.oom.kill import Sighting
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Call, Hog, Plan, Step
 from oomctl.oom.task import Task
-from oomctl.participants import kills_beside
 
 
 def task(pid, comm="f", cgroup="/t/f", **more):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import oomctl.report
 from oomctl.doctor import CHECKS, Examination, Finding, examine
+from oomctl.doctor.machine import Program
 from oomctl.errors import UnsupportedError
-from oomctl.kernel.machine import Program
 from oomctl.report.doctor import RENDERERS, render_json, render_table
 from oomctl.text import printable
 

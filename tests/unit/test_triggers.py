@@ -7,9 +7,9 @@ import pytest
 
 from oomctl.bpf.declare import AnswerStruct
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.kernel import triggers
-from oomctl.kernel.callers import Ended, Note
-from oomctl.kernel.triggers import Declaration, Rechecked, Write, trigger
+from oomctl.experiment import triggers
+from oomctl.experiment.callers import Ended, Note
+from oomctl.experiment.triggers import Declaration, Rechecked, Write, trigger
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.oom.verdict import judge

@@ -16,14 +16,16 @@ from oomctl.cgroup.parent import out_of_the_way
 from oomctl.cgroup.tree import Tree
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
+from oomctl.experiment import cleanup
+from oomctl.experiment.candidates import line_up
+from oomctl.experiment.environment import SYSCTLS, protected, read_environment
+from oomctl.experiment.participants import fated, kills_beside, known
+from oomctl.experiment.setting import sysctl_changed
+from oomctl.experiment.sources import History, Witness
+from oomctl.experiment.steps import Trial
+from oomctl.experiment.target import Scope, rises
 from oomctl.hog.hogset import Herd, Runner
 from oomctl.journal.file import Journal
-from oomctl.kernel import leftovers
-from oomctl.kernel.candidates import line_up
-from oomctl.kernel.changed import sysctl_changed
-from oomctl.kernel.environment import SYSCTLS, protected, read_environment
-from oomctl.kernel.scope import Scope, rises
-from oomctl.kernel.witness import History, Witness
 from oomctl.oom import safety
 from oomctl.oom.expectation import check_outcome
 from oomctl.oom.fates import fates
@@ -31,12 +33,10 @@ from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan, Step
 from oomctl.oom.task import Relative, Task, rank
 from oomctl.oom.verdict import overall
-from oomctl.participants import fated, kills_beside, known
 from oomctl.proc import procfs
 from oomctl.proc.pidfd import DeathWatch
 from oomctl.signals import held_back, let_through
 from oomctl.text import counted
-from oomctl.trial import Trial
 
 Ranking = Sequence[tuple[int, Task]]
 
@@ -68,7 +68,7 @@ class Session:
 
     def __enter__(self) -> Self:
         """Set up; raises the errors of what it opens."""
-        leftovers.sweep()
+        cleanup.sweep()
         with ExitStack() as stack:
             stack.enter_context(held_back())
             self.journal = stack.enter_context(Journal())

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from oomctl.oom.plan import MAX_HOGS
-from oomctl.scenario.callcheck import call_faults, sysctl_faults
-from oomctl.scenario.expectcheck import expect_faults
 from oomctl.scenario.fault import Fault
-from oomctl.scenario.hogcheck import kind_faults, name_faults, place_faults
-from oomctl.scenario.sizecheck import limit_faults, protection_faults, size_faults
+from oomctl.scenario.rules.calls import call_faults, sysctl_faults
+from oomctl.scenario.rules.expectations import expect_faults
+from oomctl.scenario.rules.hogs import kind_faults, name_faults, place_faults
+from oomctl.scenario.rules.sizes import limit_faults, protection_faults, size_faults
 from oomctl.scenario.sizes import Sizes
 
 

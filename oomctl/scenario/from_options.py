@@ -7,7 +7,7 @@ from oomctl.oom.plan import Hog
 from oomctl.scenario.fault import Origin
 from oomctl.scenario.names import TOP
 from oomctl.scenario.reading import scenario as checked
-from oomctl.scenario.sizecheck import MAY_FAIL
+from oomctl.scenario.rules.sizes import MAY_FAIL
 from oomctl.scenario.written import Scenario
 
 _SPELLED = (("memory.max of '.'", "--memory-max"), (MAY_FAIL, ""))

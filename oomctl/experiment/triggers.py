@@ -16,9 +16,9 @@ from oomctl.bpf.declare import AnswerStruct, Loader
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode, explain
 from oomctl.errors import UnsupportedError
+from oomctl.experiment.callers import Ended, Note, Trigger
+from oomctl.experiment.setting import to_be_changed
 from oomctl.journal.file import Journal
-from oomctl.kernel.callers import Ended, Note, Trigger
-from oomctl.kernel.changed import to_be_changed
 from oomctl.oom.call import Answer, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.proc.procfs import PAGE_SIZE

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from oomctl.experiment.sources import History
+from oomctl.experiment.target import Scope, Snapshot
 from oomctl.hog.hogset import Runner
-from oomctl.kernel.scope import Scope, Snapshot
-from oomctl.kernel.witness import History
 from oomctl.oom.fate import Death, Fate
 from oomctl.oom.kill import Sighting
 from oomctl.oom.outcome import Declared, Fated

@@ -9,13 +9,13 @@ from pathlib import Path
 from oomctl import console
 from oomctl.cgroup import hierarchy, removal
 from oomctl.errors import OomctlError
+from oomctl.experiment import setting
+from oomctl.experiment.setting import put_back, stands
 from oomctl.files import directory
 from oomctl.journal import entries, rundir
 from oomctl.journal.entries import Changed, Entry, Made, Making, Stays
 from oomctl.journal.file import abandoned, boot
 from oomctl.journal.rundir import JournalFolder
-from oomctl.kernel import changed
-from oomctl.kernel.changed import put_back, stands
 from oomctl.proc import procfs
 
 _UNKNOWN = "an unknown process"
@@ -82,7 +82,7 @@ def _undo_all(text: bytes, really: bool) -> Leftovers:
         return found
     mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
     for entry in undone:
-        if not entries.belongs(entry, mounts, str(changed.SYSCTLS)):
+        if not entries.belongs(entry, mounts, str(setting.SYSCTLS)):
             raise ValueError(f"{entry.path!r} is no {_NOUNS[type(entry)]}")
     for entry in entries.to_undo(undone):
         try:

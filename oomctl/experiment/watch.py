@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Self
 
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.kernel.witness import Witness
+from oomctl.experiment.sources import Witness
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, Sighting, Tracing
 from oomctl.signals import let_through

@@ -20,7 +20,7 @@ from oomctl.bpf.declare import Loader
 from oomctl.bpf.observer import Observer
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.kernel import environment
+from oomctl.experiment import environment
 from oomctl.proc import procfs, programs
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable

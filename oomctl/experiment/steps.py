@@ -11,12 +11,12 @@ from oomctl.bpf.probes import silent_programs
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
+from oomctl.experiment.callers import call_together
+from oomctl.experiment.candidates import line_up, target_pages
+from oomctl.experiment.sources import NOTHING, Heard, History
+from oomctl.experiment.target import Scope, Snapshot, rises
+from oomctl.experiment.triggers import Limit, target_id, trigger
 from oomctl.journal.file import Journal
-from oomctl.kernel.callers import call_together
-from oomctl.kernel.candidates import line_up, target_pages
-from oomctl.kernel.scope import Scope, Snapshot, rises
-from oomctl.kernel.triggers import Limit, target_id, trigger
-from oomctl.kernel.witness import NOTHING, Heard, History
 from oomctl.oom import safety
 from oomctl.oom.account import account
 from oomctl.oom.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by

@@ -1,0 +1,1 @@
+"""One experiment: its session, its steps, what it changes, calls, watches and cleans up."""

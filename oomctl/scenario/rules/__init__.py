@@ -1,0 +1,1 @@
+"""What a scenario's keys need of each other, table by table."""
