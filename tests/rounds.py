@@ -11,9 +11,9 @@ from oomctl.oom.outcome import Declared
 from oomctl.oom.plan import Call
 from oomctl.oom.timeline import Stamp, Timeline
 from oomctl.oom.verdict import Verdict, judge, overall
-from oomctl.stress.lines import end_line, head_line, round_line
-from oomctl.stress.reader import read_runs
-from oomctl.stress.run import End, Head, Section, Way
+from oomctl.rounds.lines import end_line, head_line, round_line
+from oomctl.rounds.reader import read_runs
+from oomctl.rounds.run import End, Head, Section, Way
 from tests.outcomes import ENVIRONMENT, TARGET, TREE, Kill, M, hog, outcome, rises
 
 MS = 1_000_000

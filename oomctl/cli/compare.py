@@ -11,8 +11,8 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.report.comparison import RENDERERS, ComparisonFormat
-from oomctl.stress.comparison import compare as compared
-from oomctl.stress.record import read_record
+from oomctl.rounds.comparison import compare as compared
+from oomctl.rounds.record import read_record
 
 
 @guarded

@@ -10,8 +10,8 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.report.runs import RENDERERS, RunFormat
-from oomctl.stress.record import read_record
-from oomctl.stress.run import exit_of
+from oomctl.rounds.record import read_record
+from oomctl.rounds.run import exit_of
 
 
 @guarded

@@ -22,15 +22,15 @@ from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, plantext, single
 from oomctl.report.runs import RENDERERS
+from oomctl.rounds.cast import Cast, Place
+from oomctl.rounds.loop import Limits
+from oomctl.rounds.record import Record
+from oomctl.rounds.records import open_records
+from oomctl.rounds.run import exit_of
+from oomctl.rounds.series import Scene, Series
+from oomctl.rounds.variant import VIAS, variants
 from oomctl.scenario import planning
 from oomctl.scenario.fault import Fault, ScenarioError
-from oomctl.stress.cast import Cast, Place
-from oomctl.stress.record import Record
-from oomctl.stress.records import open_records
-from oomctl.stress.run import exit_of
-from oomctl.stress.series import Scene, Series
-from oomctl.stress.soak import Limits
-from oomctl.stress.variant import VIAS, variants
 from oomctl.text import printable
 from oomctl.units import parse_duration
 

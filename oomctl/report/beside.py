@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.report import cells
 from oomctl.report.rows import Table
-from oomctl.stress.round import BY_THE_KERNEL, TIMES
-from oomctl.stress.statistics import NEVER, Statistics
+from oomctl.rounds.round import BY_THE_KERNEL, TIMES
+from oomctl.rounds.statistics import NEVER, Statistics
 from oomctl.text import printable
 
 Row = tuple[str, list[str]]

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oomctl.stress.chance import wilson
-from oomctl.stress.distribution import Distribution
-from oomctl.stress.round import Gone
-from oomctl.stress.run import Run
-from oomctl.stress.statistics import Statistics
+from oomctl.rounds.chance import wilson
+from oomctl.rounds.distribution import Distribution
+from oomctl.rounds.round import Gone
+from oomctl.rounds.run import Run
+from oomctl.rounds.statistics import Statistics
 from oomctl.text import printable
 from oomctl.units import format_duration, format_size
 

@@ -2,8 +2,8 @@
 
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import Declared, Evidence
-from oomctl.stress.round import WITHOUT_OUTCOME
-from oomctl.stress.statistics import Held, Statistics
+from oomctl.rounds.round import WITHOUT_OUTCOME
+from oomctl.rounds.statistics import Held, Statistics
 from oomctl.text import counted
 
 

@@ -7,8 +7,8 @@ from oomctl.oom.check import Check
 from oomctl.oom.outcome import Declared, Outcome
 from oomctl.report import cells, rows
 from oomctl.report.expectation import expectations, over_rounds
-from oomctl.stress.run import Run, Section
-from oomctl.stress.statistics import Statistics
+from oomctl.rounds.run import Run, Section
+from oomctl.rounds.statistics import Statistics
 from oomctl.text import printable
 
 _INDENT: Final = "  "

@@ -7,9 +7,9 @@ from oomctl.report import beside, cells
 from oomctl.report.markdown import escape
 from oomctl.report.parts import Part, as_markdown, as_text
 from oomctl.report.rows import Table
-from oomctl.stress.round import WITHOUT_OUTCOME
-from oomctl.stress.run import Run, Section
-from oomctl.stress.statistics import Statistics
+from oomctl.rounds.round import WITHOUT_OUTCOME
+from oomctl.rounds.run import Run, Section
+from oomctl.rounds.statistics import Statistics
 from oomctl.text import counted, printable
 from oomctl.units import format_duration
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl.stress.chance import wilson
-from oomctl.stress.lines import SCHEMA, head_line
-from oomctl.stress.run import Run, Section
-from oomctl.stress.statistics import NEVER, Statistics
+from oomctl.rounds.chance import wilson
+from oomctl.rounds.lines import SCHEMA, head_line
+from oomctl.rounds.run import Run, Section
+from oomctl.rounds.statistics import NEVER, Statistics
 
 
 def render(sections: Sequence[Section]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Literal
 
-from oomctl.stress.run import Section
+from oomctl.rounds.run import Section
 
 RunFormat = Literal["table", "json", "jsonl", "markdown", "ktap", "junit"]
 """All forms but those that show a single round."""

@@ -403,7 +403,7 @@ def test_a_full_disk_in_the_middle(stage, monkeypatch):
             raise OSError(28, "No space left on device")
         return real(fd, data)
 
-    monkeypatch.setattr("oomctl.stress.record.os.write", write)
+    monkeypatch.setattr("oomctl.rounds.record.os.write", write)
     result = run("largest.toml", "--repeat", 9, "--record", "r")
     assert result.exit_code == 4
     assert "2 in " in result.stdout

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from oomctl.report.comparison import RENDERERS as COMPARISONS
 from oomctl.report.runs import RENDERERS
-from oomctl.stress.comparison import compare
-from oomctl.stress.run import End
+from oomctl.rounds.comparison import compare
+from oomctl.rounds.run import End
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import RECORDS, alone, busy, five, happened, head, recorded, section, sections
 from tests.rounds import called as call

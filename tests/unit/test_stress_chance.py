@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.stress.chance import fisher, wilson
-from oomctl.stress.distribution import Distribution, distribution, nearest_rank
+from oomctl.rounds.chance import fisher, wilson
+from oomctl.rounds.distribution import Distribution, distribution, nearest_rank
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.errors import OomctlError, UsageError
-from oomctl.stress.reader import read_runs
-from oomctl.stress.record import Record, read_record
-from oomctl.stress.run import End, exit_of
+from oomctl.rounds.reader import read_runs
+from oomctl.rounds.record import Record, read_record
+from oomctl.rounds.run import End, exit_of
 from tests.rounds import NOT_FILLED, RECORDS, alone, busy, five, head, recorded, section
 
 

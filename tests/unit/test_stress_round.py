@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.oom.check import Check
-from oomctl.stress.distribution import Distribution
-from oomctl.stress.lines import round_line
-from oomctl.stress.round import TIMES, Called, Gone, Round, round_of
-from oomctl.stress.statistics import Held, Often, Rechecks, Share, Tally
+from oomctl.rounds.distribution import Distribution
+from oomctl.rounds.lines import round_line
+from oomctl.rounds.round import TIMES, Called, Gone, Round, round_of
+from oomctl.rounds.statistics import Held, Often, Rechecks, Share, Tally
 from tests.outcomes import OUTCOMES, M
 from tests.rounds import MS, NOT_FILLED, busy, called, happened, spares
 

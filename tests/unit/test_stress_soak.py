@@ -8,11 +8,11 @@ import pytest
 
 from oomctl import scenario
 from oomctl.errors import OomctlError, UsageError
-from oomctl.progress import Progress
-from oomctl.stress.cast import Place
-from oomctl.stress.run import Way
-from oomctl.stress.soak import Contender, Limits, Soak
-from oomctl.stress.variant import Variant, judged, triggered, variants
+from oomctl.rounds.cast import Place
+from oomctl.rounds.loop import Contender, Limits, Soak
+from oomctl.rounds.progress import Progress
+from oomctl.rounds.run import Way
+from oomctl.rounds.variant import Variant, judged, triggered, variants
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import called, happened
 

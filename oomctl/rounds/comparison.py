@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oomctl.stress.chance import fisher
-from oomctl.stress.round import BY_THE_KERNEL
-from oomctl.stress.run import Run
-from oomctl.stress.statistics import NEVER, Share, Statistics
+from oomctl.rounds.chance import fisher
+from oomctl.rounds.round import BY_THE_KERNEL
+from oomctl.rounds.run import Run
+from oomctl.rounds.statistics import NEVER, Share, Statistics
 
 ALPHA = 0.01
 """A share has changed where chance makes such a difference less often than this (Fisher)."""

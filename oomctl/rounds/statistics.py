@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from oomctl.stress.distribution import Distribution, distribution
-from oomctl.stress.round import TIMES, Called, Gone, Round
+from oomctl.rounds.distribution import Distribution, distribution
+from oomctl.rounds.round import TIMES, Called, Gone, Round
 
 Key = TypeVar("Key")
 

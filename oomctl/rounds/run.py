@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from oomctl.errors import Exit
-from oomctl.stress.statistics import Statistics
+from oomctl.rounds.statistics import Statistics
 
 Why = Literal["done", "differs", "interrupted", "unsupported", "failed"]
 

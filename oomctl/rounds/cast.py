@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from oomctl.oom.plan import Plan
+from oomctl.rounds.lines import way_of
+from oomctl.rounds.loop import Contender
+from oomctl.rounds.variant import Variant, triggered
 from oomctl.scenario import planning
-from oomctl.stress.lines import way_of
-from oomctl.stress.soak import Contender
-from oomctl.stress.variant import Variant, triggered
 
 if TYPE_CHECKING:
     from oomctl.scenario.written import Scenario

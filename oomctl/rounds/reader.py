@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from oomctl.errors import UsageError
-from oomctl.stress.lines import SCHEMA, head_of
-from oomctl.stress.round import round_of
-from oomctl.stress.run import End, Head, Run, Why
-from oomctl.stress.statistics import Tally
+from oomctl.rounds.lines import SCHEMA, head_of
+from oomctl.rounds.round import round_of
+from oomctl.rounds.run import End, Head, Run, Why
+from oomctl.rounds.statistics import Tally
 from oomctl.text import cut
 
 HINT = "give a file that `oomctl run` recorded"

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from oomctl import console
-from oomctl.stress.record import Record
+from oomctl.rounds.record import Record
 from oomctl.text import counted
 
 

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Self
 
 from oomctl.errors import OomctlError, UsageError
 from oomctl.files.infile import can_be_read_again, open_input
-from oomctl.stress.reader import HINT, read_runs
-from oomctl.stress.run import Run, Section
+from oomctl.rounds.reader import HINT, read_runs
+from oomctl.rounds.run import Run, Section
 from oomctl.units import format_size
 
 _LONGEST = 64 << 20  # bytes of a line: a round of the largest scenario has a few M

@@ -10,11 +10,11 @@ from oomctl.errors import OomctlError
 from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.outcome import Environment, Outcome
 from oomctl.oom.plan import Plan
+from oomctl.rounds.lines import round_line
+from oomctl.rounds.round import FAILED, NOT_FILLED, Round, round_of
+from oomctl.rounds.run import End, Way
+from oomctl.rounds.statistics import Statistics, Tally
 from oomctl.signals import let_through
-from oomctl.stress.lines import round_line
-from oomctl.stress.round import FAILED, NOT_FILLED, Round, round_of
-from oomctl.stress.run import End, Way
-from oomctl.stress.statistics import Statistics, Tally
 
 
 class Session(Protocol):

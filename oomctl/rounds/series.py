@@ -11,11 +11,11 @@ from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError, while_ending
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
-from oomctl.progress import Progress
-from oomctl.stress.lines import end_line, head_line
-from oomctl.stress.record import Record
-from oomctl.stress.run import End, Head, Run, Section
-from oomctl.stress.soak import Contender, Limits, Session, Soak
+from oomctl.rounds.lines import end_line, head_line
+from oomctl.rounds.loop import Contender, Limits, Session, Soak
+from oomctl.rounds.progress import Progress
+from oomctl.rounds.record import Record
+from oomctl.rounds.run import End, Head, Run, Section
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan, flag_names
-from oomctl.stress.run import End, Head, Way
-from oomctl.stress.variant import Variant, judged
+from oomctl.rounds.run import End, Head, Way
+from oomctl.rounds.variant import Variant, judged
 
 SCHEMA = 1
 
