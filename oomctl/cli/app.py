@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from oomctl import __version__
-from oomctl.cli.group import OneLineGroup
+from oomctl.cli.oneline import OneLineGroup
 
 app = typer.Typer(
     name="oomctl",

@@ -9,8 +9,7 @@ import typer
 
 from oomctl import console, scenario
 from oomctl.cgroup import hierarchy
-from oomctl.cli import consent, options
-from oomctl.cli import hogs as hog_options
+from oomctl.cli import consent, hog_options, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError

@@ -15,9 +15,9 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import kernel, kvm, machine, stock, tools, vm
+from oomctl.lab import kernel, kvm, qemu, stock, tools, vm
 from oomctl.lab.kernel import Kernel
-from oomctl.lab.machine import Machine
+from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
 from oomctl.text import printable
 
@@ -187,9 +187,9 @@ def _show(text: str, kvm_option: str, wanted: Machine) -> None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
     accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
     shown = replace(wanted, image=found.image, kvm=accelerated)
-    said = vm.asked(machine.virtme(shown))
-    asked = shlex.join(machine.with_initramfs(shown, Path("initramfs")))
-    started = shlex.join(machine.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)]))
+    said = vm.asked(qemu.virtme(shown))
+    asked = shlex.join(qemu.with_initramfs(shown, Path("initramfs")))
+    started = shlex.join(qemu.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)]))
     with Output(None) as place:
         place.write(f"{asked}\n{started}\n")
 
@@ -232,7 +232,7 @@ def _why_dead(ending: Ending) -> str:
 def _folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
-    if not machine.can_be_given(folder.absolute()):
+    if not qemu.can_be_given(folder.absolute()):
         raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
     return folder.absolute()
 

@@ -27,14 +27,14 @@ from oomctl.cli.smoke import (
     status,
     telling,
 )
-from oomctl.lab import smoke as lab_smoke
+from oomctl.lab import suite as lab_smoke
 from oomctl.lab import vm
-from oomctl.lab.machine import Machine
 from oomctl.lab.pump import Sink, Tail
+from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
 from oomctl.report.smoke import Teller, listing
 from oomctl.smoke.case import Case, Result
-from oomctl.smoke.report import Report
+from oomctl.smoke.results import Report
 
 EPILOG = (
     "Exit codes: 0 all passed or were skipped; 1 something failed, be it by the kernel's death; 2 "

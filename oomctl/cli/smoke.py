@@ -19,7 +19,7 @@ from oomctl.oom import as_json
 from oomctl.report.smoke import SmokeFormat, Teller, listing, teller
 from oomctl.smoke import suite
 from oomctl.smoke.case import Case
-from oomctl.smoke.report import Report
+from oomctl.smoke.results import Report
 
 GOOD, BAD, UNTESTABLE = 0, 1, 125
 """What `git bisect run` wants to hear."""
@@ -189,7 +189,7 @@ def status(report: Report, bisect: bool) -> int:
 def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) -> Report:
     from oomctl.bpf import btf
     from oomctl.experiment.environment import require_host
-    from oomctl.smoke.bench import Bench
+    from oomctl.smoke.testbed import Bench
 
     with Bench(require_host(), btf.find_kfunc(), disposable) as bench:
         report = Report(as_json.environment(bench.environment), tuple(chosen))

@@ -13,7 +13,7 @@ from oomctl.kmod import module
 from oomctl.lab import apt, kernel, kvm, tools, vm
 from oomctl.lab.apt import Archive, Candidate
 from oomctl.lab.kernel import Kernel
-from oomctl.lab.machine import Machine
+from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Job
 from oomctl.proc import programs
 from oomctl.text import counted

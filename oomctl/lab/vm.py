@@ -15,9 +15,9 @@ from typing import IO
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.lab import initramfs, machine, tools
-from oomctl.lab.machine import Machine
+from oomctl.lab import initramfs, qemu, tools
 from oomctl.lab.pump import Output, Sink, Tail, pump
+from oomctl.lab.qemu import Machine
 from oomctl.lab.stream import Stream
 from oomctl.proc import fork, programs
 
@@ -84,7 +84,7 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(cache.scratch("disk-"))
         stack.enter_context(_swept(disk))
-        vm = replace(vm, disk=disk if machine.can_be_given(disk) else None)
+        vm = replace(vm, disk=disk if qemu.can_be_given(disk) else None)
         try:
             said, image = _prepared(vm, job, nonce, timeout)
         except subprocess.TimeoutExpired:
@@ -95,7 +95,7 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
         writers = [stack.enter_context(open(write, "wb", buffering=0)) for _, write in pipes]
         fds = [writer.fileno() for writer in writers]
         ports = [*zip(("stdout", "stderr"), fds, strict=True)]
-        command = machine.qemu(vm, said, f"/proc/self/fd/{image.fileno()}", ports)
+        command = qemu.qemu(vm, said, f"/proc/self/fd/{image.fileno()}", ports)
         process = stack.enter_context(_started(command, [*fds, image.fileno()]))
         for writer in writers:
             writer.close()
@@ -190,7 +190,7 @@ def _prepared(vm: Machine, job: Job, nonce: str, timeout: float) -> tuple[str, I
     """
     with cache.scratch("boot-") as folder:
         path = folder / "initramfs"
-        said = asked(machine.with_initramfs(vm, path), timeout)
+        said = asked(qemu.with_initramfs(vm, path), timeout)
         image = path.open("ab+")
     files = initramfs.guest_files()
     if job.module is not None:

@@ -9,7 +9,7 @@ from oomctl.report import cells, rows
 from oomctl.report.expectation import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import Statistics
-from oomctl.smoke.report import Report
+from oomctl.smoke.results import Report
 from oomctl.text import printable
 
 

@@ -9,7 +9,7 @@ from oomctl.report import ktap
 from oomctl.report.layout import lay_out
 from oomctl.report.rows import Table
 from oomctl.smoke.case import Case, Result
-from oomctl.smoke.report import Report, count, tree
+from oomctl.smoke.results import Report, count, tree
 from oomctl.smoke.suite import GROUPS
 from oomctl.text import printable
 from oomctl.units import format_duration

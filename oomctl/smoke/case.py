@@ -11,7 +11,7 @@ from oomctl.smoke import facts
 from oomctl.smoke.facts import Facts, Need
 
 if TYPE_CHECKING:
-    from oomctl.smoke.bench import Bench
+    from oomctl.smoke.testbed import Bench
 
 
 class Skipped(Exception):  # noqa: N818

@@ -15,7 +15,7 @@ from oomctl.lab import vm
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom.outcome import Environment
-from oomctl.smoke import bench, suite
+from oomctl.smoke import suite, testbed
 from oomctl.smoke.case import Case
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
@@ -44,7 +44,7 @@ def known(monkeypatch):
 
     def these(cases, kfunc=V3):
         monkeypatch.setattr(suite, "cases", lambda: tuple(cases))
-        monkeypatch.setattr(bench, "Bench", Bench)
+        monkeypatch.setattr(testbed, "Bench", Bench)
         monkeypatch.setattr(btf, "find_kfunc", lambda: kfunc)
         monkeypatch.setattr(environment, "require_host", lambda: None)
 

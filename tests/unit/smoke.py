@@ -8,7 +8,7 @@ from oomctl.oom.check import Check
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case, Skipped
 from oomctl.smoke.facts import Facts
-from oomctl.smoke.report import Report
+from oomctl.smoke.results import Report
 
 V3 = Kfunc(
     "bpf_oom_kfunc",

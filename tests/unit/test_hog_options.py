@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oomctl.cli import hogs as hogs_of
+from oomctl.cli import hog_options as hogs_of
 from oomctl.errors import UsageError
 from oomctl.oom.plan import MAX_HOGS, Hog
 

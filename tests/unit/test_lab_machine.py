@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from oomctl.hog.pagecache import LAB_DISK
-from oomctl.lab import machine, tools
-from oomctl.lab.machine import Machine
+from oomctl.lab import qemu, tools
+from oomctl.lab.qemu import Machine
 
 IMAGE = Path("/k/boot/vmlinuz-6.12")
 
@@ -27,33 +27,33 @@ SAID = "a warning\n/usr/bin/qemu-x -m '2048 M' -cpu max -initrd /tmp/x -append '
 
 def boot(**options):
     vm = Machine(IMAGE, **options)
-    return machine.qemu(vm, SAID, "/r/initramfs", [("stdout", 7), ("stderr", 9)])
+    return qemu.qemu(vm, SAID, "/r/initramfs", [("stdout", 7), ("stderr", 9)])
 
 
 def test_emulation_names_a_processor_that_boots_and_turns_kvm_off():
-    assert "--disable-kvm" in machine.virtme(Machine(IMAGE))
+    assert "--disable-kvm" in qemu.virtme(Machine(IMAGE))
     assert after(boot(), "-cpu") == ["max", "Haswell"]
 
 
 def test_kvm_leaves_the_processor_to_virtme():
-    assert "--disable-kvm" not in machine.virtme(Machine(IMAGE, kvm=True))
+    assert "--disable-kvm" not in qemu.virtme(Machine(IMAGE, kvm=True))
     assert after(boot(kvm=True), "-cpu") == ["max"]
 
 
 def test_folders_to_write_to_are_virtmes_business():
-    words = machine.virtme(Machine(IMAGE, rwdirs=(Path("/a"), Path("/b c"))))
+    words = qemu.virtme(Machine(IMAGE, rwdirs=(Path("/a"), Path("/b c"))))
     assert after(words, "--rwdir") == ["/a=/a", "/b c=/b c"]
 
 
 def test_the_folder_for_page_cache_is_the_last_as_its_tag_says():
-    words = machine.virtme(Machine(IMAGE, rwdirs=(Path("/a"),), disk=Path("/c/x")))
+    words = qemu.virtme(Machine(IMAGE, rwdirs=(Path("/a"),), disk=Path("/c/x")))
     assert after(words, "--rwdir") == ["/a=/a", f"{LAB_DISK}=/c/x"]
 
 
 @pytest.mark.parametrize("name", ["/a=b", "/a,b", "/a b", "/a\nb"])
 def test_folders_that_virtme_cannot_take(name):
-    assert not machine.can_be_given(Path(name))
-    assert machine.can_be_given(Path("/a/b:c"))
+    assert not qemu.can_be_given(Path(name))
+    assert qemu.can_be_given(Path("/a/b:c"))
 
 
 def test_what_virtme_says_is_extended():
@@ -80,7 +80,7 @@ def test_kernel_line_is_silent_but_for_a_panic():
 
 
 def test_initramfs_is_made_and_nothing_is_booted():
-    words = machine.with_initramfs(Machine(IMAGE), Path("/r/initramfs"))
+    words = qemu.with_initramfs(Machine(IMAGE), Path("/r/initramfs"))
     assert after(words, "--save-initramfs") == ["/r/initramfs"]
     assert after(words, "--mods") == ["auto"]
     assert "--dry-run" in words

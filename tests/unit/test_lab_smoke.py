@@ -5,10 +5,10 @@ import json
 import pytest
 
 from oomctl.errors import OomctlError
-from oomctl.lab.smoke import Suite
+from oomctl.lab.suite import Suite
 from oomctl.lab.vm import Ending
 from oomctl.smoke.case import Case, Result
-from oomctl.smoke.report import tree
+from oomctl.smoke.results import tree
 from tests.unit.smoke import ENVIRONMENT, passes
 
 PANIC = "System is deadlocked on memory"

@@ -1,7 +1,7 @@
 """Sketches: a few words become a plan in a tree of its own."""
 
 from oomctl.oom.plan import EVENTS, Call, Hog, Range, Setting, Step
-from oomctl.smoke.sketch import M, Sketch, call, hog, sketch
+from oomctl.smoke.spec import M, Sketch, call, hog, sketch
 
 TOP = "/oomctl-1-smoke-abc"
 COUNTED = ".", EVENTS

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     INT32_MAX,
     INT32_MIN,
     PAIR,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from oomctl.bpf.gate import Passage
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import PAIR, Case, Check, Tried, call, equal, experiment, sketch
+from oomctl.smoke.cases.common import PAIR, Case, Check, Tried, call, equal, experiment, sketch
 
 _GFP_KERNEL = 0xCC0  # __GFP_RECLAIM | __GFP_IO | __GFP_FS, include/linux/gfp_types.h
 

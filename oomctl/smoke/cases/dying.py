@@ -11,7 +11,7 @@ from oomctl.bpf.removed_memcg import Funeral
 from oomctl.errors import OomctlError
 from oomctl.oom.call import Stage
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import Bench, Case, Check, Sketch, equal
+from oomctl.smoke.cases.common import Bench, Case, Check, Sketch, equal
 
 _SECONDS = 5.0
 

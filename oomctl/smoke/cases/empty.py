@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from oomctl.oom.plan import Step
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     Case,
     Check,
     M,

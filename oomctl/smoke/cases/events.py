@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     PAIR,
     Also,
     Bench,

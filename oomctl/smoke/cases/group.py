@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     PAIR,
     Also,
     Check,
@@ -14,7 +14,7 @@ from oomctl.smoke.cases.words import (
     hog,
     sketch,
 )
-from oomctl.smoke.sketch import TOP
+from oomctl.smoke.spec import TOP
 
 _ON = {"memory.oom.group": "1"}
 

@@ -15,7 +15,7 @@ from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
 from oomctl.smoke.case import Skipped
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     Also,
     Bench,
     Check,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from oomctl.bpf.libbpf import Only
 from oomctl.oom.errnos import name_of
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import Bench, Case, Check
+from oomctl.smoke.cases.common import Bench, Case, Check
 from oomctl.smoke.facts import Need
 
 _SYSCALL = 31  # BPF_PROG_TYPE_SYSCALL and the flag: include/uapi/linux/bpf.h

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from oomctl.oom.plan import Step
 from oomctl.smoke import facts
-from oomctl.smoke.bench import Opens
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     PAIR,
     Also,
     Case,
@@ -23,6 +22,7 @@ from oomctl.smoke.cases.words import (
     refused,
     sketch,
 )
+from oomctl.smoke.testbed import Opens
 
 _EIGHT = tuple(hog(f"hog-{n}", (n + 1) * M) for n in range(8))
 _NAMES = tuple(each.name for each in _EIGHT)

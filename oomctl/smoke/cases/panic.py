@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import PAIR, Bench, Case, Check, equal, sketch
+from oomctl.smoke.cases.common import PAIR, Bench, Case, Check, equal, sketch
 
 _NEEDS = (facts.disposable,)
 

@@ -1,7 +1,7 @@
 """The results 0 and 1, and that oom_lock is free again after every one of them."""
 
 from oomctl.oom.plan import Step
-from oomctl.smoke.cases.words import PAIR, M, call, experiment, hog, sketch
+from oomctl.smoke.cases.common import PAIR, M, call, experiment, hog, sketch
 
 _TRY = call(flags=0)
 """A call that would say -EBUSY if the lock were still held."""

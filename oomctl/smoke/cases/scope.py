@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from oomctl.hog.hogset import Runner
 from oomctl.oom.call import Stage
 from oomctl.oom.plan import Hog, Step
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     PAIR,
     Bench,
     Case,

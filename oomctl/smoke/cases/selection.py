@@ -11,7 +11,7 @@ from oomctl.hog.hogset import Runner
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
 from oomctl.smoke.case import Skipped
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     PAIR,
     Bench,
     Case,
@@ -25,7 +25,7 @@ from oomctl.smoke.cases.words import (
     hog,
     sketch,
 )
-from oomctl.smoke.sketch import TOP, Files
+from oomctl.smoke.spec import TOP, Files
 
 
 def _limited(limit: int | str, **files: str) -> Files:

@@ -17,7 +17,7 @@ from oomctl.lab.pump import Sink
 from oomctl.lab.vm import Ending
 from oomctl.oom.check import Check
 from oomctl.smoke.case import Case, Result
-from oomctl.smoke.report import result_of
+from oomctl.smoke.results import result_of
 from oomctl.text import counted, printable
 
 _TAIL = 25  # lines of a console

@@ -6,10 +6,10 @@ from oomctl.hog.hogset import Runner
 from oomctl.oom.check import Check
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, UINT64_MAX
-from oomctl.smoke.bench import Bench, Opens, Tried
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need
-from oomctl.smoke.sketch import K, M, Sketch, call, hog, sketch
+from oomctl.smoke.spec import K, M, Sketch, call, hog, sketch
+from oomctl.smoke.testbed import Bench, Opens, Tried
 
 __all__ = [
     "INT32_MAX",

@@ -30,7 +30,7 @@ from oomctl.proc.pidfd import DeathWatch
 from oomctl.report import evidence
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.facts import VARIANT, Facts
-from oomctl.smoke.sketch import Sketch
+from oomctl.smoke.spec import Sketch
 
 Opens = Literal["answered", "blocked"]
 """When a lock that is held is let go: once every caller has its answer, or waits for the lock."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Step
 from oomctl.smoke import facts
-from oomctl.smoke.cases.words import (
+from oomctl.smoke.cases.common import (
     Also,
     Bench,
     Case,
@@ -21,7 +21,7 @@ from oomctl.smoke.cases.words import (
     refused,
     sketch,
 )
-from oomctl.smoke.sketch import TOP
+from oomctl.smoke.spec import TOP
 
 _BAIT = (hog("small", 4 * M, 1000), hog("large", 12 * M, 1000))
 _ALLOCATING = "vm.oom_kill_allocating_task"
