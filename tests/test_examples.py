@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from oomctl import scenario
-from oomctl.report.plantext import describe
+from oomctl.describe.plan_text import describe
 from oomctl.scenario.planning import Site, plan
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))

@@ -10,7 +10,7 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
-from oomctl.report.comparison import RENDERERS, ComparisonFormat
+from oomctl.report.compared import RENDERERS, ComparisonFormat
 from oomctl.rounds.comparison import compare as compared
 from oomctl.rounds.record import read_record
 

@@ -12,12 +12,12 @@ from oomctl.cgroup import hierarchy
 from oomctl.cli import consent, hog_options, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
+from oomctl.describe.plan_text import describe
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, render
-from oomctl.report.plantext import describe
 from oomctl.scenario import planning
 from oomctl.text import printable
 

@@ -11,7 +11,7 @@ from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.machine import Machine
 from oomctl.errors import Exit
-from oomctl.report.doctor import RENDERERS, DoctorFormat, render_table
+from oomctl.report.findings import RENDERERS, DoctorFormat, render_table
 
 
 @guarded

@@ -16,11 +16,12 @@ from oomctl.cgroup.parent import find_parent, require_children
 from oomctl.cli import consent, options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
+from oomctl.describe import plan_text
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.experiment.session import Session
 from oomctl.oom import plan
-from oomctl.report import Format, plantext, single
+from oomctl.report import Format, single
 from oomctl.report.runs import RENDERERS
 from oomctl.rounds.cast import Cast, Place
 from oomctl.rounds.loop import Limits
@@ -313,6 +314,6 @@ def _described(casts: Sequence[Cast], plans: Sequence[Sequence[plan.Plan]]) -> s
     texts = []
     for name, one in found:
         lines = [f"== {name}", ""] if len(found) > 1 else []
-        lines += plantext.describe(one)
+        lines += plan_text.describe(one)
         texts.append("".join(f"{printable(line)}\n" for line in lines))
     return "\n".join(texts)

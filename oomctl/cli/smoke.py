@@ -16,7 +16,7 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.oom import as_json
-from oomctl.report.smoke import SmokeFormat, Teller, listing, teller
+from oomctl.report.cases import SmokeFormat, Teller, listing, teller
 from oomctl.smoke import suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report

@@ -6,9 +6,10 @@ from html import escape as escape_html
 from importlib.resources import files
 from itertools import pairwise
 
+from oomctl.describe import sentences
 from oomctl.oom.outcome import Declared, Fated, Outcome
 from oomctl.oom.prediction import Candidate
-from oomctl.report import rows, svg
+from oomctl.report import svg
 from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 
@@ -38,7 +39,7 @@ _POLICY = (
 def render(outcome: Outcome) -> str:
     """Return the page: what holds for the run, then a section for each declaration."""
     verdict = outcome.verdict
-    title = f"{verdict.name}: {rows.subject(outcome)}"
+    title = f"{verdict.name}: {sentences.subject(outcome)}"
     style = (files("oomctl.report") / "page.css").read_text()
     parts = [
         f"{_BEGIN}{_POLICY}<title>{_escape(title)}</title>\n<style>\n{style}</style>\n</head>",
@@ -46,18 +47,18 @@ def render(outcome: Outcome) -> str:
         f"{_escape(verdict.name)}</span></h1>",
         f"<p>{_escape(verdict.reason)}</p>",
         f'<p class="dim">{_escape(_machine(outcome))}</p>',
-        *(f"<p>Note: {_escape(remark)}</p>" for remark in rows.remarks(outcome)),
+        *(f"<p>Note: {_escape(remark)}</p>" for remark in sentences.remarks(outcome)),
         "<h3>Cgroups and their tasks before the call</h3>",
         _tree(outcome),
         "<h3>What became of the tasks</h3>",
-        _table(rows.task_table(outcome)),
+        _table(sentences.task_table(outcome)),
     ]
     if outcome.checks:
-        parts += ["<h3>What was expected</h3>", _table(rows.checks_table(outcome))]
-    if (events := rows.events_table(outcome)).rows:
+        parts += ["<h3>What was expected</h3>", _table(sentences.checks_table(outcome))]
+    if (events := sentences.events_table(outcome)).rows:
         headers = ["cgroup", *events.headers[1:]]
         parts += ["<h3>Rise of memory.events</h3>", _table(replace(events, headers=headers))]
-    if memory := rows.memory_line(outcome):
+    if memory := sentences.memory_line(outcome):
         parts.append(f"<p>{_escape(memory)}</p>")
     for index in range(len(outcome.declared)):
         parts += _declaration(outcome, index)
@@ -73,10 +74,10 @@ def _machine(outcome: Outcome) -> str:
     swap = f"{format_size(env.swap)} swap" if env.swap else "no swap"
     size = f"{env.machine}, {env.cpus} CPUs, {format_size(env.memory)} RAM, {swap}"
     sysctls = ", ".join(f"{name} {value}" for name, value in env.sysctls.items() if value)
-    return "; ".join(filter(None, [rows.environment_line(outcome), size, sysctls]))
+    return "; ".join(filter(None, [sentences.environment_line(outcome), size, sysctls]))
 
 
-def _table(table: rows.Table, foot: Iterable[str] = (), raw: str = "") -> str:
+def _table(table: sentences.Table, foot: Iterable[str] = (), raw: str = "") -> str:
     """Return a table; cells of the column named `raw` are HTML already."""
 
     def cell(tag: str, header: str, text: str, html: bool = False) -> str:
@@ -141,7 +142,7 @@ def _leaf(fated: Fated) -> str:
     kind = ' class="bad"' if fated.fate.kind == "oom-killed" else ""
     return (
         f"{_escape(task.comm)} (pid {task.pid}): {asked}charged {format_size(fated.charged)}, "
-        f"adj {task.oom_score_adj}, <span{kind}>{_escape(rows.fate_text(fated, None))}</span>"
+        f"adj {task.oom_score_adj}, <span{kind}>{_escape(sentences.fate_text(fated, None))}</span>"
     )
 
 
@@ -155,7 +156,7 @@ def _declaration(outcome: Outcome, index: int) -> Iterator[str]:
     pressure = ", ".join(
         f"{kind} {format_duration(rise * 1000)}" for kind, rise in declared.pressure.items()
     )
-    about = [*rows.call_rows(declared), *([("pressure", pressure)] if pressure else [])]
+    about = [*sentences.call_rows(declared), *([("pressure", pressure)] if pressure else [])]
     yield "<dl>"
     yield from (f"<dt>{_escape(label)}</dt><dd>{_escape(text)}</dd>" for label, text in about)
     yield "</dl>"
@@ -185,7 +186,8 @@ def _drawing(outcome: Outcome, index: int) -> Iterator[str]:
     if not lines:
         return
     drawn = [
-        replace(line, label=printable(rows.relative(line.cgroup, outcome.top))) for line in lines
+        replace(line, label=printable(sentences.relative(line.cgroup, outcome.top)))
+        for line in lines
     ]
     yield '<h3>Memory over time</h3><p class="dim">memory.current of each cgroup; '
     yield '<span class="bad">†</span> is the end of a task, a cross its cgroup at that time</p>'
@@ -240,7 +242,7 @@ def _timeline(outcome: Outcome, declared: Declared) -> Iterator[str]:
             ]
         )
     headers = ["moment", "task", "after the call", "since the last", "", "meaning"]
-    table = rows.Table(headers, cells, frozenset(headers[2:4]))
+    table = sentences.Table(headers, cells, frozenset(headers[2:4]))
     yield "<h3>Timeline</h3>"
     yield _table(table, ["whole", "", "", format_duration(line.whole), "", ""], raw="")
 
@@ -263,7 +265,7 @@ def _prediction(declared: Declared, top: str | None) -> Iterator[str]:
             [
                 str(task.pid),
                 task.comm,
-                printable(rows.relative(task.cgroup, top)),
+                printable(sentences.relative(task.cgroup, top)),
                 "-" if candidate.badness is None else f"{candidate.badness}",
                 format_size(task.footprint),
                 str(task.oom_score_adj),
@@ -276,8 +278,8 @@ def _prediction(declared: Declared, top: str | None) -> Iterator[str]:
     group = f" memory.oom.group of {prediction.group} takes all of it." if prediction.group else ""
     yield "<h3>Prediction against what came</h3>"
     yield (
-        f"<p>{_escape(rows.predicted_text(declared) or '')}.{_escape(group)} "
+        f"<p>{_escape(sentences.predicted_text(declared) or '')}.{_escape(group)} "
         f'<span class="dim">badness is rss + swap + page tables, plus {weight} '
         f"for each point of adj (totalpages {prediction.totalpages} / 1000).</span></p>"
     )
-    yield _table(rows.Table(headers, cells, frozenset({"pid", *headers[3:6]})))
+    yield _table(sentences.Table(headers, cells, frozenset({"pid", *headers[3:6]})))

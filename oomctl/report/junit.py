@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
+from oomctl.describe import sentences
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import Declared, Outcome
-from oomctl.report import cells, rows
-from oomctl.report.expectation import expectations, over_rounds
+from oomctl.report import cells
+from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import Statistics
 from oomctl.smoke.results import Report
@@ -59,11 +60,11 @@ def _suite(number: int, declared: Declared, outcome: Outcome) -> ET.Element:
         f"declaration {number}",
         expectations(declared),
         declared.answer.duration_ns or 0,
-        [*rows.call_rows(declared), ("machine", rows.environment_line(outcome))],
+        [*sentences.call_rows(declared), ("machine", sentences.environment_line(outcome))],
         declared.verdict.name,
     )
     log = "\n".join(printable(record.text) for record in declared.log)
-    ET.SubElement(suite, "system-out").text = "\n".join([log, *rows.remarks(outcome)]).strip()
+    ET.SubElement(suite, "system-out").text = "\n".join([log, *sentences.remarks(outcome)]).strip()
     return suite
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from oomctl.describe import sentences
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import Declared, Outcome
-from oomctl.report import cells, rows
-from oomctl.report.expectation import expectations, over_rounds
+from oomctl.report import cells
+from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import Statistics
 from oomctl.text import printable
@@ -16,8 +17,8 @@ _INDENT: Final = "  "
 
 def render(outcome: Outcome) -> str:
     """Return a test for each declaration, with a subtest for each of its expectations."""
-    remarks = [f"note: {remark}" for remark in rows.remarks(outcome)]
-    lines = [*head(len(outcome.declared), rows.environment_line(outcome), *remarks)]
+    remarks = [f"note: {remark}" for remark in sentences.remarks(outcome)]
+    lines = [*head(len(outcome.declared), sentences.environment_line(outcome), *remarks)]
     for number, declared in enumerate(outcome.declared, 1):
         lines += _test(number, declared)
     return text(lines)
@@ -86,7 +87,7 @@ def _variant(number: int, run: Run, one: Statistics) -> Iterator[str]:
 
 def _test(number: int, declared: Declared) -> Iterator[str]:
     name = f"declaration {number}"
-    yield from _parent(number, name, expectations(declared), rows.call_rows(declared))
+    yield from _parent(number, name, expectations(declared), sentences.call_rows(declared))
 
 
 def _parent(

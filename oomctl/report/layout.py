@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from oomctl.report.rows import Table
+from oomctl.describe.sentences import Table
 from oomctl.text import shortened
 
 _GAP = 2

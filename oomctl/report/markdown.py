@@ -2,46 +2,50 @@
 
 from dataclasses import replace
 
+from oomctl.describe import call_table, sentences
 from oomctl.oom.outcome import Outcome
-from oomctl.report import calls, rows
 from oomctl.report.layout import lay_out
 
 
 def render(outcome: Outcome) -> str:
     """Return the calls, then the tasks, the counters and the environment."""
-    parts = _many(outcome) if calls.many(outcome) else _blocks(outcome)
-    tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
+    parts = _many(outcome) if call_table.many(outcome) else _blocks(outcome)
+    tables = (
+        sentences.task_table(outcome),
+        sentences.timeline_table(outcome),
+        sentences.events_table(outcome),
+    )
     for table in tables:
         if table.rows:
             parts += [_lay_out(table), ""]
-    if memory := rows.memory_line(outcome):
+    if memory := sentences.memory_line(outcome):
         parts += [memory, ""]
-    parts += [f"> {escape(remark)}" for remark in rows.remarks(outcome)]
-    parts.append(escape(rows.environment_line(outcome)))
+    parts += [f"> {escape(remark)}" for remark in sentences.remarks(outcome)]
+    parts.append(escape(sentences.environment_line(outcome)))
     return "\n".join(parts) + "\n"
 
 
 def _blocks(outcome: Outcome) -> list[str]:
-    parts = [] if outcome.declared else [_labelled(*rows.verdict_row(outcome)), ""]
+    parts = [] if outcome.declared else [_labelled(*sentences.verdict_row(outcome)), ""]
     for number, declared in enumerate(outcome.declared, 1):
         heading = f" {number}" if len(outcome.declared) > 1 else ""
         parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
-        parts += [_labelled(label, text) for label, text in rows.call_rows(declared)]
+        parts += [_labelled(label, text) for label, text in sentences.call_rows(declared)]
         parts.append("")
     return parts
 
 
 def _many(outcome: Outcome) -> list[str]:
-    lines = [_labelled(label, text) for label, text in calls.common_rows(outcome)]
+    lines = [_labelled(label, text) for label, text in call_table.common_rows(outcome)]
     heading = f"### {len(outcome.declared)} declarations: {outcome.verdict.name}"
-    return [heading, "", *lines, "", _lay_out(calls.table(outcome)), ""]
+    return [heading, "", *lines, "", _lay_out(call_table.table(outcome)), ""]
 
 
 def _labelled(label: str, text: str) -> str:
     return f"- **{label}**: {escape(text)}"
 
 
-def _lay_out(table: rows.Table) -> str:
+def _lay_out(table: sentences.Table) -> str:
     cells = [[escape(cell) for cell in row] for row in table.rows]
     return lay_out(replace(table, rows=cells), "github")
 

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from oomctl.describe.sentences import Table
 from oomctl.report.layout import lay_out
 from oomctl.report.markdown import escape
-from oomctl.report.rows import Table
 
 _LABEL = 11
 

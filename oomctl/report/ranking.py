@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from oomctl.describe.sentences import Table, relative
 from oomctl.oom.as_json import candidate_tree
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.report.layout import lay_out
 from oomctl.report.markdown import escape
-from oomctl.report.rows import Table, relative
 from oomctl.report.table import labelled
 from oomctl.text import counted, printable
 

@@ -3,12 +3,13 @@
 import textwrap
 from dataclasses import replace
 
+from oomctl.describe import sentences
+from oomctl.describe.sentences import Table
 from oomctl.oom.outcome import Outcome
-from oomctl.report import Format, rows
+from oomctl.report import Format
 from oomctl.report import render as rendered
 from oomctl.report.layout import lay_out
 from oomctl.report.parts import Part, as_markdown
-from oomctl.report.rows import Table
 
 WIDTH = 80
 _NAME, _WHY = 34, 36  # characters of a cell
@@ -27,7 +28,7 @@ def render(outcome: Outcome, output_format: Format, width: int | None = None) ->
 
 
 def _table(outcome: Outcome, width: int | None) -> Table:
-    table = rows.checks_table(outcome)
+    table = sentences.checks_table(outcome)
     less = max(WIDTH - (width or WIDTH), 0) // 2
     narrow = [
         [textwrap.fill(name, max(_NAME - less, 9)), held, textwrap.fill(why, max(_WHY - less, 9))]

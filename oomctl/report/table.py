@@ -2,8 +2,8 @@
 
 import textwrap
 
+from oomctl.describe import call_table, sentences
 from oomctl.oom.outcome import Outcome
-from oomctl.report import calls, rows
 from oomctl.report.layout import lay_out
 
 WIDTH = 80
@@ -15,31 +15,35 @@ def render(outcome: Outcome, width: int | None = None) -> str:
 
     On a terminal of that `width` they fit, whatever the names.
     """
-    parts = _many(outcome, width) if calls.many(outcome) else _blocks(outcome, width)
-    tables = (rows.task_table(outcome), rows.timeline_table(outcome), rows.events_table(outcome))
+    parts = _many(outcome, width) if call_table.many(outcome) else _blocks(outcome, width)
+    tables = (
+        sentences.task_table(outcome),
+        sentences.timeline_table(outcome),
+        sentences.events_table(outcome),
+    )
     for table in tables:
         if table.rows:
             parts += [lay_out(table, "simple", width), ""]
-    if memory := rows.memory_line(outcome):
+    if memory := sentences.memory_line(outcome):
         parts.append(_line(memory, width))
-    parts.append(_line(rows.environment_line(outcome), width))
-    parts += [labelled("note", remark, width) for remark in rows.remarks(outcome)]
+    parts.append(_line(sentences.environment_line(outcome), width))
+    parts += [labelled("note", remark, width) for remark in sentences.remarks(outcome)]
     return "\n".join(parts) + "\n"
 
 
 def _blocks(outcome: Outcome, width: int | None) -> list[str]:
-    parts = [] if outcome.declared else [labelled(*rows.verdict_row(outcome), width), ""]
+    parts = [] if outcome.declared else [labelled(*sentences.verdict_row(outcome), width), ""]
     for number, declared in enumerate(outcome.declared, 1):
         if len(outcome.declared) > 1:
             parts.append(f"call {number} of {len(outcome.declared)}")
-        parts += [labelled(label, text, width) for label, text in rows.call_rows(declared)]
+        parts += [labelled(label, text, width) for label, text in sentences.call_rows(declared)]
         parts.append("")
     return parts
 
 
 def _many(outcome: Outcome, width: int | None) -> list[str]:
-    lines = [labelled(label, text, width) for label, text in calls.common_rows(outcome)]
-    return [*lines, "", lay_out(calls.table(outcome), "simple", width), ""]
+    lines = [labelled(label, text, width) for label, text in call_table.common_rows(outcome)]
+    return [*lines, "", lay_out(call_table.table(outcome), "simple", width), ""]
 
 
 def _line(text: str, width: int | None) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from oomctl.describe import sentences
 from oomctl.oom.outcome import Declared, Outcome, Phase
-from oomctl.report import rows
 from oomctl.text import printable
 
 _PROCESS = 1
@@ -65,7 +65,7 @@ def render(outcome: Outcome) -> str:
         "displayTimeUnit": "ms",
         "otherData": {
             "verdict": f"{outcome.verdict.name}: {printable(outcome.verdict.reason)}",
-            "environment": rows.environment_line(outcome),
+            "environment": sentences.environment_line(outcome),
             "clock": "CLOCK_MONOTONIC",
         },
     }
@@ -107,7 +107,7 @@ def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[
     comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
     comms |= {kill.pid: kill.comm for declared in outcome.declared for kill in declared.kills}
     callers = {declared.answer.caller for declared in outcome.declared}
-    name = rows.subject(outcome)
+    name = sentences.subject(outcome)
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
     for order, ((track, lane), thread) in enumerate(threads.items()):
         match track:
@@ -128,7 +128,7 @@ def _spans(declared: Declared, outcome: Outcome) -> Iterator[Span]:
     answer, line = declared.answer, declared.timeline
     caller = Track("caller", answer.caller)
     if answer.ret is not None:
-        about: dict[str, object] = dict(rows.call_rows(declared))
+        about: dict[str, object] = dict(sentences.call_rows(declared))
         name = _WRITES.get(declared.call.via, "bpf_out_of_memory()")
         yield Span(caller, name, answer.began_ns, answer.ended_ns, about)
     began = line.stamps[0].at_ns if line.stamps else answer.began_ns
@@ -174,7 +174,7 @@ def _counters(outcome: Outcome) -> Sequence[dict[str, Any]]:
     return [
         {
             "ph": "C",
-            "name": f"memory.current {printable(rows.relative(sample.cgroup, outcome.top))}",
+            "name": f"memory.current {printable(sentences.relative(sample.cgroup, outcome.top))}",
             "ts": sample.at_ns / 1000,
             "pid": _PROCESS,
             "args": {"bytes": sample.bytes},

@@ -15,6 +15,7 @@ from oomctl.bpf import btf, libbpf
 from oomctl.bpf.gate import Gate, Held, Passage
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
+from oomctl.describe import diagnostics
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment.callers import COMM
 from oomctl.experiment.environment import read_environment
@@ -27,7 +28,6 @@ from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, 
 from oomctl.oom.task import rank
 from oomctl.proc import fork, procfs
 from oomctl.proc.pidfd import DeathWatch
-from oomctl.report import evidence
 from oomctl.smoke.case import Skipped
 from oomctl.smoke.facts import VARIANT, Facts
 from oomctl.smoke.spec import Sketch
@@ -134,7 +134,7 @@ class Bench:
         with self._session.standing(plan):
             outcome = self._session.run(plan, begin, around)
             after(self.root.at(plan.top or ""))
-        self._told += evidence.of_outcome(outcome)
+        self._told += diagnostics.of_outcome(outcome)
         if outcome.failure:
             raise outcome.failure
         if self.facts.untraceable:

@@ -93,7 +93,7 @@ def report(cases=CASES, bench=None, rounds=1):
 
 def told(form, whole, verbose=False):
     """Tell of a run as it goes on; return what was written, piece by piece."""
-    from oomctl.report.smoke import teller
+    from oomctl.report.cases import teller
 
     pieces = []
     tell = teller(form, pieces.append, verbose)

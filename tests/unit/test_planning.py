@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 
+from oomctl.describe.plan_text import describe
 from oomctl.errors import UsageError
 from oomctl.oom.plan import (
     EVENTS,
@@ -15,7 +16,6 @@ from oomctl.oom.plan import (
     Setting,
     Step,
 )
-from oomctl.report.plantext import describe
 from oomctl.scenario import of_options
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.planning import Site, borrow, plan

@@ -1,5 +1,6 @@
 import pytest
 
+from oomctl.describe.plan_text import describe
 from oomctl.oom.plan import (
     EVENTS,
     EVENTS_LOCAL,
@@ -13,7 +14,6 @@ from oomctl.oom.plan import (
     Setting,
     Step,
 )
-from oomctl.report.plantext import describe
 
 M = 1 << 20
 

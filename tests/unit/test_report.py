@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
+from oomctl.describe.sentences import timeline_table
 from oomctl.oom.check import Check
 from oomctl.oom.timeline import Stamp
 from oomctl.report import RENDERERS, single
-from oomctl.report.rows import timeline_table
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 
 SUFFIX = {

@@ -13,7 +13,7 @@ import oomctl.report
 from oomctl.doctor import CHECKS, Examination, Finding, examine
 from oomctl.doctor.machine import Program
 from oomctl.errors import UnsupportedError
-from oomctl.report.doctor import RENDERERS, render_json, render_table
+from oomctl.report.findings import RENDERERS, render_json, render_table
 from oomctl.text import printable
 
 SCHEMA = json.loads((Path(oomctl.report.__file__).parent / "doctor-schema.json").read_text())
@@ -45,7 +45,7 @@ def seen_on(machine):
 
 @pytest.fixture(autouse=True)
 def version(monkeypatch):
-    monkeypatch.setattr("oomctl.report.doctor.__version__", "1.2.3")
+    monkeypatch.setattr("oomctl.report.findings.__version__", "1.2.3")
 
 
 @pytest.mark.parametrize(("form", "suffix"), [("table", "txt"), ("json", "json")])

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from oomctl.report.comparison import RENDERERS as COMPARISONS
+from oomctl.report.compared import RENDERERS as COMPARISONS
 from oomctl.report.runs import RENDERERS
 from oomctl.rounds.comparison import compare
 from oomctl.rounds.run import End

@@ -10,7 +10,7 @@ import pytest
 
 from oomctl.oom.klog import Record
 from oomctl.report import RENDERERS
-from oomctl.report.expectation import expectations
+from oomctl.report.testcases import expectations
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 
 RESULT = re.compile(r"(?P<indent> *)(?P<not>not )?ok (?P<number>\d+) (?P<name>[^#\n]*?)(?: # .*)?")

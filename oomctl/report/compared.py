@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Literal
 
+from oomctl.describe.sentences import Table
 from oomctl.report import cells
 from oomctl.report.markdown import escape
 from oomctl.report.parts import Part, as_markdown, as_text
-from oomctl.report.rows import Table
 from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair
 from oomctl.rounds.distribution import Distribution
 from oomctl.text import counted, printable

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from oomctl import __version__
+from oomctl.describe.sentences import Table
 from oomctl.doctor import Examination, Finding
 from oomctl.report.layout import lay_out
-from oomctl.report.rows import Table
 from oomctl.report.table import WIDTH
 from oomctl.text import counted, printable
 

@@ -3,10 +3,10 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from oomctl.report import beside, cells
+from oomctl.describe.sentences import Table
+from oomctl.report import cells, variants
 from oomctl.report.markdown import escape
 from oomctl.report.parts import Part, as_markdown, as_text
-from oomctl.report.rows import Table
 from oomctl.rounds.round import WITHOUT_OUTCOME
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import Statistics
@@ -66,10 +66,10 @@ def _expected(run: Run) -> str:
 
 def _beside(statistics: Sequence[Statistics]) -> Iterator[Part]:
     """Yield the table, or several where that many columns are too wide for one."""
-    columns, legend = beside.headers(statistics)
+    columns, legend = variants.headers(statistics)
     if legend:
         yield Part(tuple(legend))
-    whole = beside.table(statistics, columns)
+    whole = variants.table(statistics, columns)
     widths = [
         max(len(text) for cell in column for text in cell.split("\n")) + 2
         for column in zip(whole.headers, *whole.rows, strict=True)

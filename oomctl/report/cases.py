@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
+from oomctl.describe.sentences import Table
 from oomctl.oom.check import Check
 from oomctl.report import ktap
 from oomctl.report.layout import lay_out
-from oomctl.report.rows import Table
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report, count, tree
 from oomctl.smoke.suite import GROUPS

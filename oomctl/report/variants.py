@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from oomctl.describe.sentences import Table
 from oomctl.report import cells
-from oomctl.report.rows import Table
 from oomctl.rounds.round import BY_THE_KERNEL, TIMES
 from oomctl.rounds.statistics import NEVER, Statistics
 from oomctl.text import printable

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from oomctl.describe.sentences import Table, call_rows, call_text, relative
 from oomctl.oom.outcome import Declared, Outcome
-from oomctl.report.rows import Table, call_rows, call_text, relative
 from oomctl.text import printable
 from oomctl.units import format_duration
 

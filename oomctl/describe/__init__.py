@@ -1,0 +1,1 @@
+"""Results in words: pure text that every renderer and every message shares."""
