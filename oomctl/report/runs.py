@@ -19,10 +19,10 @@ def _late(module: str, function: str) -> Callable[[Sequence[Section]], str]:
 
 
 RENDERERS: Mapping[str, Callable[[Sequence[Section]], str]] = {
-    "table": _late("run", "render_table"),
-    "json": _late("runjson", "render"),
-    "jsonl": _late("runjson", "render_lines"),
-    "markdown": _late("run", "render_markdown"),
+    "table": _late("runs_text", "render_table"),
+    "json": _late("runs_json", "render"),
+    "jsonl": _late("runs_json", "render_lines"),
+    "markdown": _late("runs_text", "render_markdown"),
     "ktap": _late("ktap", "render_runs"),
     "junit": _late("junit", "render_runs"),
 }

@@ -183,7 +183,7 @@ def test_missing_programs_are_named_with_the_command_that_brings_them(monkeypatc
 def test_require_names_all_that_is_missing(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(tools, "virtme_run", lambda: Path("/v/virtme-run"))
-    monkeypatch.setattr(tools.tool, "which", lambda name: None)
+    monkeypatch.setattr(tools.programs, "which", lambda name: None)
     with pytest.raises(UnsupportedError) as error:
         tools.require()
     for package in ("busybox-static", "file", "kmod", "qemu-system"):
@@ -193,7 +193,7 @@ def test_require_names_all_that_is_missing(monkeypatch):
 def test_without_virtme_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setattr(tools.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(tools.tool, "which", lambda name: None)
+    monkeypatch.setattr(tools.programs, "which", lambda name: None)
     with pytest.raises(UnsupportedError) as error:
         tools.virtme_run()
     assert error.value.hint == "pip install 'oomctl[lab]'"

@@ -75,7 +75,7 @@ def stage(machine, monkeypatch, tmp_path):
                 raise came
             return replace(came, checks=check_outcome(plan, came))
 
-    monkeypatch.setattr("oomctl.experiment.session.Session", Session)
+    monkeypatch.setattr("oomctl.cli.run.Session", Session)
     made.here.mkdir()
     monkeypatch.chdir(made.here)
     Path("largest.toml").write_text(LARGEST)

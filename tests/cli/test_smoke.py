@@ -19,8 +19,8 @@ from oomctl.smoke import suite, testbed
 from oomctl.smoke.case import Case
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
-from tests.unit.smoke import CASES, HERE, V1, V3, FakeBench, fails
-from tests.unit.test_lab_smoke import DEAD, PANIC, lines
+from tests.unit.lab.test_suite import DEAD, PANIC, lines
+from tests.unit.smoke.suite import CASES, HERE, V1, V3, FakeBench, fails
 
 GOOD = CASES[:2]
 BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))

@@ -177,9 +177,10 @@ def test_a_lock_that_is_free_soon_is_not_worth_a_word(owner, capsys):
 
 
 def test_a_program_dies_with_who_ran_it(tmp_path):
-    script = "from oomctl import tool; tool.run('sh', '-c', f'echo $$ >{out}; exec sleep 60')"
     out = tmp_path / "pid"
-    process = subprocess.Popen([sys.executable, "-c", f"out = {str(out)!r}; {script}"])
+    words = ("sh", "-c", f"echo $$ >{out}; exec sleep 60")
+    script = f"from oomctl.proc import programs; programs.run(*{words!r})"
+    process = subprocess.Popen([sys.executable, "-c", script])
     deadline = time.monotonic() + 20
     while not (out.exists() and out.read_text()):
         assert time.monotonic() < deadline

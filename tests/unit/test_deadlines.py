@@ -15,23 +15,26 @@ BOUNDED = {
         "cache.py",
         "while not _lock(lock.fileno(), fcntl.LOCK_EX)",
     ): "bounded by its patience",
-    ("kernel/callers.py", "os.read(ready, len(children))"): "does not block",
+    ("experiment/callers.py", "os.read(ready, len(children))"): "does not block",
     (
-        "kernel/callers.py",
+        "experiment/callers.py",
         "os.read(line, 1)",
     ): "in a caller, which the parent kills at its deadline and the kernel kills with the parent",
-    ("kernel/hogs.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
-    ("kernel/journal.py", "os.read(fd, _LARGEST)"): "a regular file",
-    ("kernel/kmsg.py", "os.read(self._fd, _RECORD_MAX)"): "does not block",
+    ("hog/hogset.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
+    ("journal/file.py", "os.read(fd, _LARGEST)"): "a regular file",
+    ("proc/kmsg.py", "os.read(self._fd, _RECORD_MAX)"): "does not block",
     (
-        "kernel/selftest.py",
+        "bpf/selftest.py",
         "os.waitpid(pid, 0)",
     ): "it has ended, or was killed",
-    ("kernel/triggers.py", "while self._used() > self._recheck.above"): "in a caller, see above",
+    (
+        "experiment/triggers.py",
+        "while self._used() > self._recheck.above",
+    ): "in a caller, see above",
     ("lab/pump.py", "os.read(key.fd, 1 << 18)"): "select(2) said that there is something",
-    ("stress/record.py", "file.readline()"): "a regular file",
-    ("stress/record.py", "file.readline(_LONGEST)"): "a regular file",
-    ("talk.py", "sys.stdin.buffer.readline()"): "asks a person, and Ctrl-C ends it",
+    ("rounds/record.py", "file.readline()"): "a regular file",
+    ("rounds/record.py", "file.readline(_LONGEST)"): "a regular file",
+    ("console.py", "sys.stdin.buffer.readline()"): "asks a person, and Ctrl-C ends it",
 }
 BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
 NEED_A_TIMEOUT = {"communicate", "run", "call", "check_call", "check_output"}

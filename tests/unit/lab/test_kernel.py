@@ -294,7 +294,7 @@ def test_several_checkouts_that_share_a_cache(unpacked, tmp_path):
         sources.mkdir()
         (sources / "a.c").write_text(name)
         words = [sys.executable, "-c", CHECKOUT, str(sources), str(unpacked)]
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[3]
         running.append(subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True))
     said = [process.communicate(timeout=120)[1] for process in running]
     assert said == ["", "", ""]

@@ -23,7 +23,7 @@ from oomctl.oom.call import Stage
 from oomctl.oom.plan import Call, Step
 from tests.descriptors import descriptors
 from tests.journals import journals
-from tests.unit.test_experiment import adj, kernel, planned
+from tests.unit.experiment.test_session import adj, kernel, planned
 
 __all__ = ["kernel"]
 

@@ -84,9 +84,9 @@ def test_a_process_that_does_not_end_is_not_waited_for_without_end(monkeypatch):
 
 
 def test_where_there_may_be_no_more_processes_that_is_said(monkeypatch):
-    def fork():
+    def full():
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(fork.os, "fork", fork)
+    monkeypatch.setattr(os, "fork", full)
     with pytest.raises(OomctlError, match="cannot start"):
         silent_programs(ATTACHED, Counters({}))

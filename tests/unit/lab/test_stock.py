@@ -13,7 +13,7 @@ from oomctl import cache
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.lab import kernel, stock
 from oomctl.lab.apt import Candidate
-from tests.unit.test_lab_kernel import bzimage
+from tests.unit.lab.test_kernel import bzimage
 
 
 def test_unpacked_headers_name_the_place_where_they_are(tmp_path):

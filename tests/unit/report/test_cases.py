@@ -12,7 +12,7 @@ import pytest
 from oomctl.errors import Exit
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report, result_of, tree
-from tests.unit.smoke import CASES, HERE, V1, FakeBench, fails, flaky, passes, report, told
+from tests.unit.smoke.suite import CASES, HERE, V1, FakeBench, fails, flaky, passes, report, told
 
 RESULT = re.compile(r"( *)(not )?ok (\d+) ([^#\n]*?)(?: # SKIP (.+))?")
 GOLDEN = {"ktap": "ktap", "table": "txt", "json": "json", "jsonl": "jsonl", "junit": "xml"}

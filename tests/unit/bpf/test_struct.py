@@ -17,7 +17,7 @@ from oomctl.hog.hogset import Step
 from oomctl.oom.call import Stage
 from oomctl.oom.event import Kind
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STRUCT, ENUM = 4, 6  # BTF_KIND_*, include/uapi/linux/btf.h
 
 

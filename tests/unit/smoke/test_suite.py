@@ -14,7 +14,7 @@ from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases import loadtime
 from oomctl.smoke.facts import Facts
-from tests.unit.smoke import (
+from tests.unit.smoke.suite import (
     CASES,
     HERE,
     V1,

@@ -217,11 +217,11 @@ def by_a_parent_that_dies(procs, *words: str) -> list[int]:
     code = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import test_hog, pathlib
+import test_binary, pathlib
 words = [word.format(pid=os.getpid()) for word in {words!r}]
-pid, reader = test_hog.start(pathlib.Path({str(procs)!r}), "orphan", "adj=0", *words)
-test_hog.listen(reader)
-print(pid, *test_hog.children(pid), flush=True)
+pid, reader = test_binary.start(pathlib.Path({str(procs)!r}), "orphan", "adj=0", *words)
+test_binary.listen(reader)
+print(pid, *test_binary.children(pid), flush=True)
 sys.stdin.read()
 """
     with subprocess.Popen(
