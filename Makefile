@@ -98,10 +98,11 @@ mutants: setup ## does the suite notice kernels that break the contract? some th
 kunit: setup ## does the kernel's own kunit.py read our KTAP? fetches the kernel's source
 	OOMCTL_KUNIT=1 $(BIN)/pytest tests/lab/test_kunit.py
 
-check: build ## formatting, lint and types
+check: build ## formatting, lint, types, layers and dead code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 clean: ## remove what was built and installed here
 	rm -rf $(VENV) oomctl/built dist .mypy_cache .ruff_cache .pytest_cache

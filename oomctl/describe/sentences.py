@@ -1,8 +1,9 @@
 """What the forms for people share: headers and cells, for a renderer of tables to lay out. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from oomctl.oom.hogexit import own_end
 from oomctl.oom.kill import Sighting
@@ -302,3 +303,15 @@ def _story(fated: Fated) -> str:
     )
     name = fated.name or fated.task.comm
     return f"{name} (pid {fated.task.pid}) was killed {when} ({whose}){invoker}"
+
+
+def machine(environment: Mapping[str, Any]) -> str:
+    """Say which kernel answered, and where it has the kfunc from."""
+    kfunc = environment.get("kfunc")
+    kfunc = kfunc if isinstance(kfunc, dict) else {}
+    provider = kfunc.get("provider", "?")
+    where = provider if provider == "vmlinux" else f"module {provider}"
+    return printable(
+        f"Linux {environment.get('kernel', '?')}, kfunc {kfunc.get('variant', '?')} from {where}, "
+        f"oomctl {environment.get('oomctl', '?')}"
+    )

@@ -1,7 +1,6 @@
-"""Cells that tables of many rounds share: shares, intervals, rises, the machine. Pure."""
+"""Cells that tables of many rounds share: shares, intervals, rises. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from oomctl.rounds.chance import wilson
 from oomctl.rounds.distribution import Distribution
@@ -63,18 +62,6 @@ def first_and_last(span: tuple[int, int] | None, size: bool = False) -> str:
         return "-"
     first, last = (format_size(each) if size else str(each) for each in span)
     return f"{first} -> {last}"
-
-
-def machine(environment: Mapping[str, Any]) -> str:
-    """Say which kernel answered, and where it has the kfunc from."""
-    kfunc = environment.get("kfunc")
-    kfunc = kfunc if isinstance(kfunc, dict) else {}
-    provider = kfunc.get("provider", "?")
-    where = provider if provider == "vmlinux" else f"module {provider}"
-    return printable(
-        f"Linux {environment.get('kernel', '?')}, kfunc {kfunc.get('variant', '?')} from {where}, "
-        f"oomctl {environment.get('oomctl', '?')}"
-    )
 
 
 def title(run: Run, one: Statistics) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Literal
 
+from oomctl.describe import sentences
 from oomctl.describe.sentences import Table
 from oomctl.report import cells
 from oomctl.report.markdown import escape
@@ -68,7 +69,7 @@ def _title(pair: Pair) -> str:
 
 def _summary(found: Comparison, names: tuple[str, str]) -> Iterator[Part]:
     lines = [
-        (letter, f"{printable(name)}: {cells.machine(environment)}")
+        (letter, f"{printable(name)}: {sentences.machine(environment)}")
         for letter, name, environment in zip("AB", names, found.environments, strict=True)
     ]
     lines += [("differs", printable(f"{name}: {a} -> {b}")) for name, a, b in found.machines]

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from oomctl.describe import sentences
 from oomctl.describe.sentences import Table
 from oomctl.report import cells, variants
 from oomctl.report.markdown import escape
@@ -44,7 +45,7 @@ def _parts(run: Run) -> Iterator[Part]:
     if run.end and run.end.why != "done":
         lines.append(("ended", printable(": ".join(filter(None, (run.end.why, run.end.reason))))))
     lines += [("note", remark) for remark in run.remarks]
-    lines.append(("machine", cells.machine(head.environment)))
+    lines.append(("machine", sentences.machine(head.environment)))
     yield Part(tuple(lines))
     if several:
         yield from _beside(run.statistics)

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from oomctl.smoke.testbed import Bench
 
 
-class Skipped(Exception):  # noqa: N818
-    """Raised by a case that finds out on the way that it makes no sense here, and why."""
-
-
 @dataclass(frozen=True)
 class Case:
     """One question to the kernel: `group.name`, what should be so, and the run that finds out.

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from oomctl.bpf.btf import KFUNC, Kfunc
 
 
+class Skipped(Exception):  # noqa: N818
+    """Raised by a case that finds out on the way that it makes no sense here, and why."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """A machine as far as cases depend on it.

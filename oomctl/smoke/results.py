@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from oomctl.describe import sentences
 from oomctl.errors import Exit
 from oomctl.oom.check import Check
-from oomctl.report import cells
 from oomctl.smoke.case import Case, Result
 
 
@@ -21,7 +21,7 @@ class Report:
     @property
     def machine(self) -> str:
         """Which kernel answered, and where it has the kfunc from."""
-        return cells.machine(self.environment)
+        return sentences.machine(self.environment)
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from oomctl.errors import OomctlError, UsageError, while_ending
 from oomctl.oom.check import Check
-from oomctl.smoke.case import Case, Result, Skipped
-from oomctl.smoke.facts import Facts
+from oomctl.smoke.case import Case, Result
+from oomctl.smoke.facts import Facts, Skipped
 
 GROUPS = {
     "arguments": "every order and flag, valid or not",

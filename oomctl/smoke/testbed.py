@@ -28,8 +28,7 @@ from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, 
 from oomctl.oom.task import rank
 from oomctl.proc import fork, procfs
 from oomctl.proc.pidfd import DeathWatch
-from oomctl.smoke.case import Skipped
-from oomctl.smoke.facts import VARIANT, Facts
+from oomctl.smoke.facts import VARIANT, Facts, Skipped
 from oomctl.smoke.spec import Sketch
 
 Opens = Literal["answered", "blocked"]

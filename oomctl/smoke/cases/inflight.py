@@ -14,7 +14,6 @@ from oomctl.hog.hogset import Runner
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
-from oomctl.smoke.case import Skipped
 from oomctl.smoke.cases.common import (
     Also,
     Bench,
@@ -27,6 +26,7 @@ from oomctl.smoke.cases.common import (
     hog,
     sketch,
 )
+from oomctl.smoke.facts import Skipped
 
 _HOLD = 1.5
 """Seconds for which a victim is held, if not let go before; less than the reaper's delay."""

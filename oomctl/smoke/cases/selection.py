@@ -10,7 +10,6 @@ import psutil
 from oomctl.hog.hogset import Runner
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
-from oomctl.smoke.case import Skipped
 from oomctl.smoke.cases.common import (
     PAIR,
     Bench,
@@ -25,6 +24,7 @@ from oomctl.smoke.cases.common import (
     hog,
     sketch,
 )
+from oomctl.smoke.facts import Skipped
 from oomctl.smoke.spec import TOP, Files
 
 

@@ -6,8 +6,8 @@ from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.errors import OomctlError
 from oomctl.oom.check import Check
 from oomctl.smoke import facts, suite
-from oomctl.smoke.case import Case, Skipped
-from oomctl.smoke.facts import Facts
+from oomctl.smoke.case import Case
+from oomctl.smoke.facts import Facts, Skipped
 from oomctl.smoke.results import Report
 
 V3 = Kfunc(
