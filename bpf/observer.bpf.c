@@ -140,8 +140,8 @@ static __always_inline void put_task(struct oomctl_event *event, struct task_str
 
 static __always_inline void put_trigger(struct oomctl_event *event)
 {
-	event->trigger_pid = (__u32)bpf_get_current_pid_tgid();
-	bpf_get_current_comm(event->trigger_comm, sizeof(event->trigger_comm));
+	event->invoker_pid = (__u32)bpf_get_current_pid_tgid();
+	bpf_get_current_comm(event->invoker_comm, sizeof(event->invoker_comm));
 }
 
 static __always_inline void put_control(struct oomctl_event *event, struct oom_control *oc)

@@ -28,13 +28,13 @@ struct oomctl_event {
 	enum oomctl_event_kind kind;
 	__s32 pid;
 	__s32 tgid;
-	__s32 trigger_pid;
+	__s32 invoker_pid;
 	__s32 order;
 	__u32 constraint; /* enum oom_constraint */
 	__s32 exit_code;  /* as waitpid() gives it */
 	__s32 oom_score_adj;
 	char comm[OOMCTL_COMM_LEN];
-	char trigger_comm[OOMCTL_COMM_LEN];
+	char invoker_comm[OOMCTL_COMM_LEN];
 };
 
 /* How often each program was entered, whatever it then told; a member for each, by its name. */

@@ -9,8 +9,8 @@ from typing import TextIO
 from oomctl.text import printable
 
 _verbosity = 0
-_narrating = False
-_hushed = False
+_shows_steps = False
+_is_quiet = False
 _bar = ""
 
 
@@ -60,33 +60,33 @@ def detail(text: str) -> None:
         note(text)
 
 
-def narrate() -> None:
+def verbose_steps() -> None:
     """Say each long step wherever stderr goes: for a command that is all about them."""
-    global _narrating
-    _narrating = True
+    global _shows_steps
+    _shows_steps = True
 
 
 @contextmanager
-def hush() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Leave the steps of each round unsaid while a bar counts the rounds."""
-    global _hushed
-    before, _hushed = _hushed, True
+    global _is_quiet
+    before, _is_quiet = _is_quiet, True
     try:
         yield
     finally:
-        _hushed = before
+        _is_quiet = before
 
 
 def progress(text: str) -> None:
     """Say what a long step is doing, where a person watches (stderr is a terminal) or `-v` asks."""
-    if verbose() or _narrating or (sys.stderr.isatty() and not _hushed):
+    if verbose() or _shows_steps or (sys.stderr.isatty() and not _is_quiet):
         note(text)
 
 
 def progress_bar(what: str, done: int, total: int) -> None:
     """Show how far a long step is, on one line that is wiped when done; terminals only."""
     global _bar
-    if sys.stderr.isatty() and not _hushed:
+    if sys.stderr.isatty() and not _is_quiet:
         end_bar()
         _bar = "" if done >= total else printable(f"oomctl: {what} {done}/{total}")
         _draw()

@@ -14,7 +14,7 @@ ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Keep ending signals pending until the block ends or lets them through."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
@@ -25,7 +25,7 @@ def held_back() -> Iterator[None]:
 
 
 @contextmanager
-def let_through() -> Iterator[None]:
+def signals_unblocked() -> Iterator[None]:
     """Take ending signals while waiting: what was pending raises here.
 
     If one does, SIGINT comes through the clean-up that follows, and ends oomctl at once.

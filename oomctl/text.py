@@ -46,4 +46,5 @@ def _escaped(char: str) -> str:
 def _for_bash(char: str) -> str:
     if char.isprintable():
         return f"\\{char}" if char in "\\'" else char
-    return "".join(f"\\{byte:03o}" for byte in char.encode(errors="surrogateescape"))
+    errors = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return "".join(f"\\{byte:03o}" for byte in char.encode(errors=errors))

@@ -17,7 +17,7 @@ _listeners = []
 
 
 @contextmanager
-def heard(listener):
+def batch(listener):
     """Call `listener` with each change before it is made; what it raises keeps it from that."""
     _listeners.append(listener)
     try:

@@ -15,7 +15,7 @@ from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.journal.file import Journal
 from oomctl.proc import procfs
-from tests.audit import heard
+from tests.audit import batch
 from tests.journals import journals
 from tests.machine import FakeMachine
 
@@ -61,7 +61,7 @@ def golden(request):
 def quiet(monkeypatch):
     """What is said is set for all; no test may leave it to the next."""
     monkeypatch.setattr(console, "_verbosity", 0)
-    monkeypatch.setattr(console, "_narrating", False)
+    monkeypatch.setattr(console, "_shows_steps", False)
     monkeypatch.setattr(console, "_bar", "")
 
 
@@ -114,7 +114,7 @@ def changes(monkeypatch):
     """What Python changes outside itself from now on: writes, new files, signals, programs run."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     made = []
-    with heard(made.append):
+    with batch(made.append):
         yield made
 
 

@@ -3,11 +3,11 @@
 import errno
 from dataclasses import replace
 
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.fate import Fate
-from oomctl.oom.kill import Sighting
+from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
-from oomctl.oom.outcome import Declared, Environment, Evidence, Fated, Outcome, Phase, Sample
+from oomctl.oom.outcome import CallReport, Environment, Evidence, Outcome, Phase, Sample, TaskReport
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.oom.task import Task, badness
@@ -36,21 +36,21 @@ ENVIRONMENT = Environment(
 
 def declared(ret, *kills, call=None, began=10**9, took=734_512, cgroup_id=4242, **judged):
     call = call or Call(TARGET, 0, 1)
-    answer = Answer(Stage.CALLED, began, began + took, ret)
+    answer = CallResult(Stage.CALLED, began, began + took, ret)
     names = [f"{kill.comm} (pid {kill.pid})" for kill in kills]
     verdict = judge(answer, names, judged.get("group_kills", 0), judged.get("no_killable", False))
-    return Declared(call, cgroup_id, answer, kills, verdict)
+    return CallReport(call, cgroup_id, answer, kills, verdict)
 
 
 def Kill(pid, comm, rss, cgroup=None):
-    return Sighting(10**9, pid, comm, "victim", rss, cgroup=cgroup, traced=True, logged=True)
+    return OomKill(10**9, pid, comm, "victim", rss, cgroup=cgroup, traced=True, logged=True)
 
 
 def hog(pid, name, size, fate="survived", call=None, after=None, adj=0):
     task = Task(pid, name, f"{TARGET}/{name}", adj, size + 8192, 0, 49152, 1.0)
     fate = Fate("oom-killed", signal=9) if fate == "oom-killed" else Fate(fate)
     phase = None if fate.kind == "survived" else Phase.CALL
-    return Fated(task, name, size, size + 253_952, fate, call, after, phase=phase)
+    return TaskReport(task, name, size, size + 253_952, fate, call, after, phase=phase)
 
 
 def outcome(*calls, tasks=(), events=None, **more):
@@ -188,7 +188,7 @@ SECOND_AT = CALL_AT + 12 * MS
 IN_FLIGHT = replace(
     seen(declared(1, began=SECOND_AT, took=31 * US), []),
     verdict=judge(
-        Answer(Stage.CALLED, SECOND_AT, SECOND_AT + 31 * US, 1),
+        CallResult(Stage.CALLED, SECOND_AT, SECOND_AT + 31 * US, 1),
         [],
         0,
         False,
@@ -230,20 +230,20 @@ OUTCOMES = {
     "global": outcome(
         declared(1, Kill(9, HOSTILE.comm, 3 * M), call=Call(None, 0, 0), cgroup_id=None),
         tasks=(
-            Fated(HOSTILE, None, None, HOSTILE.footprint, Fate("oom-killed", signal=9), 0, 5),
-            Fated(replace(HOSTILE, pid=10), None, None, 0, Fate("killed", signal=15)),
-            Fated(replace(HOSTILE, pid=11), None, None, 0, Fate("exited", status=3)),
-            Fated(replace(HOSTILE, pid=12), None, None, 0, Fate("gone")),
+            TaskReport(HOSTILE, None, None, HOSTILE.footprint, Fate("oom-killed", signal=9), 0, 5),
+            TaskReport(replace(HOSTILE, pid=10), None, None, 0, Fate("killed", signal=15)),
+            TaskReport(replace(HOSTILE, pid=11), None, None, 0, Fate("exited", status=3)),
+            TaskReport(replace(HOSTILE, pid=12), None, None, 0, Fate("gone")),
         ),
         top=None,
         before=None,
         after=None,
     ),
     "unanswered": outcome(
-        Declared(
+        CallReport(
             Call(TARGET, 0, 1),
             4242,
-            late := Answer(Stage.CALLED, 10**9, 0, None, timed_out=True),
+            late := CallResult(Stage.CALLED, 10**9, 0, None, timed_out=True),
             (),
             judge(late, [], 0, False),
         ),
@@ -257,7 +257,7 @@ OUTCOMES = {
             replace(TREE[0], badness=4110),
             replace(TREE[1], badness=8206),
             replace(hog(303, "large", 64 * M, "oom-killed", 0, 27 * MS), badness=16398),
-            Fated(
+            TaskReport(
                 SHARER, None, None, SHARER.footprint, Fate("oom-killed", signal=9), 0, 29_400_000
             ),
         ),
@@ -293,7 +293,9 @@ OUTCOMES = {
             ),
         ),
         tasks=tuple(
-            Fated(t, t.comm, t.rss, t.footprint, Fate("oom-killed", signal=9), 0, (2_020 + n) * MS)
+            TaskReport(
+                t, t.comm, t.rss, t.footprint, Fate("oom-killed", signal=9), 0, (2_020 + n) * MS
+            )
             for n, t in enumerate(GROUP)
         ),
         events=rises(oom_kill=7, oom_group_kill=1),
@@ -318,7 +320,7 @@ OUTCOMES = {
             seen(declared(1, Kill(301, "small", 16 * M)), [301]),
             prediction=predicted([fated.task for fated in TREE]),
             verdict=judge(
-                Answer(Stage.CALLED, 10**9, 10**9 + 734_512, 1),
+                CallResult(Stage.CALLED, 10**9, 10**9 + 734_512, 1),
                 ["small (pid 301)"],
                 0,
                 False,

@@ -4,16 +4,16 @@ import json
 from dataclasses import replace
 
 from oomctl.oom import as_json
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.check import Check
 from oomctl.oom.klog import Record
-from oomctl.oom.outcome import Declared
+from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Call
 from oomctl.oom.timeline import Stamp, Timeline
 from oomctl.oom.verdict import Verdict, judge, overall
 from oomctl.rounds.lines import end_line, head_line, round_line
 from oomctl.rounds.reader import read_runs
-from oomctl.rounds.run import End, Head, Section, Way
+from oomctl.rounds.run import End, RunHeader, Section, VariantRecord
 from tests.outcomes import ENVIRONMENT, TARGET, TREE, Kill, M, hog, outcome, rises
 
 MS = 1_000_000
@@ -42,7 +42,9 @@ def called(
 ):
     """One call; the first that returns 1 kills `large`."""
     took = 9 * MS + shift if ret == 1 else 20_000
-    answer = Answer(Stage.CALLED, at, at + took, ret, caller=900, attempts=attempts, spared=spared)
+    answer = CallResult(
+        Stage.CALLED, at, at + took, ret, caller=900, attempts=attempts, spared=spared
+    )
     kill = Kill(303, "large", 64 * M, f"{TARGET}/large")
     killed = (kill,) if kills and ret == 1 else ()
     stamps = [Stamp("call", at)]
@@ -61,7 +63,7 @@ def called(
         verdict = Verdict("spared", "it was not needed any more")
     else:
         verdict = judge(answer, ["large (pid 303)"] * bool(killed), 0, False)
-    return Declared(
+    return CallReport(
         Call(TARGET, 0, flags, via),
         4242,
         answer,
@@ -114,11 +116,11 @@ def spares(number):
 
 def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more):
     steps = more.get("steps", (STEP,))
-    return Head(
+    return RunHeader(
         scenario=scenario,
         description=more.get("description", "four callers at once, one of which gets oom_lock"),
         source=more.get("source", SCENARIO),
-        ways=tuple(Way(label, judged=judged, steps=steps) for label in labels),
+        ways=tuple(VariantRecord(label, judged=judged, steps=steps) for label in labels),
         options={
             "repeat": more.get("repeat", 5),
             "for_s": None,

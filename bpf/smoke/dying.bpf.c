@@ -12,37 +12,37 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct oomctl_funeral);
-} funerals SEC(".maps");
+	__type(value, struct oomctl_removed_memcg);
+} removed_memcgs SEC(".maps");
 
-static __always_inline struct oomctl_funeral *the_funeral(void)
+static __always_inline struct oomctl_removed_memcg *the_slot(void)
 {
 	__u32 slot = 0;
 
-	return bpf_map_lookup_elem(&funerals, &slot);
+	return bpf_map_lookup_elem(&removed_memcgs, &slot);
 }
 
-static __always_inline int over(struct oomctl_funeral *funeral)
+static __always_inline int over(struct oomctl_removed_memcg *removed)
 {
-	return *(volatile __u32 *)&funeral->removed || bpf_ktime_get_ns() >= funeral->until_ns;
+	return *(volatile __u32 *)&removed->removed || bpf_ktime_get_ns() >= removed->until_ns;
 }
 
 static long wait(__u32 turn __attribute__((unused)), void *none __attribute__((unused)))
 {
-	struct oomctl_funeral *funeral = the_funeral();
+	struct oomctl_removed_memcg *removed = the_slot();
 
-	return !funeral || over(funeral);
+	return !removed || over(removed);
 }
 
 SEC("syscall")
 int declare_late(struct oomctl_late *call)
 {
-	struct oomctl_funeral *funeral = the_funeral();
+	struct oomctl_removed_memcg *removed = the_slot();
 	struct mem_cgroup *memcg;
 	struct cgroup *cgrp;
 	int i;
 
-	if (!funeral)
+	if (!removed)
 		return 0;
 	cgrp = bpf_cgroup_from_id(call->cgroup_id);
 	if (!cgrp)
@@ -51,12 +51,12 @@ int declare_late(struct oomctl_late *call)
 	bpf_cgroup_release(cgrp);
 	if (!memcg)
 		return 0;
-	funeral->taken = 1;
-	for (i = 0; i < 64 && !over(funeral); i++)
+	removed->taken = 1;
+	for (i = 0; i < 64 && !over(removed); i++)
 		bpf_loop(1 << 23, wait, (void *)0, 0);
-	if (funeral->removed) {
-		funeral->ret = bpf_out_of_memory(memcg, 0, 1);
-		funeral->called = 1;
+	if (removed->removed) {
+		removed->ret = bpf_out_of_memory(memcg, 0, 1);
+		removed->called = 1;
 	}
 	bpf_put_mem_cgroup(memcg);
 	return 0;

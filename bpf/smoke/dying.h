@@ -7,7 +7,7 @@ struct oomctl_late {
 	__u64 cgroup_id;
 };
 
-struct oomctl_funeral {
+struct oomctl_removed_memcg {
 	__u64 until_ns; /* CLOCK_MONOTONIC, when it gives up */
 	__u32 taken;    /* it holds its reference: the cgroup may be removed */
 	__u32 removed;  /* set by user space once it was */

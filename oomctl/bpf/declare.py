@@ -21,7 +21,7 @@ class CallStruct(Structure):
     ]
 
 
-class AnswerStruct(Structure):
+class CallResultStruct(Structure):
     """`struct oomctl_answer` of bpf/oomctl.h."""
 
     _fields_ = [
@@ -32,7 +32,7 @@ class AnswerStruct(Structure):
     ]
 
 
-class Loader:
+class DeclareProgram:
     """The loaded program; its answers stay in a map, one for each slot."""
 
     def __init__(self) -> None:
@@ -54,17 +54,17 @@ class Loader:
 
         Returns 0 or the positive errno of bpf(2); the kfunc's own answer is in the slot.
         """
-        libbpf.write_map(self._answers, slot, AnswerStruct())
+        libbpf.write_map(self._answers, slot, CallResultStruct())
         context = CallStruct(cgroup_id or 0, call.flags, call.order, cgroup_id is None, slot)
         return libbpf.run_syscall_program(self._program, context)
 
-    def read(self, slot: int) -> AnswerStruct:
+    def read(self, slot: int) -> CallResultStruct:
         """Return the answer in a slot."""
-        answer = AnswerStruct()
+        answer = CallResultStruct()
         libbpf.read_map(self._answers, slot, answer)
         return answer
 
     def clear(self, slots: int) -> None:
         """Empty the first so many slots."""
         for slot in range(slots):
-            libbpf.write_map(self._answers, slot, AnswerStruct())
+            libbpf.write_map(self._answers, slot, CallResultStruct())

@@ -17,7 +17,7 @@ from oomctl import resources
 from oomctl.bpf import libbpf, probes
 from oomctl.errors import OomctlError
 from oomctl.proc import fork, procfs
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 COMM = b"oomctl-gate"
 
@@ -83,7 +83,7 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Held:
+class LockHold:
     """When oom_lock was held, in ns of CLOCK_MONOTONIC."""
 
     from_ns: int
@@ -136,7 +136,7 @@ class Gate:
         the end of the block; `held()` tells then how long it was. OomctlError where nobody came.
         """
         before = self._log().entered_ns
-        with DeathWatch() as watch:
+        with PidfdWatch() as watch:
             try:
                 holder = fork.forked(lambda: self._stand(enter, most), COMM)
                 watch.add(holder.pid, reap=True)
@@ -161,10 +161,10 @@ class Gate:
                     watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open)
                     raise OomctlError("who held oom_lock does not come back", "see dmesg")
 
-    def held(self) -> Held:
+    def held(self) -> LockHold:
         """Return when the lock was held the last time."""
         log = self._log()
-        return Held(log.entered_ns, log.left_ns)
+        return LockHold(log.entered_ns, log.left_ns)
 
     def _stand(self, enter: Callable[[], int], most: float) -> int:
         self._set(GateStruct(most_ns=round(most * 1e9), shut_for=os.getpid()))
@@ -204,7 +204,7 @@ class Gate:
         )
 
 
-def _not_held(holder: fork.Child, watch: DeathWatch) -> OomctlError:
+def _not_held(holder: fork.Child, watch: PidfdWatch) -> OomctlError:
     """Say why oom_lock is not held: by what became of the process that was to hold it."""
     death = watch.deaths.get(holder.pid)
     how = holder.end(death)

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.proc import capabilities
-from oomctl.signals import held_back
+from oomctl.signals import signals_blocked
 
 _log: deque[str] = deque(maxlen=2000)
 
@@ -257,7 +257,7 @@ class RingBuffer:
 
         Ending signals are held back: what they raise would be lost inside libbpf's callback.
         """
-        with held_back():
+        with signals_blocked():
             ret, error = call(self._lib.ring_buffer__consume, self._handle)
             if ret < 0:
                 raise OomctlError(f"cannot read a BPF ring buffer: {os.strerror(error)}")

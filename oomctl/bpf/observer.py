@@ -39,13 +39,13 @@ class EventStruct(Structure):
         ("kind", c_uint32),
         ("pid", c_int32),
         ("tgid", c_int32),
-        ("trigger_pid", c_int32),
+        ("invoker_pid", c_int32),
         ("order", c_int32),
         ("constraint", c_uint32),
         ("exit_code", c_int32),
         ("oom_score_adj", c_int32),
         ("comm", c_char * _COMM_LEN),
-        ("trigger_comm", c_char * _COMM_LEN),
+        ("invoker_comm", c_char * _COMM_LEN),
     ]
 
 
@@ -207,8 +207,8 @@ def decode(raw: EventStruct) -> Event:
         file=max(raw.file, 0) * _PAGE_SIZE,
         shmem=max(raw.shmem, 0) * _PAGE_SIZE,
         oom_score_adj=raw.oom_score_adj,
-        trigger_pid=raw.trigger_pid,
-        trigger_comm=_text(raw.trigger_comm) if kind in _TRIGGERED else "",
+        invoker_pid=raw.invoker_pid,
+        invoker_comm=_text(raw.invoker_comm) if kind in _TRIGGERED else "",
         order=raw.order if about_oom else None,
         memcg_id=(raw.memcg_id or None) if about_oom else None,
         constraint=_constraint(raw) if kind is Kind.OOM_END else None,
@@ -238,8 +238,8 @@ def remembered(event: Event, known: dict[int, Event]) -> Event:
         seen,
         kind=event.kind,
         at_ns=event.at_ns,
-        trigger_pid=event.trigger_pid,
-        trigger_comm=event.trigger_comm,
+        invoker_pid=event.invoker_pid,
+        invoker_comm=event.invoker_comm,
     )
 
 

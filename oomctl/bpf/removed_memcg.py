@@ -10,7 +10,7 @@ from oomctl import resources
 from oomctl.bpf import libbpf
 from oomctl.errors import OomctlError
 from oomctl.proc import fork
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 COMM = b"oomctl-late"
 
@@ -23,8 +23,8 @@ class LateStruct(Structure):
     _fields_ = [("cgroup_id", c_uint64)]
 
 
-class FuneralStruct(Structure):
-    """`struct oomctl_funeral` of bpf/smoke/dying.h; the user's part and the program's apart."""
+class RemovedMemcgStruct(Structure):
+    """`struct oomctl_removed_memcg` of bpf/smoke/dying.h."""
 
     _fields_ = [
         ("until_ns", c_uint64),
@@ -35,7 +35,7 @@ class FuneralStruct(Structure):
     ]
 
 
-class Funeral:
+class RemovedMemcg:
     """The loaded program."""
 
     def __init__(self) -> None:
@@ -45,21 +45,21 @@ class Funeral:
         """Load it; UnsupportedError where the kernel does not take it."""
         self._object.__enter__()
         self._program = self._object.program_fd("declare_late")
-        self._funerals = self._object.map_fd("funerals")
+        self._slots = self._object.map_fd("removed_memcgs")
         return self
 
     def __exit__(self, *_exc: object) -> None:
         """Unload it."""
         self._object.close()
 
-    def declare_after(self, cgroup_id: int, remove: Callable[[], object]) -> int | None:
+    def declare_on_removed(self, cgroup_id: int, remove: Callable[[], object]) -> int | None:
         """Have the program take the cgroup, remove that, have it declare; return what it got.
 
         None where it did not come so far.
         """
         until = time.monotonic_ns() + round(_SECONDS * 1e9)
-        libbpf.write_map(self._funerals, 0, FuneralStruct(until_ns=until))
-        with DeathWatch() as watch:
+        libbpf.write_map(self._slots, 0, RemovedMemcgStruct(until_ns=until))
+        with PidfdWatch() as watch:
             late = fork.forked(
                 lambda: libbpf.run_syscall_program(self._program, LateStruct(cgroup_id)), COMM
             )
@@ -69,7 +69,7 @@ class Funeral:
                 remove()
                 state = self._state()
                 state.removed = 1
-                libbpf.write_map(self._funerals, 0, state)
+                libbpf.write_map(self._slots, 0, state)
             if not watch.wait(lambda: pid in watch.deaths, 2 * _SECONDS):
                 watch.kill({pid})
                 raise OomctlError(f"the program (pid {pid}) does not come back", "see dmesg")
@@ -81,9 +81,9 @@ class Funeral:
         state = self._state()
         return int(state.ret) if state.called else None
 
-    def _state(self) -> FuneralStruct:
-        state = FuneralStruct()
-        libbpf.read_map(self._funerals, 0, state)
+    def _state(self) -> RemovedMemcgStruct:
+        state = RemovedMemcgStruct()
+        libbpf.read_map(self._slots, 0, state)
         return state
 
 

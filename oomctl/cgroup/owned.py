@@ -11,7 +11,7 @@ from oomctl.journal.file import Journal
 
 
 @dataclass(frozen=True)
-class Owned:
+class JournaledCgroup:
     """A cgroup of ours, and what the journal says of it."""
 
     node: UnifiedNode

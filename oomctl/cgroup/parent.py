@@ -9,7 +9,7 @@ from pathlib import Path
 from oomctl import commandline, console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import CgroupError, UnifiedNode
-from oomctl.cgroup.owned import Owned
+from oomctl.cgroup.owned import JournaledCgroup
 from oomctl.errors import UnsupportedError
 from oomctl.journal.file import Journal
 from oomctl.proc import procfs
@@ -66,7 +66,7 @@ def require_children(node: UnifiedNode, said: str = "") -> None:
 
 
 @contextmanager
-def out_of_the_way(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
+def in_leaf_cgroup(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
     """Move oomctl into a leaf of its own while it runs, if it lives in `parent` itself.
 
     It is back, and the leaf is gone, at the end.
@@ -74,7 +74,9 @@ def out_of_the_way(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
     if not parent.parent or os.getpid() not in (parent.controller.procs or ()):
         yield
         return
-    leaf = Owned.make(parent, f"oomctl-self-{os.getpid()}-{secrets.token_hex(3)}", journal)
+    leaf = JournaledCgroup.make(
+        parent, f"oomctl-self-{os.getpid()}-{secrets.token_hex(3)}", journal
+    )
     try:
         leaf.node.controller.set_property(b"cgroup.procs", 0)
         console.detail(f"moved itself to {leaf.node.directory}")
@@ -85,7 +87,7 @@ def out_of_the_way(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
             leaf.release(journal)
 
 
-def _back(parent: UnifiedNode, leaf: Owned) -> bool:
+def _back(parent: UnifiedNode, leaf: JournaledCgroup) -> bool:
     """Give the controllers back that keep the parent from holding processes, then return to it."""
     given = parent.controller.subtree_control or frozenset()
     try:

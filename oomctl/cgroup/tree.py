@@ -4,7 +4,7 @@ from typing import Self
 
 from oomctl import console
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.cgroup.owned import Owned
+from oomctl.cgroup.owned import JournaledCgroup
 from oomctl.errors import OomctlError
 from oomctl.journal.entries import Stays, tops
 from oomctl.journal.file import Journal
@@ -23,7 +23,7 @@ class Tree:
         self._root = root
         self._plan = plan
         self._journal = journal
-        self._made: list[Owned] = []
+        self._made: list[JournaledCgroup] = []
         self._stays: list[Stays] = []
 
     def __enter__(self) -> Self:
@@ -35,7 +35,7 @@ class Tree:
                     self._write(setting, stays=True)
             for cgroup in self._plan.cgroups:
                 parent, _, name = cgroup.rpartition("/")
-                self._made.append(Owned.make(self._root.at(parent), name, self._journal))
+                self._made.append(JournaledCgroup.make(self._root.at(parent), name, self._journal))
                 for setting in self._plan.settings:
                     if setting.cgroup == cgroup:
                         self._write(setting)
@@ -57,7 +57,7 @@ class Tree:
         else:
             self._remove()
 
-    def _tops(self) -> list[Owned]:
+    def _tops(self) -> list[JournaledCgroup]:
         highest = tops(one.made for one in self._made)
         return [one for one in self._made if one.made in highest]
 

@@ -136,7 +136,7 @@ def fetch(
     checks of the signatures; installs nothing. Does nothing where all is there.
     """
     console.set_verbosity(verbose)
-    console.narrate()
+    console.verbose_steps()
     with Output(None) as place:
         tools.require()
         found = stock.get(update)

@@ -24,15 +24,15 @@ from oomctl.cli.smoke import (
     Repeat,
     bisecting,
     meant,
+    reporting,
     status,
-    telling,
 )
 from oomctl.lab import suite as lab_smoke
 from oomctl.lab import vm
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
-from oomctl.report.cases import Teller, listing
+from oomctl.report.cases import StreamReporter, listing
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report
 
@@ -85,7 +85,7 @@ def smoke(
                 return
             with (
                 guest.ready(kernel_option, kvm_option, True, module_file) as host,
-                telling(place, output, form, bool(verbose)) as tell,
+                reporting(place, output, form, bool(verbose)) as tell,
             ):
                 machine = Machine(host.kernel.image, size, cpus, host.kvm)
                 report = _Run(chosen, tell).of(partial(_boot, host, machine, timeout), repeat)
@@ -95,7 +95,7 @@ def smoke(
 class _Run:
     """Takes what comes, and tells of it."""
 
-    def __init__(self, chosen: tuple[Case, ...], tell: Teller) -> None:
+    def __init__(self, chosen: tuple[Case, ...], tell: StreamReporter) -> None:
         self._cases = {case.name: case for case in chosen}
         self._report = Report({}, chosen)
         self._tell = tell

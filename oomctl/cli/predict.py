@@ -13,7 +13,7 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
-from oomctl.experiment.candidates import line_up
+from oomctl.experiment.candidates import read_candidates
 from oomctl.proc import procfs
 from oomctl.report.ranking import RENDERERS, RankingFormat, render_table
 
@@ -68,7 +68,7 @@ def predict(
         else:
             node, root = _target(cgroup)
         # predict itself has ended by the time that anything is declared
-        prediction = line_up(node, root).predict(without=(os.getpid(),))
+        prediction = read_candidates(node, root).predict(without=(os.getpid(),))
         target = node.cgroup if node else None
         if output_format == "table":
             place.write(render_table(prediction, target, top, place.width))

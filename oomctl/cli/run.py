@@ -23,12 +23,12 @@ from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, single
 from oomctl.report.runs import RENDERERS
-from oomctl.rounds.cast import Cast, Place
+from oomctl.rounds.cast import Place, VariantPlanner
 from oomctl.rounds.loop import Limits
 from oomctl.rounds.record import Record
 from oomctl.rounds.records import open_records
 from oomctl.rounds.run import exit_of
-from oomctl.rounds.series import Scene, Series
+from oomctl.rounds.series import RecordedScenario, Series
 from oomctl.rounds.variant import VIAS, variants
 from oomctl.scenario import planning
 from oomctl.scenario.fault import Fault, ScenarioError
@@ -226,7 +226,7 @@ def run(
     per_way = [
         scenario.load_all(files, settings or (), memory, way.overrides, texts) for way in ways
     ]
-    casts = [Cast(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
+    casts = [VariantPlanner(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
     plans = [cast.plans() for cast in casts]
     with Output(output) as place, ExitStack() as stack:
         place.require_apart(files)
@@ -245,7 +245,7 @@ def run(
             raise UsageError(
                 f"--record {record}: the result would go into the same file", "name another"
             )
-        series = Series(list(map(_scene, casts, records)), limits, told, same_tree)
+        series = Series(list(map(_recorded, casts, records)), limits, told, same_tree)
         reports: list[str] = []
 
         def result() -> str:
@@ -256,9 +256,9 @@ def run(
         try:
             confirm = partial(consent.confirm, yes=yes)
             with Session(root, kfunc, confirm, home) as session:
-                for scene, last in series.run(session):
+                for recorded, last in series.run(session):
                     if one_by_one and last:
-                        title = f"== {printable(scene.name)}\n\n" if len(casts) > 1 else ""
+                        title = f"== {printable(recorded.name)}\n\n" if len(casts) > 1 else ""
                         reports.append(title + single.render(last, output_format, place.width))
         except BaseException:
             if series.rounds:  # whatever ended them, those that were count
@@ -268,7 +268,9 @@ def run(
     raise typer.Exit(exit_of(section.run for section in series.sections))
 
 
-def _require_existing(root: UnifiedNode, casts: Sequence[Cast], dry_run: bool = False) -> None:
+def _require_existing(
+    root: UnifiedNode, casts: Sequence[VariantPlanner], dry_run: bool = False
+) -> None:
     """Raise ScenarioError where files name cgroups that this machine lacks, or cannot use so.
 
     Those that it lacks may be there later, when the run is not dry.
@@ -299,12 +301,12 @@ def _unfit(node: UnifiedNode, is_parent: bool, dry_run: bool) -> UnsupportedErro
     return None
 
 
-def _scene(cast: Cast, record: Record) -> Scene:
+def _recorded(cast: VariantPlanner, record: Record) -> RecordedScenario:
     first = cast.scenarios[0]
-    return Scene(first.name, first.description, first.source, cast.contenders(), record)
+    return RecordedScenario(first.name, first.description, first.source, cast.planned(), record)
 
 
-def _described(casts: Sequence[Cast], plans: Sequence[Sequence[plan.Plan]]) -> str:
+def _described(casts: Sequence[VariantPlanner], plans: Sequence[Sequence[plan.Plan]]) -> str:
     """Return every plan; each with a heading where there are several."""
     found = [
         (f"{cast.name}: {way.label}" if way.label else cast.name, one)

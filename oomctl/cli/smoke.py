@@ -16,7 +16,7 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.oom import as_json
-from oomctl.report.cases import SmokeFormat, Teller, listing, teller
+from oomctl.report.cases import SmokeFormat, StreamReporter, listing, reporter
 from oomctl.smoke import suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report
@@ -138,7 +138,7 @@ def smoke(
             if list_cases:
                 place.write(listing(chosen))
                 return
-            with telling(place, output, form, verbose) as tell:
+            with reporting(place, output, form, verbose) as tell:
                 report = _run(chosen, tell, repeat, disposable)
         raise typer.Exit(status(report, bisect))
 
@@ -165,17 +165,17 @@ def bisecting(bisect: bool) -> Iterator[None]:
 
 
 @contextmanager
-def telling(
+def reporting(
     place: Output, output: Path | None, form: SmokeFormat | None, verbose: bool
-) -> Iterator[Teller]:
+) -> Iterator[StreamReporter]:
     """Yield who tells of the run: on stdout while it goes on, in a file all at once."""
     if form is None:
         form = "table" if output is None and sys.stdout.isatty() else "ktap"
     if output is None:
-        yield teller(form, place.write, verbose)
+        yield reporter(form, place.write, verbose)
         return
     parts: list[str] = []
-    yield teller(form, parts.append, verbose)
+    yield reporter(form, parts.append, verbose)
     place.write("".join(parts))
 
 
@@ -186,18 +186,18 @@ def status(report: Report, bisect: bool) -> int:
     return {Exit.OK: GOOD, Exit.NOT_AS_WANTED: BAD}.get(report.exit, UNTESTABLE)
 
 
-def _run(chosen: Sequence[Case], tell: Teller, repeat: int, disposable: bool) -> Report:
+def _run(chosen: Sequence[Case], tell: StreamReporter, repeat: int, disposable: bool) -> Report:
     from oomctl.bpf import btf
     from oomctl.experiment.environment import require_host
-    from oomctl.smoke.testbed import Bench
+    from oomctl.smoke.runner import CaseRunner
 
-    with Bench(require_host(), btf.find_kfunc(), disposable) as bench:
-        report = Report(as_json.environment(bench.environment), tuple(chosen))
+    with CaseRunner(require_host(), btf.find_kfunc(), disposable) as runner:
+        report = Report(as_json.environment(runner.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
             tell.starts(case)
-            with console.hush():
-                result = suite.run(case, bench, repeat)
+            with console.quiet():
+                result = suite.run(case, runner, repeat)
             report = replace(report, results=(*report.results, result))
             tell.came(result)
             console.progress_bar(case.name, number, len(chosen))

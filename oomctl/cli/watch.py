@@ -17,9 +17,9 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
-from oomctl.experiment.watch import Lookout
-from oomctl.oom.kill import Sighting
-from oomctl.signals import held_back
+from oomctl.experiment.watch import OomWatch
+from oomctl.oom.kill import OomKill
+from oomctl.signals import signals_blocked
 from oomctl.text import counted, printable, shortened
 from oomctl.units import format_duration, format_size
 
@@ -89,17 +89,17 @@ def watch(
     console.set_verbosity(int(verbose))
     root = hierarchy.unified_root()
     below = _subtree(root, cgroup)
-    with Output(None) as output, held_back(), Lookout(root) as lookout, protected():
-        _introduce(lookout)
+    with Output(None) as output, signals_blocked(), OomWatch(root) as oom_watch, protected():
+        _introduce(oom_watch)
         if not as_json and (output.width or 0) >= _ROW:
             output.write(_COLUMNS.format(*_HEADER))
-        if _loop(lookout, output, below, as_json, count, timeout):
+        if _loop(oom_watch, output, below, as_json, count, timeout):
             return
     raise typer.Exit(Exit.NOT_AS_WANTED)
 
 
 def _loop(
-    lookout: Lookout,
+    oom_watch: OomWatch,
     output: Output,
     below: str | None,
     as_json: bool,
@@ -110,19 +110,19 @@ def _loop(
     end = None if timeout is None else time.monotonic() + timeout
     shown = lost = 0
     while True:
-        lookout.wait(_TURN if end is None else min(_TURN, max(end - time.monotonic(), 0)))
-        for seen in lookout.look():
+        oom_watch.wait(_TURN if end is None else min(_TURN, max(end - time.monotonic(), 0)))
+        for seen in oom_watch.poll():
             if not _inside(seen, below):
                 continue
-            row = () if as_json else _row(seen, lookout)
-            output.write(_as_json(seen, lookout) if as_json else _as_text(row, output.width))
+            row = () if as_json else _row(seen, oom_watch)
+            output.write(_as_json(seen, oom_watch) if as_json else _as_text(row, output.width))
             shown += 1
             if shown == count:
                 return True
-        if lookout.lost > lost:
+        if oom_watch.lost > lost:
             what = "record was lost before it", "records were lost before they"
-            console.note(f"{counted(lookout.lost - lost, *what)} could be read")
-            lost = lookout.lost
+            console.note(f"{counted(oom_watch.lost - lost, *what)} could be read")
+            lost = oom_watch.lost
         if end is not None and time.monotonic() >= end:
             return count is None
 
@@ -134,7 +134,7 @@ def _subtree(root: UnifiedNode, cgroup: str | None) -> str | None:
     return printable(hierarchy.find_cgroup(root, cgroup).cgroup)
 
 
-def _inside(seen: Sighting, below: str | None) -> bool:
+def _inside(seen: OomKill, below: str | None) -> bool:
     if below is None:
         return True
     if seen.cgroup is None:
@@ -145,25 +145,27 @@ def _inside(seen: Sighting, below: str | None) -> bool:
     return seen.cgroup == below or seen.cgroup.startswith(f"{below}/")
 
 
-def _introduce(lookout: Lookout) -> None:
-    if lookout.why_not:
-        console.note(f"no BPF tracing, reading the kernel log instead: {lookout.why_not}")
+def _introduce(oom_watch: OomWatch) -> None:
+    if oom_watch.no_tracing_reason:
+        console.note(
+            f"no BPF tracing, reading the kernel log instead: {oom_watch.no_tracing_reason}"
+        )
     console.progress("watching the OOM killer; Ctrl-C ends")
 
 
-def _row(seen: Sighting, lookout: Lookout) -> tuple[str, ...]:
+def _row(seen: OomKill, oom_watch: OomWatch) -> tuple[str, ...]:
     """Return a cell for each header."""
-    trigger = lookout.path(seen.trigger_cgroup_id)
+    trigger = oom_watch.path(seen.invoker_cgroup_id)
     return (
         _wall(seen).strftime("%H:%M:%S.%f")[:-3],
-        _task(seen.trigger_comm, seen.trigger_pid),
+        _task(seen.invoker_comm, seen.invoker_pid),
         _task(seen.comm, seen.pid),
         seen.role,
         format_size(seen.rss),
         "-" if seen.order is None else str(seen.order),
         seen.constraint or "-",
         format_duration(seen.exited_after_ns),
-        _cgroup(trigger, seen.trigger_cgroup_id),
+        _cgroup(trigger, seen.invoker_cgroup_id),
         _cgroup(seen.cgroup, seen.cgroup_id),
     )
 
@@ -190,15 +192,15 @@ def _cgroup(path: str | None, number: int | None) -> str:
     return path or (f"(id {number}, gone)" if number else "-")
 
 
-def _as_json(seen: Sighting, lookout: Lookout) -> str:
+def _as_json(seen: OomKill, oom_watch: OomWatch) -> str:
     fields: dict[str, Any] = {
         "time": _wall(seen).isoformat(timespec="milliseconds"),
         "at_ns": seen.at_ns,
         "trigger": {
-            "pid": seen.trigger_pid,
-            "comm": seen.trigger_comm,
-            "cgroup": lookout.path(seen.trigger_cgroup_id),
-            "cgroup_id": seen.trigger_cgroup_id,
+            "pid": seen.invoker_pid,
+            "comm": seen.invoker_comm,
+            "cgroup": oom_watch.path(seen.invoker_cgroup_id),
+            "cgroup_id": seen.invoker_cgroup_id,
         },
         "killed": {"pid": seen.pid, "comm": seen.comm},
         "role": seen.role,
@@ -219,7 +221,7 @@ def _task(comm: str | None, pid: int | None) -> str:
     return "-" if comm is None else f"{comm}:{'?' if pid is None else pid}"
 
 
-def _wall(seen: Sighting) -> datetime:
+def _wall(seen: OomKill) -> datetime:
     """Return the local time of a CLOCK_MONOTONIC stamp."""
     ago = time.monotonic_ns() - seen.at_ns
     return datetime.fromtimestamp((time.time_ns() - ago) / 1e9).astimezone()

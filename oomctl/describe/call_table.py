@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from oomctl.describe.sentences import Table, call_rows, call_text, relative
-from oomctl.oom.outcome import Declared, Outcome
+from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.text import printable
 from oomctl.units import format_duration
 
@@ -55,18 +55,18 @@ def _differing(cells: Sequence[str]) -> Sequence[str]:
     return cells if len(set(cells)) > 1 else ()
 
 
-def _target(declared: Declared, top: str | None) -> str:
+def _target(declared: CallReport, top: str | None) -> str:
     target = declared.call.target
     return "NULL" if target is None else relative(target, top)
 
 
-def _returned(declared: Declared) -> str:
+def _returned(declared: CallReport) -> str:
     answer = declared.answer
     name = f"-{answer.errno_name}" if answer.errno_name else ""
     return name or ("-" if answer.ret is None else str(answer.ret))
 
 
-def _killed(declared: Declared) -> str:
+def _killed(declared: CallReport) -> str:
     if len(declared.kills) > 1:
         return f"{len(declared.kills)} tasks"
     return next((f"{kill.comm}:{kill.pid}" for kill in declared.kills), "-")

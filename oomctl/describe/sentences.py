@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from oomctl.oom.hogexit import own_end
-from oomctl.oom.kill import Sighting
-from oomctl.oom.outcome import Declared, Evidence, Fated, Outcome, Phase
+from oomctl.oom.kill import OomKill
+from oomctl.oom.outcome import CallReport, Evidence, Outcome, Phase, TaskReport
 from oomctl.oom.plan import CALLER, Call, flag_names
 from oomctl.oom.verdict import meaning
 from oomctl.text import counted, printable
@@ -34,7 +34,7 @@ class Table:
         return ["right" if header in self.numbers else "left" for header in self.headers]
 
 
-def target_name(declared: Declared) -> str:
+def target_name(declared: CallReport) -> str:
     """Name the target of a call for people."""
     if declared.call.target is None:
         return "the whole system (NULL memcg)"
@@ -53,7 +53,7 @@ def verdict_row(outcome: Outcome) -> tuple[str, str]:
     return "verdict", printable(f"{outcome.verdict.name}: {outcome.verdict.reason}")
 
 
-def call_rows(declared: Declared) -> list[tuple[str, str]]:
+def call_rows(declared: CallReport) -> list[tuple[str, str]]:
     """Return one declaration as label and text."""
     call, answer = declared.call, declared.answer
     ret = "-" if answer.ret is None else f"{answer.ret}"
@@ -89,7 +89,7 @@ def call_text(call: Call) -> str:
             return kfunc
 
 
-def _where(declared: Declared) -> str:
+def _where(declared: CallReport) -> str:
     answer = declared.answer
     if declared.call.via in ("limit", "sysrq", "kill"):
         return "until the write returned"
@@ -98,7 +98,7 @@ def _where(declared: Declared) -> str:
     return "inside the kfunc"
 
 
-def predicted_text(declared: Declared) -> str | None:
+def predicted_text(declared: CallReport) -> str | None:
     """Say who should have died by the kernel's arithmetic, and whether it came so."""
     prediction = declared.prediction
     if prediction is None:
@@ -123,7 +123,11 @@ def evidence_text(evidence: Evidence) -> str:
     if evidence.source == "wait status":
         return "the end of each process alone: nobody logs what cgroup.kill does"
     if evidence.source == "kernel log":
-        why = f", without BPF tracing: {evidence.why_not}" if evidence.why_not else ""
+        why = (
+            f", without BPF tracing: {evidence.no_tracing_reason}"
+            if evidence.no_tracing_reason
+            else ""
+        )
         return f"the kernel log alone{why}"
     if evidence.silent:
         programs = ", ".join(evidence.silent)
@@ -164,8 +168,8 @@ def _names_of(outcome: Outcome, pids: Iterable[int]) -> dict[int, str]:
     comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
     comms[outcome.declared[0].answer.caller] = "caller"
     names = {pid: comms.get(pid, str(pid)) for pid in pids}
-    often = Counter(names.values())
-    return {pid: f"{name}:{pid}" if often[name] > 1 else name for pid, name in names.items()}
+    occurrences = Counter(names.values())
+    return {pid: f"{name}:{pid}" if occurrences[name] > 1 else name for pid, name in names.items()}
 
 
 def environment_line(outcome: Outcome) -> str:
@@ -189,7 +193,7 @@ def task_table(outcome: Outcome) -> Table:
     return Table(headers, rows, numbers, frozenset({"comm", "cgroup", "hog"}))
 
 
-def _task_row(fated: Fated, top: str | None) -> list[str]:
+def _task_row(fated: TaskReport, top: str | None) -> list[str]:
     task = fated.task
     cells = [
         str(task.pid),
@@ -205,7 +209,7 @@ def _task_row(fated: Fated, top: str | None) -> list[str]:
     return list(map(printable, cells))
 
 
-def fate_text(fated: Fated, top: str | None) -> str:
+def fate_text(fated: TaskReport, top: str | None) -> str:
     """Name a fate; where no call of ours was it, whose OOM it was."""
     if fated.kind and fated.fate.status is not None:
         return own_end(fated.fate.status) or str(fated.fate)
@@ -214,15 +218,15 @@ def fate_text(fated: Fated, top: str | None) -> str:
     return f"{fated.fate} ({', '.join(why)})" if why else str(fated.fate)
 
 
-def _whose(kill: Sighting, top: str | None) -> str:
+def _whose(kill: OomKill, top: str | None) -> str:
     if kill.memcg is None:
         system_wide = kill.constraint not in (None, "memcg")
         return "system-wide OOM" if system_wide else "not by a call"
     place = printable(relative(kill.memcg, top))
-    return f"{'call' if kill.trigger_comm == CALLER else 'limit'} of {place}"
+    return f"{'call' if kill.invoker_comm == CALLER else 'limit'} of {place}"
 
 
-def _hog_name(fated: Fated) -> str:
+def _hog_name(fated: TaskReport) -> str:
     """Name a hog, with its kind where that is not plain memory."""
     if fated.name is None:
         return "-"
@@ -292,14 +296,14 @@ def _remarks(outcome: Outcome) -> Iterable[str]:
     yield from outcome.notes
 
 
-def _story(fated: Fated) -> str:
+def _story(fated: TaskReport) -> str:
     """Tell of a kill that no call made: when, of which cgroup's OOM, and who ran into it."""
     assert fated.kill is not None  # noqa: S101
     kill = fated.kill
     when = "while the hogs filled" if fated.phase is Phase.FILLING else "beside the calls"
     whose = _whose(kill, None)
     invoker = (
-        f", invoked by {kill.trigger_comm} (pid {kill.trigger_pid})" if kill.trigger_pid else ""
+        f", invoked by {kill.invoker_comm} (pid {kill.invoker_pid})" if kill.invoker_pid else ""
     )
     name = fated.name or fated.task.comm
     return f"{name} (pid {fated.task.pid}) was killed {when} ({whose}){invoker}"

@@ -66,8 +66,8 @@ def _look(check: Check, machine: Machine) -> Finding:
             console.detail(line)
         return Finding(state, error.why, error.hint)
     except PermissionError as error:
-        mend = "run it as root" if machine.uid else ""
-        return Finding(state, f"could not be looked at: {told(error)}", mend)
+        fix = "run it as root" if machine.uid else ""
+        return Finding(state, f"could not be looked at: {told(error)}", fix)
     except Exception as error:
         return Finding(state, f"could not be looked at: {told(error)}")
 

@@ -10,13 +10,13 @@ State = Literal["ok", "warning", "missing"]
 class Finding:
     """One finding: `missing` keeps `oomctl declare` from working, `warning` may surprise.
 
-    `found` is one sentence: what there is and, unless it is ok, why that matters; `mend` is the
+    `found` is one sentence: what there is and, unless it is ok, why that matters; `fix` is the
     command, or the words, that mend it. `name` is the check's, which the examination fills in.
     """
 
     state: State
     found: str
-    mend: str = ""
+    fix: str = ""
     name: str = ""
 
 
@@ -25,11 +25,11 @@ def ok(found: str) -> Finding:
     return Finding("ok", found)
 
 
-def warning(found: str, mend: str = "") -> Finding:
+def warning(found: str, fix: str = "") -> Finding:
     """Return that something may surprise."""
-    return Finding("warning", found, mend)
+    return Finding("warning", found, fix)
 
 
-def missing(found: str, mend: str = "") -> Finding:
+def missing(found: str, fix: str = "") -> Finding:
     """Return that `oomctl declare` cannot work."""
-    return Finding("missing", found, mend)
+    return Finding("missing", found, fix)

@@ -16,7 +16,7 @@ import psutil
 
 from oomctl import resources
 from oomctl.bpf import btf, libbpf
-from oomctl.bpf.declare import Loader
+from oomctl.bpf.declare import DeclareProgram
 from oomctl.bpf.observer import Observer
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
@@ -165,7 +165,7 @@ class Machine:
 
     def load(self) -> None:
         """Load the program that declares, and unload it without having run it."""
-        with Loader():
+        with DeclareProgram():
             pass
 
     def trace(self) -> Observer:

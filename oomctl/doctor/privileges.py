@@ -6,7 +6,7 @@ from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, missing, ok, warning
 from oomctl.doctor.machine import Machine
 from oomctl.experiment import environment
-from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Capability, Held
+from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Capability, CapabilitySets
 
 
 def may_trace(machine: Machine) -> bool:
@@ -40,8 +40,10 @@ def _capability(one: Capability) -> Callable[[Machine], Finding]:
     return look
 
 
-def _held(machine: Machine) -> Held:
-    return Held(machine.capabilities("CapEff"), machine.capabilities("CapBnd"), machine.uid)
+def _held(machine: Machine) -> CapabilitySets:
+    return CapabilitySets(
+        machine.capabilities("CapEff"), machine.capabilities("CapBnd"), machine.uid
+    )
 
 
 CHECKS = (

@@ -18,18 +18,18 @@ from typing import Protocol
 import psutil
 
 from oomctl.errors import OomctlError
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import CALLER
 from oomctl.proc import fork
 from oomctl.proc.fork import Child
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 COMM = CALLER.encode()
 
 _DYING = 5.0  # seconds that a caller may take to end after SIGKILL
 
 
-class Note(Structure):
+class SharedResult(Structure):
     """What a caller leaves for its parent; times are CLOCK_MONOTONIC in ns."""
 
     _fields_ = [
@@ -78,21 +78,21 @@ class Ended:
 class Trigger(Protocol):
     """Something that declares OOM, or comes to the same."""
 
-    def pull(self, number: int, note: Note) -> int:
+    def pull(self, number: int, shared: SharedResult) -> int:
         """Do it, in the process of the caller of that number; return its exit status."""
 
-    def answer(self, ended: Ended, note: Note) -> Answer:
+    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Tell, back in the parent, what came of it; raises what kept it from being done."""
 
 
 def call_together(
     trigger: Trigger,
     callers: int,
-    watch: DeathWatch,
+    watch: PidfdWatch,
     timeout: float,
     tick: Callable[[], None] | None = None,
     prepare: Callable[[], object] = int,
-) -> list[Answer]:
+) -> list[CallResult]:
     """Let so many callers pull the trigger at the same moment and wait for their answers.
 
     Deaths of watched processes are noted meanwhile. After `timeout` seconds the callers are killed,
@@ -128,24 +128,26 @@ def call_together(
     return _answers(trigger, ended, notes)
 
 
-def _answers(trigger: Trigger, ended: Sequence[Ended], notes: Sequence[Note]) -> list[Answer]:
+def _answers(
+    trigger: Trigger, ended: Sequence[Ended], notes: Sequence[SharedResult]
+) -> list[CallResult]:
     """Return an answer for each caller; raises the first error if there is nothing else."""
     answers = []
     errors: list[OomctlError] = []
-    for one, note in zip(ended, notes, strict=True):
+    for one, shared in zip(ended, notes, strict=True):
         try:
-            answers.append(trigger.answer(one, note))
+            answers.append(trigger.answer(one, shared))
         except OomctlError as error:
             errors.append(error)
             answers.append(
-                Answer(
+                CallResult(
                     Stage.NOT_RUN,
                     time.monotonic_ns(),
                     0,
                     None,
                     one.timed_out,
                     one.pid,
-                    attempts=note.attempts,
+                    attempts=shared.attempts,
                     failed=error.why,
                 )
             )
@@ -154,17 +156,17 @@ def _answers(trigger: Trigger, ended: Sequence[Ended], notes: Sequence[Note]) ->
     return answers
 
 
-def _shared(count: int) -> list[Note]:
+def _shared(count: int) -> list[SharedResult]:
     """Return a note for each in memory that parent and callers share; it goes with the last."""
-    size = ctypes.sizeof(Note)
+    size = ctypes.sizeof(SharedResult)
     memory = mmap.mmap(-1, size * count)
-    return [Note.from_buffer(memory, size * number) for number in range(count)]
+    return [SharedResult.from_buffer(memory, size * number) for number in range(count)]
 
 
 def _start(
     trigger: Trigger,
-    notes: Sequence[Note],
-    watch: DeathWatch,
+    notes: Sequence[SharedResult],
+    watch: PidfdWatch,
     timeout: float,
     prepare: Callable[[], object],
 ) -> list[Child]:
@@ -177,16 +179,16 @@ def _start(
     line = go = -1
     children: list[Child] = []
 
-    def wait_and_pull(number: int, note: Note) -> int:
+    def wait_and_pull(number: int, shared: SharedResult) -> int:
         os.close(go)
         prepare()
         os.write(set_, bytes([number]))
-        return trigger.pull(number, note) if os.read(line, 1) else 0
+        return trigger.pull(number, shared) if os.read(line, 1) else 0
 
     try:
         line, go = os.pipe2(os.O_CLOEXEC)
-        for number, note in enumerate(notes):
-            one = fork.forked(partial(wait_and_pull, number, note), COMM)
+        for number, shared in enumerate(notes):
+            one = fork.forked(partial(wait_and_pull, number, shared), COMM)
             watch.add(one.pid, reap=True)
             children.append(one)
         _await_ready(ready, children, watch, timeout)
@@ -205,7 +207,7 @@ def _start(
     return children
 
 
-def _await_ready(ready: int, children: Sequence[Child], watch: DeathWatch, timeout: float) -> None:
+def _await_ready(ready: int, children: Sequence[Child], watch: PidfdWatch, timeout: float) -> None:
     """Wait for the byte of each caller; OomctlError if one dies or `timeout` seconds are over."""
     missing = set(range(len(children)))
 
@@ -215,7 +217,7 @@ def _await_ready(ready: int, children: Sequence[Child], watch: DeathWatch, timeo
         return not missing or any(each.pid in watch.deaths for each in children)
 
     in_time = watch.wait(over, timeout, wake=ready)
-    watch.note()
+    watch.poll()
     for number, one in enumerate(children):
         who = _name(number, one.pid, len(children))
         if death := watch.deaths.get(one.pid):
@@ -229,7 +231,7 @@ def _await_ready(ready: int, children: Sequence[Child], watch: DeathWatch, timeo
             )
 
 
-def _kill(pids: Collection[int], watch: DeathWatch) -> None:
+def _kill(pids: Collection[int], watch: PidfdWatch) -> None:
     watch.kill(pids)
     if not watch.wait(lambda: watch.deaths.keys() >= set(pids), _DYING):
         stuck = min(set(pids) - watch.deaths.keys())

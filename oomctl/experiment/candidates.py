@@ -7,14 +7,14 @@ from dataclasses import replace
 import psutil
 
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.oom.prediction import Lineup
+from oomctl.oom.prediction import Candidates
 from oomctl.proc import procfs
 
 PAGE_COUNTER_MAX = sys.maxsize // procfs.PAGE_SIZE
 """What memory.max `max` is, in pages, on 64 bits (include/linux/page_counter.h)."""
 
 
-def line_up(node: UnifiedNode | None, root: UnifiedNode | None) -> Lineup:
+def read_candidates(node: UnifiedNode | None, root: UnifiedNode | None) -> Candidates:
     """Return whom the kernel chooses from in a cgroup, or on the whole machine for None.
 
     `root` is the hierarchy's, None without one: then there is no memory.oom.group. Raises the
@@ -28,7 +28,7 @@ def line_up(node: UnifiedNode | None, root: UnifiedNode | None) -> Lineup:
         found = procfs.read_tasks(node.members())
         tasks = [replace(task, memcg=memcgs.get(task.cgroup, "")) for task in found]
         totalpages = target_pages(node)
-    return Lineup(tasks, totalpages, procfs.PAGE_SIZE, groups)
+    return Candidates(tasks, totalpages, procfs.PAGE_SIZE, groups)
 
 
 def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:

@@ -10,7 +10,7 @@ from oomctl import console
 from oomctl.cgroup import hierarchy, removal
 from oomctl.errors import OomctlError
 from oomctl.experiment import setting
-from oomctl.experiment.setting import put_back, stands
+from oomctl.experiment.setting import is_still_ours, put_back
 from oomctl.files import directory
 from oomctl.journal import entries, rundir
 from oomctl.journal.entries import Changed, Entry, Made, Making, Stays
@@ -108,7 +108,7 @@ def _undo(entry: Entry) -> str:
 
 def _would_undo(entry: Entry) -> str:
     match entry:
-        case Changed() if stands(entry):
+        case Changed() if is_still_ours(entry):
             return f"put {entry.path} back from {entry.wrote} to {entry.was}"
         case Made() if (pids := removal.residents(Path(entry.path), entry.id)) is not None:
             killed = f", killing {', '.join(map(procfs.doing, pids))}" if pids else ""

@@ -149,6 +149,6 @@ def protected() -> Iterator[None]:
 
 def _unprotected() -> str:
     needed = capabilities.SYS_RESOURCE
-    held = needed.held(capabilities.Held.own())
+    held = needed.held(capabilities.CapabilitySets.own())
     why = "its oom_score_adj cannot be lowered here" if held else f"{needed.name} is not held"
     return f"oomctl is not protected from the OOM killer: {why}"

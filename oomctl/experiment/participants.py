@@ -4,21 +4,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from oomctl.experiment.sources import History
-from oomctl.experiment.target import Scope, Snapshot
-from oomctl.hog.hogset import Runner
+from oomctl.experiment.target import Snapshot, TargetState
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.fate import Death, Fate
-from oomctl.oom.kill import Sighting
-from oomctl.oom.outcome import Declared, Fated
+from oomctl.oom.kill import OomKill
+from oomctl.oom.outcome import CallReport, TaskReport
 from oomctl.oom.task import Task
 
 
 def kills_beside(
     history: History,
-    declared: Sequence[Declared],
-    scope: Scope,
+    declared: Sequence[CallReport],
+    target_state: TargetState,
     before: Snapshot,
     deaths: Mapping[int, Death],
-) -> list[Sighting]:
+) -> list[OomKill]:
     """Return the kills of a round that no call made, of tasks that the plan is about."""
     of_calls = {kill.pid for one in declared for kill in one.kills}
     of_calls |= {one.answer.caller for one in declared}
@@ -30,20 +30,20 @@ def kills_beside(
         if kill.pid in of_calls or kill.role == "exiting":
             continue
         cgroup, memcg = (
-            path or (number and scope.path_of(number))
+            path or (number and target_state.path_of(number))
             for path, number in ((kill.cgroup, kill.cgroup_id), (kill.memcg, kill.memcg_id))
         )
-        if kill.pid in known or scope.holds(cgroup or None):
+        if kill.pid in known or target_state.holds(cgroup or None):
             found.append(replace(kill, cgroup=cgroup or None, memcg=memcg or None))
     return found + list(_unlogged(found, of_calls, before.tasks, deaths))
 
 
 def _unlogged(
-    found: Sequence[Sighting],
+    found: Sequence[OomKill],
     of_calls: Collection[int],
     tasks: Sequence[Task],
     deaths: Mapping[int, Death],
-) -> Iterator[Sighting]:
+) -> Iterator[OomKill]:
     """Yield who died because it shares a victim's memory, and of whom no source tells.
 
     The log has no line for those (mm/oom_kill.c, __oom_kill_process).
@@ -69,20 +69,22 @@ def _unlogged(
             )
 
 
-def known(before: Snapshot, runners: Sequence[Runner]) -> list[Fated]:
+def known(before: Snapshot, running_hogs: Sequence[RunningHog]) -> list[TaskReport]:
     """Return every task that was looked at, and every hog that was gone before that."""
     seen = {task.pid for task in before.tasks}
     found = [fated(task, before) for task in before.tasks]
-    return found + [_gone(runner) for runner in runners if runner.pid not in seen]
+    return found + [
+        _gone(running_hog) for running_hog in running_hogs if running_hog.pid not in seen
+    ]
 
 
-def fated(task: Task, before: Snapshot) -> Fated:
+def fated(task: Task, before: Snapshot) -> TaskReport:
     """Say what is known of a task beforehand; what only a hog itself has is not its children's."""
-    runner = before.hog_of(task)
-    itself = runner is not None and runner.pid == task.pid
-    hog = runner.hog if runner else None
-    failed = runner.failed if runner and itself else ""
-    return Fated(
+    running_hog = before.hog_of(task)
+    itself = running_hog is not None and running_hog.pid == task.pid
+    hog = running_hog.hog if running_hog else None
+    failed = running_hog.failed if running_hog and itself else ""
+    return TaskReport(
         task=task,
         name=hog.name if hog else None,
         asked=hog.size if hog and itself else None,
@@ -90,23 +92,23 @@ def fated(task: Task, before: Snapshot) -> Fated:
         fate=Fate("not-filled" if failed else "survived"),
         family=(hog.family or hog.name) if hog else None,
         kind=hog.kind if hog else None,
-        filled=runner.filled if runner and itself else None,
+        filled=running_hog.filled if running_hog and itself else None,
         failed=failed,
-        holds=runner.holds if runner and itself else None,
+        holds=running_hog.holds if running_hog and itself else None,
     )
 
 
-def _gone(runner: Runner) -> Fated:
+def _gone(running_hog: RunningHog) -> TaskReport:
     """Stand for a hog that was gone before there was anything to be seen of it."""
-    hog = runner.hog
-    return Fated(
-        task=Task(runner.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0),
+    hog = running_hog.hog
+    return TaskReport(
+        task=Task(running_hog.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0),
         name=hog.name,
         asked=hog.size,
         charged=0,
-        fate=Fate("not-filled" if runner.failed else "survived"),
+        fate=Fate("not-filled" if running_hog.failed else "survived"),
         family=hog.family or hog.name,
         kind=hog.kind,
-        filled=runner.filled,
-        failed=runner.failed,
+        filled=running_hog.filled,
+        failed=running_hog.failed,
     )

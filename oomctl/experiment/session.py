@@ -10,32 +10,32 @@ import psutil
 
 from oomctl import console
 from oomctl.bpf.btf import Kfunc
-from oomctl.bpf.declare import Loader
+from oomctl.bpf.declare import DeclareProgram
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.cgroup.parent import out_of_the_way
+from oomctl.cgroup.parent import in_leaf_cgroup
 from oomctl.cgroup.tree import Tree
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.experiment import cleanup
-from oomctl.experiment.candidates import line_up
+from oomctl.experiment.candidates import read_candidates
 from oomctl.experiment.environment import SYSCTLS, protected, read_environment
 from oomctl.experiment.participants import fated, kills_beside, known
 from oomctl.experiment.setting import sysctl_changed
-from oomctl.experiment.sources import History, Witness
-from oomctl.experiment.steps import Trial
-from oomctl.experiment.target import Scope, rises
-from oomctl.hog.hogset import Herd, Runner
+from oomctl.experiment.sources import History, OomSources
+from oomctl.experiment.steps import RoundRunner
+from oomctl.experiment.target import TargetState, rises
+from oomctl.hog.hogset import HogSet, RunningHog
 from oomctl.journal.file import Journal
 from oomctl.oom import safety
 from oomctl.oom.expectation import check_outcome
 from oomctl.oom.fates import fates
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan, Step
-from oomctl.oom.task import Relative, Task, rank
+from oomctl.oom.task import ProtectedTask, Task, rank
 from oomctl.oom.verdict import overall
 from oomctl.proc import procfs
-from oomctl.proc.pidfd import DeathWatch
-from oomctl.signals import held_back, let_through
+from oomctl.proc.pidfd import PidfdWatch
+from oomctl.signals import signals_blocked, signals_unblocked
 from oomctl.text import counted
 
 Ranking = Sequence[tuple[int, Task]]
@@ -70,14 +70,14 @@ class Session:
         """Set up; raises the errors of what it opens."""
         cleanup.sweep()
         with ExitStack() as stack:
-            stack.enter_context(held_back())
+            stack.enter_context(signals_blocked())
             self.journal = stack.enter_context(Journal())
             if self._home:
-                stack.enter_context(out_of_the_way(self._home, self.journal))
+                stack.enter_context(in_leaf_cgroup(self._home, self.journal))
             stack.enter_context(protected())
             self.environment = read_environment(self._kfunc)
-            self._loader = stack.enter_context(Loader())
-            self._witness = stack.enter_context(Witness())
+            self._loader = stack.enter_context(DeclareProgram())
+            self._witness = stack.enter_context(OomSources())
             self._stack = stack.pop_all()
         return self
 
@@ -86,7 +86,7 @@ class Session:
         self._stack.close()
 
     @contextmanager
-    def standing(self, plan: Plan) -> Iterator[None]:
+    def keep_tree(self, plan: Plan) -> Iterator[None]:
         """Keep the plan's tree for all rounds in the block, which then bring only fresh hogs."""
         with Tree(self._root, plan, self.journal):
             self._standing.append(plan)
@@ -96,14 +96,14 @@ class Session:
                 self._standing.remove(plan)
 
     @property
-    def loader(self) -> Loader:
+    def loader(self) -> DeclareProgram:
         """The loaded program."""
         return self._loader
 
     def run(
         self,
         plan: Plan,
-        ready: Callable[[Sequence[Runner]], object] = len,
+        ready: Callable[[Sequence[RunningHog]], object] = len,
         around: Callable[[Step], AbstractContextManager[object]] = nullcontext,
     ) -> Outcome:
         """Carry out one round of a plan; everything made for it is gone again afterwards.
@@ -115,7 +115,7 @@ class Session:
         """
         family = procfs.family()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
-        safety.check_homes(map(str, targets), family)
+        safety.check_targets(map(str, targets), family)
         found = procfs.sysctls(SYSCTLS)
         for step in plan.steps:
             adj = self.environment.oom_score_adj
@@ -142,34 +142,34 @@ class Session:
         self,
         plan: Plan,
         stack: ExitStack,
-        family: Sequence[Relative],
-        ready: Callable[[Sequence[Runner]], object],
+        family: Sequence[ProtectedTask],
+        ready: Callable[[Sequence[RunningHog]], object],
         around: Callable[[Step], AbstractContextManager[object]],
     ) -> Outcome:
         """Return the outcome of a round; its hogs end with `stack`."""
-        watch = stack.enter_context(DeathWatch())
-        scope = Scope(plan, self._root)
-        counters, local = scope.events(), scope.events_local()
+        watch = stack.enter_context(PidfdWatch())
+        target_state = TargetState(plan, self._root)
+        counters, local = target_state.events(), target_state.events_local()
         history = History(self._witness)
         console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
-        herd = stack.enter_context(
-            Herd(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
+        hog_set = stack.enter_context(
+            HogSet(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
         )
         history.listen()
         filled_ns = time.monotonic_ns()
-        ready(herd.runners)
-        before = scope.snapshot(herd.runners)
+        ready(hog_set.runners)
+        before = target_state.snapshot(hog_set.runners)
         for task in before.tasks:
             if task.pid not in before.hogs:
                 watch.add(task.pid)
         if plan.system_wide and not self._confirmed:
             self._ask(plan, family)
-        herd.require_alive()
-        sampler = stack.enter_context(Sampler(scope.counted()))
-        trial = Trial(
+        hog_set.require_alive()
+        sampler = stack.enter_context(Sampler(target_state.counted()))
+        trial = RoundRunner(
             plan,
             self._root,
-            scope,
+            target_state,
             before,
             self._loader,
             history,
@@ -180,14 +180,14 @@ class Session:
             around,
         )
         declared = trial.run()
-        others = kills_beside(history, declared, scope, before, watch.deaths)
+        others = kills_beside(history, declared, target_state, before, watch.deaths)
         for kill in others:
             if kill.pid not in watch.watched():
                 watch.add(kill.pid, gone_ns=kill.at_ns + (kill.exited_after_ns or 0))
         watch.wait(lambda: watch.deaths.keys() >= {kill.pid for kill in others}, plan.timeout)
         tasks = tuple(
             fates(
-                known(before, herd.runners),
+                known(before, hog_set.runners),
                 lambda task: fated(task, before),
                 before.find,
                 declared,
@@ -201,25 +201,25 @@ class Session:
             environment=self.environment,
             declared=declared,
             tasks=tasks,
-            events=rises(counters, scope.events()),
-            events_local=rises(local, scope.events_local()),
+            events=rises(counters, target_state.events()),
+            events_local=rises(local, target_state.events_local()),
             memory_before=before.memory,
-            memory_after=scope.memory(),
+            memory_after=target_state.memory(),
             log_lost=history.lost,
             verdict=overall([one.verdict for one in declared], killed),
-            notes=tuple(_notes(plan, scope)),
+            notes=tuple(_notes(plan, target_state)),
             samples=tuple(sampler.samples),
             top=plan.top,
-            dying=scope.dying(),
+            dying=target_state.dying(),
             own_rss=psutil.Process().memory_info().rss,
             failure=trial.failure,
         )
 
-    def _ask(self, plan: Plan, family: Sequence[Relative]) -> None:
-        lineup = line_up(None, self._root)
+    def _ask(self, plan: Plan, family: Sequence[ProtectedTask]) -> None:
+        lineup = read_candidates(None, self._root)
         first = next(step for step in plan.steps if step.call.target is None)
-        safety.check_lineup(first.call, first.callers, lineup, family)
-        with let_through():
+        safety.check_candidates(first.call, first.callers, lineup, family)
+        with signals_unblocked():
             self._confirm(rank(lineup.tasks, lineup.totalpages, lineup.page_size))
         self._confirmed = True
 
@@ -234,8 +234,8 @@ def _taker(history: History) -> Callable[[int], bool]:
     return took
 
 
-def _notes(plan: Plan, scope: Scope) -> Iterator[str]:
-    if scope.gone:
+def _notes(plan: Plan, target_state: TargetState) -> Iterator[str]:
+    if target_state.gone:
         yield (
             f"{plan.top} was removed during the run: its memory and its counters could not be "
             "read after that"

@@ -17,7 +17,7 @@ _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def to_be_changed(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
+def temporarily(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
     """Note that `wrote` is about to be written to a file, and put back what it held at the end.
 
     Who writes it is the block's business; it is given the note. Raises CgroupError where it cannot
@@ -51,7 +51,7 @@ def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
     path = SYSCTLS.joinpath(*sysctl.name.split("."))
     if not path.is_file():
         raise UnsupportedError(f"this kernel has no sysctl {sysctl.name}", "leave it out")
-    with to_be_changed(path, sysctl.value, journal) as change:
+    with temporarily(path, sysctl.value, journal) as change:
         try:
             path.write_text(sysctl.value)
         except OSError as error:
@@ -74,7 +74,7 @@ def put_back(change: Changed) -> bool:
     """
     path = Path(change.path)
     with _folder(change) as at:
-        if at is None or not _stands(change, at):
+        if at is None or not _is_still_ours(change, at):
             return False
         try:
             fd = os.open(path.name, os.O_WRONLY | _NO_LINK, dir_fd=at)
@@ -87,10 +87,10 @@ def put_back(change: Changed) -> bool:
     return True
 
 
-def stands(change: Changed) -> bool:
+def is_still_ours(change: Changed) -> bool:
     """Tell whether the file, of the same cgroup, holds what oomctl wrote."""
     with _folder(change) as at:
-        return at is not None and _stands(change, at)
+        return at is not None and _is_still_ours(change, at)
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def _folder(change: Changed) -> Iterator[int | None]:
         yield at
 
 
-def _stands(change: Changed, at: int) -> bool:
+def _is_still_ours(change: Changed, at: int) -> bool:
     path = Path(change.path)
     try:
         fd = os.open(path.name, os.O_RDONLY | _NO_LINK, dir_fd=at)

@@ -10,13 +10,13 @@ from oomctl import console
 from oomctl.bpf.observer import Observer
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, Reading, Sighting, by_process, reconcile, threads_of, traced
+from oomctl.oom.kill import HITS, OomKill, Reading, by_process, reconcile, threads_of, traced
 from oomctl.oom.klog import KernelLog
 from oomctl.proc.kmsg import Kmsg
 
 
 @dataclass(frozen=True)
-class Heard:
+class Batch:
     """What came since the last time: events in order, and log records.
 
     `logged` are the kills that these records tell of. `fired` says how often each of the observer's
@@ -27,16 +27,16 @@ class Heard:
     log: KernelLog
     events_lost: int
     fired: Mapping[str, int] = field(default_factory=dict)
-    logged: tuple[Sighting, ...] = ()
+    logged: tuple[OomKill, ...] = ()
 
     @property
     def lost(self) -> int:
         """Events and log records that were overwritten before they were read."""
         return self.events_lost + self.log.lost
 
-    def __add__(self, later: "Heard") -> "Heard":
+    def __add__(self, later: "Batch") -> "Batch":
         """Return both as one; `later` is what came after this."""
-        return Heard(
+        return Batch(
             self.events + later.events,
             self.log + later.log,
             self.events_lost + later.events_lost,
@@ -45,7 +45,7 @@ class Heard:
         )
 
 
-NOTHING = Heard((), KernelLog(), 0)
+NOTHING = Batch((), KernelLog(), 0)
 
 
 class History:
@@ -55,29 +55,29 @@ class History:
     before it was read, `taken` are the PIDs that the OOM killer has taken so far.
     """
 
-    def __init__(self, witness: "Witness") -> None:
-        self._witness = witness
-        self._logged: list[Sighting] = []
+    def __init__(self, sources: "OomSources") -> None:
+        self._sources = sources
+        self._logged: list[OomKill] = []
         self._heard: dict[int, int] = {}
         self.events: list[Event] = []
         self.taken: set[int] = set()
         self.lost = 0
-        witness.hear()
+        sources.drain()
 
-    def listen(self) -> Heard:
+    def listen(self) -> Batch:
         """Take in what came since the last time, and return it."""
-        heard = self._witness.hear()
+        batch = self._sources.drain()
         now = time.monotonic_ns()
-        self._logged += heard.logged
-        for said in heard.logged:
+        self._logged += batch.logged
+        for said in batch.logged:
             self._heard.setdefault(said.pid, now)
-        self.events += heard.events
-        self.lost += heard.lost
-        self.taken.update(said.pid for said in heard.logged)
-        self.taken.update(e.tgid for e in heard.events if e.kind in HITS)
-        return heard
+        self.events += batch.events
+        self.lost += batch.lost
+        self.taken.update(said.pid for said in batch.logged)
+        self.taken.update(e.tgid for e in batch.events if e.kind in HITS)
+        return batch
 
-    def kills(self) -> list[Sighting]:
+    def kills(self) -> list[OomKill]:
         """Return every kill so far as both sources together tell it.
 
         What only the log tells of is of when it was heard: the log has a clock of its own.
@@ -86,25 +86,25 @@ class History:
         return reconcile(traced(self.events), by_process(logged, threads_of(self.events)))
 
     @property
-    def why_not(self) -> str:
+    def no_tracing_reason(self) -> str:
         """Why nothing is traced; empty where it is."""
-        return self._witness.why_not
+        return self._sources.no_tracing_reason
 
     @property
     def silent(self) -> tuple[str, ...]:
         """The programs that were attached but did not run when they were tried."""
-        return self._witness.silent
+        return self._sources.silent
 
 
-class Witness:
-    """Observer and kernel log under one roof; `why_not` says why there is no tracing, if so."""
+class OomSources:
+    """The observer and the kernel log; `no_tracing_reason` is empty if the observer runs."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._observer: Observer | None = None
         self._reading = Reading()
         self._lost = 0
-        self.why_not = ""
+        self.no_tracing_reason = ""
 
     def __enter__(self) -> Self:
         """Begin to listen; UnsupportedError where not even the kernel log can be read."""
@@ -113,7 +113,7 @@ class Witness:
             try:
                 self._observer = stack.enter_context(Observer())
             except UnsupportedError as error:
-                self.why_not = error.why
+                self.no_tracing_reason = error.why
                 console.detail(f"no BPF tracing, the kernel log alone: {error}")
             self._stack = stack.pop_all()
         return self
@@ -132,13 +132,13 @@ class Witness:
         """The observer's programs that are attached but did not run when they were tried."""
         return self._observer.silent if self._observer else ()
 
-    def hear(self) -> Heard:
+    def drain(self) -> Batch:
         """Return what came since the last time."""
         # the log first: what it tells of, the programs have seen (__oom_kill_process prints last)
         log = self._log.read()
         logged = tuple(self._reading.feed(log.records))
         if self._observer is None:
-            return Heard((), log, 0, logged=logged)
+            return Batch((), log, 0, logged=logged)
         fired, events = self._observer.fired(), tuple(self._observer.read())
         lost, self._lost = self._observer.lost - self._lost, self._observer.lost
-        return Heard(events, log, lost, fired, logged)
+        return Batch(events, log, lost, fired, logged)

@@ -6,29 +6,29 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from oomctl import console
-from oomctl.bpf.declare import Loader
+from oomctl.bpf.declare import DeclareProgram
 from oomctl.bpf.probes import silent_programs
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.experiment.callers import call_together
-from oomctl.experiment.candidates import line_up, target_pages
-from oomctl.experiment.sources import NOTHING, Heard, History
-from oomctl.experiment.target import Scope, Snapshot, rises
+from oomctl.experiment.candidates import read_candidates, target_pages
+from oomctl.experiment.sources import NOTHING, Batch, History
+from oomctl.experiment.target import Snapshot, TargetState, rises
 from oomctl.experiment.triggers import Limit, target_id, trigger
 from oomctl.journal.file import Journal
 from oomctl.oom import safety
 from oomctl.oom.account import account
-from oomctl.oom.attribution import SYSRQ_ORDER, Aftermath, Asked, killed_by
-from oomctl.oom.call import Answer
+from oomctl.oom.attribution import SYSRQ_ORDER, CallObservation, PostRun, killed_by
+from oomctl.oom.call import CallResult
 from oomctl.oom.event import Kind
-from oomctl.oom.kill import Sighting
-from oomctl.oom.outcome import Declared
+from oomctl.oom.kill import OomKill
+from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Plan, Step
-from oomctl.oom.task import Relative, Task
+from oomctl.oom.task import ProtectedTask, Task
 from oomctl.oom.timeline import Stamp
 from oomctl.proc import procfs
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 _AFTERGLOW = 0.02
 """Seconds of samples after the last death, so that a drawing shows where the memory went."""
@@ -41,28 +41,28 @@ _FREED = 0.9
 
 
 @dataclass
-class Trial:
+class RoundRunner:
     """Everything that the declarations of one round need; `run()` makes them all."""
 
     plan: Plan
     root: UnifiedNode
-    scope: Scope
+    target_state: TargetState
     before: Snapshot
-    loader: Loader
+    loader: DeclareProgram
     history: History
-    watch: DeathWatch
+    watch: PidfdWatch
     journal: Journal
     sampler: Sampler
-    family: Sequence[Relative]
+    family: Sequence[ProtectedTask]
     around: Callable[[Step], AbstractContextManager[object]] = nullcontext
     """Entered just before the callers of a step are started, and left once they are back."""
     failure: OomctlError | None = None
     """Why the calls stopped after at least one was made; None if all were made."""
 
-    def run(self) -> tuple[Declared, ...]:
+    def run(self) -> tuple[CallReport, ...]:
         """Declare as planned; raises only what comes up before the first call is made."""
         self.history.listen()
-        asked: list[Asked] = []
+        asked: list[CallObservation] = []
         try:
             for together in self._turns():
                 asked += together
@@ -76,11 +76,11 @@ class Trial:
             else self._settle([one], self.plan.steps[one.step])[0]
             for one in asked
         ]
-        self.watch.note()
+        self.watch.poll()
         self.history.listen()
         return tuple(self._accounts(asked))
 
-    def _turns(self) -> Iterator[list[Asked]]:
+    def _turns(self) -> Iterator[list[CallObservation]]:
         for index, step in enumerate(self.plan.steps):
             for turn in range(step.repeat):
                 if step.delay:
@@ -90,7 +90,7 @@ class Trial:
                 if self.failure:
                     return
 
-    def _accounts(self, asked: Sequence[Asked]) -> Iterator[Declared]:
+    def _accounts(self, asked: Sequence[CallObservation]) -> Iterator[CallReport]:
         after = self._aftermath()
         killed: set[int] = set()
         told: tuple[int, int] | None = None
@@ -102,33 +102,33 @@ class Trial:
             yield declared if told != (one.step, one.turn) else replace(declared, log=())
             told = one.step, one.turn
 
-    def _ask(self, step: Step, index: int, turn: int) -> list[Asked]:
+    def _ask(self, step: Step, index: int, turn: int) -> list[CallObservation]:
         """Let the callers of one turn call; return what came, who had the lock first before."""
         call = step.call
         target = None if call.target is None else self.root.at(call.target)
-        lineup = line_up(target, self.root)
-        safety.check_lineup(call, step.callers, lineup, self.family)
+        lineup = read_candidates(target, self.root)
+        safety.check_candidates(call, step.callers, lineup, self.family)
         members = self._members(target) if call.via == "kill" else {}
         cgroup_id = None if target is None else target_id(target)
-        counters, pressure = self.scope.events(), self.scope.pressure()
+        counters, pressure = self.target_state.events(), self.target_state.pressure()
         grouping = {*lineup.groups, *([] if call.target is None else [call.target])}
-        groups = self.scope.group_kills(grouping)
+        groups = self.target_state.group_kills(grouping)
         fired = self.history.listen().fired
         taken = frozenset(self.history.taken)
         # a victim that was not watched so far is in flight only if it still exists
         for pid in taken - self.watch.watched():
             self.watch.add(pid)
         self.sampler.sample()
-        heard = NOTHING
+        batch = NOTHING
 
         def tick() -> None:
-            nonlocal heard
+            nonlocal batch
             self.sampler.sample()
             # a limit's writer spins in the OOM killer, which would overflow the ring buffer
             if call.via == "limit":
-                heard += self.history.listen()
+                batch += self.history.listen()
 
-        answers: list[Answer] = []
+        answers: list[CallResult] = []
         try:
             with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
                 if target and isinstance(pulled, Limit):
@@ -147,43 +147,45 @@ class Trial:
                 raise
             self.failure = error
         self.sampler.sample()
-        heard += self.history.listen()
+        batch += self.history.listen()
         if call.via == "sysrq":
-            heard = self._await_sysrq(heard)
+            batch = self._await_sysrq(batch)
         self.sampler.sample()
-        rise = rises(counters, self.scope.events()).get(call.target or "", {})
+        rise = rises(counters, self.target_state.events()).get(call.target or "", {})
         self.sampler.sample()
         callers = {answer.caller for answer in answers}
         silent = self.history.silent + silent_programs(
             fired,
-            heard.fired,
+            batch.fired,
             calls=sum(answer.ret in (0, 1) for answer in answers if call.via == "bpf"),
             kills=len(
                 {
                     said.pid
-                    for said in heard.logged
-                    if said.trigger_pid in callers
+                    for said in batch.logged
+                    if said.invoker_pid in callers
                     or (call.via == "sysrq" and said.order == SYSRQ_ORDER)
                 }
             ),
         )
-        grouped = self.scope.group_kills(grouping)
+        grouped = self.target_state.group_kills(grouping)
         asked = [
-            Asked(
+            CallObservation(
                 call,
                 cgroup_id,
                 answer,
-                heard.events,
-                heard.log,
-                heard.lost,
+                batch.events,
+                batch.log,
+                batch.lost,
                 group_kills=max((grouped[each] - groups[each] for each in groups), default=0),
                 lineup=lineup,
-                pressure={k: v - pressure.get(k, 0) for k, v in self.scope.pressure().items()},
+                pressure={
+                    k: v - pressure.get(k, 0) for k, v in self.target_state.pressure().items()
+                },
                 step=index,
                 turn=turn,
                 members=members,
                 taken=taken,
-                logged=heard.logged,
+                logged=batch.logged,
                 silent=tuple(dict.fromkeys(silent)),
                 counted=rise.get("oom_kill"),
             )
@@ -198,15 +200,15 @@ class Trial:
         if step.caller_cgroup:
             self.root.at(step.caller_cgroup).controller.set_property(b"cgroup.procs", 0)
 
-    def _await_sysrq(self, heard: Heard) -> Heard:
+    def _await_sysrq(self, batch: Batch) -> Batch:
         """Wait for the worker that serves sysrq; the write itself comes back at once."""
         deadline = time.monotonic() + _SYSRQ_PATIENCE
-        while not _served(heard) and time.monotonic() < deadline:
+        while not _served(batch) and time.monotonic() < deadline:
             self.watch.wait(lambda: False, 0.02, self.sampler.sample)
-            heard = heard + self.history.listen()
-        return heard
+            batch = batch + self.history.listen()
+        return batch
 
-    def _settle(self, together: list[Asked], step: Step) -> list[Asked]:
+    def _settle(self, together: list[CallObservation], step: Step) -> list[CallObservation]:
         """Wait until the victims of a turn have ended, or until their memory is back."""
         self.sampler.sample()
         after = self._aftermath()
@@ -217,7 +219,7 @@ class Trial:
         usage = self._usage_before(together[0].answer.began_ns)
         if step.until == "freed" and usage is not None:
             goal = usage - _FREED * sum(kill.rss for kill in kills.values())
-            over, what = lambda: (self.scope.memory() or 0) <= goal, "given its memory back"
+            over, what = lambda: (self.target_state.memory() or 0) <= goal, "given its memory back"
         else:
             pids = kills.keys() | together[0].members.keys()
             over, what = lambda: pids <= self.watch.deaths.keys(), "ended"
@@ -231,14 +233,14 @@ class Trial:
         self.history.listen()
         return [replace(one, later=tuple(self._moments(one))) for one in together]
 
-    def _moments(self, one: Asked) -> Iterator[Stamp]:
+    def _moments(self, one: CallObservation) -> Iterator[Stamp]:
         """Tell what user space saw of the end: memory below what it was, nobody left."""
         since = one.answer.began_ns
         was = self._usage_before(since)
         relieved = None if was is None else self.sampler.first_below(was, since)
         if relieved is not None:
             yield Stamp("relieved", relieved)
-        if not self.scope.gone and not self.scope.populated():
+        if not self.target_state.gone and not self.target_state.populated():
             yield Stamp("unpopulated", time.monotonic_ns())
 
     def _usage_before(self, since_ns: int) -> int | None:
@@ -253,29 +255,29 @@ class Trial:
             self.watch.add(pid)
         return {task.pid: task for task in tasks}
 
-    def _aftermath(self) -> Aftermath:
+    def _aftermath(self) -> PostRun:
         ended = {pid: death.at_ns for pid, death in self.watch.deaths.items()}
         # the kernel's own stamp is earlier and better than when a pidfd was noticed
         ended |= {e.tgid: e.at_ns for e in self.history.events if e.kind is Kind.EXIT}
-        return Aftermath(
+        return PostRun(
             self.history.events,
             ended,
-            lambda kill, target: self.scope.owns(kill, target, self.before),
-            self.scope.path_of,
-            self.history.why_not,
+            lambda kill, target: self.target_state.owns(kill, target, self.before),
+            self.target_state.path_of,
+            self.history.no_tracing_reason,
             frozenset(pid for pid, death in self.watch.deaths.items() if death.by_sigkill),
             self.before.tasks,
         )
 
 
-def _rest(one: Asked, kills: Mapping[int, Sighting]) -> set[int]:
+def _rest(one: CallObservation, kills: Mapping[int, OomKill]) -> set[int]:
     """Return the members of the killed groups that are not among the kills."""
     groups = {kill.group for kill in kills.values() if kill.group}
     found = {pid for each in groups if one.lineup for pid in one.lineup.members(each)}
     return found - kills.keys() - one.taken
 
 
-def _served(heard: Heard) -> bool:
-    if heard.logged or heard.log.found_no_killable or heard.log.refused_sysrq:
+def _served(batch: Batch) -> bool:
+    if batch.logged or batch.log.found_no_killable or batch.log.refused_sysrq:
         return True
-    return any(e.kind is Kind.OOM_END and e.order == SYSRQ_ORDER for e in heard.events)
+    return any(e.kind is Kind.OOM_END and e.order == SYSRQ_ORDER for e in batch.events)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from oomctl.cgroup.node import CgroupError, UnifiedNode
-from oomctl.hog.hogset import Runner
-from oomctl.oom.kill import Sighting
+from oomctl.hog.hogset import RunningHog
+from oomctl.oom.kill import OomKill
 from oomctl.oom.plan import Hog, Plan
 from oomctl.oom.prediction import holds
 from oomctl.oom.task import Task
@@ -27,17 +27,17 @@ class Snapshot:
 
     tasks: Sequence[Task]
     machine: Sequence[Task]
-    hogs: Mapping[int, Runner]
+    hogs: Mapping[int, RunningHog]
     charged: Mapping[int, int]
     memory: int | None
 
-    def hog_of(self, task: Task) -> Runner | None:
+    def hog_of(self, task: Task) -> RunningHog | None:
         """Return the hog that a task is, or that it is a child of.
 
         A child that had ended before anybody looked at its parent has its hog's comm and cgroup.
         """
-        if runner := self.hogs.get(task.pid) or self.hogs.get(task.parent):
-            return runner
+        if running_hog := self.hogs.get(task.pid) or self.hogs.get(task.parent):
+            return running_hog
         alike = [one for one in self.hogs.values() if _like_a_child(task, one.hog)]
         return alike[0] if len(alike) == 1 and not task.parent else None
 
@@ -60,7 +60,7 @@ def rises(before: Events, after: Events) -> Events:
     return found
 
 
-class Scope:
+class TargetState:
     """The cgroup whose tasks and counters are looked at, if there is one: the plan's `top`.
 
     It may be removed by anybody at any time, and another may be made under its name: then nothing
@@ -84,7 +84,7 @@ class Scope:
         """Whether the cgroup was there and is no more."""
         return self._top is not None and self._counted is None
 
-    def snapshot(self, runners: Sequence[Runner]) -> Snapshot:
+    def snapshot(self, running_hogs: Sequence[RunningHog]) -> Snapshot:
         """Look at tasks, charges and counters; `runners` are the hogs that run."""
         members = self._top.members() if self._top else {}
         tasks = procfs.read_tasks(members)
@@ -92,7 +92,7 @@ class Scope:
         return Snapshot(
             tasks=tasks,
             machine=procfs.all_tasks() if self._system_wide else (),
-            hogs={runner.pid: runner for runner in runners},
+            hogs={running_hog.pid: running_hog for running_hog in running_hogs},
             charged={task.pid: self._charge(task, crowd[task.cgroup] == 1) for task in tasks},
             memory=self.memory(),
         )
@@ -159,7 +159,7 @@ class Scope:
                     self._paths[node.id] = node.cgroup
         return self._paths.get(cgroup_id)
 
-    def owns(self, kill: Sighting, target: str | None, snapshot: Snapshot) -> bool:
+    def owns(self, kill: OomKill, target: str | None, snapshot: Snapshot) -> bool:
         """Tell whether a kill belongs to a declaration on `target`, not to an OOM elsewhere."""
         if target is None:
             return True

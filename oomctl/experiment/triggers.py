@@ -12,14 +12,14 @@ from pathlib import Path
 
 from oomctl import console
 from oomctl.bpf import libbpf
-from oomctl.bpf.declare import AnswerStruct, Loader
+from oomctl.bpf.declare import CallResultStruct, DeclareProgram
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode, explain
 from oomctl.errors import UnsupportedError
-from oomctl.experiment.callers import Ended, Note, Trigger
-from oomctl.experiment.setting import to_be_changed
+from oomctl.experiment.callers import Ended, SharedResult, Trigger
+from oomctl.experiment.setting import temporarily
 from oomctl.journal.file import Journal
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.proc.procfs import PAGE_SIZE
 from oomctl.units import format_size
@@ -33,21 +33,21 @@ _LEAST, _HELD_PER_CPU = 1 << 20, 512 << 10
 class Declaration:
     """bpf_out_of_memory() through the loaded program."""
 
-    def __init__(self, loader: Loader, call: Call, cgroup_id: int | None) -> None:
+    def __init__(self, loader: DeclareProgram, call: Call, cgroup_id: int | None) -> None:
         self._loader = loader
         self._call = call
         self._cgroup_id = cgroup_id
 
-    def pull(self, number: int, note: Note) -> int:
+    def pull(self, number: int, shared: SharedResult) -> int:
         """Declare once."""
-        note.attempts += 1
+        shared.attempts += 1
         return self._loader.run(self._call, self._cgroup_id, number)
 
-    def left_by(self, number: int) -> AnswerStruct:
+    def left_by(self, number: int) -> CallResultStruct:
         """Return what the program left for this caller."""
         return self._loader.read(number)
 
-    def answer(self, ended: Ended, note: Note) -> Answer:
+    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Read it from the map: the caller may be dead."""
         if ended.status and not ended.error:
             raise UnsupportedError(
@@ -55,7 +55,7 @@ class Declaration:
                 "`-v` shows libbpf's log",
                 detail=libbpf.log(),
             )
-        return _from_map(self._loader.read(ended.number), ended, note)
+        return _from_map(self._loader.read(ended.number), ended, shared)
 
 
 class Rechecked:
@@ -74,17 +74,17 @@ class Rechecked:
         """Close the file of the target's usage."""
         os.close(self._usage)
 
-    def pull(self, number: int, note: Note) -> int:
+    def pull(self, number: int, shared: SharedResult) -> int:
         """Try until it is let in, or until the target uses little enough."""
-        note.began_ns = time.monotonic_ns()
+        shared.began_ns = time.monotonic_ns()
         while self._used() > self._recheck.above:
-            if status := self._kfunc.pull(number, note):
+            if status := self._kfunc.pull(number, shared):
                 return status
             if self._kfunc.left_by(number).ret != -errno.EBUSY:
                 return 0
             time.sleep(self._recheck.every)
-        note.spared = 1
-        note.ended_ns = time.monotonic_ns()
+        shared.spared = 1
+        shared.ended_ns = time.monotonic_ns()
         return 0
 
     def _used(self) -> int:
@@ -93,16 +93,16 @@ class Rechecked:
         except OSError as error:
             raise explain(error, self._path, "read") from error
 
-    def answer(self, ended: Ended, note: Note) -> Answer:
+    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Tell what the last try came to; nothing where the caller gave up."""
-        if note.spared:
-            return _from_note(ended, note, None, "after it gave up")
+        if shared.spared:
+            return _from_shared(ended, shared, None, "after it gave up")
         last = self._kfunc.left_by(ended.number)
-        cleared = note.attempts > 1 and last.stage == Stage.NOT_RUN
+        cleared = shared.attempts > 1 and last.stage == Stage.NOT_RUN
         refused = last.ret == -errno.EBUSY and not ended.timed_out
         if ended.cut_off and (cleared or refused):
             raise ended.because("between two tries")
-        return self._kfunc.answer(ended, note)
+        return self._kfunc.answer(ended, shared)
 
 
 class Write:
@@ -112,21 +112,21 @@ class Write:
         self.path = path
         self.text = text
 
-    def pull(self, _number: int, note: Note) -> int:
+    def pull(self, _number: int, shared: SharedResult) -> int:
         """Write."""
-        note.attempts = 1
-        note.began_ns = time.monotonic_ns()
-        note.ret = _write(self.path, self.text)
-        note.ended_ns = time.monotonic_ns()
+        shared.attempts = 1
+        shared.began_ns = time.monotonic_ns()
+        shared.ret = _write(self.path, self.text)
+        shared.ended_ns = time.monotonic_ns()
         return 0
 
-    def answer(self, ended: Ended, note: Note) -> Answer:
+    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Tell 0, or the negative errno."""
-        if not note.began_ns:
+        if not shared.began_ns:
             raise ended.because(f"before it wrote {self.path}")
-        if not note.ended_ns:
-            return _from_note(ended, note, None, f"while it wrote {self.path}")
-        return _from_note(ended, note, note.ret, f"after it wrote {self.path}")
+        if not shared.ended_ns:
+            return _from_shared(ended, shared, None, f"while it wrote {self.path}")
+        return _from_shared(ended, shared, shared.ret, f"after it wrote {self.path}")
 
 
 class Limit(Write):
@@ -141,9 +141,9 @@ class Limit(Write):
         self.limit = limit
         self._was = was
 
-    def pull(self, number: int, note: Note) -> int:
+    def pull(self, number: int, shared: SharedResult) -> int:
         """Write, then put it back."""
-        status = super().pull(number, note)
+        status = super().pull(number, shared)
         _write(self.path, self._was)
         return status
 
@@ -157,16 +157,16 @@ class Reclaim:
         self._amount = amount
         self._kfunc = kfunc
 
-    def pull(self, number: int, note: Note) -> int:
+    def pull(self, number: int, shared: SharedResult) -> int:
         """Reclaim, then declare if need be."""
         before = self._used()
-        note.asked_to_reclaim = 1
-        note.began_ns = time.monotonic_ns()
-        note.ret = _write(self._reclaim, str(self._amount))
+        shared.asked_to_reclaim = 1
+        shared.began_ns = time.monotonic_ns()
+        shared.ret = _write(self._reclaim, str(self._amount))
         ended = time.monotonic_ns()
-        note.reclaimed = max(before - self._used(), 0)
-        note.ended_ns = ended  # last: it says that the rest is there
-        return self._kfunc.pull(number, note) if note.ret else 0
+        shared.reclaimed = max(before - self._used(), 0)
+        shared.ended_ns = ended  # last: it says that the rest is there
+        return self._kfunc.pull(number, shared) if shared.ret else 0
 
     def _used(self) -> int:
         try:
@@ -174,22 +174,22 @@ class Reclaim:
         except OSError as error:
             raise explain(error, self._usage, "read") from error
 
-    def answer(self, ended: Ended, note: Note) -> Answer:
+    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Tell what the kfunc said where it was called, else that it needed not be."""
-        if note.attempts:
-            return self._kfunc.answer(ended, note)
-        if not note.began_ns:
+        if shared.attempts:
+            return self._kfunc.answer(ended, shared)
+        if not shared.began_ns:
             raise ended.because(f"before it wrote {self._reclaim}")
-        if not note.ended_ns:
+        if not shared.ended_ns:
             raise ended.because(f"while it wrote {self._reclaim}")
-        if note.ret:
+        if shared.ret:
             raise ended.because("after memory.reclaim, before it called the kfunc")
-        return _from_note(ended, note, None, "after memory.reclaim")
+        return _from_shared(ended, shared, None, "after memory.reclaim")
 
 
 @contextmanager
 def trigger(
-    step: Step, target: UnifiedNode | None, loader: Loader, journal: Journal
+    step: Step, target: UnifiedNode | None, loader: DeclareProgram, journal: Journal
 ) -> Iterator[Trigger]:
     """Set up what a step pulls; `target` is None for the whole system.
 
@@ -207,7 +207,7 @@ def trigger(
         limit -= limit % PAGE_SIZE  # as the kernel does, so that what it holds can be compared
         console.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
         path = target.directory / "memory.max"
-        with to_be_changed(path, str(limit), journal) as change:
+        with temporarily(path, str(limit), journal) as change:
             yield Limit(target, limit, change.was)
     elif call.via == "reclaim":
         yield Reclaim(target, _amount(call), kfunc)
@@ -267,7 +267,7 @@ def _write(path: Path, text: str) -> int:
     return 0
 
 
-def _from_map(raw: AnswerStruct, ended: Ended, note: Note) -> Answer:
+def _from_map(raw: CallResultStruct, ended: Ended, shared: SharedResult) -> CallResult:
     stage = Stage(raw.stage)
     match stage:
         case Stage.CALLED:
@@ -285,31 +285,31 @@ def _from_map(raw: AnswerStruct, ended: Ended, note: Note) -> Answer:
     when = "after the call" if returned else "during the call"
     if returned and raw.ret == -errno.EINTR:
         when = "while it waited for oom_lock"
-    return Answer(
+    return CallResult(
         stage,
         # a caller that rechecks has waited since its first try
-        note.began_ns or raw.began_ns or time.monotonic_ns(),
+        shared.began_ns or raw.began_ns or time.monotonic_ns(),
         raw.ended_ns,
         raw.ret if returned else None,
         ended.timed_out,
         ended.pid,
-        attempts=note.attempts,
-        reclaimed=note.reclaimed if note.asked_to_reclaim else None,
+        attempts=shared.attempts,
+        reclaimed=shared.reclaimed if shared.asked_to_reclaim else None,
         failed=_failed(ended, when),
     )
 
 
-def _from_note(ended: Ended, note: Note, ret: int | None, when: str) -> Answer:
-    return Answer(
+def _from_shared(ended: Ended, shared: SharedResult, ret: int | None, when: str) -> CallResult:
+    return CallResult(
         Stage.CALLED,
-        note.began_ns,
-        note.ended_ns,
+        shared.began_ns,
+        shared.ended_ns,
         ret,
         ended.timed_out,
         ended.pid,
-        attempts=note.attempts,
-        spared=bool(note.spared),
-        reclaimed=note.reclaimed if note.asked_to_reclaim else None,
+        attempts=shared.attempts,
+        spared=bool(shared.spared),
+        reclaimed=shared.reclaimed if shared.asked_to_reclaim else None,
         failed=_failed(ended, when),
     )
 

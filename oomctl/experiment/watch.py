@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Self
 
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.experiment.sources import Witness
+from oomctl.experiment.sources import OomSources
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, Sighting, Tracing
-from oomctl.signals import let_through
+from oomctl.oom.kill import HITS, KillsFromEvents, OomKill
+from oomctl.signals import signals_unblocked
 from oomctl.text import printable
 
 PATIENCE_NS = 2_000_000_000
@@ -19,15 +19,15 @@ PATIENCE_NS = 2_000_000_000
 _REMEMBERED = 4096  # processes and threads that were traced last
 
 
-class Lookout:
+class OomWatch:
     """Where kills are seen from: the witness's events, or else its log, as one kill after another.
 
     `lost` counts what was overwritten before it could be read.
     """
 
     def __init__(self, root: UnifiedNode) -> None:
-        self._witness = Witness()
-        self._tracing = Tracing()
+        self._witness = OomSources()
+        self._tracing = KillsFromEvents()
         self._taken: deque[int] = deque(maxlen=_REMEMBERED)
         self._paths = CgroupPaths(root)
         self.lost = 0
@@ -43,29 +43,29 @@ class Lookout:
         self._witness.__exit__()
 
     @property
-    def why_not(self) -> str:
+    def no_tracing_reason(self) -> str:
         """Why it is not tracing; empty if it is."""
-        return self._witness.why_not
+        return self._witness.no_tracing_reason
 
     @property
     def source(self) -> str:
         """Where the kills are seen: "ring buffer" or "kernel log"."""
-        return "kernel log" if self.why_not else "ring buffer"
+        return "kernel log" if self.no_tracing_reason else "ring buffer"
 
     def wait(self, seconds: float) -> None:
         """Sleep until there may be something to see; ending signals come through here only."""
-        with let_through():
+        with signals_unblocked():
             poll = select.poll()
             for fd in self._witness.descriptors():
                 poll.register(fd, select.POLLIN)
             poll.poll(max(seconds, 0) * 1000)
 
-    def look(self) -> list[Sighting]:
+    def poll(self) -> list[OomKill]:
         """Return the kills that became complete since the last look, in order of time."""
-        heard = self._witness.hear()
-        self.lost += heard.log.lost if self.why_not else heard.events_lost
-        self._learn(heard.events)
-        hits = [each for each in heard.events if each.kind in HITS]
+        batch = self._witness.drain()
+        self.lost += batch.log.lost if self.no_tracing_reason else batch.events_lost
+        self._learn(batch.events)
+        hits = [each for each in batch.events if each.kind in HITS]
         self._taken.extend(pid for each in hits for pid in (each.tgid, each.pid))
         # what the log tells of was traced before (Witness.hear), or will not be
         untraced = [
@@ -75,10 +75,10 @@ class Lookout:
                 memcg=_shown(said.memcg),
                 group=_shown(said.group),
             )
-            for said in heard.logged
+            for said in batch.logged
             if said.pid not in self._taken
         ]
-        seen = self._tracing.feed(heard.events)
+        seen = self._tracing.feed(batch.events)
         seen += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
         seen = [
             replace(each, cgroup=self.path(each.cgroup_id), memcg=self.path(each.memcg_id))

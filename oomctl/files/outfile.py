@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from oomctl.files import descriptor
-from oomctl.signals import held_back
+from oomctl.signals import signals_blocked
 
 PATIENCE = 5.0
 """How long a named pipe may be without a reader, in seconds."""
@@ -138,7 +138,7 @@ class _Stream:
 @dataclass(frozen=True)
 class _InPlace(_Stream):
     def write(self, data: bytes) -> None:
-        with held_back():
+        with signals_blocked():
             if not os.fstat(self.fd).st_nlink:
                 raise OSError(errno.ENOENT, "was removed in the meantime")
             os.lseek(self.fd, 0, os.SEEK_SET)
@@ -157,11 +157,11 @@ class _Whole:
 
     def try_out(self) -> None:
         """Raise OSError if no file could be made here that is like the old one."""
-        with held_back(), self._temporary():
+        with signals_blocked(), self._temporary():
             pass
 
     def write(self, data: bytes) -> None:
-        with held_back():
+        with signals_blocked():
             try:
                 with self._temporary() as (fd, temporary):
                     _write_all(fd, data)

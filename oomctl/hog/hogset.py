@@ -20,15 +20,15 @@ from oomctl.hog.spawn import start
 from oomctl.oom.filled import Filled
 from oomctl.oom.holdings import Holdings
 from oomctl.oom.plan import Hog
-from oomctl.proc.pidfd import DeathWatch
-from oomctl.signals import let_through
+from oomctl.proc.pidfd import PidfdWatch
+from oomctl.signals import signals_unblocked
 from oomctl.units import format_size
 
 _STOPS_IN = 5.0
 
 
 @dataclass
-class Runner:
+class RunningHog:
     """A hog that runs: its plan, its PID, and how it came to its size.
 
     `filled` is None as long as it has not, or where it did not; `failed` says why then. `holds` is
@@ -48,20 +48,20 @@ class Runner:
 class NotFilledError(UnsupportedError):
     """A hog did not reach its size; `reason` says at which step and why."""
 
-    def __init__(self, runner: Runner, reason: str, hint: str = "") -> None:
-        super().__init__(f"the hog {runner} {reason}", hint)
-        self.runner = runner
+    def __init__(self, running_hog: RunningHog, reason: str, hint: str = "") -> None:
+        super().__init__(f"the hog {running_hog} {reason}", hint)
+        self.running_hog = running_hog
         self.reason = reason
 
 
-class Herd:
+class HogSet:
     """All hogs of an experiment: filled when the block is entered, gone when it is left."""
 
     def __init__(
         self,
         hogs: Sequence[Hog],
         root: UnifiedNode,
-        watch: DeathWatch,
+        watch: PidfdWatch,
         timeout: float,
         keep: bool = False,
         oom_killed: Callable[[int], bool] = lambda _pid: False,
@@ -73,10 +73,10 @@ class Herd:
         self._timeout = timeout + max((hog.size / hog.rate for hog in hogs if hog.rate), default=0)
         self._keep = keep
         self._alone = {cgroup for cgroup, n in Counter(hog.cgroup for hog in hogs).items() if n < 2}
-        self._reports: dict[int, Runner] = {}
+        self._reports: dict[int, RunningHog] = {}
         self._came: dict[int, Step] = {}
         self._leash: list[int] = []
-        self.runners: list[Runner] = []
+        self.runners: list[RunningHog] = []
 
     def __enter__(self) -> Self:
         """Start every hog and wait until all are filled.
@@ -110,13 +110,14 @@ class Herd:
 
         Those that may fail are left out.
         """
-        self._watch.note()
-        for runner in self.runners:
-            if runner.pid in self._watch.deaths and not runner.hog.may_fail:
-                death = self._watch.deaths[runner.pid]
-                why = self._diagnosis.of_death(runner.hog, death, Step.READY)
+        self._watch.poll()
+        for running_hog in self.runners:
+            if running_hog.pid in self._watch.deaths and not running_hog.hog.may_fail:
+                death = self._watch.deaths[running_hog.pid]
+                why = self._diagnosis.of_death(running_hog.hog, death, Step.READY)
                 raise UnsupportedError(
-                    f"the hog {runner} did not live to see the declaration: {why.reason}", why.hint
+                    f"the hog {running_hog} did not live to see the declaration: {why.reason}",
+                    why.hint,
                 )
 
     def _start(self, hog: Hog) -> None:
@@ -131,11 +132,11 @@ class Herd:
             )
         except OomctlError as error:
             raise self._diagnosis.of_start(error) from error
-        runner = Runner(hog, pid)
-        self._reports[reader] = runner
+        running_hog = RunningHog(hog, pid)
+        self._reports[reader] = running_hog
         self._came[reader] = Step.START
         self._watch.add(pid, reap=True)
-        self.runners.append(runner)
+        self.runners.append(running_hog)
 
     def _wait_filled(self) -> None:
         poll = select.poll()
@@ -147,38 +148,38 @@ class Herd:
             if left <= 0:
                 self._late()
                 return
-            with let_through():
+            with signals_unblocked():
                 ready = poll.poll(left * 1000)
             for fd, _event in ready:
-                if self._hear(fd):
+                if self._drain(fd):
                     poll.unregister(fd)
                     self._hang_up(fd)
             done = len(self.runners) - len(self._reports)
             console.progress_bar("filling hogs", done, len(self.runners))
 
     def _read_back(self) -> None:
-        for runner in self.runners:
-            if runner.filled:
-                node = self._root.at(runner.hog.cgroup)
-                runner.holds = read_holdings(runner.hog, runner.pid, node)
+        for running_hog in self.runners:
+            if running_hog.filled:
+                node = self._root.at(running_hog.hog.cgroup)
+                running_hog.holds = read_holdings(running_hog.hog, running_hog.pid, node)
 
-    def _hear(self, fd: int) -> bool:
+    def _drain(self, fd: int) -> bool:
         """Take what a hog reports; tell whether there is no more to come."""
-        runner = self._reports[fd]
+        running_hog = self._reports[fd]
         data = os.read(fd, READ_SIZE)
         if not data:
-            self._fail_by_death(runner, self._came[fd])
+            self._fail_by_death(running_hog, self._came[fd])
             return True
         for report in reports(data):
             self._came[fd] = report.step
             if report.error:
-                self._fail_by_error(runner, report)
+                self._fail_by_error(running_hog, report)
                 return True
             if report.step is Step.READY:
-                runner.filled = report.filled(runner.hog)
-                if runner.hog.kind == "stopped":
+                running_hog.filled = report.filled(running_hog.hog)
+                if running_hog.hog.kind == "stopped":
                     # it stops right after it said so, unless somebody lets it go on
-                    self._watch.wait(lambda: _stopped(runner.pid), _STOPS_IN, lambda: None)
+                    self._watch.wait(lambda: _stopped(running_hog.pid), _STOPS_IN, lambda: None)
                 return True
         return False
 
@@ -187,42 +188,42 @@ class Herd:
         del self._reports[fd]
 
     def _late(self) -> None:
-        for fd, runner in list(self._reports.items()):
-            if runner.hog.may_fail:
-                runner.failed = self._diagnosis.of_lateness(
-                    runner.hog, runner.pid, self._came[fd], self._timeout
+        for fd, running_hog in list(self._reports.items()):
+            if running_hog.hog.may_fail:
+                running_hog.failed = self._diagnosis.of_lateness(
+                    running_hog.hog, running_hog.pid, self._came[fd], self._timeout
                 )
                 self._hang_up(fd)
                 # its next report would be its end by SIGPIPE; a tracer may hold it on its way out
-                self._watch.kill({runner.pid})
-                if runner.hog.kind != "traced":
-                    self._await_end({runner.pid})
+                self._watch.kill({running_hog.pid})
+                if running_hog.hog.kind != "traced":
+                    self._await_end({running_hog.pid})
         if self._reports:
-            slow = ", ".join(runner.hog.name for runner in self._reports.values())
+            slow = ", ".join(running_hog.hog.name for running_hog in self._reports.values())
             raise OomctlError(
                 f"not filled after {self._timeout:g} s: {slow}", "give more time with --timeout"
             )
 
-    def _fail_by_error(self, runner: Runner, report: Report) -> None:
-        why = self._diagnosis.of_step(runner.hog, report)
+    def _fail_by_error(self, running_hog: RunningHog, report: Report) -> None:
+        why = self._diagnosis.of_step(running_hog.hog, report)
         if not for_want(report):
-            raise UnsupportedError(f"the hog {runner} {why.reason}", why.hint)
-        self._not_filled(runner, why)
+            raise UnsupportedError(f"the hog {running_hog} {why.reason}", why.hint)
+        self._not_filled(running_hog, why)
 
-    def _fail_by_death(self, runner: Runner, came: Step) -> None:
-        self._watch.wait(lambda: runner.pid in self._watch.deaths, 5)
-        death = self._watch.deaths.get(runner.pid)
+    def _fail_by_death(self, running_hog: RunningHog, came: Step) -> None:
+        self._watch.wait(lambda: running_hog.pid in self._watch.deaths, 5)
+        death = self._watch.deaths.get(running_hog.pid)
         if death is None:
             raise OomctlError(
-                f"the hog {runner} reports no more, and has not ended",
-                f"see `cat /proc/{runner.pid}/stack` for why",
+                f"the hog {running_hog} reports no more, and has not ended",
+                f"see `cat /proc/{running_hog.pid}/stack` for why",
             )
-        self._not_filled(runner, self._diagnosis.of_death(runner.hog, death, came))
+        self._not_filled(running_hog, self._diagnosis.of_death(running_hog.hog, death, came))
 
-    def _not_filled(self, runner: Runner, why: Why) -> None:
-        if not runner.hog.may_fail:
-            raise NotFilledError(runner, why.reason, why.hint)
-        runner.failed = why.reason
+    def _not_filled(self, running_hog: RunningHog, why: Why) -> None:
+        if not running_hog.hog.may_fail:
+            raise NotFilledError(running_hog, why.reason, why.hint)
+        running_hog.failed = why.reason
 
     def _end(self) -> None:
         if self._leash:
@@ -232,7 +233,7 @@ class Herd:
             os.close(fd)
         self._leash.clear()
         self._reports.clear()
-        pids = {runner.pid for runner in self.runners}
+        pids = {running_hog.pid for running_hog in self.runners}
         self._watch.kill(pids)
         self._await_end(pids)
 

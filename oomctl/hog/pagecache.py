@@ -26,7 +26,7 @@ def find_place(size: int) -> Path:
     """
     refused = []
     for folder in _candidates():
-        why = why_not(folder, size)
+        why = refusal(folder, size)
         if not why:
             return folder
         refused.append(f"{folder} {why}")
@@ -36,7 +36,7 @@ def find_place(size: int) -> Path:
     )
 
 
-def why_not(folder: Path, size: int) -> str:
+def refusal(folder: Path, size: int) -> str:
     """Say why a folder does not do; empty if it does.
 
     It is tried, because file systems do not tell: an overlay has its pages in the one below it, a

@@ -38,7 +38,7 @@ Boot = Callable[[tuple[str, ...], Sink], Ending]
 
 
 @dataclass
-class Told:
+class GuestStream:
     """What the suite in a guest has told so far, in lines of JSON that come in any pieces."""
 
     met: Callable[[Mapping[str, Any]], object]
@@ -107,12 +107,12 @@ class Suite:
                 self.starts(case.name)
                 self._panics(case)
 
-    def _guest(self, names: Sequence[str]) -> Told:
+    def _guest(self, names: Sequence[str]) -> GuestStream:
         """Run cases in a guest; the one that it dies of has failed, and none comes after it.
 
         Between two cases it dies of the next. OomctlError where it dies after the last.
         """
-        told = Told(self.met, self.came)
+        told = GuestStream(self.met, self.came)
         ending = self._booted(told, names, ("sh", "-c", _WITH_SWAP, "sh"))
         if not told.ended:
             left = [name for name in names if name not in told.names]
@@ -128,7 +128,7 @@ class Suite:
 
     def _panics(self, case: Case) -> None:
         results: list[Result] = []
-        told = Told(self.met, results.append)
+        told = GuestStream(self.met, results.append)
         ending = self._booted(told, [case.name])
         if told.ended:
             self.came(results[0])
@@ -141,7 +141,9 @@ class Suite:
             return
         self.came(_died(case.name, ending, case.panics))
 
-    def _booted(self, told: Told, names: Sequence[str], within: Sequence[str] = ()) -> Ending:
+    def _booted(
+        self, told: GuestStream, names: Sequence[str], within: Sequence[str] = ()
+    ) -> Ending:
         words = [sys.executable, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
         words += ["--repeat", str(self.repeat), *names]
         ending = self.boot((*within, *words), told.take)

@@ -2,17 +2,17 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from oomctl.oom.attribution import MARKS, OF_THE_CALL, SIGNALS, Aftermath, Asked, killed_by
+from oomctl.oom.attribution import MARKS, OF_THE_CALL, SIGNALS, CallObservation, PostRun, killed_by
 from oomctl.oom.event import Event, Kind
-from oomctl.oom.kill import Sighting
-from oomctl.oom.outcome import Declared, Evidence
+from oomctl.oom.kill import OomKill
+from oomctl.oom.outcome import CallReport, Evidence
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.timeline import timeline
 from oomctl.oom.verdict import Circumstances, judge
 
 
-def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declared:
+def account(asked: CallObservation, earlier: Collection[int], after: PostRun) -> CallReport:
     """Judge one declaration; `earlier` are the PIDs that the OOM killer took before it."""
     own = asked.own
     marked = {e.tgid: e for e in own if e.kind is Kind.MARK_VICTIM}
@@ -53,7 +53,7 @@ def account(asked: Asked, earlier: Collection[int], after: Aftermath) -> Declare
         and e.at_ns >= asked.answer.began_ns
         and (e.tgid in about or e.pid in threads)
     ]
-    return Declared(
+    return CallReport(
         asked.call,
         asked.cgroup_id,
         asked.answer,
@@ -83,7 +83,9 @@ def _once(own: Sequence[Event]) -> list[Event]:
     return [event for event in own if id(event) not in left_out]
 
 
-def _groups(asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction | None) -> int:
+def _groups(
+    asked: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
+) -> int:
     """Return how many groups memory.oom.group killed: by the counter, by the log, or as predicted.
 
     The counter cannot be read of a cgroup that was removed in the meantime.
@@ -93,18 +95,18 @@ def _groups(asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction 
     return max(asked.group_kills, logged, int(foreseen and len(kills) > 1))
 
 
-def _untold(asked: Asked) -> int:
+def _untold(asked: CallObservation) -> int:
     """Return how many kills the target's oom_kill counts more than any source tells of.
 
     It counts the first victim of a group twice (mm/oom_kill.c, oom_kill_process).
     """
     told = asked.taken_by_others | {said.pid for said in asked.logged}
-    groups = {(said.group, said.trigger_pid) for said in asked.logged if said.group}
+    groups = {(said.group, said.invoker_pid) for said in asked.logged if said.group}
     return (asked.counted or 0) - len(told) - max(asked.group_kills, len(groups))
 
 
 def _members(
-    asked: Asked, kills: Mapping[int, Sighting], prediction: Prediction | None
+    asked: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
 ) -> frozenset[int]:
     """Return the PIDs of the groups that memory.oom.group took, whether it came to each or not.
 
@@ -121,13 +123,13 @@ def _members(
     return frozenset(pid for each in groups for pid in asked.lineup.members(each))
 
 
-def _evidence(asked: Asked, kills: Mapping[int, Sighting], after: Aftermath) -> Evidence:
+def _evidence(asked: CallObservation, kills: Mapping[int, OomKill], after: PostRun) -> Evidence:
     if asked.call.via == "kill":
         return Evidence("wait status", lost=asked.lost)
     victims = [one for one in kills.values() if one.role == "victim"]
     logged = frozenset(one.pid for one in victims if one.logged)
-    if after.why_not:
-        return Evidence("kernel log", after.why_not, logged=logged, lost=asked.lost)
+    if after.no_tracing_reason:
+        return Evidence("kernel log", after.no_tracing_reason, logged=logged, lost=asked.lost)
     seen = frozenset(one.pid for one in victims if one.traced)
     blind = (SIGNALS | MARKS).intersection(asked.silent)
     agree = None if asked.lost or blind else seen == logged

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl.oom.kill import Sighting
+from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
-from oomctl.oom.outcome import Declared, Environment, Fated, Outcome, Sample
+from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
 from oomctl.oom.plan import flag_names
 from oomctl.oom.prediction import Candidate
 from oomctl.text import printable
@@ -49,7 +49,7 @@ def environment(machine: Environment) -> dict[str, Any]:
     return plain
 
 
-def call(declared: Declared) -> dict[str, Any]:
+def call(declared: CallReport) -> dict[str, Any]:
     """Return one declaration, and all that was found out about it, as plain values."""
     answer = declared.answer
     return {
@@ -90,11 +90,11 @@ def _log(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def _evidence(declared: Declared) -> dict[str, Any]:
+def _evidence(declared: CallReport) -> dict[str, Any]:
     evidence = declared.evidence
     return {
         "source": evidence.source,
-        "why_not": evidence.why_not or None,
+        "why_not": evidence.no_tracing_reason or None,
         "seen": sorted(evidence.seen) if evidence.source == "ring buffer" else None,
         "logged": sorted(evidence.logged),
         "agree": evidence.agree,
@@ -103,7 +103,7 @@ def _evidence(declared: Declared) -> dict[str, Any]:
     }
 
 
-def _timeline(declared: Declared) -> list[dict[str, Any]]:
+def _timeline(declared: CallReport) -> list[dict[str, Any]]:
     stamps = declared.timeline.stamps
     return [
         {
@@ -116,7 +116,7 @@ def _timeline(declared: Declared) -> list[dict[str, Any]]:
     ]
 
 
-def _prediction(declared: Declared) -> dict[str, Any] | None:
+def _prediction(declared: CallReport) -> dict[str, Any] | None:
     prediction = declared.prediction
     if prediction is None:
         return None
@@ -156,7 +156,7 @@ def _samples(samples: Sequence[Sample]) -> dict[str, dict[str, list[int]]]:
     return rows
 
 
-def task(fated: Fated) -> dict[str, Any]:
+def task(fated: TaskReport) -> dict[str, Any]:
     """Return one task and what became of it as plain values."""
     seen = fated.task
     return {
@@ -188,14 +188,14 @@ def task(fated: Fated) -> dict[str, Any]:
     }
 
 
-def _oom_kill(kill: Sighting) -> dict[str, Any]:
+def _oom_kill(kill: OomKill) -> dict[str, Any]:
     """Return whose OOM took a task: of which cgroup, and who ran the OOM killer."""
     return {
         "memcg": kill.memcg,
         "constraint": kill.constraint,
         "group": kill.group,
-        "invoker_pid": kill.trigger_pid,
-        "invoker_comm": kill.trigger_comm,
+        "invoker_pid": kill.invoker_pid,
+        "invoker_comm": kill.invoker_comm,
         "traced": kill.traced,
         "logged": kill.logged,
     }

@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from oomctl.oom.call import Answer
+from oomctl.oom.call import CallResult
 from oomctl.oom.event import Event, Kind
-from oomctl.oom.kill import HITS, Sighting, by_process, reconcile, threads_of, traced
+from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Call
-from oomctl.oom.prediction import Lineup
+from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import Task
 from oomctl.oom.timeline import Stamp
 
@@ -25,7 +25,7 @@ OF_THE_CALL = {Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM}
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallObservation:
     """One declaration as it was made: what was known before, the answer, what came with it.
 
     `events`, `log` and `logged` (the kills that this tells of) are what was seen and heard from
@@ -39,31 +39,31 @@ class Asked:
 
     call: Call
     cgroup_id: int | None
-    answer: Answer
+    answer: CallResult
     events: tuple[Event, ...]
     log: KernelLog
     lost: int
     group_kills: int
-    lineup: Lineup | None = None
+    lineup: Candidates | None = None
     pressure: Mapping[str, int] = field(default_factory=dict)
     later: tuple[Stamp, ...] = ()
     step: int = 0
     turn: int = 0
     members: Mapping[int, Task] = field(default_factory=dict)
     taken: frozenset[int] = frozenset()
-    logged: tuple[Sighting, ...] = ()
+    logged: tuple[OomKill, ...] = ()
     silent: tuple[str, ...] = ()
     counted: int | None = None
 
     @property
     def own(self) -> list[Event]:
         """What the caller's own run through the OOM killer did, and nobody else's."""
-        return [e for e in self.events if e.kind in OF_THE_CALL and e.trigger_pid == self.trigger]
+        return [e for e in self.events if e.kind in OF_THE_CALL and e.invoker_pid == self.trigger]
 
     @property
     def taken_by_others(self) -> set[int]:
         """The PIDs that other runs through the OOM killer took in the meantime."""
-        return {e.tgid for e in self.events if e.kind in HITS and e.trigger_pid != self.trigger}
+        return {e.tgid for e in self.events if e.kind in HITS and e.invoker_pid != self.trigger}
 
     @property
     def trigger(self) -> int:
@@ -71,7 +71,7 @@ class Asked:
         if self.call.via != "sysrq":
             return self.answer.caller
         seen = [e.pid for e in self.events if e.order == SYSRQ_ORDER]
-        said = [one.trigger_pid for one in self.logged if one.order == SYSRQ_ORDER]
+        said = [one.invoker_pid for one in self.logged if one.order == SYSRQ_ORDER]
         return next((pid for pid in (*seen, *said) if pid), 0)
 
     @property
@@ -82,26 +82,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Aftermath:
+class PostRun:
     """What is known once everybody has ended, of all declarations together.
 
     `events` are all that were ever seen; `ended` has the CLOCK_MONOTONIC ns of every known death by
     PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `tasks` are those that
     were ever looked at. `owns` tells whether a kill that only the log reports belongs to a target;
-    `path_of` names a cgroup by its id. `why_not` says why nothing was traced, and is empty where it
-    was.
+    `path_of` names a cgroup by its id. `no_tracing_reason` says why nothing was traced, empty if
+    it was.
     """
 
     events: Sequence[Event]
     ended: Mapping[int, int]
-    owns: Callable[[Sighting, str | None], bool]
+    owns: Callable[[OomKill, str | None], bool]
     path_of: Callable[[int], str | None]
-    why_not: str = ""
+    no_tracing_reason: str = ""
     sigkilled: Set[int] = frozenset()
     tasks: Sequence[Task] = ()
 
 
-def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> dict[int, Sighting]:
+def killed_by(
+    asked: CallObservation, after: PostRun, earlier: Collection[int] = ()
+) -> dict[int, OomKill]:
     """Return what each source tells of whom the OOM killer took for this call, by PID.
 
     Tracing knows whose call it was. A kill that only the log tells of counts if its report names
@@ -123,12 +125,12 @@ def killed_by(asked: Asked, after: Aftermath, earlier: Collection[int] = ()) -> 
         or (one.pid not in of_others and one.pid not in earlier and _is_of(one, asked, after))
     ]
     kills = {one.pid: one for one in reconcile(seen, mine)}
-    if after.why_not or asked.silent or asked.lost:
+    if after.no_tracing_reason or asked.silent or asked.lost:
         kills = _unseen(kills, asked, after, known, earlier)
     return {pid: one for pid, one in kills.items() if one.role != "exiting"}
 
 
-def _is_of(said: Sighting, asked: Asked, after: Aftermath) -> bool:
+def _is_of(said: OomKill, asked: CallObservation, after: PostRun) -> bool:
     """Tell whether a kill of the log belongs to a call, by its report or else by its place."""
     target = asked.call.target
     if said.constraint is not None and (said.constraint == "memcg") != (target is not None):
@@ -138,18 +140,18 @@ def _is_of(said: Sighting, asked: Asked, after: Aftermath) -> bool:
         return False
     if asked.call.via == "sysrq":
         return said.order in (None, SYSRQ_ORDER)
-    if said.trigger_pid is not None:
-        return said.trigger_pid == asked.trigger
+    if said.invoker_pid is not None:
+        return said.invoker_pid == asked.trigger
     return after.owns(said, target)
 
 
 def _unseen(
-    kills: Mapping[int, Sighting],
-    asked: Asked,
-    after: Aftermath,
+    kills: Mapping[int, OomKill],
+    asked: CallObservation,
+    after: PostRun,
     known: Iterable[Task],
     earlier: Collection[int],
-) -> dict[int, Sighting]:
+) -> dict[int, OomKill]:
     """Complete what incomplete sources tell by how the tasks themselves ended.
 
     A victim that is only marked got its signal if SIGKILL ended it. The log has no line for a
@@ -172,7 +174,7 @@ def _unseen(
     return found
 
 
-def _killed_with_cgroup(asked: Asked, after: Aftermath) -> dict[int, Sighting]:
+def _killed_with_cgroup(asked: CallObservation, after: PostRun) -> dict[int, OomKill]:
     """Return the target's members that SIGKILL ended after the write; nobody logs those."""
     began = asked.answer.began_ns
     return {
@@ -182,8 +184,8 @@ def _killed_with_cgroup(asked: Asked, after: Aftermath) -> dict[int, Sighting]:
     }
 
 
-def _sighting(task: Task, role: Literal["victim", "sharer"], at_ns: int) -> Sighting:
-    return Sighting(
+def _sighting(task: Task, role: Literal["victim", "sharer"], at_ns: int) -> OomKill:
+    return OomKill(
         at_ns,
         task.pid,
         task.comm,
@@ -194,7 +196,7 @@ def _sighting(task: Task, role: Literal["victim", "sharer"], at_ns: int) -> Sigh
     )
 
 
-def _named(seen: Sighting, path_of: Callable[[int], str | None]) -> Sighting:
+def _named(seen: OomKill, path_of: Callable[[int], str | None]) -> OomKill:
     """Give a traced kill the paths of its cgroups, as far as they are still there."""
     cgroup, memcg = (
         None if number is None else path_of(number) for number in (seen.cgroup_id, seen.memcg_id)

@@ -17,7 +17,7 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """The kfunc's answer: times are CLOCK_MONOTONIC in ns, taken inside the kernel around the call.
 
     `ret` is None where the kfunc was not called or has not returned; of a trigger that writes a

@@ -26,7 +26,7 @@ class Kind(IntEnum):
 class Event:
     """One event: `at_ns` is CLOCK_MONOTONIC, sizes are bytes, `cgroup_id` is that of `pid`.
 
-    `trigger_pid` and `trigger_comm` are the task that ran the OOM killer (for OOM_BEGIN, OOM_END,
+    `invoker_pid` and `invoker_comm` are the task that ran the OOM killer (for OOM_BEGIN, OOM_END,
     SIGKILL, MARK_VICTIM). `order`, `memcg_id` (None: system-wide) and `constraint` belong to
     OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None where they make no sense.
     """
@@ -41,8 +41,8 @@ class Event:
     file: int = 0
     shmem: int = 0
     oom_score_adj: int = 0
-    trigger_pid: int = 0
-    trigger_comm: str = ""
+    invoker_pid: int = 0
+    invoker_comm: str = ""
     order: int | None = None
     memcg_id: int | None = None
     constraint: str | None = None

@@ -6,9 +6,9 @@ The name of a check holds nothing that differs from round to round; what was fou
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from oomctl.oom.call import Answer
+from oomctl.oom.call import CallResult
 from oomctl.oom.check import Check
-from oomctl.oom.outcome import Declared, Fated, Outcome
+from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Plan
 from oomctl.text import counted
 from oomctl.units import format_duration
@@ -26,7 +26,7 @@ def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def returned(answer: Answer) -> str:
+def returned(answer: CallResult) -> str:
     """Name what a call returned, as expectations do: `1`, `EBUSY`, or `none`."""
     if answer.ret is None:
         return "none"
@@ -61,7 +61,7 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
         yield _latency(moment, seconds, outcome.declared)
 
 
-def _victims(names: Sequence[str], others: int, killed: Sequence[Fated]) -> Iterator[Check]:
+def _victims(names: Sequence[str], others: int, killed: Sequence[TaskReport]) -> Iterator[Check]:
     dead = _listed(_name(fated) for fated in killed)
     if names:
         missing = [name for name in names if not any(_is(fated, name) for fated in killed)]
@@ -73,7 +73,7 @@ def _victims(names: Sequence[str], others: int, killed: Sequence[Fated]) -> Iter
     yield Check(who, len(beside) <= others, f"killed{' besides' * bool(names)}: {_listed(beside)}")
 
 
-def _survivors(names: Sequence[str], tasks: Sequence[Fated]) -> Check:
+def _survivors(names: Sequence[str], tasks: Sequence[TaskReport]) -> Check:
     wrong = [f"there is no {name}" for name in names if not any(_is(f, name) for f in tasks)]
     wrong += [
         f"{_name(fated)} {fated.fate}"
@@ -84,7 +84,7 @@ def _survivors(names: Sequence[str], tasks: Sequence[Fated]) -> Check:
     return Check(f"survivors are {', '.join(names)}", not wrong, why)
 
 
-def _latency(moment: str, seconds: float, declared: Sequence[Declared]) -> Check:
+def _latency(moment: str, seconds: float, declared: Sequence[CallReport]) -> Check:
     name = f"{moment} within {format_duration(round(seconds * 1e9))}"
     killing = [one for one in declared if one.kills]
     seen = [one.timeline.after_call(moment) for one in killing]
@@ -102,7 +102,7 @@ def _latency(moment: str, seconds: float, declared: Sequence[Declared]) -> Check
 
 
 def _of_step(
-    call: str, expect: CallExpect, calls: Sequence[Declared], outcome: Outcome
+    call: str, expect: CallExpect, calls: Sequence[CallReport], outcome: Outcome
 ) -> Iterator[Check]:
     if expect.returns:
         right = {_bare(value) for value in expect.returns}
@@ -119,7 +119,7 @@ def _of_step(
 
 
 def _call_victims(
-    call: str, names: Sequence[str], calls: Sequence[Declared], outcome: Outcome
+    call: str, names: Sequence[str], calls: Sequence[CallReport], outcome: Outcome
 ) -> Check:
     """Hold what each call chose against the names; who only shares a victim's memory is not it."""
     fated = {one.task.pid: one for one in outcome.tasks}
@@ -135,11 +135,11 @@ def _call_victims(
     return Check(name, right, f"killed: {_listed(found)}" if calls else "it was not made")
 
 
-def _is(fated: Fated, name: str) -> bool:
+def _is(fated: TaskReport, name: str) -> bool:
     return name in (fated.name, fated.family)
 
 
-def _name(fated: Fated) -> str:
+def _name(fated: TaskReport) -> str:
     return fated.name or f"{fated.task.comm} (not ours)"
 
 

@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from oomctl.oom.fate import Death, Fate, fate_of
-from oomctl.oom.kill import Sighting
-from oomctl.oom.outcome import Declared, Fated, Phase
+from oomctl.oom.kill import OomKill
+from oomctl.oom.outcome import CallReport, Phase, TaskReport
 from oomctl.oom.task import Task
 from oomctl.text import printable
 
 
 def fates(
-    known: Sequence[Fated],
-    stranger: Callable[[Task], Fated],
+    known: Sequence[TaskReport],
+    stranger: Callable[[Task], TaskReport],
     find: Callable[[int], Task | None],
-    declared: Sequence[Declared],
-    others: Sequence[Sighting],
+    declared: Sequence[CallReport],
+    others: Sequence[OomKill],
     deaths: Mapping[int, Death],
     filled_ns: int,
-) -> Iterator[Fated]:
+) -> Iterator[TaskReport]:
     """Tell the fate of each task that was ever there, and of victims elsewhere, once each.
 
     `known` are the tasks with what is known of them beforehand, their fate left open; `stranger`
@@ -71,7 +71,7 @@ def fates(
         )
 
 
-def _call_of(pid: int, death: Death | None, declared: Sequence[Declared]) -> int | None:
+def _call_of(pid: int, death: Death | None, declared: Sequence[CallReport]) -> int | None:
     """Return the index of the call that killed it, else of the last that began before it died."""
     for index, one in enumerate(declared):
         if any(kill.pid == pid for kill in one.kills):
@@ -84,9 +84,9 @@ def _call_of(pid: int, death: Death | None, declared: Sequence[Declared]) -> int
 
 def _phase(
     pid: int,
-    kill: Sighting | None,
+    kill: OomKill | None,
     death: Death | None,
-    declared: Sequence[Declared],
+    declared: Sequence[CallReport],
     filled_ns: int,
 ) -> Phase | None:
     if any(each.pid == pid for one in declared for each in one.kills):
@@ -100,7 +100,7 @@ def _phase(
     return Phase.FILLING if at < filled_ns else Phase.BESIDE
 
 
-def _unknown(kill: Sighting) -> Task:
+def _unknown(kill: OomKill) -> Task:
     """Stand in for a victim born after the snapshot: all there is, is the kernel's word."""
     cgroup = printable(kill.cgroup or "?")
     return Task(kill.pid, kill.comm, cgroup, kill.oom_score_adj, kill.rss, 0, 0, 0.0)

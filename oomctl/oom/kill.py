@@ -16,7 +16,7 @@ HITS = frozenset({Kind.SIGKILL, Kind.MARK_VICTIM})
 
 
 @dataclass(frozen=True)
-class Sighting:
+class OomKill:
     """One process that the OOM killer took; times are CLOCK_MONOTONIC in ns, sizes bytes.
 
     `role` is "victim", "sharer" (it died because it shares a victim's memory) or "exiting" (it was
@@ -33,9 +33,9 @@ class Sighting:
     rss: int
     cgroup_id: int | None = None
     cgroup: str | None = None
-    trigger_pid: int | None = None
-    trigger_comm: str | None = None
-    trigger_cgroup_id: int | None = None
+    invoker_pid: int | None = None
+    invoker_comm: str | None = None
+    invoker_cgroup_id: int | None = None
     order: int | None = None
     constraint: str | None = None
     memcg_id: int | None = None
@@ -47,9 +47,9 @@ class Sighting:
     logged: bool = False
 
 
-def traced(events: Iterable[Event]) -> list[Sighting]:
+def traced(events: Iterable[Event]) -> list[OomKill]:
     """Return the kills of a finished stretch of events, also of those that have not ended."""
-    tracing = Tracing()
+    tracing = KillsFromEvents()
     return [*tracing.feed(events), *tracing.overdue()]
 
 
@@ -62,13 +62,13 @@ def threads_of(events: Iterable[Event]) -> dict[int, int]:
     return {event.pid: event.tgid for event in events if event.tgid}
 
 
-def by_process(logged: Iterable[Sighting], threads: Mapping[int, int]) -> list[Sighting]:
+def by_process(logged: Iterable[OomKill], threads: Mapping[int, int]) -> list[OomKill]:
     """Name the process in kills of the log that name one of these `threads`, each process once.
 
     A group's first victim is killed with its group again (mm/oom_kill.c, oom_kill_process), and if
     its leader has ended by then, under the name of another thread.
     """
-    found: dict[int, list[Sighting]] = {}
+    found: dict[int, list[OomKill]] = {}
     for said in logged:
         pid = threads.get(said.pid, said.pid)
         kills = found.setdefault(pid, [])
@@ -77,14 +77,14 @@ def by_process(logged: Iterable[Sighting], threads: Mapping[int, int]) -> list[S
     return [kill for kills in found.values() for kill in kills]
 
 
-def reconcile(traced: Iterable[Sighting], logged: Iterable[Sighting]) -> list[Sighting]:
+def reconcile(traced: Iterable[OomKill], logged: Iterable[OomKill]) -> list[OomKill]:
     """Merge what two sources tell of the same kills; what only one of them tells is kept.
 
     They are matched by PID, of a PID that comes twice in order: their clocks differ. The log names
     only whom the OOM killer sent SIGKILL as a victim (mm/oom_kill.c, __oom_kill_process), so where
     it names somebody, a missing mark or signal is a probe's silence.
     """
-    unmatched: dict[int, deque[Sighting]] = {}
+    unmatched: dict[int, deque[OomKill]] = {}
     for said in logged:
         unmatched.setdefault(said.pid, deque()).append(said)
     merged = []
@@ -96,15 +96,15 @@ def reconcile(traced: Iterable[Sighting], logged: Iterable[Sighting]) -> list[Si
     return merged + [said for rest in unmatched.values() for said in rest]
 
 
-def _merged(seen: Sighting, said: Sighting) -> Sighting:
+def _merged(seen: OomKill, said: OomKill) -> OomKill:
     return replace(
         seen,
         role="victim",
         oom_score_adj=said.oom_score_adj,
         rss=said.rss,  # the kernel's own sum; tracing reads the counters without what CPUs hold
         cgroup=seen.cgroup or said.cgroup,
-        trigger_pid=seen.trigger_pid or said.trigger_pid,
-        trigger_comm=seen.trigger_comm or said.trigger_comm,
+        invoker_pid=seen.invoker_pid or said.invoker_pid,
+        invoker_comm=seen.invoker_comm or said.invoker_comm,
         order=said.order if seen.order is None else seen.order,
         constraint=seen.constraint or said.constraint,
         memcg=seen.memcg or said.memcg,
@@ -113,16 +113,16 @@ def _merged(seen: Sighting, said: Sighting) -> Sighting:
     )
 
 
-class Tracing:
+class KillsFromEvents:
     """Turns the observer's events into sightings, each as soon as its victim has ended."""
 
     def __init__(self) -> None:
         self._running: dict[int, Event] = {}
-        self._open: dict[int, Sighting] = {}
+        self._open: dict[int, OomKill] = {}
 
-    def feed(self, events: Iterable[Event]) -> list[Sighting]:
+    def feed(self, events: Iterable[Event]) -> list[OomKill]:
         """Take events in order of time; return what they complete."""
-        done: list[Sighting] = []
+        done: list[OomKill] = []
         for event in events:
             match event.kind:
                 case Kind.OOM_BEGIN:
@@ -136,12 +136,12 @@ class Tracing:
                     done += self._ended(event)
         return done
 
-    def overdue(self, before_ns: int | None = None) -> list[Sighting]:
+    def overdue(self, before_ns: int | None = None) -> list[OomKill]:
         """Give up on the victims that were taken before that time, if given, and have not ended."""
         late = [seen for seen in self._open.values() if before_ns is None or seen.at_ns < before_ns]
         return [self._open.pop(seen.pid) for seen in late]
 
-    def _hit(self, event: Event) -> Sighting:
+    def _hit(self, event: Event) -> OomKill:
         seen = self._open.get(event.tgid)
         if event.kind is Kind.MARK_VICTIM:
             if seen and seen.role == "sharer":  # the signal comes first, the mark after it
@@ -151,29 +151,29 @@ class Tracing:
             return self._sight(event, "sharer")
         return replace(seen, role="victim") if seen.role == "exiting" else seen
 
-    def _sight(self, event: Event, role: Role) -> Sighting:
-        begun = self._running.get(event.trigger_pid)
-        return Sighting(
+    def _sight(self, event: Event, role: Role) -> OomKill:
+        begun = self._running.get(event.invoker_pid)
+        return OomKill(
             at_ns=event.at_ns,
             pid=event.tgid,
             comm=event.comm,
             role=role,
             rss=event.rss,
             cgroup_id=event.cgroup_id,
-            trigger_pid=event.trigger_pid,
-            trigger_comm=event.trigger_comm,
-            trigger_cgroup_id=begun.cgroup_id if begun else None,
+            invoker_pid=event.invoker_pid,
+            invoker_comm=event.invoker_comm,
+            invoker_cgroup_id=begun.cgroup_id if begun else None,
             order=begun.order if begun else None,
             memcg_id=begun.memcg_id if begun else None,
             oom_score_adj=event.oom_score_adj,
             traced=True,
         )
 
-    def _judge(self, end: Event) -> list[Sighting]:
+    def _judge(self, end: Event) -> list[OomKill]:
         """Only at its end the OOM killer has the constraint; who has ended by then is complete."""
         done = []
         for pid, seen in list(self._open.items()):
-            if seen.trigger_pid == end.pid and seen.constraint is None:
+            if seen.invoker_pid == end.pid and seen.constraint is None:
                 seen = replace(
                     seen, order=end.order, memcg_id=end.memcg_id, constraint=end.constraint
                 )
@@ -182,12 +182,12 @@ class Tracing:
                     done.append(self._open.pop(pid))
         return done
 
-    def _ended(self, event: Event) -> list[Sighting]:
+    def _ended(self, event: Event) -> list[OomKill]:
         seen = self._open.get(event.tgid)
         if seen is None:
             return []
         seen = replace(seen, exited_after_ns=event.at_ns - seen.at_ns)
-        if seen.trigger_pid in self._running:
+        if seen.invoker_pid in self._running:
             self._open[event.tgid] = seen
             return []
         del self._open[event.tgid]
@@ -200,10 +200,10 @@ class Reading:
     def __init__(self) -> None:
         self._kills = KillsFromLog()
 
-    def feed(self, records: Iterable[Record]) -> list[Sighting]:
+    def feed(self, records: Iterable[Record]) -> list[OomKill]:
         """Take records in order; of a group's other members it only knows the group's cgroup."""
         return [
-            Sighting(
+            OomKill(
                 at_ns=kill.at_us * 1000,
                 pid=kill.pid,
                 comm=kill.comm,
@@ -212,8 +212,8 @@ class Reading:
                 oom_score_adj=kill.oom_score_adj,
                 logged=True,
                 cgroup=kill.cgroup or kill.group,
-                trigger_pid=kill.trigger_pid,
-                trigger_comm=kill.trigger_comm,
+                invoker_pid=kill.invoker_pid,
+                invoker_comm=kill.invoker_comm,
                 order=kill.order,
                 constraint=kill.constraint,
                 memcg=kill.oom_memcg,

@@ -67,8 +67,8 @@ class LogKill:
     oom_memcg: str | None = None
     constraint: str | None = None
     order: int | None = None
-    trigger_pid: int | None = None
-    trigger_comm: str | None = None
+    invoker_pid: int | None = None
+    invoker_comm: str | None = None
     group: str | None = None
     allocating: bool = False
 
@@ -250,8 +250,8 @@ def _with(kill: LogKill, facts: Facts) -> LogKill:
         oom_memcg=facts.oom_memcg,
         constraint=facts.constraint or kill.constraint,
         order=facts.order,
-        trigger_pid=facts.trigger_pid,
-        trigger_comm=facts.trigger_comm,
+        invoker_pid=facts.invoker_pid,
+        invoker_comm=facts.invoker_comm,
     )
 
 

@@ -45,8 +45,8 @@ class Facts:
     oom_memcg: str | None = None
     constraint: str | None = None
     order: int | None = None
-    trigger_pid: int | None = None
-    trigger_comm: str | None = None
+    invoker_pid: int | None = None
+    invoker_comm: str | None = None
 
 
 @dataclass
@@ -105,8 +105,8 @@ class Report:
 
     def facts(self, thread: int, comm: str) -> Facts:
         """Read it, for the thread that was killed and its comm."""
-        trigger_comm = None if self._comm is None else printable(self._comm)
-        facts = Facts(order=self._order, trigger_pid=self._pid, trigger_comm=trigger_comm)
+        invoker_comm = None if self._comm is None else printable(self._comm)
+        facts = Facts(order=self._order, invoker_pid=self._pid, invoker_comm=invoker_comm)
         found = _SUMMARY.fullmatch(self.summary.text) if self.summary else None
         if not self.summary or not found:
             return facts

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from oomctl.errors import OomctlError
-from oomctl.oom.call import Answer
+from oomctl.oom.call import CallResult
 from oomctl.oom.check import Check
 from oomctl.oom.fate import Fate
 from oomctl.oom.filled import Filled
 from oomctl.oom.holdings import Holdings
-from oomctl.oom.kill import Sighting
+from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Prediction
@@ -42,15 +42,15 @@ class Environment:
 class Evidence:
     """Who says who was killed, and whether the sources agree.
 
-    `source` is "ring buffer" where BPF tracing was to be had, else "kernel log" (`why_not` says
-    why). `seen` are the PIDs that tracing saw the OOM killer take as victims, `logged` those that
-    the kernel log names; `agree` is None where they cannot be compared: there is one source only,
+    `source` is "ring buffer" if BPF tracing was available, else "kernel log" (`no_tracing_reason`
+    says why). `seen` are the PIDs that tracing saw the OOM killer take as victims, `logged` those
+    that the kernel log names; `agree` is None where they cannot be compared: there is one source only,
     `lost` events or log records were overwritten before they were read, or `silent` programs of the
     observer are attached but told nothing of what must have happened.
     """
 
     source: str = "kernel log"
-    why_not: str = ""
+    no_tracing_reason: str = ""
     seen: frozenset[int] = frozenset()
     logged: frozenset[int] = frozenset()
     agree: bool | None = None
@@ -59,7 +59,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Declared:
+class CallReport:
     """One declaration: what was asked, the answer, who died of it, and what it was worth.
 
     `step` is the index of the plan's step and `turn` which of its repetitions it was; calls of one
@@ -72,8 +72,8 @@ class Declared:
 
     call: Call
     cgroup_id: int | None
-    answer: Answer
-    kills: tuple[Sighting, ...]
+    answer: CallResult
+    kills: tuple[OomKill, ...]
     verdict: Verdict
     evidence: Evidence = field(default_factory=Evidence)
     timeline: Timeline = field(default_factory=Timeline)
@@ -123,7 +123,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class Fated:
+class TaskReport:
     """One task of the experiment and what became of it.
 
     `name` is None for what is not our hog, nor a child of one; `asked`, `filled` and `holds` (from
@@ -150,7 +150,7 @@ class Fated:
     filled: Filled | None = None
     failed: str = ""
     phase: Phase | None = None
-    kill: Sighting | None = None
+    kill: OomKill | None = None
     holds: Holdings | None = None
 
 
@@ -179,8 +179,8 @@ class Outcome:
     """
 
     environment: Environment
-    declared: tuple[Declared, ...]
-    tasks: tuple[Fated, ...]
+    declared: tuple[CallReport, ...]
+    tasks: tuple[TaskReport, ...]
     events: Mapping[str, Mapping[str, int]]
     memory_before: int | None
     memory_after: int | None

@@ -47,7 +47,7 @@ def _came(pids: Collection[int], killed: frozenset[int], more: bool) -> bool:
 
 
 @dataclass(frozen=True)
-class Lineup:
+class Candidates:
     """All that a prediction is made of, as it was just before a call; see predict()."""
 
     tasks: Sequence[Task]

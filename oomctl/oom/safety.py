@@ -5,8 +5,8 @@ from itertools import chain
 
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.oom.plan import Call, Sysctl
-from oomctl.oom.prediction import Lineup, holds
-from oomctl.oom.task import OOM_SCORE_ADJ_MIN, Relative
+from oomctl.oom.prediction import Candidates, holds
+from oomctl.oom.task import OOM_SCORE_ADJ_MIN, ProtectedTask
 from oomctl.text import printable
 
 
@@ -57,7 +57,7 @@ def _number(text: str) -> int | None:
         return None
 
 
-def check_homes(targets: Iterable[str], family: Iterable[Relative]) -> None:
+def check_targets(targets: Iterable[str], family: Iterable[ProtectedTask]) -> None:
     """Raise UsageError where a target, the path of a cgroup, holds one of oomctl's own family."""
     for target in targets:
         for one in family:
@@ -68,7 +68,9 @@ def check_homes(targets: Iterable[str], family: Iterable[Relative]) -> None:
                 )
 
 
-def check_lineup(call: Call, callers: int, lineup: Lineup, family: Iterable[Relative]) -> None:
+def check_candidates(
+    call: Call, callers: int, lineup: Candidates, family: Iterable[ProtectedTask]
+) -> None:
     """Raise UnsupportedError where a call could end one of oomctl's own family, or panic.
 
     On a target none of it may be a candidate. On the whole system everybody is one: there none of
@@ -89,7 +91,7 @@ def check_lineup(call: Call, callers: int, lineup: Lineup, family: Iterable[Rela
             )
 
 
-def _within_reach(lineup: Lineup, callers: int) -> set[int]:
+def _within_reach(lineup: Candidates, callers: int) -> set[int]:
     """Return whom a number of system-wide calls may kill; UnsupportedError if that is nobody."""
     reached: set[int] = set()
     gone: set[int] = set()

@@ -71,7 +71,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Relative:
+class ProtectedTask:
     """A process that must not die with oomctl's victims: itself, or one that it runs in.
 
     `who` names it for a reader, such as "sshd (pid 7, which oomctl runs in)".

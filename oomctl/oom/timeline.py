@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from oomctl.oom.call import Answer
+from oomctl.oom.call import CallResult
 from oomctl.oom.event import Event, Kind
 
 _NAMES = {
@@ -54,7 +54,7 @@ class Timeline:
         return None
 
 
-def timeline(answer: Answer, events: Iterable[Event], later: Sequence[Stamp] = ()) -> Timeline:
+def timeline(answer: CallResult, events: Iterable[Event], later: Sequence[Stamp] = ()) -> Timeline:
     """Order what is known of one declaration.
 
     `events` are those of this declaration only; `later` is what user space saw itself, such as

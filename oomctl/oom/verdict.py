@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oomctl.oom import errnos
-from oomctl.oom.call import Answer
+from oomctl.oom.call import CallResult
 from oomctl.oom.plan import Via
 from oomctl.text import counted
 from oomctl.units import format_size
@@ -53,7 +53,7 @@ class Circumstances:
 
 
 def judge(
-    answer: Answer,
+    answer: CallResult,
     killed: Sequence[str],
     group_kills: int,
     no_killable: bool,
@@ -75,7 +75,7 @@ def judge(
 
 
 def _judge(
-    answer: Answer,
+    answer: CallResult,
     killed: Sequence[str],
     group_kills: int,
     no_killable: bool,
@@ -148,7 +148,7 @@ def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
     return Verdict("nobody-died", why.get(via, "no victim was seen"))
 
 
-def _tries(answer: Answer) -> str:
+def _tries(answer: CallResult) -> str:
     return counted(answer.attempts, "try", "tries")
 
 
@@ -181,7 +181,7 @@ def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
     return Verdict("nobody-died", "no call was made, and no limit killed")
 
 
-def meaning(answer: Answer, via: Via = "bpf") -> str:
+def meaning(answer: CallResult, via: Via = "bpf") -> str:
     """Say what the return value means by the kfunc's contract, whatever else is known."""
     if via in ("limit", "sysrq", "kill"):
         return "the kernel took the write" if answer.ret == 0 else "the kernel refused the write"

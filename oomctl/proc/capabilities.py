@@ -11,7 +11,7 @@ _STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
-class Held:
+class CapabilitySets:
     """The capabilities of a process as bit masks, those it may get, and its effective user."""
 
     effective: int
@@ -39,15 +39,15 @@ class Capability:
     without: str
     needed: bool = False
 
-    def held(self, by: Held) -> bool:
+    def held(self, by: CapabilitySets) -> bool:
         """Tell whether it is effective."""
         return bool(by.effective >> self.bit & 1)
 
-    def replaced(self, by: Held) -> bool:
+    def replaced(self, by: CapabilitySets) -> bool:
         """Tell whether CAP_SYS_ADMIN stands for it (bpf_capable() and perfmon_capable())."""
         return self.needed and SYS_ADMIN.held(by)
 
-    def lack(self, by: Held) -> UnsupportedError | None:
+    def lack(self, by: CapabilitySets) -> UnsupportedError | None:
         """Return the error of a process that has it neither itself nor by another."""
         if self.held(by) or self.replaced(by):
             return None
@@ -61,7 +61,7 @@ class Capability:
             f"grant it to what started this shell (a container: `--cap-add={self.name[4:]}`)",
         )
 
-    def named_lack(self, by: Held) -> UnsupportedError | None:
+    def named_lack(self, by: CapabilitySets) -> UnsupportedError | None:
         """Return the same error with the name of the capability in it."""
         lack = self.lack(by)
         return UnsupportedError(f"{self.name} is {lack.why}", lack.hint) if lack else None
@@ -92,7 +92,7 @@ def lacking(*, module: bool = False) -> Iterator[UnsupportedError]:
 
     `module` says that a module provides the kfunc.
     """
-    own = Held.own()
+    own = CapabilitySets.own()
     for each in CAPABILITIES:
         wanted = each.needed or (module and each is SYS_ADMIN)
         if wanted and (lack := each.named_lack(own)):

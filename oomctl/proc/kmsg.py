@@ -10,7 +10,7 @@ from typing import Self
 
 from oomctl.errors import UnsupportedError
 from oomctl.oom.klog import KernelLog, Record, parse_record
-from oomctl.proc.capabilities import SYSLOG, Held
+from oomctl.proc.capabilities import SYSLOG, CapabilitySets
 
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
 _PATIENCE = 5.0  # seconds: more than all that the buffer holds takes, a flood has no end
@@ -35,7 +35,7 @@ class Kmsg:
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            lack = SYSLOG.named_lack(Held.own()) if error.errno == errno.EPERM else None
+            lack = SYSLOG.named_lack(CapabilitySets.own()) if error.errno == errno.EPERM else None
             raise UnsupportedError(
                 f"cannot read the kernel log at {self._path}: "
                 f"{lack.why if lack else error.strerror}",

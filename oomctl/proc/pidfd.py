@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from oomctl.oom.fate import Death
-from oomctl.signals import let_through
+from oomctl.signals import signals_unblocked
 
 _TICK = 0.005
 _LONGEST = 3600.0  # seconds that one poll(2) waits: it takes milliseconds of 31 bits
 _REAPED_IN = 5.0
 
 
-class DeathWatch:
+class PidfdWatch:
     """Pidfds of any number of processes; a pidfd cannot be fooled by a reused PID."""
 
     def __init__(self) -> None:
-        self._poll = select.poll()
+        self._pollfds = select.poll()
         self._pids: dict[int, int] = {}
         self._ours: set[int] = set()
         self.deaths: dict[int, Death] = {}
@@ -61,7 +61,7 @@ class DeathWatch:
         self._pids[fd] = pid
         if reap:
             self._ours.add(pid)
-        self._poll.register(fd, select.POLLIN)
+        self._pollfds.register(fd, select.POLLIN)
 
     def watched(self) -> set[int]:
         """Return every PID that was added, dead or alive."""
@@ -90,12 +90,12 @@ class DeathWatch:
         when the descriptor `wake` is readable, which it has to read.
         """
         if wake is not None:
-            self._poll.register(wake, select.POLLIN)
+            self._pollfds.register(wake, select.POLLIN)
         try:
             return self._wait(done, timeout, tick)
         finally:
             if wake is not None:
-                self._poll.unregister(wake)
+                self._pollfds.unregister(wake)
 
     def _wait(
         self, done: Callable[[], bool], timeout: float, tick: Callable[[], None] | None
@@ -107,16 +107,16 @@ class DeathWatch:
                 return False
             if tick:
                 tick()
-            self._note(min(left, _TICK) if tick else left)
+            self._poll(min(left, _TICK) if tick else left)
         return True
 
-    def note(self) -> None:
+    def poll(self) -> None:
         """Note the deaths that have come, without waiting."""
-        self._note(0)
+        self._poll(0)
 
-    def _note(self, seconds: float) -> None:
-        with let_through():
-            events = self._poll.poll(min(seconds, _LONGEST) * 1000)
+    def _poll(self, seconds: float) -> None:
+        with signals_unblocked():
+            events = self._pollfds.poll(min(seconds, _LONGEST) * 1000)
         now = time.monotonic_ns()
         held = False
         for fd, _event in events:
@@ -127,12 +127,12 @@ class DeathWatch:
             if death is None:
                 held = True
                 continue
-            self._poll.unregister(fd)
+            self._pollfds.unregister(fd)
             del self._pids[fd]
             self.deaths[pid] = death
             os.close(fd)
         if held:  # its pidfd is readable all the time: no busy loop
-            with let_through():
+            with signals_unblocked():
                 time.sleep(min(seconds, _TICK))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from oomctl.oom.task import Relative, Task
+from oomctl.oom.task import ProtectedTask, Task
 from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
@@ -63,7 +63,7 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         started=started,
         has_mm=b"VmRSS" in status,
         rss_read=rss_read if rss else None,
-        slack=min(swap, _held_back() * PAGE_SIZE),
+        slack=min(swap, _percpu_pages() * PAGE_SIZE),
         parent=parent,
         thread=0 if holder == folder else int(holder.name),
         shares=shares,
@@ -111,7 +111,7 @@ def _size(status: Mapping[bytes, bytes], field: bytes) -> int:
     return int(status.get(field, b"0 kB").split()[0]) << 10
 
 
-def _held_back() -> int:
+def _percpu_pages() -> int:
     """Return how many pages the CPUs can keep to themselves of one counter.
 
     Each keeps less than a batch (lib/percpu_counter.c, percpu_counter_add_batch and
@@ -169,10 +169,10 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def family() -> list[Relative]:
+def family() -> list[ProtectedTask]:
     """Return oomctl itself, all processes that it descends from, its session's leader, and init."""
     own = os.getpid()
-    found: list[Relative] = []
+    found: list[ProtectedTask] = []
     parents = [parent.pid for parent in psutil.Process().parents()]
     for pid in dict.fromkeys((own, *parents, os.getsid(0), 1)):
         try:
@@ -181,7 +181,7 @@ def family() -> list[Relative]:
         except OSError:  # gone, or 0: the leader is outside of our PID namespace
             continue
         who = f"{printable(comm)} (pid {pid}, which oomctl runs in)"
-        found.append(Relative(pid, "oomctl itself" if pid == own else who, cgroup))
+        found.append(ProtectedTask(pid, "oomctl itself" if pid == own else who, cgroup))
     return found
 
 

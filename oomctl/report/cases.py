@@ -20,7 +20,7 @@ FORMATS: tuple[SmokeFormat, ...] = get_args(SmokeFormat)
 SCHEMA = 1
 
 
-class Teller:
+class StreamReporter:
     """Is told of a run as it goes on; what it makes of that goes to `write`."""
 
     def __init__(self, write: Callable[[str], object], verbose: bool = False) -> None:
@@ -40,7 +40,7 @@ class Teller:
         """Take the whole."""
 
 
-class Ktap(Teller):
+class Ktap(StreamReporter):
     """KTAP 1 (Documentation/dev-tools/ktap.rst): a test for each group, a subtest for each case."""
 
     def begin(self, report: Report) -> None:
@@ -92,7 +92,7 @@ def _of_all(group: str, results: Sequence[Result]) -> Check:
     return Check(group, None, "; ".join(reasons))
 
 
-class Lines(Teller):
+class Lines(StreamReporter):
     """JSON lines: the suite, then each case as it starts and as it came, then the end."""
 
     def begin(self, report: Report) -> None:
@@ -116,7 +116,7 @@ class Lines(Teller):
         self._write(json.dumps(line) + "\n")
 
 
-class _Whole(Teller):
+class _Whole(StreamReporter):
     """Says nothing before the end."""
 
     def __init__(
@@ -130,7 +130,9 @@ class _Whole(Teller):
         self._write(self._render(report, self._verbose))
 
 
-def teller(form: SmokeFormat, write: Callable[[str], object], verbose: bool = False) -> Teller:
+def reporter(
+    form: SmokeFormat, write: Callable[[str], object], verbose: bool = False
+) -> StreamReporter:
     """Return who tells of a run in a form; what is told goes to `write`, piece by piece."""
     match form:
         case "ktap":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from oomctl.rounds.chance import wilson
 from oomctl.rounds.distribution import Distribution
-from oomctl.rounds.round import Gone
+from oomctl.rounds.round import Casualty
 from oomctl.rounds.run import Run
 from oomctl.rounds.statistics import Statistics
 from oomctl.text import printable
@@ -32,7 +32,7 @@ def interval(count: int, of: int) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f} %" if of else "-"
 
 
-def gone(one: Gone) -> str:
+def gone(one: Casualty) -> str:
     """Name a task that did not survive, and how where it was not just killed."""
     return printable(one.name if one.how == "killed" else f"{one.name} ({one.how})")
 

@@ -47,7 +47,7 @@ def render_json(seen: Examination) -> str:
                 "name": each.name,
                 "state": each.state,
                 "found": printable(each.found),
-                "mend": printable(each.mend) or None,
+                "mend": printable(each.fix) or None,
             }
             for each in seen.findings
         ],
@@ -63,8 +63,8 @@ RENDERERS: dict[DoctorFormat, Callable[[Examination], str]] = {
 
 def _cell(finding: Finding, width: int) -> str:
     lines = _filled(finding.found, width)
-    if finding.mend:
-        lines += _filled(f"-> {finding.mend}", width)
+    if finding.fix:
+        lines += _filled(f"-> {finding.fix}", width)
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from itertools import pairwise
 
 from oomctl.describe import sentences
-from oomctl.oom.outcome import Declared, Fated, Outcome
+from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.prediction import Candidate
 from oomctl.report import svg
 from oomctl.text import counted, printable
@@ -104,7 +104,7 @@ def _table(table: sentences.Table, foot: Iterable[str] = (), raw: str = "") -> s
 @dataclass(frozen=True)
 class _Node:
     children: dict[str, "_Node"]
-    tasks: list[Fated]
+    tasks: list[TaskReport]
 
 
 def _tree(outcome: Outcome) -> str:
@@ -136,7 +136,7 @@ def _branches(nodes: Mapping[str, _Node]) -> str:
     return "".join(parts)
 
 
-def _leaf(fated: Fated) -> str:
+def _leaf(fated: TaskReport) -> str:
     task = fated.task
     asked = f"asked {format_size(fated.asked)}, " if fated.asked is not None else ""
     kind = ' class="bad"' if fated.fate.kind == "oom-killed" else ""
@@ -219,7 +219,7 @@ def _marks(outcome: Outcome, index: int) -> list[svg.Mark]:
     return marks
 
 
-def _timeline(outcome: Outcome, declared: Declared) -> Iterator[str]:
+def _timeline(outcome: Outcome, declared: CallReport) -> Iterator[str]:
     line = declared.timeline
     if len(line.stamps) < 2:
         return
@@ -247,11 +247,11 @@ def _timeline(outcome: Outcome, declared: Declared) -> Iterator[str]:
     yield _table(table, ["whole", "", "", format_duration(line.whole), "", ""], raw="")
 
 
-def _candidates(declared: Declared) -> Iterable[Candidate]:
+def _candidates(declared: CallReport) -> Iterable[Candidate]:
     return declared.prediction.candidates if declared.prediction else ()
 
 
-def _prediction(declared: Declared, top: str | None) -> Iterator[str]:
+def _prediction(declared: CallReport, top: str | None) -> Iterator[str]:
     prediction = declared.prediction
     if prediction is None:
         return

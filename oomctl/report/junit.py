@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 from oomctl.describe import sentences
 from oomctl.oom.check import Check
-from oomctl.oom.outcome import Declared, Outcome
+from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.report import cells
 from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
@@ -55,7 +55,7 @@ def _document(name: str, suites: Iterable[ET.Element]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(number: int, declared: Declared, outcome: Outcome) -> ET.Element:
+def _suite(number: int, declared: CallReport, outcome: Outcome) -> ET.Element:
     suite = _cases(
         f"declaration {number}",
         expectations(declared),

@@ -5,7 +5,7 @@ from typing import Final
 
 from oomctl.describe import sentences
 from oomctl.oom.check import Check
-from oomctl.oom.outcome import Declared, Outcome
+from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.report import cells
 from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
@@ -85,7 +85,7 @@ def _variant(number: int, run: Run, one: Statistics) -> Iterator[str]:
     )
 
 
-def _test(number: int, declared: Declared) -> Iterator[str]:
+def _test(number: int, declared: CallReport) -> Iterator[str]:
     name = f"declaration {number}"
     yield from _parent(number, name, expectations(declared), sentences.call_rows(declared))
 

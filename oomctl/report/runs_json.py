@@ -62,12 +62,17 @@ def statistics_tree(one: Statistics) -> dict[str, Any]:
         ],
         "calls": one.calls,
         "returns": [
-            {"value": value, "calls": often.times, "rounds": often.rounds}
-            for value, often in one.returns.items()
+            {"value": value, "calls": occurrences.times, "rounds": occurrences.rounds}
+            for value, occurrences in one.returns.items()
         ],
         "gone": [
-            {"name": gone.name, "how": gone.how, "tasks": often.times, "rounds": often.rounds}
-            for gone, often in one.gone.items()
+            {
+                "name": gone.name,
+                "how": gone.how,
+                "tasks": occurrences.times,
+                "rounds": occurrences.rounds,
+            }
+            for gone, occurrences in one.gone.items()
         ],
         "contention": [
             {

@@ -131,11 +131,11 @@ def _alone(one: Statistics) -> Iterator[Part]:
         rows = [
             [
                 printable(value),
-                cells.share(often.times, one.calls),
-                cells.percent(often.times, one.calls),
-                cells.share(often.rounds, one.ran),
+                cells.share(occurrences.times, one.calls),
+                cells.percent(occurrences.times, one.calls),
+                cells.share(occurrences.rounds, one.ran),
             ]
-            for value, often in one.returns.items()
+            for value, occurrences in one.returns.items()
         ]
         yield Part(table=Table(headers, rows, frozenset(headers[1:])))
     if one.gone:
@@ -144,10 +144,10 @@ def _alone(one: Statistics) -> Iterator[Part]:
             [
                 printable(gone.name),
                 printable(_HOW.get(gone.how, gone.how)),
-                str(often.times),
-                cells.share(often.rounds, one.ran),
+                str(occurrences.times),
+                cells.share(occurrences.rounds, one.ran),
             ]
-            for gone, often in one.gone.items()
+            for gone, occurrences in one.gone.items()
         ]
         yield Part(table=Table(headers, rows, frozenset(headers[2:])))
     if one.contention:

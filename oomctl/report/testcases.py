@@ -1,13 +1,13 @@
 """What is expected of a declaration by itself, and of many rounds, as tests. Pure."""
 
 from oomctl.oom.check import Check
-from oomctl.oom.outcome import Declared, Evidence
+from oomctl.oom.outcome import CallReport, Evidence
 from oomctl.rounds.round import WITHOUT_OUTCOME
-from oomctl.rounds.statistics import Held, Statistics
+from oomctl.rounds.statistics import CheckTally, Statistics
 from oomctl.text import counted
 
 
-def expectations(declared: Declared) -> tuple[Check, ...]:
+def expectations(declared: CallReport) -> tuple[Check, ...]:
     """Return the tests of one declaration; their names are the same for every one."""
     name = declared.verdict.name
     died = bool(declared.victims)
@@ -38,21 +38,21 @@ def over_rounds(one: Statistics) -> tuple[Check, ...]:
     )
 
 
-def _held(held: Held, one: Statistics) -> Check:
+def _held(held: CheckTally, one: Statistics) -> Check:
     why = f"held in {held.held} of {counted(one.rounds, 'round')}"
     if held.failed:
         return Check(held.name, False, f"{why}; round {held.first}: {held.why}")
     return Check(held.name, True if held.held else None, why)
 
 
-def _returned(declared: Declared) -> str:
+def _returned(declared: CallReport) -> str:
     answer = declared.answer
     if answer.ret is None:
         return "it did not return"
     return f"it returned {f'-{answer.errno_name}' if answer.errno_name else answer.ret}"
 
 
-def _as_predicted(declared: Declared) -> Check:
+def _as_predicted(declared: CallReport) -> Check:
     name, prediction = "as predicted", declared.prediction
     if prediction is None or declared.as_predicted is None:
         why = "nothing was predicted" if prediction is None else "nobody was chosen"
@@ -67,7 +67,7 @@ def _sources_agree(evidence: Evidence) -> Check:
     why = f"ring buffer {_pids(evidence.seen)}, kernel log {_pids(evidence.logged)}"
     if evidence.agree is None:
         lost = counted(evidence.lost, "event or record was lost", "events or records were lost")
-        why = lost if evidence.lost else evidence.why_not or f"only the {evidence.source}"
+        why = lost if evidence.lost else evidence.no_tracing_reason or f"only the {evidence.source}"
     return Check("sources agree", evidence.agree, why)
 
 

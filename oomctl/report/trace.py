@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from oomctl.describe import sentences
-from oomctl.oom.outcome import Declared, Outcome, Phase
+from oomctl.oom.outcome import CallReport, Outcome, Phase
 from oomctl.text import printable
 
 _PROCESS = 1
@@ -124,7 +124,7 @@ def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[
         yield {**where, "name": "thread_sort_index", "args": {"sort_index": order}}
 
 
-def _spans(declared: Declared, outcome: Outcome) -> Iterator[Span]:
+def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
     answer, line = declared.answer, declared.timeline
     caller = Track("caller", answer.caller)
     if answer.ret is not None:
@@ -148,7 +148,7 @@ def _spans(declared: Declared, outcome: Outcome) -> Iterator[Span]:
             yield Span(_REAPER, "reaping", began + reaping, began + reaped, {"pid": pid})
 
 
-def _instants(declared: Declared) -> Iterator[tuple[Track, str, int]]:
+def _instants(declared: CallReport) -> Iterator[tuple[Track, str, int]]:
     answer = declared.answer
     for stamp in declared.timeline.stamps:
         if stamp.name in ("call", "return") and answer.ret is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from oomctl.oom.plan import Plan
 from oomctl.rounds.lines import way_of
-from oomctl.rounds.loop import Contender
+from oomctl.rounds.loop import PlannedVariant
 from oomctl.rounds.variant import Variant, triggered
 from oomctl.scenario import planning
 
@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Cast:
+class VariantPlanner:
     """One scenario as each variant has it, in the order of the variants."""
 
     scenarios: tuple["Scenario", ...]
@@ -50,11 +50,11 @@ class Cast:
         """Return a plan for each variant."""
         return tuple(map(self.place.plan, self.scenarios, self.variants))
 
-    def contenders(self) -> tuple[Contender, ...]:
+    def planned(self) -> tuple[PlannedVariant, ...]:
         """Return each variant with what plans its rounds."""
 
-        def contender(scenario: "Scenario", variant: Variant) -> Contender:
+        def planned(scenario: "Scenario", variant: Variant) -> PlannedVariant:
             plan = self.place.plan(scenario, variant)
-            return Contender(way_of(variant, plan), lambda: self.place.plan(scenario, variant))
+            return PlannedVariant(way_of(variant, plan), lambda: self.place.plan(scenario, variant))
 
-        return tuple(map(contender, self.scenarios, self.variants))
+        return tuple(map(planned, self.scenarios, self.variants))

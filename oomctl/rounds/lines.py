@@ -9,13 +9,13 @@ from typing import Any
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan, flag_names
-from oomctl.rounds.run import End, Head, Way
+from oomctl.rounds.run import End, RunHeader, VariantRecord
 from oomctl.rounds.variant import Variant, judged
 
 SCHEMA = 1
 
 
-def way_of(variant: Variant, plan: Plan) -> Way:
+def way_of(variant: Variant, plan: Plan) -> VariantRecord:
     """Tell of a variant by its plan."""
     steps = tuple(
         {
@@ -34,10 +34,10 @@ def way_of(variant: Variant, plan: Plan) -> Way:
         }
         for step in plan.steps
     )
-    return Way(variant.label, variant.overrides, variant.via, judged(plan), steps)
+    return VariantRecord(variant.label, variant.overrides, variant.via, judged(plan), steps)
 
 
-def head_line(head: Head) -> dict[str, Any]:
+def head_line(head: RunHeader) -> dict[str, Any]:
     """Return the first line of a run."""
     return {
         "kind": "run",
@@ -61,14 +61,14 @@ def head_line(head: Head) -> dict[str, Any]:
     }
 
 
-def head_of(line: Mapping[str, Any]) -> Head:
+def head_of(line: Mapping[str, Any]) -> RunHeader:
     """Read the first line of a run; KeyError or TypeError where it is none."""
-    return Head(
+    return RunHeader(
         scenario=str(line["scenario"]),
         description=str(line["description"]),
         source=str(line["source"]),
         ways=tuple(
-            Way(
+            VariantRecord(
                 str(way["label"]),
                 tuple(way["overrides"]),
                 way["via"],

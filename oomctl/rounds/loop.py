@@ -12,9 +12,9 @@ from oomctl.oom.outcome import Environment, Outcome
 from oomctl.oom.plan import Plan
 from oomctl.rounds.lines import round_line
 from oomctl.rounds.round import FAILED, NOT_FILLED, Round, round_of
-from oomctl.rounds.run import End, Way
+from oomctl.rounds.run import End, VariantRecord
 from oomctl.rounds.statistics import Statistics, Tally
-from oomctl.signals import let_through
+from oomctl.signals import signals_unblocked
 
 
 class Session(Protocol):
@@ -25,7 +25,7 @@ class Session(Protocol):
     def run(self, plan: Plan) -> Outcome:
         """Carry out one round."""
 
-    def standing(self, plan: Plan) -> AbstractContextManager[None]:
+    def keep_tree(self, plan: Plan) -> AbstractContextManager[None]:
         """Keep the plan's tree for all rounds in the block."""
 
 
@@ -49,21 +49,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Contender:
+class PlannedVariant:
     """A variant with what makes the plan of its next round: in a tree of its own each time."""
 
-    way: Way
+    way: VariantRecord
     plan: Callable[[], Plan]
 
 
 @dataclass
-class Soak:
+class RoundLoop:
     """The rounds of one scenario; `write` gets the line of each as it happens.
 
     Of what happened it keeps the tallies, the first round of each variant and the last outcome.
     """
 
-    contenders: Sequence[Contender]
+    planned: Sequence[PlannedVariant]
     limits: Limits
     session: Session
     write: Callable[[Mapping[str, Any]], None]
@@ -75,7 +75,7 @@ class Soak:
     _tallies: list[Tally] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._tallies = [Tally(each.way.label, each.way.judged) for each in self.contenders]
+        self._tallies = [Tally(each.way.label, each.way.judged) for each in self.planned]
 
     def statistics(self) -> tuple[Statistics, ...]:
         """Return what the rounds came to so far."""
@@ -88,10 +88,10 @@ class Soak:
         """
         first: dict[int, Round] = {}
         with ExitStack() as stack:
-            plans = [self._planner(each, stack) for each in self.contenders]
+            plans = [self._planner(each, stack) for each in self.planned]
             for number in self._numbers():
                 for index, plan in enumerate(plans):
-                    with let_through():
+                    with signals_unblocked():
                         pass
                     one = self._round(index, number, plan)
                     difference = one.difference(first.setdefault(index, one))
@@ -100,11 +100,11 @@ class Soak:
                         return End("differs", f"round {number}{of}: {difference}")
         return End("done")
 
-    def _planner(self, contender: Contender, stack: ExitStack) -> Callable[[], Plan]:
+    def _planner(self, planned: PlannedVariant, stack: ExitStack) -> Callable[[], Plan]:
         if not self.same_tree:
-            return contender.plan
-        plan = contender.plan()
-        stack.enter_context(self.session.standing(plan))
+            return planned.plan
+        plan = planned.plan()
+        stack.enter_context(self.session.keep_tree(plan))
         return lambda: plan
 
     def _numbers(self) -> Iterator[int]:
@@ -117,7 +117,7 @@ class Soak:
                 return
 
     def _round(self, index: int, number: int, plan: Callable[[], Plan]) -> Round:
-        way, began = self.contenders[index].way, self.clock()
+        way, began = self.planned[index].way, self.clock()
         came: Outcome | tuple[str, str]
         raised: OomctlError | None = None
         try:
@@ -125,7 +125,7 @@ class Soak:
             raised = came.failure
         except NotFilledError as error:
             came = NOT_FILLED, error.why
-            raised = error if self.limits.single and len(self.contenders) == 1 else None
+            raised = error if self.limits.single and len(self.planned) == 1 else None
         except OomctlError as error:
             came, raised = (FAILED, error.why), error
         line = round_line(way.label, number, self.clock() - began, came)

@@ -42,7 +42,7 @@ class Progress:
         self._began = self._said = self._clock()
         if sys.stderr.isatty() and self._total != 1:
             self._draw()
-            self._stack.enter_context(console.hush())
+            self._stack.enter_context(console.quiet())
         return self
 
     def __exit__(

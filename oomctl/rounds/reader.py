@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from oomctl.errors import UsageError
 from oomctl.rounds.lines import SCHEMA, head_of
 from oomctl.rounds.round import round_of
-from oomctl.rounds.run import End, Head, Run, Why
+from oomctl.rounds.run import End, Run, RunHeader, Why
 from oomctl.rounds.statistics import Tally
 from oomctl.text import cut
 
@@ -102,7 +102,7 @@ def _begin(line: dict[str, Any], where: str) -> "_Reading":
 
 
 class _Reading:
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: RunHeader) -> None:
         self.head = head
         self.tallies = {way.label: Tally(way.label, way.judged) for way in head.ways}
         self.rechecking = {way.label: way.rechecking for way in head.ways}

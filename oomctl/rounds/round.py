@@ -45,7 +45,7 @@ class Called:
 
 
 @dataclass(frozen=True)
-class Gone:
+class Casualty:
     """One task that did not survive: the name of its hog's family, or its comm; and its end.
 
     `how` is one of BY_THE_KERNEL for who was killed, else the fate's own words.
@@ -66,7 +66,7 @@ class Round:
     ran: bool
     took_ns: int = 0
     calls: tuple[Called, ...] = ()
-    gone: tuple[Gone, ...] = ()
+    gone: tuple[Casualty, ...] = ()
     times: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     log_bytes: int = 0
     rises: Mapping[str, int] = field(default_factory=dict)
@@ -157,16 +157,16 @@ def _returned(call: Mapping[str, Any]) -> str:
     return f"-{call['errno']}" if call["errno"] else str(call["ret"])
 
 
-def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Gone]:
+def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Casualty]:
     for task in tasks:
         name, fate = str(task["family"] or task["name"] or task["comm"]), str(task["fate"])
         if fate in KILLED:
             how = "collateral" if task["collateral"] else "killed" if task["name"] else "stranger"
-            yield Gone(name, how)
+            yield Casualty(name, how)
         elif fate != "survived":
-            yield Gone(name, fate)
+            yield Casualty(name, fate)
         elif task["failed"]:
-            yield Gone(name, "not filled")
+            yield Casualty(name, "not filled")
 
 
 def _times(

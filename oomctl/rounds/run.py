@@ -11,7 +11,7 @@ Why = Literal["done", "differs", "interrupted", "unsupported", "failed"]
 
 
 @dataclass(frozen=True)
-class Way:
+class VariantRecord:
     """A variant as its record tells of it: `steps` are the calls as plain values."""
 
     label: str
@@ -31,7 +31,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Head:
+class RunHeader:
     """What is known of a run beforehand; `environment` and `options` as JSON has them.
 
     `started` is local time in ISO 8601, `source` the text of the scenario file.
@@ -40,7 +40,7 @@ class Head:
     scenario: str
     description: str
     source: str
-    ways: tuple[Way, ...]
+    ways: tuple[VariantRecord, ...]
     options: Mapping[str, Any]
     environment: Mapping[str, Any]
     started: str
@@ -58,7 +58,7 @@ class End:
 class Run:
     """A run with its statistics, a variant each; `end` is None where the record stops before it."""
 
-    head: Head
+    head: RunHeader
     statistics: tuple[Statistics, ...]
     end: End | None = None
     remarks: tuple[str, ...] = ()

@@ -12,20 +12,20 @@ from oomctl.errors import OomctlError, UnsupportedError, while_ending
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
 from oomctl.rounds.lines import end_line, head_line
-from oomctl.rounds.loop import Contender, Limits, Session, Soak
+from oomctl.rounds.loop import Limits, PlannedVariant, RoundLoop, Session
 from oomctl.rounds.progress import Progress
 from oomctl.rounds.record import Record
-from oomctl.rounds.run import End, Head, Run, Section
+from oomctl.rounds.run import End, Run, RunHeader, Section
 
 
 @dataclass(frozen=True)
-class Scene:
+class RecordedScenario:
     """One scenario to be run: what its file says of itself, its variants, where it is recorded."""
 
     name: str
     description: str
     source: str
-    contenders: tuple[Contender, ...]
+    planned: tuple[PlannedVariant, ...]
     record: Record
 
 
@@ -33,7 +33,7 @@ class Scene:
 class Series:
     """Runs scenes; `sections` has what came of each so far, whatever ended it."""
 
-    scenes: Sequence[Scene]
+    scenes: Sequence[RecordedScenario]
     limits: Limits
     options: Mapping[str, Any]
     same_tree: bool = False
@@ -44,62 +44,62 @@ class Series:
         """The rounds done, of all scenes."""
         return sum(one.rounds for section in self.sections for one in section.run.statistics)
 
-    def run(self, session: Session) -> Iterator[tuple[Scene, Outcome | None]]:
+    def run(self, session: Session) -> Iterator[tuple[RecordedScenario, Outcome | None]]:
         """Run each scene and yield it with its last outcome.
 
         Raises what ended one; but what this machine cannot do does not keep it from the others.
         """
-        for scene in self.scenes:
-            soak = Soak(
-                scene.contenders,
+        for recorded in self.scenes:
+            soak = RoundLoop(
+                recorded.planned,
                 self.limits,
                 session,
-                scene.record.write,
+                recorded.record.write,
                 lambda _rounds: None,
                 self.same_tree,
             )
             failure: OomctlError | None = None
             try:
-                self._run(scene, soak, session)
+                self._run(recorded, soak, session)
             except OomctlError as error:
                 if while_ending(error):
                     raise
                 failure = error
-            yield scene, soak.last
+            yield recorded, soak.last
             if failure is None:
                 continue
             if len(self.scenes) == 1 or not isinstance(failure, UnsupportedError):
                 raise failure
-            console.note(f"{scene.name}: {failure}")
+            console.note(f"{recorded.name}: {failure}")
 
-    def _run(self, scene: Scene, soak: Soak, session: Session) -> None:
-        start = scene.record.length
-        head = Head(
-            scenario=scene.name,
-            description=scene.description,
-            source=scene.source,
-            ways=tuple(each.way for each in scene.contenders),
+    def _run(self, recorded: RecordedScenario, soak: RoundLoop, session: Session) -> None:
+        start = recorded.record.length
+        head = RunHeader(
+            scenario=recorded.name,
+            description=recorded.description,
+            source=recorded.source,
+            ways=tuple(each.way for each in recorded.planned),
             options=self.options,
             environment=as_json.environment(session.environment),
             started=_now(),
         )
-        scene.record.write(head_line(head))
+        recorded.record.write(head_line(head))
         end = End("done")
         try:
-            total = self.limits.rounds and self.limits.rounds * len(scene.contenders)
-            with Progress(scene.name, total, self.limits.seconds) as progress:
+            total = self.limits.rounds and self.limits.rounds * len(recorded.planned)
+            with Progress(recorded.name, total, self.limits.seconds) as progress:
                 soak.done = progress.done
                 end = soak.run()
         except BaseException as error:
             end = _end_by(error)
             with suppress(OomctlError):  # the disk may be full
-                scene.record.write(end_line(end, soak.rounds, _now()))
+                recorded.record.write(end_line(end, soak.rounds, _now()))
             raise
         else:
-            scene.record.write(end_line(end, soak.rounds, _now()))
+            recorded.record.write(end_line(end, soak.rounds, _now()))
         finally:
             run = Run(head, soak.statistics(), end)
-            self.sections.append(scene.record.section(run, start))
+            self.sections.append(recorded.record.section(run, start))
 
 
 def _end_by(error: BaseException) -> End:

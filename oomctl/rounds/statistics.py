@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from oomctl.rounds.distribution import Distribution, distribution
-from oomctl.rounds.round import TIMES, Called, Gone, Round
+from oomctl.rounds.round import TIMES, Called, Casualty, Round
 
 Key = TypeVar("Key")
 
@@ -15,7 +15,7 @@ WAITING, NOT_WAITING = "wait", "no wait"
 
 
 @dataclass(frozen=True)
-class Held:
+class CheckTally:
     """One expectation over all rounds; in the rest of them it could not be tested.
 
     `first` is the number of the first round in which it did not hold, `why` what was found there.
@@ -29,14 +29,14 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Often:
+class Occurrences:
     """How often something came: so many times, in so many rounds."""
 
     times: int
     rounds: int
 
 
-NEVER = Often(0, 0)
+NEVER = Occurrences(0, 0)
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class Statistics:
     ran: int = 0
     took_ns: int = 0
     held: int | None = None
-    checks: tuple[Held, ...] = ()
+    checks: tuple[CheckTally, ...] = ()
     verdicts: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
-    call_verdicts: Mapping[str, Often] = field(default_factory=dict)
-    returns: Mapping[str, Often] = field(default_factory=dict)
-    gone: Mapping[Gone, Often] = field(default_factory=dict)
+    call_verdicts: Mapping[str, Occurrences] = field(default_factory=dict)
+    returns: Mapping[str, Occurrences] = field(default_factory=dict)
+    gone: Mapping[Casualty, Occurrences] = field(default_factory=dict)
     contention: Mapping[str, Share] = field(default_factory=dict)
     rechecks: Rechecks = Rechecks()
     times: Mapping[str, Distribution] = field(default_factory=dict)
@@ -110,12 +110,12 @@ class Tally:
         self._variant = variant
         self._judged = judged
         self._rounds = self._ran = self._took = self._calls = self._held = 0
-        self._checks: dict[str, Held] = {}
+        self._checks: dict[str, CheckTally] = {}
         self._verdicts: Counter[str] = Counter()
         self._reasons: dict[str, str] = {}
-        self._call_verdicts: dict[str, Often] = {}
-        self._returns: dict[str, Often] = {}
-        self._gone: dict[Gone, Often] = {}
+        self._call_verdicts: dict[str, Occurrences] = {}
+        self._returns: dict[str, Occurrences] = {}
+        self._gone: dict[Casualty, Occurrences] = {}
         self._contention: dict[str, Share] = {}
         self._rechecks = Rechecks()
         self._times = {name: array("q") for name in TIMES}
@@ -151,10 +151,10 @@ class Tally:
         self._own_rss = _span(self._own_rss, one.own_rss)
 
     def _check(self, number: int, name: str, passed: bool | None, why: str) -> None:
-        before = self._checks.get(name, Held(name, 0, 0))
+        before = self._checks.get(name, CheckTally(name, 0, 0))
         fails = passed is False
         first = before.first is None and fails
-        self._checks[name] = Held(
+        self._checks[name] = CheckTally(
             name,
             before.held + (passed is True),
             before.failed + fails,
@@ -205,13 +205,13 @@ class Tally:
         )
 
 
-def _count(into: dict[Key, Often], came: Mapping[Key, int]) -> None:
+def _count(into: dict[Key, Occurrences], came: Mapping[Key, int]) -> None:
     for key, times in came.items():
         before = into.get(key, NEVER)
-        into[key] = Often(before.times + times, before.rounds + 1)
+        into[key] = Occurrences(before.times + times, before.rounds + 1)
 
 
-def _by_frequency(counts: Mapping[Key, Often]) -> dict[Key, Often]:
+def _by_frequency(counts: Mapping[Key, Occurrences]) -> dict[Key, Occurrences]:
     return dict(sorted(counts.items(), key=lambda item: -item[1].times))
 
 

@@ -11,7 +11,7 @@ from oomctl.smoke import facts
 from oomctl.smoke.facts import Facts, Need
 
 if TYPE_CHECKING:
-    from oomctl.smoke.testbed import Bench
+    from oomctl.smoke.runner import CaseRunner
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Case:
 
     name: str
     about: str
-    run: Callable[[Bench], Iterable[Check]]
+    run: Callable[[CaseRunner], Iterable[Check]]
     needs: Sequence[Need] = ()
     panics: str = ""
 

@@ -19,7 +19,7 @@ Files = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Sketch:
+class CaseSpec:
     """Hogs, what is written into which cgroup before they come, calls, and what is expected."""
 
     hogs: tuple[Hog, ...] = ()
@@ -30,21 +30,21 @@ class Sketch:
     """Cgroups that no hog lives in."""
     timeout: float = SECONDS
 
-    def counting(self, **events: int) -> "Sketch":
+    def counting(self, **events: int) -> "CaseSpec":
         """Expect just these rises of counters, instead of what is usual."""
         return self.rising(**{name: _exactly(n) for name, n in events.items()})
 
-    def rising(self, **events: Range) -> "Sketch":
+    def rising(self, **events: Range) -> "CaseSpec":
         """Expect such rises of counters of the top, instead of what is usual."""
         wanted = {**self.expect.events.get(_COUNTED, {}), **events}
         return replace(self, expect=replace(self.expect, events={_COUNTED: wanted}))
 
-    def losing(self, *names: str) -> "Sketch":
+    def losing(self, *names: str) -> "CaseSpec":
         """Let these hogs end by other hands."""
         left = tuple(name for name in self.expect.survivors if name not in names)
         return replace(self, expect=replace(self.expect, survivors=left))
 
-    def losing_the_caller(self) -> "Sketch":
+    def losing_the_caller(self) -> "CaseSpec":
         """Expect that who declares is the one who dies."""
         return replace(self, expect=replace(self.expect, victims=None, kills=_exactly(1)))
 
@@ -96,7 +96,7 @@ def call(target: str | None = TOP, order: int = 0, flags: int = WAIT_ON_OOM_LOCK
     return Call(target, order, flags)
 
 
-def sketch(
+def spec(
     *hogs: Hog,
     dies: Sequence[str] = (),
     returns: str = "1",
@@ -106,7 +106,7 @@ def sketch(
     collateral: int = 0,
     timeout: float = SECONDS,
     cgroups: Sequence[str] = (),
-) -> Sketch:
+) -> CaseSpec:
     """Draw an experiment in which just the hogs named by `dies` die, and every call returns alike.
 
     `oom_kill` of the top should rise by one for each death, and may rise by one more for each group
@@ -131,7 +131,7 @@ def sketch(
             }
         },
     )
-    return Sketch(hogs, files or {}, steps, expect, tuple(cgroups), timeout)
+    return CaseSpec(hogs, files or {}, steps, expect, tuple(cgroups), timeout)
 
 
 def hog(name: str, size: int, adj: int = 0, at: str = "") -> Hog:

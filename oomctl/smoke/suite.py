@@ -31,7 +31,7 @@ GROUPS = {
 """The groups in their order, each a module of oomctl.smoke.cases."""
 
 
-class AnyBench(Protocol):
+class AnyRunner(Protocol):
     """What the suite itself wants of a bench."""
 
     facts: Facts
@@ -70,12 +70,12 @@ def _means(pattern: str, case: Case) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in (case.name, case.group))
 
 
-def run(case: Case, bench: AnyBench, rounds: int = 1) -> Result:
+def run(case: Case, runner: AnyRunner, rounds: int = 1) -> Result:
     """Run a case so many times, or say why not; it passes if every round does."""
-    if reason := case.lacks(bench.facts):
+    if reason := case.lacks(runner.facts):
         return Result(case.name, None, reason, rounds=0)
     began = time.monotonic_ns()
-    results = [_once(case, bench) for _ in range(rounds)]
+    results = [_once(case, runner) for _ in range(rounds)]
     shown = next((one for one in results if one.passed is False), results[-1])
     return Result(
         case.name,
@@ -89,13 +89,13 @@ def run(case: Case, bench: AnyBench, rounds: int = 1) -> Result:
     )
 
 
-def _once(case: Case, bench: AnyBench) -> Result:
+def _once(case: Case, runner: AnyRunner) -> Result:
     checks: list[Check] = []
     evidence: Sequence[str] = ()
     try:
-        with bench.round() as told:
+        with runner.round() as told:
             try:
-                for check in case.run(bench):  # type: ignore[arg-type]
+                for check in case.run(runner):  # type: ignore[arg-type]
                     checks.append(check)
             finally:
                 evidence = told()

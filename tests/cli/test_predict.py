@@ -4,7 +4,7 @@ import os
 import pytest
 
 from oomctl.cgroup import hierarchy
-from oomctl.oom.prediction import Lineup
+from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import Task
 from oomctl.proc import procfs
 from tests.cli.command import refused, run
@@ -24,8 +24,8 @@ def tasks(monkeypatch):
     """The machine's tasks, 5000 pages of RAM; a test may take some away."""
     found = list(TASKS)
     monkeypatch.setattr(
-        "oomctl.cli.predict.line_up",
-        lambda _node, _root: Lineup(found, 5000, PAGE, frozenset({"/t"})),
+        "oomctl.cli.predict.read_candidates",
+        lambda _node, _root: Candidates(found, 5000, PAGE, frozenset({"/t"})),
     )
     return found
 

@@ -44,7 +44,7 @@ GOOD = happened(called(1))
 def stage(machine, monkeypatch, tmp_path):
     """What each round comes to, by plan; it keeps the plans and the trees that stood."""
     made = SimpleNamespace(
-        plans=[], standing=[], come=lambda number, plan: GOOD, here=tmp_path / "here"
+        plans=[], keep_tree=[], come=lambda number, plan: GOOD, here=tmp_path / "here"
     )
 
     class Session:
@@ -61,8 +61,8 @@ def stage(machine, monkeypatch, tmp_path):
             pass
 
         @contextmanager
-        def standing(self, plan):
-            made.standing.append(plan)
+        def keep_tree(self, plan):
+            made.keep_tree.append(plan)
             yield
 
         def run(self, plan):
@@ -91,8 +91,8 @@ def records():
 
 
 def not_filled():
-    runner = SimpleNamespace(__str__=lambda self: "'large'", hog=None)
-    return NotFilledError(runner, "cannot fill", "free some memory")
+    running_hog = SimpleNamespace(__str__=lambda self: "'large'", hog=None)
+    return NotFilledError(running_hog, "cannot fill", "free some memory")
 
 
 def test_one_round_is_the_report_of_a_declaration_and_what_was_expected(stage, golden):
@@ -148,14 +148,14 @@ def test_many_rounds_are_statistics_and_a_record(stage):
 def test_every_round_has_a_tree_of_its_own(stage):
     run("largest.toml", "--repeat", 3, "--no-record")
     assert len({plan.top for plan in stage.plans}) == 3
-    assert stage.standing == []
+    assert stage.keep_tree == []
 
 
 def test_the_same_tree_for_all_rounds(stage):
     result = run("largest.toml", "--repeat", 3, "--same-tree", "--via", "bpf,limit", "--no-record")
     assert result.exit_code == 0
-    assert len(stage.standing) == 2
-    assert {plan.top for plan in stage.plans} == {plan.top for plan in stage.standing}
+    assert len(stage.keep_tree) == 2
+    assert {plan.top for plan in stage.plans} == {plan.top for plan in stage.keep_tree}
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "json", "jsonl", "ktap", "junit"])

@@ -15,12 +15,12 @@ from oomctl.lab import vm
 from oomctl.lab.kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom.outcome import Environment
-from oomctl.smoke import suite, testbed
+from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
 from tests.unit.lab.test_suite import DEAD, PANIC, lines
-from tests.unit.smoke.suite import CASES, HERE, V1, V3, FakeBench, fails
+from tests.unit.smoke.suite import CASES, HERE, V1, V3, FakeRunner, fails
 
 GOOD = CASES[:2]
 BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))
@@ -30,7 +30,7 @@ BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))
 def known(monkeypatch):
     """The suite has these cases, and a bench that asks no kernel."""
 
-    class Bench(FakeBench):
+    class CaseRunner(FakeRunner):
         environment: Environment = ENVIRONMENT
 
         def __init__(self, _root, kfunc, disposable):
@@ -44,7 +44,7 @@ def known(monkeypatch):
 
     def these(cases, kfunc=V3):
         monkeypatch.setattr(suite, "cases", lambda: tuple(cases))
-        monkeypatch.setattr(testbed, "Bench", Bench)
+        monkeypatch.setattr(runner, "CaseRunner", CaseRunner)
         monkeypatch.setattr(btf, "find_kfunc", lambda: kfunc)
         monkeypatch.setattr(environment, "require_host", lambda: None)
 

@@ -74,7 +74,7 @@ class FakeLog:
 def kill(pid, cgroup_id, by=1):
     caller = (99, 99, "caller", by)
     victim = (pid, pid, "hog", cgroup_id)
-    more = {"trigger_pid": 99, "trigger_comm": "caller"}
+    more = {"invoker_pid": 99, "invoker_comm": "caller"}
     return [
         Event(Kind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id),
         Event(Kind.SIGKILL, 20, *victim, anon=64 << 20, **more),

@@ -39,7 +39,7 @@ def harmless(furnished, any_machine, cgroupfs, monkeypatch):
     monkeypatch.setenv("OOMCTL_CACHE", str(furnished.parent / "cache"))
     monkeypatch.setattr(btf, "find_kfunc", lambda: None)
     monkeypatch.setattr(doctor, "Machine", lambda: machine)
-    monkeypatch.setattr(watch, "Lookout", cannot)
+    monkeypatch.setattr(watch, "OomWatch", cannot)
     monkeypatch.setattr(programs, "run", lambda *_words, **_more: (127, "not found"))
     for name in ("build", "load", "unload", "require_modules"):
         monkeypatch.setattr(module, name, cannot)

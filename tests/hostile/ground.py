@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from oomctl import console
 from oomctl.cli import app
 from oomctl.text import printable
-from tests.audit import heard
+from tests.audit import batch
 
 ALL = int(os.environ.get("OOMCTL_HOSTILE", 0))
 _SLICE = 900
@@ -65,7 +65,7 @@ def invoke(*words, allowed=None):
     fence = Fence(allowed or Path.cwd())
     console.set_verbosity(0)
     ready = mock.patch.object(typer.testing, "_get_command", return_value=ROOT)
-    with ready, heard(fence):
+    with ready, batch(fence):
         result = CliRunner().invoke(app, [*map(str, words)])
     named = {Path(str(word).rpartition("=")[2]).parent for word in words if "/" in str(word)}
     assert [each for each in fence.tried if Path(each[1]).parent not in named] == []

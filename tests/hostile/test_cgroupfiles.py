@@ -8,7 +8,7 @@ from oomctl.cgroup import hierarchy, parent
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.experiment import setting
-from oomctl.experiment.target import Scope
+from oomctl.experiment.target import TargetState
 from oomctl.journal.entries import Changed
 from oomctl.oom.plan import Plan
 from tests.hostile.bytes import near
@@ -65,7 +65,7 @@ def test_what_is_looked_at_before_and_after_a_call(cgroupfs, node, files):
         if name not in files:
             (node.directory / name).unlink()
     plan = Plan(cgroups=(), settings=(), hogs=(), steps=(), top="/t")
-    scope = Scope(plan, cgroupfs)
+    scope = TargetState(plan, cgroupfs)
 
     def sample():
         with Sampler(node) as sampler:

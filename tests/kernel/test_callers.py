@@ -16,7 +16,7 @@ from oomctl.errors import OomctlError
 from oomctl.experiment import triggers
 from oomctl.experiment.environment import require_machine
 from oomctl.experiment.session import Session
-from oomctl.experiment.steps import Trial
+from oomctl.experiment.steps import RoundRunner
 from tests.kernel.conftest import CGROUPS, tear_down
 from tests.kernel.test_steps import dead, on_top, plan
 
@@ -50,7 +50,7 @@ def test_a_cgroup_of_the_callers_that_is_gone(session, callers):
 
 @COUNTS
 def test_a_caller_that_is_stopped_is_waited_for_until_the_timeout(session, callers, monkeypatch):
-    monkeypatch.setattr(Trial, "_disguise", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
+    monkeypatch.setattr(RoundRunner, "_disguise", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
     began = time.monotonic()
     with pytest.raises(OomctlError, match=r"was not ready to call after 10 s: it is stopped"):
         session.run(plan(on_top(callers=callers), timeout=10.0))

@@ -24,7 +24,7 @@ import pytest
 
 from oomctl.bpf import libbpf
 from oomctl.cgroup.hierarchy import unified_root
-from oomctl.cgroup.owned import Owned
+from oomctl.cgroup.owned import JournaledCgroup
 from oomctl.cli import main
 from oomctl.journal.file import Journal
 from oomctl.proc import procfs
@@ -314,7 +314,7 @@ def make_and_die(root, *, frozen=False):
     pid = os.fork()
     if pid == 0:
         journal = Journal().__enter__()
-        top = Owned.make(root, f"oomctl-{os.getpid()}-x", journal).node
+        top = JournaledCgroup.make(root, f"oomctl-{os.getpid()}-x", journal).node
         nested = top.create_cgroup("a").create_cgroup("b")
         sleeper = subprocess.Popen(["sleep", "3600"], start_new_session=True)
         (nested.directory / "cgroup.procs").write_text(str(sleeper.pid))

@@ -86,8 +86,8 @@ def test_ftrace_switched_off(doctor, sysctl):
     assert (exit_code, states(found)) == (0, {"BPF tracing": "warning"})
     assert "kernel.ftrace_enabled is 0" in found["BPF tracing"]["found"]
     assert "only the kernel log will tell" in found["BPF tracing"]["found"]
-    mend = found["BPF tracing"]["mend"].removeprefix("run `").removesuffix("`")
-    subprocess.run(mend.split(), capture_output=True, check=True)
+    fix = found["BPF tracing"]["mend"].removeprefix("run `").removesuffix("`")
+    subprocess.run(fix.split(), capture_output=True, check=True)
     assert doctor() == (0, {})
 
 
@@ -98,8 +98,8 @@ def test_a_loud_console(doctor):
         printk.write_text("7")
         exit_code, found = doctor()
         assert (exit_code, states(found)) == (0, {"console loglevel": "warning"})
-        mend = found["console loglevel"]["mend"].split()
-        subprocess.run(mend, capture_output=True, check=True)
+        fix = found["console loglevel"]["mend"].split()
+        subprocess.run(fix, capture_output=True, check=True)
         assert doctor() == (0, {})
     finally:
         printk.write_text(before)

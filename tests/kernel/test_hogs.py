@@ -15,16 +15,16 @@ from typing import get_args
 import psutil
 import pytest
 
-from oomctl.bpf.declare import Loader
+from oomctl.bpf.declare import DeclareProgram
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.removal import remove
 from oomctl.errors import UnsupportedError
 from oomctl.hog import hogset, pagecache
-from oomctl.hog.hogset import Herd, NotFilledError
+from oomctl.hog.hogset import HogSet, NotFilledError
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind
 from oomctl.proc.kmsg import Kmsg
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 K, M = 1 << 10, 1 << 20
 SIZE = 24 * M
@@ -101,17 +101,17 @@ def leaf() -> Iterator[Callable[[str], Leaf]]:
 
 
 @pytest.fixture
-def watch() -> Iterator[DeathWatch]:
-    with DeathWatch() as watching:
+def watch() -> Iterator[PidfdWatch]:
+    with PidfdWatch() as watching:
         yield watching
 
 
-def herd(watch: DeathWatch, *wanted: Hog, timeout: float = 120.0) -> Herd:
-    return Herd(wanted, ROOT, watch, timeout)
+def hog_set(watch: PidfdWatch, *wanted: Hog, timeout: float = 120.0) -> HogSet:
+    return HogSet(wanted, ROOT, watch, timeout)
 
 
 @contextlib.contextmanager
-def observed(watch: DeathWatch, *wanted: Hog) -> Iterator[Herd]:
+def observed(watch: PidfdWatch, *wanted: Hog) -> Iterator[HogSet]:
     """A herd that hears from the kernel log whom the OOM killer takes."""
     with Kmsg() as log:
         log.read()
@@ -121,7 +121,7 @@ def observed(watch: DeathWatch, *wanted: Hog) -> Iterator[Herd]:
             taken.update(kill.pid for kill in log.read().kills)
             return pid in taken
 
-        with Herd(wanted, ROOT, watch, 120.0, oom_killed=oom_killed) as running:
+        with HogSet(wanted, ROOT, watch, 120.0, oom_killed=oom_killed) as running:
             yield running
 
 
@@ -150,7 +150,7 @@ def soon(true: Callable[[], bool], seconds: float = 30.0) -> None:
 )
 def test_what_is_asked_for_is_charged_as_what_it_is(leaf, watch, kind, more, stat, slack):
     place = leaf("a")
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, kind, **more)) as running:
+    with hog_set(watch, Hog("a", SIZE, 0, place.cgroup, kind, **more)) as running:
         charged, counters = place.charged, place.counters("memory.stat")
         print(f"{kind}: {charged / SIZE:.3f} of what was asked for,", running.runners[0].filled)
         print(
@@ -173,7 +173,7 @@ def test_an_unlike_pair_in_one_cgroup_estimates(leaf, watch):
     """Neither can tell its own charge from the other's, so each counts what it wrote."""
     place = leaf("a")
     wanted = [Hog(kind, 8 * M, 0, place.cgroup, kind) for kind in ("pipe", "slab")]
-    with herd(watch, *wanted):
+    with hog_set(watch, *wanted):
         assert 14 * M <= place.charged <= 20 * M
 
 
@@ -186,7 +186,7 @@ def big() -> Path:
 
 def test_an_existing_file_is_page_cache(leaf, watch, big):
     place = leaf("a")
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))) as running:
+    with hog_set(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))) as running:
         counters = place.counters("memory.stat")
         assert SIZE <= counters["file"] <= SIZE + 8 * M  # as far as it was read ahead
         assert counters["shmem"] == 0
@@ -197,7 +197,7 @@ def test_an_existing_file_is_page_cache(leaf, watch, big):
 def test_page_cache_makes_room_where_a_limit_is(leaf, watch, big):
     place = leaf("a")
     place.limit(SIZE // 2)
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))) as running:
+    with hog_set(watch, Hog("a", SIZE, 0, place.cgroup, "file", path=str(big))) as running:
         assert running.runners[0].filled
         assert re.fullmatch(
             r"holds [\d.]+M of page cache, not 24M of page cache", running.runners[0].holds.differs
@@ -209,7 +209,7 @@ def test_page_cache_makes_room_where_a_limit_is(leaf, watch, big):
 def test_a_file_of_its_own_is_page_cache(leaf, watch):
     """Nowhere in the guest's root, which is an overlay upon a tmpfs."""
     place = leaf("a")
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
+    with hog_set(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
         counters = place.counters("memory.stat")
         assert SIZE <= counters["file"] <= SIZE + M
         assert counters["shmem"] == 0
@@ -229,7 +229,7 @@ def test_where_nothing_is_page_cache_a_file_is_refused(leaf, watch, monkeypatch)
     monkeypatch.chdir("/run")
     with (
         pytest.raises(UnsupportedError) as caught,
-        herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")),
+        hog_set(watch, Hog("a", SIZE, 0, place.cgroup, "file")),
     ):
         pass
     print(caught.value)
@@ -241,7 +241,7 @@ def test_where_nothing_is_page_cache_a_file_is_refused(leaf, watch, monkeypatch)
 def test_what_is_no_page_cache_is_told(leaf, watch, monkeypatch):
     place = leaf("a")
     monkeypatch.setattr(hogset, "find_place", lambda _size: Path("/dev/shm"))
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
+    with hog_set(watch, Hog("a", SIZE, 0, place.cgroup, "file")) as running:
         holds = running.runners[0].holds
         assert holds.differs == "holds 0 of page cache, 24M of shmem, not 24M of page cache"
         assert SIZE <= holds.shmem <= SIZE + M
@@ -255,8 +255,8 @@ def test_two_hogs_in_one_cgroup_are_read_in_proc(leaf, watch):
         Hog("c", 4 * M, 0, place.cgroup, "forker", tasks=2),
         Hog("d", 4 * M, 0, place.cgroup, "pipe"),
     ]
-    with herd(watch, *wanted) as running:
-        a, b, c, d = (runner.holds for runner in running.runners)
+    with hog_set(watch, *wanted) as running:
+        a, b, c, d = (running_hog.holds for running_hog in running.runners)
         assert {each.source for each in (a, b, c, d)} == {"process"}
         assert {each.differs for each in (a, b, c, d)} == {""}
         assert 8 * M <= a.anon <= 9 * M
@@ -275,7 +275,7 @@ def test_what_is_swapped_out_is_told(leaf, watch, tmp_path):
     place = leaf("a")
     (place.directory / "memory.high").write_text(str(SIZE // 2))
     try:
-        with herd(watch, Hog("a", SIZE, 0, place.cgroup)) as running:
+        with hog_set(watch, Hog("a", SIZE, 0, place.cgroup)) as running:
             holds = running.runners[0].holds
             print(holds)
             assert re.fullmatch(
@@ -291,7 +291,7 @@ def test_what_is_swapped_out_is_told(leaf, watch, tmp_path):
 def test_huge_pages_are_charged_elsewhere(leaf, watch, sysctl):
     sysctl("vm.nr_hugepages", 8)
     place = leaf("a")
-    with herd(watch, Hog("a", 16 * M, 0, place.cgroup, "hugetlb")) as running:
+    with hog_set(watch, Hog("a", 16 * M, 0, place.cgroup, "hugetlb")) as running:
         status = Path(f"/proc/{running.runners[0].pid}/status").read_text()
         assert f"HugetlbPages:\t   {16 * K} kB" in status
         assert running.runners[0].holds.hugetlb == 16 * M
@@ -302,7 +302,7 @@ def test_huge_pages_are_charged_elsewhere(leaf, watch, sysctl):
 def test_all_of_it_is_given_back(leaf, watch):
     place = leaf("a")
     for kind in ("pipe", "socket", "slab", "shmem"):
-        with herd(watch, Hog("a", 8 * M, 0, place.cgroup, kind)):
+        with hog_set(watch, Hog("a", 8 * M, 0, place.cgroup, kind)):
             pass
         soon(lambda: place.charged < M)
 
@@ -320,10 +320,12 @@ def test_a_limit_is_an_outcome_of_a_hog_that_may_fail(leaf, watch, kind, above):
         place.limit(8 * M)
     wanted = Hog("a", SIZE, 0, place.cgroup, kind, tasks=2, may_fail=True)
     with observed(watch, wanted) as running:
-        (runner,) = running.runners
-        assert runner.filled is None
-        print(kind, above, runner.failed)
-        how, _, limit = runner.failed.removeprefix("could not fill its memory: ").partition(": ")
+        (running_hog,) = running.runners
+        assert running_hog.filled is None
+        print(kind, above, running_hog.failed)
+        how, _, limit = running_hog.failed.removeprefix("could not fill its memory: ").partition(
+            ": "
+        )
         assert how in ("oom-killed", "Cannot allocate memory", "No buffer space available")
         assert limit == f"memory.max of {f'/{TOP}' if above else place.cgroup} (8M) is reached"
         running.require_alive()
@@ -361,15 +363,15 @@ def test_a_forker_whose_children_do_not_fit(leaf, watch):
     place.limit(8 * M)
     wanted = Hog("a", SIZE, 0, place.cgroup, "forker", tasks=2, may_fail=True)
     with observed(watch, wanted) as running:
-        (runner,) = running.runners
+        (running_hog,) = running.runners
         assert re.fullmatch(
             r"could not fill its memory: its child \(pid \d+\) was oom-killed: "
             rf"memory\.max of {place.cgroup} \(8M\) is reached",
-            runner.failed,
+            running_hog.failed,
         )
         soon(lambda: not (place.directory / "cgroup.procs").read_text())
         running.require_alive()
-        assert watch.deaths[runner.pid].status == HogExit.CHILD_KILLED
+        assert watch.deaths[running_hog.pid].status == HogExit.CHILD_KILLED
 
 
 TINY = list(
@@ -396,11 +398,11 @@ def test_no_kind_of_hog_takes_a_tiny_limit_for_anything_else(leaf, watch, sizes,
     tasks = 2 if kind in ("threads", "forker") else 1
     wanted = Hog("a", size, 0, place.cgroup, kind, tasks=tasks, may_fail=True, **more)
     with observed(watch, wanted) as running:
-        (runner,) = running.runners
-        print(kind, size, limit, above, runner.failed or runner.filled)
+        (running_hog,) = running.runners
+        print(kind, size, limit, above, running_hog.failed or running_hog.filled)
         named = f": memory.max of {f'/{TOP}' if above else place.cgroup} ({limit}) is reached"
-        if kind != "hugetlb" or "huge" not in runner.failed:
-            assert runner.filled or runner.failed.endswith(named) or kind == "hugetlb"
+        if kind != "hugetlb" or "huge" not in running_hog.failed:
+            assert running_hog.filled or running_hog.failed.endswith(named) or kind == "hugetlb"
         running.require_alive()
 
 
@@ -472,7 +474,7 @@ def test_a_forker_goes_on_under_fire(leaf, watch):
         soon(lambda: full() == 2 and len(seen) == 2 + kills)
         assert place.counters("memory.events")["oom_kill"] == kills
 
-    with herd(watch, wanted) as running, Loader() as loader:
+    with hog_set(watch, wanted) as running, DeclareProgram() as loader:
         forker = psutil.Process(running.runners[0].pid)
         assert full() == 2
         for kills in (1, 2, 3):
@@ -490,7 +492,7 @@ def holds(process: psutil.Process, size: int) -> bool:
 def test_a_sharer_lives_elsewhere_and_is_charged_nothing(leaf, watch):
     place, other = leaf("a"), leaf("b")
     wanted = Hog("a", SIZE, 0, place.cgroup, "shared", sharer=other.cgroup)
-    with herd(watch, wanted) as running:
+    with hog_set(watch, wanted) as running:
         (sharer,) = psutil.Process(running.runners[0].pid).children()
         assert Path(f"/proc/{sharer.pid}/cgroup").read_text() == f"0::{other.cgroup}\n"
         assert sharer.memory_info().rss >= SIZE
@@ -502,7 +504,7 @@ def test_a_sharer_lives_elsewhere_and_is_charged_nothing(leaf, watch):
 def test_a_traced_hog_holds_its_memory_after_its_kill(leaf, watch):
     place = leaf("a")
     wanted = Hog("a", SIZE, 0, place.cgroup, "traced", hold=1.5)
-    with herd(watch, wanted) as running:
+    with hog_set(watch, wanted) as running:
         pid = running.runners[0].pid
         (tracer,) = psutil.Process(pid).children()
         assert Path(f"/proc/{tracer.pid}/cgroup").read_text() != f"0::{place.cgroup}\n"
@@ -517,7 +519,7 @@ def test_a_traced_hog_holds_its_memory_after_its_kill(leaf, watch):
 
 def test_a_working_set_stays(leaf, watch):
     place = leaf("a")
-    with herd(watch, Hog("a", SIZE, 0, place.cgroup, working_set=SIZE)) as running:
+    with hog_set(watch, Hog("a", SIZE, 0, place.cgroup, working_set=SIZE)) as running:
         time.sleep(0.2)
         running.require_alive()
         assert SIZE <= place.charged <= SIZE + M

@@ -113,7 +113,7 @@ def test_a_limit_s_kill_is_told_whole_whatever_its_comm(top: Path, comm: bytes) 
     shown = printable(os.fsdecode(comm))
     assert (kill.pid, kill.thread, kill.comm) == (pid, pid, shown)
     assert (kill.cgroup, kill.oom_memcg, kill.group) == (name_of(cgroup), name_of(cgroup), None)
-    assert (kill.trigger_pid, kill.trigger_comm) == (pid, shown)
+    assert (kill.invoker_pid, kill.invoker_comm) == (pid, shown)
     assert (kill.order, kill.constraint, kill.allocating) == (0, "memcg", False)
 
 
@@ -123,7 +123,7 @@ def test_a_comm_that_makes_a_continuation_of_the_header_hides_no_more_than_that(
         pid = killed(child(cgroup, 16 * M, b"\x01cx"))
         kill = only(log)
     assert (kill.pid, kill.comm, kill.cgroup) == (pid, r"\x01cx", name_of(cgroup))
-    assert kill.trigger_pid is None
+    assert kill.invoker_pid is None
 
 
 @pytest.mark.parametrize("uid", [2**32 - 2, 3_000_000_000])
@@ -132,7 +132,7 @@ def test_a_uid_that_the_kernel_prints_as_negative(top: Path, uid: int) -> None:
     with Kmsg() as log:
         pid = killed(child(cgroup, 16 * M, uid=uid))
         kill = only(log)
-    assert (kill.pid, kill.cgroup, kill.trigger_pid) == (pid, name_of(cgroup), pid)
+    assert (kill.pid, kill.cgroup, kill.invoker_pid) == (pid, name_of(cgroup), pid)
 
 
 @pytest.mark.parametrize(("depth", "known"), [(2, True), (3, True), (5, False), (12, False)])
@@ -154,7 +154,7 @@ def test_a_long_path_is_put_together_and_one_that_was_cut_is_not_told(
         first, member = KillsFromLog().feed(log.read().records)
     path = name_of(cgroup) if known else None
     assert (first.pid, first.cgroup, first.oom_memcg, first.group) == (pid, path, path, path)
-    assert (member.pid, member.group, member.trigger_pid) == (idle, path, pid)
+    assert (member.pid, member.group, member.invoker_pid) == (idle, path, pid)
 
 
 def test_a_process_whose_leader_has_ended_is_named_by_its_process(top: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_process_whose_leader_has_ended_is_named_by_its_process(top: Path) -> 
         thread = int(os.read(ready, 20))
         killed(pid)
         kill = only(log)
-    assert (kill.pid, kill.thread, kill.trigger_pid) == (pid, thread, thread)
+    assert (kill.pid, kill.thread, kill.invoker_pid) == (pid, thread, thread)
     assert kill.cgroup == name_of(cgroup)
 
 
@@ -191,7 +191,7 @@ def test_sysrq_s_kill(top: Path) -> None:
         kill = only(log)
     assert (kill.pid, kill.cgroup, kill.oom_memcg) == (pid, "/klog/a", None)
     assert (kill.constraint, kill.order, kill.oom_score_adj) == ("none", -1, 1000)
-    assert (kill.trigger_comm or "").startswith("kworker/")
+    assert (kill.invoker_comm or "").startswith("kworker/")
 
 
 def test_no_kill_of_a_burst_has_a_fact_of_another(top: Path) -> None:
@@ -228,9 +228,9 @@ def test_no_kill_of_a_burst_has_a_fact_of_another(top: Path) -> None:
         assert kill.cgroup in (None, cgroup)
         assert kill.oom_memcg in (None, cgroup)
         assert kill.group in (None, group_path)
-        assert kill.trigger_pid is None or kill.trigger_pid in triggers
+        assert kill.invoker_pid is None or kill.invoker_pid in triggers
         assert (kill.order, kill.constraint) in ((None, "memcg"), (0, "memcg"))
-    reported = sum(kill.trigger_pid is not None for kill in kills)
+    reported = sum(kill.invoker_pid is not None for kill in kills)
     print(
         f"{reported} of {len(kills)} have a report,", sum(bool(k.group) for k in kills), "a group"
     )

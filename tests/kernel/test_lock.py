@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from oomctl.bpf.declare import Loader
+from oomctl.bpf.declare import DeclareProgram
 from oomctl.bpf.gate import Gate
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call
 from tests.kernel.conftest import CGROUPS
@@ -18,8 +18,8 @@ SLOT = 200
 
 @pytest.fixture(scope="module")
 def gate():
-    with Gate() as standing:
-        yield standing
+    with Gate() as keep_tree:
+        yield keep_tree
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def held(gate, cgroup, warm):
     empty = CGROUPS / "empty"
     empty.mkdir()
     try:
-        with Loader() as loader:
+        with DeclareProgram() as loader:
             call = Call(None, 0, WAIT_ON_OOM_LOCK)
             with gate.shut(lambda: loader.run(call, empty.stat().st_ino, SLOT), lambda: False, 18):
                 yield gate
@@ -64,7 +64,7 @@ def test_a_held_lock_is_busy_for_some_and_interrupts_others(declare, cgroup, hel
 
 
 def test_contention_is_made_every_time(gate, cgroup):
-    with Loader() as loader:
+    with DeclareProgram() as loader:
         target = cgroup.stat().st_ino
         for _ in range(20):
             enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
@@ -78,7 +78,7 @@ def test_contention_is_made_every_time(gate, cgroup):
 
 
 def test_the_gate_opens_by_itself(gate, cgroup):
-    with Loader() as loader:
+    with DeclareProgram() as loader:
         target = cgroup.stat().st_ino
         enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
         with gate.shut(enter, lambda: False, 0.3):
@@ -105,7 +105,7 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
     before = signal.signal(signal.SIGUSR1, interrupt)
     began = time.monotonic()
     try:
-        with Loader() as loader:
+        with DeclareProgram() as loader:
             target = cgroup.stat().st_ino
             enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
@@ -118,7 +118,7 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
 
 def test_what_passes_is_noted(gate, cgroup):
     before = gate.passed()
-    with Loader() as loader:
+    with DeclareProgram() as loader:
         target = cgroup.stat().st_ino
         loader.run(Call(None, 7, 0), target, 0)
     [passage] = gate.passages(before)

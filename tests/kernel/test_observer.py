@@ -79,7 +79,7 @@ def test_a_declaration_is_seen_from_the_lock_to_the_end(observer, declare):
         assert (each.comm, each.oom_score_adj) == ("big", 0)
         assert each.cgroup_id == mark.cgroup_id != call["cgroup_id"]
     for each in (signal, mark):
-        assert (each.trigger_pid, each.trigger_comm) == (begin.pid, "oomctl-caller")
+        assert (each.invoker_pid, each.invoker_comm) == (begin.pid, "oomctl-caller")
         assert abs(each.rss - 32 * MIB) < MIB
     assert (ended.signal, ended.status, ended.rss) == (9, None, 0)
 
@@ -105,7 +105,7 @@ def test_a_limit_that_is_hit_is_seen_too(observer, cgroup: Path):
     end = next(each for each in events if each.kind is Kind.OOM_END)
     assert (end.constraint, end.order, end.memcg_id) == ("memcg", 0, cgroup.stat().st_ino)
     mark = next(each for each in events if each.kind is Kind.MARK_VICTIM)
-    assert mark.tgid == mark.trigger_pid == child.pid
+    assert mark.tgid == mark.invoker_pid == child.pid
     assert mark.cgroup_id == cgroup.stat().st_ino
     assert 16 * MIB < mark.rss < 40 * MIB
 

@@ -19,7 +19,7 @@ from oomctl.experiment.candidates import PAGE_COUNTER_MAX
 from oomctl.experiment.environment import require_kfunc
 from oomctl.experiment.session import Session
 from oomctl.oom import as_json
-from oomctl.oom.outcome import Declared
+from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog
 from oomctl.oom.prediction import Prediction
 from tests.kernel import trees
@@ -32,14 +32,14 @@ GROUP = "memory.oom.group", 1
 
 
 @dataclass
-class Trial:
+class RoundRunner:
     """What was predicted, what the kernel returned, and the names of whom it killed."""
 
     prediction: Prediction
     ret: int
     killed: frozenset[int]
     names: dict[int, str]
-    declared: Declared
+    declared: CallReport
 
     @property
     def predicted(self):
@@ -62,7 +62,7 @@ def attempt():
         (declared,) = outcome.declared
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
         names = {fated.task.pid: fated.name for fated in outcome.tasks}
-        return Trial(declared.prediction, declared.answer.ret, killed, names, declared)
+        return RoundRunner(declared.prediction, declared.answer.ret, killed, names, declared)
 
     return run
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from oomctl.bpf import btf
-from oomctl.smoke import suite, testbed
+from oomctl.smoke import runner, suite
 
 PATIENCE = 900
 
@@ -59,7 +59,7 @@ def test_a_kernel_that_would_panic_is_not_asked(oomctl, sysctl):
 
 def test_a_failure_tells_what_came(oomctl, monkeypatch):
     """A kernel whose MAX_PAGE_ORDER is not what the suite believes."""
-    monkeypatch.setattr(testbed, "_max_order", lambda: 8)
+    monkeypatch.setattr(runner, "_max_order", lambda: 8)
     result = oomctl("smoke", "arguments.order-max-plus-1")
     assert result.exit_code == 1
     for line in (

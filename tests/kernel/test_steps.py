@@ -171,7 +171,7 @@ def test_steps_have_targets_of_their_own_and_repeat(session):
 
 def test_a_standing_tree_gets_fresh_hogs(session):
     wanted = plan(on_top())
-    with session.standing(wanted):
+    with session.keep_tree(wanted):
         first, second = session.run(wanted), session.run(wanted)
     assert dead(first) == dead(second) == {"large"}
     assert {f.task.pid for f in first.tasks} & {f.task.pid for f in second.tasks} == set()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from oomctl.cgroup import hierarchy
-from oomctl.experiment.watch import Lookout
+from oomctl.experiment.watch import OomWatch
 
 READY = "watching the OOM killer"
 
@@ -78,15 +78,15 @@ def test_only_the_subtree_and_lines_come_at_once(watching, declare, cgroup, stra
 
 @pytest.mark.usefixtures("no_tracing")
 def test_the_log_alone_tells_each_member_of_a_group_once(declare):
-    with Lookout(hierarchy.unified_root()) as lookout:
+    with OomWatch(hierarchy.unified_root()) as oom_watch:
         time.sleep(5.1)  # the kernel limits its reports to 10 in 5 s
         _code, run = declare("--oom-group", "--hogs", "3", "--size", "4M")
-        seen = lookout.look()
+        seen = oom_watch.poll()
     (call,) = run["calls"]
     assert sorted(one.pid for one in seen) == sorted(task["pid"] for task in run["tasks"])
     for one in seen:
         assert (one.group, one.memcg) == (call["target"], call["target"])
-        assert (one.trigger_pid, one.trigger_comm) == (call["caller_pid"], "oomctl-caller")
+        assert (one.invoker_pid, one.invoker_comm) == (call["caller_pid"], "oomctl-caller")
         assert (one.order, one.constraint) == (0, "memcg")
     assert seen[0].cgroup is not None
     assert seen[0].cgroup.startswith(f"{call['target']}/")

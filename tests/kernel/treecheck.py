@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from oomctl.oom.outcome import Declared, Fated, Outcome, Phase
+from oomctl.oom.outcome import CallReport, Outcome, Phase, TaskReport
 from oomctl.oom.prediction import Prediction, holds, predict
 from oomctl.oom.task import Task
 from tests.kernel.trees import Tree
@@ -202,7 +202,7 @@ class Comparison:
             if what not in wanted:
                 yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
 
-    def _refilled(self, fated: Fated) -> bool:
+    def _refilled(self, fated: TaskReport) -> bool:
         """Tell whether a forker that replaced its children ran into the lowered limit itself.
 
         The OOM killer of its charge takes whom it chooses, while the caller is still at it.
@@ -212,11 +212,11 @@ class Comparison:
         return bool(
             via == "limit"
             and kill
-            and kill.trigger_comm in forkers
-            and kill.trigger_pid != self._call.answer.caller
+            and kill.invoker_comm in forkers
+            and kill.invoker_pid != self._call.answer.caller
         )
 
-    def _wanted(self, fated: Fated) -> list[tuple[str, Phase | None, bool, bool]]:
+    def _wanted(self, fated: TaskReport) -> list[tuple[str, Phase | None, bool, bool]]:
         pid = fated.task.pid
         if pid in self._killed:
             return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
@@ -261,7 +261,7 @@ class Comparison:
         return low, high
 
 
-def _verdict(call: Declared, limit: bool, turns: Sequence[Turn]) -> set[str]:
+def _verdict(call: CallReport, limit: bool, turns: Sequence[Turn]) -> set[str]:
     if not turns:
         return {"nobody-died", "no-killable-task"} if limit else {"no-killable-task"}
     grouped = any(turn.group for turn in turns) and len(call.victims) > 1

@@ -38,6 +38,7 @@ BOUNDED = {
 }
 BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
 NEED_A_TIMEOUT = {"communicate", "run", "call", "check_call", "check_output"}
+WATCHES = {"watch.poll()", "self._watch.poll()", "self.watch.poll()", "oom_watch.poll()"}
 UNLESS_GIVEN = {"wait", "select", "acquire", "join", "poll"}
 
 
@@ -74,8 +75,8 @@ def may_wait(call):
         return len(call.args) < 4
     if name in NEED_A_TIMEOUT and (name == "communicate" or module == "subprocess"):
         return "timeout" not in given
-    made = text == "select.poll()"
-    return module != "" and name in UNLESS_GIVEN and not given and not made
+    at_once = text == "select.poll()" or text in WATCHES
+    return module != "" and name in UNLESS_GIVEN and not given and not at_once
 
 
 def test_every_wait_has_a_deadline():
@@ -108,7 +109,7 @@ def test_such_waits_are_found():
         "process.communicate(timeout=3)",
         "poll.poll(5)",
         "select.select([fd], [], [], 3)",
-        "tool.run('x')",
+        "programs.run('x')",
         "','.join(words)",
         "while time.monotonic() < deadline:\n    time.sleep(1)",
     ):

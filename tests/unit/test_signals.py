@@ -8,25 +8,25 @@ import time
 
 import pytest
 
-from oomctl.signals import held_back, let_through
+from oomctl.signals import signals_blocked, signals_unblocked
 
 PROGRAM = """
 import os, signal, sys, time
 import typer
 from oomctl.cli.guard import guarded
-from oomctl.signals import held_back, let_through
+from oomctl.signals import signals_blocked, signals_unblocked
 
 @guarded
 def command():
-    with held_back():
+    with signals_blocked():
         try:
             print("waits", flush=True)
-            with let_through():
+            with signals_unblocked():
                 time.sleep(20)
         finally:
             print("cleans", flush=True)
             time.sleep(float(sys.argv.pop()))
-            with let_through():
+            with signals_unblocked():
                 pass
             print("is clean", flush=True)
 
@@ -79,8 +79,8 @@ def test_any_other_signal_lets_it_clean(program, second):
 def test_an_error_while_it_waits_does_not_let_the_first_ctrl_c_into_the_cleaning():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with held_back():
-            with pytest.raises(OSError, match="x"), let_through():
+        with signals_blocked():
+            with pytest.raises(OSError, match="x"), signals_unblocked():
                 raise OSError("x")
             assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
             os.kill(os.getpid(), signal.SIGINT)

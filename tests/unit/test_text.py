@@ -21,5 +21,6 @@ def test_bash_reads_back_what_is_quoted():
 
 @given(st.text())
 @example("\udcff")
+@example("\ud800")
 def test_what_is_quoted_can_be_shown(text):
     assert printable(quoted(text)) == quoted(text)

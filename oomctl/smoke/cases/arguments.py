@@ -8,39 +8,39 @@ from oomctl.smoke.cases.common import (
     INT32_MIN,
     PAIR,
     UINT64_MAX,
-    Bench,
     Case,
+    CaseRun,
+    CaseRunner,
     Check,
-    Tried,
     call,
     equal,
     experiment,
     refused,
-    sketch,
+    spec,
 )
 
 
 def _valid(name: str, about: str, order: int, flags: int, *needs: facts.Need) -> Case:
-    def as_given(tried: Tried) -> Iterator[Check]:
-        orders = [passage.order for passage in tried.passages_of(0)]
+    def as_given(case_run: CaseRun) -> Iterator[Check]:
+        orders = [passage.order for passage in case_run.passages_of(0)]
         yield equal("orders that the OOM killer was given", [order], orders)
 
-    drawn = sketch(*PAIR, dies=("large",), calls=(call(order=order, flags=flags),))
+    drawn = spec(*PAIR, dies=("large",), calls=(call(order=order, flags=flags),))
     return experiment(name, about, drawn, facts.gate, *needs, also=as_given)
 
 
 def _invalid(name: str, about: str, order: int = 0, flags: int = 0) -> Case:
-    drawn = sketch(PAIR[0], returns="EINVAL", calls=(call(order=order, flags=flags),))
+    drawn = spec(PAIR[0], returns="EINVAL", calls=(call(order=order, flags=flags),))
     return experiment(name, about, drawn, also=refused)
 
 
 def _of_max(name: str, about: str, beyond: int) -> Case:
     """Return a case about MAX_PAGE_ORDER, which is known only on the machine."""
 
-    def run(bench: Bench) -> Iterator[Check]:
-        order = bench.facts.max_order + beyond
+    def run(runner: CaseRunner) -> Iterator[Check]:
+        order = runner.facts.max_order + beyond
         one = _invalid(name, about, order) if beyond else _valid(name, about, order, 1)
-        yield from one.run(bench)
+        yield from one.run(runner)
 
     return Case(name, about, run, (facts.gate,))
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from oomctl.hog.hogset import Runner
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.check import Check
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, UINT64_MAX
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need
-from oomctl.smoke.spec import K, M, Sketch, call, hog, sketch
-from oomctl.smoke.testbed import Bench, Opens, Tried
+from oomctl.smoke.runner import CaseRun, CaseRunner, Opens
+from oomctl.smoke.spec import CaseSpec, K, M, call, hog, spec
 
 __all__ = [
     "INT32_MAX",
@@ -17,24 +17,24 @@ __all__ = [
     "PAIR",
     "UINT64_MAX",
     "Also",
-    "Bench",
     "Case",
+    "CaseRun",
+    "CaseRunner",
+    "CaseSpec",
     "Check",
     "K",
     "M",
-    "Sketch",
-    "Tried",
     "call",
     "equal",
     "experiment",
     "hog",
     "refused",
-    "sketch",
+    "spec",
 ]
 
 _ATTEMPTS = 3
 
-Also = Callable[[Tried], Iterable[Check]]
+Also = Callable[[CaseRun], Iterable[Check]]
 
 PAIR = (hog("small", 2 * M), hog("large", 6 * M))
 """Two hogs so far apart that no counter that is kept per CPU can turn the choice."""
@@ -43,12 +43,12 @@ PAIR = (hog("small", 2 * M), hog("large", 6 * M))
 def experiment(
     name: str,
     about: str,
-    sketch: Sketch,
+    spec: CaseSpec,
     *needs: Need,
     also: Also | None = None,
-    ready: Callable[[Bench, Sequence[Runner]], object] | None = None,
+    ready: Callable[[CaseRunner, Sequence[RunningHog]], object] | None = None,
     lock: Opens | None = None,
-    made: Callable[[Tried], bool] = bool,
+    made: Callable[[CaseRun], bool] = bool,
 ) -> Case:
     """Return the case that a sketch, tried out, comes as expected, and what `also` checks.
 
@@ -56,10 +56,10 @@ def experiment(
     until the calls had come back; on a machine too busy for that it is tried again.
     """
 
-    def run(bench: Bench) -> Iterator[Check]:
+    def run(runner: CaseRunner) -> Iterator[Check]:
         for _attempt in range(_ATTEMPTS):
-            came = bench.try_out(
-                sketch, (lambda runners: ready(bench, runners)) if ready else len, lock
+            came = runner.try_out(
+                spec, (lambda running_hogs: ready(runner, running_hogs)) if ready else len, lock
             )
             if made(came):
                 break
@@ -75,9 +75,9 @@ def equal(name: str, wanted: object, found: object) -> Check:
     return Check(f"{name}: {wanted}", wanted == found, f"it was {found}")
 
 
-def refused(tried: Tried) -> Iterator[Check]:
+def refused(case_run: CaseRun) -> Iterator[Check]:
     """Check that the calls did not get as far as the OOM killer."""
-    for number, declared in enumerate(tried.outcome.declared):
-        entered = len(tried.passages_of(number))
+    for number, declared in enumerate(case_run.outcome.declared):
+        entered = len(case_run.passages_of(number))
         yield equal("runs of the caller through out_of_memory()", 0, entered)
         yield equal("kills in the kernel log", 0, len(KernelLog(declared.log).kills))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from oomctl.bpf.gate import Passage
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import PAIR, Case, Check, Tried, call, equal, experiment, sketch
+from oomctl.smoke.cases.common import PAIR, Case, CaseRun, Check, call, equal, experiment, spec
 
 _GFP_KERNEL = 0xCC0  # __GFP_RECLAIM | __GFP_IO | __GFP_FS, include/linux/gfp_types.h
 
@@ -15,41 +15,41 @@ _GFP_KERNEL = 0xCC0  # __GFP_RECLAIM | __GFP_IO | __GFP_FS, include/linux/gfp_ty
 def _given(
     name: str, about: str, what: str, wanted: object, of: Callable[[Passage], object]
 ) -> Case:
-    def also(tried: Tried) -> Iterator[Check]:
-        found = [of(passage) for passage in tried.passages_of(0)]
+    def also(case_run: CaseRun) -> Iterator[Check]:
+        found = [of(passage) for passage in case_run.passages_of(0)]
         yield equal(f"{what} at each entry", [wanted], found)
 
-    return experiment(name, about, sketch(*PAIR, dies=("large",)), facts.gate, also=also)
+    return experiment(name, about, spec(*PAIR, dies=("large",)), facts.gate, also=also)
 
 
-def _memcg(tried: Tried) -> Iterator[Check]:
-    target = tried.outcome.declared[0].cgroup_id
-    yield equal("memcg", [target], [passage.memcg_id for passage in tried.passages_of(0)])
+def _memcg(case_run: CaseRun) -> Iterator[Check]:
+    target = case_run.outcome.declared[0].cgroup_id
+    yield equal("memcg", [target], [passage.memcg_id for passage in case_run.passages_of(0)])
 
 
-def _one_entry(tried: Tried) -> Iterator[Check]:
-    yield equal("runs through out_of_memory() a call", 1, len(tried.passages_of(0)))
+def _one_entry(case_run: CaseRun) -> Iterator[Check]:
+    yield equal("runs through out_of_memory() a call", 1, len(case_run.passages_of(0)))
 
 
 CASES = (
     experiment(
         "control.one-run-a-call",
         "a call is one run of the OOM killer",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_one_entry,
     ),
     experiment(
         "control.memcg-as-given",
         "the OOM killer gets the very memcg",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_memcg,
     ),
     experiment(
         "control.child-memcg-as-given",
         "also where it is a child",
-        sketch(*PAIR, dies=("small",), calls=(call("small"),)),
+        spec(*PAIR, dies=("small",), calls=(call("small"),)),
         facts.gate,
         also=_memcg,
     ),

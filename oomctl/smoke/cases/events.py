@@ -9,22 +9,22 @@ from oomctl.smoke import facts
 from oomctl.smoke.cases.common import (
     PAIR,
     Also,
-    Bench,
     Case,
+    CaseRun,
+    CaseRunner,
     Check,
     M,
-    Tried,
     call,
     equal,
     experiment,
     hog,
-    sketch,
+    spec,
 )
 
 _WINDOW = 5.1
 """Seconds until the kernel prints reports again: 10 in 5 s (mm/oom_kill.c, oom_rs)."""
 
-_NESTED = sketch(
+_NESTED = spec(
     hog("victim", 6 * M, at="target/middle/victim"),
     hog("beside", 2 * M, at="target/beside"),
     hog("outside", 2 * M),
@@ -34,8 +34,8 @@ _NESTED = sketch(
 
 
 def _counted(counter: str, **wanted: int) -> Also:
-    def also(tried: Tried) -> Iterator[Check]:
-        outcome = tried.outcome
+    def also(case_run: CaseRun) -> Iterator[Check]:
+        outcome = case_run.outcome
         for name, rise in wanted.items():
             path = f"{outcome.top}/{name.replace('__', '/')}"
             found = outcome.events.get(path, {}).get(counter, 0)
@@ -44,7 +44,7 @@ def _counted(counter: str, **wanted: int) -> Also:
     return also
 
 
-def _local(bench: Bench) -> Iterator[Check]:
+def _local(runner: CaseRunner) -> Iterator[Check]:
     """Check the counters that the outcome lacks: it has those of subtrees."""
     places = ("target", "target/middle", "target/middle/victim", "target/beside")
     found: dict[str, int] = {}
@@ -54,14 +54,14 @@ def _local(bench: Bench) -> Iterator[Check]:
             events = top.at(place).controller.get_property(b"memory.events.local") or ""
             found[place] = int(dict(line.split() for line in events.splitlines())["oom_kill"])
 
-    yield from bench.try_out(_NESTED, after=look).outcome.checks
+    yield from runner.try_out(_NESTED, after=look).outcome.checks
     wanted = {place: int(place.endswith("victim")) for place in places}
     yield equal("oom_kill in memory.events.local", wanted, found)
 
 
-def _vmstat(bench: Bench) -> Iterator[Check]:
+def _vmstat(runner: CaseRunner) -> Iterator[Check]:
     before = _oom_kills()
-    came = bench.try_out(sketch(*PAIR, dies=("large",)))
+    came = runner.try_out(spec(*PAIR, dies=("large",)))
     yield from came.outcome.checks
     yield equal("oom_kill of /proc/vmstat rises by", 1, _oom_kills() - before)
 
@@ -74,12 +74,12 @@ def _oom_kills() -> int:
 def _logged(name: str, about: str, *patterns: str) -> Case:
     """Return the case that the report in the kernel log says all that."""
 
-    def run(bench: Bench) -> Iterator[Check]:
-        drawn = sketch(*PAIR, dies=("large",), calls=(call(order=3),))
-        came = bench.try_out(drawn)
+    def run(runner: CaseRunner) -> Iterator[Check]:
+        drawn = spec(*PAIR, dies=("large",), calls=(call(order=3),))
+        came = runner.try_out(drawn)
         if not re.search("invoked oom-killer", _log(came)):  # left out by the rate limit
             time.sleep(_WINDOW)
-            came = bench.try_out(drawn)
+            came = runner.try_out(drawn)
         (declared,) = came.outcome.declared
         victim = next(f.task.pid for f in came.outcome.tasks if f.name == "large")
         log = _log(came)
@@ -96,29 +96,29 @@ def _logged(name: str, about: str, *patterns: str) -> Case:
     return Case(name, about, run)
 
 
-def _log(came: Tried) -> str:
+def _log(came: CaseRun) -> str:
     return "\n".join(record.text for one in came.outcome.declared for record in one.log)
 
 
-def _silent(tried: Tried) -> Iterator[Check]:
-    said = [r.text for one in tried.outcome.declared for r in one.log if "oom" in r.text.lower()]
+def _silent(case_run: CaseRun) -> Iterator[Check]:
+    said = [r.text for one in case_run.outcome.declared for r in one.log if "oom" in r.text.lower()]
     yield equal("records of the OOM killer in the kernel log", [], said)
 
 
-def _marked(tried: Tried) -> Iterator[Check]:
-    (declared,) = tried.outcome.declared
+def _marked(case_run: CaseRun) -> Iterator[Check]:
+    (declared,) = case_run.outcome.declared
     marked = [stamp.pid for stamp in declared.timeline.stamps if stamp.name == "marked"]
     yield equal("PIDs of mark_victim", sorted(declared.victims), marked)
 
 
-def _agree(tried: Tried) -> Iterator[Check]:
-    evidence = tried.outcome.declared[0].evidence
+def _agree(case_run: CaseRun) -> Iterator[Check]:
+    evidence = case_run.outcome.declared[0].evidence
     if evidence.source == "ring buffer":
         yield equal("tracing and kernel log agree", True, evidence.agree)
 
 
-def _order_of_moments(tried: Tried) -> Iterator[Check]:
-    names = [stamp.name for stamp in tried.outcome.declared[0].timeline.stamps]
+def _order_of_moments(case_run: CaseRun) -> Iterator[Check]:
+    names = [stamp.name for stamp in case_run.outcome.declared[0].timeline.stamps]
     wanted = ["locked", "killed", "marked", "unlocking", "return"]
     yield equal("order of moments", wanted, [name for name in names if name in wanted])
 
@@ -127,13 +127,13 @@ CASES = (
     experiment(
         "events.oom-kill-rises-by-one",
         "oom_kill counts the victim; oom and max, which belong to limits, stay",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         also=_counted("oom_kill", large=1, small=0),
     ),
     experiment(
         "events.oom-stays-under-a-limit",
         "also where the target has a limit, oom and max stay",
-        sketch(*PAIR, dies=("large",), files={".": {"memory.max": "64M"}}),
+        spec(*PAIR, dies=("large",), files={".": {"memory.max": "64M"}}),
         also=_counted("oom", large=0, small=0),
     ),
     experiment(
@@ -154,13 +154,13 @@ CASES = (
     experiment(
         "events.nothing-when-refused",
         "-EINVAL moves no counter and logs nothing",
-        sketch(*PAIR, returns="EINVAL", calls=(call(order=-1),)),
+        spec(*PAIR, returns="EINVAL", calls=(call(order=-1),)),
         also=_silent,
     ),
     experiment(
         "events.nothing-counted-when-nobody-died",
         "0 moves no counter",
-        sketch(hog("spared", 2 * M, -1000), returns="0"),
+        spec(hog("spared", 2 * M, -1000), returns="0"),
     ),
     _logged(
         "events.log-names-caller-and-order",
@@ -183,21 +183,21 @@ CASES = (
     experiment(
         "events.mark-victim",
         "the tracepoint mark_victim comes once",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_marked,
     ),
     experiment(
         "events.order-of-moments",
         "lock, SIGKILL, mark, unlock, return",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_order_of_moments,
     ),
     experiment(
         "events.log-and-tracing-agree",
         "both name the same victim",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         also=_agree,
     ),
 )

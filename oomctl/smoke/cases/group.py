@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from oomctl.smoke.cases.common import (
     PAIR,
     Also,
+    CaseRun,
     Check,
     M,
-    Tried,
     call,
     equal,
     experiment,
     hog,
-    sketch,
+    spec,
 )
 from oomctl.smoke.spec import TOP
 
@@ -22,8 +22,8 @@ _ON = {"memory.oom.group": "1"}
 def _rises(**wanted: int) -> Also:
     """Check by how much oom_group_kill rose in the cgroups below the top; 0 for those left out."""
 
-    def also(tried: Tried) -> Iterator[Check]:
-        outcome = tried.outcome
+    def also(case_run: CaseRun) -> Iterator[Check]:
+        outcome = case_run.outcome
         for name, rise in wanted.items():
             path = f"{outcome.top}/{name.replace('__', '/')}"
             found = outcome.events.get(path, {}).get("oom_group_kill", 0)
@@ -36,7 +36,7 @@ CASES = (
     experiment(
         "group.at-the-target",
         "all of the target die",
-        sketch(
+        spec(
             *PAIR,
             hog("third", 2 * M),
             dies=("small", "large", "third"),
@@ -47,17 +47,17 @@ CASES = (
     experiment(
         "group.of-one",
         "a group of one is a group",
-        sketch(PAIR[0], dies=("small",), files={TOP: _ON}, group_kills=1),
+        spec(PAIR[0], dies=("small",), files={TOP: _ON}, group_kills=1),
     ),
     experiment(
         "group.off",
         "without it only the largest of a cgroup dies",
-        sketch(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
+        spec(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
     ),
     experiment(
         "group.minus-1000-is-spared",
         "all die but the one at -1000",
-        sketch(
+        spec(
             *PAIR,
             hog("spared", 2 * M, -1000),
             dies=("small", "large"),
@@ -68,7 +68,7 @@ CASES = (
     experiment(
         "group.minus-999-is-not-spared",
         "-999 protects nobody of a group",
-        sketch(
+        spec(
             *PAIR,
             hog("low", 2 * M, -999),
             dies=("small", "large", "low"),
@@ -79,7 +79,7 @@ CASES = (
     experiment(
         "group.below-the-target",
         "the victim's group dies, the rest of the target lives",
-        sketch(
+        spec(
             hog("victim", 6 * M, at="group/a"),
             hog("member", 1 * M, at="group/b"),
             hog("outside", 2 * M),
@@ -92,7 +92,7 @@ CASES = (
     experiment(
         "group.above-the-target-is-ignored",
         "the bit above the target does not count",
-        sketch(
+        spec(
             hog("victim", 6 * M, at="target/a"),
             hog("member", 1 * M, at="target/b"),
             hog("outside", 2 * M),
@@ -104,7 +104,7 @@ CASES = (
     experiment(
         "group.highest-counts",
         "set at the target and below, all of the target die",
-        sketch(
+        spec(
             hog("victim", 6 * M, at="inner/a"),
             hog("outside", 1 * M),
             dies=("victim", "outside"),
@@ -116,7 +116,7 @@ CASES = (
     experiment(
         "group.without-the-victim-is-ignored",
         "a group that the victim is not in lives",
-        sketch(
+        spec(
             hog("victim", 6 * M),
             hog("member", 1 * M, at="group/a"),
             hog("other", 1 * M, at="group/b"),
@@ -128,7 +128,7 @@ CASES = (
     experiment(
         "group.counted-once-and-upwards",
         "oom_group_kill rises by 1 on the group and on what is above it, not below",
-        sketch(
+        spec(
             hog("victim", 6 * M, at="middle/group/a"),
             hog("member", 1 * M, at="middle/group/b"),
             dies=("victim", "member"),
@@ -140,6 +140,6 @@ CASES = (
     experiment(
         "group.empty",
         "a group of nobody is no kill",
-        sketch(returns="0", files={TOP: _ON}),
+        spec(returns="0", files={TOP: _ON}),
     ),
 )

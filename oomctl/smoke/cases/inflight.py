@@ -10,21 +10,21 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from oomctl.hog.hogset import Runner
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
 from oomctl.smoke.cases.common import (
     Also,
-    Bench,
+    CaseRun,
+    CaseRunner,
     Check,
     M,
-    Tried,
     call,
     equal,
     experiment,
     hog,
-    sketch,
+    spec,
 )
 from oomctl.smoke.facts import Skipped
 
@@ -43,25 +43,29 @@ def _at_once(target: str = ".", **more: float) -> Step:
 
 
 def _verdicts(*wanted: str) -> Also:
-    def also(tried: Tried) -> Iterator[Check]:
-        yield equal("verdicts", list(wanted), [one.verdict.name for one in tried.outcome.declared])
+    def also(case_run: CaseRun) -> Iterator[Check]:
+        yield equal(
+            "verdicts", list(wanted), [one.verdict.name for one in case_run.outcome.declared]
+        )
 
     return also
 
 
-def _lasted(tried: Tried) -> bool:
+def _lasted(case_run: CaseRun) -> bool:
     """Tell whether the victim of the first call was dying still when the last one had come back."""
-    first, last = tried.outcome.declared[0], tried.outcome.declared[-1]
+    first, last = case_run.outcome.declared[0], case_run.outcome.declared[-1]
     gone = [s.at_ns for s in first.timeline.stamps if s.name in ("reaping", "reaped", "exited")]
     return not gone or min(gone) > last.answer.ended_ns
 
 
-def _kill(_bench: Bench, runners: Sequence[Runner]) -> None:
+def _kill(_bench: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
     """Kill the traced hog, and wait until its tracer holds it."""
-    (runner,) = (runner for runner in runners if runner.hog.kind == "traced")
-    os.kill(runner.pid, signal.SIGKILL)
+    (running_hog,) = (
+        running_hog for running_hog in running_hogs if running_hog.hog.kind == "traced"
+    )
+    os.kill(running_hog.pid, signal.SIGKILL)
     deadline = time.monotonic() + 2
-    while _state(runner.pid) not in "tT":
+    while _state(running_hog.pid) not in "tT":
         if time.monotonic() > deadline:
             raise Skipped("its tracer did not hold it")
         time.sleep(0.002)
@@ -74,8 +78,8 @@ def _state(pid: int) -> str:
         return "X"
 
 
-def _only_marked(tried: Tried) -> Iterator[Check]:
-    (declared,) = tried.outcome.declared
+def _only_marked(case_run: CaseRun) -> Iterator[Check]:
+    (declared,) = case_run.outcome.declared
     names = [stamp.name for stamp in declared.timeline.stamps]
     yield equal("marked as a victim", 1, names.count("marked"))
     yield equal("SIGKILL sent", 0, names.count("killed"))
@@ -86,14 +90,14 @@ CASES = (
     experiment(
         "inflight.second-call-kills-nobody",
         "1, and the victim that is still dying is all there is",
-        sketch(_held("large", 6 * M), hog("small", 2 * M), dies=("large",), calls=[_at_once()] * 2),
+        spec(_held("large", 6 * M), hog("small", 2 * M), dies=("large",), calls=[_at_once()] * 2),
         also=_verdicts("killed", "claimed-but-none-died"),
         made=_lasted,
     ),
     experiment(
         "inflight.every-call-kills-nobody",
         "so do four callers at once",
-        sketch(
+        spec(
             _held("large", 6 * M),
             hog("small", 2 * M),
             dies=("large",),
@@ -105,7 +109,7 @@ CASES = (
     experiment(
         "inflight.the-smallest-will-do",
         "whoever is dying stops the scan, however small it is",
-        sketch(
+        spec(
             _held("small", 2 * M),
             hog("large", 6 * M),
             dies=("small",),
@@ -117,7 +121,7 @@ CASES = (
     experiment(
         "inflight.elsewhere-does-not-matter",
         "a victim that dies outside of the target does not stop the scan",
-        sketch(
+        spec(
             _held("dying", 6 * M, at="elsewhere"),
             hog("next", 2 * M, at="target"),
             dies=("dying", "next"),
@@ -129,7 +133,7 @@ CASES = (
     experiment(
         "inflight.next-dies-after-the-first-is-gone",
         "once the first has ended the next is chosen",
-        sketch(
+        spec(
             *(hog(f"hog-{n}", n * 2 * M) for n in (1, 2, 3)),
             dies=("hog-2", "hog-3"),
             calls=[call()] * 2,
@@ -139,7 +143,7 @@ CASES = (
     experiment(
         "inflight.next-dies-after-the-first-is-reaped",
         "who does not end within 2 s is reaped, and no longer in the way",
-        sketch(
+        spec(
             _held("large", 6 * M, _REAPED),
             hog("small", 2 * M),
             dies=("large", "small"),
@@ -151,7 +155,7 @@ CASES = (
     experiment(
         "inflight.who-exits-already-is-only-marked",
         "1, marked, but neither killed nor counted: it was dying by itself",
-        sketch(_held("dying", 6 * M), hog("small", 2 * M), calls=(call(),)).losing("dying"),
+        spec(_held("dying", 6 * M), hog("small", 2 * M), calls=(call(),)).losing("dying"),
         facts.gate,
         ready=_kill,
         also=_only_marked,

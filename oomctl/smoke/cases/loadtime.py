@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from oomctl.bpf.libbpf import Only
 from oomctl.oom.errnos import name_of
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import Bench, Case, Check
+from oomctl.smoke.cases.common import Case, CaseRunner, Check
 from oomctl.smoke.facts import Need
 
 _SYSCALL = 31  # BPF_PROG_TYPE_SYSCALL and the flag: include/uapi/linux/bpf.h
@@ -35,8 +35,8 @@ def _refused(
 ) -> Case:
     wanted = only if isinstance(only, Only) else Only(only)
 
-    def run(bench: Bench) -> Iterator[Check]:
-        loaded = bench.load(file, wanted)
+    def run(runner: CaseRunner) -> Iterator[Check]:
+        loaded = runner.load(file, wanted)
         yield Check(f"loading it is {name_of(-error)}", loaded.errno == error, _came(loaded.errno))
         yield Check(f"the reason is {said!r}", bool(re.search(said, loaded.log)), "another")
 
@@ -44,8 +44,8 @@ def _refused(
 
 
 def _loads(name: str, about: str, program: str, *needs: Need) -> Case:
-    def run(bench: Bench) -> Iterator[Check]:
-        loaded = bench.load("refused.bpf.o", Only(program))
+    def run(runner: CaseRunner) -> Iterator[Check]:
+        loaded = runner.load("refused.bpf.o", Only(program))
         yield Check("it loads", not loaded.errno, _came(loaded.errno))
 
     return Case(f"loadtime.{name}", about, run, needs)

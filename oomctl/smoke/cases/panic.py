@@ -8,37 +8,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import PAIR, Bench, Case, Check, equal, sketch
+from oomctl.smoke.cases.common import PAIR, Case, CaseRunner, Check, equal, spec
 
 _NEEDS = (facts.disposable,)
 
 
-def _with(panic_on_oom: int, on_a_memcg: bool) -> Callable[[Bench], Iterator[Check]]:
-    def run(bench: Bench) -> Iterator[Check]:
-        with bench.tree(sketch()) as top, bench.sysctl("vm.panic_on_oom", panic_on_oom):
-            stage, ret = bench.ask(top.id if on_a_memcg else None)
+def _with(panic_on_oom: int, on_a_memcg: bool) -> Callable[[CaseRunner], Iterator[Check]]:
+    def run(runner: CaseRunner) -> Iterator[Check]:
+        with runner.tree(spec()) as top, runner.sysctl("vm.panic_on_oom", panic_on_oom):
+            stage, ret = runner.ask(top.id if on_a_memcg else None)
         yield Check("the kernel panics", False, f"it did not: {stage.name}, returned {ret}")
 
     return run
 
 
-def _spared(bench: Bench) -> Iterator[Check]:
-    with bench.sysctl("vm.panic_on_oom", 1):
-        yield from bench.try_out(sketch(*PAIR, dies=("large",))).outcome.checks
+def _spared(runner: CaseRunner) -> Iterator[Check]:
+    with runner.sysctl("vm.panic_on_oom", 1):
+        yield from runner.try_out(spec(*PAIR, dies=("large",))).outcome.checks
 
 
-def _refused(bench: Bench) -> Iterator[Check]:
-    with bench.sysctl("vm.panic_on_oom", 2):
-        _stage, ret = bench.ask(None, order=-1)
+def _refused(runner: CaseRunner) -> Iterator[Check]:
+    with runner.sysctl("vm.panic_on_oom", 2):
+        _stage, ret = runner.ask(None, order=-1)
     yield equal("returned", -22, ret)
 
 
-def _deadlocked(bench: Bench) -> Iterator[Check]:
+def _deadlocked(runner: CaseRunner) -> Iterator[Check]:
     """Let no task be killable; of kernel threads the OOM killer knows by itself."""
     for path in Path("/proc").glob("[0-9]*/oom_score_adj"):
         with contextlib.suppress(OSError):
             path.write_text("-1000")
-    stage, ret = bench.ask(None)
+    stage, ret = runner.ask(None)
     yield Check("the kernel panics", False, f"it did not: {stage.name}, returned {ret}")
 
 

@@ -1,43 +1,43 @@
 """The results 0 and 1, and that oom_lock is free again after every one of them."""
 
 from oomctl.oom.plan import Step
-from oomctl.smoke.cases.common import PAIR, M, call, experiment, hog, sketch
+from oomctl.smoke.cases.common import PAIR, M, call, experiment, hog, spec
 
 _TRY = call(flags=0)
 """A call that would say -EBUSY if the lock were still held."""
 
 CASES = (
-    experiment("returns.1-when-killed", "1 after a kill", sketch(PAIR[0], dies=("small",))),
-    experiment("returns.0-when-nobody-is-there", "0 without a task", sketch(returns="0")),
+    experiment("returns.1-when-killed", "1 after a kill", spec(PAIR[0], dies=("small",))),
+    experiment("returns.0-when-nobody-is-there", "0 without a task", spec(returns="0")),
     experiment(
         "returns.1-on-an-idle-target",
         "no limit, no usage to speak of: it is not asked whether it is needed",
-        sketch(hog("idle", 4096), dies=("idle",)),
+        spec(hog("idle", 4096), dies=("idle",)),
     ),
     experiment(
         "returns.lock-is-free-after-a-kill",
         "a second call without waiting gets in",
-        sketch(*PAIR, dies=("small", "large"), calls=(Step(_TRY, repeat=2),)),
+        spec(*PAIR, dies=("small", "large"), calls=(Step(_TRY, repeat=2),)),
     ),
     experiment(
         "returns.lock-is-free-after-nobody",
         "a second call without waiting gets in",
-        sketch(returns="0", calls=(Step(_TRY, repeat=2),)),
+        spec(returns="0", calls=(Step(_TRY, repeat=2),)),
     ),
     experiment(
         "returns.lock-is-free-after-a-wait",
         "who waited lets go as well",
-        sketch(*PAIR, dies=("small", "large"), calls=(call(flags=1), _TRY)),
+        spec(*PAIR, dies=("small", "large"), calls=(call(flags=1), _TRY)),
     ),
     experiment(
         "returns.lock-is-free-after-a-wrong-order",
         "the refused call has not taken it",
-        sketch(PAIR[0], dies=("small",), returns="", calls=(call(order=-1), _TRY)),
+        spec(PAIR[0], dies=("small",), returns="", calls=(call(order=-1), _TRY)),
     ),
     experiment(
         "returns.one-kill-a-call",
         "three calls, three victims, the largest first",
-        sketch(
+        spec(
             *PAIR,
             hog("larger", 12 * M),
             dies=("small", "large", "larger"),

@@ -2,39 +2,39 @@
 
 from collections.abc import Iterator, Sequence
 
-from oomctl.hog.hogset import Runner
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.call import Stage
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke.cases.common import (
     PAIR,
-    Bench,
     Case,
+    CaseRun,
+    CaseRunner,
     Check,
     M,
-    Tried,
     call,
     equal,
     experiment,
     hog,
-    sketch,
+    spec,
 )
 
 
-def _move_away(bench: Bench, runners: Sequence[Runner]) -> None:
+def _move_away(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
     """Move the hog named `moved` to another cgroup; what it has stays charged where it was."""
-    (moved,) = (runner for runner in runners if runner.hog.name == "moved")
-    away = bench.root.at(moved.hog.cgroup).parent.at("away")
+    (moved,) = (running_hog for running_hog in running_hogs if running_hog.hog.name == "moved")
+    away = runner.root.at(moved.hog.cgroup).parent.at("away")
     away.controller.set_property(b"cgroup.procs", moved.pid)
 
 
-def _below(tried: Tried) -> Iterator[Check]:
-    (declared,) = tried.outcome.declared
+def _below(case_run: CaseRun) -> Iterator[Check]:
+    (declared,) = case_run.outcome.declared
     yield equal("verdict", "killed", declared.verdict.name)
 
 
-def _root(bench: Bench) -> Iterator[Check]:
+def _root(runner: CaseRunner) -> Iterator[Check]:
     """The kernel hits a BUG on the root memcg, so oomctl's own program must not pass it."""
-    stage, _ret = bench.ask(bench.root.id)
+    stage, _ret = runner.ask(runner.root.id)
     yield equal("how far the program came", Stage.ROOT.name, stage.name)
 
 
@@ -44,12 +44,12 @@ CASES = (
     experiment(
         "scope.nested-target",
         "a target within a tree reaches its own task only",
-        sketch(*PAIR, dies=("small",), calls=(call("small"),)),
+        spec(*PAIR, dies=("small",), calls=(call("small"),)),
     ),
     experiment(
         "scope.sibling-is-untouched",
         "a larger task beside the target lives",
-        sketch(
+        spec(
             hog("inside", 2 * M, at="target/leaf"),
             hog("beside", 12 * M, at="sibling/leaf"),
             dies=("inside",),
@@ -59,7 +59,7 @@ CASES = (
     experiment(
         "scope.cousin-at-1000-is-untouched",
         "nor does oom_score_adj draw it from outside",
-        sketch(
+        spec(
             hog("inside", 2 * M, at="target"),
             hog("beside", 2 * M, 1000, at="sibling"),
             dies=("inside",),
@@ -69,7 +69,7 @@ CASES = (
     experiment(
         "scope.descendants",
         "the largest in any cgroup below the target dies",
-        sketch(
+        spec(
             hog("near", 2 * M, at="near"),
             hog("deep", 6 * M, at="a/b/c"),
             hog("beside", 4 * M, at="a/d"),
@@ -80,12 +80,12 @@ CASES = (
     experiment(
         "scope.same-cgroup",
         "of two in one cgroup the larger dies",
-        sketch(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
+        spec(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
     ),
     experiment(
         "scope.membership-not-charge",
         "who moved in is reached, though its memory is charged elsewhere",
-        sketch(
+        spec(
             hog("moved", 6 * M, at="home"),
             hog("resident", 2 * M, at="home"),
             dies=("moved",),
@@ -97,7 +97,7 @@ CASES = (
     experiment(
         "scope.charge-without-membership",
         "who moved away is out of reach, though its memory is still charged here",
-        sketch(
+        spec(
             hog("moved", 12 * M, at="home"),
             hog("resident", 2 * M, at="home"),
             dies=("resident",),
@@ -109,14 +109,14 @@ CASES = (
     experiment(
         "scope.who-shares-memory-dies-too",
         "a process outside that has the victim's memory (CLONE_VM) dies with it, uncounted",
-        sketch(
+        spec(
             _SHARED, hog("beside", 2 * M), dies=("shared",), collateral=1, calls=(call("target"),)
         ),
     ),
     experiment(
         "scope.caller-outside-lives",
         "who calls is no candidate unless it is in the target",
-        sketch(
+        spec(
             *PAIR,
             dies=("large",),
             calls=(Step(call("large"), caller_adj=1000, caller_cgroup="outside"),),
@@ -125,14 +125,14 @@ CASES = (
     experiment(
         "scope.caller-inside-is-a-candidate",
         "who calls from inside the target, with the highest score, dies",
-        sketch(
+        spec(
             hog("beside", 2 * M),
             calls=(Step(call(), caller_adj=1000, caller_cgroup="caller"),),
         )
         .counting(oom_kill=1)
         .losing_the_caller(),
-        also=lambda tried: [
-            equal("verdict", "loader-killed", tried.outcome.declared[0].verdict.name)
+        also=lambda case_run: [
+            equal("verdict", "loader-killed", case_run.outcome.declared[0].verdict.name)
         ],
     ),
     Case("scope.root-is-never-passed", "oomctl's own program refuses the root cgroup", _root),

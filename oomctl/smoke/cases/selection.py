@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 
 import psutil
 
-from oomctl.hog.hogset import Runner
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
 from oomctl.smoke.cases.common import (
     PAIR,
-    Bench,
     Case,
+    CaseRun,
+    CaseRunner,
     Check,
     K,
     M,
-    Tried,
     call,
     equal,
     experiment,
     hog,
-    sketch,
+    spec,
 )
 from oomctl.smoke.facts import Skipped
 from oomctl.smoke.spec import TOP, Files
@@ -35,11 +35,11 @@ def _limited(limit: int | str, **files: str) -> Files:
 def _totalpages(name: str, about: str, pages: int, *, files: Files, at: str = TOP) -> Case:
     """Return the case that the OOM killer scales oom_score_adj by just so many pages."""
 
-    def also(tried: Tried) -> Iterator[Check]:
-        found = [passage.totalpages for passage in tried.passages_of(0)]
+    def also(case_run: CaseRun) -> Iterator[Check]:
+        found = [passage.totalpages for passage in case_run.passages_of(0)]
         yield equal("totalpages", [pages], found)
 
-    drawn = sketch(
+    drawn = spec(
         hog("only", 1 * M, at=f"{at}/leaf" if at != TOP else "only"),
         dies=("only",),
         files=files,
@@ -48,8 +48,8 @@ def _totalpages(name: str, about: str, pages: int, *, files: Files, at: str = TO
     return experiment(name, about, drawn, facts.gate, facts.pages_of_4k, also=also)
 
 
-def _freeze(bench: Bench, runners: Sequence[Runner]) -> None:
-    top = bench.root.at(runners[0].hog.cgroup).parent
+def _freeze(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
+    top = runner.root.at(running_hogs[0].hog.cgroup).parent
     top.controller.freeze = True
     deadline = time.monotonic() + 5
     while not (top.controller.cgroup_events or {}).get("frozen"):
@@ -58,15 +58,15 @@ def _freeze(bench: Bench, runners: Sequence[Runner]) -> None:
         time.sleep(0.002)
 
 
-def _stop(_bench: Bench, runners: Sequence[Runner]) -> None:
-    for runner in runners:
-        os.kill(runner.pid, signal.SIGSTOP)
+def _stop(_bench: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
+    for running_hog in running_hogs:
+        os.kill(running_hog.pid, signal.SIGSTOP)
 
 
-def _swap_out(bench: Bench, runners: Sequence[Runner]) -> None:
+def _swap_out(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
     """Let the larger hog's memory go to swap, so that less of it is resident than of the other."""
-    large = next(runner for runner in runners if runner.hog.name == "large")
-    node = bench.root.at(large.hog.cgroup)
+    large = next(running_hog for running_hog in running_hogs if running_hog.hog.name == "large")
+    node = runner.root.at(large.hog.cgroup)
     try:
         node.controller.set_property(b"memory.reclaim", large.hog.size - 2 * M)
     except Exception as error:  # EAGAIN: it got less
@@ -79,29 +79,29 @@ def _swap_out(bench: Bench, runners: Sequence[Runner]) -> None:
 _SHARED = Hog("pair", 4 * M, cgroup="pair", kind="shared", sharer="pair")
 
 
-def _later_of_equals(tried: Tried) -> Iterator[Check]:
+def _later_of_equals(case_run: CaseRun) -> Iterator[Check]:
     """Check who of two with one and the same memory is the victim, and who only shares it."""
-    (declared,) = tried.outcome.declared
-    pids = [fated.task.pid for fated in tried.outcome.tasks]
+    (declared,) = case_run.outcome.declared
+    pids = [fated.task.pid for fated in case_run.outcome.tasks]
     yield equal("the chosen is the later in scan order", pids[1:], sorted(declared.victims))
 
 
 CASES = (
-    experiment("selection.largest", "the largest dies", sketch(*PAIR, dies=("large",))),
+    experiment("selection.largest", "the largest dies", spec(*PAIR, dies=("large",))),
     experiment(
         "selection.largest-of-many",
         "the largest of eight dies",
-        sketch(*(hog(f"hog-{n}", (n + 1) * M) for n in range(8)), dies=("hog-7",)),
+        spec(*(hog(f"hog-{n}", (n + 1) * M) for n in range(8)), dies=("hog-7",)),
     ),
     experiment(
         "selection.largest-is-not-the-last",
         "the order of their making does not matter",
-        sketch(hog("large", 6 * M), hog("small", 2 * M), dies=("large",)),
+        spec(hog("large", 6 * M), hog("small", 2 * M), dies=("large",)),
     ),
     experiment(
         "selection.adj-outweighs-size",
         "memory.max 64M, so +1000 is worth 62.5 MiB",
-        sketch(
+        spec(
             hog("small", 2 * M, 1000), hog("large", 24 * M), dies=("small",), files=_limited(64 * M)
         ),
         facts.pages_of_4k,
@@ -109,7 +109,7 @@ CASES = (
     experiment(
         "selection.adj-too-little",
         "memory.max 64M, so +100 is worth 6.25 MiB",
-        sketch(
+        spec(
             hog("small", 2 * M, 100), hog("large", 16 * M), dies=("large",), files=_limited(64 * M)
         ),
         facts.pages_of_4k,
@@ -117,7 +117,7 @@ CASES = (
     experiment(
         "selection.negative-adj-protects",
         "memory.max 64M, so -500 is worth 31 MiB",
-        sketch(
+        spec(
             hog("small", 2 * M), hog("large", 24 * M, -500), dies=("small",), files=_limited(64 * M)
         ),
         facts.pages_of_4k,
@@ -125,7 +125,7 @@ CASES = (
     experiment(
         "selection.negative-scores-are-fine",
         "of two below zero the larger score dies",
-        sketch(
+        spec(
             hog("less", 2 * M, -900),
             hog("more", 2 * M, -600),
             dies=("more",),
@@ -135,27 +135,27 @@ CASES = (
     experiment(
         "selection.adj-minus-999-is-eligible",
         "the only task dies even so",
-        sketch(hog("only", 2 * M, -999), dies=("only",)),
+        spec(hog("only", 2 * M, -999), dies=("only",)),
     ),
     experiment(
         "selection.adj-minus-1000-is-passed-over",
         "the large one is not to be killed, so the small one dies",
-        sketch(hog("small", 2 * M), hog("large", 16 * M, -1000), dies=("small",)),
+        spec(hog("small", 2 * M), hog("large", 16 * M, -1000), dies=("small",)),
     ),
     experiment(
         "selection.unlimited-any-adj-wins",
         "without memory.max one point of adj outranks every size",
-        sketch(hog("small", 2 * M, 1), hog("large", 24 * M), dies=("small",)),
+        spec(hog("small", 2 * M, 1), hog("large", 24 * M), dies=("small",)),
     ),
     experiment(
         "selection.unlimited-more-adj-wins",
         "999 and large against 1000 and small",
-        sketch(hog("small", 2 * M, 1000), hog("large", 24 * M, 999), dies=("small",)),
+        spec(hog("small", 2 * M, 1000), hog("large", 24 * M, 999), dies=("small",)),
     ),
     experiment(
         "selection.tiny-limit-ignores-adj",
         "below 1000 pages totalpages / 1000 is 0: adj has no weight",
-        sketch(
+        spec(
             hog("small", 512 * K, 1000),
             hog("large", 1536 * K),
             dies=("large",),
@@ -166,7 +166,7 @@ CASES = (
     experiment(
         "selection.tiny-limit-keeps-minus-1000",
         "but for -1000, which is no weight",
-        sketch(
+        spec(
             hog("small", 512 * K),
             hog("large", 1536 * K, -1000),
             dies=("small",),
@@ -177,7 +177,7 @@ CASES = (
     experiment(
         "selection.1000-pages-weigh-1",
         "at 1000 pages a point is worth one page, and 1000 points more than 1 MiB",
-        sketch(
+        spec(
             hog("small", 512 * K, 1000),
             hog("large", 1536 * K),
             dies=("small",),
@@ -188,7 +188,7 @@ CASES = (
     experiment(
         "selection.limits-above-are-ignored",
         "the target has no limit of its own: one point outranks every size",
-        sketch(
+        spec(
             hog("small", 2 * M, 1, "target/small"),
             hog("large", 24 * M, 0, "target/large"),
             dies=("small",),
@@ -199,7 +199,7 @@ CASES = (
     experiment(
         "selection.limits-below-are-ignored",
         "the target's 64M counts, not what its children have",
-        sketch(
+        spec(
             hog("small", 2 * M, 10),
             hog("large", 16 * M),
             dies=("large",),
@@ -226,49 +226,49 @@ CASES = (
     experiment(
         "selection.tie-goes-to-the-later",
         "of two processes with one memory the later in scan order is chosen",
-        sketch(_SHARED, dies=("pair",), collateral=1),
+        spec(_SHARED, dies=("pair",), collateral=1),
         also=_later_of_equals,
     ),
     experiment(
         "selection.frozen",
         "a frozen task is chosen, and dies though frozen",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         ready=_freeze,
     ),
     experiment(
         "selection.stopped",
         "a stopped task (SIGSTOP) is chosen, and dies",
-        sketch(*PAIR, dies=("large",)),
+        spec(*PAIR, dies=("large",)),
         ready=_stop,
     ),
     experiment(
         "selection.threads-count-once",
         "threads share their memory: four of 4 MiB together are less than 8 MiB",
-        sketch(
+        spec(
             Hog("threads", 4 * M, kind="threads", tasks=4), hog("single", 8 * M), dies=("single",)
         ),
     ),
     experiment(
         "selection.a-process-dies-with-its-threads",
         "the threads' common memory is the largest",
-        sketch(
+        spec(
             Hog("threads", 8 * M, kind="threads", tasks=4), hog("single", 2 * M), dies=("threads",)
         ),
     ),
     experiment(
         "selection.shmem-counts",
         "resident shared memory counts as the anonymous does",
-        sketch(Hog("shmem", 8 * M, kind="shmem"), hog("anon", 4 * M), dies=("shmem",)),
+        spec(Hog("shmem", 8 * M, kind="shmem"), hog("anon", 4 * M), dies=("shmem",)),
     ),
     experiment(
         "selection.memory-of-no-task-does-not-count",
         "what is charged for pipes is no task's: the smaller task dies",
-        sketch(Hog("pipe", 12 * M, kind="pipe"), hog("anon", 2 * M), dies=("anon",)),
+        spec(Hog("pipe", 12 * M, kind="pipe"), hog("anon", 2 * M), dies=("anon",)),
     ),
     experiment(
         "selection.swap-counts",
         "what was swapped out counts as if it were resident",
-        sketch(
+        spec(
             hog("small", 12 * M),
             hog("large", 24 * M),
             dies=("large",),

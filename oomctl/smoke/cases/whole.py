@@ -8,18 +8,18 @@ from oomctl.oom.plan import Step
 from oomctl.smoke import facts
 from oomctl.smoke.cases.common import (
     Also,
-    Bench,
     Case,
+    CaseRun,
+    CaseRunner,
+    CaseSpec,
     Check,
     M,
-    Sketch,
-    Tried,
     call,
     equal,
     experiment,
     hog,
     refused,
-    sketch,
+    spec,
 )
 from oomctl.smoke.spec import TOP
 
@@ -27,7 +27,7 @@ _BAIT = (hog("small", 4 * M, 1000), hog("large", 12 * M, 1000))
 _ALLOCATING = "vm.oom_kill_allocating_task"
 
 
-def _everything(name: str, about: str, drawn: Sketch, *, also: Also | None = None) -> Case:
+def _everything(name: str, about: str, drawn: CaseSpec, *, also: Also | None = None) -> Case:
     return experiment(name, about, drawn, facts.no_panic_at_all, also=also)
 
 
@@ -35,28 +35,28 @@ def _null(order: int = 0, flags: int = 0) -> Step:
     return Step(call(None, order, flags))
 
 
-def _control(tried: Tried) -> Iterator[Check]:
-    yield equal("memcg given", [None], [passage.memcg_id for passage in tried.passages_of(0)])
+def _control(case_run: CaseRun) -> Iterator[Check]:
+    yield equal("memcg given", [None], [passage.memcg_id for passage in case_run.passages_of(0)])
 
 
-def _logged(tried: Tried) -> Iterator[Check]:
-    (declared,) = tried.outcome.declared
+def _logged(case_run: CaseRun) -> Iterator[Check]:
+    (declared,) = case_run.outcome.declared
     killed = [kill.comm for kill in KernelLog(declared.log).kills if kill.constraint != "memcg"]
     yield Check("the kernel log has large killed, for no memcg", "large" in killed, f"{killed}")
 
 
-def _allocating(name: str, about: str, drawn: Sketch, also: Also) -> Case:
-    def run(bench: Bench) -> Iterator[Check]:
-        with bench.sysctl(_ALLOCATING, 1):
-            tried = bench.try_out(drawn)
-        yield from tried.outcome.checks
-        yield from also(tried)
+def _allocating(name: str, about: str, drawn: CaseSpec, also: Also) -> Case:
+    def run(runner: CaseRunner) -> Iterator[Check]:
+        with runner.sysctl(_ALLOCATING, 1):
+            case_run = runner.try_out(drawn)
+        yield from case_run.outcome.checks
+        yield from also(case_run)
 
     return Case(name, about, run, (facts.no_panic_at_all,))
 
 
-def _caller_killed(tried: Tried) -> Iterator[Check]:
-    (declared,) = tried.outcome.declared
+def _caller_killed(case_run: CaseRun) -> Iterator[Check]:
+    (declared,) = case_run.outcome.declared
     killed = [kill.pid for kill in KernelLog(declared.log).kills if kill.allocating]
     name = "the kernel log has the caller killed, for oom_kill_allocating_task"
     yield equal("verdict", "loader-killed", declared.verdict.name)
@@ -67,12 +67,12 @@ CASES = (
     _everything(
         "whole.largest",
         "the largest of the machine dies (with gfp_mask 0 nobody would)",
-        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+        spec(*_BAIT, dies=("large",), calls=(_null(),)),
     ),
     experiment(
         "whole.null-as-given",
         "the OOM killer is given no memcg",
-        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+        spec(*_BAIT, dies=("large",), calls=(_null(),)),
         facts.no_panic_at_all,
         facts.gate,
         also=_control,
@@ -80,28 +80,28 @@ CASES = (
     _everything(
         "whole.with-waiting",
         "also with WAIT_ON_OOM_LOCK",
-        sketch(*_BAIT, dies=("large",), calls=(_null(flags=1),)),
+        spec(*_BAIT, dies=("large",), calls=(_null(flags=1),)),
     ),
     _everything(
         "whole.adj-counts",
         "+1000 outranks a larger task without it",
-        sketch(hog("small", 4 * M, 1000), hog("large", 48 * M), dies=("small",), calls=(_null(),)),
+        spec(hog("small", 4 * M, 1000), hog("large", 48 * M), dies=("small",), calls=(_null(),)),
     ),
     _everything(
         "whole.limits-do-not-count",
         "nor is a task spared because its cgroup has a limit",
-        sketch(*_BAIT, dies=("large",), files={TOP: {"memory.max": "64M"}}, calls=(_null(),)),
+        spec(*_BAIT, dies=("large",), files={TOP: {"memory.max": "64M"}}, calls=(_null(),)),
     ),
     _everything(
         "whole.log",
         "the kernel log says `Out of memory`, not `Memory cgroup out of memory`",
-        sketch(*_BAIT, dies=("large",), calls=(_null(),)),
+        spec(*_BAIT, dies=("large",), calls=(_null(),)),
         also=_logged,
     ),
     _everything(
         "whole.group",
         "memory.oom.group counts up to the root",
-        sketch(
+        spec(
             *_BAIT,
             dies=("small", "large"),
             files={TOP: {"memory.oom.group": "1"}},
@@ -112,31 +112,31 @@ CASES = (
     _everything(
         "whole.wrong-order",
         "-EINVAL, and nobody of the machine dies",
-        sketch(*_BAIT, returns="EINVAL", calls=(_null(order=-1),)),
+        spec(*_BAIT, returns="EINVAL", calls=(_null(order=-1),)),
         also=refused,
     ),
     _everything(
         "whole.wrong-flag",
         "-EINVAL, and nobody of the machine dies",
-        sketch(*_BAIT, returns="EINVAL", calls=(_null(flags=2),)),
+        spec(*_BAIT, returns="EINVAL", calls=(_null(flags=2),)),
         also=refused,
     ),
     _allocating(
         "whole.allocating-task-kills-the-caller",
         "vm.oom_kill_allocating_task: the caller dies, whoever is larger",
-        sketch(*_BAIT, calls=(replace(_null(), caller_adj=0),)).losing_the_caller(),
+        spec(*_BAIT, calls=(replace(_null(), caller_adj=0),)).losing_the_caller(),
         _caller_killed,
     ),
     _allocating(
         "whole.allocating-task-spares-minus-1000",
         "but not one at -1000: the largest dies",
-        sketch(*_BAIT, dies=("large",), calls=(replace(_null(), caller_adj=-1000),)),
-        lambda tried: [equal("verdict", "killed", tried.outcome.declared[0].verdict.name)],
+        spec(*_BAIT, dies=("large",), calls=(replace(_null(), caller_adj=-1000),)),
+        lambda case_run: [equal("verdict", "killed", case_run.outcome.declared[0].verdict.name)],
     ),
     _allocating(
         "whole.allocating-task-is-for-the-whole-system",
         "nor one that declares on a memcg: the largest of that dies",
-        sketch(*_BAIT, dies=("large",), calls=(Step(call(), caller_adj=0),)),
-        lambda tried: [equal("verdict", "killed", tried.outcome.declared[0].verdict.name)],
+        spec(*_BAIT, dies=("large",), calls=(Step(call(), caller_adj=0),)),
+        lambda case_run: [equal("verdict", "killed", case_run.outcome.declared[0].verdict.name)],
     ),
 )

@@ -91,8 +91,8 @@ def test_a_victim():
             file=-2,
             shmem=1,
             oom_score_adj=-5,
-            trigger_pid=9,
-            trigger_comm=b"\x1b[31m",
+            invoker_pid=9,
+            invoker_comm=b"\x1b[31m",
         )
     )
     assert event == Event(
@@ -105,8 +105,8 @@ def test_a_victim():
         anon=3 * PAGE,
         shmem=PAGE,
         oom_score_adj=-5,
-        trigger_pid=9,
-        trigger_comm=r"\x1b[31m",
+        invoker_pid=9,
+        invoker_comm=r"\x1b[31m",
     )
     assert event.rss == 4 * PAGE
 
@@ -136,11 +136,11 @@ def test_how_a_process_ended(code, signal, status):
 
 def test_what_comes_with_a_pid_only_is_completed_by_what_was_seen_before():
     known = {}
-    killed = remembered(decode(raw(Kind.SIGKILL, trigger_pid=9, trigger_comm=b"me")), known)
+    killed = remembered(decode(raw(Kind.SIGKILL, invoker_pid=9, invoker_comm=b"me")), known)
     woken = remembered(decode(EventStruct(kind=Kind.WAKE_REAPER, at_ns=8, pid=7)), known)
     assert (woken.kind, woken.at_ns) == (Kind.WAKE_REAPER, 8)
     assert (woken.pid, woken.tgid, woken.comm) == (killed.pid, killed.tgid, killed.comm)
-    assert (woken.cgroup_id, woken.trigger_pid, woken.trigger_comm) == (28, 0, "")
+    assert (woken.cgroup_id, woken.invoker_pid, woken.invoker_comm) == (28, 0, "")
     remembered(decode(raw(Kind.EXIT, exit_code=9)), known)
     assert known == {}
     unknown = remembered(decode(EventStruct(kind=Kind.WAKE_REAPER, at_ns=8, pid=7)), known)

@@ -8,11 +8,11 @@ import pytest
 
 from oomctl import resources
 from oomctl.bpf import libbpf
-from oomctl.bpf.declare import AnswerStruct, CallStruct
+from oomctl.bpf.declare import CallResultStruct, CallStruct
 from oomctl.bpf.gate import GateLogStruct, GateStruct, PassageStruct
 from oomctl.bpf.observer import PROGRAMS, EventStruct, FiredStruct
 from oomctl.bpf.probes import ON_FUNCTIONS
-from oomctl.bpf.removed_memcg import FuneralStruct, LateStruct
+from oomctl.bpf.removed_memcg import LateStruct, RemovedMemcgStruct
 from oomctl.hog.hogset import Step
 from oomctl.oom.call import Stage
 from oomctl.oom.event import Kind
@@ -80,7 +80,7 @@ def fields(btf, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "struct"), [("oomctl_call", CallStruct), ("oomctl_answer", AnswerStruct)]
+    ("name", "struct"), [("oomctl_call", CallStruct), ("oomctl_answer", CallResultStruct)]
 )
 def test_a_struct_is_the_same_to_ctypes_and_to_the_program(btf, name, struct):
     ours = [
@@ -112,7 +112,7 @@ SMOKE = [
     ("gate.bpf.o", "oomctl_gate_log", GateLogStruct),
     ("gate.bpf.o", "oomctl_passage", PassageStruct),
     ("dying.bpf.o", "oomctl_late", LateStruct),
-    ("dying.bpf.o", "oomctl_funeral", FuneralStruct),
+    ("dying.bpf.o", "oomctl_removed_memcg", RemovedMemcgStruct),
 ]
 
 
@@ -128,7 +128,7 @@ def test_a_struct_of_the_suite_is_the_same_to_ctypes_and_to_its_program(file, na
 
 @pytest.mark.parametrize(
     "struct",
-    [CallStruct, AnswerStruct, EventStruct, FiredStruct, *(struct for _f, _n, struct in SMOKE)],
+    [CallStruct, CallResultStruct, EventStruct, FiredStruct, *(struct for _f, _n, struct in SMOKE)],
 )
 def test_a_struct_has_no_padding_that_could_leak_or_differ(struct):
     assert sum(getattr(struct, field).size for field, _ in struct._fields_) == ctypes.sizeof(struct)

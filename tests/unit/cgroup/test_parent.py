@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from oomctl.cgroup.parent import find_parent, out_of_the_way
+from oomctl.cgroup.parent import find_parent, in_leaf_cgroup
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.proc import procfs
 
@@ -54,7 +54,7 @@ def test_self_is_where_oomctl_runs(cgroupfs, slice_, monkeypatch):
 def test_oomctl_gets_out_of_the_way_and_comes_back(slice_, journal):
     procs = slice_.directory / "cgroup.procs"
     procs.write_text(f"{os.getpid()}\n")
-    with out_of_the_way(slice_, journal):
+    with in_leaf_cgroup(slice_, journal):
         (leaf,) = [path for path in slice_.directory.iterdir() if path.is_dir()]
         assert leaf.name.startswith(f"oomctl-self-{os.getpid()}-")
         assert (leaf / "cgroup.procs").read_text() == "0"
@@ -64,7 +64,7 @@ def test_oomctl_gets_out_of_the_way_and_comes_back(slice_, journal):
 
 
 def test_who_is_not_in_the_way_stays(cgroupfs, slice_, journal):
-    with out_of_the_way(slice_, journal), out_of_the_way(cgroupfs, journal):
+    with in_leaf_cgroup(slice_, journal), in_leaf_cgroup(cgroupfs, journal):
         assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
 
 

@@ -25,7 +25,7 @@ REFUSED = UnsupportedError("it refused", "mend it")
 def test_what_oomctl_itself_is_refused_is_said_in_its_own_words(fit_machine, what, name, state):
     fit_machine.said[what] = REFUSED
     found = the(fit_machine, name)
-    assert (found.state, found.found, found.mend) == (state, "it refused", "mend it")
+    assert (found.state, found.found, found.fix) == (state, "it refused", "mend it")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_programs_that_do_not_run_are_told_and_their_kinds_are_not_claimed(
 ):
     fit_machine.said["trace"] = observer(without=unseen, silent=silent)
     found = the(fit_machine, "BPF tracing")
-    assert (found.state, bool(found.mend)) == ("warning", True)
+    assert (found.state, bool(found.fix)) == ("warning", True)
     assert f"programs {', '.join(silent)}" in found.found
     lost = found.found.partition("; not seen: ")[2]
     assert lost == ", ".join(kind.name.lower() for kind in Kind if kind in unseen)
@@ -129,21 +129,21 @@ def test_without_tracing_the_log_alone_tells(fit_machine):
     found = the(fit_machine, "BPF tracing")
     assert found.state == "warning"
     assert found.found == "it refused; only the kernel log will tell who died"
-    assert found.mend == "mend it"
+    assert found.fix == "mend it"
 
 
 def test_who_holds_the_capabilities_is_not_told_to_get_them(fit_machine):
     fit_machine.said["trace"] = UnsupportedError("Operation not permitted", "hold CAP_BPF")
-    assert "though the capabilities are held" in the(fit_machine, "BPF tracing").mend
+    assert "though the capabilities are held" in the(fit_machine, "BPF tracing").fix
     fit_machine.status = {"CapEff": "0", "CapBnd": "0"}
-    assert the(fit_machine, "BPF tracing").mend == "hold CAP_BPF"
+    assert the(fit_machine, "BPF tracing").fix == "hold CAP_BPF"
 
 
 def test_a_kernel_without_modules_is_not_told_to_load_one(fit_machine):
     fit_machine.said["kfunc"] = UnsupportedError("there is none", "run `oomctl kfunc load`")
-    assert the(fit_machine, "kfunc").mend == "run `oomctl kfunc load`"
+    assert the(fit_machine, "kfunc").fix == "run `oomctl kfunc load`"
     fit_machine.remove("/proc/modules")
     found = the(fit_machine, "kfunc")
     assert (found.state, found.found) == ("missing", "there is none")
-    assert "kfunc load" not in found.mend
-    assert "oomctl lab run" in found.mend
+    assert "kfunc load" not in found.fix
+    assert "oomctl lab run" in found.fix

@@ -12,7 +12,7 @@ def test_no_cgroup_v2_leaves_the_rest_unseen(fit_machine, mounts, tmp_path):
     mounts(("tmpfs", tmp_path, "rw"))
     seen = {each.name: each for each in examine(fit_machine, CHECKS).findings}
     assert "no cgroup v2 hierarchy is mounted" in seen["cgroup v2"].found
-    assert "mount -t cgroup2" in seen["cgroup v2"].mend
+    assert "mount -t cgroup2" in seen["cgroup v2"].fix
     for name in ("cgroupfs", "memory controller", "delegation", "nsdelegate", "pids.max"):
         assert seen[name].found == "not looked at, for it needs: cgroup v2"
     assert seen["subtree_control"].found == "not looked at, for it needs: memory controller"
@@ -22,20 +22,20 @@ def test_something_is_mounted_over_it(fit_machine):
     fit_machine.said["magic"] = 0x01021994  # tmpfs
     found = the(fit_machine, "cgroup v2")
     assert (found.state, "mounted over it" in found.found) == ("missing", True)
-    assert found.mend == f"umount {fit_machine.hierarchy.directory}"
+    assert found.fix == f"umount {fit_machine.hierarchy.directory}"
 
 
 def test_a_read_only_cgroupfs(fit_machine):
     fit_machine.readonly = True
     found = the(fit_machine, "cgroupfs")
     assert (found.state, "read-only" in found.found) == ("missing", True)
-    assert found.mend.startswith("mount -o remount,rw ")
+    assert found.fix.startswith("mount -o remount,rw ")
 
 
 def test_a_cgroupfs_that_is_others(fit_machine):
     fit_machine.writable = False
     found = the(fit_machine, "cgroupfs")
-    assert (found.state, found.mend) == ("missing", "run it with sudo")
+    assert (found.state, found.fix) == ("missing", "run it with sudo")
 
 
 def test_memory_is_bound_to_v1(fit_machine, mounts, tmp_path):
@@ -44,8 +44,8 @@ def test_memory_is_bound_to_v1(fit_machine, mounts, tmp_path):
     mounts(("cgroup2", root, "rw"), ("cgroup", tmp_path / "v1", "rw,memory"))
     found = the(fit_machine, "memory controller")
     assert (found.state, "bound to cgroup v1" in found.found) == ("missing", True)
-    assert "cgroup_no_v1=all" in found.mend
-    assert "oomctl lab" in found.mend
+    assert "cgroup_no_v1=all" in found.fix
+    assert "oomctl lab" in found.fix
 
 
 def test_what_the_root_gives_to_its_children(fit_machine):
@@ -70,7 +70,7 @@ def test_our_own_cgroup(fit_machine):
     (node.directory / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
     found = the(fit_machine, "own cgroup")
     assert (found.state, "processes live in" in found.found) == ("warning", True)
-    assert "Delegate=yes" in found.mend
+    assert "Delegate=yes" in found.fix
     (node.directory / "cgroup.controllers").write_text("pids\n")
     assert "was not given the memory controller" in the(fit_machine, "own cgroup").found
 
@@ -89,7 +89,7 @@ def test_delegation(fit_machine):
     assert "PID 1 is not systemd" in the(fit_machine, "delegation").found
     fit_machine.write("/proc/1/comm", "systemd\n")
     found = the(fit_machine, "delegation")
-    assert (found.state, "Delegate=yes" in found.mend) == ("warning", True)
+    assert (found.state, "Delegate=yes" in found.fix) == ("warning", True)
     fit_machine.delegates.add("run-1.scope")
     found = the(fit_machine, "delegation")
     assert (found.state, found.found) == ("ok", "/run-1.scope is delegated")
@@ -113,7 +113,7 @@ def test_mount_options(fit_machine, mounts):
     assert [each.state for each in seen] == ["warning", "ok", "ok"]
     # a remount that names device and folder drops what it does not repeat
     options = "remount,rw,memory_recursiveprot,nsdelegate"
-    assert seen[0].mend == f"mount -o {options} none {root}"
+    assert seen[0].fix == f"mount -o {options} none {root}"
 
 
 @pytest.mark.parametrize(

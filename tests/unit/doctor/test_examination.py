@@ -21,7 +21,7 @@ def test_nothing_is_wrong(fit_machine):
     seen = examine(fit_machine, CHECKS)
     assert {each.name: each.found for each in seen.findings if each.state != "ok"} == {}
     assert seen.fit
-    assert all(not each.mend for each in seen.findings)
+    assert all(not each.fix for each in seen.findings)
 
 
 def test_names_are_unique_and_what_a_check_comes_after_is_made_before():
@@ -57,7 +57,7 @@ def test_who_is_not_root_is_told_what_could_not_be_looked_at(fit_machine, monkey
     fit_machine.said["log"] = PermissionError(errno.EACCES, "Permission denied", "/dev/kmsg")
     found = the(fit_machine, "kernel log")
     assert found.found == "could not be looked at: /dev/kmsg: Permission denied"
-    assert found.mend == "run it as root"
+    assert found.fix == "run it as root"
 
 
 FILES_READ = [

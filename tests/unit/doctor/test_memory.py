@@ -69,7 +69,7 @@ def test_swap(fit_machine, device, zswap, states):
     fit_machine.write("/sys/module/zswap/parameters/enabled", f"{zswap}\n")
     seen = [the(fit_machine, name) for name in ("swap", "zram", "zswap")]
     assert tuple(each.state for each in seen) == states
-    assert all(bool(each.mend) == (each.state == "warning") for each in seen)
+    assert all(bool(each.fix) == (each.state == "warning") for each in seen)
     if device:
         assert f"1G on {device}, 512K used" in seen[0].found
 
@@ -82,7 +82,7 @@ def test_no_zswap_at_all(fit_machine):
 def test_psi_is_not_built_in(fit_machine):
     fit_machine.remove("/proc/pressure/memory")
     found = the(fit_machine, "PSI")
-    assert (found.state, found.mend) == ("warning", "boot with `psi=1`")
+    assert (found.state, found.fix) == ("warning", "boot with `psi=1`")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_psi_is_off(fit_machine, monkeypatch, number, says):
 
 def test_strict_overcommit(fit_machine):
     fit_machine.write("/proc/sys/vm/overcommit_memory", "2\n")
-    assert the(fit_machine, "overcommit_memory").mend == "sysctl vm.overcommit_memory=0"
+    assert the(fit_machine, "overcommit_memory").fix == "sysctl vm.overcommit_memory=0"
 
 
 def test_huge_pages(fit_machine):

@@ -17,7 +17,7 @@ def test_panic_on_oom(fit_machine, value, state):
     found = the(fit_machine, "panic_on_oom")
     assert found.state == state
     assert found.found.startswith("with --global: ") is (value == 1)
-    assert ("sysctl vm.panic_on_oom=0" in found.mend) is bool(value)
+    assert ("sysctl vm.panic_on_oom=0" in found.fix) is bool(value)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_console(fit_machine, level, state):
     fit_machine.write("/proc/sys/kernel/printk", f"{level}\t4\t1\t7\n")
     found = the(fit_machine, "console loglevel")
     assert found.state == state
-    assert found.mend == ("" if state == "ok" else "sysctl kernel.printk=4")
+    assert found.fix == ("" if state == "ok" else "sysctl kernel.printk=4")
 
 
 def test_a_kernel_without_printk(fit_machine):
@@ -66,7 +66,7 @@ def test_a_daemon_that_kills(fit_machine, name):
     found = the(fit_machine, "OOM daemons")
     assert found.state == "warning"
     assert f"{name} (pid 77)" in found.found
-    assert found.mend == f"systemctl stop {name}"
+    assert found.fix == f"systemctl stop {name}"
 
 
 def test_a_daemon_is_known_by_its_file_too(fit_machine):
@@ -141,7 +141,7 @@ def test_whose_the_name_is(fit_machine, command, state, says):
     fit_machine.command = command
     found = the(fit_machine, "name")
     assert (found.state, says in found.found) == (state, True)
-    assert ("bpf-oomctl" in found.mend) is (state == "warning")
+    assert ("bpf-oomctl" in found.fix) is (state == "warning")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.machine import the
 def test_not_root(fit_machine, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     found = the(fit_machine, "root")
-    assert (found.state, found.mend) == ("missing", "run it with sudo")
+    assert (found.state, found.fix) == ("missing", "run it with sudo")
 
 
 @pytest.mark.parametrize(
@@ -42,18 +42,18 @@ def test_without_it_nor_sys_admin(fit_machine, name):
 
 
 @pytest.mark.parametrize(
-    ("uid", "bounding", "mend"),
+    ("uid", "bounding", "fix"),
     [
         (0, True, "run it from a root shell that has all"),
         (7, True, "run it with sudo"),
         (0, False, "a container: `--cap-add=SYS_RESOURCE`"),
     ],
 )
-def test_how_a_capability_is_had(fit_machine, monkeypatch, uid, bounding, mend):
+def test_how_a_capability_is_had(fit_machine, monkeypatch, uid, bounding, fix):
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     fit_machine.lack(24, bounding)
     found = the(fit_machine, "CAP_SYS_RESOURCE")
-    assert mend in found.mend
+    assert fix in found.fix
     assert ("nor in the bounding set" in found.found) is not bounding
 
 

@@ -15,9 +15,9 @@ import pytest
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import callers
 from oomctl.experiment.callers import call_together
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.proc import fork
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 from tests.descriptors import descriptors
 
 
@@ -27,23 +27,23 @@ class Toy:
     def __init__(self, seconds=0.0, status=0):
         self.seconds, self.status = seconds, status
 
-    def pull(self, number, note):
-        note.began_ns = time.monotonic_ns()
-        note.ret = number
+    def pull(self, number, shared):
+        shared.began_ns = time.monotonic_ns()
+        shared.ret = number
         time.sleep(self.seconds)
-        note.ended_ns = time.monotonic_ns()
+        shared.ended_ns = time.monotonic_ns()
         return self.status
 
-    def answer(self, ended, note):
+    def answer(self, ended, shared):
         self.ended = ended
-        return Answer(
-            Stage.CALLED, note.began_ns, note.ended_ns, note.ret, ended.timed_out, ended.pid
+        return CallResult(
+            Stage.CALLED, shared.began_ns, shared.ended_ns, shared.ret, ended.timed_out, ended.pid
         )
 
 
 @pytest.fixture
 def watch():
-    with DeathWatch() as watching:
+    with PidfdWatch() as watching:
         yield watching
 
 
@@ -101,7 +101,7 @@ def test_who_is_stopped_at_the_line_never_calls(watch, tmp_path, monkeypatch, co
     called = tmp_path / "called"
 
     class Marks(Toy):
-        def pull(self, number, note):
+        def pull(self, number, shared):
             called.touch()
             return 0
 
@@ -160,18 +160,18 @@ class Real(Toy):
         super().__init__()
         self.does, self.who, self.began = does, who, began
 
-    def pull(self, number, note):
+    def pull(self, number, shared):
         if number == self.who and not self.began:
             self.does()
-        note.began_ns = time.monotonic_ns()
+        shared.began_ns = time.monotonic_ns()
         if number == self.who:
             self.does()
-        return super().pull(number, note)
+        return super().pull(number, shared)
 
-    def answer(self, ended, note):
-        if not note.began_ns:
+    def answer(self, ended, shared):
+        if not shared.began_ns:
             raise ended.because("before it called")
-        answer = super().answer(ended, note)
+        answer = super().answer(ended, shared)
         return replace(answer, failed=ended.because("during the call").why if ended.cut_off else "")
 
 

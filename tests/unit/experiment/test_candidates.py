@@ -62,7 +62,7 @@ def test_a_task_is_charged_to_the_next_cgroup_that_has_the_controller(target, mo
         (node.directory / path / "cgroup.procs").write_text(f"{pid}\n")
         if group is not None:
             (node.directory / path / "memory.oom.group").write_text(f"{group}\n")
-    found = candidates.line_up(node, node)
+    found = candidates.read_candidates(node, node)
     charged = {task.cgroup: task.memcg for task in found.tasks}
     assert charged == {"/t/a": "/t/a", "/t/a/b": "/t/a", "/t/a/b/c": "/t/a", "/t/d": "/t/d"}
     assert found.groups == {"/t/a"}

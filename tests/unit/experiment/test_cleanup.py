@@ -10,18 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oomctl.cgroup.node import CgroupError
-from oomctl.cgroup.owned import Owned
+from oomctl.cgroup.owned import JournaledCgroup
 from oomctl.cgroup.tree import Tree
 from oomctl.experiment import cleanup, setting
 from oomctl.experiment.cleanup import clean_up, sweep
-from oomctl.experiment.setting import to_be_changed
+from oomctl.experiment.setting import temporarily
 from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line
 from oomctl.journal.file import Journal, boot
 from oomctl.journal.rundir import folder
 from oomctl.oom.plan import Hog
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
-from tests.audit import heard
+from tests.audit import batch
 from tests.cli.command import run
 from tests.journals import journals
 
@@ -205,7 +205,7 @@ def test_the_sweep_says_a_line_for_each(cgroupfs, capsys):
 
 
 def test_who_lives_is_left_alone(cgroupfs, journal):
-    made = Owned.make(cgroupfs, "t", journal)
+    made = JournaledCgroup.make(cgroupfs, "t", journal)
     assert said() == []
     assert cgroups(cgroupfs) == ["/", "/t"]
     made.remove()
@@ -217,7 +217,7 @@ def work(root):
     hogs = [Hog("a", 1), Hog("b", 1)]
     plan = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site("t", 1 << 30))
     limit = root.at("/theirs").directory / "memory.max"
-    with Journal() as journal, Tree(root, plan, journal), to_be_changed(limit, "4096", journal):
+    with Journal() as journal, Tree(root, plan, journal), temporarily(limit, "4096", journal):
         limit.write_text("4096")
 
 
@@ -429,7 +429,7 @@ def test_nothing_is_written_outside_the_cgroups_and_the_sysctls(cgroupfs, outsid
     beside = [outside / name for name in ("etc", "system", "cgroup2x")]
     before, core, written = contents(*beside), outside / "cgroup2/a/core", []
     leave(*(at(each, outside) for each in entries if each.path[:1] == "/"))
-    with heard(written.append):
+    with batch(written.append):
         list(clean_up())
     assert contents(*beside) == before
     # a name alone is in a folder that was opened through no link; the fake itself uses paths

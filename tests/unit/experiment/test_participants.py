@@ -3,11 +3,11 @@
 import pytest
 
 from oomctl.experiment.participants import kills_beside
-from oomctl.experiment.sources import NOTHING, Heard, History
-from oomctl.experiment.target import Scope, Snapshot, rises
-from oomctl.hog.hogset import Runner
+from oomctl.experiment.sources import NOTHING, Batch, History
+from oomctl.experiment.target import Snapshot, TargetState, rises
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.fate import Death
-from oomctl.oom.kill import Sighting
+from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Call, Hog, Plan, Step
 from oomctl.oom.task import Task
@@ -18,8 +18,8 @@ def task(pid, comm="f", cgroup="/t/f", **more):
 
 
 def snapshot(*hogs, tasks=()):
-    runners = {10 + n: Runner(hog, 10 + n) for n, hog in enumerate(hogs)}
-    return Snapshot(tasks, (), runners, {}, None)
+    running_hogs = {10 + n: RunningHog(hog, 10 + n) for n, hog in enumerate(hogs)}
+    return Snapshot(tasks, (), running_hogs, {}, None)
 
 
 FORKER = Hog("f", 4096, cgroup="/t/f", kind="forker")
@@ -47,15 +47,15 @@ def test_a_child_that_may_be_of_either_hog_is_nobodys():
     assert snapshot(FORKER, FORKER).hog_of(task(99)) is None
 
 
-class Witness:
+class OomSources:
     """Tells of one kill in the log."""
 
-    why_not = "no tracing"
+    no_tracing_reason = "no tracing"
 
     def __init__(self, kill):
-        self.rounds = [NOTHING, Heard((), KernelLog(), 0, logged=(kill,)), NOTHING]
+        self.rounds = [NOTHING, Batch((), KernelLog(), 0, logged=(kill,)), NOTHING]
 
-    def hear(self):
+    def drain(self):
         return self.rounds.pop(0)
 
 
@@ -67,8 +67,8 @@ class Everywhere:
 
 
 def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
-    kill = Sighting(5, 10, "s", "victim", 4096, cgroup="/t/s", memcg="/t", logged=True)
-    history = History(Witness(kill))
+    kill = OomKill(5, 10, "s", "victim", 4096, cgroup="/t/s", memcg="/t", logged=True)
+    history = History(OomSources(kill))
     history.listen()
     alone, sharing, living = task(12), task(13, shares=10), task(14, shares=10)
     before = snapshot(tasks=(task(10), alone, sharing, living))
@@ -81,10 +81,10 @@ def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
 
 def test_a_kill_in_an_existing_target_beside_our_own_tree_is_told(cgroupfs):
     steps = (Step(Call("/existing")), Step(Call("/ours/a")))
-    scope = Scope(Plan((), (), (), steps, top="/ours"), cgroupfs)
+    target_state = TargetState(Plan((), (), (), steps, top="/ours"), cgroupfs)
     told = ["/ours", "/ours/b", "/existing", "/existing/below"]
     others = ["/", "/existing2", "/else", None]
-    assert [one for one in (*told, *others) if scope.holds(one)] == told
+    assert [one for one in (*told, *others) if target_state.holds(one)] == told
 
 
 def test_the_counters_of_a_cgroup_that_was_made_anew_began_at_0():

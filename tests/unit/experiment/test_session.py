@@ -15,12 +15,12 @@ from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment import session, sources, steps
 from oomctl.experiment.session import Session
-from oomctl.hog.hogset import Herd
-from oomctl.oom.call import Answer, Stage
+from oomctl.hog.hogset import HogSet
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.klog import KernelLog, parse_record
 from oomctl.oom.plan import Call, Hog, Plan, Step
-from oomctl.oom.prediction import Lineup
-from oomctl.oom.task import Relative, Task
+from oomctl.oom.prediction import Candidates
+from oomctl.oom.task import ProtectedTask, Task
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
 from tests.descriptors import descriptors
@@ -52,7 +52,7 @@ class Kernel:
         call = trigger._call
         self.calls.append((call, trigger._cgroup_id))
         ret = self.react(call)
-        return [Answer(Stage.CALLED, began, time.monotonic_ns(), ret) for _ in range(callers)]
+        return [CallResult(Stage.CALLED, began, time.monotonic_ns(), ret) for _ in range(callers)]
 
     def read(self):
         records, self.records = tuple(map(parse_record, self.records)), []
@@ -93,20 +93,20 @@ class NoTracing:
 @pytest.fixture
 def kernel(cgroupfs, monkeypatch):
     played = Kernel(cgroupfs)
-    enter = Herd.__enter__
+    enter = HogSet.__enter__
 
-    def enter_and_tell(herd):
+    def enter_and_tell(hog_set):
         """A hog writes 0 to cgroup.procs; cgroupfs then shows its PID."""
-        enter(herd)
-        for runner in herd.runners:
-            played.pids[runner.hog.name] = runner.pid
-            leaf = cgroupfs.at(runner.hog.cgroup).directory
-            (leaf / "cgroup.procs").write_text(f"{runner.pid}\n")
-            (leaf / "memory.current").write_text(f"{runner.hog.size + 4096}\n")
-        return herd
+        enter(hog_set)
+        for running_hog in hog_set.runners:
+            played.pids[running_hog.hog.name] = running_hog.pid
+            leaf = cgroupfs.at(running_hog.hog.cgroup).directory
+            (leaf / "cgroup.procs").write_text(f"{running_hog.pid}\n")
+            (leaf / "memory.current").write_text(f"{running_hog.hog.size + 4096}\n")
+        return hog_set
 
-    monkeypatch.setattr(Herd, "__enter__", enter_and_tell)
-    monkeypatch.setattr(session, "Loader", lambda: played)
+    monkeypatch.setattr(HogSet, "__enter__", enter_and_tell)
+    monkeypatch.setattr(session, "DeclareProgram", lambda: played)
     monkeypatch.setattr(steps, "call_together", played.together)
     monkeypatch.setattr(sources, "Kmsg", lambda: played)
     monkeypatch.setattr(sources, "Observer", NoTracing)
@@ -228,7 +228,7 @@ def test_several_declarations_each_take_their_own(kernel):
 
 def test_a_group_kill(kernel, monkeypatch):
     # knows of no group here
-    monkeypatch.setattr(steps, "line_up", lambda *_: Lineup((), 1, 4096, frozenset()))
+    monkeypatch.setattr(steps, "read_candidates", lambda *_: Candidates((), 1, 4096, frozenset()))
 
     def react(_call):
         for name in kernel.pids:
@@ -280,14 +280,14 @@ def test_a_signal_comes_through_while_it_waits_and_leaves_nothing(kernel, number
 
 
 def test_a_hog_that_dies_before_the_call_stops_it(kernel, monkeypatch):
-    require_alive = Herd.require_alive
+    require_alive = HogSet.require_alive
 
-    def kill_first(herd):
+    def kill_first(hog_set):
         os.kill(kernel.pids["small"], signal.SIGTERM)
-        herd._watch.wait(lambda: kernel.pids["small"] in herd._watch.deaths, 20)
-        require_alive(herd)
+        hog_set._watch.wait(lambda: kernel.pids["small"] in hog_set._watch.deaths, 20)
+        require_alive(hog_set)
 
-    monkeypatch.setattr(Herd, "require_alive", kill_first)
+    monkeypatch.setattr(HogSet, "require_alive", kill_first)
     with pytest.raises(UnsupportedError, match="did not live to see the declaration"):
         run(kernel, planned(kernel))
     assert kernel.calls == []
@@ -318,7 +318,7 @@ def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
 
 
 def test_where_the_family_lives_no_hog_is_even_started(kernel, theirs, monkeypatch):
-    shell = Relative(7, "bash (pid 7, which oomctl runs in)", "/t/large")
+    shell = ProtectedTask(7, "bash (pid 7, which oomctl runs in)", "/t/large")
     monkeypatch.setattr("oomctl.proc.procfs.family", lambda: [shell])
     with pytest.raises(UsageError, match=r"bash .* runs in /t/large.*another cgroup"):
         run(kernel, planned(kernel))
@@ -432,7 +432,7 @@ def test_whatever_vanishes_after_the_call_its_result_is_told(
             vanish()
         return 1
 
-    settle = steps.Trial._settle
+    settle = steps.RoundRunner._settle
 
     def settled(self, *arguments):
         done = settle(self, *arguments)
@@ -440,7 +440,7 @@ def test_whatever_vanishes_after_the_call_its_result_is_told(
             vanish()
         return done
 
-    monkeypatch.setattr(steps.Trial, "_settle", settled)
+    monkeypatch.setattr(steps.RoundRunner, "_settle", settled)
     kernel.react = react
     step = Step(Call("/theirs", 0, 1), repeat=2)
     try:
@@ -466,15 +466,15 @@ def ended():
 
 
 def test_who_died_while_the_hogs_filled_is_of_no_call_and_not_in_flight(kernel, ended, monkeypatch):
-    filled = Herd.__enter__
+    filled = HogSet.__enter__
 
-    def limited(herd):
+    def limited(hog_set):
         """A limit takes a child of a hog, which nobody has ever looked at."""
-        filled(herd)
+        filled(hog_set)
         kernel.says(ended, "child", "/t/large")
-        return herd
+        return hog_set
 
-    monkeypatch.setattr(Herd, "__enter__", limited)
+    monkeypatch.setattr(HogSet, "__enter__", limited)
     outcome = run(kernel, planned(kernel))
     (child,) = [one for one in outcome.tasks if one.task.pid == ended]
     assert (str(child.fate), child.phase, child.call) == ("oom-killed", "filling", None)

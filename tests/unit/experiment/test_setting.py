@@ -7,7 +7,7 @@ import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import setting
-from oomctl.experiment.setting import put_back, sysctl_changed, to_be_changed
+from oomctl.experiment.setting import put_back, sysctl_changed, temporarily
 from oomctl.journal.entries import Changed
 from oomctl.journal.file import Journal
 from oomctl.oom.plan import Sysctl
@@ -119,7 +119,7 @@ def test_two_that_begin_at_the_same_moment(sysctls, journal, monkeypatch):
     monkeypatch.setattr(journal, "write", late)
     with (
         pytest.raises(UnsupportedError, match="changed by somebody else meanwhile; run it again"),
-        to_be_changed(path, "0", journal),
+        temporarily(path, "0", journal),
     ):
         pass
     assert path.read_text() == "1\n"

@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from oomctl.bpf.btf import Kfunc
-from oomctl.bpf.declare import AnswerStruct
+from oomctl.bpf.declare import CallResultStruct
 from oomctl.cli.guard import guarded
 from oomctl.experiment import callers, session, steps
 from oomctl.experiment.cleanup import clean_up
@@ -78,9 +78,9 @@ class Faulty:
 def declare(kernel, monkeypatch):
     """Declare on a fresh tree and lower a limit of an existing cgroup, failing at one point."""
     monkeypatch.setattr(steps, "call_together", callers.call_together)
-    answer = AnswerStruct(began_ns=1, ended_ns=2, ret=1, stage=Stage.CALLED)
+    answer = CallResultStruct(began_ns=1, ended_ns=2, ret=1, stage=Stage.CALLED)
     loader = SimpleNamespace(clear=id, run=lambda *_: 0, read=lambda _slot: answer)
-    monkeypatch.setattr(session, "Loader", lambda: nullcontext(loader))
+    monkeypatch.setattr(session, "DeclareProgram", lambda: nullcontext(loader))
     theirs = kernel.root.create_cgroup("theirs")
     (theirs.directory / "memory.current").write_text(f"{100 << 20}\n")
     two = (Step(Call("/t", 0, 1), callers=2), Step(Call("/theirs", via="limit")))

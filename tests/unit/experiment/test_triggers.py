@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from oomctl.bpf.declare import AnswerStruct
+from oomctl.bpf.declare import CallResultStruct
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import triggers
-from oomctl.experiment.callers import Ended, Note
+from oomctl.experiment.callers import Ended, SharedResult
 from oomctl.experiment.triggers import Declaration, Rechecked, Write, trigger
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.oom.verdict import judge
 from tests.descriptors import descriptors
@@ -18,7 +18,7 @@ from tests.descriptors import descriptors
 M = 1 << 20
 
 
-class Loader:
+class DeclareProgram:
     """Plays the kernel: each run takes the next return value, or an errno of bpf(2)."""
 
     def __init__(self, *rets, stage=Stage.CALLED, ended=300, status=0):
@@ -31,11 +31,13 @@ class Loader:
     def run(self, call, cgroup_id, slot):
         self.runs.append((call, cgroup_id, slot))
         ret = self.rets.pop(0)
-        self.raw[slot] = AnswerStruct(began_ns=100, ended_ns=self.ended, ret=ret, stage=self.stage)
+        self.raw[slot] = CallResultStruct(
+            began_ns=100, ended_ns=self.ended, ret=ret, stage=self.stage
+        )
         return self.status
 
     def read(self, slot):
-        return self.raw.get(slot, AnswerStruct())
+        return self.raw.get(slot, CallResultStruct())
 
 
 def killed(number=3):
@@ -43,21 +45,21 @@ def killed(number=3):
 
 
 def pulled(trigger, number=3, timed_out=False):
-    note = Note()
-    status = trigger.pull(number, note)
-    return trigger.answer(Ended(number, 7, status, timed_out), note)
+    shared = SharedResult()
+    status = trigger.pull(number, shared)
+    return trigger.answer(Ended(number, 7, status, timed_out), shared)
 
 
 @pytest.mark.parametrize("ret", [1, 0, -16, -22])
 def test_a_call_that_returned(ret):
-    loader = Loader(ret)
+    loader = DeclareProgram(ret)
     answer = pulled(Declaration(loader, Call("/t", 2, 1), 42))
-    assert answer == Answer(Stage.CALLED, 100, 300, ret, caller=7)
+    assert answer == CallResult(Stage.CALLED, 100, 300, ret, caller=7)
     assert loader.runs == [(Call("/t", 2, 1), 42, 3)]
 
 
 def test_a_call_that_has_not_returned_has_no_value():
-    late = pulled(Declaration(Loader(0, ended=0), Call("/t"), 42), timed_out=True)
+    late = pulled(Declaration(DeclareProgram(0, ended=0), Call("/t"), 42), timed_out=True)
     assert late.ret is None
     assert late.timed_out
 
@@ -73,12 +75,12 @@ def test_a_call_that_has_not_returned_has_no_value():
 )
 def test_a_call_that_was_not_made(stage, error, says):
     with pytest.raises(error, match=says):
-        pulled(Declaration(Loader(0, stage=stage), Call("/t"), 42))
+        pulled(Declaration(DeclareProgram(0, stage=stage), Call("/t"), 42))
 
 
 def test_a_program_that_the_kernel_did_not_run():
     with pytest.raises(UnsupportedError, match="did not run oomctl's BPF program: Operation not"):
-        pulled(Declaration(Loader(0, status=errno.EPERM), Call("/t"), 42))
+        pulled(Declaration(DeclareProgram(0, status=errno.EPERM), Call("/t"), 42))
 
 
 @pytest.fixture
@@ -93,20 +95,20 @@ def step(via="bpf", recheck=None, amount=None):
 
 
 def test_recheck_tries_again_while_the_lock_is_held(journal, target):
-    loader = Loader(-errno.EBUSY, -errno.EBUSY, 1)
+    loader = DeclareProgram(-errno.EBUSY, -errno.EBUSY, 1)
     with trigger(step(recheck=Recheck(80 * M, 0.0)), target, loader, journal) as rechecked:
         answer = pulled(rechecked)
     assert (answer.ret, answer.attempts, answer.spared) == (1, 3, False)
 
 
 def test_recheck_gives_up_when_the_memory_is_back(journal, target):
-    loader = Loader(*[-errno.EBUSY] * 99)
+    loader = DeclareProgram(*[-errno.EBUSY] * 99)
 
     class Freeing(Declaration):
-        def pull(self, number, note):
-            if note.attempts == 4:
+        def pull(self, number, shared):
+            if shared.attempts == 4:
                 (target.directory / "memory.current").write_text(f"{80 * M}\n")
-            return super().pull(number, note)
+            return super().pull(number, shared)
 
     rechecked = Rechecked(Freeing(loader, Call("/t"), 42), target, Recheck(80 * M, 0.0))
     answer = pulled(rechecked)
@@ -116,7 +118,7 @@ def test_recheck_gives_up_when_the_memory_is_back(journal, target):
 
 
 def test_recheck_does_not_call_where_it_is_not_needed(journal, target):
-    loader = Loader()
+    loader = DeclareProgram()
     with trigger(step(recheck=Recheck(100 * M)), target, loader, journal) as rechecked:
         answer = pulled(rechecked)
     assert (answer.attempts, answer.spared, loader.runs) == (0, True, [])
@@ -131,7 +133,7 @@ def test_a_limit_below_the_usage_is_taken_back(journal, target, monkeypatch, amo
     (target.directory / "memory.max").write_text("max\n")
     written = []
     monkeypatch.setattr(triggers, "_write", lambda path, text: written.append(text) or 0)
-    with trigger(step("limit", amount=amount), target, Loader(), journal) as write:
+    with trigger(step("limit", amount=amount), target, DeclareProgram(), journal) as write:
         assert write.limit == limit
         answer = pulled(write)
         assert written == [f"{limit}", "max"]
@@ -142,7 +144,7 @@ def test_a_limit_below_the_usage_is_taken_back(journal, target, monkeypatch, amo
 def test_a_limit_whose_caller_was_killed_is_taken_back(journal, target):
     path = target.directory / "memory.max"
     path.write_text("max\n")
-    with trigger(step("limit", amount=30 * M), target, Loader(), journal) as write:
+    with trigger(step("limit", amount=30 * M), target, DeclareProgram(), journal) as write:
         path.write_text(f"{write.limit}\n")
     assert path.read_text().startswith("max")
 
@@ -151,9 +153,9 @@ def test_a_limit_is_taken_back_after_an_error_too(journal, target):
     (target.directory / "memory.max").write_text("123456789\n")
     with (
         pytest.raises(OomctlError, match="was killed by SIGKILL before it wrote"),
-        trigger(step("limit"), target, Loader(), journal) as write,
+        trigger(step("limit"), target, DeclareProgram(), journal) as write,
     ):
-        write.answer(killed(), Note())
+        write.answer(killed(), SharedResult())
     assert (target.directory / "memory.max").read_text().startswith("123456789")
 
 
@@ -169,42 +171,42 @@ def test_a_write_for_which_we_lack_a_descriptor_is_our_failure(tmp_path, monkeyp
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(OomctlError, match="cannot open"):
-        Write(tmp_path / "x", "f").pull(0, Note())
+        Write(tmp_path / "x", "f").pull(0, SharedResult())
 
 
 def test_a_writer_that_died_before_it_wrote(tmp_path):
     with pytest.raises(OomctlError, match=f"was killed by SIGKILL before it wrote {tmp_path}/x"):
-        Write(tmp_path / "x", "f").answer(killed(), Note())
+        Write(tmp_path / "x", "f").answer(killed(), SharedResult())
 
 
 @pytest.mark.parametrize(("ended", "ret", "when"), [(0, None, "while"), (9, -16, "after")])
 def test_a_writer_that_was_killed_says_when(tmp_path, ended, ret, when):
-    note = Note(began_ns=5, ended_ns=ended, ret=-16)
-    answer = Write(tmp_path / "x", "f").answer(killed(), note)
+    shared = SharedResult(began_ns=5, ended_ns=ended, ret=-16)
+    answer = Write(tmp_path / "x", "f").answer(killed(), shared)
     assert answer.ret == ret
     assert answer.failed == f"the caller (pid 7) was killed by SIGKILL {when} it wrote {tmp_path}/x"
     assert judge(answer, (), 0, False).name == ("no-answer" if ret is None else "busy")
 
 
 def test_a_writer_that_has_not_come_back(tmp_path):
-    answer = Write(tmp_path / "x", "f").answer(Ended(0, 7, None, True), Note(began_ns=5))
+    answer = Write(tmp_path / "x", "f").answer(Ended(0, 7, None, True), SharedResult(began_ns=5))
     assert (answer.ret, answer.duration_ns, answer.timed_out) == (None, None, True)
 
 
 def test_cgroup_kill_and_sysrq_are_one_write(journal, target, tmp_path, monkeypatch):
     monkeypatch.setattr(triggers, "_SYSRQ", tmp_path / "sysrq")
     (tmp_path / "sysrq").touch()
-    with trigger(step("kill"), target, Loader(), journal) as write:
+    with trigger(step("kill"), target, DeclareProgram(), journal) as write:
         assert pulled(write).ret == 0
     assert (target.directory / "cgroup.kill").read_text() == "1"
-    with trigger(Step(Call(None, via="sysrq")), None, Loader(), journal) as write:
+    with trigger(Step(Call(None, via="sysrq")), None, DeclareProgram(), journal) as write:
         assert pulled(write).ret == 0
     assert (tmp_path / "sysrq").read_text() == "f"
 
 
 def test_reclaim_that_is_enough_declares_nothing(journal, target):
     (target.directory / "memory.reclaim").touch()
-    loader = Loader()
+    loader = DeclareProgram()
     with trigger(step("reclaim", amount=5 * M), target, loader, journal) as first:
         answer = pulled(first)
     assert (target.directory / "memory.reclaim").read_text() == str(5 * M)
@@ -213,7 +215,7 @@ def test_reclaim_that_is_enough_declares_nothing(journal, target):
 
 def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
     with trigger(
-        step("reclaim"), target, loader := Loader(1), journal
+        step("reclaim"), target, loader := DeclareProgram(1), journal
     ) as first:  # no such file: -ENOENT
         answer = pulled(first)
     assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
@@ -221,7 +223,7 @@ def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
 
 
 @pytest.mark.parametrize(
-    ("note", "when"),
+    ("shared", "when"),
     [
         ({}, "before it wrote"),
         ({"asked_to_reclaim": 1, "began_ns": 5}, "while it wrote"),
@@ -231,18 +233,18 @@ def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
         ),
     ],
 )
-def test_reclaim_that_was_cut_off_gave_nothing_back(journal, target, note, when):
+def test_reclaim_that_was_cut_off_gave_nothing_back(journal, target, shared, when):
     with (
-        trigger(step("reclaim"), target, Loader(), journal) as first,
+        trigger(step("reclaim"), target, DeclareProgram(), journal) as first,
         pytest.raises(OomctlError, match=f"was killed by SIGKILL {when}"),
     ):
-        first.answer(killed(), Note(**note))
+        first.answer(killed(), SharedResult(**shared))
 
 
 def test_reclaim_that_was_done_when_its_caller_was_killed_counts(journal, target):
-    note = Note(asked_to_reclaim=1, began_ns=5, ended_ns=9, reclaimed=4096)
-    with trigger(step("reclaim"), target, Loader(), journal) as first:
-        answer = first.answer(killed(), note)
+    shared = SharedResult(asked_to_reclaim=1, began_ns=5, ended_ns=9, reclaimed=4096)
+    with trigger(step("reclaim"), target, DeclareProgram(), journal) as first:
+        answer = first.answer(killed(), shared)
     assert (answer.reclaimed, answer.ret) == (4096, None)
     verdict = judge(answer, (), 0, False)
     assert verdict.name == "reclaimed"
@@ -250,29 +252,31 @@ def test_reclaim_that_was_done_when_its_caller_was_killed_counts(journal, target
 
 
 def test_reclaim_in_a_target_that_is_gone_is_the_callers_own_error(journal, target):
-    with trigger(step("reclaim"), target, Loader(), journal) as first:
+    with trigger(step("reclaim"), target, DeclareProgram(), journal) as first:
         (target.directory / "memory.current").unlink()
         with pytest.raises(OomctlError, match=r"cannot read .*memory.current"):
-            first.pull(0, Note())
+            first.pull(0, SharedResult())
 
 
 @pytest.mark.parametrize(("attempts", "when"), [(1, "before it called"), (2, "between two tries")])
 def test_a_rechecking_caller_that_was_killed_before_a_try(journal, target, attempts, when):
     with (
-        trigger(step(recheck=Recheck(1)), target, Loader(), journal) as rechecked,
+        trigger(step(recheck=Recheck(1)), target, DeclareProgram(), journal) as rechecked,
         pytest.raises(OomctlError, match=f"SIGKILL {when}"),
     ):
-        rechecked.answer(killed(), Note(attempts=attempts))
+        rechecked.answer(killed(), SharedResult(attempts=attempts))
 
 
 def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
-    loader = Loader()
+    loader = DeclareProgram()
     with trigger(step(recheck=Recheck(1)), target, loader, journal) as rechecked:
-        loader.raw[3] = AnswerStruct(began_ns=5, ended_ns=9, ret=-errno.EBUSY, stage=Stage.CALLED)
+        loader.raw[3] = CallResultStruct(
+            began_ns=5, ended_ns=9, ret=-errno.EBUSY, stage=Stage.CALLED
+        )
         with pytest.raises(OomctlError, match="SIGKILL between two tries"):
-            rechecked.answer(killed(), Note(attempts=3))
+            rechecked.answer(killed(), SharedResult(attempts=3))
         late = Ended(3, 7, None, True)
-        assert rechecked.answer(late, Note(attempts=3)).ret == -errno.EBUSY
+        assert rechecked.answer(late, SharedResult(attempts=3)).ret == -errno.EBUSY
 
 
 @pytest.mark.parametrize(
@@ -284,9 +288,9 @@ def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
     ],
 )
 def test_a_caller_that_was_killed_in_the_kfunc_or_after_it(ended, ret, name, says):
-    loader = Loader()
-    loader.raw[3] = AnswerStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
-    answer = Declaration(loader, Call("/t"), 42).answer(killed(), Note(attempts=1))
+    loader = DeclareProgram()
+    loader.raw[3] = CallResultStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
+    answer = Declaration(loader, Call("/t"), 42).answer(killed(), SharedResult(attempts=1))
     verdict = judge(answer, (), 0, False)
     assert verdict.name == name
     assert says in verdict.reason
@@ -296,7 +300,7 @@ def test_an_exception_of_the_caller_is_not_an_errno_of_the_kernels():
     error = UnsupportedError("cannot write '0' to /x: Permission denied", "run it as root")
     ended = Ended(3, 7, 255, False, "the caller (pid 7)", "failed", error)
     with pytest.raises(UnsupportedError) as caught:
-        Declaration(Loader(), Call("/t"), 42).answer(ended, Note(attempts=1))
+        Declaration(DeclareProgram(), Call("/t"), 42).answer(ended, SharedResult(attempts=1))
     assert str(caught.value) == (
         "the caller (pid 7) failed before it called the kfunc: cannot write '0' to /x: "
         "Permission denied; run it as root"
@@ -307,13 +311,13 @@ def test_without_the_memory_controller_there_is_nothing_to_free(journal, target)
     (target.directory / "memory.current").unlink()
     with (
         pytest.raises(UnsupportedError, match="has no memory controller"),
-        trigger(step("limit"), target, Loader(), journal),
+        trigger(step("limit"), target, DeclareProgram(), journal),
     ):
         pass
 
 
 def test_no_descriptor_is_left(journal, target):
     before = descriptors()
-    with trigger(step(recheck=Recheck(1)), target, Loader(), journal):
+    with trigger(step(recheck=Recheck(1)), target, DeclareProgram(), journal):
         pass
     assert descriptors() == before

@@ -14,12 +14,12 @@ import pytest
 from oomctl.cgroup.node import UnifiedController
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.hog import diagnosis, hogset, requirements, spawn
-from oomctl.hog.hogset import Herd, NotFilledError
+from oomctl.hog.hogset import HogSet, NotFilledError
 from oomctl.hog.protocol import READ_SIZE, Report, Step, hint, interrupted, reports
 from oomctl.oom.filled import Filled
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import Hog
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 M = 1 << 20
 
@@ -27,7 +27,7 @@ M = 1 << 20
 @pytest.fixture
 def watch():
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with DeathWatch() as watching:
+    with PidfdWatch() as watching:
         yield watching
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -41,15 +41,15 @@ def children() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
-def herd(cgroupfs, watch, *wanted, timeout=20.0, keep=False):
-    return Herd(wanted, cgroupfs, watch, timeout, keep)
+def hog_set(cgroupfs, watch, *wanted, timeout=20.0, keep=False):
+    return HogSet(wanted, cgroupfs, watch, timeout, keep)
 
 
 def test_a_herd_is_filled_when_entered_and_gone_when_left(cgroupfs, target, watch):
     wanted = Hog("a", 8 * M, 5, "/t"), Hog("b", 4 * M, 0, "/t")
-    with herd(cgroupfs, watch, *wanted) as running:
+    with hog_set(cgroupfs, watch, *wanted) as running:
         a, b = running.runners
-        assert [runner.hog for runner in running.runners] == list(wanted)
+        assert [running_hog.hog for running_hog in running.runners] == list(wanted)
         assert psutil.Process(a.pid).name() == "a"
         assert 8 * M <= psutil.Process(a.pid).memory_info().rss < 9 * M
         assert 4 * M <= psutil.Process(b.pid).memory_info().rss < 5 * M
@@ -58,16 +58,19 @@ def test_a_herd_is_filled_when_entered_and_gone_when_left(cgroupfs, target, watc
         running.require_alive()
         assert str(a) == f"'a' (8M, pid {a.pid})"
     assert children() == set()
-    assert {watch.deaths[runner.pid].signal for runner in (a, b)} == {signal.SIGKILL}
+    assert {watch.deaths[running_hog.pid].signal for running_hog in (a, b)} == {signal.SIGKILL}
 
 
 def test_a_herd_of_none(cgroupfs, watch):
-    with herd(cgroupfs, watch) as running:
+    with hog_set(cgroupfs, watch) as running:
         running.require_alive()
 
 
 def test_an_error_inside_ends_the_herd(cgroupfs, target, watch):
-    with pytest.raises(RuntimeError, match="inside"), herd(cgroupfs, watch, Hog("a", 0, 0, "/t")):
+    with (
+        pytest.raises(RuntimeError, match="inside"),
+        hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+    ):
         raise RuntimeError("inside")
     assert children() == set()
 
@@ -79,7 +82,7 @@ def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, mo
         pytest.raises(
             UnsupportedError, match=r"'huge' \(1E, pid \d+\) could not map its memory: C"
         ),
-        herd(cgroupfs, watch, *wanted),
+        hog_set(cgroupfs, watch, *wanted),
     ):
         pass
     assert children() == set()
@@ -88,7 +91,7 @@ def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, mo
 def test_a_hog_that_cannot_take_its_adj_says_so(cgroupfs, target, watch):
     with (
         pytest.raises(UnsupportedError, match="could not set its oom_score_adj: Invalid argument"),
-        herd(cgroupfs, watch, Hog("a", M, 1001, "/t")),
+        hog_set(cgroupfs, watch, Hog("a", M, 1001, "/t")),
     ):
         pass
     assert children() == set()
@@ -97,14 +100,14 @@ def test_a_hog_that_cannot_take_its_adj_says_so(cgroupfs, target, watch):
 def test_more_than_the_machine_has_is_refused_before_anything_starts(cgroupfs, target, watch):
     with (
         pytest.raises(UnsupportedError, match=r"the hogs want 1P, this machine has .* left; ask"),
-        herd(cgroupfs, watch, Hog("a", 1 << 50, 0, "/t")),
+        hog_set(cgroupfs, watch, Hog("a", 1 << 50, 0, "/t")),
     ):
         pass
     assert (target.directory / "cgroup.procs").read_text() == ""
 
 
 def test_a_hog_that_ends_meanwhile_is_told_by_its_fate(cgroupfs, target, watch):
-    with herd(cgroupfs, watch, Hog("a", 0, 0, "/t")) as running:
+    with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")) as running:
         pid = running.runners[0].pid
         os.kill(pid, signal.SIGTERM)
         watch.wait(lambda: pid in watch.deaths, 20)
@@ -114,34 +117,34 @@ def test_a_hog_that_ends_meanwhile_is_told_by_its_fate(cgroupfs, target, watch):
 
 def test_a_hog_that_dies_while_it_fills(cgroupfs, target, watch, monkeypatch):
     """It may already have joined, or not: each step that can find it dead says so."""
-    start = Herd._start
+    start = HogSet._start
 
     def start_and_kill(self, hog):
         start(self, hog)
         os.kill(self.runners[-1].pid, signal.SIGKILL)
 
-    monkeypatch.setattr(Herd, "_start", start_and_kill)
+    monkeypatch.setattr(HogSet, "_start", start_and_kill)
     with (
         pytest.raises(
             UnsupportedError, match=r"(start|memory|oom_score_adj): killed SIGKILL by someone"
         ),
-        herd(cgroupfs, watch, Hog("a", 64 * M, 0, "/t", rate=M)),
+        hog_set(cgroupfs, watch, Hog("a", 64 * M, 0, "/t", rate=M)),
     ):
         pass
     assert children() == set()
 
 
 def test_a_hog_that_takes_too_long(cgroupfs, target, watch, monkeypatch):
-    start = Herd._start
+    start = HogSet._start
 
     def start_and_stop(self, hog):
         start(self, hog)
         os.kill(self.runners[-1].pid, signal.SIGSTOP)
 
-    monkeypatch.setattr(Herd, "_start", start_and_stop)
+    monkeypatch.setattr(HogSet, "_start", start_and_stop)
     with (
         pytest.raises(OomctlError, match=r"not filled after 1.2 s: a, b; .*--timeout"),
-        herd(cgroupfs, watch, *(Hog(n, M, 0, "/t", rate=M) for n in "ab"), timeout=0.2),
+        hog_set(cgroupfs, watch, *(Hog(n, M, 0, "/t", rate=M) for n in "ab"), timeout=0.2),
     ):
         pass
     assert children() == set()
@@ -151,7 +154,7 @@ def test_a_cgroup_that_is_gone_starts_no_hog_and_leaks_no_descriptor(cgroupfs, w
     before = len(psutil.Process().open_files()), psutil.Process().num_fds()
     with (
         pytest.raises(OomctlError, match=r"cannot open .*x/cgroup\.procs.*removed meanwhile"),
-        herd(cgroupfs, watch, Hog("a", 0, 0, "/x")),
+        hog_set(cgroupfs, watch, Hog("a", 0, 0, "/x")),
     ):
         pass
     assert (len(psutil.Process().open_files()), psutil.Process().num_fds()) == before
@@ -159,9 +162,9 @@ def test_a_cgroup_that_is_gone_starts_no_hog_and_leaks_no_descriptor(cgroupfs, w
 
 
 def test_kept_hogs_live_on(cgroupfs, target, watch):
-    with herd(cgroupfs, watch, Hog("a", 0, 0, "/t"), keep=True) as running:
+    with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t"), keep=True) as running:
         pid = running.runners[0].pid
-    watch.note()
+    watch.poll()
     assert pid not in watch.deaths
     assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     watch.kill([pid])
@@ -171,7 +174,7 @@ def test_kept_hogs_live_on(cgroupfs, target, watch):
 def test_hogs_that_are_to_be_kept_go_after_an_error(cgroupfs, target, watch):
     with (
         pytest.raises(RuntimeError, match="inside"),
-        herd(cgroupfs, watch, Hog("a", 0, 0, "/t"), keep=True),
+        hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t"), keep=True),
     ):
         raise RuntimeError("inside")
     assert children() == set()
@@ -181,7 +184,7 @@ def test_a_missing_binary_is_said_with_its_cure(cgroupfs, target, watch, monkeyp
     monkeypatch.setattr(spawn.platform, "machine", lambda: "vax")
     with (
         pytest.raises(OomctlError, match=r"hog\.vax is missing.*make build"),
-        herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+        hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")),
     ):
         pass
 
@@ -189,7 +192,7 @@ def test_a_missing_binary_is_said_with_its_cure(cgroupfs, target, watch, monkeyp
 def test_no_controller_is_asked(cgroupfs, target, watch, monkeypatch):
     """A hog joins through an open descriptor; nothing of it goes through the descriptors' code."""
     monkeypatch.setattr(UnifiedController, "set_property", None)
-    with herd(cgroupfs, watch, Hog("a", 0, 0, "/t")):
+    with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")):
         pass
 
 
@@ -216,13 +219,13 @@ def soon(true, seconds=20.0) -> None:
 
 def test_a_hog_says_how_it_came_to_its_size(cgroupfs, target, watch):
     wanted = Hog("a", 8 * M, 0, "/t"), Hog("b", 8 * M, 0, "/t", rate=32 * M)
-    with herd(cgroupfs, watch, *wanted) as running:
-        at_once, paced = (runner.filled for runner in running.runners)
+    with hog_set(cgroupfs, watch, *wanted) as running:
+        at_once, paced = (running_hog.filled for running_hog in running.runners)
         assert (at_once.bytes, at_once.lost_bytes) == (8 * M, 0)
         assert at_once.took_ns > 0
         assert paced.bytes == 8 * M
         assert 0.2e9 < paced.took_ns < 5e9
-        assert [runner.failed for runner in running.runners] == ["", ""]
+        assert [running_hog.failed for running_hog in running.runners] == ["", ""]
 
 
 def test_what_was_lost_is_told_in_bytes_of_the_rate():
@@ -232,13 +235,13 @@ def test_what_was_lost_is_told_in_bytes_of_the_rate():
 
 
 def test_a_comm_of_its_own(cgroupfs, target, watch):
-    with herd(cgroupfs, watch, Hog("a", 0, 0, "/t", comm="postgres: main")) as running:
+    with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t", comm="postgres: main")) as running:
         assert psutil.Process(running.runners[0].pid).name() == "postgres: main"
 
 
 def test_a_slow_rate_has_its_time(cgroupfs, target, watch):
     wanted = Hog("a", 2 * M, 0, "/t", rate=4 * M)
-    with herd(cgroupfs, watch, wanted, timeout=0.4) as running:
+    with hog_set(cgroupfs, watch, wanted, timeout=0.4) as running:
         assert running.runners[0].filled.took_ns > 0.4e9
 
 
@@ -249,24 +252,24 @@ def test_kernel_memory_without_the_memory_controller(cgroupfs, target, watch, ki
     if not accounted:
         (target.directory / "memory.current").unlink()
     wanted = Hog("a", 4 * M, 0, "/t", kind, may_fail=True)
-    with herd(cgroupfs, watch, wanted) as running:
-        (runner,) = running.runners
-        assert bool(runner.filled) is not accounted
-        assert runner.failed == (
+    with hog_set(cgroupfs, watch, wanted) as running:
+        (running_hog,) = running.runners
+        assert bool(running_hog.filled) is not accounted
+        assert running_hog.failed == (
             "could not fill its memory: Operation not supported" if accounted else ""
         )
 
 
 def test_hogs_that_share_a_cgroup_count_for_themselves(cgroupfs, target, watch):
     wanted = [Hog(name, 4 * M, 0, "/t", "pipe") for name in "ab"]
-    with herd(cgroupfs, watch, *wanted) as running:
-        assert [runner.filled.bytes for runner in running.runners] == [4 * M, 4 * M]
+    with hog_set(cgroupfs, watch, *wanted) as running:
+        assert [running_hog.filled.bytes for running_hog in running.runners] == [4 * M, 4 * M]
 
 
 def test_a_sharer_joins_its_own_cgroup(cgroupfs, target, watch):
     other = cgroupfs.create_cgroup("other")
     wanted = Hog("a", 4 * M, 0, "/t", "shared", sharer="/other")
-    with herd(cgroupfs, watch, wanted) as running:
+    with hog_set(cgroupfs, watch, wanted) as running:
         (sharer,) = psutil.Process(running.runners[0].pid).children()
         assert (other.directory / "cgroup.procs").read_text() == "0"
         assert rss(sharer.pid) >= 4 * M
@@ -274,7 +277,7 @@ def test_a_sharer_joins_its_own_cgroup(cgroupfs, target, watch):
 
 
 def test_a_stopped_hog_is_stopped_when_the_herd_is_there(cgroupfs, target, watch):
-    with herd(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "stopped")) as running:
+    with hog_set(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "stopped")) as running:
         pid = running.runners[0].pid
         assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
         running.require_alive()
@@ -283,7 +286,7 @@ def test_a_stopped_hog_is_stopped_when_the_herd_is_there(cgroupfs, target, watch
 
 def test_a_traced_hog_does_not_hold_up_the_end_of_the_herd(cgroupfs, target, watch):
     began = time.monotonic()
-    with herd(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=1000.0)) as running:
+    with hog_set(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=1000.0)) as running:
         (tracer,) = psutil.Process(running.runners[0].pid).children()
         held_open = os.dup(running._leash[1])  # as by a caller that was forked
     assert time.monotonic() - began < 10
@@ -293,7 +296,7 @@ def test_a_traced_hog_does_not_hold_up_the_end_of_the_herd(cgroupfs, target, wat
 
 
 def test_a_traced_hog_is_held_after_its_kill(cgroupfs, target, watch):
-    with herd(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=0.4)) as running:
+    with hog_set(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=0.4)) as running:
         pid = running.runners[0].pid
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
@@ -306,8 +309,8 @@ def test_threads_and_children(cgroupfs, target, watch):
         Hog("a", 8 * M, 0, "/t", "threads", tasks=4),
         Hog("b", 8 * M, 0, "/t", "forker", tasks=4),
     )
-    with herd(cgroupfs, watch, *wanted) as running:
-        threads, forker = (psutil.Process(runner.pid) for runner in running.runners)
+    with hog_set(cgroupfs, watch, *wanted) as running:
+        threads, forker = (psutil.Process(running_hog.pid) for running_hog in running.runners)
         assert threads.num_threads() == 5
         forked = forker.children()
         assert len(forked) == 4
@@ -320,9 +323,9 @@ def test_threads_and_children(cgroupfs, target, watch):
 
 def test_who_cannot_reach_its_size_is_named_by_the_error(cgroupfs, target, watch):
     wanted = Hog("a", M, 0, "/t", "file", path="/etc/passwd")
-    with pytest.raises(NotFilledError) as caught, herd(cgroupfs, watch, wanted):
+    with pytest.raises(NotFilledError) as caught, hog_set(cgroupfs, watch, wanted):
         pass
-    assert caught.value.runner.hog is wanted
+    assert caught.value.running_hog.hog is wanted
     assert caught.value.reason == "could not fill its memory: No data available"
     assert "'a' (1M, pid" in str(caught.value)
     assert "/etc/passwd is shorter than the hog" in str(caught.value)
@@ -335,7 +338,7 @@ def test_who_may_fail_does_not_end_the_others(cgroupfs, target, watch):
         Hog("huge", 1 << 60, 0, "/t", may_fail=True),
         Hog("good", M, 0, "/t"),
     )
-    with herd(cgroupfs, watch, *wanted) as running:
+    with hog_set(cgroupfs, watch, *wanted) as running:
         short, huge, good = running.runners
         assert short.failed == "could not fill its memory: No data available"
         assert huge.failed == "could not map its memory: Cannot allocate memory"
@@ -347,7 +350,7 @@ def test_who_may_fail_does_not_end_the_others(cgroupfs, target, watch):
 
 def test_who_may_fail_may_be_killed(cgroupfs, target, watch):
     wanted = Hog("a", 64 * M, 0, "/t", rate=16 * M, may_fail=True)
-    running = herd(cgroupfs, watch, wanted)
+    running = hog_set(cgroupfs, watch, wanted)
     start = running._start
 
     def start_and_kill(hog):
@@ -358,14 +361,14 @@ def test_who_may_fail_may_be_killed(cgroupfs, target, watch):
 
     running._start = start_and_kill
     with running:
-        (runner,) = running.runners
-        assert runner.failed == "could not fill its memory: killed SIGKILL by someone else"
-        assert runner.filled is None
+        (running_hog,) = running.runners
+        assert running_hog.failed == "could not fill its memory: killed SIGKILL by someone else"
+        assert running_hog.filled is None
 
 
 def test_who_may_fail_may_be_late(cgroupfs, target, watch):
     wanted = Hog("a", 64 * M, 0, "/t", may_fail=True), Hog("b", M, 0, "/t")
-    running = herd(cgroupfs, watch, *wanted, timeout=0.3)
+    running = hog_set(cgroupfs, watch, *wanted, timeout=0.3)
     start = running._start
 
     def start_and_stop(hog):
@@ -388,7 +391,7 @@ def test_who_may_fail_may_be_late(cgroupfs, target, watch):
 )
 def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, watch, by_oom, how):
     wanted = Hog("a", 64 * M, 0, "/t", "forker", tasks=2, rate=M, may_fail=True)
-    running = herd(cgroupfs, watch, wanted)
+    running = hog_set(cgroupfs, watch, wanted)
     start, victims = running._start, []
 
     def start_and_kill(hog):
@@ -401,11 +404,11 @@ def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, w
     running._start = start_and_kill
     running._diagnosis._oom_killed = lambda pid: by_oom and pid in victims
     with running:
-        (runner,) = running.runners
+        (running_hog,) = running.runners
         said = f"could not fill its memory: its child (pid {victims[0]}) was {how}"
-        assert runner.failed == said
-        watch.wait(lambda: runner.pid in watch.deaths, 20)
-        assert watch.deaths[runner.pid].status == HogExit.CHILD_KILLED
+        assert running_hog.failed == said
+        watch.wait(lambda: running_hog.pid in watch.deaths, 20)
+        assert watch.deaths[running_hog.pid].status == HogExit.CHILD_KILLED
 
 
 def test_a_hog_that_ended_itself_is_no_victim_of_others(cgroupfs, target, watch, monkeypatch):
@@ -413,7 +416,7 @@ def test_a_hog_that_ended_itself_is_no_victim_of_others(cgroupfs, target, watch,
     monkeypatch.setattr(hogset.os, "getpid", lambda: 1)
     with (
         pytest.raises(NotFilledError) as caught,
-        herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+        hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")),
     ):
         pass
     assert caught.value.reason == "did not start: ended itself: its parent had ended before"
@@ -441,7 +444,7 @@ def test_the_step_at_which_a_hog_was_interrupted(came, hog, step):
 def test_a_late_hog_that_was_oom_killed_is_not_said_to_be_ended_by_oomctl(cgroupfs, target, watch):
     """Its tracer holds it longer than anybody waits."""
     wanted = Hog("a", 64 * M, 0, "/t", "traced", rate=M, hold=1000.0, may_fail=True)
-    running = herd(cgroupfs, watch, wanted, timeout=0.5)
+    running = hog_set(cgroupfs, watch, wanted, timeout=0.5)
     running._timeout = 0.5
     running._diagnosis._oom_killed = lambda _pid: True
     start = running._start
@@ -467,7 +470,7 @@ def test_thp_where_there_are_none(cgroupfs, watch, monkeypatch, tmp_path):
     (tmp_path / "enabled").write_text("always madvise [never]\n")
     with (
         pytest.raises(UnsupportedError, match=r"'a' wants transparent huge pages.*echo madvise"),
-        herd(cgroupfs, watch, Hog("a", M, 0, "/t", thp=True)),
+        hog_set(cgroupfs, watch, Hog("a", M, 0, "/t", thp=True)),
     ):
         pass
 
@@ -519,7 +522,7 @@ def test_no_descriptor_is_left(cgroupfs, target, watch):
         Hog("c", M, 0, "/t", "traced", hold=1.0),
         Hog("d", M, 0, "/t", "file", path="/etc/passwd", may_fail=True),
     ]
-    with herd(cgroupfs, watch, *wanted):
+    with hog_set(cgroupfs, watch, *wanted):
         pass
     assert psutil.Process().num_fds() == before
 
@@ -555,7 +558,7 @@ def test_a_limit_that_refuses_the_start_of_a_hog_is_named(cgroupfs, target, watc
     monkeypatch.setattr(os, "posix_spawn", refused)
     with (
         pytest.raises(OomctlError, match=r"'a' from .*: R.*; pids.max of /own \(20\) is reached"),
-        herd(cgroupfs, watch, Hog("a", 0, 0, "/t")),
+        hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")),
     ):
         pass
 
@@ -564,7 +567,7 @@ def test_a_limit_is_not_blamed_for_a_file_that_is_missing(cgroupfs, target, watc
     """Though it was reached meanwhile, by another hog."""
     (target.directory / "memory.max").write_text("4096\n")
     wanted = Hog("a", M, 0, "/t", "file", path="/nowhere", may_fail=True)
-    running = herd(cgroupfs, watch, wanted)
+    running = hog_set(cgroupfs, watch, wanted)
     (target.directory / "memory.events.local").write_text("max 1\noom 1\n")
     with running:
         assert running.runners[0].failed == "could not open its file: No such file or directory"
@@ -588,7 +591,7 @@ def test_a_step_that_fails_for_want_of_memory_is_no_error_of_oomctl(
     reason = (
         "could not set its oom_score_adj: Cannot allocate memory: memory.max of /t (4K) is reached"
     )
-    running = herd(cgroupfs, watch, Hog("a", 0, 0, "/t", may_fail=may_fail))
+    running = hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t", may_fail=may_fail))
     if may_fail:
         with running:
             assert running.runners[0].failed == reason

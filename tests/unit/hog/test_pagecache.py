@@ -9,38 +9,38 @@ import pytest
 
 from oomctl.errors import UnsupportedError
 from oomctl.hog import pagecache
-from oomctl.hog.pagecache import find_place, why_not
+from oomctl.hog.pagecache import find_place, refusal
 from oomctl.lab import initramfs
 
-needs_disk = pytest.mark.skipif(bool(why_not(Path("/var/tmp"), 0)), reason="no disk here")
+needs_disk = pytest.mark.skipif(bool(refusal(Path("/var/tmp"), 0)), reason="no disk here")
 needs_shm = pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm here")
 
 
 @needs_disk
 def test_a_folder_on_a_disk_does():
     before = sorted(Path("/var/tmp").iterdir())
-    assert why_not(Path("/var/tmp"), 1) == ""
+    assert refusal(Path("/var/tmp"), 1) == ""
     assert sorted(Path("/var/tmp").iterdir()) == before
 
 
 @needs_shm
 def test_a_tmpfs_does_not():
-    assert why_not(Path("/dev/shm"), 1) == "holds them as shmem"
+    assert refusal(Path("/dev/shm"), 1) == "holds them as shmem"
 
 
 @needs_disk
 def test_a_disk_without_room_does_not():
-    assert why_not(Path("/var/tmp"), 1 << 62).startswith("has room for ")
+    assert refusal(Path("/var/tmp"), 1 << 62).startswith("has room for ")
 
 
 @pytest.mark.parametrize("folder", ["/nowhere", "/proc/self", "/etc/passwd"])
 def test_what_takes_no_file_does_not(folder):
-    assert why_not(Path(folder), 1).startswith("cannot be used (")
+    assert refusal(Path(folder), 1).startswith("cannot be used (")
 
 
 def test_a_file_system_without_a_page_cache_does_not(tmp_path, monkeypatch):
     monkeypatch.setattr(pagecache, "_resident", lambda _fd: 0)
-    assert why_not(tmp_path, 1) == "keeps no page cache"
+    assert refusal(tmp_path, 1) == "keeps no page cache"
 
 
 @needs_disk
@@ -75,7 +75,7 @@ def test_a_file_system_without_nameless_files_does(monkeypatch, tmp_path):
         return real(path, flags, *rest, **more)
 
     monkeypatch.setattr(tempfile._os, "open", without)
-    assert "cannot be used" not in why_not(tmp_path, 1)
+    assert "cannot be used" not in refusal(tmp_path, 1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,13 +6,13 @@ from itertools import combinations
 import pytest
 
 from oomctl.oom.account import account
-from oomctl.oom.attribution import Aftermath, Asked, killed_by
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.attribution import CallObservation, PostRun, killed_by
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.event import Event, Kind
 from oomctl.oom.kill import Reading
 from oomctl.oom.klog import KernelLog, Record
 from oomctl.oom.plan import Call
-from oomctl.oom.prediction import Candidate, Lineup, Prediction
+from oomctl.oom.prediction import Candidate, Candidates, Prediction
 from oomctl.oom.task import Task
 from oomctl.oom.timeline import Stamp, Timeline, timeline
 
@@ -21,7 +21,7 @@ BEGAN, ENDED = 1000, 2000
 
 
 def event(kind, at, pid, trigger=CALLER, **fields):
-    return Event(kind, at, pid, pid, f"t{pid}", 9, trigger_pid=trigger, **fields)
+    return Event(kind, at, pid, pid, f"t{pid}", 9, invoker_pid=trigger, **fields)
 
 
 def kill_events(pid, at=1200, trigger=CALLER):
@@ -47,10 +47,10 @@ def logged(*pids):
 
 def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()):
     log = log or KernelLog()
-    return Asked(
+    return CallObservation(
         Call("/t", 0, 1),
         3,
-        Answer(Stage.CALLED, BEGAN, ENDED, ret, caller=CALLER),
+        CallResult(Stage.CALLED, BEGAN, ENDED, ret, caller=CALLER),
         tuple(events),
         log,
         lost,
@@ -61,8 +61,8 @@ def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()
     )
 
 
-def after(*events, ended=None, owns=lambda kill, target: False, why_not=""):
-    return Aftermath(tuple(events), ended or {}, owns, {9: "/t/leaf"}.get, why_not)
+def after(*events, ended=None, owns=lambda kill, target: False, no_tracing_reason=""):
+    return PostRun(tuple(events), ended or {}, owns, {9: "/t/leaf"}.get, no_tracing_reason)
 
 
 def test_both_sources_name_the_victim():
@@ -104,12 +104,14 @@ def test_who_is_killed_without_a_mark_shares_the_victims_memory():
 def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
     one = asked(log=logged(7, 8))
     known = after(
-        ended={7: 1500, 8: 1500}, owns=lambda kill, target: kill.pid == 7, why_not="no BTF"
+        ended={7: 1500, 8: 1500},
+        owns=lambda kill, target: kill.pid == 7,
+        no_tracing_reason="no BTF",
     )
     declared = account(one, (), known)
     assert [kill.pid for kill in declared.kills] == [7]
     assert declared.evidence.source == "kernel log"
-    assert declared.evidence.why_not == "no BTF"
+    assert declared.evidence.no_tracing_reason == "no BTF"
     assert declared.evidence.agree is None
 
 
@@ -174,7 +176,7 @@ def test_predicted_against_actual(lineup, name):
 
 def test_whom_a_call_before_took_is_nobodys_choice():
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
-    one = asked(*kill_events(7), log=logged(7), lineup=Lineup(tasks, 1, 4096, frozenset()))
+    one = asked(*kill_events(7), log=logged(7), lineup=Candidates(tasks, 1, 4096, frozenset()))
     ended = {7: 1500, 8: 1400}
     assert account(one, (), after(*one.events, ended=ended)).verdict.name == "wrong-victim"
     assert account(one, {8}, after(*one.events, ended=ended)).verdict.name == "killed"
@@ -239,9 +241,9 @@ def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
     one = replace(
         asked(*events, group_kills=1),
         counted=3,
-        logged=tuple(replace(each, trigger_pid=60) for each in said),
+        logged=tuple(replace(each, invoker_pid=60) for each in said),
     )
-    known = after(*events, ended={8: 1500}, why_not="" if tracing else "no BTF")
+    known = after(*events, ended={8: 1500}, no_tracing_reason="" if tracing else "no BTF")
     declared = account(one, {7, 8}, known)
     assert declared.verdict.name == "claimed-but-none-died"
     assert "in-flight victim: pid" in declared.verdict.reason
@@ -250,9 +252,9 @@ def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
 def test_each_group_that_others_killed_counts_its_first_victim_twice():
     said = Reading().feed(logged(6, 7, 8, 9).records)
     groups = {6: "/t/a", 7: "/t/a", 8: "/t/b", 9: "/t/b"}  # neither counts more than one
-    told = tuple(replace(one, trigger_pid=60 + one.pid // 8, group=groups[one.pid]) for one in said)
+    told = tuple(replace(one, invoker_pid=60 + one.pid // 8, group=groups[one.pid]) for one in said)
     one = replace(asked(group_kills=1), counted=6, logged=told)
-    declared = account(one, set(groups), after(ended={9: 1500}, why_not="no BTF"))
+    declared = account(one, set(groups), after(ended={9: 1500}, no_tracing_reason="no BTF"))
     assert declared.verdict.name == "claimed-but-none-died"
 
 
@@ -260,7 +262,7 @@ def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
     members = {pid: Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0) for pid in (6, 7, 8, 9)}
     one = replace(asked(ret=0), call=Call("/t", via="kill"), members=members)
     ends = {6: 1500, 7: 900, 8: 1600}  # 7 ended before the call, 9 lives
-    seen = Aftermath((), ends, lambda kill, target: False, {}.get, sigkilled=frozenset({6, 7}))
+    seen = PostRun((), ends, lambda kill, target: False, {}.get, sigkilled=frozenset({6, 7}))
     declared = account(one, (), seen)
     assert [kill.pid for kill in declared.kills] == [6]
     assert (declared.verdict.name, declared.evidence.source) == ("cgroup-killed", "wait status")
@@ -279,7 +281,7 @@ def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills
         ),
     )
     one = asked(log=KernelLog(report if trigger else ()) + logged(7))
-    known = after(ended={7: 1500}, owns=lambda kill, target: True, why_not="no BTF")
+    known = after(ended={7: 1500}, owns=lambda kill, target: True, no_tracing_reason="no BTF")
     assert [kill.pid for kill in account(one, (), known).kills] == kills
     assert account(one, {7}, known).kills == ()
 
@@ -308,7 +310,7 @@ def test_the_timeline_has_the_call_first_and_only_what_belongs_to_it():
 
 
 def test_a_timeline_of_a_call_that_did_not_return():
-    line = timeline(Answer(Stage.CALLED, BEGAN, 0, None), ())
+    line = timeline(CallResult(Stage.CALLED, BEGAN, 0, None), ())
     assert line == Timeline((Stamp("call", BEGAN),))
     assert (line.parts, line.whole, Timeline().whole) == ((), 0, 0)
 
@@ -320,7 +322,7 @@ def test_killed_by_takes_each_process_once():
 
 def grouped(*pids, by="/t"):
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in pids]
-    return Lineup(tasks, 1, 4096, frozenset({by}))
+    return Candidates(tasks, 1, 4096, frozenset({by}))
 
 
 def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
@@ -368,7 +370,9 @@ def test_the_group_that_the_log_names_counts_not_the_predicted_one():
     events = *kill_events(8), event(Kind.SIGKILL, 1220, 9)
     group = Record(9, 9, "Tasks in /t/g are going to be killed due to memory.oom.group set")
     log = KernelLog((*logged(8).records, group, *logged(8).records))
-    one = asked(*events, log=log, lineup=Lineup(tasks, 1, 4096, frozenset({"/t/g"})), group_kills=1)
+    one = asked(
+        *events, log=log, lineup=Candidates(tasks, 1, 4096, frozenset({"/t/g"})), group_kills=1
+    )
     declared = account(one, (), after(*one.events, ended=dict.fromkeys((8, 9), 1500)))
     assert declared.prediction.victims == (7,)
     assert (declared.victims, declared.collateral) == ({8, 9}, set())
@@ -380,7 +384,7 @@ def test_a_limit_may_take_more_than_the_predicted():
     one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), ret=0)
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
     one = replace(
-        one, call=replace(one.call, via="limit"), lineup=Lineup(tasks, 1, 4096, frozenset())
+        one, call=replace(one.call, via="limit"), lineup=Candidates(tasks, 1, 4096, frozenset())
     )
     declared = account(one, (), after(*one.events, ended={6: 1500, 8: 1500}))
     assert declared.as_predicted is True
@@ -411,24 +415,27 @@ def test_a_victim_that_has_not_ended_was_killed_all_the_same():
     assert declared.verdict.reason.endswith("t7 (pid 7) was still dying at the timeout")
 
 
-@pytest.mark.parametrize("why_not", ["", "no BTF"])
-def test_a_thread_that_the_log_names_is_its_process(why_not):
+@pytest.mark.parametrize("no_tracing_reason", ["", "no BTF"])
+def test_a_thread_that_the_log_names_is_its_process(no_tracing_reason):
     leaderless = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0, thread=70)
     marks = replace(event(Kind.MARK_VICTIM, 1210, 70), tgid=7)
     shots = replace(event(Kind.SIGKILL, 1200, 70), tgid=7)
     one = asked(
-        *(() if why_not else (shots, marks)),
+        *(() if no_tracing_reason else (shots, marks)),
         log=logged(70),
-        lineup=Lineup([leaderless], 1, 4096, frozenset()),
+        lineup=Candidates([leaderless], 1, 4096, frozenset()),
     )
     known = after(
-        *one.events, ended={7: 1500}, owns=lambda kill, target: kill.pid == 7, why_not=why_not
+        *one.events,
+        ended={7: 1500},
+        owns=lambda kill, target: kill.pid == 7,
+        no_tracing_reason=no_tracing_reason,
     )
     declared = account(one, (), known)
     assert [kill.pid for kill in declared.kills] == [7]
     assert declared.verdict.name == "killed"
     assert declared.evidence.logged == {7}
-    assert declared.evidence.agree is (None if why_not else True)
+    assert declared.evidence.agree is (None if no_tracing_reason else True)
 
 
 @pytest.mark.parametrize("victim", [7, 8])
@@ -437,14 +444,14 @@ def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
     parent = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0)
     sharing = replace(parent, pid=8, comm="t8", shares=7)
     bystander = replace(parent, pid=9, rss=4096)
-    lineup = Lineup([bystander, parent, sharing], 1, 4096, frozenset())
+    lineup = Candidates([bystander, parent, sharing], 1, 4096, frozenset())
     one = asked(log=logged(victim), lineup=lineup)
-    known = Aftermath(
+    known = PostRun(
         (),
         {7: 1500, 8: 1500, 9: 1500},
         lambda kill, target: True,
         {}.get,
-        why_not="no BTF",
+        no_tracing_reason="no BTF",
         sigkilled=frozenset({7, 8}),
     )
     declared = account(one, (), known)
@@ -521,7 +528,7 @@ def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls(memcg,
         ),
     )
     one = asked(log=KernelLog(report) + logged(8))
-    known = after(ended={8: 1500}, owns=lambda *_: True, why_not="no BTF")
+    known = after(ended={8: 1500}, owns=lambda *_: True, no_tracing_reason="no BTF")
     assert [kill.pid for kill in account(one, (), known).kills] == kills
 
 

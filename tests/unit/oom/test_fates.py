@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.fate import Death, Fate
 from oomctl.oom.fates import fates
-from oomctl.oom.kill import Sighting
-from oomctl.oom.outcome import Declared, Fated, Phase
+from oomctl.oom.kill import OomKill
+from oomctl.oom.outcome import CallReport, Phase, TaskReport
 from oomctl.oom.plan import Call
 from oomctl.oom.task import Task
 from oomctl.oom.verdict import Verdict
@@ -16,24 +16,24 @@ KILLED = Verdict("killed", "")
 
 
 def kill(pid, at, **more):
-    return Sighting(at, pid, f"t{pid}", "victim", 4096, traced=True, logged=True, **more)
+    return OomKill(at, pid, f"t{pid}", "victim", 4096, traced=True, logged=True, **more)
 
 
 def known(pid, failed=""):
     task = Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0)
-    return Fated(
+    return TaskReport(
         task, f"hog{pid}", 4096, 4096, Fate("not-filled" if failed else "survived"), failed=failed
     )
 
 
 def declared(*kills, via="bpf"):
-    answer = Answer(Stage.CALLED, BEGAN, BEGAN + 100, 1)
-    return Declared(Call("/t", via=via), 3, answer, kills, KILLED)
+    answer = CallResult(Stage.CALLED, BEGAN, BEGAN + 100, 1)
+    return CallReport(Call("/t", via=via), 3, answer, kills, KILLED)
 
 
 def told(rows, calls=(), others=(), deaths=()):
     ends = {pid: Death(pid, at, signal=9) for pid, at in deaths}
-    stranger = lambda task: Fated(task, None, None, 0, Fate("survived"))  # noqa: E731
+    stranger = lambda task: TaskReport(task, None, None, 0, Fate("survived"))  # noqa: E731
     found = fates(rows, stranger, lambda _pid: None, calls, others, ends, FILLED)
     return {one.task.pid: one for one in found}
 
@@ -77,7 +77,7 @@ def test_cgroup_kill_is_not_the_oom_killers_doing():
 
 
 def test_a_sharer_that_died_with_a_limits_victim_is_collateral():
-    sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
+    sharer = OomKill(300, 8, "t8", "sharer", 0, traced=True)
     one = told([known(7), known(8)], [], [kill(7, 300), sharer], [(7, 310), (8, 312)])
     assert (one[7].collateral, one[8].collateral) == (False, True)
 
@@ -92,7 +92,7 @@ def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
 
 
 def test_who_died_before_the_call_is_not_put_down_to_it():
-    sharer = Sighting(300, 8, "t8", "sharer", 0, traced=True)
+    sharer = OomKill(300, 8, "t8", "sharer", 0, traced=True)
     for deaths in ([(7, 310), (8, 312)], [(7, 1500), (8, 1500)]):  # as it ended, or as was noticed
         one = told([], [declared()], [kill(7, 300), sharer], deaths)
         assert [(one[p].phase, one[p].call) for p in (7, 8)] == [(Phase.FILLING, None)] * 2

@@ -1,5 +1,5 @@
 from oomctl.oom.event import Event, Kind
-from oomctl.oom.kill import Reading, Tracing
+from oomctl.oom.kill import KillsFromEvents, Reading
 from oomctl.oom.klog import Record
 
 CALLER, BIG, OTHER = 100, 7, 8
@@ -18,8 +18,8 @@ def event(kind, at, tgid=BIG, pid=None, **more):
         "hog",
         30,
         anon=4096,
-        trigger_pid=CALLER,
-        trigger_comm="caller",
+        invoker_pid=CALLER,
+        invoker_comm="caller",
         **more,
     )
 
@@ -29,18 +29,18 @@ END = event(Kind.OOM_END, 50, constraint="memcg")
 
 
 def test_a_kill_is_told_when_its_victim_has_ended():
-    tracing = Tracing()
+    tracing = KillsFromEvents()
     assert tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END]) == []
     (seen,) = tracing.feed([event(Kind.EXIT, 90)])
     assert (seen.pid, seen.comm, seen.role, seen.rss) == (BIG, "hog", "victim", 4096)
-    assert (seen.trigger_pid, seen.trigger_comm, seen.trigger_cgroup_id) == (CALLER, "caller", 1)
+    assert (seen.invoker_pid, seen.invoker_comm, seen.invoker_cgroup_id) == (CALLER, "caller", 1)
     assert (seen.order, seen.constraint, seen.memcg_id, seen.cgroup_id) == (3, "memcg", 28, 30)
     assert (seen.at_ns, seen.exited_after_ns) == (21, 69)
     assert tracing.feed([event(Kind.EXIT, 95)]) == []
 
 
 def test_a_victim_that_ends_before_the_oom_killer_does_still_gets_the_constraint():
-    tracing = Tracing()
+    tracing = KillsFromEvents()
     hit = [BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), event(Kind.EXIT, 40)]
     assert tracing.feed(hit) == []
     (seen,) = tracing.feed([END])
@@ -52,30 +52,35 @@ def test_a_group_kill_hits_its_first_victim_twice_and_tells_of_it_once():
     for at, tgid in ((20, BIG), (24, BIG), (28, OTHER)):
         events += [event(Kind.SIGKILL, at, tgid), event(Kind.MARK_VICTIM, at + 1, tgid)]
     events += [END, event(Kind.EXIT, 60, OTHER), event(Kind.EXIT, 70, BIG)]
-    assert [(seen.pid, seen.at_ns) for seen in Tracing().feed(events)] == [(OTHER, 29), (BIG, 21)]
+    assert [(seen.pid, seen.at_ns) for seen in KillsFromEvents().feed(events)] == [
+        (OTHER, 29),
+        (BIG, 21),
+    ]
 
 
 def test_who_shares_the_memory_is_killed_but_not_marked():
     events = [BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21)]
     events += [event(Kind.SIGKILL, 30, OTHER), END]
     events += [event(Kind.EXIT, 60, OTHER), event(Kind.EXIT, 61, BIG)]
-    seen = Tracing().feed(events)
+    seen = KillsFromEvents().feed(events)
     assert [(each.pid, each.role) for each in seen] == [(OTHER, "sharer"), (BIG, "victim")]
 
 
 def test_who_was_exiting_is_marked_but_gets_no_signal():
-    (seen,) = Tracing().feed([BEGIN, event(Kind.MARK_VICTIM, 21), END, event(Kind.EXIT, 60)])
+    (seen,) = KillsFromEvents().feed(
+        [BEGIN, event(Kind.MARK_VICTIM, 21), END, event(Kind.EXIT, 60)]
+    )
     assert seen.role == "exiting"
 
 
 def test_the_thread_that_is_marked_may_be_another_than_the_process():
     hit = [event(Kind.SIGKILL, 20, pid=71), event(Kind.MARK_VICTIM, 21, pid=71)]
-    (seen,) = Tracing().feed([BEGIN, *hit, END, event(Kind.EXIT, 60)])
+    (seen,) = KillsFromEvents().feed([BEGIN, *hit, END, event(Kind.EXIT, 60)])
     assert (seen.pid, seen.exited_after_ns) == (BIG, 39)
 
 
 def test_patience_ends():
-    tracing = Tracing()
+    tracing = KillsFromEvents()
     tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END])
     assert tracing.overdue(21) == []
     (seen,) = tracing.overdue(22)
@@ -85,17 +90,17 @@ def test_patience_ends():
 
 
 def test_an_end_that_the_oom_killer_has_no_part_in_is_nobodys_business():
-    assert Tracing().feed([event(Kind.EXIT, 60)]) == []
+    assert KillsFromEvents().feed([event(Kind.EXIT, 60)]) == []
 
 
 def test_without_the_frame_the_rest_is_told():
     """Where out_of_memory() cannot be attached to, only marks and ends are seen."""
-    (seen,) = Tracing().feed([event(Kind.MARK_VICTIM, 21), event(Kind.EXIT, 60)])
+    (seen,) = KillsFromEvents().feed([event(Kind.MARK_VICTIM, 21), event(Kind.EXIT, 60)])
     assert (seen.order, seen.constraint, seen.exited_after_ns) == (None, None, 39)
 
 
 def test_a_second_oom_by_the_same_task_does_not_claim_the_first_ones_victims():
-    tracing = Tracing()
+    tracing = KillsFromEvents()
     tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END])
     tracing.feed([event(Kind.OOM_BEGIN, 52, order=0), event(Kind.OOM_END, 55, constraint="none")])
     (seen,) = tracing.feed([event(Kind.EXIT, 60)])
@@ -125,14 +130,14 @@ def test_the_log_tells_the_same_but_for_the_end():
     )
     assert [(each.pid, each.cgroup) for each in seen] == [(7, "/a/b"), (8, None)]
     first = seen[0]
-    assert (first.trigger_comm, first.trigger_pid) == ("python3", 166)
+    assert (first.invoker_comm, first.invoker_pid) == ("python3", 166)
     assert (first.order, first.constraint, first.rss) == (2, "memcg", 12 << 10)
     assert (first.at_ns, first.exited_after_ns) == (1003000, None)
 
 
 def test_a_report_that_was_limited_leaves_gaps():
     (seen,) = Reading().feed(records(KILLED.format(7)))
-    assert (seen.trigger_comm, seen.order, seen.memcg, seen.cgroup) == (None,) * 4
+    assert (seen.invoker_comm, seen.order, seen.memcg, seen.cgroup) == (None,) * 4
     assert seen.constraint == "memcg"  # its own record says so
 
 
@@ -161,4 +166,4 @@ def test_the_log_of_one_oom_says_nothing_of_the_next():
     (seen,) = reading.feed(
         records("b invoked oom-killer: gfp_mask=0x0, order=-1", KILLED.format(7))
     )
-    assert (seen.trigger_comm, seen.trigger_pid, seen.order) == ("b", None, -1)
+    assert (seen.invoker_comm, seen.invoker_pid, seen.order) == ("b", None, -1)

@@ -56,8 +56,8 @@ def test_a_kill_has_what_its_report_says():
             oom_memcg="/oomctl-7-ab",
             constraint="memcg",
             order=0,
-            trigger_pid=169,
-            trigger_comm="oomctl-caller",
+            invoker_pid=169,
+            invoker_comm="oomctl-caller",
         ),
     )
 
@@ -68,7 +68,7 @@ def test_sysrq_has_order_minus_1_and_no_memcg():
     said.chose(186, cgroup="/plain2", oom_memcg=None)
     said.killed(186, cause="Out of memory", adj=1000)
     (kill,) = kills(said)
-    assert (kill.order, kill.trigger_pid, kill.trigger_comm) == (-1, 10, "kworker/0:1")
+    assert (kill.order, kill.invoker_pid, kill.invoker_comm) == (-1, 10, "kworker/0:1")
     assert (kill.constraint, kill.oom_memcg, kill.cgroup) == ("none", None, "/plain2")
     assert kill.oom_score_adj == 1000
 
@@ -90,7 +90,7 @@ def test_a_kill_without_a_report_has_no_more_than_its_own_record_says(
 
 
 def facts(kill: LogKill):
-    return kill.cgroup, kill.oom_memcg, kill.order, kill.trigger_pid, kill.trigger_comm, kill.group
+    return kill.cgroup, kill.oom_memcg, kill.order, kill.invoker_pid, kill.invoker_comm, kill.group
 
 
 NOTHING = (None,) * 6
@@ -150,7 +150,7 @@ def test_only_the_record_after_the_header_names_the_trigger(between):
     said.chose(7)
     said.killed(7)
     (kill,) = kills(said)
-    assert (kill.trigger_comm, kill.trigger_pid, kill.cgroup) == ("python3", None, "/a/b")
+    assert (kill.invoker_comm, kill.invoker_pid, kill.cgroup) == ("python3", None, "/a/b")
 
 
 def test_a_splat_between_report_and_kill_changes_nothing():
@@ -161,7 +161,7 @@ def test_a_splat_between_report_and_kill_changes_nothing():
     said.chose(7)
     said.say("CPU: 0 UID: 0 PID: 99 Comm: python3 Not tainted 6.12")
     said.killed(7)
-    assert kills(said)[0].trigger_pid == 5
+    assert kills(said)[0].invoker_pid == 5
 
 
 def test_compaction_may_come_before_the_trigger():
@@ -169,7 +169,7 @@ def test_compaction_may_come_before_the_trigger():
     said.invoked(pid=5, order=3)
     said.records.insert(1, Record(0, 0, "COMPACTION is disabled!!!"))
     said.killed(7)
-    assert (kills(said)[0].trigger_pid, kills(said)[0].order) == (5, 3)
+    assert (kills(said)[0].invoker_pid, kills(said)[0].order) == (5, 3)
 
 
 @pytest.mark.parametrize("comm", ["a b", "x 6.12 Comm: y", "\x016loud"[2:], "CPU: 1 PID: 4"])
@@ -178,7 +178,7 @@ def test_the_comm_of_the_trigger_may_hold_anything(comm):
     said.invoked(comm, 5)
     said.chose(7)
     said.killed(7)
-    assert (kills(said)[0].trigger_pid, kills(said)[0].trigger_comm) == (5, comm)
+    assert (kills(said)[0].invoker_pid, kills(said)[0].invoker_comm) == (5, comm)
 
 
 def test_a_comm_that_printk_takes_for_a_level_is_whole_again():
@@ -187,7 +187,7 @@ def test_a_comm_that_printk_takes_for_a_level_is_whole_again():
     first = said.records[0]
     said.records[0] = Record(0, first.time_us, first.text.removeprefix("\x016\x014"))
     said.killed(7)
-    assert (kills(said)[0].trigger_pid, kills(said)[0].trigger_comm) == (5, r"\x016\x014loud")
+    assert (kills(said)[0].invoker_pid, kills(said)[0].invoker_comm) == (5, r"\x016\x014loud")
 
 
 def test_the_victim_of_a_dead_leader_is_the_process():
@@ -213,7 +213,7 @@ def test_the_callers_of_printk_keep_reports_apart():
     said.records[split[0] : split[0]] = [other.records[0], more]
     said.killed(7)
     (kill,) = kills(said)
-    assert (kill.trigger_pid, kill.cgroup) == (166, "/a/" + "x" * 900)
+    assert (kill.invoker_pid, kill.cgroup) == (166, "/a/" + "x" * 900)
     other.killed(8)
     assert facts(kills(other)[0]) == NOTHING
 
@@ -266,7 +266,7 @@ def test_once_ten_reports_have_come_in_5_s_the_next_kill_may_be_no_member():
         said.reported(pid)
     found = kills(group_kill(said))
     assert [kill.group for kill in found[-3:]] == ["/a", None, None]
-    assert found[-1].trigger_pid is None
+    assert found[-1].invoker_pid is None
     said.now_us += 7_000_000
     said.reported(43)
     said.group()
@@ -505,7 +505,7 @@ def test_what_the_kernel_prints_is_read_back(trigger, comm, top, below, cpuset, 
         said.killed(7, comm)
     (kill,) = kills(said)
     assert (kill.pid, kill.comm, kill.order) == (7, printable(comm), 2)
-    assert (kill.trigger_pid, kill.trigger_comm) == (5, printable(trigger))
+    assert (kill.invoker_pid, kill.invoker_comm) == (5, printable(trigger))
     assert kill.group == (top if grouped else None)
     ambiguous = f"{cgroup},task_memcg={top}".count(",task_memcg=/") > 1
     longest = max(len(path.encode()) for path in (top, cgroup))

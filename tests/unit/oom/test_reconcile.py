@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from oomctl.oom.event import Event, Kind
-from oomctl.oom.kill import Sighting, reconcile, threads_of, traced
+from oomctl.oom.kill import OomKill, reconcile, threads_of, traced
 
-SEEN = Sighting(5, 7, "t", "victim", 4096, cgroup="/t/a", trigger_pid=50, order=0, traced=True)
-SAID = Sighting(
+SEEN = OomKill(5, 7, "t", "victim", 4096, cgroup="/t/a", invoker_pid=50, order=0, traced=True)
+SAID = OomKill(
     9, 7, "t", "victim", 8192, cgroup="/t/a", order=0, memcg="/t", group="/t", logged=True
 )
 
@@ -15,7 +15,7 @@ def test_what_both_tell_of_is_one_kill_with_the_facts_of_both():
     (one,) = reconcile([SEEN], [SAID])
     assert one.traced
     assert one.logged
-    assert (one.at_ns, one.rss, one.trigger_pid) == (5, 8192, 50)
+    assert (one.at_ns, one.rss, one.invoker_pid) == (5, 8192, 50)
     assert (one.memcg, one.group) == ("/t", "/t")
 
 
@@ -41,7 +41,7 @@ def test_a_finished_stretch_also_has_those_that_have_not_ended():
     kinds = Kind.OOM_BEGIN, Kind.SIGKILL, Kind.MARK_VICTIM, Kind.OOM_END
     pids = 50, 70, 70, 50
     events = [
-        Event(kind, at, pid, 7 if pid == 70 else pid, "t", 9, trigger_pid=50, order=3)
+        Event(kind, at, pid, 7 if pid == 70 else pid, "t", 9, invoker_pid=50, order=3)
         for at, (kind, pid) in enumerate(zip(kinds, pids, strict=True))
     ]
     (one,) = traced(events)

@@ -2,9 +2,9 @@ import pytest
 
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.oom.plan import Call, Sysctl
-from oomctl.oom.prediction import Lineup
-from oomctl.oom.safety import check_homes, check_lineup, check_sysctls
-from oomctl.oom.task import Relative, Task
+from oomctl.oom.prediction import Candidates
+from oomctl.oom.safety import check_candidates, check_sysctls, check_targets
+from oomctl.oom.task import ProtectedTask, Task
 
 MEMCG, SYSTEM = Call("/t", 0, 0), Call(None, 0, 0)
 
@@ -82,34 +82,34 @@ def task(pid, size=1, **more):
     return Task(pid, f"t{pid}", **(fields | more), started=0.0)
 
 
-SHELL = Relative(7, "bash (pid 7, which oomctl runs in)", "/user/session")
+SHELL = ProtectedTask(7, "bash (pid 7, which oomctl runs in)", "/user/session")
 
 
 def lineup(*tasks, groups=()):
-    return Lineup(tasks, 1 << 20, 4096, frozenset(groups))
+    return Candidates(tasks, 1 << 20, 4096, frozenset(groups))
 
 
 @pytest.mark.parametrize("target", ["/user/session", "/user", "/"])
 def test_a_target_that_holds_the_family_is_refused(target):
     with pytest.raises(UsageError, match=r"bash \(pid 7.*\) runs in /user/session"):
-        check_homes(["/elsewhere", target], [SHELL])
+        check_targets(["/elsewhere", target], [SHELL])
 
 
 def test_a_target_beside_or_below_the_family_is_not():
-    check_homes(["/user/session/below", "/user/sess", "/other"], [SHELL])
+    check_targets(["/user/session/below", "/user/sess", "/other"], [SHELL])
 
 
 def test_who_of_the_family_moved_into_a_target_is_refused():
-    check_lineup(MEMCG, 1, lineup(task(8)), [SHELL])
+    check_candidates(MEMCG, 1, lineup(task(8)), [SHELL])
     with pytest.raises(UnsupportedError, match=r"bash .* is in /t: the declaration could kill it"):
         # though it would not be chosen: cgroup.kill and memory.oom.group take it too
-        check_lineup(MEMCG, 1, lineup(task(8, 9), task(7, 1)), [SHELL])
+        check_candidates(MEMCG, 1, lineup(task(8, 9), task(7, 1)), [SHELL])
 
 
 def test_a_machine_without_a_killable_task_would_panic():
     with pytest.raises(UnsupportedError, match="no task on this machine may be killed"):
-        check_lineup(SYSTEM, 1, lineup(task(8, oom_score_adj=-1000)), [SHELL])
-    check_lineup(MEMCG, 1, lineup(), [SHELL])
+        check_candidates(SYSTEM, 1, lineup(task(8, oom_score_adj=-1000)), [SHELL])
+    check_candidates(MEMCG, 1, lineup(), [SHELL])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,6 @@ def test_a_machine_without_a_killable_task_would_panic():
 def test_nobody_of_the_family_may_be_within_reach(callers, tasks, groups, refused):
     if refused:
         with pytest.raises(UnsupportedError, match=r"could pick bash \(pid 7.*--hog big=SIZE"):
-            check_lineup(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])
+            check_candidates(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])
     else:
-        check_lineup(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])
+        check_candidates(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.oom.call import Answer, Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.verdict import Circumstances, Verdict, judge, meaning, overall
 
 
 def answer(ret, timed_out=False):
-    return Answer(Stage.CALLED, 100, 0 if ret is None else 350, ret, timed_out)
+    return CallResult(Stage.CALLED, 100, 0 if ret is None else 350, ret, timed_out)
 
 
 ONE, TWO = ["a (pid 5)"], ["a (pid 5)", "b (pid 6)"]

@@ -9,7 +9,7 @@ from oomctl.bpf import btf, libbpf
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.proc import capabilities, procfs
-from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, Held
+from oomctl.proc.capabilities import CAPABILITIES, SYS_ADMIN, CapabilitySets
 from tests.machine import ALL_CAPABILITIES, V3, the
 
 BIT = {each.name: each.bit for each in CAPABILITIES}
@@ -22,8 +22,8 @@ def without(monkeypatch):
 
     def take(*names, bounding=True):
         held = ALL_CAPABILITIES & ~sum(1 << BIT[name] for name in names)
-        left = Held(held, ALL_CAPABILITIES if bounding else held, 0)
-        monkeypatch.setattr(Held, "own", lambda: left)
+        left = CapabilitySets(held, ALL_CAPABILITIES if bounding else held, 0)
+        monkeypatch.setattr(CapabilitySets, "own", lambda: left)
 
     return take
 
@@ -51,14 +51,14 @@ def test_each_that_is_lacking_is_named(without, names, module, named):
 def test_doctor_says_the_same(without, fit_machine, monkeypatch, bounding):
     without(ADMIN, PERFMON, bounding=bounding)
     fit_machine.status = {
-        "CapEff": f"{Held.own().effective:x}",
-        "CapBnd": f"{Held.own().bounding:x}",
+        "CapEff": f"{CapabilitySets.own().effective:x}",
+        "CapBnd": f"{CapabilitySets.own().bounding:x}",
     }
     monkeypatch.setattr(type(fit_machine), "uid", 0)
     for lack in capabilities.lacking(module=True):
         name, _, why = lack.why.partition(" is ")
         found = the(fit_machine, name)
-        assert (found.found, found.mend) == (why, lack.hint)
+        assert (found.found, found.fix) == (why, lack.hint)
 
 
 def test_what_is_needed_is_said_before_anything_is_made(without, cgroupfs, monkeypatch, capsys):
@@ -86,7 +86,7 @@ def test_a_program_that_is_refused_for_want_of_one(without, number):
     without(ADMIN)
     error = libbpf._load_error(number)
     assert "CAP_SYS_ADMIN is not held: libbpf gets no BTF of modules" in error.why
-    assert error.hint == SYS_ADMIN.lack(Held.own()).hint
+    assert error.hint == SYS_ADMIN.lack(CapabilitySets.own()).hint
     assert error.errno == number
 
 

@@ -7,7 +7,7 @@ import pytest
 from oomctl.errors import UnsupportedError
 from oomctl.oom.klog import Record
 from oomctl.proc import kmsg
-from oomctl.proc.capabilities import Held
+from oomctl.proc.capabilities import CapabilitySets
 from oomctl.proc.kmsg import Kmsg
 from tests.descriptors import descriptors
 
@@ -147,12 +147,16 @@ def test_who_may_not_read_is_told_the_capability(tmp_path, monkeypatch):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(kmsg.os, "open", refuse)
-    monkeypatch.setattr(Held, "own", lambda: Held(effective=0, bounding=0, uid=0))
+    monkeypatch.setattr(
+        CapabilitySets, "own", lambda: CapabilitySets(effective=0, bounding=0, uid=0)
+    )
     with pytest.raises(UnsupportedError) as raised, Kmsg(tmp_path):
         pass
     assert ": CAP_SYSLOG is not held, nor in the bounding set: " in raised.value.why
     assert "--cap-add=SYSLOG" in raised.value.hint
-    monkeypatch.setattr(Held, "own", lambda: Held(effective=1 << 34, bounding=0, uid=0))
+    monkeypatch.setattr(
+        CapabilitySets, "own", lambda: CapabilitySets(effective=1 << 34, bounding=0, uid=0)
+    )
     with pytest.raises(UnsupportedError, match="Operation not permitted; run it as root"):
         Kmsg(tmp_path).__enter__()
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from oomctl.oom.fate import Death
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 
 
 @pytest.fixture
 def watch():
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with DeathWatch() as watching:
+    with PidfdWatch() as watching:
         yield watching
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -50,7 +50,7 @@ def test_the_exit_status_of_a_child(watch):
 def test_the_signal_that_ended_a_child(watch, number):
     pid = spawn("sleep", "60")
     watch.add(pid, reap=True)
-    watch.note()
+    watch.poll()
     assert pid not in watch.deaths
     os.kill(pid, number)
     (death,) = wait(watch, pid)
@@ -149,7 +149,7 @@ def test_leaving_closes_what_is_left_and_kills_nobody():
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     pid = spawn("sleep", "60")
     before = descriptors()
-    with DeathWatch() as watch:
+    with PidfdWatch() as watch:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits[1]
         watch.add(pid, reap=True)
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)

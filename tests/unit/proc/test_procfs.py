@@ -194,7 +194,7 @@ ctypes.CDLL(None).pthread_exit(None)
     assert task.has_mm
     assert task.rss > 8 << 20
     # stat of the leader says 0: the reading of the thread is what the kernel scores
-    assert abs(task.rss - task.rss_read) <= 3 * procfs._held_back() * procfs.PAGE_SIZE
+    assert abs(task.rss - task.rss_read) <= 3 * procfs._percpu_pages() * procfs.PAGE_SIZE
     assert Path(f"/proc/{process.pid}/task/{task.thread}/status").exists()
     assert task.thread != process.pid
     process.kill()
@@ -225,7 +225,7 @@ time.sleep(60)
 
 def test_what_the_cpus_hold_back_is_less_than_a_batch_each(child):
     task = procfs.read_task(child.pid)
-    most = 3 * procfs._held_back() * procfs.PAGE_SIZE  # anonymous, file, shared memory
+    most = 3 * procfs._percpu_pages() * procfs.PAGE_SIZE  # anonymous, file, shared memory
     assert abs(task.rss - task.rss_read) <= most
 
 

@@ -12,7 +12,7 @@ import pytest
 from oomctl.errors import Exit
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report, result_of, tree
-from tests.unit.smoke.suite import CASES, HERE, V1, FakeBench, fails, flaky, passes, report, told
+from tests.unit.smoke.suite import CASES, HERE, V1, FakeRunner, fails, flaky, passes, report, told
 
 RESULT = re.compile(r"( *)(not )?ok (\d+) ([^#\n]*?)(?: # SKIP (.+))?")
 GOLDEN = {"ktap": "ktap", "table": "txt", "json": "json", "jsonl": "jsonl", "junit": "xml"}
@@ -141,7 +141,7 @@ def test_exit_code(runs, code):
 
 
 def test_exit_code_where_nothing_could_run():
-    whole = report(CASES, FakeBench(replace(HERE, kfunc=V1)))
+    whole = report(CASES, FakeRunner(replace(HERE, kfunc=V1)))
     assert whole.exit is Exit.UNSUPPORTED
     assert whole.summary == "0 passed, 0 failed, 6 skipped"
     text = "".join(told("table", whole))

@@ -37,8 +37,8 @@ def seen_on(machine):
     mount = str(machine.hierarchy.directory)
 
     def named(finding):
-        found, mend = (t.replace(mount, "/sys/fs/cgroup") for t in (finding.found, finding.mend))
-        return replace(finding, found=found, mend=mend)
+        found, fix = (t.replace(mount, "/sys/fs/cgroup") for t in (finding.found, finding.fix))
+        return replace(finding, found=found, fix=fix)
 
     return replace(seen, findings=tuple(map(named, seen.findings)))
 
@@ -89,7 +89,7 @@ def test_any_findings_fit_into_80_columns_unless_a_word_does_not(findings):
     shown = render_table(seen)
     assert shown.endswith("\n")
     assert all(line.isprintable() for line in shown.splitlines())
-    words = " ".join(f"{each.found} {each.mend}" for each in findings)
+    words = " ".join(f"{each.found} {each.fix}" for each in findings)
     if not any(len(word) > 40 for word in printable(words).split(" ")):
         assert max(map(len, shown.splitlines())) <= 80
     VALIDATOR.validate(json.loads(render_json(seen)))

@@ -60,7 +60,7 @@ def test_whatever_names_hold_stays_text():
         kills=tuple(replace(kill, comm=HOSTILE, memcg=HOSTILE) for kill in FIRST.kills),
         verdict=replace(FIRST.verdict, reason=HOSTILE),
         prediction=replace(prediction, candidates=candidates, group=HOSTILE),
-        evidence=replace(FIRST.evidence, source="kernel log", why_not=HOSTILE),
+        evidence=replace(FIRST.evidence, source="kernel log", no_tracing_reason=HOSTILE),
         log=tuple(replace(record, text=HOSTILE) for record in FIRST.log),
     )
     spoiled = replace(

@@ -9,9 +9,9 @@ import pytest
 from oomctl import scenario
 from oomctl.errors import OomctlError, UsageError
 from oomctl.rounds.cast import Place
-from oomctl.rounds.loop import Contender, Limits, Soak
+from oomctl.rounds.loop import Limits, PlannedVariant, RoundLoop
 from oomctl.rounds.progress import Progress
-from oomctl.rounds.run import Way
+from oomctl.rounds.run import VariantRecord
 from oomctl.rounds.variant import Variant, judged, triggered, variants
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import called, happened
@@ -26,7 +26,7 @@ class Session:
         self.came, self.plans, self.stood = list(came), [], []
 
     @contextmanager
-    def standing(self, plan):
+    def keep_tree(self, plan):
         self.stood.append(plan)
         yield
 
@@ -41,8 +41,8 @@ class Session:
 def soak(session, limits, labels=("",), **more):
     lines, clock = [], iter(range(10**6))
     plans = iter(range(10**6))
-    made = Soak(
-        [Contender(Way(label), lambda: next(plans)) for label in labels],
+    made = RoundLoop(
+        [PlannedVariant(VariantRecord(label), lambda: next(plans)) for label in labels],
         limits,
         session,
         lines.append,

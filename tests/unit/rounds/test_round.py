@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from oomctl.oom.check import Check
 from oomctl.rounds.distribution import Distribution
 from oomctl.rounds.lines import round_line
-from oomctl.rounds.round import TIMES, Called, Gone, Round, round_of
-from oomctl.rounds.statistics import Held, Often, Rechecks, Share, Tally
+from oomctl.rounds.round import TIMES, Called, Casualty, Round, round_of
+from oomctl.rounds.statistics import CheckTally, Occurrences, Rechecks, Share, Tally
 from tests.outcomes import OUTCOMES, M
 from tests.rounds import MS, NOT_FILLED, busy, called, happened, spares
 
@@ -24,7 +24,7 @@ def test_a_round_of_one_call():
     one = of(happened(called(1), oom=2, dying=3))
     assert (one.verdict, one.ran, one.took_ns, one.number) == ("killed", True, 200 * MS, 1)
     assert one.calls == (Called("1", "killed", waits=True),)
-    assert one.gone == (Gone("large", "killed"),)
+    assert one.gone == (Casualty("large", "killed"),)
     assert one.times == {
         "lock wait": (14_000,),
         "in the call": (9 * MS,),
@@ -98,16 +98,16 @@ def test_a_tally_by_hand():
     assert (found.variant, found.rounds, found.ran, found.took_ns) == ("a", 5, 4, 1000 * MS)
     assert (found.held, found.passed, found.rate) == (3, False, 5.0)
     assert found.checks == (
-        Held("victims are large", 4, 0),
-        Held("call 1 returns 1", 3, 1, 3, "1 once, EBUSY 3 times"),
-        Held("reaped within 1.00 s", 0, 0),
+        CheckTally("victims are large", 4, 0),
+        CheckTally("call 1 returns 1", 3, 1, 3, "1 once, EBUSY 3 times"),
+        CheckTally("reaped within 1.00 s", 0, 0),
     )
     assert found.verdicts == {"busy": 4, "not-filled": 1}
     assert found.reasons["not-filled"] == NOT_FILLED[1]
     assert found.calls == 16
-    assert found.call_verdicts == {"busy": Often(12, 4), "killed": Often(4, 4)}
-    assert found.returns == {"-EBUSY": Often(12, 4), "1": Often(4, 4)}
-    assert found.gone == {Gone("large", "killed"): Often(4, 4)}
+    assert found.call_verdicts == {"busy": Occurrences(12, 4), "killed": Occurrences(4, 4)}
+    assert found.returns == {"-EBUSY": Occurrences(12, 4), "1": Occurrences(4, 4)}
+    assert found.gone == {Casualty("large", "killed"): Occurrences(4, 4)}
     assert found.contention == {"no wait": Share(12, 16)}
     assert found.rechecks == Rechecks()
     assert list(found.times) == list(TIMES)
@@ -126,7 +126,7 @@ def test_callers_that_recheck_count_apart():
     # of each round one got in at its first try, one gave up after 3, one before any
     assert found.rechecks == Rechecks(callers=6, spared=4, tries=8, busy=6)
     assert found.contention == {}
-    assert found.returns == {"spared": Often(4, 2), "1": Often(2, 2)}
+    assert found.returns == {"spared": Occurrences(4, 2), "1": Occurrences(2, 2)}
 
 
 def test_callers_at_once_are_told_from_calls_one_after_the_other():

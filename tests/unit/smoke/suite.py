@@ -27,7 +27,7 @@ ENVIRONMENT = {
 }
 
 
-class FakeBench:
+class FakeRunner:
     """Gives the same evidence for every round; `dirty` rounds leave something behind."""
 
     def __init__(self, known=HERE, dirty=False):
@@ -54,8 +54,8 @@ def fails(_bench):
     yield Check("tracing agrees", None, "it was not traced")
 
 
-def flaky(bench):
-    yield Check("it comes the same", bench.rounds != 2, f"round {bench.rounds}")
+def flaky(runner):
+    yield Check("it comes the same", runner.rounds != 2, f"round {runner.rounds}")
 
 
 def raises(_bench):
@@ -82,21 +82,21 @@ CASES = (
 )
 
 
-def report(cases=CASES, bench=None, rounds=1):
+def report(cases=CASES, runner=None, rounds=1):
     """Run cases on a fake bench; times are made the same, so that files can be compared."""
     from dataclasses import replace
 
-    bench = bench or FakeBench()
-    results = [replace(suite.run(case, bench, rounds), took_ns=250_000_000) for case in cases]
+    runner = runner or FakeRunner()
+    results = [replace(suite.run(case, runner, rounds), took_ns=250_000_000) for case in cases]
     return Report(ENVIRONMENT, tuple(cases), tuple(results))
 
 
 def told(form, whole, verbose=False):
     """Tell of a run as it goes on; return what was written, piece by piece."""
-    from oomctl.report.cases import teller
+    from oomctl.report.cases import reporter
 
     pieces = []
-    tell = teller(form, pieces.append, verbose)
+    tell = reporter(form, pieces.append, verbose)
     tell.begin(whole)
     for case, result in zip(whole.cases, whole.results, strict=True):
         tell.starts(case)

@@ -1,7 +1,7 @@
 """Sketches: a few words become a plan in a tree of its own."""
 
 from oomctl.oom.plan import EVENTS, Call, Hog, Range, Setting, Step
-from oomctl.smoke.spec import M, Sketch, call, hog, sketch
+from oomctl.smoke.spec import CaseSpec, M, call, hog, spec
 
 TOP = "/oomctl-1-smoke-abc"
 COUNTED = ".", EVENTS
@@ -12,13 +12,13 @@ def written(plan, file):
 
 
 def test_a_hog_has_a_leaf_of_its_own_name_unless_it_says_where():
-    plan = sketch(hog("a", M), hog("b", M, at="x/y"), hog("c", M, at="x/y")).plan(TOP)
+    plan = spec(hog("a", M), hog("b", M, at="x/y"), hog("c", M, at="x/y")).plan(TOP)
     assert [each.cgroup for each in plan.hogs] == [f"{TOP}/a", f"{TOP}/x/y", f"{TOP}/x/y"]
     assert plan.cgroups == (TOP, f"{TOP}/a", f"{TOP}/x", f"{TOP}/x/y")
 
 
 def test_every_cgroup_comes_after_its_parent_and_once():
-    drawn = Sketch(
+    drawn = CaseSpec(
         hogs=(hog("a", M, at="p/q/r"), hog("b", M, at="p/s")),
         files={"p/q": {"memory.max": "8M"}},
         cgroups=("t/u", "p"),
@@ -30,7 +30,7 @@ def test_every_cgroup_comes_after_its_parent_and_once():
 
 
 def test_inner_cgroups_give_memory_to_their_children_and_leaves_do_not():
-    plan = sketch(hog("a", M, at="p/q")).plan(TOP)
+    plan = spec(hog("a", M, at="p/q")).plan(TOP)
     assert written(plan, "cgroup.subtree_control") == {
         "/": "+memory",
         TOP: "+memory",
@@ -39,14 +39,14 @@ def test_inner_cgroups_give_memory_to_their_children_and_leaves_do_not():
 
 
 def test_a_tree_does_not_swap_unless_it_is_to():
-    assert written(sketch().plan(TOP), "memory.swap.max") == {TOP: "0"}
-    drawn = sketch(files={".": {"memory.swap.max": "max"}})
+    assert written(spec().plan(TOP), "memory.swap.max") == {TOP: "0"}
+    drawn = spec(files={".": {"memory.swap.max": "max"}})
     assert written(drawn.plan(TOP), "memory.swap.max") == {TOP: "max"}
     assert all(s.optional for s in drawn.plan(TOP).settings if "swap" in s.file)
 
 
 def test_limits_are_written_before_the_cgroup_has_children():
-    plan = sketch(hog("a", M), files={".": {"memory.max": "64M"}}).plan(TOP)
+    plan = spec(hog("a", M), files={".": {"memory.max": "64M"}}).plan(TOP)
     of_top = [setting for setting in plan.settings if setting.cgroup == TOP]
     assert of_top[-1] == Setting(TOP, "cgroup.subtree_control", "+memory")
     assert Setting(TOP, "memory.max", "64M") in of_top
@@ -54,20 +54,20 @@ def test_limits_are_written_before_the_cgroup_has_children():
 
 def test_targets_and_callers_are_placed_and_the_whole_system_is_not():
     steps = (Step(call("a")), Step(Call(None)), Step(call(), caller_cgroup="c"))
-    plan = sketch(hog("a", M), calls=steps).plan(TOP)
+    plan = spec(hog("a", M), calls=steps).plan(TOP)
     assert [step.call.target for step in plan.steps] == [f"{TOP}/a", None, TOP]
     assert [step.caller_cgroup for step in plan.steps] == ["", "", f"{TOP}/c"]
     assert f"{TOP}/c" in plan.cgroups
 
 
 def test_who_shares_memory_is_placed_too():
-    plan = sketch(Hog("s", M, cgroup="in", kind="shared", sharer="out")).plan(TOP)
+    plan = spec(Hog("s", M, cgroup="in", kind="shared", sharer="out")).plan(TOP)
     assert plan.hogs[0].sharer == f"{TOP}/out"
     assert f"{TOP}/out" in plan.cgroups
 
 
 def test_what_is_expected_follows_from_who_dies():
-    expect = sketch(hog("a", M), hog("b", M), dies=("b",), calls=[call()] * 2).expect
+    expect = spec(hog("a", M), hog("b", M), dies=("b",), calls=[call()] * 2).expect
     assert (expect.victims, expect.survivors) == (("b",), ("a",))
     assert expect.kills == Range(1, 1)
     assert expect.returns == {"1": Range(2, 2)}
@@ -76,20 +76,20 @@ def test_what_is_expected_follows_from_who_dies():
 
 
 def test_the_first_of_a_group_may_be_counted_twice():
-    expect = sketch(hog("a", M), hog("b", M), dies=("a", "b"), group_kills=1).expect
+    expect = spec(hog("a", M), hog("b", M), dies=("a", "b"), group_kills=1).expect
     assert expect.events[COUNTED]["oom_kill"] == Range(2, 3)
     assert expect.events[COUNTED]["oom_group_kill"] == Range(1, 1)
     assert expect.kills == Range(2, 2)
 
 
 def test_several_callers_count_as_several_calls():
-    expect = sketch(calls=(Step(call(), callers=8, repeat=2),), returns="EBUSY").expect
+    expect = spec(calls=(Step(call(), callers=8, repeat=2),), returns="EBUSY").expect
     assert expect.returns == {"EBUSY": Range(16, 16)}
 
 
 def test_expectations_can_be_changed():
-    drawn = sketch(hog("a", M)).losing("a").counting(oom_kill=1)
+    drawn = spec(hog("a", M)).losing("a").counting(oom_kill=1)
     assert drawn.expect.survivors == ()
     assert drawn.expect.events[COUNTED]["oom_kill"] == Range(1, 1)
-    caller = sketch(hog("a", M)).losing_the_caller().expect
+    caller = spec(hog("a", M)).losing_the_caller().expect
     assert (caller.victims, caller.kills, caller.survivors) == (None, Range(1, 1), ("a",))

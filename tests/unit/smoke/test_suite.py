@@ -19,7 +19,7 @@ from tests.unit.smoke.suite import (
     HERE,
     V1,
     V3,
-    FakeBench,
+    FakeRunner,
     fails,
     flaky,
     nothing,
@@ -79,8 +79,8 @@ def test_a_pattern_that_means_nothing_is_a_mistake(patterns):
         names((), patterns)
 
 
-def run(case_run, bench=None, rounds=1, needs=()):
-    return suite.run(Case("group.case", "about", case_run, needs), bench or FakeBench(), rounds)
+def run(case_run, runner=None, rounds=1, needs=()):
+    return suite.run(Case("group.case", "about", case_run, needs), runner or FakeRunner(), rounds)
 
 
 def test_a_case_passes_if_all_its_checks_do():
@@ -117,7 +117,7 @@ def test_an_error_fails_the_case_and_keeps_what_was_found():
 
 
 def test_what_is_left_behind_fails_the_case_though_all_else_was_right():
-    result = run(passes, FakeBench(dirty=True))
+    result = run(passes, FakeRunner(dirty=True))
     assert result.passed is False
     assert result.failed[0].why == "it left behind a cgroup; remove it"
 
@@ -164,9 +164,9 @@ def test_a_bug_of_the_case_is_not_taken_for_the_kernels():
 
 
 def test_what_a_case_lacks_skips_it_and_it_is_not_run():
-    bench = FakeBench(replace(HERE, cpus=1))
-    result = run(passes, bench, needs=(facts.two_cpus,))
-    assert (result.passed, result.rounds, bench.rounds) == (None, 0, 0)
+    runner = FakeRunner(replace(HERE, cpus=1))
+    result = run(passes, runner, needs=(facts.two_cpus,))
+    assert (result.passed, result.rounds, runner.rounds) == (None, 0, 0)
     assert "2 CPUs" in result.reason
 
 

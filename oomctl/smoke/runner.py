@@ -12,7 +12,7 @@ import psutil
 
 from oomctl import resources
 from oomctl.bpf import btf, libbpf
-from oomctl.bpf.gate import Gate, Held, Passage
+from oomctl.bpf.gate import Gate, LockHold, Passage
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
 from oomctl.describe import diagnostics
@@ -21,15 +21,15 @@ from oomctl.experiment.callers import COMM
 from oomctl.experiment.environment import read_environment
 from oomctl.experiment.session import Session
 from oomctl.experiment.setting import sysctl_changed
-from oomctl.hog.hogset import Runner
+from oomctl.hog.hogset import RunningHog
 from oomctl.oom.call import Stage
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
 from oomctl.oom.task import rank
 from oomctl.proc import fork, procfs
-from oomctl.proc.pidfd import DeathWatch
+from oomctl.proc.pidfd import PidfdWatch
 from oomctl.smoke.facts import VARIANT, Facts, Skipped
-from oomctl.smoke.spec import Sketch
+from oomctl.smoke.spec import CaseSpec
 
 Opens = Literal["answered", "blocked"]
 """When a lock that is held is let go: once every caller has its answer, or waits for the lock."""
@@ -41,12 +41,12 @@ _SLOT = MAX_CALLERS - 1  # of the program's answers, the last: no case has so ma
 
 
 @dataclass(frozen=True)
-class Tried:
+class CaseRun:
     """What a sketch came to: its outcome, the runs through out_of_memory(), the lock if held."""
 
     outcome: Outcome
     passages: tuple[Passage, ...] = ()
-    held: Held | None = None
+    held: LockHold | None = None
 
     def passages_of(self, number: int) -> tuple[Passage, ...]:
         """Return the runs that the caller of one declaration made."""
@@ -62,7 +62,7 @@ class Loaded:
     log: str
 
 
-class Bench:
+class CaseRunner:
     """Holds a session, and a gate to oom_lock where that can be had."""
 
     def __init__(
@@ -109,42 +109,42 @@ class Bench:
 
     def try_out(
         self,
-        sketch: Sketch,
-        ready: Callable[[Sequence[Runner]], object] = len,
+        spec: CaseSpec,
+        ready: Callable[[Sequence[RunningHog]], object] = len,
         lock: Opens | None = None,
         after: Callable[[UnifiedNode], object] = id,
-    ) -> Tried:
+    ) -> CaseRun:
         """Carry a sketch out in a tree of its own; `ready` is given its hogs once they are filled.
 
         `after` is given the top of the tree at the end, before that is removed. With `lock`,
         oom_lock is held by another process while the callers are let go.
         """
-        plan = sketch.plan(self._fresh())
+        plan = spec.plan(self._fresh())
         before = 0 if self.facts.untraceable else self._gate.passed()
 
-        def begin(runners: Sequence[Runner]) -> None:
-            ready(runners)
+        def begin(running_hogs: Sequence[RunningHog]) -> None:
+            ready(running_hogs)
             if plan.system_wide:
-                self._require_bait(runners)
+                self._require_bait(running_hogs)
 
         def around(step: Step) -> AbstractContextManager[object]:
             return self._held(lock, step.callers) if lock else nullcontext()
 
-        with self._session.standing(plan):
+        with self._session.keep_tree(plan):
             outcome = self._session.run(plan, begin, around)
             after(self.root.at(plan.top or ""))
         self._told += diagnostics.of_outcome(outcome)
         if outcome.failure:
             raise outcome.failure
         if self.facts.untraceable:
-            return Tried(outcome)
+            return CaseRun(outcome)
         held = self._gate.held() if lock else None
-        return Tried(outcome, self._gate.passages(before), held)
+        return CaseRun(outcome, self._gate.passages(before), held)
 
     @contextmanager
-    def tree(self, sketch: Sketch) -> Iterator[UnifiedNode]:
+    def tree(self, spec: CaseSpec) -> Iterator[UnifiedNode]:
         """Make a sketch's cgroups without hogs; yields the top."""
-        plan = sketch.plan(self._fresh())
+        plan = spec.plan(self._fresh())
         with Tree(self.root, plan, self._session.journal):
             yield self.root.at(plan.top or "")
 
@@ -154,7 +154,7 @@ class Bench:
         OomctlError if it does not come back: on a kernel that is at fault oom_lock may stay taken.
         """
         loader = self._session.loader
-        with DeathWatch() as watch:
+        with PidfdWatch() as watch:
             asking = fork.forked(
                 lambda: loader.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
             )
@@ -203,11 +203,11 @@ class Bench:
         with self._gate.shut(lambda: loader.run(holder, node.id, _SLOT), done, _HELD_SECONDS):
             yield
 
-    def _require_bait(self, runners: Sequence[Runner]) -> None:
+    def _require_bait(self, running_hogs: Sequence[RunningHog]) -> None:
         """Raise Skipped unless the kernel should choose one of our hogs on the whole machine."""
         ranking = rank(procfs.all_tasks(), procfs.total_pages(), procfs.PAGE_SIZE)
         first = ranking[0][1] if ranking else None
-        if first is None or first.pid not in {runner.pid for runner in runners}:
+        if first is None or first.pid not in {running_hog.pid for running_hog in running_hogs}:
             raise Skipped(f"the kernel would choose {first.comm if first else 'nobody'}, not a hog")
 
     def _fresh(self, name: str = "smoke") -> str:
