@@ -56,7 +56,7 @@ def hog(pid, name, size, fate="survived", call=None, after=None, adj=0):
 def outcome(*calls, tasks=(), events=None, **more):
     return Outcome(
         environment=ENVIRONMENT,
-        declared=calls,
+        calls=calls,
         tasks=tasks,
         events=events or {},
         memory_before=more.get("before", 113 * M),

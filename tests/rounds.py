@@ -78,7 +78,7 @@ def called(
 def happened(*calls, checks=(), dead="large", oom=0, dying=0, rss=35 * M):
     """An outcome of these calls, in which the hog `dead` dies of the first."""
     tasks = tuple(
-        replace(fated, family=fated.name)
+        replace(fated, entry=fated.name)
         if fated.name != dead
         else hog(fated.task.pid, dead, fated.asked, "oom-killed", 0, 27 * MS)
         for fated in TREE
@@ -175,7 +175,7 @@ def alone(**more):
 def beside():
     """Two triggers in turn, once each: who dies is the same, the counters are not."""
     limit = replace(called(1, shift=MS, via="limit", flags=0), verdict=called(1).verdict)
-    limit = replace(limit, answer=replace(limit.answer, ret=0))
+    limit = replace(limit, result=replace(limit.result, ret=0))
     return recorded(
         head("bpf", "limit", judged=False, scenario="largest-dies"),
         [("bpf", 1, happened(called(1))), ("limit", 1, happened(limit, oom=1))],

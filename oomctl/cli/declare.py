@@ -45,7 +45,7 @@ def declare(
     order: Annotated[
         int,
         typer.Option(
-            parser=options.whole(plan.INT32_MIN, plan.INT32_MAX),
+            parser=options.integer(plan.INT32_MIN, plan.INT32_MAX),
             metavar="N",
             help="Allocation order that the declaration claims; passed as it is, so 11 or -1 show "
             "the kernel's -EINVAL.",
@@ -63,7 +63,7 @@ def declare(
     flags: Annotated[
         int | None,
         typer.Option(
-            parser=options.whole(0, plan.UINT64_MAX),
+            parser=options.integer(0, plan.UINT64_MAX),
             metavar="N",
             help="Raw flags instead of --wait/--no-wait, for testing; any but 0 and 1 is -EINVAL.",
         ),
@@ -71,7 +71,7 @@ def declare(
     hogs: Annotated[
         int | None,
         typer.Option(
-            parser=options.whole(0, plan.MAX_HOGS),
+            parser=options.integer(0, plan.MAX_HOGS),
             metavar="N",
             help="Add N hogs of --size each; 0 for none.",
         ),
@@ -116,7 +116,7 @@ def declare(
     repeat: Annotated[
         int,
         typer.Option(
-            parser=options.whole(1, 100_000),
+            parser=options.integer(1, 100_000),
             metavar="N",
             help="Declare N times on the same tree, each after the victims before are gone.",
         ),

@@ -64,7 +64,7 @@ def size(value: str | int) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
-def whole(low: int, high: int) -> Callable[[str | int], int]:
+def integer(low: int, high: int) -> Callable[[str | int], int]:
     """Return a parser of whole numbers from `low` to `high`, decimal or 0x hexadecimal."""
 
     def parse(value: str | int) -> int:

@@ -34,7 +34,7 @@ def predict(
     top: Annotated[
         int | None,
         typer.Option(
-            parser=options.whole(1, 1_000_000), metavar="N", help="Show only the first N tasks."
+            parser=options.integer(1, 1_000_000), metavar="N", help="Show only the first N tasks."
         ),
     ] = None,
     output_format: Annotated[

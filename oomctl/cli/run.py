@@ -98,7 +98,7 @@ def run(
     repeat: Annotated[
         int | None,
         typer.Option(
-            parser=options.whole(1, 1_000_000_000),
+            parser=options.integer(1, 1_000_000_000),
             metavar="N",
             help="Rounds of each variant, in turn. [default: 1]",
         ),
@@ -204,11 +204,11 @@ def run(
             "leave out what makes more, or take another form",
         )
     memory = psutil.virtual_memory().total
-    home = None if parent is None else find_parent(unified_root(), parent)
+    parent_node = None if parent is None else find_parent(unified_root(), parent)
     chosen = Place(
         planning.unique_name,
         memory,
-        home.cgroup if home else None,
+        parent_node.cgroup if parent_node else None,
         timeout,
     )
     told: dict[str, Any] = {
@@ -255,7 +255,7 @@ def run(
 
         try:
             confirm = partial(consent.confirm, yes=yes)
-            with Session(root, kfunc, confirm, home) as session:
+            with Session(root, kfunc, confirm, parent_node) as session:
                 for recorded, last in series.run(session):
                     if one_by_one and last:
                         title = f"== {printable(recorded.name)}\n\n" if len(casts) > 1 else ""

@@ -65,7 +65,7 @@ Exclude = Annotated[
 Repeat = Annotated[
     int,
     typer.Option(
-        parser=options.whole(1, 100_000),
+        parser=options.integer(1, 100_000),
         metavar="N",
         help="Run each case N times; it passes if it does every time.",
     ),

@@ -52,7 +52,7 @@ def watch(
         int | None,
         typer.Option(
             metavar="N",
-            parser=options.whole(1, 1 << 31),
+            parser=options.integer(1, 1 << 31),
             help="End after N kills.",
             show_default=False,
         ),

@@ -15,12 +15,12 @@ _WORDS = {None: "-", True: "yes", False: "NO"}
 
 def many(outcome: Outcome) -> bool:
     """Tell whether there are too many calls for a block each."""
-    return len(outcome.declared) > _MOST_BLOCKS
+    return len(outcome.calls) > _MOST_BLOCKS
 
 
 def common_rows(outcome: Outcome) -> list[tuple[str, str]]:
     """Return what many calls share as label and text, and how many came to what."""
-    each = [dict(call_rows(declared)) for declared in outcome.declared]
+    each = [dict(call_rows(declared)) for declared in outcome.calls]
     found = []
     for label in ("target", "call", *_COUNTED):
         texts = Counter(one[label] for one in each)
@@ -34,13 +34,13 @@ def common_rows(outcome: Outcome) -> list[tuple[str, str]]:
 
 def table(outcome: Outcome) -> Table:
     """Return many calls, one a row; where they differ in target or arguments, with these."""
-    calls = outcome.declared
+    calls = outcome.calls
     columns = {
         "call": [str(number) for number in range(1, len(calls) + 1)],
         "target": _differing([_target(one, outcome.top) for one in calls]),
         "how": _differing([call_text(one.call) for one in calls]),
         "returned": [_returned(one) for one in calls],
-        "took": [format_duration(one.answer.duration_ns) for one in calls],
+        "took": [format_duration(one.result.duration_ns) for one in calls],
         "verdict": [one.verdict.name for one in calls],
         "killed": [_killed(one) for one in calls],
         "predicted": [_WORDS[one.as_predicted] for one in calls],
@@ -61,7 +61,7 @@ def _target(declared: CallReport, top: str | None) -> str:
 
 
 def _returned(declared: CallReport) -> str:
-    answer = declared.answer
+    answer = declared.result
     name = f"-{answer.errno_name}" if answer.errno_name else ""
     return name or ("-" if answer.ret is None else str(answer.ret))
 

@@ -13,7 +13,7 @@ _TELLING = re.compile(r"oom|[Oo]ut of memory|Killed process|going to be killed|s
 
 def of_outcome(outcome: Outcome) -> Iterator[str]:
     """Tell everything that was seen of an experiment, from the calls to the kernel log."""
-    for number, declared in enumerate(outcome.declared, 1):
+    for number, declared in enumerate(outcome.calls, 1):
         for label, text in sentences.call_rows(declared):
             yield f"call {number} {label}: {text}"
     for fated in outcome.tasks:
@@ -27,6 +27,6 @@ def of_outcome(outcome: Outcome) -> Iterator[str]:
         rises = ", ".join(f"{name} {rise:+d}" for name, rise in delta.items() if rise)
         where = sentences.relative(cgroup, outcome.top)
         yield f"memory.events of {where}: {rises or 'nothing moved'}"
-    records = [record.text for declared in outcome.declared for record in declared.log]
+    records = [record.text for declared in outcome.calls for record in declared.log]
     for text in [text for text in records if _TELLING.search(text)][:_RECORDS]:
         yield f"kernel log: {text}"

@@ -43,8 +43,8 @@ def target_name(declared: CallReport) -> str:
 
 def subject(outcome: Outcome) -> str:
     """Name in a title what the outcome is about."""
-    if outcome.declared:
-        return f"OOM on {target_name(outcome.declared[0])}"
+    if outcome.calls:
+        return f"OOM on {target_name(outcome.calls[0])}"
     return f"limits of {printable(outcome.top or 'the whole system')}"
 
 
@@ -55,7 +55,7 @@ def verdict_row(outcome: Outcome) -> tuple[str, str]:
 
 def call_rows(declared: CallReport) -> list[tuple[str, str]]:
     """Return one declaration as label and text."""
-    call, answer = declared.call, declared.answer
+    call, answer = declared.call, declared.result
     ret = "-" if answer.ret is None else f"{answer.ret}"
     name = f" -{answer.errno_name}" if answer.errno_name else ""
     rows = [
@@ -90,7 +90,7 @@ def call_text(call: Call) -> str:
 
 
 def _where(declared: CallReport) -> str:
-    answer = declared.answer
+    answer = declared.result
     if declared.call.via in ("limit", "sysrq", "kill"):
         return "until the write returned"
     if answer.attempts > 1 or answer.spared:
@@ -144,9 +144,9 @@ def evidence_text(evidence: Evidence) -> str:
 
 def timeline_table(outcome: Outcome) -> Table:
     """Return the moments of a single declaration; of several, JSON has them."""
-    if len(outcome.declared) != 1 or not outcome.declared[0].timeline.stamps:
+    if len(outcome.calls) != 1 or not outcome.calls[0].timeline.stamps:
         return Table((), ())
-    (declared,) = outcome.declared
+    (declared,) = outcome.calls
     line = declared.timeline
     names = _names_of(outcome, [stamp.pid for stamp in line.stamps if stamp.pid])
     rows = [
@@ -166,7 +166,7 @@ def timeline_table(outcome: Outcome) -> Table:
 def _names_of(outcome: Outcome, pids: Iterable[int]) -> dict[int, str]:
     """Name the tasks of a single declaration, with the PID where others have the same name."""
     comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
-    comms[outcome.declared[0].answer.caller] = "caller"
+    comms[outcome.calls[0].result.caller] = "caller"
     names = {pid: comms.get(pid, str(pid)) for pid in pids}
     occurrences = Counter(names.values())
     return {pid: f"{name}:{pid}" if occurrences[name] > 1 else name for pid, name in names.items()}
@@ -185,7 +185,7 @@ def task_table(outcome: Outcome) -> Table:
     """Return the table of the dead and the living; cgroups are shown relative to the target."""
     headers = list(TASK_HEADERS)
     rows = [_task_row(fated, outcome.top) for fated in outcome.tasks]
-    if len(outcome.declared) > 1:
+    if len(outcome.calls) > 1:
         headers.append("call")
         for row, fated in zip(rows, outcome.tasks, strict=True):
             row.append("-" if fated.call is None else str(fated.call + 1))

@@ -21,7 +21,7 @@ def kills_beside(
 ) -> list[OomKill]:
     """Return the kills of a round that no call made, of tasks that the plan is about."""
     of_calls = {kill.pid for one in declared for kill in one.kills}
-    of_calls |= {one.answer.caller for one in declared}
+    of_calls |= {one.result.caller for one in declared}
     known = {*before.hogs, *(task.pid for task in before.tasks)}
     threads = {task.thread: task.pid for task in before.tasks if task.thread}
     found = []
@@ -90,7 +90,7 @@ def fated(task: Task, before: Snapshot) -> TaskReport:
         asked=hog.size if hog and itself else None,
         charged=before.charged.get(task.pid, task.footprint),
         fate=Fate("not-filled" if failed else "survived"),
-        family=(hog.family or hog.name) if hog else None,
+        entry=(hog.entry or hog.name) if hog else None,
         kind=hog.kind if hog else None,
         filled=running_hog.filled if running_hog and itself else None,
         failed=failed,
@@ -107,7 +107,7 @@ def _gone(running_hog: RunningHog) -> TaskReport:
         asked=hog.size,
         charged=0,
         fate=Fate("not-filled" if running_hog.failed else "survived"),
-        family=hog.family or hog.name,
+        entry=hog.entry or hog.name,
         kind=hog.kind,
         filled=running_hog.filled,
         failed=running_hog.failed,

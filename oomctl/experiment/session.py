@@ -45,8 +45,8 @@ class Session:
     """What is set up once for any number of rounds: protection, loaded programs, witnesses.
 
     `confirm` is given the machine's ranking, the first to die first, before the first system-wide
-    declaration, and raises to stop it. `home` is the cgroup that trees are made in, if not the
-    root: oomctl leaves it meanwhile. What an oomctl that was killed has left is cleaned up first.
+    declaration, and raises to stop it. `parent_cgroup` is the cgroup that trees are made in, if not
+    the root; oomctl leaves it for that time. Leftovers of a killed oomctl are cleaned up first.
     """
 
     journal: Journal
@@ -56,10 +56,10 @@ class Session:
         root: UnifiedNode,
         kfunc: Kfunc,
         confirm: Callable[[Ranking], None],
-        home: UnifiedNode | None = None,
+        parent_cgroup: UnifiedNode | None = None,
     ) -> None:
         self._root = root
-        self._home = home
+        self._parent_cgroup = parent_cgroup
         self._kfunc = kfunc
         self._confirm = confirm
         self._confirmed = False
@@ -72,11 +72,11 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(signals_blocked())
             self.journal = stack.enter_context(Journal())
-            if self._home:
-                stack.enter_context(in_leaf_cgroup(self._home, self.journal))
+            if self._parent_cgroup:
+                stack.enter_context(in_leaf_cgroup(self._parent_cgroup, self.journal))
             stack.enter_context(protected())
             self.environment = read_environment(self._kfunc)
-            self._loader = stack.enter_context(DeclareProgram())
+            self._program = stack.enter_context(DeclareProgram())
             self._witness = stack.enter_context(OomSources())
             self._stack = stack.pop_all()
         return self
@@ -96,9 +96,9 @@ class Session:
                 self._standing.remove(plan)
 
     @property
-    def loader(self) -> DeclareProgram:
+    def program(self) -> DeclareProgram:
         """The loaded program."""
-        return self._loader
+        return self._program
 
     def run(
         self,
@@ -171,7 +171,7 @@ class Session:
             self._root,
             target_state,
             before,
-            self._loader,
+            self._program,
             history,
             watch,
             self.journal,
@@ -199,7 +199,7 @@ class Session:
         killed = [f"{one.task.comm} (pid {one.task.pid})" for one in tasks if one.kill]
         return Outcome(
             environment=self.environment,
-            declared=declared,
+            calls=declared,
             tasks=tasks,
             events=rises(counters, target_state.events()),
             events_local=rises(local, target_state.events_local()),

@@ -48,7 +48,7 @@ class RoundRunner:
     root: UnifiedNode
     target_state: TargetState
     before: Snapshot
-    loader: DeclareProgram
+    program: DeclareProgram
     history: History
     watch: PidfdWatch
     journal: Journal
@@ -130,7 +130,10 @@ class RoundRunner:
 
         answers: list[CallResult] = []
         try:
-            with trigger(step, target, self.loader, self.journal) as pulled, self.around(step):
+            with (
+                trigger(step, target, self.program, self.journal) as pulled,
+                self.around(step),
+            ):
                 if target and isinstance(pulled, Limit):
                     # what is written is what oom_score_adj is scaled by
                     lineup = replace(lineup, totalpages=target_pages(target, pulled.limit))
@@ -216,7 +219,7 @@ class RoundRunner:
         self.sampler.sample()
         for pid in kills.keys() - self.watch.watched():
             self.watch.add(pid)
-        usage = self._usage_before(together[0].answer.began_ns)
+        usage = self._usage_before(together[0].result.began_ns)
         if step.until == "freed" and usage is not None:
             goal = usage - _FREED * sum(kill.rss for kill in kills.values())
             over, what = lambda: (self.target_state.memory() or 0) <= goal, "given its memory back"
@@ -235,7 +238,7 @@ class RoundRunner:
 
     def _moments(self, one: CallObservation) -> Iterator[Stamp]:
         """Tell what user space saw of the end: memory below what it was, nobody left."""
-        since = one.answer.began_ns
+        since = one.result.began_ns
         was = self._usage_before(since)
         relieved = None if was is None else self.sampler.first_below(was, since)
         if relieved is not None:

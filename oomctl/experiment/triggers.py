@@ -33,19 +33,19 @@ _LEAST, _HELD_PER_CPU = 1 << 20, 512 << 10
 class Declaration:
     """bpf_out_of_memory() through the loaded program."""
 
-    def __init__(self, loader: DeclareProgram, call: Call, cgroup_id: int | None) -> None:
-        self._loader = loader
+    def __init__(self, program: DeclareProgram, call: Call, cgroup_id: int | None) -> None:
+        self._program = program
         self._call = call
         self._cgroup_id = cgroup_id
 
     def pull(self, number: int, shared: SharedResult) -> int:
         """Declare once."""
         shared.attempts += 1
-        return self._loader.run(self._call, self._cgroup_id, number)
+        return self._program.run(self._call, self._cgroup_id, number)
 
     def left_by(self, number: int) -> CallResultStruct:
         """Return what the program left for this caller."""
-        return self._loader.read(number)
+        return self._program.read(number)
 
     def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Read it from the map: the caller may be dead."""
@@ -55,7 +55,7 @@ class Declaration:
                 "`-v` shows libbpf's log",
                 detail=libbpf.log(),
             )
-        return _from_map(self._loader.read(ended.number), ended, shared)
+        return _from_map(self._program.read(ended.number), ended, shared)
 
 
 class Rechecked:
@@ -189,15 +189,15 @@ class Reclaim:
 
 @contextmanager
 def trigger(
-    step: Step, target: UnifiedNode | None, loader: DeclareProgram, journal: Journal
+    step: Step, target: UnifiedNode | None, program: DeclareProgram, journal: Journal
 ) -> Iterator[Trigger]:
     """Set up what a step pulls; `target` is None for the whole system.
 
     What `limit` writes to memory.max is taken back at the end.
     """
     call = step.call
-    loader.clear(step.callers)
-    kfunc = Declaration(loader, call, None if target is None else target_id(target))
+    program.clear(step.callers)
+    kfunc = Declaration(program, call, None if target is None else target_id(target))
     if call.via == "sysrq":
         yield Write(_SYSRQ, "f")
     elif target is None:

@@ -23,11 +23,11 @@ def account(asked: CallObservation, earlier: Collection[int], after: PostRun) ->
     collateral = frozenset(p for p, one in kills.items() if one.role == "sharer") - members
     victims = frozenset(kills) - collateral
     gone = (members - kills.keys() - {*earlier}) & after.ended.keys()
-    caller = asked.answer.caller
+    caller = asked.result.caller
     circumstances = Circumstances(
         system_wide=asked.call.target is None,
         in_flight=[
-            f"pid {pid}" for pid in earlier if after.ended.get(pid, 2**63) > asked.answer.began_ns
+            f"pid {pid}" for pid in earlier if after.ended.get(pid, 2**63) > asked.result.began_ns
         ],
         marked_only=[_name(e.comm, pid) for pid, e in marked.items() if pid not in kills],
         caller_marked=caller in marked and caller not in kills,
@@ -38,7 +38,7 @@ def account(asked: CallObservation, earlier: Collection[int], after: PostRun) ->
         via=asked.call.via,
     )
     verdict = judge(
-        asked.answer,
+        asked.result,
         [_name(one.comm, one.pid) for one in kills.values() if one.pid not in collateral],
         _groups(asked, kills, prediction),
         asked.log.found_no_killable,
@@ -50,17 +50,17 @@ def account(asked: CallObservation, earlier: Collection[int], after: PostRun) ->
         e
         for e in after.events
         if e.kind not in OF_THE_CALL
-        and e.at_ns >= asked.answer.began_ns
+        and e.at_ns >= asked.result.began_ns
         and (e.tgid in about or e.pid in threads)
     ]
     return CallReport(
         asked.call,
         asked.cgroup_id,
-        asked.answer,
+        asked.result,
         tuple(kills.values()),
         verdict,
         evidence=_evidence(asked, kills, after),
-        timeline=timeline(asked.answer, [*_once(own), *aftermath], asked.later),
+        timeline=timeline(asked.result, [*_once(own), *aftermath], asked.later),
         prediction=prediction,
         step=asked.step,
         turn=asked.turn,

@@ -20,7 +20,7 @@ def tree(outcome: Outcome) -> dict[str, Any]:
         "schema": SCHEMA,
         "environment": environment(outcome.environment),
         "top": outcome.top,
-        "calls": [call(declared) for declared in outcome.declared],
+        "calls": [call(declared) for declared in outcome.calls],
         "tasks": [task(fated) for fated in outcome.tasks],
         "events": {cgroup: dict(delta) for cgroup, delta in outcome.moved.items()},
         "memory_current": {"before": outcome.memory_before, "after": outcome.memory_after},
@@ -51,7 +51,7 @@ def environment(machine: Environment) -> dict[str, Any]:
 
 def call(declared: CallReport) -> dict[str, Any]:
     """Return one declaration, and all that was found out about it, as plain values."""
-    answer = declared.answer
+    answer = declared.result
     return {
         "step": declared.step,
         "turn": declared.turn,
@@ -164,7 +164,7 @@ def task(fated: TaskReport) -> dict[str, Any]:
         "comm": seen.comm,
         "cgroup": seen.cgroup,
         "name": fated.name,
-        "family": fated.family,
+        "family": fated.entry,
         "kind": fated.kind,
         "asked_bytes": fated.asked,
         "filled_bytes": fated.filled.bytes if fated.filled else None,

@@ -39,7 +39,7 @@ class CallObservation:
 
     call: Call
     cgroup_id: int | None
-    answer: CallResult
+    result: CallResult
     events: tuple[Event, ...]
     log: KernelLog
     lost: int
@@ -69,7 +69,7 @@ class CallObservation:
     def trigger(self) -> int:
         """The PID of who ran the OOM killer: the caller, but for sysrq a worker of the kernel."""
         if self.call.via != "sysrq":
-            return self.answer.caller
+            return self.result.caller
         seen = [e.pid for e in self.events if e.order == SYSRQ_ORDER]
         said = [one.invoker_pid for one in self.logged if one.order == SYSRQ_ORDER]
         return next((pid for pid in (*seen, *said) if pid), 0)
@@ -78,7 +78,7 @@ class CallObservation:
     def locked_ns(self) -> int:
         """When it had oom_lock; without that, when it came back."""
         begun = [e.at_ns for e in self.own if e.kind is Kind.OOM_BEGIN]
-        return min(begun, default=self.answer.ended_ns or self.answer.began_ns)
+        return min(begun, default=self.result.ended_ns or self.result.began_ns)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _unseen(
     A victim that is only marked got its signal if SIGKILL ended it. The log has no line for a
     process that dies because it shares a victim's memory (mm/oom_kill.c, __oom_kill_process).
     """
-    began = asked.answer.began_ns
+    began = asked.result.began_ns
     died = {pid for pid in after.sigkilled if after.ended.get(pid, 0) >= began} - {*earlier}
     unsignalled = died if SIGNALS.intersection(asked.silent) else ()
     found = {
@@ -176,7 +176,7 @@ def _unseen(
 
 def _killed_with_cgroup(asked: CallObservation, after: PostRun) -> dict[int, OomKill]:
     """Return the target's members that SIGKILL ended after the write; nobody logs those."""
-    began = asked.answer.began_ns
+    began = asked.result.began_ns
     return {
         pid: _sighting(task, "victim", began)
         for pid, task in asked.members.items()

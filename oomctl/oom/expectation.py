@@ -21,7 +21,7 @@ def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
     """Return a check for each expectation of the plan: those of the round, then step by step."""
     checks = list(_of_round(plan, plan.expect, outcome)) if plan.expect else []
     for index, step in enumerate(plan.steps):
-        calls = [declared for declared in outcome.declared if declared.step == index]
+        calls = [declared for declared in outcome.calls if declared.step == index]
         checks += _of_step(f"call {index + 1}", step.expect, calls, outcome)
     return tuple(checks)
 
@@ -44,7 +44,7 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
         yield _survivors(expect.survivors, outcome.tasks)
     if expect.kills is not None:
         yield Check(f"kills: {expect.kills}", len(killed) in expect.kills, f"{len(killed)} died")
-    came = Counter(returned(declared.answer) for declared in outcome.declared)
+    came = Counter(returned(declared.result) for declared in outcome.calls)
     for value, wanted in expect.returns.items():
         count = came[_bare(value)]
         yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(came))
@@ -58,7 +58,7 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
             name = counter if file == EVENTS else f"local {counter}"
             yield Check(f"{name}{where} rises by {wanted}", passed, why)
     for moment, seconds in expect.latency.items():
-        yield _latency(moment, seconds, outcome.declared)
+        yield _latency(moment, seconds, outcome.calls)
 
 
 def _victims(names: Sequence[str], others: int, killed: Sequence[TaskReport]) -> Iterator[Check]:
@@ -106,7 +106,7 @@ def _of_step(
 ) -> Iterator[Check]:
     if expect.returns:
         right = {_bare(value) for value in expect.returns}
-        came = Counter(returned(declared.answer) for declared in calls)
+        came = Counter(returned(declared.result) for declared in calls)
         name = f"{call} returns {_or(list(map(_bare, expect.returns)))}"
         yield Check(name, bool(calls) and came.keys() <= right, _times(came))
     if expect.verdicts:
@@ -136,7 +136,7 @@ def _call_victims(
 
 
 def _is(fated: TaskReport, name: str) -> bool:
-    return name in (fated.name, fated.family)
+    return name in (fated.name, fated.entry)
 
 
 def _name(fated: TaskReport) -> str:

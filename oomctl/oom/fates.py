@@ -60,7 +60,7 @@ def fates(
             fated,
             fate=fated.fate if fated.failed and not kill else fate,
             call=call,
-            died_after_ns=death.at_ns - declared[call].answer.began_ns
+            died_after_ns=death.at_ns - declared[call].result.began_ns
             if death and call is not None
             else None,
             badness=badness.get(pid),
@@ -78,7 +78,7 @@ def _call_of(pid: int, death: Death | None, declared: Sequence[CallReport]) -> i
             return index
     if death is None:
         return None
-    began = [i for i, one in enumerate(declared) if one.answer.began_ns <= death.at_ns]
+    began = [i for i, one in enumerate(declared) if one.result.began_ns <= death.at_ns]
     return began[-1] if began else None
 
 

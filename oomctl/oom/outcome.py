@@ -44,9 +44,9 @@ class Evidence:
 
     `source` is "ring buffer" if BPF tracing was available, else "kernel log" (`no_tracing_reason`
     says why). `seen` are the PIDs that tracing saw the OOM killer take as victims, `logged` those
-    that the kernel log names; `agree` is None where they cannot be compared: there is one source only,
-    `lost` events or log records were overwritten before they were read, or `silent` programs of the
-    observer are attached but told nothing of what must have happened.
+    that the kernel log names; `agree` is None where they cannot be compared: there is one source
+    only, `lost` events or log records were overwritten before they were read, or `silent` programs
+    of the observer are attached but reported nothing of what must have happened.
     """
 
     source: str = "kernel log"
@@ -72,7 +72,7 @@ class CallReport:
 
     call: Call
     cgroup_id: int | None
-    answer: CallResult
+    result: CallResult
     kills: tuple[OomKill, ...]
     verdict: Verdict
     evidence: Evidence = field(default_factory=Evidence)
@@ -127,7 +127,7 @@ class TaskReport:
     """One task of the experiment and what became of it.
 
     `name` is None for what is not our hog, nor a child of one; `asked`, `filled` and `holds` (from
-    just before the first call) are None for all but the hog itself. `family` is the scenario's name
+    just before the first call) are None for all but the hog itself. `entry` is the scenario's name
     for it. `charged` is memory.current of the hog's own cgroup; for a task that shares its cgroup
     it is rss + swap + page tables. `call` is the index of the declaration after which it died,
     `died_after_ns` counts from that call.
@@ -145,7 +145,7 @@ class TaskReport:
     died_after_ns: int | None = None
     badness: int | None = None
     collateral: bool = False
-    family: str | None = None
+    entry: str | None = None
     kind: str | None = None
     filled: Filled | None = None
     failed: str = ""
@@ -179,7 +179,7 @@ class Outcome:
     """
 
     environment: Environment
-    declared: tuple[CallReport, ...]
+    calls: tuple[CallReport, ...]
     tasks: tuple[TaskReport, ...]
     events: Mapping[str, Mapping[str, int]]
     memory_before: int | None

@@ -46,7 +46,7 @@ EVENTS, EVENTS_LOCAL = "memory.events", "memory.events.local"
 class Hog:
     """One memory hog: its comm, bytes of memory, oom_score_adj and cgroup; sizes in bytes.
 
-    `family` is the name of the scenario's entry that it comes from, of which there may be several.
+    `entry` is the name of the scenario's entry that it comes from, of which there may be several.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Hog:
     cgroup: str = ""
     kind: Kind = "anon"
     comm: str = ""
-    family: str = ""
+    entry: str = ""
 
     thp: bool = False
     """Ask for transparent huge pages, else for 4 KiB pages; both only where memory is anonymous."""

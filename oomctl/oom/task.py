@@ -40,7 +40,7 @@ class Task:
     memcg: str = ""
     """The cgroup that it is charged to, above its own where that has no memory controller."""
 
-    spared: str = ""
+    not_eligible_reason: str = ""
     """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""
 
     @property
@@ -58,8 +58,8 @@ class Task:
         """Why the OOM killer cannot choose it (mm/oom_kill.c, oom_badness), empty if it can."""
         if self.pid == 1:
             return "init"
-        if self.spared:
-            return self.spared
+        if self.not_eligible_reason:
+            return self.not_eligible_reason
         if not self.has_mm:
             return "no mm"
         return "adj -1000" if self.oom_score_adj == OOM_SCORE_ADJ_MIN else ""

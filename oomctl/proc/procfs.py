@@ -45,7 +45,7 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         if cgroup is None:
             cgroup = unified_cgroup(pid)
         shares = parent if flags & _PF_FORKNOEXEC and _one_memory(pid, parent) else 0
-        spared = _spared(flags, shares)
+        spared = _not_eligible_reason(flags, shares)
         if not spared and nodes and not _mems_allowed(status) & nodes:
             spared = "cpuset of other nodes"
         rss, swap, pgtables = (_size(status, each) for each in (b"VmRSS", b"VmSwap", b"VmPTE"))
@@ -67,7 +67,7 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         parent=parent,
         thread=0 if holder == folder else int(holder.name),
         shares=shares,
-        spared=spared,
+        not_eligible_reason=spared,
     )
 
 
@@ -125,7 +125,7 @@ def _mems_allowed(status: Mapping[bytes, bytes]) -> int:
     return int(status[b"Mems_allowed"].replace(b",", b""), 16) if b"Mems_allowed" in status else -1
 
 
-def _spared(flags: int, shares: int) -> str:
+def _not_eligible_reason(flags: int, shares: int) -> str:
     """Say why the OOM killer passes a task over that its memory and adj do not tell."""
     if flags & _PF_KTHREAD:
         return "kernel thread"

@@ -60,7 +60,7 @@ def render(outcome: Outcome) -> str:
         parts += ["<h3>Rise of memory.events</h3>", _table(replace(events, headers=headers))]
     if memory := sentences.memory_line(outcome):
         parts.append(f"<p>{_escape(memory)}</p>")
-    for index in range(len(outcome.declared)):
+    for index in range(len(outcome.calls)):
         parts += _declaration(outcome, index)
     return "\n".join([*parts, "</body>\n</html>"]) + "\n"
 
@@ -147,9 +147,9 @@ def _leaf(fated: TaskReport) -> str:
 
 
 def _declaration(outcome: Outcome, index: int) -> Iterator[str]:
-    declared = outcome.declared[index]
-    several = len(outcome.declared) > 1
-    number = f" {index + 1} of {len(outcome.declared)}" if several else ""
+    declared = outcome.calls[index]
+    several = len(outcome.calls) > 1
+    number = f" {index + 1} of {len(outcome.calls)}" if several else ""
     kind = "good" if declared.verdict.as_wanted else "bad"
     name = f'<span class="{kind}">{_escape(declared.verdict.name)}</span>'
     yield f"<h2>Declaration{number}: {name}</h2>"
@@ -178,8 +178,8 @@ def _escape_lines(text: str) -> str:
 
 def _drawing(outcome: Outcome, index: int) -> Iterator[str]:
     """Draw memory from somewhat before the call to somewhat after its last moment."""
-    declared = outcome.declared[index]
-    began = declared.answer.began_ns
+    declared = outcome.calls[index]
+    began = declared.result.began_ns
     marks = _marks(outcome, index)
     span = max(max(mark.after_ns for mark in marks), 10_000_000)
     lines = svg.lines(outcome.samples, began, -span // 5, span + span // 5)
@@ -201,10 +201,10 @@ def _drawing(outcome: Outcome, index: int) -> Iterator[str]:
 
 def _marks(outcome: Outcome, index: int) -> list[svg.Mark]:
     """Return the call, its return, what came of it, and a mark for each death."""
-    declared = outcome.declared[index]
+    declared = outcome.calls[index]
     line = declared.timeline
     marks = [svg.Mark(0, "call")]
-    if (took := declared.answer.duration_ns) is not None:
+    if (took := declared.result.duration_ns) is not None:
         marks.append(svg.Mark(took, "return"))
     for stamp in line.stamps:
         if stamp.name in ("unpopulated", "relieved", "reaping"):
@@ -226,7 +226,7 @@ def _timeline(outcome: Outcome, declared: CallReport) -> Iterator[str]:
     comms = {candidate.task.pid: candidate.task.comm for candidate in _candidates(declared)}
     comms |= {fated.task.pid: fated.task.comm for fated in outcome.tasks}
     comms |= {kill.pid: kill.comm for kill in declared.kills}
-    comms[declared.answer.caller] = "caller"
+    comms[declared.result.caller] = "caller"
     start = line.stamps[0].at_ns
     cells = []
     for before, stamp in pairwise((line.stamps[0], *line.stamps)):

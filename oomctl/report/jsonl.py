@@ -18,6 +18,6 @@ def render(outcome: Outcome) -> str:
             "verdict": declared.verdict.name,
             "reason": declared.verdict.reason,
         }
-        for index, declared in enumerate(outcome.declared)
+        for index, declared in enumerate(outcome.calls)
     ]
     return "".join(json.dumps(line) + "\n" for line in lines)

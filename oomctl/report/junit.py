@@ -16,7 +16,7 @@ from oomctl.text import printable
 
 def render(outcome: Outcome) -> str:
     """Return the document; a test case is one expectation of one declaration."""
-    suites = (_suite(number, one, outcome) for number, one in enumerate(outcome.declared, 1))
+    suites = (_suite(number, one, outcome) for number, one in enumerate(outcome.calls, 1))
     return _document("oomctl declare", suites)
 
 
@@ -59,7 +59,7 @@ def _suite(number: int, declared: CallReport, outcome: Outcome) -> ET.Element:
     suite = _cases(
         f"declaration {number}",
         expectations(declared),
-        declared.answer.duration_ns or 0,
+        declared.result.duration_ns or 0,
         [*sentences.call_rows(declared), ("machine", sentences.environment_line(outcome))],
         declared.verdict.name,
     )

@@ -18,8 +18,8 @@ _INDENT: Final = "  "
 def render(outcome: Outcome) -> str:
     """Return a test for each declaration, with a subtest for each of its expectations."""
     remarks = [f"note: {remark}" for remark in sentences.remarks(outcome)]
-    lines = [*head(len(outcome.declared), sentences.environment_line(outcome), *remarks)]
-    for number, declared in enumerate(outcome.declared, 1):
+    lines = [*head(len(outcome.calls), sentences.environment_line(outcome), *remarks)]
+    for number, declared in enumerate(outcome.calls, 1):
         lines += _test(number, declared)
     return text(lines)
 

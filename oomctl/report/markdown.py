@@ -26,9 +26,9 @@ def render(outcome: Outcome) -> str:
 
 
 def _blocks(outcome: Outcome) -> list[str]:
-    parts = [] if outcome.declared else [_labelled(*sentences.verdict_row(outcome)), ""]
-    for number, declared in enumerate(outcome.declared, 1):
-        heading = f" {number}" if len(outcome.declared) > 1 else ""
+    parts = [] if outcome.calls else [_labelled(*sentences.verdict_row(outcome)), ""]
+    for number, declared in enumerate(outcome.calls, 1):
+        heading = f" {number}" if len(outcome.calls) > 1 else ""
         parts += [f"### Declaration{heading}: {declared.verdict.name}", ""]
         parts += [_labelled(label, text) for label, text in sentences.call_rows(declared)]
         parts.append("")
@@ -37,7 +37,7 @@ def _blocks(outcome: Outcome) -> list[str]:
 
 def _many(outcome: Outcome) -> list[str]:
     lines = [_labelled(label, text) for label, text in call_table.common_rows(outcome)]
-    heading = f"### {len(outcome.declared)} declarations: {outcome.verdict.name}"
+    heading = f"### {len(outcome.calls)} declarations: {outcome.verdict.name}"
     return [heading, "", *lines, "", _lay_out(call_table.table(outcome)), ""]
 
 

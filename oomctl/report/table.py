@@ -32,10 +32,10 @@ def render(outcome: Outcome, width: int | None = None) -> str:
 
 
 def _blocks(outcome: Outcome, width: int | None) -> list[str]:
-    parts = [] if outcome.declared else [labelled(*sentences.verdict_row(outcome), width), ""]
-    for number, declared in enumerate(outcome.declared, 1):
-        if len(outcome.declared) > 1:
-            parts.append(f"call {number} of {len(outcome.declared)}")
+    parts = [] if outcome.calls else [labelled(*sentences.verdict_row(outcome), width), ""]
+    for number, declared in enumerate(outcome.calls, 1):
+        if len(outcome.calls) > 1:
+            parts.append(f"call {number} of {len(outcome.calls)}")
         parts += [labelled(label, text, width) for label, text in sentences.call_rows(declared)]
         parts.append("")
     return parts

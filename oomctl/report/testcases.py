@@ -12,7 +12,7 @@ def expectations(declared: CallReport) -> tuple[Check, ...]:
     name = declared.verdict.name
     died = bool(declared.victims)
     return (
-        Check("returned 1", declared.answer.ret == 1, _returned(declared)),
+        Check("returned 1", declared.result.ret == 1, _returned(declared)),
         Check("somebody died", died, declared.verdict.reason),
         Check(
             "only one victim or one group died",
@@ -46,7 +46,7 @@ def _held(held: CheckTally, one: Statistics) -> Check:
 
 
 def _returned(declared: CallReport) -> str:
-    answer = declared.answer
+    answer = declared.result
     if answer.ret is None:
         return "it did not return"
     return f"it returned {f'-{answer.errno_name}' if answer.errno_name else answer.ret}"

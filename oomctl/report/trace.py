@@ -47,8 +47,8 @@ class Span:
 
 def render(outcome: Outcome) -> str:
     """Return the object form: a track for each caller, the OOM reaper and each victim; counters."""
-    spans = [span for declared in outcome.declared for span in _spans(declared, outcome)]
-    instants = [instant for declared in outcome.declared for instant in _instants(declared)]
+    spans = [span for declared in outcome.calls for span in _spans(declared, outcome)]
+    instants = [instant for declared in outcome.calls for instant in _instants(declared)]
     instants += _beside(outcome)
     laid = [(lane, span) for lane, span in lanes(spans)]
     used = [(track, 0) for track, _name, _at in instants] + [
@@ -105,8 +105,8 @@ def _threads(used: Iterable[tuple[Track, int]]) -> dict[tuple[Track, int], int]:
 
 def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[dict[str, Any]]:
     comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
-    comms |= {kill.pid: kill.comm for declared in outcome.declared for kill in declared.kills}
-    callers = {declared.answer.caller for declared in outcome.declared}
+    comms |= {kill.pid: kill.comm for declared in outcome.calls for kill in declared.kills}
+    callers = {declared.result.caller for declared in outcome.calls}
     name = sentences.subject(outcome)
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
     for order, ((track, lane), thread) in enumerate(threads.items()):
@@ -125,7 +125,7 @@ def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[
 
 
 def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
-    answer, line = declared.answer, declared.timeline
+    answer, line = declared.result, declared.timeline
     caller = Track("caller", answer.caller)
     if answer.ret is not None:
         about: dict[str, object] = dict(sentences.call_rows(declared))
@@ -149,7 +149,7 @@ def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
 
 
 def _instants(declared: CallReport) -> Iterator[tuple[Track, str, int]]:
-    answer = declared.answer
+    answer = declared.result
     for stamp in declared.timeline.stamps:
         if stamp.name in ("call", "return") and answer.ret is not None:
             continue  # the ends of the span

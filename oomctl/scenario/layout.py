@@ -16,8 +16,8 @@ class Member:
     """
 
     name: str
-    family: str
-    entry: Hog
+    entry: str
+    table: Hog
     cgroup: str
     leaf: bool
 

@@ -148,7 +148,7 @@ class _Planner:
         return given
 
     def _hog(self, member: "Member") -> Hog:
-        entry = member.entry
+        entry = member.table
         size = self.sizes.hog(member) or 0
         traced = entry.kind == "traced"
         return Hog(
@@ -158,7 +158,7 @@ class _Planner:
             cgroup=self._path(member.cgroup),
             kind=entry.kind,
             comm=entry.comm or "",
-            family=member.family,
+            entry=member.entry,
             thp=entry.thp,
             rate=entry.rate,
             working_set=_part(entry.working_set or 0, size),

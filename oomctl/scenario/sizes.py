@@ -47,7 +47,7 @@ class Sizes:
 
     def hog(self, member: Member) -> int | None:
         """Return what a hog is to fill."""
-        size = self.bytes(member.entry.size, self.whole(member.cgroup))
+        size = self.bytes(member.table.size, self.whole(member.cgroup))
         return size if isinstance(size, int) else None
 
     def wanted(self, cgroup: str) -> int | None:

@@ -50,7 +50,7 @@ class CaseRun:
 
     def passages_of(self, number: int) -> tuple[Passage, ...]:
         """Return the runs that the caller of one declaration made."""
-        caller = self.outcome.declared[number].answer.caller
+        caller = self.outcome.calls[number].result.caller
         return tuple(passage for passage in self.passages if passage.tid == caller)
 
 
@@ -153,10 +153,10 @@ class CaseRunner:
 
         OomctlError if it does not come back: on a kernel that is at fault oom_lock may stay taken.
         """
-        loader = self._session.loader
+        program = self._session.program
         with PidfdWatch() as watch:
             asking = fork.forked(
-                lambda: loader.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
+                lambda: program.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
             )
             watch.add(asking.pid, reap=True)
             if not watch.wait(lambda: asking.pid in watch.deaths, _HELD_SECONDS):
@@ -168,7 +168,7 @@ class CaseRunner:
             raise OomctlError(f"the kernel did not run the program: {os.strerror(death.status)}")
         if death.status != 0:
             raise OomctlError(f"the process (pid {asking.pid}) that called {asking.end(death)}")
-        answer = loader.read(_SLOT)
+        answer = program.read(_SLOT)
         self._told.append(f"stage {Stage(answer.stage).name}, returned {answer.ret}")
         return Stage(answer.stage), int(answer.ret)
 
@@ -192,15 +192,15 @@ class CaseRunner:
 
         Whoever holds it declares on an empty cgroup, so that nobody dies of it.
         """
-        loader, node = self._session.loader, self.root.at(self._empty)
-        loader.clear(callers)
+        program, node = self._session.program, self.root.at(self._empty)
+        program.clear(callers)
         holder = Call(None, 0, WAIT_ON_OOM_LOCK)
         parent = os.getpid()
         done = {
-            "answered": lambda: all(loader.read(n).ended_ns for n in range(callers)),
+            "answered": lambda: all(program.read(n).ended_ns for n in range(callers)),
             "blocked": lambda: _sleeping(parent) == callers,
         }[opens]
-        with self._gate.shut(lambda: loader.run(holder, node.id, _SLOT), done, _HELD_SECONDS):
+        with self._gate.shut(lambda: program.run(holder, node.id, _SLOT), done, _HELD_SECONDS):
             yield
 
     def _require_bait(self, running_hogs: Sequence[RunningHog]) -> None:

@@ -12,7 +12,7 @@ from tests.cli.command import refused, run
 PAGE = procfs.PAGE_SIZE
 TASKS = [
     Task(1, "init", "/", 0, 5 * PAGE, 0, 0, 0.0),
-    Task(7, "kworker", "/", 0, 0, 0, 0, 0.0, has_mm=False, spared="kernel thread"),
+    Task(7, "kworker", "/", 0, 0, 0, 0, 0.0, has_mm=False, not_eligible_reason="kernel thread"),
     Task(20, "large|x", "/t", 0, 300 * PAGE, 0, PAGE, 0.0),
     Task(21, "small", "/t/in", 10, 30 * PAGE, 2 * PAGE, PAGE, 0.0),
     Task(22, "safe", "/t", -1000, 900 * PAGE, 0, 0, 0.0),

@@ -119,9 +119,9 @@ def test_list_needs_neither_root_nor_kfunc():
 def test_repeat_and_exclude(known):
     known(CASES)
     result = run("smoke", "--repeat", "3", "--exclude", "lock", "--format", "json")
-    whole = json.loads(result.stdout)
-    assert [case["name"] for case in whole["cases"]][:2] == [case.name for case in GOOD]
-    assert whole["cases"][0]["rounds"] == whole["cases"][0]["rounds_passed"] == 3
+    integer = json.loads(result.stdout)
+    assert [case["name"] for case in integer["cases"]][:2] == [case.name for case in GOOD]
+    assert integer["cases"][0]["rounds"] == integer["cases"][0]["rounds_passed"] == 3
 
 
 def test_a_file_appears_whole(known, tmp_path):
@@ -218,9 +218,9 @@ def test_lab_smoke_runs_what_panics_last(known, lab):
         (lines([deadly.name], last="dies"), ended(None, DEAD)),
     )
     result = run("lab", "smoke", "--format", "json")
-    whole = json.loads(result.stdout)
-    assert [case["name"] for case in whole["cases"]] == [CASES[1].name, deadly.name]
-    assert [case["about"] for case in whole["cases"]] == [CASES[1].about, deadly.about]
+    integer = json.loads(result.stdout)
+    assert [case["name"] for case in integer["cases"]] == [CASES[1].name, deadly.name]
+    assert [case["about"] for case in integer["cases"]] == [CASES[1].about, deadly.about]
 
 
 def test_lab_smoke_usage(known):

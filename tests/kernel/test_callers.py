@@ -76,9 +76,9 @@ def test_one_killed_caller_does_not_take_the_result_of_the_others(session, monke
     monkeypatch.setattr(triggers.Declaration, "pull", first_dies)
     outcome = session.run(plan(on_top(callers=2)))
     assert dead(outcome) == {"large"}
-    verdicts = sorted(one.verdict.name for one in outcome.declared)
+    verdicts = sorted(one.verdict.name for one in outcome.calls)
     assert verdicts == ["killed", "no-answer"]
-    (lost,) = [one.verdict for one in outcome.declared if one.verdict.name == "no-answer"]
+    (lost,) = [one.verdict for one in outcome.calls if one.verdict.name == "no-answer"]
     assert re.fullmatch(
         r"caller 1 of 2 \(pid \d+\) was killed by SIGKILL before it called the kfunc", lost.reason
     )

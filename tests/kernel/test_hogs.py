@@ -469,12 +469,12 @@ def test_a_forker_goes_on_under_fire(leaf, watch):
         return len(held)
 
     def shoot(kills: int) -> None:
-        loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), place.directory.stat().st_ino, 0)
-        assert loader.read(0).ret == 1
+        program.run(Call(None, 0, WAIT_ON_OOM_LOCK), place.directory.stat().st_ino, 0)
+        assert program.read(0).ret == 1
         soon(lambda: full() == 2 and len(seen) == 2 + kills)
         assert place.counters("memory.events")["oom_kill"] == kills
 
-    with hog_set(watch, wanted) as running, DeclareProgram() as loader:
+    with hog_set(watch, wanted) as running, DeclareProgram() as program:
         forker = psutil.Process(running.runners[0].pid)
         assert full() == 2
         for kills in (1, 2, 3):

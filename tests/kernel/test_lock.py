@@ -34,11 +34,11 @@ def held(gate, cgroup, warm):
     empty = CGROUPS / "empty"
     empty.mkdir()
     try:
-        with DeclareProgram() as loader:
+        with DeclareProgram() as program:
             call = Call(None, 0, WAIT_ON_OOM_LOCK)
-            with gate.shut(lambda: loader.run(call, empty.stat().st_ino, SLOT), lambda: False, 18):
+            with gate.shut(lambda: program.run(call, empty.stat().st_ino, SLOT), lambda: False, 18):
                 yield gate
-            assert loader.read(SLOT).ret == 0
+            assert program.read(SLOT).ret == 0
     finally:
         empty.rmdir()
 
@@ -64,26 +64,26 @@ def test_a_held_lock_is_busy_for_some_and_interrupts_others(declare, cgroup, hel
 
 
 def test_contention_is_made_every_time(gate, cgroup):
-    with DeclareProgram() as loader:
+    with DeclareProgram() as program:
         target = cgroup.stat().st_ino
         for _ in range(20):
-            enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
+            enter = partial(program.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
             with gate.shut(enter, lambda: False, 10):
-                loader.run(Call(None, 0, 0), target, 0)
-                assert loader.read(0).ret == -16
+                program.run(Call(None, 0, 0), target, 0)
+                assert program.read(0).ret == -16
             held, now = gate.held(), time.monotonic_ns()
             assert held.from_ns < held.until_ns < now
-            loader.run(Call(None, 0, 0), target, 0)
-            assert loader.read(0).ret == 0
+            program.run(Call(None, 0, 0), target, 0)
+            assert program.read(0).ret == 0
 
 
 def test_the_gate_opens_by_itself(gate, cgroup):
-    with DeclareProgram() as loader:
+    with DeclareProgram() as program:
         target = cgroup.stat().st_ino
-        enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
+        enter = partial(program.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
         with gate.shut(enter, lambda: False, 0.3):
-            loader.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, 0)
-            assert loader.read(0).ret == 0
+            program.run(Call(None, 0, WAIT_ON_OOM_LOCK), target, 0)
+            assert program.read(0).ret == 0
         held = gate.held()
         assert held.until_ns - held.from_ns >= 300_000_000
 
@@ -105,9 +105,9 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
     before = signal.signal(signal.SIGUSR1, interrupt)
     began = time.monotonic()
     try:
-        with DeclareProgram() as loader:
+        with DeclareProgram() as program:
             target = cgroup.stat().st_ino
-            enter = partial(loader.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
+            enter = partial(program.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
             with pytest.raises(InterruptionError), gate.shut(enter, lambda: False, 15):
                 pytest.fail("somebody stood in the gate before the signal came")
@@ -118,9 +118,9 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
 
 def test_what_passes_is_noted(gate, cgroup):
     before = gate.passed()
-    with DeclareProgram() as loader:
+    with DeclareProgram() as program:
         target = cgroup.stat().st_ino
-        loader.run(Call(None, 7, 0), target, 0)
+        program.run(Call(None, 7, 0), target, 0)
     [passage] = gate.passages(before)
     assert (passage.memcg_id, passage.order, passage.gfp_mask) == (target, 7, 0xCC0)
     assert (passage.zonelist, passage.nodemask, passage.totalpages_before) == (0, 0, 0)

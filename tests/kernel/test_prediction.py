@@ -59,10 +59,10 @@ def attempt():
     def run(plan):
         with Session(root, kfunc, lambda ranking: None) as session:
             outcome = session.run(plan)
-        (declared,) = outcome.declared
+        (declared,) = outcome.calls
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
         names = {fated.task.pid: fated.name for fated in outcome.tasks}
-        return RoundRunner(declared.prediction, declared.answer.ret, killed, names, declared)
+        return RoundRunner(declared.prediction, declared.result.ret, killed, names, declared)
 
     return run
 
@@ -166,7 +166,7 @@ def test_of_equals_in_cgroups_without_the_controller_any_may_be_the_last(attempt
     if len(scores) == 1:
         assert len(trial.prediction.close) == 1
     assert trial.prediction.agrees(trial.killed) or trial.prediction.explains(trial.killed)
-    assert trial.declared.verdict.name == "killed"
+    assert trial.calls.verdict.name == "killed"
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_a_limit_that_is_lowered_is_the_one_that_weighs(attempt):
     assert trial.prediction.totalpages < 32 * M // 4096
     # a kernel that is quicker to choose again than to free takes the little one too
     assert trial.predicted == {"large"} <= trial.died
-    assert trial.declared.as_predicted is True
-    assert trial.declared.verdict.name == "killed"
+    assert trial.calls.as_predicted is True
+    assert trial.calls.verdict.name == "killed"
 
 
 def test_a_limit_above_or_below_the_target_has_no_weight(attempt):
@@ -246,7 +246,7 @@ def test_who_dies_with_its_parent_before_the_group_s_turn_is_no_miss(attempt):
     """The children of a forker are sent SIGKILL by its end, and may be gone by then."""
     plan = plan_of([("big", 24 * M, 0, "/a"), ("forks", 8 * M, 0, "/a")], ("/a", *GROUP))
     forks = replace(plan.hogs[1], kind="forker", tasks=4)
-    declared = attempt(replace(plan, hogs=(plan.hogs[0], forks))).declared
+    declared = attempt(replace(plan, hogs=(plan.hogs[0], forks))).calls
     assert len(declared.prediction.victims) == 6
     assert declared.victims | declared.gone == frozenset(declared.prediction.victims)
     assert declared.as_predicted is True

@@ -53,7 +53,7 @@ def rises(outcome):
 
 def first(outcome):
     """Name who was killed first."""
-    pid = next(s.pid for s in outcome.declared[0].timeline.stamps if s.name == "killed")
+    pid = next(s.pid for s in outcome.calls[0].timeline.stamps if s.name == "killed")
     return next(fated.name for fated in outcome.tasks if fated.task.pid == pid)
 
 
@@ -66,41 +66,41 @@ EIGHT = {f"hog-{number}": 4 * M for number in range(8)}
 
 def test_callers_that_wait_are_let_in_one_after_the_other(session):
     outcome = session.run(plan(on_top(callers=4), sizes=EIGHT))
-    assert [one.answer.ret for one in outcome.declared] == [1, 1, 1, 1]
-    assert len({one.answer.caller for one in outcome.declared}) == 4
+    assert [one.result.ret for one in outcome.calls] == [1, 1, 1, 1]
+    assert len({one.result.caller for one in outcome.calls}) == 4
     # each that found nobody in flight took one more; all of them have their own victims
-    killed = [kill.pid for one in outcome.declared for kill in one.kills]
+    killed = [kill.pid for one in outcome.calls for kill in one.kills]
     assert len(killed) == len(set(killed)) == len(dead(outcome))
-    locked = [one.timeline.after_call("locked") for one in outcome.declared]
+    locked = [one.timeline.after_call("locked") for one in outcome.calls]
     assert all(after is not None for after in locked)
-    assert all(one.evidence.agree for one in outcome.declared)
+    assert all(one.evidence.agree for one in outcome.calls)
 
 
 def test_callers_that_do_not_wait_are_let_in_or_busy(session):
     seen = set()
     for _ in range(5):
         outcome = session.run(plan(on_top(flags=0, callers=8), sizes=EIGHT))
-        returned = [one.answer.ret for one in outcome.declared]
+        returned = [one.result.ret for one in outcome.calls]
         assert set(returned) <= {1, -16}
         assert 1 in returned
         seen |= set(returned)
-        for one in outcome.declared:
-            assert (one.verdict.name == "busy") is (one.answer.ret == -16)
+        for one in outcome.calls:
+            assert (one.verdict.name == "busy") is (one.result.ret == -16)
     assert seen == {1, -16}
 
 
 def test_callers_that_recheck_are_spared_once_the_memory_is_back(session):
     step = on_top(flags=0, callers=4, recheck=Recheck(30 * M, 0.001))
     outcome = session.run(plan(step, sizes=EIGHT))
-    names = [one.verdict.name for one in outcome.declared]
+    names = [one.verdict.name for one in outcome.calls]
     assert set(names) <= {"killed", "claimed-but-none-died", "spared"}
     assert "killed" in names
     assert outcome.memory_after <= 30 * M
-    for one in outcome.declared:
-        assert one.answer.spared is (one.verdict.name == "spared")
-        assert one.answer.ret == (None if one.answer.spared else 1)
-        if one.answer.attempts:
-            assert one.answer.duration_ns > 0
+    for one in outcome.calls:
+        assert one.result.spared is (one.verdict.name == "spared")
+        assert one.result.ret == (None if one.result.spared else 1)
+        if one.result.attempts:
+            assert one.result.duration_ns > 0
 
 
 def test_a_limit_takes_the_same_victim_and_moves_other_counters(session):
@@ -112,24 +112,24 @@ def test_a_limit_takes_the_same_victim_and_moves_other_counters(session):
     assert (rises(kfunc)["oom"], rises(kfunc)["max"], rises(kfunc)["oom_kill"]) == (0, 0, 1)
     assert rises(limit)["oom"] >= 1
     assert rises(limit)["oom_kill"] == len(dead(limit))
-    (declared,) = limit.declared
-    assert (declared.verdict.name, declared.answer.ret) == ("killed", 0)
+    (declared,) = limit.calls
+    assert (declared.verdict.name, declared.result.ret) == ("killed", 0)
     assert declared.evidence.agree is True
     assert moments(declared).count("locked") == moments(declared).count("unlocking") == 1
-    assert declared.timeline.after_call("return") == declared.answer.duration_ns
+    assert declared.timeline.after_call("return") == declared.result.duration_ns
 
 
 def test_a_limit_may_take_several(session):
     outcome = session.run(plan(on_top("limit", amount=40 * M)))
     assert {"large", "medium"} <= dead(outcome)
     assert outcome.verdict.name == "killed"
-    assert len(outcome.declared[0].kills) == len(dead(outcome))
+    assert len(outcome.calls[0].kills) == len(dead(outcome))
 
 
 def test_sysrq_takes_the_largest_of_the_machine(session):
     outcome = session.run(plan(Step(Call(None, -1, 0, "sysrq")), sizes={"huge": 512 * M}))
-    (declared,) = outcome.declared
-    assert (declared.verdict.name, declared.answer.ret) == ("killed", 0)
+    (declared,) = outcome.calls
+    assert (declared.verdict.name, declared.result.ret) == ("killed", 0)
     assert dead(outcome) == {"huge"}
     assert declared.evidence.source == "ring buffer"
     assert "killed" in moments(declared)
@@ -138,7 +138,7 @@ def test_sysrq_takes_the_largest_of_the_machine(session):
 
 def test_cgroup_kill_takes_them_all_and_no_oom_counter_moves(session):
     outcome = session.run(plan(on_top("kill")))
-    (declared,) = outcome.declared
+    (declared,) = outcome.calls
     assert declared.verdict.name == "cgroup-killed"
     assert dead(outcome) == set(SIZES)
     assert {fated.fate.kind for fated in outcome.tasks} == {"cgroup-killed"}
@@ -148,9 +148,9 @@ def test_cgroup_kill_takes_them_all_and_no_oom_counter_moves(session):
 
 def test_reclaim_of_what_cannot_be_reclaimed_is_followed_by_the_kfunc(session):
     outcome = session.run(plan(on_top("reclaim", amount=8 * M)))
-    (declared,) = outcome.declared
-    assert (declared.verdict.name, declared.answer.ret) == ("killed", 1)
-    assert declared.answer.reclaimed is not None
+    (declared,) = outcome.calls
+    assert (declared.verdict.name, declared.result.ret) == ("killed", 1)
+    assert declared.result.reclaimed is not None
     assert dead(outcome) == {"large"}
     assert rises(outcome)["oom"] == 0
 
@@ -162,10 +162,10 @@ def test_steps_have_targets_of_their_own_and_repeat(session):
         on_top(repeat=2, delay=0.05, until="freed"),
     ]
     outcome = session.run(plan(*steps))
-    assert [one.answer.ret for one in outcome.declared] == [1, -22, 1, 1]
-    assert [(one.step, one.turn) for one in outcome.declared] == [(0, 0), (1, 0), (2, 0), (2, 1)]
+    assert [one.result.ret for one in outcome.calls] == [1, -22, 1, 1]
+    assert [(one.step, one.turn) for one in outcome.calls] == [(0, 0), (1, 0), (2, 0), (2, 1)]
     names = {fated.task.pid: fated.name for fated in outcome.tasks}
-    victims = [[names[kill.pid] for kill in one.kills] for one in outcome.declared]
+    victims = [[names[kill.pid] for kill in one.kills] for one in outcome.calls]
     assert victims == [["small"], [], ["large"], ["medium"]]
 
 
@@ -183,6 +183,6 @@ def test_without_tracing_each_caller_has_its_own_victims_still():
     root, kfunc = require_machine()
     with Session(root, kfunc, lambda ranking: None) as session:
         outcome = session.run(plan(on_top(callers=3), sizes=EIGHT))
-    killed = [kill.pid for one in outcome.declared for kill in one.kills]
+    killed = [kill.pid for one in outcome.calls for kill in one.kills]
     assert len(killed) == len(set(killed)) == len(dead(outcome))
-    assert {one.evidence.source for one in outcome.declared} == {"kernel log"}
+    assert {one.evidence.source for one in outcome.calls} == {"kernel log"}

@@ -28,7 +28,7 @@ class Comparison:
     def __init__(self, tree: Tree, outcome: Outcome) -> None:
         self._tree = tree
         self.outcome = outcome
-        (self._call,) = outcome.declared
+        (self._call,) = outcome.calls
         assert self._call.prediction
         self.prediction = self._call.prediction
         seen = [candidate.task for candidate in self.prediction.candidates]
@@ -151,7 +151,7 @@ class Comparison:
     def _answer(self) -> Iterator[str]:
         limit = self._tree.call.via == "limit"
         ret = 0 if limit else int(bool(self._killed))
-        yield from _differ("return value", self._call.answer.ret, ret)
+        yield from _differ("return value", self._call.result.ret, ret)
         verdict = _verdict(self._call, limit, self._turns or [])
         if self._call.verdict.name not in verdict:
             yield f"verdict {self._call.verdict}, not {verdict}"
@@ -213,7 +213,7 @@ class Comparison:
             via == "limit"
             and kill
             and kill.invoker_comm in forkers
-            and kill.invoker_pid != self._call.answer.caller
+            and kill.invoker_pid != self._call.result.caller
         )
 
     def _wanted(self, fated: TaskReport) -> list[tuple[str, Phase | None, bool, bool]]:

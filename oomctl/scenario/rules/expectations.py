@@ -54,13 +54,13 @@ class _Known:
         """The names of hogs that a name stands for."""
         found: dict[str, frozenset[str]] = {name: frozenset() for name in self.layout.file.hog}
         for member in self.layout.members:
-            found[member.family] |= {member.name}
+            found[member.entry] |= {member.name}
         return {**found, **{name: frozenset({name}) for name in self.tasks if name not in found}}
 
     @cached_property
     def tasks(self) -> Mapping[str, float]:
         """How many tasks of a hog may die."""
-        return {m.name: _TASKS.get(m.entry.kind, 1) for m in self.layout.members}
+        return {m.name: _TASKS.get(m.table.kind, 1) for m in self.layout.members}
 
     def all_of(self, names: Iterable[str]) -> frozenset[str]:
         """Return the hogs behind names."""

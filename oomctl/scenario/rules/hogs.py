@@ -46,17 +46,17 @@ def name_faults(layout: Layout) -> Iterator[Fault]:
     """Yield names that two hogs have, or that are longer than the kernel's."""
     seen: dict[str, Member] = {}
     for member in layout.members:
-        path: Path = ("hog", member.family)
+        path: Path = ("hog", member.entry)
         if other := seen.get(member.name):
             yield Fault(
                 path,
                 f"two hogs are named '{member.name}'",
-                f"the other one is of hog.{other.family}; rename one",
+                f"the other one is of hog.{other.entry}; rename one",
             )
         seen[member.name] = member
-    longest = {member.family: member for member in layout.members}
+    longest = {member.entry: member for member in layout.members}
     for family, member in longest.items():
-        if len(member.name) > 15 and member.entry.comm is None:
+        if len(member.name) > 15 and member.table.comm is None:
             yield Fault(
                 ("hog", family),
                 f"'{member.name}' is longer than a comm (15 bytes)",
@@ -69,7 +69,7 @@ def place_faults(layout: Layout) -> Iterator[Fault]:
     """Yield hogs in cgroups that are not there, or that may hold no process."""
     leaves = {member.cgroup: member for member in layout.members if member.leaf}
     for member in layout.members:
-        key: Path = ("hog", member.family, "cgroup")
+        key: Path = ("hog", member.entry, "cgroup")
         if member.leaf and member.cgroup in layout.declared:
             yield Fault(
                 key,
@@ -79,7 +79,7 @@ def place_faults(layout: Layout) -> Iterator[Fault]:
         elif member.leaf and (other := leaves.get(parent(member.cgroup))):
             yield Fault(
                 key,
-                f"'{other.cgroup}' is the leaf of hog.{other.family}, and the kernel allows "
+                f"'{other.cgroup}' is the leaf of hog.{other.entry}, and the kernel allows "
                 "processes in leaves only",
                 f"write cgroup = '{other.cgroup}' to live there as well, or name another",
             )
@@ -87,8 +87,8 @@ def place_faults(layout: Layout) -> Iterator[Fault]:
             yield from _unknown(layout, key, parent(member.cgroup))
         else:
             yield from _no_place(layout, key, member.cgroup)
-        if member.entry.sharer is not None:
-            yield from _no_place(layout, (*key[:2], "sharer"), member.entry.sharer)
+        if member.table.sharer is not None:
+            yield from _no_place(layout, (*key[:2], "sharer"), member.table.sharer)
 
 
 def _no_place(layout: Layout, path: Path, cgroup: str) -> Iterator[Fault]:

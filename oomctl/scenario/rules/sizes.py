@@ -17,8 +17,8 @@ def size_faults(sizes: Sizes) -> Iterator[Fault]:
     """Yield hogs that the machine has no room for, and working sets larger than their hog."""
     hogs = [(member, sizes.hog(member)) for member in sizes.layout.members]
     for member, size in hogs:
-        path: Path = ("hog", member.family, "working_set")
-        part = member.entry.working_set
+        path: Path = ("hog", member.entry, "working_set")
+        part = member.table.working_set
         if isinstance(part, int) and size is not None and part > size:
             yield Fault(
                 path,
@@ -27,14 +27,14 @@ def size_faults(sizes: Sizes) -> Iterator[Fault]:
                 rests_on=((*path[:2], "size"),),
             )
     if sizes.memory is not None:
-        yield from _no_room(sizes, [(m, size) for m, size in hogs if size and not m.entry.may_fail])
+        yield from _no_room(sizes, [(m, size) for m, size in hogs if size and not m.table.may_fail])
 
 
 def _no_room(sizes: Sizes, hogs: list[tuple[Member, int]]) -> Iterator[Fault]:
     memory = sizes.memory or 0
     bound = f"this machine has {format_size(memory)}"
     hint = f"make {{}} smaller{MAY_FAIL}"
-    large = {member.family: size for member, size in hogs if size >= memory}
+    large = {member.entry: size for member, size in hogs if size >= memory}
     wanted = sum(size for _, size in hogs)
     if large:
         yield _too_large(large, bound, hint, ("hog",))
@@ -71,18 +71,18 @@ def _too_full(sizes: Sizes, cgroup: str, limit: int) -> Iterator[Fault]:
         (member, size)
         for member in sizes.layout.below(cgroup)
         # memory.max does not count huge pages (unless mounted with memory_hugetlb_accounting)
-        if member.entry.kind != "hugetlb" and not member.entry.may_fail
+        if member.table.kind != "hugetlb" and not member.table.may_fail
         if (size := sizes.hog(member)) is not None
     ]
     key: Path = ("cgroup", cgroup, "memory", "max")
     bound = f"memory.max of '{cgroup}' is {format_size(limit)}"
     before = " before the declaration" * bool(sizes.layout.file.calls)
     hint = f"the limit would kill {{0}}{before}; raise it or shrink {{0}}{MAY_FAIL}"
-    large = {member.family: size for member, size in hogs if size > limit}
+    large = {member.entry: size for member, size in hogs if size > limit}
     wanted = sum(size for _, size in hogs)
     rests_on: tuple[Path, ...] = tuple(
         ("hog", family, each)
-        for family in large or {member.family for member, _ in hogs}
+        for family in large or {member.entry for member, _ in hogs}
         for each in ("cgroup", "may_fail")
     )
     if large:

@@ -13,8 +13,8 @@ from oomctl.smoke.cases.common import (
     CaseRunner,
     Check,
     call,
+    case,
     equal,
-    experiment,
     refused,
     spec,
 )
@@ -26,12 +26,12 @@ def _valid(name: str, about: str, order: int, flags: int, *needs: facts.Need) ->
         yield equal("orders that the OOM killer was given", [order], orders)
 
     drawn = spec(*PAIR, dies=("large",), calls=(call(order=order, flags=flags),))
-    return experiment(name, about, drawn, facts.gate, *needs, also=as_given)
+    return case(name, about, drawn, facts.gate, *needs, also=as_given)
 
 
 def _invalid(name: str, about: str, order: int = 0, flags: int = 0) -> Case:
     drawn = spec(PAIR[0], returns="EINVAL", calls=(call(order=order, flags=flags),))
-    return experiment(name, about, drawn, also=refused)
+    return case(name, about, drawn, also=refused)
 
 
 def _of_max(name: str, about: str, beyond: int) -> Case:

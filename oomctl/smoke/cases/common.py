@@ -25,8 +25,8 @@ __all__ = [
     "K",
     "M",
     "call",
+    "case",
     "equal",
-    "experiment",
     "hog",
     "refused",
     "spec",
@@ -40,7 +40,7 @@ PAIR = (hog("small", 2 * M), hog("large", 6 * M))
 """Two hogs so far apart that no counter that is kept per CPU can turn the choice."""
 
 
-def experiment(
+def case(
     name: str,
     about: str,
     spec: CaseSpec,
@@ -77,7 +77,7 @@ def equal(name: str, wanted: object, found: object) -> Check:
 
 def refused(case_run: CaseRun) -> Iterator[Check]:
     """Check that the calls did not get as far as the OOM killer."""
-    for number, declared in enumerate(case_run.outcome.declared):
+    for number, declared in enumerate(case_run.outcome.calls):
         entered = len(case_run.passages_of(number))
         yield equal("runs of the caller through out_of_memory()", 0, entered)
         yield equal("kills in the kernel log", 0, len(KernelLog(declared.log).kills))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from oomctl.bpf.gate import Passage
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import PAIR, Case, CaseRun, Check, call, equal, experiment, spec
+from oomctl.smoke.cases.common import PAIR, Case, CaseRun, Check, call, case, equal, spec
 
 _GFP_KERNEL = 0xCC0  # __GFP_RECLAIM | __GFP_IO | __GFP_FS, include/linux/gfp_types.h
 
@@ -19,11 +19,11 @@ def _given(
         found = [of(passage) for passage in case_run.passages_of(0)]
         yield equal(f"{what} at each entry", [wanted], found)
 
-    return experiment(name, about, spec(*PAIR, dies=("large",)), facts.gate, also=also)
+    return case(name, about, spec(*PAIR, dies=("large",)), facts.gate, also=also)
 
 
 def _memcg(case_run: CaseRun) -> Iterator[Check]:
-    target = case_run.outcome.declared[0].cgroup_id
+    target = case_run.outcome.calls[0].cgroup_id
     yield equal("memcg", [target], [passage.memcg_id for passage in case_run.passages_of(0)])
 
 
@@ -32,21 +32,21 @@ def _one_entry(case_run: CaseRun) -> Iterator[Check]:
 
 
 CASES = (
-    experiment(
+    case(
         "control.one-run-a-call",
         "a call is one run of the OOM killer",
         spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_one_entry,
     ),
-    experiment(
+    case(
         "control.memcg-as-given",
         "the OOM killer gets the very memcg",
         spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_memcg,
     ),
-    experiment(
+    case(
         "control.child-memcg-as-given",
         "also where it is a child",
         spec(*PAIR, dies=("small",), calls=(call("small"),)),

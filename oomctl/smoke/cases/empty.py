@@ -10,8 +10,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     spec,
 )
@@ -20,11 +20,11 @@ _SAID = "Out of memory and no killable processes..."
 
 
 def _nobody(name: str, about: str, drawn: CaseSpec) -> Case:
-    return experiment(name, about, drawn, also=_says_so)
+    return case(name, about, drawn, also=_says_so)
 
 
 def _says_so(case_run: CaseRun) -> Iterator[Check]:
-    said = [sum(r.text == _SAID for r in one.log) for one in case_run.outcome.declared]
+    said = [sum(r.text == _SAID for r in one.log) for one in case_run.outcome.calls]
     yield equal(f"times that the kernel log says {_SAID!r}", [1] * len(said), said)
 
 

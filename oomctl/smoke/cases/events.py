@@ -15,8 +15,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     spec,
 )
@@ -80,12 +80,12 @@ def _logged(name: str, about: str, *patterns: str) -> Case:
         if not re.search("invoked oom-killer", _log(came)):  # left out by the rate limit
             time.sleep(_WINDOW)
             came = runner.try_out(drawn)
-        (declared,) = came.outcome.declared
+        (declared,) = came.outcome.calls
         victim = next(f.task.pid for f in came.outcome.tasks if f.name == "large")
         log = _log(came)
         for pattern in patterns:
             told = pattern.format(
-                caller=declared.answer.caller,
+                caller=declared.result.caller,
                 victim=victim,
                 target=re.escape(str(declared.call.target)),
             )
@@ -97,46 +97,46 @@ def _logged(name: str, about: str, *patterns: str) -> Case:
 
 
 def _log(came: CaseRun) -> str:
-    return "\n".join(record.text for one in came.outcome.declared for record in one.log)
+    return "\n".join(record.text for one in came.outcome.calls for record in one.log)
 
 
 def _silent(case_run: CaseRun) -> Iterator[Check]:
-    said = [r.text for one in case_run.outcome.declared for r in one.log if "oom" in r.text.lower()]
+    said = [r.text for one in case_run.outcome.calls for r in one.log if "oom" in r.text.lower()]
     yield equal("records of the OOM killer in the kernel log", [], said)
 
 
 def _marked(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.declared
+    (declared,) = case_run.outcome.calls
     marked = [stamp.pid for stamp in declared.timeline.stamps if stamp.name == "marked"]
     yield equal("PIDs of mark_victim", sorted(declared.victims), marked)
 
 
 def _agree(case_run: CaseRun) -> Iterator[Check]:
-    evidence = case_run.outcome.declared[0].evidence
+    evidence = case_run.outcome.calls[0].evidence
     if evidence.source == "ring buffer":
         yield equal("tracing and kernel log agree", True, evidence.agree)
 
 
 def _order_of_moments(case_run: CaseRun) -> Iterator[Check]:
-    names = [stamp.name for stamp in case_run.outcome.declared[0].timeline.stamps]
+    names = [stamp.name for stamp in case_run.outcome.calls[0].timeline.stamps]
     wanted = ["locked", "killed", "marked", "unlocking", "return"]
     yield equal("order of moments", wanted, [name for name in names if name in wanted])
 
 
 CASES = (
-    experiment(
+    case(
         "events.oom-kill-rises-by-one",
         "oom_kill counts the victim; oom and max, which belong to limits, stay",
         spec(*PAIR, dies=("large",)),
         also=_counted("oom_kill", large=1, small=0),
     ),
-    experiment(
+    case(
         "events.oom-stays-under-a-limit",
         "also where the target has a limit, oom and max stay",
         spec(*PAIR, dies=("large",), files={".": {"memory.max": "64M"}}),
         also=_counted("oom", large=0, small=0),
     ),
-    experiment(
+    case(
         "events.counted-from-victim-upwards",
         "on the victim's cgroup and all above it, not beside it",
         _NESTED,
@@ -151,13 +151,13 @@ CASES = (
     ),
     Case("events.local-counts-the-victims-own", "memory.events.local, only there", _local),
     Case("events.vmstat", "oom_kill of /proc/vmstat rises by one", _vmstat),
-    experiment(
+    case(
         "events.nothing-when-refused",
         "-EINVAL moves no counter and logs nothing",
         spec(*PAIR, returns="EINVAL", calls=(call(order=-1),)),
         also=_silent,
     ),
-    experiment(
+    case(
         "events.nothing-counted-when-nobody-died",
         "0 moves no counter",
         spec(hog("spared", 2 * M, -1000), returns="0"),
@@ -180,21 +180,21 @@ CASES = (
         "the victim is said to have died of a memory cgroup's OOM",
         r"^Memory cgroup out of memory: Killed process {victim} \(large\) total-vm:",
     ),
-    experiment(
+    case(
         "events.mark-victim",
         "the tracepoint mark_victim comes once",
         spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_marked,
     ),
-    experiment(
+    case(
         "events.order-of-moments",
         "lock, SIGKILL, mark, unlock, return",
         spec(*PAIR, dies=("large",)),
         facts.gate,
         also=_order_of_moments,
     ),
-    experiment(
+    case(
         "events.log-and-tracing-agree",
         "both name the same victim",
         spec(*PAIR, dies=("large",)),

@@ -9,8 +9,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     spec,
 )
@@ -33,7 +33,7 @@ def _rises(**wanted: int) -> Also:
 
 
 CASES = (
-    experiment(
+    case(
         "group.at-the-target",
         "all of the target die",
         spec(
@@ -44,17 +44,17 @@ CASES = (
             group_kills=1,
         ),
     ),
-    experiment(
+    case(
         "group.of-one",
         "a group of one is a group",
         spec(PAIR[0], dies=("small",), files={TOP: _ON}, group_kills=1),
     ),
-    experiment(
+    case(
         "group.off",
         "without it only the largest of a cgroup dies",
         spec(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
     ),
-    experiment(
+    case(
         "group.minus-1000-is-spared",
         "all die but the one at -1000",
         spec(
@@ -65,7 +65,7 @@ CASES = (
             group_kills=1,
         ),
     ),
-    experiment(
+    case(
         "group.minus-999-is-not-spared",
         "-999 protects nobody of a group",
         spec(
@@ -76,7 +76,7 @@ CASES = (
             group_kills=1,
         ),
     ),
-    experiment(
+    case(
         "group.below-the-target",
         "the victim's group dies, the rest of the target lives",
         spec(
@@ -89,7 +89,7 @@ CASES = (
         ),
         also=_rises(group=1, outside=0),
     ),
-    experiment(
+    case(
         "group.above-the-target-is-ignored",
         "the bit above the target does not count",
         spec(
@@ -101,7 +101,7 @@ CASES = (
             calls=(call("target"),),
         ),
     ),
-    experiment(
+    case(
         "group.highest-counts",
         "set at the target and below, all of the target die",
         spec(
@@ -113,7 +113,7 @@ CASES = (
         ),
         also=_rises(inner=0),
     ),
-    experiment(
+    case(
         "group.without-the-victim-is-ignored",
         "a group that the victim is not in lives",
         spec(
@@ -125,7 +125,7 @@ CASES = (
         ),
         also=_rises(group=0),
     ),
-    experiment(
+    case(
         "group.counted-once-and-upwards",
         "oom_group_kill rises by 1 on the group and on what is above it, not below",
         spec(
@@ -137,7 +137,7 @@ CASES = (
         ),
         also=_rises(middle=1, middle__group=1, middle__group__a=0),
     ),
-    experiment(
+    case(
         "group.empty",
         "a group of nobody is no kill",
         spec(returns="0", files={TOP: _ON}),

@@ -21,8 +21,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     spec,
 )
@@ -44,18 +44,16 @@ def _at_once(target: str = ".", **more: float) -> Step:
 
 def _verdicts(*wanted: str) -> Also:
     def also(case_run: CaseRun) -> Iterator[Check]:
-        yield equal(
-            "verdicts", list(wanted), [one.verdict.name for one in case_run.outcome.declared]
-        )
+        yield equal("verdicts", list(wanted), [one.verdict.name for one in case_run.outcome.calls])
 
     return also
 
 
 def _lasted(case_run: CaseRun) -> bool:
     """Tell whether the victim of the first call was dying still when the last one had come back."""
-    first, last = case_run.outcome.declared[0], case_run.outcome.declared[-1]
+    first, last = case_run.outcome.calls[0], case_run.outcome.calls[-1]
     gone = [s.at_ns for s in first.timeline.stamps if s.name in ("reaping", "reaped", "exited")]
-    return not gone or min(gone) > last.answer.ended_ns
+    return not gone or min(gone) > last.result.ended_ns
 
 
 def _kill(_bench: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
@@ -79,7 +77,7 @@ def _state(pid: int) -> str:
 
 
 def _only_marked(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.declared
+    (declared,) = case_run.outcome.calls
     names = [stamp.name for stamp in declared.timeline.stamps]
     yield equal("marked as a victim", 1, names.count("marked"))
     yield equal("SIGKILL sent", 0, names.count("killed"))
@@ -87,14 +85,14 @@ def _only_marked(case_run: CaseRun) -> Iterator[Check]:
 
 
 CASES = (
-    experiment(
+    case(
         "inflight.second-call-kills-nobody",
         "1, and the victim that is still dying is all there is",
         spec(_held("large", 6 * M), hog("small", 2 * M), dies=("large",), calls=[_at_once()] * 2),
         also=_verdicts("killed", "claimed-but-none-died"),
         made=_lasted,
     ),
-    experiment(
+    case(
         "inflight.every-call-kills-nobody",
         "so do four callers at once",
         spec(
@@ -106,7 +104,7 @@ CASES = (
         also=_verdicts("killed", *["claimed-but-none-died"] * 4),
         made=_lasted,
     ),
-    experiment(
+    case(
         "inflight.the-smallest-will-do",
         "whoever is dying stops the scan, however small it is",
         spec(
@@ -118,7 +116,7 @@ CASES = (
         also=_verdicts("killed", "claimed-but-none-died"),
         made=_lasted,
     ),
-    experiment(
+    case(
         "inflight.elsewhere-does-not-matter",
         "a victim that dies outside of the target does not stop the scan",
         spec(
@@ -130,7 +128,7 @@ CASES = (
         also=_verdicts("killed", "killed"),
         made=_lasted,
     ),
-    experiment(
+    case(
         "inflight.next-dies-after-the-first-is-gone",
         "once the first has ended the next is chosen",
         spec(
@@ -140,7 +138,7 @@ CASES = (
         ),
         also=_verdicts("killed", "killed"),
     ),
-    experiment(
+    case(
         "inflight.next-dies-after-the-first-is-reaped",
         "who does not end within 2 s is reaped, and no longer in the way",
         spec(
@@ -152,7 +150,7 @@ CASES = (
         facts.gate,
         also=_verdicts("killed", "killed"),
     ),
-    experiment(
+    case(
         "inflight.who-exits-already-is-only-marked",
         "1, marked, but neither killed nor counted: it was dying by itself",
         spec(_held("dying", 6 * M), hog("small", 2 * M), calls=(call(),)).losing("dying"),

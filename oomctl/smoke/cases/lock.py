@@ -16,8 +16,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     refused,
     spec,
@@ -33,7 +33,7 @@ def _contended(name: str, about: str, drawn: CaseSpec, opens: Opens, also: Also)
         yield from _was_held(case_run)
         yield from also(case_run)
 
-    return experiment(
+    return case(
         name,
         about,
         drawn,
@@ -47,7 +47,7 @@ def _contended(name: str, about: str, drawn: CaseSpec, opens: Opens, also: Also)
 
 def _was_held(case_run: CaseRun) -> Iterator[Check]:
     held = case_run.held
-    began = [one.answer.began_ns for one in case_run.outcome.declared]
+    began = [one.result.began_ns for one in case_run.outcome.calls]
     meant = held is not None and all(held.from_ns < at < held.until_ns for at in began)
     yield Check("oom_lock is held at each call", meant, f"calls at {began}, lock {held}")
 
@@ -55,7 +55,7 @@ def _was_held(case_run: CaseRun) -> Iterator[Check]:
 def _at_once(case_run: CaseRun) -> Iterator[Check]:
     """Check that the answers came while the lock was held, and without a run of the OOM killer."""
     until = case_run.held.until_ns if case_run.held else 0
-    ended = [one.answer.ended_ns for one in case_run.outcome.declared]
+    ended = [one.result.ended_ns for one in case_run.outcome.calls]
     yield Check(
         "the answer comes while the lock is held",
         all(0 < at < until for at in ended),
@@ -67,11 +67,11 @@ def _at_once(case_run: CaseRun) -> Iterator[Check]:
 def _afterwards(case_run: CaseRun) -> Iterator[Check]:
     """Check that the OOM killer ran for each call, after the lock was let go."""
     until = case_run.held.until_ns if case_run.held else 0
-    for number, one in enumerate(case_run.outcome.declared):
+    for number, one in enumerate(case_run.outcome.calls):
         yield Check(
             "the answer comes after the lock is let go",
-            one.answer.ended_ns > until,
-            f"answer at {one.answer.ended_ns}, lock until {until}",
+            one.result.ended_ns > until,
+            f"answer at {one.result.ended_ns}, lock until {until}",
         )
         yield equal(
             "runs of the caller through out_of_memory()", 1, len(case_run.passages_of(number))
@@ -80,7 +80,7 @@ def _afterwards(case_run: CaseRun) -> Iterator[Check]:
 
 def _one_after_the_other(case_run: CaseRun) -> Iterator[Check]:
     yield from _afterwards(case_run)
-    victims = [pid for one in case_run.outcome.declared for pid in one.victims]
+    victims = [pid for one in case_run.outcome.calls for pid in one.victims]
     yield equal(
         "victims that two calls claim", [], sorted({v for v in victims if victims.count(v) > 1})
     )

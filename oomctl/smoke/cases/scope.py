@@ -13,8 +13,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     spec,
 )
@@ -28,7 +28,7 @@ def _move_away(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
 
 
 def _below(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.declared
+    (declared,) = case_run.outcome.calls
     yield equal("verdict", "killed", declared.verdict.name)
 
 
@@ -41,12 +41,12 @@ def _root(runner: CaseRunner) -> Iterator[Check]:
 _SHARED = Hog("shared", 4 * M, cgroup="target", kind="shared", sharer="elsewhere")
 
 CASES = (
-    experiment(
+    case(
         "scope.nested-target",
         "a target within a tree reaches its own task only",
         spec(*PAIR, dies=("small",), calls=(call("small"),)),
     ),
-    experiment(
+    case(
         "scope.sibling-is-untouched",
         "a larger task beside the target lives",
         spec(
@@ -56,7 +56,7 @@ CASES = (
             calls=(call("target"),),
         ),
     ),
-    experiment(
+    case(
         "scope.cousin-at-1000-is-untouched",
         "nor does oom_score_adj draw it from outside",
         spec(
@@ -66,7 +66,7 @@ CASES = (
             calls=(call("target"),),
         ),
     ),
-    experiment(
+    case(
         "scope.descendants",
         "the largest in any cgroup below the target dies",
         spec(
@@ -77,12 +77,12 @@ CASES = (
         ),
         also=_below,
     ),
-    experiment(
+    case(
         "scope.same-cgroup",
         "of two in one cgroup the larger dies",
         spec(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
     ),
-    experiment(
+    case(
         "scope.membership-not-charge",
         "who moved in is reached, though its memory is charged elsewhere",
         spec(
@@ -94,7 +94,7 @@ CASES = (
         ),
         ready=_move_away,
     ),
-    experiment(
+    case(
         "scope.charge-without-membership",
         "who moved away is out of reach, though its memory is still charged here",
         spec(
@@ -106,14 +106,14 @@ CASES = (
         ),
         ready=_move_away,
     ),
-    experiment(
+    case(
         "scope.who-shares-memory-dies-too",
         "a process outside that has the victim's memory (CLONE_VM) dies with it, uncounted",
         spec(
             _SHARED, hog("beside", 2 * M), dies=("shared",), collateral=1, calls=(call("target"),)
         ),
     ),
-    experiment(
+    case(
         "scope.caller-outside-lives",
         "who calls is no candidate unless it is in the target",
         spec(
@@ -122,7 +122,7 @@ CASES = (
             calls=(Step(call("large"), caller_adj=1000, caller_cgroup="outside"),),
         ),
     ),
-    experiment(
+    case(
         "scope.caller-inside-is-a-candidate",
         "who calls from inside the target, with the highest score, dies",
         spec(
@@ -132,7 +132,7 @@ CASES = (
         .counting(oom_kill=1)
         .losing_the_caller(),
         also=lambda case_run: [
-            equal("verdict", "loader-killed", case_run.outcome.declared[0].verdict.name)
+            equal("verdict", "loader-killed", case_run.outcome.calls[0].verdict.name)
         ],
     ),
     Case("scope.root-is-never-passed", "oomctl's own program refuses the root cgroup", _root),

@@ -19,8 +19,8 @@ from oomctl.smoke.cases.common import (
     K,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     spec,
 )
@@ -45,7 +45,7 @@ def _totalpages(name: str, about: str, pages: int, *, files: Files, at: str = TO
         files=files,
         calls=(call(at),),
     )
-    return experiment(name, about, drawn, facts.gate, facts.pages_of_4k, also=also)
+    return case(name, about, drawn, facts.gate, facts.pages_of_4k, also=also)
 
 
 def _freeze(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
@@ -81,24 +81,24 @@ _SHARED = Hog("pair", 4 * M, cgroup="pair", kind="shared", sharer="pair")
 
 def _later_of_equals(case_run: CaseRun) -> Iterator[Check]:
     """Check who of two with one and the same memory is the victim, and who only shares it."""
-    (declared,) = case_run.outcome.declared
+    (declared,) = case_run.outcome.calls
     pids = [fated.task.pid for fated in case_run.outcome.tasks]
     yield equal("the chosen is the later in scan order", pids[1:], sorted(declared.victims))
 
 
 CASES = (
-    experiment("selection.largest", "the largest dies", spec(*PAIR, dies=("large",))),
-    experiment(
+    case("selection.largest", "the largest dies", spec(*PAIR, dies=("large",))),
+    case(
         "selection.largest-of-many",
         "the largest of eight dies",
         spec(*(hog(f"hog-{n}", (n + 1) * M) for n in range(8)), dies=("hog-7",)),
     ),
-    experiment(
+    case(
         "selection.largest-is-not-the-last",
         "the order of their making does not matter",
         spec(hog("large", 6 * M), hog("small", 2 * M), dies=("large",)),
     ),
-    experiment(
+    case(
         "selection.adj-outweighs-size",
         "memory.max 64M, so +1000 is worth 62.5 MiB",
         spec(
@@ -106,7 +106,7 @@ CASES = (
         ),
         facts.pages_of_4k,
     ),
-    experiment(
+    case(
         "selection.adj-too-little",
         "memory.max 64M, so +100 is worth 6.25 MiB",
         spec(
@@ -114,7 +114,7 @@ CASES = (
         ),
         facts.pages_of_4k,
     ),
-    experiment(
+    case(
         "selection.negative-adj-protects",
         "memory.max 64M, so -500 is worth 31 MiB",
         spec(
@@ -122,7 +122,7 @@ CASES = (
         ),
         facts.pages_of_4k,
     ),
-    experiment(
+    case(
         "selection.negative-scores-are-fine",
         "of two below zero the larger score dies",
         spec(
@@ -132,27 +132,27 @@ CASES = (
             files=_limited(64 * M),
         ),
     ),
-    experiment(
+    case(
         "selection.adj-minus-999-is-eligible",
         "the only task dies even so",
         spec(hog("only", 2 * M, -999), dies=("only",)),
     ),
-    experiment(
+    case(
         "selection.adj-minus-1000-is-passed-over",
         "the large one is not to be killed, so the small one dies",
         spec(hog("small", 2 * M), hog("large", 16 * M, -1000), dies=("small",)),
     ),
-    experiment(
+    case(
         "selection.unlimited-any-adj-wins",
         "without memory.max one point of adj outranks every size",
         spec(hog("small", 2 * M, 1), hog("large", 24 * M), dies=("small",)),
     ),
-    experiment(
+    case(
         "selection.unlimited-more-adj-wins",
         "999 and large against 1000 and small",
         spec(hog("small", 2 * M, 1000), hog("large", 24 * M, 999), dies=("small",)),
     ),
-    experiment(
+    case(
         "selection.tiny-limit-ignores-adj",
         "below 1000 pages totalpages / 1000 is 0: adj has no weight",
         spec(
@@ -163,7 +163,7 @@ CASES = (
         ),
         facts.pages_of_4k,
     ),
-    experiment(
+    case(
         "selection.tiny-limit-keeps-minus-1000",
         "but for -1000, which is no weight",
         spec(
@@ -174,7 +174,7 @@ CASES = (
         ),
         facts.pages_of_4k,
     ),
-    experiment(
+    case(
         "selection.1000-pages-weigh-1",
         "at 1000 pages a point is worth one page, and 1000 points more than 1 MiB",
         spec(
@@ -185,7 +185,7 @@ CASES = (
         ),
         facts.pages_of_4k,
     ),
-    experiment(
+    case(
         "selection.limits-above-are-ignored",
         "the target has no limit of its own: one point outranks every size",
         spec(
@@ -196,7 +196,7 @@ CASES = (
             calls=(call("target"),),
         ),
     ),
-    experiment(
+    case(
         "selection.limits-below-are-ignored",
         "the target's 64M counts, not what its children have",
         spec(
@@ -223,49 +223,49 @@ CASES = (
         (2**63 - 1) // 4096,
         files={},
     ),
-    experiment(
+    case(
         "selection.tie-goes-to-the-later",
         "of two processes with one memory the later in scan order is chosen",
         spec(_SHARED, dies=("pair",), collateral=1),
         also=_later_of_equals,
     ),
-    experiment(
+    case(
         "selection.frozen",
         "a frozen task is chosen, and dies though frozen",
         spec(*PAIR, dies=("large",)),
         ready=_freeze,
     ),
-    experiment(
+    case(
         "selection.stopped",
         "a stopped task (SIGSTOP) is chosen, and dies",
         spec(*PAIR, dies=("large",)),
         ready=_stop,
     ),
-    experiment(
+    case(
         "selection.threads-count-once",
         "threads share their memory: four of 4 MiB together are less than 8 MiB",
         spec(
             Hog("threads", 4 * M, kind="threads", tasks=4), hog("single", 8 * M), dies=("single",)
         ),
     ),
-    experiment(
+    case(
         "selection.a-process-dies-with-its-threads",
         "the threads' common memory is the largest",
         spec(
             Hog("threads", 8 * M, kind="threads", tasks=4), hog("single", 2 * M), dies=("threads",)
         ),
     ),
-    experiment(
+    case(
         "selection.shmem-counts",
         "resident shared memory counts as the anonymous does",
         spec(Hog("shmem", 8 * M, kind="shmem"), hog("anon", 4 * M), dies=("shmem",)),
     ),
-    experiment(
+    case(
         "selection.memory-of-no-task-does-not-count",
         "what is charged for pipes is no task's: the smaller task dies",
         spec(Hog("pipe", 12 * M, kind="pipe"), hog("anon", 2 * M), dies=("anon",)),
     ),
-    experiment(
+    case(
         "selection.swap-counts",
         "what was swapped out counts as if it were resident",
         spec(

@@ -15,8 +15,8 @@ from oomctl.smoke.cases.common import (
     Check,
     M,
     call,
+    case,
     equal,
-    experiment,
     hog,
     refused,
     spec,
@@ -28,7 +28,7 @@ _ALLOCATING = "vm.oom_kill_allocating_task"
 
 
 def _everything(name: str, about: str, drawn: CaseSpec, *, also: Also | None = None) -> Case:
-    return experiment(name, about, drawn, facts.no_panic_at_all, also=also)
+    return case(name, about, drawn, facts.no_panic_at_all, also=also)
 
 
 def _null(order: int = 0, flags: int = 0) -> Step:
@@ -40,7 +40,7 @@ def _control(case_run: CaseRun) -> Iterator[Check]:
 
 
 def _logged(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.declared
+    (declared,) = case_run.outcome.calls
     killed = [kill.comm for kill in KernelLog(declared.log).kills if kill.constraint != "memcg"]
     yield Check("the kernel log has large killed, for no memcg", "large" in killed, f"{killed}")
 
@@ -56,11 +56,11 @@ def _allocating(name: str, about: str, drawn: CaseSpec, also: Also) -> Case:
 
 
 def _caller_killed(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.declared
+    (declared,) = case_run.outcome.calls
     killed = [kill.pid for kill in KernelLog(declared.log).kills if kill.allocating]
     name = "the kernel log has the caller killed, for oom_kill_allocating_task"
     yield equal("verdict", "loader-killed", declared.verdict.name)
-    yield Check(name, declared.answer.caller in killed, f"{killed}")
+    yield Check(name, declared.result.caller in killed, f"{killed}")
 
 
 CASES = (
@@ -69,7 +69,7 @@ CASES = (
         "the largest of the machine dies (with gfp_mask 0 nobody would)",
         spec(*_BAIT, dies=("large",), calls=(_null(),)),
     ),
-    experiment(
+    case(
         "whole.null-as-given",
         "the OOM killer is given no memcg",
         spec(*_BAIT, dies=("large",), calls=(_null(),)),
@@ -131,12 +131,12 @@ CASES = (
         "whole.allocating-task-spares-minus-1000",
         "but not one at -1000: the largest dies",
         spec(*_BAIT, dies=("large",), calls=(replace(_null(), caller_adj=-1000),)),
-        lambda case_run: [equal("verdict", "killed", case_run.outcome.declared[0].verdict.name)],
+        lambda case_run: [equal("verdict", "killed", case_run.outcome.calls[0].verdict.name)],
     ),
     _allocating(
         "whole.allocating-task-is-for-the-whole-system",
         "nor one that declares on a memcg: the largest of that dies",
         spec(*_BAIT, dies=("large",), calls=(Step(call(), caller_adj=0),)),
-        lambda case_run: [equal("verdict", "killed", case_run.outcome.declared[0].verdict.name)],
+        lambda case_run: [equal("verdict", "killed", case_run.outcome.calls[0].verdict.name)],
     ),
 )

@@ -158,7 +158,7 @@ def test_the_victim_is_known_by_its_wait_status_and_the_kernels_word(kernel):
     assert (victim.asked, victim.charged) == (4 * M, 4 * M + 4096)
     assert victim.task.comm == "large"
     assert outcome.events["/t"]["oom_kill"] == 1
-    (declared,) = outcome.declared
+    (declared,) = outcome.calls
     assert kernel.calls == [(Call("/t", 0, 1), declared.cgroup_id)]
     assert declared.cgroup_id > 0
 
@@ -216,7 +216,7 @@ def test_several_declarations_each_take_their_own(kernel):
     order = ["large", "medium"]
     kernel.react = lambda _call: kernel.kills(order.pop(0)) if order else 0
     outcome = run(kernel, planned(kernel, repeat=3))
-    names = [declared.verdict.name for declared in outcome.declared]
+    names = [declared.verdict.name for declared in outcome.calls]
     assert names == ["killed", "killed", "oom-killer-disabled"]
     assert outcome.verdict.name == "oom-killer-disabled"
     assert {fated.name: fated.call for fated in outcome.tasks} == {
@@ -393,7 +393,7 @@ def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monke
     assert isinstance(outcome.failure, UnsupportedError)
     assert "could pick " in outcome.failure.why
     assert not outcome.as_wanted
-    assert len(kernel.calls) == len(outcome.declared) == 1
+    assert len(kernel.calls) == len(outcome.calls) == 1
     assert fates(outcome)["large"] == "oom-killed"
 
 
@@ -448,7 +448,7 @@ def test_whatever_vanishes_after_the_call_its_result_is_told(
     finally:
         victim.kill()
         victim.wait()
-    assert outcome.declared[0].verdict.name == "killed"
+    assert outcome.calls[0].verdict.name == "killed"
     assert [str(fated.fate) for fated in outcome.tasks] == ["oom-killed"]
     if what == "*":
         assert (outcome.memory_after, outcome.events) == (None, {})

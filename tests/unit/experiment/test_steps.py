@@ -79,8 +79,8 @@ def declare(kernel, monkeypatch):
     """Declare on a fresh tree and lower a limit of an existing cgroup, failing at one point."""
     monkeypatch.setattr(steps, "call_together", callers.call_together)
     answer = CallResultStruct(began_ns=1, ended_ns=2, ret=1, stage=Stage.CALLED)
-    loader = SimpleNamespace(clear=id, run=lambda *_: 0, read=lambda _slot: answer)
-    monkeypatch.setattr(session, "DeclareProgram", lambda: nullcontext(loader))
+    program = SimpleNamespace(clear=id, run=lambda *_: 0, read=lambda _slot: answer)
+    monkeypatch.setattr(session, "DeclareProgram", lambda: nullcontext(program))
     theirs = kernel.root.create_cgroup("theirs")
     (theirs.directory / "memory.current").write_text(f"{100 << 20}\n")
     two = (Step(Call("/t", 0, 1), callers=2), Step(Call("/theirs", via="limit")))

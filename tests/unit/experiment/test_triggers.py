@@ -52,10 +52,10 @@ def pulled(trigger, number=3, timed_out=False):
 
 @pytest.mark.parametrize("ret", [1, 0, -16, -22])
 def test_a_call_that_returned(ret):
-    loader = DeclareProgram(ret)
-    answer = pulled(Declaration(loader, Call("/t", 2, 1), 42))
+    program = DeclareProgram(ret)
+    answer = pulled(Declaration(program, Call("/t", 2, 1), 42))
     assert answer == CallResult(Stage.CALLED, 100, 300, ret, caller=7)
-    assert loader.runs == [(Call("/t", 2, 1), 42, 3)]
+    assert program.runs == [(Call("/t", 2, 1), 42, 3)]
 
 
 def test_a_call_that_has_not_returned_has_no_value():
@@ -95,14 +95,14 @@ def step(via="bpf", recheck=None, amount=None):
 
 
 def test_recheck_tries_again_while_the_lock_is_held(journal, target):
-    loader = DeclareProgram(-errno.EBUSY, -errno.EBUSY, 1)
-    with trigger(step(recheck=Recheck(80 * M, 0.0)), target, loader, journal) as rechecked:
+    program = DeclareProgram(-errno.EBUSY, -errno.EBUSY, 1)
+    with trigger(step(recheck=Recheck(80 * M, 0.0)), target, program, journal) as rechecked:
         answer = pulled(rechecked)
     assert (answer.ret, answer.attempts, answer.spared) == (1, 3, False)
 
 
 def test_recheck_gives_up_when_the_memory_is_back(journal, target):
-    loader = DeclareProgram(*[-errno.EBUSY] * 99)
+    program = DeclareProgram(*[-errno.EBUSY] * 99)
 
     class Freeing(Declaration):
         def pull(self, number, shared):
@@ -110,7 +110,7 @@ def test_recheck_gives_up_when_the_memory_is_back(journal, target):
                 (target.directory / "memory.current").write_text(f"{80 * M}\n")
             return super().pull(number, shared)
 
-    rechecked = Rechecked(Freeing(loader, Call("/t"), 42), target, Recheck(80 * M, 0.0))
+    rechecked = Rechecked(Freeing(program, Call("/t"), 42), target, Recheck(80 * M, 0.0))
     answer = pulled(rechecked)
     rechecked.close()
     assert (answer.ret, answer.attempts, answer.spared) == (None, 5, True)
@@ -118,10 +118,10 @@ def test_recheck_gives_up_when_the_memory_is_back(journal, target):
 
 
 def test_recheck_does_not_call_where_it_is_not_needed(journal, target):
-    loader = DeclareProgram()
-    with trigger(step(recheck=Recheck(100 * M)), target, loader, journal) as rechecked:
+    program = DeclareProgram()
+    with trigger(step(recheck=Recheck(100 * M)), target, program, journal) as rechecked:
         answer = pulled(rechecked)
-    assert (answer.attempts, answer.spared, loader.runs) == (0, True, [])
+    assert (answer.attempts, answer.spared, program.runs) == (0, True, [])
 
 
 @pytest.mark.parametrize(
@@ -206,20 +206,20 @@ def test_cgroup_kill_and_sysrq_are_one_write(journal, target, tmp_path, monkeypa
 
 def test_reclaim_that_is_enough_declares_nothing(journal, target):
     (target.directory / "memory.reclaim").touch()
-    loader = DeclareProgram()
-    with trigger(step("reclaim", amount=5 * M), target, loader, journal) as first:
+    program = DeclareProgram()
+    with trigger(step("reclaim", amount=5 * M), target, program, journal) as first:
         answer = pulled(first)
     assert (target.directory / "memory.reclaim").read_text() == str(5 * M)
-    assert (answer.ret, answer.reclaimed, loader.runs) == (None, 0, [])
+    assert (answer.ret, answer.reclaimed, program.runs) == (None, 0, [])
 
 
 def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
     with trigger(
-        step("reclaim"), target, loader := DeclareProgram(1), journal
+        step("reclaim"), target, program := DeclareProgram(1), journal
     ) as first:  # no such file: -ENOENT
         answer = pulled(first)
     assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
-    assert loader.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
+    assert program.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ def test_a_rechecking_caller_that_was_killed_before_a_try(journal, target, attem
 
 
 def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
-    loader = DeclareProgram()
-    with trigger(step(recheck=Recheck(1)), target, loader, journal) as rechecked:
-        loader.raw[3] = CallResultStruct(
+    program = DeclareProgram()
+    with trigger(step(recheck=Recheck(1)), target, program, journal) as rechecked:
+        program.raw[3] = CallResultStruct(
             began_ns=5, ended_ns=9, ret=-errno.EBUSY, stage=Stage.CALLED
         )
         with pytest.raises(OomctlError, match="SIGKILL between two tries"):
@@ -288,9 +288,9 @@ def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
     ],
 )
 def test_a_caller_that_was_killed_in_the_kfunc_or_after_it(ended, ret, name, says):
-    loader = DeclareProgram()
-    loader.raw[3] = CallResultStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
-    answer = Declaration(loader, Call("/t"), 42).answer(killed(), SharedResult(attempts=1))
+    program = DeclareProgram()
+    program.raw[3] = CallResultStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
+    answer = Declaration(program, Call("/t"), 42).answer(killed(), SharedResult(attempts=1))
     verdict = judge(answer, (), 0, False)
     assert verdict.name == name
     assert says in verdict.reason

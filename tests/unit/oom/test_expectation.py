@@ -78,7 +78,7 @@ def test_nothing_expected_is_nothing_checked():
         (Expect(victims=(), collateral=1), ONE, [("at most 1 die", True)]),
         (
             Expect(victims=("pool",)),
-            with_tasks(*(fate(name, "oom-killed", family="pool") for name in FATED)),
+            with_tasks(*(fate(name, "oom-killed", entry="pool") for name in FATED)),
             [("victims are pool", True), ("nobody else dies", True)],
         ),
         (
@@ -195,7 +195,7 @@ def test_who_died_before_the_call_is_a_victim_as_well():
 
 
 def test_limits_alone_are_judged_without_a_call():
-    alone = replace(ONE, declared=())
+    alone = replace(ONE, calls=())
     wanted = Expect(victims=("large",), survivors=("small",), kills=Range(1, 1))
     made = Plan((), (), (), (), top=TARGET, expect=wanted)
     assert [each.passed for each in check_outcome(made, alone)] == [True] * 4
@@ -240,14 +240,14 @@ def step(**expect):
     ],
 )
 def test_a_step(step, calls, wanted):
-    (found,) = checks(None, replace(ONE, declared=tuple(calls)), step)
+    (found,) = checks(None, replace(ONE, calls=tuple(calls)), step)
     assert (found if isinstance(wanted, Check) else (found.name, found.passed)) == wanted
 
 
 def test_a_step_judges_only_its_own_calls():
     calls = (called(1), replace(called(-22), step=1))
     steps = step(returns=("1",)), step(returns=("EINVAL",))
-    found = checks(None, replace(ONE, declared=calls), *steps)
+    found = checks(None, replace(ONE, calls=calls), *steps)
     assert [(each.name, each.passed) for each in found] == [
         ("call 1 returns 1", True),
         ("call 2 returns EINVAL", True),
@@ -256,7 +256,7 @@ def test_a_step_judges_only_its_own_calls():
 
 def test_who_shares_memory_is_not_chosen():
     outcome = OUTCOMES["observed"]
-    found = checks(None, replace(outcome, declared=outcome.declared[:1]), step(victims=("large",)))
+    found = checks(None, replace(outcome, calls=outcome.calls[:1]), step(victims=("large",)))
     assert [each.passed for each in found] == [True]
 
 

@@ -36,8 +36,8 @@ def test_of_equals_the_last_in_scan_order():
         (task(1, 9), "init"),
         (task(2, 9, adj=-1000), "adj -1000"),
         (task(2, 9, has_mm=False), "no mm"),
-        (task(2, 9, has_mm=False, spared="kernel thread"), "kernel thread"),
-        (task(2, 9, spared="inside vfork"), "inside vfork"),
+        (task(2, 9, has_mm=False, not_eligible_reason="kernel thread"), "kernel thread"),
+        (task(2, 9, not_eligible_reason="inside vfork"), "inside vfork"),
     ],
 )
 def test_who_is_passed_over_is_listed_last_with_the_reason(one, why):
@@ -57,7 +57,7 @@ FAMILY = [
     task(3, 1, adj=-1000, cgroup="/t/a"),
     task(4, 1, adj=-999, cgroup="/t/a/b"),
     task(5, 1, cgroup="/t/ab"),
-    task(6, 1, spared="inside vfork", cgroup="/t/a"),
+    task(6, 1, not_eligible_reason="inside vfork", cgroup="/t/a"),
     task(7, has_mm=False, cgroup="/t/a"),
 ]
 

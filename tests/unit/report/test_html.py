@@ -65,7 +65,7 @@ def test_whatever_names_hold_stays_text():
     )
     spoiled = replace(
         outcome,
-        declared=(declared,),
+        calls=(declared,),
         tasks=tuple(replace(f, task=spoil(f.task), name=HOSTILE, call=0) for f in outcome.tasks),
         events={f"/{HOSTILE}": {HOSTILE: 1}},
         samples=tuple(Sample(s.at_ns, f"/{HOSTILE}", s.bytes) for s in outcome.samples),

@@ -63,7 +63,7 @@ def test_what_fits_is_as_it_is_in_a_pipe():
 
 
 def test_victims_of_one_comm_can_be_told_apart():
-    names = {stamp.pid: "worker" for stamp in OUTCOMES["reaped"].declared[0].timeline.stamps}
+    names = {stamp.pid: "worker" for stamp in OUTCOMES["reaped"].calls[0].timeline.stamps}
     tasks = [
         replace(fated, task=replace(fated.task, comm="worker"))
         for fated in OUTCOMES["reaped"].tasks
@@ -71,7 +71,7 @@ def test_victims_of_one_comm_can_be_told_apart():
     same = replace(OUTCOMES["reaped"], tasks=tasks)
     moments = timeline_table(same).rows
     assert {row[1] for row in moments} == {"-"} | {f"worker:{pid}" for pid in names if pid}
-    assert len(moments) == len(OUTCOMES["reaped"].declared[0].timeline.stamps)
+    assert len(moments) == len(OUTCOMES["reaped"].calls[0].timeline.stamps)
     different = {row[1] for row in timeline_table(OUTCOMES["reaped"]).rows}
     assert different == {"-", *(f"worker{n}" for n in range(6))}
 
@@ -79,19 +79,19 @@ def test_victims_of_one_comm_can_be_told_apart():
 def test_a_victim_called_caller_is_not_the_caller():
     run = OUTCOMES["observed"]
     named = replace(run.tasks[2], task=replace(run.tasks[2].task, comm="caller"))
-    one = run.declared[0]
+    one = run.calls[0]
     line = replace(one.timeline, stamps=(*one.timeline.stamps, Stamp("unlocking", 10**11, 900)))
-    one = replace(one, answer=replace(one.answer, caller=900), timeline=line)
-    rows = timeline_table(replace(run, declared=(one,), tasks=(named,))).rows
+    one = replace(one, result=replace(one.result, caller=900), timeline=line)
+    rows = timeline_table(replace(run, calls=(one,), tasks=(named,))).rows
     assert {row[1] for row in rows} == {"-", "caller:303", "310", "caller:900"}
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_of_many_calls_some_may_have_no_prediction(form):
     run = OUTCOMES["several"]
-    predicted = next(one for one in run.declared if one.prediction)
+    predicted = next(one for one in run.calls if one.prediction)
     mixed = (*[predicted] * 8, replace(predicted, prediction=None))
-    cells = RENDERERS[form](replace(run, declared=mixed)).split()
+    cells = RENDERERS[form](replace(run, calls=mixed)).split()
     assert cells.count("yes") + cells.count("NO") == 8
 
 

@@ -59,7 +59,7 @@ def test_a_test_passes_if_no_subtest_fails(name):
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_verdict_that_is_not_as_wanted_fails(name):
-    for declared in OUTCOMES[name].declared:
+    for declared in OUTCOMES[name].calls:
         failed = [test.name for test in expectations(declared) if test.passed is False]
         assert failed or declared.verdict.as_wanted
 
@@ -74,7 +74,7 @@ def test_prove_reads_it(name, code, tmp_path):
 
 
 def test_a_choice_within_rounding_is_skipped_not_failed():
-    [declared] = OUTCOMES["too-close"].declared
+    [declared] = OUTCOMES["too-close"].calls
     [test] = [test for test in expectations(declared) if test.name == "as predicted"]
     assert test.passed is None
     assert "too close" in test.why
@@ -84,7 +84,7 @@ def test_a_choice_within_rounding_is_skipped_not_failed():
 def test_junit_counts_what_it_has(name):
     root = ET.fromstring(RENDERERS["junit"](OUTCOMES[name]))
     suites = list(root)
-    assert len(suites) == len(OUTCOMES[name].declared)
+    assert len(suites) == len(OUTCOMES[name].calls)
     for parent in (root, *suites):
         assert parent.get("tests") == str(len(list(parent.iter("testcase"))))
         assert parent.get("failures") == str(len(list(parent.iter("failure"))))
@@ -93,8 +93,8 @@ def test_junit_counts_what_it_has(name):
 
 def test_junit_escapes_what_xml_forbids():
     hostile = "\x00\x1b]0;\udcff</system-out>&\ufffe"
-    declared = replace(DEFAULT_RUN.declared[0], log=(Record(1, 1, hostile),))
-    outcome = replace(DEFAULT_RUN, declared=(declared,), notes=(hostile,))
+    declared = replace(DEFAULT_RUN.calls[0], log=(Record(1, 1, hostile),))
+    outcome = replace(DEFAULT_RUN, calls=(declared,), notes=(hostile,))
     text = RENDERERS["junit"](outcome)
     assert text.isprintable() or set(text) - {"\n"} == set(text.replace("\n", ""))
     said = ET.fromstring(text.encode()).findtext("testsuite/system-out")

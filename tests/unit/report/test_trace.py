@@ -31,8 +31,8 @@ def at_once():
             Stamp("unlocking", unlocking, pid),
             *(Stamp("exited", CALL_AT + 10**6 + n, kill.pid) for n, kill in enumerate(kills)),
         ]
-        answer = replace(one.answer, caller=pid)
-        calls.append(replace(one, answer=answer, timeline=Timeline(tuple(stamps))))
+        answer = replace(one.result, caller=pid)
+        calls.append(replace(one, result=answer, timeline=Timeline(tuple(stamps))))
     return outcome(*calls, tasks=(*TREE[:2], hog(303, "large", M, "oom-killed", 0)))
 
 
@@ -45,7 +45,7 @@ def by_another():
         Stamp("killed", CALL_AT + 15_000, 303),
         Stamp("unlocking", CALL_AT + 20_000, 33),
     )
-    return outcome(replace(one, answer=replace(one.answer, caller=7), timeline=Timeline(stamps)))
+    return outcome(replace(one, result=replace(one.result, caller=7), timeline=Timeline(stamps)))
 
 
 OUTCOMES = {**ONE_BY_ONE, "at-once": at_once(), "by-another": by_another()}

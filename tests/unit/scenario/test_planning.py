@@ -44,7 +44,7 @@ def test_a_hog_has_a_leaf_of_its_own_and_one_call_is_implied(files):
     assert made == Plan(
         cgroups=("/t", "/t/a"),
         settings=(control("/"), NO_SWAP, control("/t")),
-        hogs=(Hog("a", M, 0, "/t/a", family="a"),),
+        hogs=(Hog("a", M, 0, "/t/a", entry="a"),),
         steps=(Step(Call("/t", 0, 1)),),
         top="/t",
     )
@@ -226,7 +226,7 @@ def test_a_limit_of_max_is_none(files):
 def test_count_numbers_the_hogs(files, count, names):
     made = files.plan(f"[hog.a]\nsize = 1\n{count}")
     assert [hog.name for hog in made.hogs] == names
-    assert {hog.family for hog in made.hogs} <= {"a"}
+    assert {hog.entry for hog in made.hogs} <= {"a"}
     assert made.cgroups == ("/t", *(f"/t/{name}" for name in names))
 
 
@@ -280,7 +280,7 @@ def test_every_key_of_a_hog(files):
         cgroup="/t/a",
         kind="threads",
         comm="a b",
-        family="a",
+        entry="a",
         thp=True,
         rate=2 * M,
         working_set=4 * M,
