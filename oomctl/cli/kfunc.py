@@ -16,6 +16,7 @@ from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.experiment.environment import require_kfunc
 from oomctl.kmod import elf, kbuild, module
+from oomctl.oom.as_json import SCHEMA
 
 app = typer.Typer(
     add_completion=False,
@@ -67,7 +68,9 @@ def status(
         "can_build": lack is None,
     }
     with Output(None) as output:
-        output.write(json.dumps({"schema": 1, **facts}) + "\n" if form == "json" else _lines(facts))
+        output.write(
+            json.dumps({"schema": SCHEMA, **facts}) + "\n" if form == "json" else _lines(facts)
+        )
     if problem:
         raise problem if kfunc else _with_cure(problem, None if built else lack)
 

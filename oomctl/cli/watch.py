@@ -25,7 +25,7 @@ from oomctl.units import format_duration, format_size
 
 _COLUMNS = "{:<12}  {:<24}  {:<24}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {:<24}  {}\n"
 _HEADER = (
-    *("time", "trigger", "killed", "role", "rss", "order", "constraint", "exit after"),
+    *("time", "invoker", "killed", "role", "rss", "order", "constraint", "exit after"),
     *("trigger's cgroup", "cgroup"),
 )
 _OTHERS = 120  # characters before the last two columns, with the gap between them
@@ -196,7 +196,7 @@ def _as_json(seen: OomKill, oom_watch: OomWatch) -> str:
     fields: dict[str, Any] = {
         "time": _wall(seen).isoformat(timespec="milliseconds"),
         "at_ns": seen.at_ns,
-        "trigger": {
+        "invoker": {
             "pid": seen.invoker_pid,
             "comm": seen.invoker_comm,
             "cgroup": oom_watch.path(seen.invoker_cgroup_id),

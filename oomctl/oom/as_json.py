@@ -11,7 +11,7 @@ from oomctl.oom.plan import flag_names
 from oomctl.oom.prediction import Candidate
 from oomctl.text import printable
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def tree(outcome: Outcome) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _evidence(declared: CallReport) -> dict[str, Any]:
     evidence = declared.evidence
     return {
         "source": evidence.source,
-        "why_not": evidence.no_tracing_reason or None,
+        "no_tracing_reason": evidence.no_tracing_reason or None,
         "seen": sorted(evidence.seen) if evidence.source == "ring buffer" else None,
         "logged": sorted(evidence.logged),
         "agree": evidence.agree,
@@ -164,7 +164,7 @@ def task(fated: TaskReport) -> dict[str, Any]:
         "comm": seen.comm,
         "cgroup": seen.cgroup,
         "name": fated.name,
-        "family": fated.entry,
+        "entry": fated.entry,
         "kind": fated.kind,
         "asked_bytes": fated.asked,
         "filled_bytes": fated.filled.bytes if fated.filled else None,

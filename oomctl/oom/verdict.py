@@ -67,7 +67,7 @@ def judge(
     """
     seen = circumstances or Circumstances()
     if seen.caller_killed:
-        return Verdict("loader-killed", "the OOM killer took the caller itself; its result is lost")
+        return Verdict("caller-killed", "the OOM killer took the caller itself; its result is lost")
     verdict = _judge(answer, killed, group_kills, no_killable, seen)
     if not answer.failed or answer.failed in verdict.reason:
         return verdict

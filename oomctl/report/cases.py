@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
 from oomctl.describe.sentences import Table
+from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.check import Check
 from oomctl.report import ktap
 from oomctl.report.layout import lay_out
@@ -16,8 +17,6 @@ from oomctl.units import format_duration
 
 SmokeFormat = Literal["table", "ktap", "json", "jsonl", "junit"]
 FORMATS: tuple[SmokeFormat, ...] = get_args(SmokeFormat)
-
-SCHEMA = 1
 
 
 class StreamReporter:

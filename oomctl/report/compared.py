@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from oomctl.describe import sentences
 from oomctl.describe.sentences import Table
+from oomctl.oom.as_json import SCHEMA
 from oomctl.report import cells
 from oomctl.report.markdown import escape
 from oomctl.report.parts import Part, as_markdown, as_text
@@ -17,7 +18,6 @@ from oomctl.text import counted, printable
 from oomctl.units import format_duration
 
 ComparisonFormat = Literal["table", "json", "markdown"]
-SCHEMA = 1
 WIDTH = 72
 _NAME = 34  # characters of what is compared, beside its numbers
 

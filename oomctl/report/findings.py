@@ -8,12 +8,12 @@ from typing import Literal
 from oomctl import __version__
 from oomctl.describe.sentences import Table
 from oomctl.doctor import Examination, Finding
+from oomctl.oom.as_json import SCHEMA
 from oomctl.report.layout import lay_out
 from oomctl.report.table import WIDTH
 from oomctl.text import counted, printable
 
 DoctorFormat = Literal["table", "json"]
-SCHEMA = 1
 
 _HEADERS = ("check", "state", "found")
 _STATE = len("missing")
@@ -47,7 +47,7 @@ def render_json(seen: Examination) -> str:
                 "name": each.name,
                 "state": each.state,
                 "found": printable(each.found),
-                "mend": printable(each.fix) or None,
+                "fix": printable(each.fix) or None,
             }
             for each in seen.findings
         ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from oomctl.describe.sentences import Table, relative
-from oomctl.oom.as_json import candidate_tree
+from oomctl.oom.as_json import SCHEMA, candidate_tree
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.report.layout import lay_out
 from oomctl.report.markdown import escape
@@ -14,7 +14,6 @@ from oomctl.report.table import labelled
 from oomctl.text import counted, printable
 
 RankingFormat = Literal["table", "json", "markdown"]
-SCHEMA = 1
 
 _HEADERS = (
     *("rank", "pid", "comm", "cgroup", "badness", "rss", "swap", "ptes", "adj", "weight"),

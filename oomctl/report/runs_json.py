@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from oomctl.oom.as_json import SCHEMA
 from oomctl.rounds.chance import wilson
-from oomctl.rounds.lines import SCHEMA, head_line
+from oomctl.rounds.lines import head_line
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import NEVER, Statistics
 
@@ -65,7 +66,7 @@ def statistics_tree(one: Statistics) -> dict[str, Any]:
             {"value": value, "calls": occurrences.times, "rounds": occurrences.rounds}
             for value, occurrences in one.returns.items()
         ],
-        "gone": [
+        "casualties": [
             {
                 "name": gone.name,
                 "how": gone.how,

@@ -12,8 +12,6 @@ from oomctl.oom.plan import Plan, flag_names
 from oomctl.rounds.run import End, RunHeader, VariantRecord
 from oomctl.rounds.variant import Variant, judged
 
-SCHEMA = 1
-
 
 def way_of(variant: Variant, plan: Plan) -> VariantRecord:
     """Tell of a variant by its plan."""
@@ -41,7 +39,7 @@ def head_line(head: RunHeader) -> dict[str, Any]:
     """Return the first line of a run."""
     return {
         "kind": "run",
-        "schema": SCHEMA,
+        "schema": as_json.SCHEMA,
         "scenario": head.scenario,
         "description": head.description,
         "source": head.source,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from oomctl.errors import UsageError
-from oomctl.rounds.lines import SCHEMA, head_of
+from oomctl.oom.as_json import SCHEMA
+from oomctl.rounds.lines import head_of
 from oomctl.rounds.round import round_of
 from oomctl.rounds.run import End, Run, RunHeader, Why
 from oomctl.rounds.statistics import Tally

@@ -159,7 +159,7 @@ def _returned(call: Mapping[str, Any]) -> str:
 
 def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Casualty]:
     for task in tasks:
-        name, fate = str(task["family"] or task["name"] or task["comm"]), str(task["fate"])
+        name, fate = str(task["entry"] or task["name"] or task["comm"]), str(task["fate"])
         if fate in KILLED:
             how = "collateral" if task["collateral"] else "killed" if task["name"] else "stranger"
             yield Casualty(name, how)

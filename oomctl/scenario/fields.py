@@ -22,7 +22,7 @@ from oomctl.scenario.values import Percent
 KINDS, VIAS, UNTILS = get_args(Kind), get_args(Via), get_args(Until)
 VERDICTS = (
     *("killed", "group-killed", "wrong-victim", "over-kill", "claimed-but-none-died"),
-    *("loader-killed", "no-killable-task", "oom-killer-disabled", "invalid-argument", "busy"),
+    *("caller-killed", "no-killable-task", "oom-killer-disabled", "invalid-argument", "busy"),
     *("interrupted", "no-answer", "unexpected-return", "spared", "reclaimed", "cgroup-killed"),
     *("refused", "nobody-died"),
 )

@@ -22,7 +22,7 @@ GROUPS = {
     "events": "counters, kernel log, tracepoints",
     "inflight": "victims that are still dying",
     "lock": "oom_lock is held by another",
-    "whole": "the whole system (NULL instead of a memcg)",
+    "system": "the whole system (NULL instead of a memcg)",
     "empty": "targets without a task that may be killed",
     "dying": "cgroups that are gone, going, or without a memory controller",
     "loadtime": "which programs the verifier lets call it",

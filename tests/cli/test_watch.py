@@ -119,7 +119,7 @@ def test_a_kill_is_one_object(sees, cgroupfs):
     assert shown.pop("time")
     assert shown == {
         "at_ns": 21,
-        "trigger": {"pid": 99, "comm": "caller", "cgroup": "/caller", "cgroup_id": caller},
+        "invoker": {"pid": 99, "comm": "caller", "cgroup": "/caller", "cgroup_id": caller},
         "killed": {"pid": 7, "comm": "hog"},
         "role": "victim",
         "cgroup": "/a",
@@ -233,7 +233,7 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
         (7, "/g/a", "/g"),
         (8, "/g", "/g"),
     ]
-    assert [one["trigger"]["pid"] for one in shown] == [166, 166]
+    assert [one["invoker"]["pid"] for one in shown] == [166, 166]
     monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
     result = run("watch", "--cgroup", "/g/a", "--timeout", "0.01")
     assert len(result.stdout.splitlines()) == 1

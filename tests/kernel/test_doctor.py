@@ -76,7 +76,7 @@ def test_a_sysctl(doctor, sysctl, name, value, check, code, state):
     sysctl(name, value)
     exit_code, found = doctor()
     assert (exit_code, states(found)) == (code, {check: state})
-    assert f"sysctl {name}=0" in found[check]["mend"]
+    assert f"sysctl {name}=0" in found[check]["fix"]
 
 
 @pytest.mark.usefixtures("switchable_ftrace")
@@ -86,7 +86,7 @@ def test_ftrace_switched_off(doctor, sysctl):
     assert (exit_code, states(found)) == (0, {"BPF tracing": "warning"})
     assert "kernel.ftrace_enabled is 0" in found["BPF tracing"]["found"]
     assert "only the kernel log will tell" in found["BPF tracing"]["found"]
-    fix = found["BPF tracing"]["mend"].removeprefix("run `").removesuffix("`")
+    fix = found["BPF tracing"]["fix"].removeprefix("run `").removesuffix("`")
     subprocess.run(fix.split(), capture_output=True, check=True)
     assert doctor() == (0, {})
 
@@ -98,7 +98,7 @@ def test_a_loud_console(doctor):
         printk.write_text("7")
         exit_code, found = doctor()
         assert (exit_code, states(found)) == (0, {"console loglevel": "warning"})
-        fix = found["console loglevel"]["mend"].split()
+        fix = found["console loglevel"]["fix"].split()
         subprocess.run(fix, capture_output=True, check=True)
         assert doctor() == (0, {})
     finally:
@@ -111,7 +111,7 @@ def test_memory_localevents_and_what_mends_it(doctor):
     try:
         exit_code, found = doctor()
         assert (exit_code, states(found)) == (0, {"memory_localevents": "warning"})
-        subprocess.run(found["memory_localevents"]["mend"].split(), check=True)
+        subprocess.run(found["memory_localevents"]["fix"].split(), check=True)
         assert doctor() == (0, {})
     finally:
         subprocess.run(["mount", "-o", "remount,rw", "none", str(CGROUPS)], check=True)

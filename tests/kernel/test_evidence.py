@@ -156,4 +156,4 @@ def test_without_tracing_the_kernel_log_speaks_and_says_so(declare):
     assert {task["name"]: task["fate"] for task in result["tasks"]}["large"] == "oom-killed"
     evidence = result["calls"][0]["evidence"]
     assert (evidence["source"], evidence["agree"]) == ("kernel log", None)
-    assert "no tracing" in evidence["why_not"]
+    assert "no tracing" in evidence["no_tracing_reason"]

@@ -41,18 +41,18 @@ def test_cases_that_repeat_pass_every_time(oomctl):
 
 def test_a_sysctl_is_as_it_was_after_each_case(oomctl, sysctl):
     sysctl("vm.oom_kill_allocating_task", 0)
-    assert oomctl("smoke", "whole.allocating-*").exit_code == 0
+    assert oomctl("smoke", "system.allocating-*").exit_code == 0
     with open("/proc/sys/vm/oom_kill_allocating_task") as file:
         assert file.read() == "0\n"
 
 
 def test_a_kernel_that_would_panic_is_not_asked(oomctl, sysctl):
     sysctl("vm.panic_on_oom", 2)
-    result = oomctl("smoke", "selection", "whole")
+    result = oomctl("smoke", "selection", "system")
     assert result.exit_code == 3
     assert "# SKIP vm.panic_on_oom is 2: the machine would panic" in result.stdout
     sysctl("vm.panic_on_oom", 1)
-    result = oomctl("smoke", "selection.largest", "whole.largest")
+    result = oomctl("smoke", "selection.largest", "system.largest")
     assert result.exit_code == 0
     assert "ok 1 largest # SKIP vm.panic_on_oom is 1" in result.stdout
 

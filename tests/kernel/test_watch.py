@@ -51,8 +51,8 @@ def test_a_declaration_is_one_object(watching, declare):
     seen = json.loads(line)
     assert [seen["killed"]["pid"]] == call["killed_pids"]
     assert seen["killed"]["comm"] == "big"
-    assert seen["trigger"]["comm"] == "oomctl-caller"
-    assert seen["trigger"]["cgroup"] == Path("/proc/self/cgroup").read_text().strip()[3:]
+    assert seen["invoker"]["comm"] == "oomctl-caller"
+    assert seen["invoker"]["cgroup"] == Path("/proc/self/cgroup").read_text().strip()[3:]
     assert (seen["order"], seen["constraint"], seen["role"]) == (2, "memcg", "victim")
     assert seen["cgroup"] == f"{call['target']}/big"
     assert (seen["memcg"], seen["memcg_id"]) == (call["target"], call["cgroup_id"])

@@ -45,7 +45,7 @@ MUTATIONS = (
     Mutation("wait-ignored", _WAIT, _TRY, ("lock.wait", "lock.many-waiters")),
     Mutation("filter-removed", _FILTER, "	return 0;", ("loadtime.fentry-s", "loadtime.iter-s")),
     Mutation(
-        "gfp-mask-0", _GFP, "		.gfp_mask = 0,", ("whole.largest", "control.gfp-is-kernel")
+        "gfp-mask-0", _GFP, "		.gfp_mask = 0,", ("system.largest", "control.gfp-is-kernel")
     ),
     Mutation(
         "always-1",

@@ -154,7 +154,7 @@ def test_doctor_without_the_kfunc():
     checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
     assert [name for name, each in checks.items() if each["state"] == "missing"] == ["kfunc"]
     assert "has no bpf_out_of_memory()" in checks["kfunc"]["found"]
-    assert "oomctl kfunc load" in checks["kfunc"]["mend"]
+    assert "oomctl kfunc load" in checks["kfunc"]["fix"]
     assert checks["BPF program"]["found"] == "not looked at, for it needs: kfunc"
     assert checks["BPF tracing"]["state"] == "ok"
     assert checks["modules"]["found"] == "unsigned ones are taken"

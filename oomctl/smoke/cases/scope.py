@@ -132,7 +132,7 @@ CASES = (
         .counting(oom_kill=1)
         .losing_the_caller(),
         also=lambda case_run: [
-            equal("verdict", "loader-killed", case_run.outcome.calls[0].verdict.name)
+            equal("verdict", "caller-killed", case_run.outcome.calls[0].verdict.name)
         ],
     ),
     Case("scope.root-is-never-passed", "oomctl's own program refuses the root cgroup", _root),

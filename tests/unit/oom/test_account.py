@@ -138,7 +138,7 @@ def test_an_earlier_victim_that_ended_later_was_in_flight():
 def test_a_caller_that_was_the_victim():
     one = asked(*kill_events(CALLER))
     declared = account(one, (), after(*one.events, ended={CALLER: 1500}))
-    assert declared.verdict.name == "loader-killed"
+    assert declared.verdict.name == "caller-killed"
 
 
 def predicted(*victims, instead=()):

@@ -139,5 +139,5 @@ def test_a_victim_that_the_arithmetic_does_not_name_is_the_wrong_one():
 
 def test_a_caller_that_was_killed_comes_first():
     assert (
-        judge(answer(1), ONE, 0, False, Circumstances(caller_killed=True)).name == "loader-killed"
+        judge(answer(1), ONE, 0, False, Circumstances(caller_killed=True)).name == "caller-killed"
     )

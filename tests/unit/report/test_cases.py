@@ -40,7 +40,7 @@ def test_ktap_is_nested_with_plans_and_names_that_match():
     assert [line for line in lines if line.startswith("1..")] == ["1..4"]
     announced = [line.removeprefix("  # Subtest: ") for line in lines if "# Subtest" in line]
     outer = results_of(text, "")
-    assert [each[4] for each in outer] == announced == ["arguments", "lock", "whole", "panic"]
+    assert [each[4] for each in outer] == announced == ["arguments", "lock", "system", "panic"]
     assert [int(each[3]) for each in outer] == [1, 2, 3, 4]
     assert [line for line in lines if line.startswith("  1..")] == [
         "  1..2",
@@ -120,7 +120,7 @@ def test_json_has_counts_and_what_each_case_is_about():
 
 def test_junit_has_a_suite_for_each_group_and_counts_what_it_has():
     root = ET.fromstring("".join(told("junit", report())))
-    assert [suite.get("name") for suite in root] == ["arguments", "lock", "whole", "panic"]
+    assert [suite.get("name") for suite in root] == ["arguments", "lock", "system", "panic"]
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("6", "1", "2")
     [failure] = root.iter("failure")
     assert "expected: calls returning EBUSY: 1" in failure.text

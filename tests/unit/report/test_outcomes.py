@@ -153,7 +153,7 @@ def has(tree, fields):
 def test_json_has_the_promised_fields(name):
     tree = json.loads(RENDERERS["json"](OUTCOMES[name]))
     has(tree, TOP)
-    assert tree["schema"] == 1
+    assert tree["schema"] == 2
     environment = tree["environment"]
     has(environment, {"kernel": TEXT, "oomctl": TEXT, "page_size": NUMBER, "memory": NUMBER})
     has(environment["kfunc"], {"signature": TEXT, "provider": TEXT})

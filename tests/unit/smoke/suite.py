@@ -77,7 +77,7 @@ CASES = (
     Case("arguments.flags-4", "an unknown bit is -EINVAL", passes),
     Case("lock.busy", "held: -EBUSY", fails),
     Case("lock.wait", "held: waits", passes, (facts.two_cpus,)),
-    Case("whole.largest", "the largest dies", skips),
+    Case("system.largest", "the largest dies", skips),
     Case("panic.deadlock", "it panics", passes, (facts.disposable,), "System is deadlocked"),
 )
 

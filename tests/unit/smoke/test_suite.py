@@ -63,7 +63,7 @@ def test_what_should_panic_runs_only_where_a_machine_is_thrown_away():
         (("lock.busy",), (), ["lock.busy"]),
         (("*order*", "lock.*"), (), ["arguments.order-0", "lock.busy", "lock.wait"]),
         (("lock",), ("*.busy",), ["lock.wait"]),
-        ((), ("lock", "arguments", "whole"), ["panic.deadlock"]),
+        ((), ("lock", "arguments", "system"), ["panic.deadlock"]),
         (("lock",), ("lock",), []),
     ],
 )

@@ -59,18 +59,18 @@ def _caller_killed(case_run: CaseRun) -> Iterator[Check]:
     (declared,) = case_run.outcome.calls
     killed = [kill.pid for kill in KernelLog(declared.log).kills if kill.allocating]
     name = "the kernel log has the caller killed, for oom_kill_allocating_task"
-    yield equal("verdict", "loader-killed", declared.verdict.name)
+    yield equal("verdict", "caller-killed", declared.verdict.name)
     yield Check(name, declared.result.caller in killed, f"{killed}")
 
 
 CASES = (
     _everything(
-        "whole.largest",
+        "system.largest",
         "the largest of the machine dies (with gfp_mask 0 nobody would)",
         spec(*_BAIT, dies=("large",), calls=(_null(),)),
     ),
     case(
-        "whole.null-as-given",
+        "system.null-as-given",
         "the OOM killer is given no memcg",
         spec(*_BAIT, dies=("large",), calls=(_null(),)),
         facts.no_panic_at_all,
@@ -78,28 +78,28 @@ CASES = (
         also=_control,
     ),
     _everything(
-        "whole.with-waiting",
+        "system.with-waiting",
         "also with WAIT_ON_OOM_LOCK",
         spec(*_BAIT, dies=("large",), calls=(_null(flags=1),)),
     ),
     _everything(
-        "whole.adj-counts",
+        "system.adj-counts",
         "+1000 outranks a larger task without it",
         spec(hog("small", 4 * M, 1000), hog("large", 48 * M), dies=("small",), calls=(_null(),)),
     ),
     _everything(
-        "whole.limits-do-not-count",
+        "system.limits-do-not-count",
         "nor is a task spared because its cgroup has a limit",
         spec(*_BAIT, dies=("large",), files={TOP: {"memory.max": "64M"}}, calls=(_null(),)),
     ),
     _everything(
-        "whole.log",
+        "system.log",
         "the kernel log says `Out of memory`, not `Memory cgroup out of memory`",
         spec(*_BAIT, dies=("large",), calls=(_null(),)),
         also=_logged,
     ),
     _everything(
-        "whole.group",
+        "system.group",
         "memory.oom.group counts up to the root",
         spec(
             *_BAIT,
@@ -110,31 +110,31 @@ CASES = (
         ),
     ),
     _everything(
-        "whole.wrong-order",
+        "system.wrong-order",
         "-EINVAL, and nobody of the machine dies",
         spec(*_BAIT, returns="EINVAL", calls=(_null(order=-1),)),
         also=refused,
     ),
     _everything(
-        "whole.wrong-flag",
+        "system.wrong-flag",
         "-EINVAL, and nobody of the machine dies",
         spec(*_BAIT, returns="EINVAL", calls=(_null(flags=2),)),
         also=refused,
     ),
     _allocating(
-        "whole.allocating-task-kills-the-caller",
+        "system.allocating-task-kills-the-caller",
         "vm.oom_kill_allocating_task: the caller dies, whoever is larger",
         spec(*_BAIT, calls=(replace(_null(), caller_adj=0),)).losing_the_caller(),
         _caller_killed,
     ),
     _allocating(
-        "whole.allocating-task-spares-minus-1000",
+        "system.allocating-task-spares-minus-1000",
         "but not one at -1000: the largest dies",
         spec(*_BAIT, dies=("large",), calls=(replace(_null(), caller_adj=-1000),)),
         lambda case_run: [equal("verdict", "killed", case_run.outcome.calls[0].verdict.name)],
     ),
     _allocating(
-        "whole.allocating-task-is-for-the-whole-system",
+        "system.allocating-task-is-for-the-whole-system",
         "nor one that declares on a memcg: the largest of that dies",
         spec(*_BAIT, dies=("large",), calls=(Step(call(), caller_adj=0),)),
         lambda case_run: [equal("verdict", "killed", case_run.outcome.calls[0].verdict.name)],
