@@ -134,8 +134,14 @@ class Comparison:
 
     def _without(self, prediction: Prediction, dead: Set[int]) -> Prediction:
         tasks = [c.task for c in reversed(prediction.candidates) if c.task.pid not in dead]
+        tasks.sort(key=self._scanned)
         groups = {group for group in self._tree.groups if holds(self._tree.target, group)}
         return predict(tasks, prediction.totalpages, prediction.page_size, groups)
+
+    def _scanned(self, task: Task) -> list[int]:
+        """Return where a task's cgroup is scanned: before those below it, siblings as made."""
+        made = enumerate(self._tree.plan.cgroups)
+        return [number for number, cgroup in made if holds(cgroup, task.cgroup)]
 
     def _group_of(self, pids: Sequence[int]) -> str | None:
         """Return the highest cgroup with memory.oom.group between the target and a victim."""
