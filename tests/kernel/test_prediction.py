@@ -32,7 +32,7 @@ GROUP = "memory.oom.group", 1
 
 
 @dataclass
-class RoundRunner:
+class Predicted:
     """What was predicted, what the kernel returned, and the names of whom it killed."""
 
     prediction: Prediction
@@ -62,7 +62,7 @@ def attempt():
         (declared,) = outcome.calls
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
         names = {fated.task.pid: fated.name for fated in outcome.tasks}
-        return RoundRunner(declared.prediction, declared.result.ret, killed, names, declared)
+        return Predicted(declared.prediction, declared.result.ret, killed, names, declared)
 
     return run
 
