@@ -1,6 +1,6 @@
 """libbpf.so.1 through ctypes: open, load and run an object; its log is kept for failures.
 
-Only mechanism: what the programs and their structs mean is `loader.py`'s business.
+Mechanism only: `declare`, `observer`, `gate` and `removed_memcg` know the programs and structs.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Carries out plans: a session holds what outlives a round; tree, hogs and trial belong to one."""
+"""Carries out plans: a session outlives its rounds; tree, hogs and RoundRunner belong to one."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ Ranking = Sequence[tuple[int, Task]]
 
 
 class Session:
-    """What is set up once for any number of rounds: protection, loaded programs, witnesses.
+    """What is set up once for any number of rounds: protection, BPF programs, sources.
 
     `confirm` is given the machine's ranking, the first to die first, before the first system-wide
     declaration, and raises to stop it. `parent_cgroup` is the cgroup that trees are made in, if not

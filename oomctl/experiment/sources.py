@@ -49,7 +49,7 @@ NOTHING = Batch((), KernelLog(), 0)
 
 
 class History:
-    """Everything that a witness has told since the history was begun, for a round to look back on.
+    """Everything that the sources have given since the history was begun, for a round to use.
 
     What came before is read and dropped. `events` are in order, `lost` counts what was overwritten
     before it was read, `taken` are the PIDs that the OOM killer has taken so far.

@@ -20,7 +20,7 @@ _REMEMBERED = 4096  # processes and threads that were traced last
 
 
 class OomWatch:
-    """Where kills are seen from: the witness's events, or else its log, as one kill after another.
+    """The kills of the whole machine, one after another: from the events, else from the log.
 
     `lost` counts what was overwritten before it could be read.
     """
@@ -67,7 +67,7 @@ class OomWatch:
         self._learn(batch.events)
         hits = [each for each in batch.events if each.kind in HITS]
         self._taken.extend(pid for each in hits for pid in (each.tgid, each.pid))
-        # what the log tells of was traced before (Witness.hear), or will not be
+        # what the log tells of was traced before (OomSources.drain), or will not be
         untraced = [
             replace(
                 said,

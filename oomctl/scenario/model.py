@@ -181,9 +181,9 @@ class Expect(Table):
     verdict: fields.Verdicts = ()
     """What the verdict of the run may be, or an array of them."""
     victims: fields.Names | None = None
-    """Hogs that must die; nobody else may. A family has a death if one of it dies."""
+    """Hogs that must die; no other task may. An entry has a death if one of its hogs dies."""
     survivors: fields.Names = ()
-    """Hogs that must live, all of a family."""
+    """Hogs that must live: of an entry, all."""
     collateral: fields.Natural = 0
     """How many others may die."""
     kills: fields.Count | None = None

@@ -42,7 +42,7 @@ _SLOT = MAX_CALLERS - 1  # of the program's answers, the last: no case has so ma
 
 @dataclass(frozen=True)
 class CaseRun:
-    """What a sketch came to: its outcome, the runs through out_of_memory(), the lock if held."""
+    """The run of a spec: its outcome, the runs through out_of_memory(), the lock if held."""
 
     outcome: Outcome
     passages: tuple[Passage, ...] = ()
@@ -114,7 +114,7 @@ class CaseRunner:
         lock: Opens | None = None,
         after: Callable[[UnifiedNode], object] = id,
     ) -> CaseRun:
-        """Carry a sketch out in a tree of its own; `ready` is given its hogs once they are filled.
+        """Carry a spec out in a tree of its own; `ready` is given its hogs once they are filled.
 
         `after` is given the top of the tree at the end, before that is removed. With `lock`,
         oom_lock is held by another process while the callers are let go.
@@ -143,7 +143,7 @@ class CaseRunner:
 
     @contextmanager
     def tree(self, spec: CaseSpec) -> Iterator[UnifiedNode]:
-        """Make a sketch's cgroups without hogs; yields the top."""
+        """Make a spec's cgroups without hogs; yields the top."""
         plan = spec.plan(self._fresh())
         with Tree(self.root, plan, self._session.journal):
             yield self.root.at(plan.top or "")

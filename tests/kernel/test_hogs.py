@@ -112,7 +112,7 @@ def hog_set(watch: PidfdWatch, *wanted: Hog, timeout: float = 120.0) -> HogSet:
 
 @contextlib.contextmanager
 def observed(watch: PidfdWatch, *wanted: Hog) -> Iterator[HogSet]:
-    """A herd that hears from the kernel log whom the OOM killer takes."""
+    """A HogSet that learns from the kernel log which tasks the OOM killer takes."""
     with Kmsg() as log:
         log.read()
         taken: set[int] = set()

@@ -50,7 +50,7 @@ def case(
     lock: Opens | None = None,
     made: Callable[[CaseRun], bool] = bool,
 ) -> Case:
-    """Return the case that a sketch, tried out, comes as expected, and what `also` checks.
+    """Return the case that runs a spec and checks its expectations, and what `also` checks.
 
     Where it depends on something that lasts only for a while, `made` tells whether that lasted
     until the calls had come back; on a machine too busy for that it is tried again.

@@ -32,7 +32,7 @@ EVENTS = "low 0\nhigh 0\nmax 0\noom 0\noom_kill {}\noom_group_kill {}\n"
 
 
 class Kernel:
-    """Plays loader and kernel log at once; `react` is what a declaration does."""
+    """Plays DeclareProgram and kernel log at once; `react` is what a declaration does."""
 
     def __init__(self, root):
         self.root, self.records, self.calls, self.pids = root, [], [], {}

@@ -1,4 +1,4 @@
-"""A herd in a fake cgroupfs: real processes, real memory, plain files."""
+"""A HogSet in a fake cgroupfs: real processes, real memory, plain files."""
 
 import errno
 import os
