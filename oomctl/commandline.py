@@ -52,10 +52,9 @@ def _written_to(words: Sequence[str]) -> list[str]:
             found.append(value)
         elif word.startswith("-o") and name != "-o":
             found.append(word[2:])
-    folders = (str(Path(file).parent) for file in found if file not in ("", "-"))
-    return [
-        each for each in dict.fromkeys(folders) if not each.startswith(_NO_DISK) and each != "/"
-    ]
+    folders = dict.fromkeys(Path(file).parent for file in found if file not in ("", "-"))
+    on_disk = (each for each in folders if not any(map(each.is_relative_to, _NO_DISK)))
+    return [str(each) for each in on_disk if str(each) != "/"]
 
 
 def _with_parent_self(words: Sequence[str]) -> list[str]:

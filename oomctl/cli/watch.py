@@ -19,6 +19,7 @@ from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
 from oomctl.experiment.watch import OomWatch
 from oomctl.oom.kill import OomKill
+from oomctl.oom.paths import is_within
 from oomctl.signals import signals_blocked
 from oomctl.text import counted, printable, shortened
 from oomctl.units import format_duration, format_size
@@ -140,9 +141,9 @@ def _inside(seen: OomKill, below: str | None) -> bool:
     if seen.cgroup is None:
         console.note(f"{seen.comm} (pid {seen.pid}) was killed in a cgroup that was gone too soon")
         return False
-    if below.startswith(f"{seen.group}/") and seen.cgroup == seen.group:
+    if seen.cgroup == seen.group != below and is_within(below, seen.cgroup):
         console.note(f"{seen.comm} (pid {seen.pid}) was killed somewhere in the group {seen.group}")
-    return seen.cgroup == below or seen.cgroup.startswith(f"{below}/")
+    return is_within(seen.cgroup, below)
 
 
 def _introduce(oom_watch: OomWatch) -> None:

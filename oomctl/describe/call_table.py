@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from oomctl.describe.sentences import Table, call_rows, call_text, relative
+from oomctl.describe.sentences import Table, call_rows, call_text
 from oomctl.oom.outcome import CallReport, Outcome
+from oomctl.oom.paths import relative
 from oomctl.text import printable
 from oomctl.units import format_duration
 

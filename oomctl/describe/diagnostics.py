@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from oomctl.describe import sentences
 from oomctl.oom.outcome import Outcome
+from oomctl.oom.paths import relative
 from oomctl.units import format_size
 
 _RECORDS = 20
@@ -17,7 +18,7 @@ def of_outcome(outcome: Outcome) -> Iterator[str]:
         for label, text in sentences.call_rows(declared):
             yield f"call {number} {label}: {text}"
     for fated in outcome.tasks:
-        where = sentences.relative(fated.task.cgroup, outcome.top)
+        where = relative(fated.task.cgroup, outcome.top)
         yield (
             f"task {fated.name or fated.task.comm}: pid {fated.task.pid}, {where}, "
             f"{format_size(fated.charged)}, adj {fated.task.oom_score_adj}, "
@@ -25,7 +26,7 @@ def of_outcome(outcome: Outcome) -> Iterator[str]:
         )
     for cgroup, delta in outcome.moved.items():
         rises = ", ".join(f"{name} {rise:+d}" for name, rise in delta.items() if rise)
-        where = sentences.relative(cgroup, outcome.top)
+        where = relative(cgroup, outcome.top)
         yield f"memory.events of {where}: {rises or 'nothing moved'}"
     records = [record.text for declared in outcome.calls for record in declared.log]
     for text in [text for text in records if _TELLING.search(text)][:_RECORDS]:

@@ -8,6 +8,7 @@ from typing import Any
 from oomctl.oom.hogexit import own_end
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport, Evidence, Outcome, Phase, TaskReport
+from oomctl.oom.paths import relative
 from oomctl.oom.plan import CALLER, Call, flag_names
 from oomctl.oom.verdict import meaning
 from oomctl.text import counted, printable
@@ -231,15 +232,6 @@ def _hog_name(fated: TaskReport) -> str:
     if fated.name is None:
         return "-"
     return fated.name if fated.kind in (None, "anon") else f"{fated.name} ({fated.kind})"
-
-
-def relative(cgroup: str, top: str | None) -> str:
-    """Render the top cgroup as `.` and those below it as `./leaf`, any other as it is."""
-    if top is not None and cgroup == top:
-        return "."
-    if top is not None and cgroup.startswith(f"{top}/"):
-        return f".{cgroup.removeprefix(top)}"
-    return cgroup
 
 
 def events_table(outcome: Outcome) -> Table:

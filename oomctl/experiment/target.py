@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from oomctl.cgroup.node import CgroupError, UnifiedNode
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.kill import OomKill
+from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Hog, Plan
-from oomctl.oom.prediction import holds
 from oomctl.oom.task import Task
 from oomctl.proc import procfs
 from oomctl.text import printable
@@ -164,13 +164,13 @@ class TargetState:
         if target is None:
             return True
         home = next((task.cgroup for task in snapshot.tasks if task.pid == kill.pid), kill.cgroup)
-        return home is not None and holds(target, home)
+        return home is not None and is_within(home, target)
 
     def holds(self, cgroup: str | None) -> bool:
         """Tell whether a cgroup is the counted one, a target, or below; all are of the system."""
         if self._system_wide:
             return True
-        return cgroup is not None and any(holds(place, cgroup) for place in self._places)
+        return cgroup is not None and any(is_within(cgroup, place) for place in self._places)
 
     def dying(self) -> int | None:
         """Return how many cgroups of the whole hierarchy are removed but not gone yet."""

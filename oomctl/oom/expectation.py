@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from oomctl.oom.call import CallResult
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
+from oomctl.oom.paths import relative
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Plan
 from oomctl.text import counted
 from oomctl.units import format_duration
@@ -49,7 +50,7 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
         count = came[_bare(value)]
         yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(came))
     for (cgroup, file), counters in expect.events.items():
-        where = "" if cgroup == (plan.top or "") else f" of .{cgroup.removeprefix(plan.top or '')}"
+        where = "" if cgroup == plan.top else f" of {relative(cgroup, plan.top)}"
         rises = (outcome.events if file == EVENTS else outcome.events_local).get(cgroup, {})
         for counter, wanted in counters.items():
             rise = rises.get(counter)

@@ -8,6 +8,7 @@ could be read in two ways is not told.
 import re
 from dataclasses import dataclass, replace
 
+from oomctl.oom.paths import is_within
 from oomctl.text import printable
 
 # printk() cuts what pr_cont() gives it at once, without a mark: to 1021 bytes in 6.x, fewer before
@@ -131,7 +132,7 @@ def _paths(found: re.Match[str], comm: str | None) -> tuple[str | None, str | No
     if found["whose"] != "oom_memcg":
         return None, paths
     pairs = [(paths[:at], paths[at + 12 :]) for at in _all(",task_memcg=/", paths)]
-    inside = [pair for pair in pairs if f"{pair[1]}/".startswith(f"{pair[0].rstrip('/')}/")]
+    inside = [pair for pair in pairs if is_within(pair[1], pair[0])]
     return inside[0] if len(inside) == 1 else (None, None)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
 
+from oomctl.oom.paths import is_within
 from oomctl.oom.task import Task, badness, rank
 
 
@@ -122,7 +123,7 @@ def _dying_with(
     chosen: Task, tasks: Sequence[Task], groups: Set[str]
 ) -> tuple[str | None, tuple[int, ...]]:
     """Return the cgroup that dies as a whole, if one does, and the PIDs that die."""
-    above = [group for group in groups if holds(group, chosen.cgroup)]
+    above = [group for group in groups if is_within(chosen.cgroup, group)]
     if not above:
         return None, (chosen.pid,)
     group = min(above, key=len)  # the highest one
@@ -130,9 +131,4 @@ def _dying_with(
 
 
 def _members(tasks: Sequence[Task], group: str) -> tuple[int, ...]:
-    return tuple(task.pid for task in tasks if task.mortal and holds(group, task.cgroup))
-
-
-def holds(group: str, cgroup: str) -> bool:
-    """Tell whether a cgroup is another, or lies below it, by their paths."""
-    return cgroup == group or cgroup.startswith(f"{group.rstrip('/')}/")
+    return tuple(task.pid for task in tasks if task.mortal and is_within(task.cgroup, group))

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from oomctl.errors import UnsupportedError, UsageError
+from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Call, Sysctl
-from oomctl.oom.prediction import Candidates, holds
+from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN, ProtectedTask
 from oomctl.text import printable
 
@@ -61,7 +62,7 @@ def check_targets(targets: Iterable[str], family: Iterable[ProtectedTask]) -> No
     """Raise UsageError where a target, the path of a cgroup, holds one of oomctl's own family."""
     for target in targets:
         for one in family:
-            if holds(target, one.cgroup):
+            if is_within(one.cgroup, target):
                 raise UsageError(
                     f"{one.who} runs in {printable(one.cgroup)}, so the declaration could kill it",
                     "start it from another cgroup",

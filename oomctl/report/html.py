@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from oomctl.describe import sentences
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
+from oomctl.oom.paths import is_within, relative
 from oomctl.oom.prediction import Candidate
 from oomctl.report import svg
 from oomctl.text import counted, printable
@@ -116,9 +117,9 @@ def _tree(outcome: Outcome) -> str:
     sampled = dict.fromkeys(sample.cgroup for sample in outcome.samples)
     tasks = [(fated.task.cgroup, fated) for fated in outcome.tasks]
     for cgroup, fated in [*tasks, *((name, None) for name in (*outcome.moved, *sampled))]:
-        if target is not None and cgroup.startswith(f"{target}/"):
+        if target is not None and cgroup != target and is_within(cgroup, target):
             node = roots[target]
-            for name in cgroup.removeprefix(f"{target}/").split("/"):
+            for name in relative(cgroup, target).split("/")[1:]:
                 node = node.children.setdefault(name, _Node({}, []))
         else:
             node = roots.setdefault(cgroup, _Node({}, []))
@@ -185,10 +186,7 @@ def _drawing(outcome: Outcome, index: int) -> Iterator[str]:
     lines = svg.lines(outcome.samples, began, -span // 5, span + span // 5)
     if not lines:
         return
-    drawn = [
-        replace(line, label=printable(sentences.relative(line.cgroup, outcome.top)))
-        for line in lines
-    ]
+    drawn = [replace(line, label=printable(relative(line.cgroup, outcome.top))) for line in lines]
     yield '<h3>Memory over time</h3><p class="dim">memory.current of each cgroup; '
     yield '<span class="bad">†</span> is the end of a task, a cross its cgroup at that time</p>'
     legend = "".join(
@@ -265,7 +263,7 @@ def _prediction(declared: CallReport, top: str | None) -> Iterator[str]:
             [
                 str(task.pid),
                 task.comm,
-                printable(sentences.relative(task.cgroup, top)),
+                printable(relative(task.cgroup, top)),
                 "-" if candidate.badness is None else f"{candidate.badness}",
                 format_size(task.footprint),
                 str(task.oom_score_adj),

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from oomctl.describe.sentences import Table, relative
+from oomctl.describe.sentences import Table
 from oomctl.oom.as_json import SCHEMA, candidate_tree
+from oomctl.oom.paths import relative
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.report.layout import lay_out
 from oomctl.report.markdown import escape

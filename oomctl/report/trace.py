@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from oomctl.describe import sentences
 from oomctl.oom.outcome import CallReport, Outcome, Phase
+from oomctl.oom.paths import relative
 from oomctl.text import printable
 
 _PROCESS = 1
@@ -174,7 +175,7 @@ def _counters(outcome: Outcome) -> Sequence[dict[str, Any]]:
     return [
         {
             "ph": "C",
-            "name": f"memory.current {printable(sentences.relative(sample.cgroup, outcome.top))}",
+            "name": f"memory.current {printable(relative(sample.cgroup, outcome.top))}",
             "ts": sample.at_ns / 1000,
             "pid": _PROCESS,
             "args": {"bytes": sample.bytes},

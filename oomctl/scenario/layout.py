@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from oomctl.oom.paths import is_within
 from oomctl.scenario.model import Cgroup, File, Hog
 from oomctl.scenario.names import TOP
 
@@ -88,7 +89,7 @@ def join(cgroup: str, name: str) -> str:
 
 def within(cgroup: str, above: str) -> bool:
     """Tell whether a cgroup is another one, or below it."""
-    return above in (TOP, cgroup) or cgroup.startswith(f"{above}/")
+    return above == TOP or is_within(cgroup, above)
 
 
 def _members(name: str, entry: Hog) -> Iterator[Member]:

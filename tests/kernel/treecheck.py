@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from oomctl.oom.outcome import CallReport, Outcome, Phase, TaskReport
-from oomctl.oom.prediction import Prediction, holds, predict
+from oomctl.oom.paths import is_within
+from oomctl.oom.prediction import Prediction, predict
 from oomctl.oom.task import Task
 from tests.kernel.trees import Tree
 
@@ -135,22 +136,22 @@ class Comparison:
     def _without(self, prediction: Prediction, dead: Set[int]) -> Prediction:
         tasks = [c.task for c in reversed(prediction.candidates) if c.task.pid not in dead]
         tasks.sort(key=self._scanned)
-        groups = {group for group in self._tree.groups if holds(self._tree.target, group)}
+        groups = {group for group in self._tree.groups if is_within(group, self._tree.target)}
         return predict(tasks, prediction.totalpages, prediction.page_size, groups)
 
     def _scanned(self, task: Task) -> list[int]:
         """Return where a task's cgroup is scanned: before those below it, siblings as made."""
         made = enumerate(self._tree.plan.cgroups)
-        return [number for number, cgroup in made if holds(cgroup, task.cgroup)]
+        return [number for number, cgroup in made if is_within(task.cgroup, cgroup)]
 
     def _group_of(self, pids: Sequence[int]) -> str | None:
         """Return the highest cgroup with memory.oom.group between the target and a victim."""
         above = [
             group
             for group in self._tree.groups
-            if holds(self._tree.target, group)
+            if is_within(group, self._tree.target)
             and pids
-            and holds(group, self._tasks[pids[0]].cgroup)
+            and is_within(self._tasks[pids[0]].cgroup, group)
         ]
         return min(above, key=len, default=None)
 
@@ -241,7 +242,7 @@ class Comparison:
             low, high = self._counted(cgroup, lines)
             if not low <= events["oom_kill"] <= high:
                 yield f"oom_kill of {cgroup}: {events['oom_kill']}, not {low} to {high}"
-            groups = sum(turn.group is not None and holds(cgroup, turn.group) for turn in turns)
+            groups = sum(turn.group is not None and is_within(turn.group, cgroup) for turn in turns)
             yield from _differ(f"oom_group_kill of {cgroup}", events["oom_group_kill"], groups)
             if self._tree.call.via == "bpf":
                 yield from _differ(f"oom of {cgroup}", events["oom"], 0)
@@ -261,7 +262,7 @@ class Comparison:
             homes = [t.cgroup for t in self._tasks.values() if _memory(t) == memory]
             if place == 0 and memory in self._tasks:
                 homes = [self._tasks[memory].cgroup]
-            within = [holds(cgroup, home) for home in homes]
+            within = [is_within(home, cgroup) for home in homes]
             low += all(within)
             high += any(within)
         return low, high

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from oomctl.oom.paths import is_within
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind, Plan, Setting, Step, Sysctl
 
 TOP = "/oomctl-predicted"
@@ -75,7 +76,7 @@ class _Shape:
 
 
 def _below(node: str, other: str) -> bool:
-    return node.startswith(f"{other}/")
+    return node != other and is_within(node, other)
 
 
 def random_tree(number: int) -> Tree:

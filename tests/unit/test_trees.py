@@ -4,15 +4,15 @@ from typing import get_args
 
 import pytest
 
+from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Kind
-from oomctl.oom.prediction import holds
 from tests.kernel.trees import K, random_tree
 
 SLICE = [random_tree(number) for number in range(15)]
 
 
 def inside(tree, cgroup):
-    return holds(tree.target, cgroup)
+    return is_within(cgroup, tree.target)
 
 
 def without_controller(tree, cgroup):
