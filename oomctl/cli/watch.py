@@ -18,6 +18,7 @@ from oomctl.cli.output import Output
 from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
 from oomctl.experiment.watch import OomWatch
+from oomctl.oom.as_text import task_name
 from oomctl.oom.kill import OomKill
 from oomctl.oom.paths import is_within
 from oomctl.signals import signals_blocked
@@ -139,10 +140,14 @@ def _inside(seen: OomKill, below: str | None) -> bool:
     if below is None:
         return True
     if seen.cgroup is None:
-        console.note(f"{seen.comm} (pid {seen.pid}) was killed in a cgroup that was gone too soon")
+        console.note(
+            f"{task_name(seen.comm, seen.pid)} was killed in a cgroup that was gone too soon"
+        )
         return False
     if seen.cgroup == seen.group != below and is_within(below, seen.cgroup):
-        console.note(f"{seen.comm} (pid {seen.pid}) was killed somewhere in the group {seen.group}")
+        console.note(
+            f"{task_name(seen.comm, seen.pid)} was killed somewhere in the group {seen.group}"
+        )
     return is_within(seen.cgroup, below)
 
 

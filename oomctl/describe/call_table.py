@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from oomctl.describe.sentences import Table, call_rows, call_text
+from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.oom.paths import relative
 from oomctl.text import printable
@@ -40,7 +41,7 @@ def table(outcome: Outcome) -> Table:
         "call": [str(number) for number in range(1, len(calls) + 1)],
         "target": _differing([_target(one, outcome.top) for one in calls]),
         "how": _differing([call_text(one.call) for one in calls]),
-        "returned": [_returned(one) for one in calls],
+        "returned": [returned(one.result.ret) for one in calls],
         "took": [format_duration(one.result.duration_ns) for one in calls],
         "verdict": [one.verdict.name for one in calls],
         "killed": [_killed(one) for one in calls],
@@ -59,12 +60,6 @@ def _differing(cells: Sequence[str]) -> Sequence[str]:
 def _target(declared: CallReport, top: str | None) -> str:
     target = declared.call.target
     return "NULL" if target is None else relative(target, top)
-
-
-def _returned(declared: CallReport) -> str:
-    answer = declared.result
-    name = f"-{answer.errno_name}" if answer.errno_name else ""
-    return name or ("-" if answer.ret is None else str(answer.ret))
 
 
 def _killed(declared: CallReport) -> str:

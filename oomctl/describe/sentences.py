@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from oomctl.oom.as_text import pid_list, returned, target_name, task_name
 from oomctl.oom.hogexit import own_end
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport, Evidence, Outcome, Phase, TaskReport
@@ -35,18 +36,12 @@ class Table:
         return ["right" if header in self.numbers else "left" for header in self.headers]
 
 
-def target_name(declared: CallReport) -> str:
-    """Name the target of a call for people."""
-    if declared.call.target is None:
-        return "the whole system (NULL memcg)"
-    return f"{printable(declared.call.target)} (cgroup id {declared.cgroup_id})"
-
-
 def subject(outcome: Outcome) -> str:
     """Name in a title what the outcome is about."""
     if outcome.calls:
-        return f"OOM on {target_name(outcome.calls[0])}"
-    return f"limits of {printable(outcome.top or 'the whole system')}"
+        first = outcome.calls[0]
+        return printable(f"OOM on {target_name(first.call.target, first.cgroup_id)}")
+    return printable(f"limits of {target_name(outcome.top)}")
 
 
 def verdict_row(outcome: Outcome) -> tuple[str, str]:
@@ -57,12 +52,10 @@ def verdict_row(outcome: Outcome) -> tuple[str, str]:
 def call_rows(declared: CallReport) -> list[tuple[str, str]]:
     """Return one declaration as label and text."""
     call, answer = declared.call, declared.result
-    ret = "-" if answer.ret is None else f"{answer.ret}"
-    name = f" -{answer.errno_name}" if answer.errno_name else ""
     rows = [
-        ("target", target_name(declared)),
+        ("target", target_name(call.target, declared.cgroup_id)),
         ("call", call_text(call)),
-        ("returned", f"{ret}{name}: {meaning(answer, call.via)}"),
+        ("returned", f"{returned(answer.ret)}: {meaning(answer, call.via)}"),
         ("took", f"{format_duration(answer.duration_ns)} {_where(declared)}"),
         ("verdict", f"{declared.verdict.name}: {declared.verdict.reason}"),
     ]
@@ -105,7 +98,7 @@ def predicted_text(declared: CallReport) -> str | None:
     if prediction is None:
         return None
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
-    names = ", ".join(f"{comms.get(pid, '?')} (pid {pid})" for pid in prediction.victims)
+    names = ", ".join(task_name(comms.get(pid, "?"), pid) for pid in prediction.victims)
     killed = declared.victims
     if prediction.agrees(killed | declared.gone, declared.may_repeat):
         came = "as it came"
@@ -114,7 +107,7 @@ def predicted_text(declared: CallReport) -> str | None:
     elif declared.too_close:
         came = "the other was too close to call"
     else:
-        dead = ", ".join(f"{k.comm} (pid {k.pid})" for k in declared.kills if k.pid in killed)
+        dead = ", ".join(task_name(k.comm, k.pid) for k in declared.kills if k.pid in killed)
         came = f"but {dead} died"
     return f"{names or 'nobody'}: {came}"
 
@@ -137,9 +130,7 @@ def evidence_text(evidence: Evidence) -> str:
         return f"BPF tracing and kernel log, {counted(evidence.lost, 'event')} lost"
     if evidence.agree:
         return "BPF tracing and kernel log agree"
-    seen, logged = (
-        ", ".join(map(str, sorted(pids))) or "none" for pids in (evidence.seen, evidence.logged)
-    )
+    seen, logged = pid_list(evidence.seen), pid_list(evidence.logged)
     return f"BPF tracing saw {seen} killed, the kernel log names {logged}"
 
 
@@ -294,11 +285,11 @@ def _story(fated: TaskReport) -> str:
     kill = fated.kill
     when = "while the hogs filled" if fated.phase is Phase.FILLING else "beside the calls"
     whose = _whose(kill, None)
-    invoker = (
-        f", invoked by {kill.invoker_comm} (pid {kill.invoker_pid})" if kill.invoker_pid else ""
-    )
+    invoker = ""
+    if kill.invoker_pid:
+        invoker = f", invoked by {task_name(kill.invoker_comm or '?', kill.invoker_pid)}"
     name = fated.name or fated.task.comm
-    return f"{name} (pid {fated.task.pid}) was killed {when} ({whose}){invoker}"
+    return f"{task_name(name, fated.task.pid)} was killed {when} ({whose}){invoker}"
 
 
 def machine(environment: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from oomctl.doctor.examination import Check
 from oomctl.doctor.finding import Finding, ok, warning
 from oomctl.doctor.machine import Machine
+from oomctl.oom.as_text import task_name
 from oomctl.text import printable
 
 KILLERS = frozenset(
@@ -27,7 +28,7 @@ def killers(machine: Machine) -> Finding:
     if not found:
         return ok("none runs")
     names = sorted(set(found.values()))
-    who = ", ".join(f"{name} (pid {pid})" for pid, name in sorted(found.items()))
+    who = ", ".join(task_name(name, pid) for pid, name in sorted(found.items()))
     return warning(
         f"{who} may kill a hog before the kernel does", f"systemctl stop {' '.join(names)}"
     )

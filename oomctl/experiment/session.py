@@ -27,6 +27,7 @@ from oomctl.experiment.target import TargetState, rises
 from oomctl.hog.hogset import HogSet, RunningHog
 from oomctl.journal.file import Journal
 from oomctl.oom import safety
+from oomctl.oom.as_text import task_name
 from oomctl.oom.expectation import check_outcome
 from oomctl.oom.fates import fates
 from oomctl.oom.outcome import Outcome
@@ -196,7 +197,7 @@ class Session:
                 filled_ns,
             )
         )
-        killed = [f"{one.task.comm} (pid {one.task.pid})" for one in tasks if one.kill]
+        killed = [task_name(one.task.comm, one.task.pid) for one in tasks if one.kill]
         return Outcome(
             environment=self.environment,
             calls=declared,

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from oomctl.oom.as_text import task_name
 from oomctl.oom.attribution import MARKS, OF_THE_CALL, SIGNALS, CallObservation, PostRun, killed_by
 from oomctl.oom.event import Event, Kind
 from oomctl.oom.kill import OomKill
@@ -29,17 +30,17 @@ def account(asked: CallObservation, earlier: Collection[int], after: PostRun) ->
         in_flight=[
             f"pid {pid}" for pid in earlier if after.ended.get(pid, 2**63) > asked.result.began_ns
         ],
-        marked_only=[_name(e.comm, pid) for pid, e in marked.items() if pid not in kills],
+        marked_only=[task_name(e.comm, pid) for pid, e in marked.items() if pid not in kills],
         caller_marked=caller in marked and caller not in kills,
         caller_killed=caller in kills,
         expected=_missed(asked.call, prediction, victims, gone),
-        not_ended=[_name(kills[p].comm, p) for p in victims if p not in after.ended],
+        not_ended=[task_name(kills[p].comm, p) for p in victims if p not in after.ended],
         counted=_untold(asked),
         via=asked.call.via,
     )
     verdict = judge(
         asked.result,
-        [_name(one.comm, one.pid) for one in kills.values() if one.pid not in collateral],
+        [task_name(one.comm, one.pid) for one in kills.values() if one.pid not in collateral],
         _groups(asked, kills, prediction),
         asked.log.found_no_killable,
         circumstances,
@@ -152,8 +153,4 @@ def _missed(
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
     if not victims <= comms.keys():
         return ()
-    return [_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["nobody"]
-
-
-def _name(comm: str, pid: int) -> str:
-    return f"{comm} (pid {pid})"
+    return [task_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["nobody"]

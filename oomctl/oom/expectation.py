@@ -6,7 +6,7 @@ The name of a check holds nothing that differs from round to round; what was fou
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from oomctl.oom.call import CallResult
+from oomctl.oom.as_text import returned
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import relative
@@ -27,13 +27,6 @@ def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def returned(answer: CallResult) -> str:
-    """Name what a call returned, as expectations do: `1`, `EBUSY`, or `none`."""
-    if answer.ret is None:
-        return "none"
-    return answer.errno_name or str(answer.ret)
-
-
 def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
     if expect.verdicts:
         name, verdict = f"verdict is {_or(expect.verdicts)}", outcome.verdict
@@ -45,7 +38,7 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
         yield _survivors(expect.survivors, outcome.tasks)
     if expect.kills is not None:
         yield Check(f"kills: {expect.kills}", len(killed) in expect.kills, f"{len(killed)} died")
-    came = Counter(returned(declared.result) for declared in outcome.calls)
+    came = Counter(_bare(returned(declared.result.ret)) for declared in outcome.calls)
     for value, wanted in expect.returns.items():
         count = came[_bare(value)]
         yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(came))
@@ -107,7 +100,7 @@ def _of_step(
 ) -> Iterator[Check]:
     if expect.returns:
         right = {_bare(value) for value in expect.returns}
-        came = Counter(returned(declared.result) for declared in calls)
+        came = Counter(_bare(returned(declared.result.ret)) for declared in calls)
         name = f"{call} returns {_or(list(map(_bare, expect.returns)))}"
         yield Check(name, bool(calls) and came.keys() <= right, _times(came))
     if expect.verdicts:

@@ -7,7 +7,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oomctl.oom import errnos
+from oomctl.oom.as_text import returned
 from oomctl.oom.call import CallResult
 from oomctl.oom.plan import Via
 from oomctl.text import counted
@@ -137,8 +137,7 @@ def _judge(
 
 def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
     if ret < 0:
-        name = errnos.name_of(ret) or str(ret)
-        return Verdict("refused", f"the kernel refused the write: {name}")
+        return Verdict("refused", f"the kernel refused the write: {returned(ret)}")
     if no_killable:
         return Verdict("no-killable-task", "the target has no task that may be killed")
     why = {

@@ -7,6 +7,7 @@ from importlib.resources import files
 from itertools import pairwise
 
 from oomctl.describe import sentences
+from oomctl.oom.as_text import task_name
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.prediction import Candidate
@@ -142,7 +143,7 @@ def _leaf(fated: TaskReport) -> str:
     asked = f"asked {format_size(fated.asked)}, " if fated.asked is not None else ""
     kind = ' class="bad"' if fated.fate.kind == "oom-killed" else ""
     return (
-        f"{_escape(task.comm)} (pid {task.pid}): {asked}charged {format_size(fated.charged)}, "
+        f"{_escape(task_name(task.comm, task.pid))}: {asked}charged {format_size(fated.charged)}, "
         f"adj {task.oom_score_adj}, <span{kind}>{_escape(sentences.fate_text(fated, None))}</span>"
     )
 
@@ -228,7 +229,7 @@ def _timeline(outcome: Outcome, declared: CallReport) -> Iterator[str]:
     start = line.stamps[0].at_ns
     cells = []
     for before, stamp in pairwise((line.stamps[0], *line.stamps)):
-        who = f"{comms.get(stamp.pid, '?')} (pid {stamp.pid})" if stamp.pid else ""
+        who = task_name(comms.get(stamp.pid, "?"), stamp.pid) if stamp.pid else ""
         cells.append(
             [
                 stamp.name,

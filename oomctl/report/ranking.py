@@ -7,6 +7,7 @@ from typing import Literal
 
 from oomctl.describe.sentences import Table
 from oomctl.oom.as_json import SCHEMA, candidate_tree
+from oomctl.oom.as_text import target_name, task_name
 from oomctl.oom.paths import relative
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.report.layout import lay_out
@@ -80,7 +81,7 @@ RENDERERS: dict[RankingFormat, Callable[[Prediction, str | None, int | None], st
 def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]]:
     weight = prediction.totalpages // 1000
     rows = [
-        ("target", "the whole system" if target is None else printable(target)),
+        ("target", printable(target_name(target))),
         ("would die", _names(prediction, prediction.victims) or _nobody(target)),
     ]
     if prediction.group is not None:
@@ -109,7 +110,7 @@ def _nobody(target: str | None) -> str:
 
 def _names(prediction: Prediction, pids: Sequence[int]) -> str:
     comms = {candidate.task.pid: candidate.task.comm for candidate in prediction.candidates}
-    return ", ".join(f"{comms[pid]} (pid {pid})" for pid in pids)
+    return ", ".join(task_name(comms[pid], pid) for pid in pids)
 
 
 def _table(prediction: Prediction, target: str | None, top: int | None) -> Table:

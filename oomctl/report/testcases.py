@@ -1,5 +1,6 @@
 """What is expected of a declaration by itself, and of many rounds, as tests. Pure."""
 
+from oomctl.oom.as_text import pid_list, returned
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import CallReport, Evidence
 from oomctl.rounds.round import WITHOUT_OUTCOME
@@ -12,7 +13,7 @@ def expectations(declared: CallReport) -> tuple[Check, ...]:
     name = declared.verdict.name
     died = bool(declared.victims)
     return (
-        Check("returned 1", declared.result.ret == 1, _returned(declared)),
+        Check("returned 1", declared.result.ret == 1, f"returned {returned(declared.result.ret)}"),
         Check("somebody died", died, declared.verdict.reason),
         Check(
             "only one victim or one group died",
@@ -45,31 +46,20 @@ def _held(held: CheckTally, one: Statistics) -> Check:
     return Check(held.name, True if held.held else None, why)
 
 
-def _returned(declared: CallReport) -> str:
-    answer = declared.result
-    if answer.ret is None:
-        return "it did not return"
-    return f"it returned {f'-{answer.errno_name}' if answer.errno_name else answer.ret}"
-
-
 def _as_predicted(declared: CallReport) -> Check:
     name, prediction = "as predicted", declared.prediction
     if prediction is None or declared.as_predicted is None:
         why = "nothing was predicted" if prediction is None else "nobody was chosen"
         return Check(name, None, why)
-    why = f"predicted {_pids(prediction.victims)}, killed {_pids(declared.victims)}"
+    why = f"predicted {pid_list(prediction.victims)}, killed {pid_list(declared.victims)}"
     if not declared.as_predicted and declared.too_close:
         return Check(name, None, f"too close to call: {why}")
     return Check(name, declared.as_predicted, why)
 
 
 def _sources_agree(evidence: Evidence) -> Check:
-    why = f"ring buffer {_pids(evidence.seen)}, kernel log {_pids(evidence.logged)}"
+    why = f"ring buffer {pid_list(evidence.seen)}, kernel log {pid_list(evidence.logged)}"
     if evidence.agree is None:
         lost = counted(evidence.lost, "event or record was lost", "events or records were lost")
         why = lost if evidence.lost else evidence.no_tracing_reason or f"only the {evidence.source}"
     return Check("sources agree", evidence.agree, why)
-
-
-def _pids(pids: tuple[int, ...] | frozenset[int]) -> str:
-    return ", ".join(f"pid {pid}" for pid in sorted(pids)) or "nobody"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from oomctl.describe import sentences
+from oomctl.oom.as_text import task_name
 from oomctl.oom.outcome import CallReport, Outcome, Phase
 from oomctl.oom.paths import relative
 from oomctl.text import printable
@@ -115,10 +116,10 @@ def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[
             case Track("oom_reaper"):
                 name = "oom_reaper"
             case Track("caller", pid) if pid in callers:
-                name = f"caller (pid {pid})" if pid else "caller"
+                name = task_name("caller", pid) if pid else "caller"
             case Track(_, pid):
                 comm = printable(comms.get(pid, ""))
-                name = f"{comm} (pid {pid})" if comm else f"pid {pid}"
+                name = task_name(comm, pid) if comm else f"pid {pid}"
         name += f" ({lane + 1})" if lane else ""
         where = {"ph": "M", "pid": _PROCESS, "tid": thread}
         yield {**where, "name": "thread_name", "args": {"name": name}}

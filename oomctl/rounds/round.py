@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from oomctl.oom.as_text import returned
 from oomctl.oom.check import Check
 from oomctl.oom.expectation import KILLED
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK
@@ -152,9 +153,7 @@ def _whole(number: Any) -> int | None:
 def _returned(call: Mapping[str, Any]) -> str:
     if call["spared"]:
         return "spared"
-    if call["ret"] is None:
-        return "none"
-    return f"-{call['errno']}" if call["errno"] else str(call["ret"])
+    return returned(call["ret"])
 
 
 def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Casualty]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from oomctl.bpf.libbpf import Only
-from oomctl.oom.errnos import name_of
+from oomctl.oom.as_text import returned
 from oomctl.smoke import facts
 from oomctl.smoke.cases.common import Case, CaseRunner, Check
 from oomctl.smoke.facts import Need
@@ -37,7 +37,7 @@ def _refused(
 
     def run(runner: CaseRunner) -> Iterator[Check]:
         loaded = runner.load(file, wanted)
-        yield Check(f"loading it is {name_of(-error)}", loaded.errno == error, _came(loaded.errno))
+        yield Check(f"loading it is {returned(-error)}", loaded.errno == error, _came(loaded.errno))
         yield Check(f"the reason is {said!r}", bool(re.search(said, loaded.log)), "another")
 
     return Case(f"loadtime.{name}", about, run, needs)
@@ -52,7 +52,7 @@ def _loads(name: str, about: str, program: str, *needs: Need) -> Case:
 
 
 def _came(error: int) -> str:
-    return f"{name_of(-error) or error}: {os.strerror(error)}" if error else "it loaded"
+    return f"{returned(-error)}: {os.strerror(error)}" if error else "it loaded"
 
 
 def _tracing(name: str, program: str) -> Case:
