@@ -11,7 +11,7 @@ from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Call
 from oomctl.oom.timeline import Stamp, Timeline
 from oomctl.oom.verdict import Verdict, judge, overall
-from oomctl.rounds.lines import end_line, head_line, round_line
+from oomctl.rounds.lines import end_line, header_line, round_line
 from oomctl.rounds.reader import read_runs
 from oomctl.rounds.run import End, RunHeader, Section, VariantRecord
 from tests.outcomes import ENVIRONMENT, TARGET, TREE, Kill, M, hog, outcome, rises
@@ -120,7 +120,7 @@ def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more)
         scenario=scenario,
         description=more.get("description", "four callers at once, one of which gets oom_lock"),
         source=more.get("source", SCENARIO),
-        ways=tuple(VariantRecord(label, judged=judged, steps=steps) for label in labels),
+        variants=tuple(VariantRecord(label, judged=judged, steps=steps) for label in labels),
         options={
             "repeat": more.get("repeat", 5),
             "for_s": None,
@@ -137,14 +137,14 @@ def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more)
     )
 
 
-def recorded(of, came, end=None):
-    """The text of a record: `came` has (label, number, outcome or reason)."""
-    lines = [head_line(of)]
+def recorded(header, rounds, end=None):
+    """The text of a record; `rounds` has (label, number, outcome or reason)."""
+    lines = [header_line(header)]
     lines += [
-        round_line(label, number, 200 * MS + number, result) for label, number, result in came
+        round_line(label, number, 200 * MS + number, result) for label, number, result in rounds
     ]
     end = end or End("done")
-    lines.append(end_line(end, len(came), "2026-01-27T10:16:00+01:00"))
+    lines.append(end_line(end, len(rounds), "2026-01-27T10:16:00+01:00"))
     return "".join(f"{json.dumps(line)}\n" for line in lines)
 
 

@@ -23,13 +23,11 @@ from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, single
 from oomctl.report.runs import RENDERERS
-from oomctl.rounds.cast import Place, VariantPlanner
 from oomctl.rounds.loop import Limits
-from oomctl.rounds.record import Record
-from oomctl.rounds.records import open_records
+from oomctl.rounds.record import Record, open_records
 from oomctl.rounds.run import exit_of
 from oomctl.rounds.series import RecordedScenario, Series
-from oomctl.rounds.variant import VIAS, variants
+from oomctl.rounds.variant import VIAS, VariantPlanner, variants
 from oomctl.scenario import planning
 from oomctl.scenario.fault import Fault, ScenarioError
 from oomctl.text import printable
@@ -191,8 +189,8 @@ def run(
     console.set_verbosity(int(verbose))
     rounds = repeat or (None if duration or until_differs else 1)
     limits = Limits(rounds, duration, until_differs)
-    ways = variants(scenario.vary(*(vary or ())), () if via is None else _vias(via))
-    one_round = limits.single and len(ways) == 1
+    chosen = variants(scenario.vary(*(vary or ())), () if via is None else _vias(via))
+    one_round = limits.single and len(chosen) == 1
     one_by_one = one_round and output_format in AS_DECLARED
     if until_differs and limits.single:
         raise UsageError("--until-differs needs more than one round", "leave out --repeat 1")
@@ -205,47 +203,47 @@ def run(
         )
     memory = psutil.virtual_memory().total
     parent_node = None if parent is None else find_parent(unified_root(), parent)
-    chosen = Place(
-        planning.unique_name,
-        memory,
-        parent_node.cgroup if parent_node else None,
-        timeout,
-    )
+    parent_path = parent_node.cgroup if parent_node else None
     told: dict[str, Any] = {
         "repeat": rounds,
         "for_s": duration,
         "until_differs": until_differs,
         "same_tree": same_tree,
-        "parent": chosen.parent,
+        "parent": parent_path,
         "timeout_s": timeout,
         "set": list(settings or ()),
         "vary": list(vary or ()),
         "via": via.split(",") if via else [],
     }
     texts: dict[Path, str] = {}
-    per_way = [
-        scenario.load_all(files, settings or (), memory, way.overrides, texts) for way in ways
+    per_variant = [
+        scenario.load_all(files, settings or (), memory, each.overrides, texts) for each in chosen
     ]
-    casts = [VariantPlanner(loaded, ways, chosen) for loaded in zip(*per_way, strict=True)]
-    plans = [cast.plans() for cast in casts]
+    planners = [
+        VariantPlanner(loaded, chosen, planning.unique_name, memory, parent_path, timeout)
+        for loaded in zip(*per_variant, strict=True)
+    ]
+    plans = [planner.plans() for planner in planners]
     with Output(output) as place, ExitStack() as stack:
         place.require_apart(files)
         if dry_run:
             with suppress(UnsupportedError):  # a plan for another machine
-                _require_existing(unified_root(), casts, dry_run)
-            place.write(_described(casts, plans))
+                _require_existing(unified_root(), planners, dry_run)
+            place.write(_described(planners, plans))
             return
         if any(one.system_wide for of_a_file in plans for one in of_a_file):
             consent.require_somebody(yes, "a call on the whole system")
         root, kfunc = require_machine()
-        _require_existing(root, casts)
+        _require_existing(root, planners)
         kept = record is not None or not (limits.single or no_record)
-        records = stack.enter_context(open_records([cast.name for cast in casts], record, kept))
+        records = stack.enter_context(
+            open_records([planner.name for planner in planners], record, kept)
+        )
         if record and place.is_at(record):
             raise UsageError(
                 f"--record {record}: the result would go into the same file", "name another"
             )
-        series = Series(list(map(_recorded, casts, records)), limits, told, same_tree)
+        series = Series(list(map(_recorded, planners, records)), limits, told, same_tree)
         reports: list[str] = []
 
         def result() -> str:
@@ -258,7 +256,7 @@ def run(
             with Session(root, kfunc, confirm, parent_node) as session:
                 for recorded, last in series.run(session):
                     if one_by_one and last:
-                        title = f"== {printable(recorded.name)}\n\n" if len(casts) > 1 else ""
+                        title = f"== {printable(recorded.name)}\n\n" if len(planners) > 1 else ""
                         reports.append(title + single.render(last, output_format, place.width))
         except BaseException:
             if series.rounds:  # whatever ended them, those that were count
@@ -269,7 +267,7 @@ def run(
 
 
 def _require_existing(
-    root: UnifiedNode, casts: Sequence[VariantPlanner], dry_run: bool = False
+    root: UnifiedNode, planners: Sequence[VariantPlanner], dry_run: bool = False
 ) -> None:
     """Raise ScenarioError where files name cgroups that this machine lacks, or cannot use so.
 
@@ -277,8 +275,8 @@ def _require_existing(
     """
     faults = [
         one.origin(Fault(key, error.why, error.hint))
-        for cast in casts
-        for one in cast.scenarios
+        for planner in planners
+        for one in planner.scenarios
         for key, cgroup in one.existing
         if (error := _unfit(root.at(cgroup), "parent" in key, dry_run))
     ]
@@ -301,17 +299,17 @@ def _unfit(node: UnifiedNode, is_parent: bool, dry_run: bool) -> UnsupportedErro
     return None
 
 
-def _recorded(cast: VariantPlanner, record: Record) -> RecordedScenario:
-    first = cast.scenarios[0]
-    return RecordedScenario(first.name, first.description, first.source, cast.planned(), record)
+def _recorded(planner: VariantPlanner, record: Record) -> RecordedScenario:
+    first = planner.scenarios[0]
+    return RecordedScenario(first.name, first.description, first.source, planner.planned(), record)
 
 
-def _described(casts: Sequence[VariantPlanner], plans: Sequence[Sequence[plan.Plan]]) -> str:
+def _described(planners: Sequence[VariantPlanner], plans: Sequence[Sequence[plan.Plan]]) -> str:
     """Return every plan; each with a heading where there are several."""
     found = [
-        (f"{cast.name}: {way.label}" if way.label else cast.name, one)
-        for cast, of_a_file in zip(casts, plans, strict=True)
-        for way, one in zip(cast.variants, of_a_file, strict=True)
+        (f"{planner.name}: {variant.label}" if variant.label else planner.name, one)
+        for planner, of_a_file in zip(planners, plans, strict=True)
+        for variant, one in zip(planner.variants, of_a_file, strict=True)
     ]
     texts = []
     for name, one in found:

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from oomctl.rounds.chance import wilson
-from oomctl.rounds.distribution import Distribution
 from oomctl.rounds.round import Casualty
 from oomctl.rounds.run import Run
-from oomctl.rounds.statistics import Statistics
+from oomctl.rounds.statistics import Distribution, Statistics, wilson
 from oomctl.text import printable
 from oomctl.units import format_duration, format_size
 
@@ -32,7 +30,7 @@ def interval(count: int, of: int) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f} %" if of else "-"
 
 
-def gone(one: Casualty) -> str:
+def casualty(one: Casualty) -> str:
     """Name a task that did not survive, and how where it was not just killed."""
     return printable(one.name if one.how == "killed" else f"{one.name} ({one.how})")
 
@@ -66,4 +64,6 @@ def first_and_last(span: tuple[int, int] | None, size: bool = False) -> str:
 
 def title(run: Run, one: Statistics) -> str:
     """Name a variant of a scenario."""
-    return printable(f"{run.head.scenario}: {one.variant}" if one.variant else run.head.scenario)
+    return printable(
+        f"{run.header.scenario}: {one.variant}" if one.variant else run.header.scenario
+    )

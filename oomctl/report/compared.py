@@ -13,7 +13,7 @@ from oomctl.report import cells
 from oomctl.report.markdown import escape
 from oomctl.report.parts import Part, as_markdown, as_text
 from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair
-from oomctl.rounds.distribution import Distribution
+from oomctl.rounds.statistics import Distribution
 from oomctl.text import counted, printable
 from oomctl.units import format_duration
 

@@ -72,7 +72,7 @@ def _variant(run: Run, one: Statistics) -> ET.Element:
     tests: Sequence[Check] = over_rounds(one)
     if run.end and run.end.why == "unsupported":
         tests = [Check("every round ran", None, run.end.reason)]
-    about = [("rounds", cells.rate(one)), ("machine", sentences.machine(run.head.environment))]
+    about = [("rounds", cells.rate(one)), ("machine", sentences.machine(run.header.environment))]
     about += [(f"verdict {verdict}", str(count)) for verdict, count in one.verdicts.items()]
     suite = _cases(cells.title(run, one), tests, one.took_ns, about, "expectation")
     ended = [f"{run.end.why}: {run.end.reason}"] if run.end and run.end.reason else []

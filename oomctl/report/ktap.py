@@ -30,7 +30,7 @@ def render_runs(sections: Sequence[Section]) -> str:
     What a kernel or machine cannot do is skipped.
     """
     runs = [(section.run, one) for section in sections for one in section.run.statistics]
-    lines = [*head(len(runs), *(sentences.machine(run.head.environment) for run, _one in runs))]
+    lines = [*head(len(runs), *(sentences.machine(run.header.environment) for run, _one in runs))]
     for number, (run, one) in enumerate(runs, 1):
         lines += _variant(number, run, one)
     return text(lines)

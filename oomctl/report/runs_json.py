@@ -9,10 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from oomctl.oom.as_json import SCHEMA
-from oomctl.rounds.chance import wilson
-from oomctl.rounds.lines import head_line
+from oomctl.rounds.lines import header_line
 from oomctl.rounds.run import Run, Section
-from oomctl.rounds.statistics import NEVER, Statistics
+from oomctl.rounds.statistics import NEVER, Statistics, wilson
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -68,12 +67,12 @@ def statistics_tree(one: Statistics) -> dict[str, Any]:
         ],
         "casualties": [
             {
-                "name": gone.name,
-                "how": gone.how,
+                "name": casualty.name,
+                "how": casualty.how,
                 "tasks": occurrences.times,
                 "rounds": occurrences.rounds,
             }
-            for gone, occurrences in one.gone.items()
+            for casualty, occurrences in one.casualties.items()
         ],
         "contention": [
             {
@@ -95,9 +94,9 @@ def statistics_tree(one: Statistics) -> dict[str, Any]:
 
 def _fields(section: Section) -> Iterator[tuple[str, str]]:
     run = section.run
-    head = head_line(run.head)
-    del head["kind"]
-    yield from _dumped(head)
+    header = header_line(run.header)
+    del header["kind"]
+    yield from _dumped(header)
     yield from _dumped(
         {
             "end": _end(run),

@@ -28,15 +28,16 @@ def render_table(sections: Sequence[Section]) -> str:
 def render_markdown(sections: Sequence[Section]) -> str:
     """Return the statistics as Markdown, a heading for each scenario."""
     return "\n".join(
-        f"### {escape(printable(section.run.head.scenario))}\n\n" + as_markdown(_parts(section.run))
+        f"### {escape(printable(section.run.header.scenario))}\n\n"
+        + as_markdown(_parts(section.run))
         for section in sections
     )
 
 
 def _parts(run: Run) -> Iterator[Part]:
-    head = run.head
-    about = printable(f"{head.scenario}: {head.description}" if head.description else head.scenario)
-    lines = [("scenario", about)]
+    header = run.header
+    about = f"{header.scenario}: {header.description}" if header.description else header.scenario
+    lines = [("scenario", printable(about))]
     several = len(run.statistics) > 1
     for one in () if several else run.statistics:
         lines += [("variant", printable(one.variant))] if one.variant else []
@@ -45,7 +46,7 @@ def _parts(run: Run) -> Iterator[Part]:
     if run.end and run.end.why != "done":
         lines.append(("ended", printable(": ".join(filter(None, (run.end.why, run.end.reason))))))
     lines += [("note", remark) for remark in run.remarks]
-    lines.append(("machine", sentences.machine(head.environment)))
+    lines.append(("machine", sentences.machine(header.environment)))
     yield Part(tuple(lines))
     if several:
         yield from _beside(run.statistics)
@@ -138,16 +139,16 @@ def _alone(one: Statistics) -> Iterator[Part]:
             for value, occurrences in one.returns.items()
         ]
         yield Part(table=Table(headers, rows, frozenset(headers[1:])))
-    if one.gone:
+    if one.casualties:
         headers = ["who", "fate", "tasks", "rounds"]
         rows = [
             [
-                printable(gone.name),
-                printable(_HOW.get(gone.how, gone.how)),
+                printable(casualty.name),
+                printable(_HOW.get(casualty.how, casualty.how)),
                 str(occurrences.times),
                 cells.share(occurrences.rounds, one.ran),
             ]
-            for gone, occurrences in one.gone.items()
+            for casualty, occurrences in one.casualties.items()
         ]
         yield Part(table=Table(headers, rows, frozenset(headers[2:])))
     if one.contention:

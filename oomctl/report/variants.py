@@ -45,10 +45,13 @@ def rows(statistics: Sequence[Statistics]) -> Iterator[Row]:
             f"verdict {printable(verdict)}",
             [cells.share(one.verdicts.get(verdict, 0), one.rounds) for one in statistics],
         )
-    for gone in dict.fromkeys(each for one in statistics for each in one.gone):
-        rounds = [one.gone.get(gone, NEVER).rounds for one in statistics]
+    for casualty in dict.fromkeys(each for one in statistics for each in one.casualties):
+        rounds = [one.casualties.get(casualty, NEVER).rounds for one in statistics]
         of = [one.ran for one in statistics]
-        yield f"{_DIED.get(gone.how, '')}{cells.gone(gone)}", list(map(cells.share, rounds, of))
+        yield (
+            f"{_DIED.get(casualty.how, '')}{cells.casualty(casualty)}",
+            list(map(cells.share, rounds, of)),
+        )
     yield from _returned(statistics)
     for kind in _union(one.contention for one in statistics):
         found = [one.contention.get(kind) for one in statistics]

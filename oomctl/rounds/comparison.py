@@ -1,23 +1,22 @@
-"""What differs between two records, and whether chance alone would make it so. Pure."""
+"""What differs between two records, and whether chance alone explains it. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oomctl.rounds.chance import fisher
 from oomctl.rounds.round import BY_THE_KERNEL
 from oomctl.rounds.run import Run
-from oomctl.rounds.statistics import NEVER, Share, Statistics
+from oomctl.rounds.statistics import NEVER, Share, Statistics, fisher
 
 ALPHA = 0.01
-"""A share has changed where chance makes such a difference less often than this (Fisher)."""
+"""A share has changed if the probability of its difference by chance (Fisher) is below this."""
 
 _NOT_THE_MACHINE = ("oom_score_adj",)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """In how many rounds of A and of B something came, and how likely chance makes that."""
+    """The share of rounds of A and of B with some result, and the probability of it by chance."""
 
     what: str
     a: Share
@@ -26,7 +25,7 @@ class Difference:
 
     @property
     def changed(self) -> bool:
-        """Whether it is more than chance."""
+        """Whether chance does not explain the difference."""
         return self.chance < ALPHA
 
     @property
@@ -37,7 +36,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """One variant of one scenario in both records; `same_file` is whether the scenario is."""
+    """One variant of one scenario in both records; `same_file`: the scenario files are equal."""
 
     scenario: str
     a: Statistics
@@ -47,21 +46,21 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The scenario, with its variant if it has several."""
+        """The name of the scenario and, if it has several, of the variant."""
         return f"{self.scenario}: {self.a.variant}" if self.a.variant else self.scenario
 
     @property
     def enough(self) -> bool:
-        """Whether so many rounds could show a change at all."""
+        """Whether there are enough rounds to show a change at all."""
         a, b = self.a.rounds, self.b.rounds
         return bool(a and b) and fisher(0, a, b, b) < ALPHA
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two records: their machines, what both have, and what only one of them has.
+    """Two records: what both have, and what only one of them has.
 
-    `machines` has what differs, by name.
+    `machines` lists the differences of the machines: name, value of A, value of B.
     """
 
     environments: tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -72,16 +71,16 @@ class Comparison:
 
     @property
     def changes(self) -> tuple[tuple[Pair, Difference], ...]:
-        """What changed beyond chance, with where."""
+        """The differences that chance does not explain, each with its pair."""
         return tuple(
             (pair, each) for pair in self.pairs for each in pair.differences if each.changed
         )
 
 
 def compare(a: Sequence[Run], b: Sequence[Run]) -> Comparison:
-    """Compare by scenario and variant; of the same several times in order."""
+    """Compare by scenario and variant; runs of the same ones are paired in order."""
     of_a, of_b = dict(_by_name(a)), dict(_by_name(b))
-    first, second = a[0].head.environment, b[0].head.environment
+    first, second = a[0].header.environment, b[0].header.environment
     return Comparison(
         environments=(first, second),
         machines=tuple(_machines(first, second)),
@@ -98,7 +97,7 @@ def _by_name(runs: Iterable[Run]) -> Iterator[tuple[Key, tuple[Run, Statistics]]
     seen: dict[tuple[str, str], int] = {}
     for run in runs:
         for one in run.statistics:
-            name = run.head.scenario, one.variant
+            name = run.header.scenario, one.variant
             seen[name] = seen.get(name, 0) + 1
             yield (*name, seen[name]), (run, one)
 
@@ -111,24 +110,24 @@ def _named(key: Key) -> str:
 
 def _pair(run_a: Run, a: Statistics, run_b: Run, b: Statistics) -> Pair:
     return Pair(
-        scenario=run_a.head.scenario,
+        scenario=run_a.header.scenario,
         a=a,
         b=b,
         differences=tuple(_differences(a, b)),
-        same_file=run_a.head.source == run_b.head.source,
+        same_file=run_a.header.source == run_b.header.source,
     )
 
 
 def _differences(a: Statistics, b: Statistics) -> Iterator[Difference]:
-    """Count rounds, not calls: calls of one round are not independent of each other."""
+    """Count rounds, not calls: the calls of one round are not independent of each other."""
     for verdict in dict.fromkeys([*a.verdicts, *b.verdicts]):
         shares = (Share(one.verdicts.get(verdict, 0), one.rounds) for one in (a, b))
         yield _difference(f"verdict {verdict}", *shares)
-    for gone in dict.fromkeys([*a.gone, *b.gone]):
-        how = "" if gone.how == "killed" else f" ({gone.how})"
-        died = "died " if gone.how in BY_THE_KERNEL else ""
-        shares = (Share(one.gone.get(gone, NEVER).rounds, one.ran) for one in (a, b))
-        yield _difference(f"{died}{gone.name}{how}", *shares)
+    for casualty in dict.fromkeys([*a.casualties, *b.casualties]):
+        how = "" if casualty.how == "killed" else f" ({casualty.how})"
+        died = "died " if casualty.how in BY_THE_KERNEL else ""
+        shares = (Share(one.casualties.get(casualty, NEVER).rounds, one.ran) for one in (a, b))
+        yield _difference(f"{died}{casualty.name}{how}", *shares)
     for value in dict.fromkeys([*a.returns, *b.returns]):
         shares = (Share(one.returns.get(value, NEVER).rounds, one.ran) for one in (a, b))
         yield _difference(f"returned {value}", *shares)

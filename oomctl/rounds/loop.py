@@ -1,41 +1,31 @@
-"""Runs the rounds of a scenario, its variants in turn, and hands on the line of each."""
+"""Runs the rounds of a scenario, its variants in turn, and hands on the line of each round."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from oomctl.errors import OomctlError
+from oomctl.experiment.session import Session
 from oomctl.hog.hogset import NotFilledError
-from oomctl.oom.outcome import Environment, Outcome
+from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan
 from oomctl.rounds.lines import round_line
 from oomctl.rounds.round import FAILED, NOT_FILLED, Round, round_of
-from oomctl.rounds.run import End, VariantRecord
+from oomctl.rounds.run import End
 from oomctl.rounds.statistics import Statistics, Tally
+from oomctl.rounds.variant import PlannedVariant
 from oomctl.signals import signals_unblocked
-
-
-class Session(Protocol):
-    """What carries out a plan: `oomctl.experiment.session.Session`."""
-
-    environment: Environment
-
-    def run(self, plan: Plan) -> Outcome:
-        """Carry out one round."""
-
-    def keep_tree(self, plan: Plan) -> AbstractContextManager[None]:
-        """Keep the plan's tree for all rounds in the block."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run is over: after so many rounds of each variant, or seconds, whichever is first.
+    """When a run ends: after `rounds` of each variant or after `seconds`, whichever is first.
 
-    A round that has begun is finished, and so are those of the other variants, lest one of them
-    has more. `until_differs` ends it at the first round that does not come to what the first of
-    its variant came to.
+    The run ends between turns only, so that every variant has the same number of rounds. With
+    `until_differs` it ends at the first round whose result differs from that of its variant's
+    first round.
     """
 
     rounds: int | None = 1
@@ -48,43 +38,35 @@ class Limits:
         return self.rounds == 1
 
 
-@dataclass(frozen=True)
-class PlannedVariant:
-    """A variant with what makes the plan of its next round: in a tree of its own each time."""
-
-    way: VariantRecord
-    plan: Callable[[], Plan]
-
-
 @dataclass
 class RoundLoop:
-    """The rounds of one scenario; `write` gets the line of each as it happens.
+    """The rounds of one scenario; `write` gets the line of each, `done` the number of rounds.
 
-    Of what happened it keeps the tallies, the first round of each variant and the last outcome.
+    It keeps the tallies, the first round of each variant and the last outcome.
     """
 
     planned: Sequence[PlannedVariant]
     limits: Limits
     session: Session
     write: Callable[[Mapping[str, Any]], None]
-    done: Callable[[int], None]
     same_tree: bool = False
+    done: Callable[[int], None] | None = None
     clock: Callable[[], int] = time.monotonic_ns
     rounds: int = 0
     last: Outcome | None = None
     _tallies: list[Tally] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._tallies = [Tally(each.way.label, each.way.judged) for each in self.planned]
+        self._tallies = [Tally(each.record.label, each.record.judged) for each in self.planned]
 
     def statistics(self) -> tuple[Statistics, ...]:
-        """Return what the rounds came to so far."""
+        """Return the statistics of each variant so far."""
         return tuple(tally.statistics() for tally in self._tallies)
 
     def run(self) -> End:
-        """Run until the limits are reached; raises what a round raises, after writing its line.
+        """Run until a limit is reached; raises what a round raises, after writing its line.
 
-        Of several rounds one whose hogs could not be filled is a round without an outcome.
+        If there are several rounds, one whose hogs could not be filled only lacks an outcome.
         """
         first: dict[int, Round] = {}
         with ExitStack() as stack:
@@ -117,24 +99,25 @@ class RoundLoop:
                 return
 
     def _round(self, index: int, number: int, plan: Callable[[], Plan]) -> Round:
-        way, began = self.planned[index].way, self.clock()
-        came: Outcome | tuple[str, str]
+        variant, began = self.planned[index].record, self.clock()
+        result: Outcome | tuple[str, str]
         raised: OomctlError | None = None
         try:
-            came = self.last = self.session.run(plan())
-            raised = came.failure
+            result = self.last = self.session.run(plan())
+            raised = result.failure
         except NotFilledError as error:
-            came = NOT_FILLED, error.why
+            result = NOT_FILLED, error.why
             raised = error if self.limits.single and len(self.planned) == 1 else None
         except OomctlError as error:
-            came, raised = (FAILED, error.why), error
-        line = round_line(way.label, number, self.clock() - began, came)
-        if raised is None or self.rounds or isinstance(came, Outcome):
+            result, raised = (FAILED, error.why), error
+        line = round_line(variant.label, number, self.clock() - began, result)
+        if raised is None or self.rounds or isinstance(result, Outcome):
             self.write(line)
-            one = round_of(line, way.rechecking)
+            one = round_of(line, variant.rechecking)
             self._tallies[index].add(one)
             self.rounds += 1
-            self.done(self.rounds)
+            if self.done:
+                self.done(self.rounds)
         if raised:
             raise raised
         return one

@@ -1,10 +1,9 @@
-"""How far many rounds are: a bar on a terminal, else one line a minute; on stderr."""
+"""Shows the progress of many rounds on stderr: a bar on a terminal, else a line a minute."""
 
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from oomctl import console
@@ -13,11 +12,11 @@ from oomctl.text import counted
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-_EVERY = 60.0  # seconds between two lines where there is no bar
+_EVERY = 60.0  # seconds between two lines if there is no bar
 
 
 class Progress:
-    """Shows rounds as they are done; `total` of them, or `seconds` of time, or until who knows.
+    """Shows rounds as they are done, out of `total` rounds or `seconds` of time if known.
 
     The bar is drawn when a round is done, not by a thread: signals must reach the main thread, and
     only while it waits.
@@ -38,26 +37,21 @@ class Progress:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Draw the bar where stderr is a terminal; none for a single round."""
-        self._began = self._said = self._clock()
+        """Draw the bar if stderr is a terminal and there is more than one round."""
+        self._began = self._last_note = self._clock()
         if sys.stderr.isatty() and self._total != 1:
             self._draw()
             self._stack.enter_context(console.quiet())
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Wipe the bar."""
         self._stack.close()
         if self._bar:
             self._bar.stop()
 
     def done(self, rounds: int) -> None:
-        """Show that so many rounds are done."""
+        """Show how many rounds are done."""
         now = self._clock()
         if self._bar:
             text = self.text(rounds, now - self._began)
@@ -69,12 +63,12 @@ class Progress:
                 completed=share or 0.0,
             )
             self._bar.refresh()
-        elif now - self._said >= _EVERY:
-            self._said = now
+        elif now - self._last_note >= _EVERY:
+            self._last_note = now
             console.note(self.text(rounds, now - self._began))
 
     def share(self, rounds: int, seconds: float) -> float | None:
-        """Return how much is done, 0 to 1; None where nobody knows."""
+        """Return how much is done, 0 to 1; None without a limit."""
         shares = []
         if self._total is not None:
             shares.append(rounds / self._total)
@@ -88,7 +82,7 @@ class Progress:
         if rounds and seconds > 0:
             parts.append(f"{rounds / seconds:.3g} a second")
         if share := self.share(rounds, seconds):
-            parts.append(f"{_clocked(seconds / share - seconds)} left")
+            parts.append(f"{_clock_text(seconds / share - seconds)} left")
         return ", ".join(parts)
 
     def _draw(self) -> None:
@@ -112,7 +106,7 @@ def _of(rounds: int, total: int | None) -> str:
     return f"{rounds} of {counted(total, 'round')}" if total else counted(rounds, "round")
 
 
-def _clocked(seconds: float) -> str:
+def _clock_text(seconds: float) -> str:
     """Return a time as hours, minutes and seconds: 1:02:03, 2:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,25 +1,25 @@
-"""Reads the lines of a record: runs with their statistics, told line by line. Pure."""
+"""Reads the lines of a record into runs with their statistics, one line at a time. Pure."""
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from oomctl.errors import UsageError
 from oomctl.oom.as_json import SCHEMA
-from oomctl.rounds.lines import head_of
 from oomctl.rounds.round import round_of
-from oomctl.rounds.run import End, Run, RunHeader, Why
+from oomctl.rounds.run import End, Run, RunHeader, VariantRecord, Why
 from oomctl.rounds.statistics import Tally
 from oomctl.text import cut
 
 HINT = "give a file that `oomctl run` recorded"
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A run, and which bytes of the record are its lines."""
+    """A run, and the range of the record's bytes that are its lines."""
 
     run: Run
     start: int
@@ -29,8 +29,8 @@ class Found:
 def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
     """Yield the runs of a record, given its lines with their newlines.
 
-    A last line that is only half there is left out and remarked. Raises UsageError for what is no
-    record, with the number of the line.
+    An incomplete last line is left out, and the run's remarks say so. Raises UsageError with the
+    number of the line if this is not a record.
     """
     reading: _Reading | None = None
     start = stop = 0
@@ -65,26 +65,19 @@ def _parse(text: bytes, where: str) -> dict[str, Any] | None:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
     except ValueError as error:
-        raise _odd(where, error) from None
+        raise _malformed(where, error) from None
     return line if isinstance(line, dict) else None
 
 
-def _why(word: object) -> Why:
-    for known in get_args(Why):
-        if word == known:
-            return cast(Why, known)
-    raise ValueError(f"end {word!r}")
-
-
 def _whole(text: str) -> int:
-    """Parse a number; ValueError for one of more than 64 bits: nothing that was counted."""
+    """Parse an integer; ValueError for more than 64 bits, which no counter has."""
     if len(text) > 21 or (number := int(text)).bit_length() > 64:
         raise ValueError(f"{cut(text)} is larger than any number")
     return number
 
 
 def _finite(text: str) -> float:
-    """Parse a number; ValueError for one that JSON cannot write again."""
+    """Parse a number; ValueError for infinity and NaN, which JSON cannot write."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{cut(text)} is not a finite number")
     return number
@@ -97,16 +90,37 @@ def _begin(line: dict[str, Any], where: str) -> "_Reading":
             "read it with the oomctl that wrote it",
         )
     try:
-        return _Reading(head_of(line))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _odd(where, error) from None
+        return _Reading(_header(line))
+    except _MALFORMED as error:
+        raise _malformed(where, error) from None
+
+
+def _header(line: Mapping[str, Any]) -> RunHeader:
+    return RunHeader(
+        scenario=str(line["scenario"]),
+        description=str(line["description"]),
+        source=str(line["source"]),
+        variants=tuple(
+            VariantRecord(
+                str(variant["label"]),
+                tuple(variant["overrides"]),
+                variant["via"],
+                bool(variant["judged"]),
+                tuple(dict(step) for step in variant["steps"]),
+            )
+            for variant in line["variants"]
+        ),
+        options=dict(line["options"]),
+        environment=dict(line["environment"]),
+        started=str(line["started"]),
+    )
 
 
 class _Reading:
-    def __init__(self, head: RunHeader) -> None:
-        self.head = head
-        self.tallies = {way.label: Tally(way.label, way.judged) for way in head.ways}
-        self.rechecking = {way.label: way.rechecking for way in head.ways}
+    def __init__(self, header: RunHeader) -> None:
+        self.header = header
+        self.tallies = {each.label: Tally(each.label, each.judged) for each in header.variants}
+        self.rechecking = {each.label: each.rechecking for each in header.variants}
         self.end: End | None = None
         self.remarks: list[str] = []
 
@@ -116,20 +130,22 @@ class _Reading:
                 variant = line["variant"]
                 self.tallies[variant].add(round_of(line, self.rechecking[variant]))
             elif line["kind"] == "end":
-                self.end = End(_why(line["why"]), str(line["reason"]))
+                if (why := line["why"]) not in get_args(Why):
+                    raise ValueError(f"end {why!r}")
+                self.end = End(cast(Why, why), str(line["reason"]))
             else:
                 raise ValueError(f"kind {line['kind']!r}")
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise _odd(where, error) from None
+        except _MALFORMED as error:
+            raise _malformed(where, error) from None
 
     def run(self) -> Run:
         if self.end is None:
             self.remarks.append("the record has no end: oomctl was killed, or is still running")
         statistics = tuple(tally.statistics() for tally in self.tallies.values())
-        return Run(self.head, statistics, self.end, tuple(self.remarks))
+        return Run(self.header, statistics, self.end, tuple(self.remarks))
 
 
-def _odd(where: str, error: Exception) -> UsageError:
+def _malformed(where: str, error: Exception) -> UsageError:
     what = (
         f"lacks {error}" if isinstance(error, KeyError) else f"is not as oomctl writes it: {error}"
     )

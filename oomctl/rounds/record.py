@@ -1,37 +1,42 @@
-"""The file that a run's rounds go to as they happen; the one module here that does I/O."""
+"""The file that rounds are recorded in as they happen; the one module here that does file I/O."""
 
 import errno
 import io
+import itertools
 import json
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from oomctl import console
 from oomctl.errors import OomctlError, UsageError
 from oomctl.files.infile import can_be_read_again, open_input
 from oomctl.rounds.reader import HINT, read_runs
 from oomctl.rounds.run import Run, Section
+from oomctl.text import counted
 from oomctl.units import format_size
 
-_LONGEST = 64 << 20  # bytes of a line: a round of the largest scenario has a few M
+_LONGEST = 64 << 20  # bytes of a line; a round of the largest scenario has a few MiB
 
 
 class Record:
-    """A file of JSON lines that only grows; without a path a nameless one, gone at the end."""
+    """A file of JSON lines that only grows; without a path a temporary file without a name."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._fd = -1
         self._made = False
-        self._length = self.rounds = 0
+        self.length = self.rounds = 0
 
     def __enter__(self) -> Self:
-        """Make the file; UsageError if that cannot be, or if it holds something already."""
+        """Make the file; UsageError if it cannot be made or is not empty."""
         if self.path is None:
             with tempfile.TemporaryFile() as nameless:
                 self._fd = os.dup(nameless.fileno())
@@ -46,7 +51,7 @@ class Record:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Close the file; one that no round was written to is as it was before: empty, or gone."""
+        """Close the file; if no round was written, it is as it was before: empty or absent."""
         if self.path and not self.rounds:
             with suppress(OSError):
                 os.ftruncate(self._fd, 0)
@@ -55,7 +60,7 @@ class Record:
         os.close(self._fd)
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line; OomctlError if the disk is full, and nothing of it is in the file then."""
+        """Append a line; OomctlError if the disk is full: then no part of it is written."""
         rest = memoryview(f"{json.dumps(line)}\n".encode())
         length = len(rest)
         try:
@@ -63,30 +68,58 @@ class Record:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
             with suppress(OSError):
-                os.ftruncate(self._fd, self._length)
+                os.ftruncate(self._fd, self.length)
             raise OomctlError(
                 f"cannot write the record{f' {self.path}' if self.path else ''}: {error.strerror}",
-                "free some space; the rounds before are in it",
+                "free some space; the rounds before this one are recorded",
             ) from error
-        self._length += length
+        self.length += length
         self.rounds += line["kind"] == "round"
 
-    @property
-    def length(self) -> int:
-        """The bytes written so far."""
-        return self._length
-
     def section(self, run: Run, start: int) -> Section:
-        """Return a run with its lines, which begin at that byte and end here."""
-        return Section(run, partial(self._lines, start, self._length))
+        """Return a run with its lines, from byte `start` to the end so far."""
+        return Section(run, partial(self._lines, start, self.length))
 
     def _lines(self, start: int, stop: int) -> Iterator[str]:
         with os.fdopen(os.dup(self._fd), "rb") as file:
             yield from _between(file, start, stop)
 
 
+@contextmanager
+def open_records(names: Sequence[str], named: Path | None, kept: bool) -> Iterator[list[Record]]:
+    """Open a record for each scenario, or the one `named` for all; say where they are on stderr.
+
+    Unless `kept`, they are temporary files without a name.
+    """
+    with ExitStack() as stack:
+        if named:
+            records = [stack.enter_context(Record(named))] * len(names)
+        else:
+            paths = [_record_name(name) if kept else None for name in names]
+            records = [stack.enter_context(Record(path)) for path in paths]
+        with_path = [record for record in dict.fromkeys(records) if record.path]
+        for record in with_path:
+            console.note(f"every round goes to {record.path}")
+        try:
+            yield records
+        finally:
+            for record in with_path:
+                if record.rounds:
+                    path = record.path
+                    rounds = counted(record.rounds, "round is", "rounds are")
+                    console.note(f"{rounds} in {path}; see `oomctl report {path}`")
+
+
+def _record_name(scenario_name: str) -> Path:
+    clean = re.sub(r"[^A-Za-z0-9_.-]", "-", scenario_name).strip(".") or "scenario"
+    stem = f"oomctl-{clean[:100]}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (Path(f"{stem}{suffix}.jsonl") for suffix in suffixes)
+    return next(path for path in paths if not path.exists())
+
+
 def _open_empty(path: Path) -> tuple[int, bool]:
-    """Open a file to append to; return whether it was made. OSError for what holds something."""
+    """Open an empty file to append to; return whether it was made. OSError if it is not empty."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
     with suppress(FileExistsError):
         return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), True
@@ -108,19 +141,19 @@ def _open_empty(path: Path) -> tuple[int, bool]:
 
 
 def read_record(path: Path) -> list[Section]:
-    """Return the runs of a record; UsageError where it cannot be read or is none."""
+    """Return the runs of a record; UsageError if it cannot be read or is not a record."""
     try:
         with open_input(path) as file:
             kept = None if can_be_read_again(path) else io.BytesIO()
             found = list(read_runs(_raw_lines(file, path, kept), str(path)))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", HINT) from error
-    place = path if kept is None else kept
-    return [Section(one.run, partial(_read_lines, place, one.start, one.stop)) for one in found]
+    source = path if kept is None else kept
+    return [Section(one.run, partial(_read_lines, source, one.start, one.stop)) for one in found]
 
 
 def _raw_lines(file: BinaryIO, path: Path, kept: io.BytesIO | None) -> Iterator[bytes]:
-    """Yield each line before the next is read: what is no record may have no end."""
+    """Yield each line before the next is read: another file may be endless."""
     begun = file.read(1)
     if begun not in (b"{", b""):
         raise UsageError(f"{path}: is not a record", HINT)
@@ -133,11 +166,11 @@ def _raw_lines(file: BinaryIO, path: Path, kept: io.BytesIO | None) -> Iterator[
         begun = b""
 
 
-def _read_lines(place: Path | io.BytesIO, start: int, stop: int) -> Iterator[str]:
-    if isinstance(place, io.BytesIO):
-        yield from _between(place, start, stop)
+def _read_lines(source: Path | io.BytesIO, start: int, stop: int) -> Iterator[str]:
+    if isinstance(source, io.BytesIO):
+        yield from _between(source, start, stop)
     else:
-        with open_input(place) as file:
+        with open_input(source) as file:
             yield from _between(file, start, stop)
 
 
@@ -145,5 +178,5 @@ def _between(file: BinaryIO, start: int, stop: int) -> Iterator[str]:
     file.seek(start)
     while file.tell() < stop:
         text = file.readline().decode().rstrip("\n")
-        # oomctl writes nothing else, but what another program made of it may hold any character
+        # oomctl writes ASCII only, but another program may have changed the file
         yield text if text.isascii() and text.isprintable() else json.dumps(json.loads(text))

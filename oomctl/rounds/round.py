@@ -1,8 +1,8 @@
-"""One round, cut down to what statistics need of it; made from its line of the record. Pure."""
+"""One round, reduced to what statistics need; made from its line of the record. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oomctl.oom.as_text import returned
@@ -15,10 +15,11 @@ WITHOUT_OUTCOME = (NOT_FILLED, FAILED)
 """The verdicts of a round that has no outcome."""
 
 TIMES = ("lock wait", "in the call", "to marked", "to killed", "dying", "to exited", "to relieved")
-"""What is timed, in ns: all from the call but `lock wait` (call to oom_lock taken), `in the call`
-(call to return) and `dying` (SIGKILL to memory given up)."""
+"""Durations in ns, all from the call except `dying`, which is from SIGKILL to the exit."""
 
 BY_THE_KERNEL = ("killed", "collateral", "stranger")
+"""What `Casualty.how` is for a killed task: a hog, a task outside the target that shared the
+memory of a victim, and a task that is not a hog."""
 
 _MOMENTS = {
     "lock wait": "locked",
@@ -30,10 +31,10 @@ _MOMENTS = {
 
 @dataclass(frozen=True)
 class Called:
-    """One call: what it returned, and how it got there.
+    """One call and its return value.
 
-    `together` is how many were made at once; `rechecks` says that instead of waiting it tried
-    again, `attempts` times, and `spared` that it then found the memory freed.
+    `together` is the number of simultaneous calls. With `rechecks` the caller tried again,
+    `attempts` times, instead of waiting; `spared` says that it then found the memory freed.
     """
 
     returned: str
@@ -47,9 +48,9 @@ class Called:
 
 @dataclass(frozen=True)
 class Casualty:
-    """One task that did not survive: the name of its hog's family, or its comm; and its end.
+    """A task that did not survive: its hog's entry in the scenario, or else its comm.
 
-    `how` is one of BY_THE_KERNEL for who was killed, else the fate's own words.
+    `how` is one of BY_THE_KERNEL if it was killed, else its fate.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Casualty:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round of one variant came to; without calls where its hogs could not be filled."""
+    """The result of one round of one variant; it has no calls if its hogs could not be filled."""
 
     variant: str
     number: int
@@ -67,7 +68,7 @@ class Round:
     ran: bool
     took_ns: int = 0
     calls: tuple[Called, ...] = ()
-    gone: tuple[Casualty, ...] = ()
+    casualties: tuple[Casualty, ...] = ()
     times: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     log_bytes: int = 0
     rises: Mapping[str, int] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Round:
 
     @property
     def held(self) -> bool:
-        """Whether it ran and nothing that was expected came otherwise."""
+        """Whether it has an outcome and no expectation failed."""
         return self.ran and all(check.passed is not False for check in self.checks)
 
     def difference(self, other: "Round") -> str | None:
@@ -93,12 +94,12 @@ class Round:
 
 
 def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Round:
-    """Cut a line of the record down to a round; `rechecking` are the steps whose callers recheck.
+    """Make a round from its line; `rechecking` has the indices of steps whose callers recheck.
 
-    Raises KeyError, TypeError or AttributeError for what is no such line.
+    Raises KeyError, TypeError or AttributeError for another kind of line.
     """
     outcome = line["outcome"]
-    known = Round(
+    without_outcome = Round(
         str(line["variant"]),
         int(line["round"]),
         str(line["verdict"]),
@@ -107,20 +108,14 @@ def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Rou
         took_ns=int(line["took_ns"]),
     )
     if outcome is None:
-        return known
+        return without_outcome
     calls = outcome["calls"]
     together = Counter((call["step"], call["turn"]) for call in calls)
     times: dict[str, list[int]] = {name: [] for name in TIMES}
-    for name, after in _times(calls, outcome["tasks"]):
-        times[name].append(int(after))
-    top = outcome["top"]
-    return Round(
-        variant=known.variant,
-        number=known.number,
-        verdict=known.verdict,
-        reason=known.reason,
-        ran=True,
-        took_ns=known.took_ns,
+    for name, duration in _times(calls, outcome["tasks"]):
+        times[name].append(int(duration))
+    return replace(
+        without_outcome,
         calls=tuple(
             Called(
                 returned=_returned(call),
@@ -133,10 +128,10 @@ def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Rou
             )
             for call in calls
         ),
-        gone=tuple(_gone(outcome["tasks"])),
-        times={name: tuple(after) for name, after in times.items() if after},
+        casualties=tuple(_casualties(outcome["tasks"])),
+        times={name: tuple(durations) for name, durations in times.items() if durations},
         log_bytes=sum(len(record["text"]) + 1 for call in calls for record in call["log"]),
-        rises={name: int(rise) for name, rise in outcome["events"].get(top, {}).items()},
+        rises={name: int(rise) for name, rise in outcome["events"].get(outcome["top"], {}).items()},
         dying=_whole(outcome["nr_dying_descendants"]),
         own_rss=_whole(outcome["own_rss_bytes"]),
         checks=tuple(
@@ -156,7 +151,7 @@ def _returned(call: Mapping[str, Any]) -> str:
     return returned(call["ret"])
 
 
-def _gone(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Casualty]:
+def _casualties(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Casualty]:
     for task in tasks:
         name, fate = str(task["entry"] or task["name"] or task["comm"]), str(task["fate"])
         if fate in KILLED:
@@ -177,7 +172,7 @@ def _times(
             for key in ((stamp["name"], None), (stamp["name"], stamp["pid"])):
                 first.setdefault(key, stamp["after_call_ns"])
         for name, moment in _MOMENTS.items():
-            # that memory came back is seen of all calls made at once, but is not the doing of all
+            # `relieved` is stamped on all simultaneous calls; only the call that killed caused it
             if (moment, None) in first and (call["killed_pids"] or moment != "relieved"):
                 yield name, first[moment, None]
         if call["duration_ns"] is not None:
@@ -191,7 +186,7 @@ def _times(
 
 
 def _victims(one: Round) -> list[str]:
-    return sorted(gone.name for gone in one.gone if gone.how in BY_THE_KERNEL)
+    return sorted(each.name for each in one.casualties if each.how in BY_THE_KERNEL)
 
 
 def _returns(one: Round) -> list[str]:
@@ -199,7 +194,7 @@ def _returns(one: Round) -> list[str]:
 
 
 def _counted(names: Sequence[str]) -> str:
-    """Say which names there are, of the same once: `1, 7 x -EBUSY`."""
+    """List names with their number, such as `1, 7 x -EBUSY`."""
     counts = Counter(names)
     texts = (name if count == 1 else f"{count} x {name}" for name, count in counts.items())
     return ", ".join(texts) or "none"

@@ -12,7 +12,7 @@ Why = Literal["done", "differs", "interrupted", "unsupported", "failed"]
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """A variant as its record tells of it: `steps` are the calls as plain values."""
+    """A variant in a record; `steps` are the steps of its plan as plain values."""
 
     label: str
     overrides: tuple[str, ...] = ()
@@ -32,15 +32,15 @@ class VariantRecord:
 
 @dataclass(frozen=True)
 class RunHeader:
-    """What is known of a run beforehand; `environment` and `options` as JSON has them.
+    """What is known of a run before its first round; the fields have the order of the JSON.
 
-    `started` is local time in ISO 8601, `source` the text of the scenario file.
+    `source` is the text of the scenario file, `started` local time in ISO 8601.
     """
 
     scenario: str
     description: str
     source: str
-    ways: tuple[VariantRecord, ...]
+    variants: tuple[VariantRecord, ...]
     options: Mapping[str, Any]
     environment: Mapping[str, Any]
     started: str
@@ -56,16 +56,16 @@ class End:
 
 @dataclass(frozen=True)
 class Run:
-    """A run with its statistics, a variant each; `end` is None where the record stops before it."""
+    """A run with the statistics of each variant; `end` is None if the record stops before it."""
 
-    head: RunHeader
+    header: RunHeader
     statistics: tuple[Statistics, ...]
     end: End | None = None
     remarks: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool | None:
-        """Whether all that was expected held; None where nothing was expected."""
+        """Whether every expectation held; None if there was none."""
         judged = [one.passed for one in self.statistics if one.passed is not None]
         return all(judged) if judged else None
 
@@ -77,14 +77,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Section:
-    """A run and its lines of the record, as they stand there, each without its newline."""
+    """A run and its lines of the record as they are in the file, each without its newline."""
 
     run: Run
     lines: Callable[[], Iterable[str]] = field(default=tuple)
 
 
 def exit_of(runs: Iterable[Run]) -> Exit:
-    """Return the exit code: what did not hold, or differed, counts more than what could not be."""
+    """Return the exit code; a failed expectation or a difference outranks a run without outcome."""
     runs = list(runs)
     if any(run.passed is False or (run.end and run.end.why == "differs") for run in runs):
         return Exit.NOT_AS_WANTED

@@ -1,4 +1,4 @@
-"""Scenarios run one after the other in one session, each with its head, rounds and end recorded."""
+"""Runs scenarios one after the other in one session and records each: header, rounds, end."""
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,18 +9,20 @@ from typing import Any
 
 from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError, while_ending
+from oomctl.experiment.session import Session
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
-from oomctl.rounds.lines import end_line, head_line
-from oomctl.rounds.loop import Limits, PlannedVariant, RoundLoop, Session
+from oomctl.rounds.lines import end_line, header_line
+from oomctl.rounds.loop import Limits, RoundLoop
 from oomctl.rounds.progress import Progress
 from oomctl.rounds.record import Record
 from oomctl.rounds.run import End, Run, RunHeader, Section
+from oomctl.rounds.variant import PlannedVariant
 
 
 @dataclass(frozen=True)
 class RecordedScenario:
-    """One scenario to be run: what its file says of itself, its variants, where it is recorded."""
+    """A scenario to run: name, description and text of its file, its variants, its record."""
 
     name: str
     description: str
@@ -31,9 +33,9 @@ class RecordedScenario:
 
 @dataclass
 class Series:
-    """Runs scenes; `sections` has what came of each so far, whatever ended it."""
+    """Runs scenarios; `sections` has each run so far, even if an exception ended it."""
 
-    scenes: Sequence[RecordedScenario]
+    scenarios: Sequence[RecordedScenario]
     limits: Limits
     options: Mapping[str, Any]
     same_tree: bool = False
@@ -41,69 +43,63 @@ class Series:
 
     @property
     def rounds(self) -> int:
-        """The rounds done, of all scenes."""
+        """The number of rounds done, of all scenarios."""
         return sum(one.rounds for section in self.sections for one in section.run.statistics)
 
     def run(self, session: Session) -> Iterator[tuple[RecordedScenario, Outcome | None]]:
-        """Run each scene and yield it with its last outcome.
+        """Run each scenario and yield it with its last outcome.
 
-        Raises what ended one; but what this machine cannot do does not keep it from the others.
+        Raises what ended one, but a scenario that this machine cannot run does not keep it from
+        running the others.
         """
-        for recorded in self.scenes:
-            soak = RoundLoop(
-                recorded.planned,
-                self.limits,
-                session,
-                recorded.record.write,
-                lambda _rounds: None,
-                self.same_tree,
-            )
+        for scenario in self.scenarios:
+            write = scenario.record.write
+            loop = RoundLoop(scenario.planned, self.limits, session, write, self.same_tree)
             failure: OomctlError | None = None
             try:
-                self._run(recorded, soak, session)
+                self._run(scenario, loop)
             except OomctlError as error:
                 if while_ending(error):
                     raise
                 failure = error
-            yield recorded, soak.last
+            yield scenario, loop.last
             if failure is None:
                 continue
-            if len(self.scenes) == 1 or not isinstance(failure, UnsupportedError):
+            if len(self.scenarios) == 1 or not isinstance(failure, UnsupportedError):
                 raise failure
-            console.note(f"{recorded.name}: {failure}")
+            console.note(f"{scenario.name}: {failure}")
 
-    def _run(self, recorded: RecordedScenario, soak: RoundLoop, session: Session) -> None:
-        start = recorded.record.length
-        head = RunHeader(
-            scenario=recorded.name,
-            description=recorded.description,
-            source=recorded.source,
-            ways=tuple(each.way for each in recorded.planned),
+    def _run(self, scenario: RecordedScenario, loop: RoundLoop) -> None:
+        record, start = scenario.record, scenario.record.length
+        header = RunHeader(
+            scenario=scenario.name,
+            description=scenario.description,
+            source=scenario.source,
+            variants=tuple(each.record for each in scenario.planned),
             options=self.options,
-            environment=as_json.environment(session.environment),
+            environment=as_json.environment(loop.session.environment),
             started=_now(),
         )
-        recorded.record.write(head_line(head))
+        record.write(header_line(header))
         end = End("done")
         try:
-            total = self.limits.rounds and self.limits.rounds * len(recorded.planned)
-            with Progress(recorded.name, total, self.limits.seconds) as progress:
-                soak.done = progress.done
-                end = soak.run()
+            total = self.limits.rounds and self.limits.rounds * len(scenario.planned)
+            with Progress(scenario.name, total, self.limits.seconds) as progress:
+                loop.done = progress.done
+                end = loop.run()
         except BaseException as error:
             end = _end_by(error)
             with suppress(OomctlError):  # the disk may be full
-                recorded.record.write(end_line(end, soak.rounds, _now()))
+                record.write(end_line(end, loop.rounds, _now()))
             raise
         else:
-            recorded.record.write(end_line(end, soak.rounds, _now()))
+            record.write(end_line(end, loop.rounds, _now()))
         finally:
-            run = Run(head, soak.statistics(), end)
-            self.sections.append(recorded.record.section(run, start))
+            self.sections.append(record.section(Run(header, loop.statistics(), end), start))
 
 
 def _end_by(error: BaseException) -> End:
-    """Say why a run ended by an exception: a signal unwinds with its number."""
+    """Return the end of a run that an exception ended; that of a signal has its number."""
     if isinstance(error, UnsupportedError):
         return End("unsupported", error.why)
     if isinstance(error, Exception):

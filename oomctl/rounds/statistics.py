@@ -1,36 +1,39 @@
-"""Statistics of the rounds of one variant, and the tally that they are made from. Pure."""
+"""Statistics of the rounds of one variant, how they are added up, and tests of shares. Pure."""
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp, lgamma, sqrt
 from typing import TypeVar
 
-from oomctl.rounds.distribution import Distribution, distribution
 from oomctl.rounds.round import TIMES, Called, Casualty, Round
 
 Key = TypeVar("Key")
 
 WAITING, NOT_WAITING = "wait", "no wait"
 
+Z95 = 1.959963984540054
+"""The normal deviate that 95 % lie within."""
+
 
 @dataclass(frozen=True)
 class CheckTally:
-    """One expectation over all rounds; in the rest of them it could not be tested.
+    """One expectation over all rounds; in the remaining rounds it could not be tested.
 
-    `first` is the number of the first round in which it did not hold, `why` what was found there.
+    `first` is the number of the first round in which it failed, `why` what was found there.
     """
 
     name: str
-    held: int
-    failed: int
+    held: int = 0
+    failed: int = 0
     first: int | None = None
     why: str = ""
 
 
 @dataclass(frozen=True)
 class Occurrences:
-    """How often something came: so many times, in so many rounds."""
+    """How many times something happened, and in how many rounds."""
 
     times: int
     rounds: int
@@ -41,7 +44,7 @@ NEVER = Occurrences(0, 0)
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many."""
+    """`count` out of `of`."""
 
     count: int
     of: int
@@ -51,8 +54,8 @@ class Share:
 class Rechecks:
     """Callers that try again instead of waiting for oom_lock.
 
-    `spared` of them found the memory freed meanwhile; of all `tries`, `busy` met a lock that was
-    held.
+    `spared` of them found the memory freed before they got in; `busy` of all `tries` failed
+    because the lock was held.
     """
 
     callers: int = 0
@@ -62,13 +65,27 @@ class Rechecks:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """What the rounds of one variant came to; times in ns, sizes in bytes.
+class Distribution:
+    """Percentiles by nearest rank, so each is a number that was measured.
 
-    `ran` are the rounds that have an outcome, `held` those in which every expectation held, None
-    where nothing was expected. `contention` is the share of EBUSY among calls that were not alone,
-    with and without waiting. `log_bytes` are those of a round, `rises` those of the top's
-    memory.events over all rounds. `dying` and `own_rss` are the first and the last that was seen.
+    p95 needs 20 numbers, p99 needs 100; with fewer it would be the maximum, so it is None.
+    """
+
+    n: int = 0
+    p50: int | None = None
+    p95: int | None = None
+    p99: int | None = None
+    max: int | None = None
+
+
+@dataclass
+class Statistics:
+    """The rounds of one variant; times in ns, sizes in bytes.
+
+    `ran` counts the rounds that have an outcome, `held` those in which every expectation held (None
+    without expectations). `contention` is the share of EBUSY among simultaneous calls, with and
+    without waiting. `log_bytes` is per round; `rises` sums memory.events of the top cgroup over all
+    rounds. `dying` and `own_rss` have the first and the last value.
     """
 
     variant: str
@@ -78,15 +95,15 @@ class Statistics:
     held: int | None = None
     checks: tuple[CheckTally, ...] = ()
     verdicts: Mapping[str, int] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     calls: int = 0
-    call_verdicts: Mapping[str, Occurrences] = field(default_factory=dict)
-    returns: Mapping[str, Occurrences] = field(default_factory=dict)
-    gone: Mapping[Casualty, Occurrences] = field(default_factory=dict)
-    contention: Mapping[str, Share] = field(default_factory=dict)
+    call_verdicts: dict[str, Occurrences] = field(default_factory=dict)
+    returns: dict[str, Occurrences] = field(default_factory=dict)
+    casualties: dict[Casualty, Occurrences] = field(default_factory=dict)
+    contention: dict[str, Share] = field(default_factory=dict)
     rechecks: Rechecks = Rechecks()
     times: Mapping[str, Distribution] = field(default_factory=dict)
-    log_bytes: Distribution = field(default_factory=Distribution)
+    log_bytes: Distribution = Distribution()
     log_bytes_in_all: int = 0
     rises: Mapping[str, int] = field(default_factory=dict)
     dying: tuple[int, int] | None = None
@@ -94,128 +111,166 @@ class Statistics:
 
     @property
     def passed(self) -> bool | None:
-        """Whether all that was expected held in every round; None where nothing was expected."""
+        """Whether every expectation held in every round; None without expectations."""
         return None if self.held is None else self.held == self.rounds
 
     @property
     def rate(self) -> float | None:
-        """Rounds a second of their own time."""
+        """Rounds per second of the time that the rounds took."""
         return self.rounds / (self.took_ns / 1e9) if self.took_ns else None
 
 
 class Tally:
-    """Adds up rounds; what it keeps of each are a few numbers in arrays."""
+    """Adds up rounds; of each it keeps only a few numbers in arrays, so long runs fit memory."""
 
     def __init__(self, variant: str, judged: bool = False) -> None:
-        self._variant = variant
+        self._sums = Statistics(variant)
         self._judged = judged
-        self._rounds = self._ran = self._took = self._calls = self._held = 0
+        self._held = 0
         self._checks: dict[str, CheckTally] = {}
         self._verdicts: Counter[str] = Counter()
-        self._reasons: dict[str, str] = {}
-        self._call_verdicts: dict[str, Occurrences] = {}
-        self._returns: dict[str, Occurrences] = {}
-        self._gone: dict[Casualty, Occurrences] = {}
-        self._contention: dict[str, Share] = {}
-        self._rechecks = Rechecks()
         self._times = {name: array("q") for name in TIMES}
         self._log_bytes = array("q")
         self._rises: Counter[str] = Counter()
-        self._dying: tuple[int, int] | None = None
-        self._own_rss: tuple[int, int] | None = None
 
     def add(self, one: Round) -> None:
-        """Count one round in."""
-        self._rounds += 1
-        self._took += one.took_ns
+        """Add one round."""
+        sums = self._sums
+        sums.rounds += 1
+        sums.took_ns += one.took_ns
+        sums.reasons.setdefault(one.verdict, one.reason)
         self._judged |= bool(one.checks)
         self._held += one.held
         self._verdicts[one.verdict] += 1
-        self._reasons.setdefault(one.verdict, one.reason)
         if not one.ran:
             return
-        self._ran += 1
+        sums.ran += 1
         for check in one.checks:
             self._check(one.number, check.name, check.passed, check.why)
         for call in one.calls:
             self._call(call)
-        _count(self._call_verdicts, Counter(call.verdict for call in one.calls))
-        _count(self._returns, Counter(call.returned for call in one.calls))
-        _count(self._gone, Counter(one.gone))
-        for name, after in one.times.items():
-            self._times[name].extend(after)
+        _count(sums.call_verdicts, [call.verdict for call in one.calls])
+        _count(sums.returns, [call.returned for call in one.calls])
+        _count(sums.casualties, one.casualties)
+        for name, durations in one.times.items():
+            self._times[name].extend(durations)
         self._log_bytes.append(one.log_bytes)
         for name, rise in one.rises.items():
             self._rises[name] += rise
-        self._dying = _span(self._dying, one.dying)
-        self._own_rss = _span(self._own_rss, one.own_rss)
+        sums.dying = _first_and_last(sums.dying, one.dying)
+        sums.own_rss = _first_and_last(sums.own_rss, one.own_rss)
 
     def _check(self, number: int, name: str, passed: bool | None, why: str) -> None:
-        before = self._checks.get(name, CheckTally(name, 0, 0))
-        fails = passed is False
-        first = before.first is None and fails
-        self._checks[name] = CheckTally(
-            name,
-            before.held + (passed is True),
-            before.failed + fails,
-            number if first else before.first,
-            why if first else before.why,
+        tally = self._checks.get(name, CheckTally(name))
+        failed = passed is False
+        if failed and tally.first is None:
+            tally = replace(tally, first=number, why=why)
+        self._checks[name] = replace(
+            tally, held=tally.held + (passed is True), failed=tally.failed + failed
         )
 
     def _call(self, call: Called) -> None:
-        self._calls += 1
+        sums = self._sums
+        sums.calls += 1
+        busy = call.returned == "-EBUSY"
         if call.rechecks:
-            was = self._rechecks
-            busy = call.attempts - (not call.spared and call.returned != "-EBUSY")
-            self._rechecks = Rechecks(
+            was = sums.rechecks
+            sums.rechecks = Rechecks(
                 was.callers + 1,
                 was.spared + call.spared,
                 was.tries + call.attempts,
-                was.busy + max(busy, 0),
+                was.busy + max(call.attempts - (not call.spared and not busy), 0),
             )
         elif call.together > 1:
             kind = WAITING if call.waits else NOT_WAITING
-            share = self._contention.get(kind, Share(0, 0))
-            busy = call.returned == "-EBUSY"
-            self._contention[kind] = Share(share.count + busy, share.of + 1)
+            share = sums.contention.get(kind, Share(0, 0))
+            sums.contention[kind] = Share(share.count + busy, share.of + 1)
 
     def statistics(self) -> Statistics:
-        """Return what it came to so far."""
-        return Statistics(
-            variant=self._variant,
-            rounds=self._rounds,
-            ran=self._ran,
-            took_ns=self._took,
+        """Return the statistics of the rounds so far."""
+        sums = self._sums
+        return replace(
+            sums,
             held=self._held if self._judged else None,
             checks=tuple(self._checks.values()),
             verdicts=dict(self._verdicts.most_common()),
-            reasons=dict(self._reasons),
-            calls=self._calls,
-            call_verdicts=_by_frequency(self._call_verdicts),
-            returns=_by_frequency(self._returns),
-            gone=_by_frequency(self._gone),
-            contention=dict(sorted(self._contention.items())),
-            rechecks=self._rechecks,
+            reasons=dict(sums.reasons),
+            call_verdicts=_by_frequency(sums.call_verdicts),
+            returns=_by_frequency(sums.returns),
+            casualties=_by_frequency(sums.casualties),
+            contention=dict(sorted(sums.contention.items())),
             times={name: distribution(all_) for name, all_ in self._times.items() if all_},
             log_bytes=distribution(self._log_bytes),
             log_bytes_in_all=sum(self._log_bytes),
             rises=dict(self._rises),
-            dying=self._dying,
-            own_rss=self._own_rss,
         )
 
 
-def _count(into: dict[Key, Occurrences], came: Mapping[Key, int]) -> None:
-    for key, times in came.items():
-        before = into.get(key, NEVER)
-        into[key] = Occurrences(before.times + times, before.rounds + 1)
+def _count(counts: dict[Key, Occurrences], of_round: Iterable[Key]) -> None:
+    for key, times in Counter(of_round).items():
+        before = counts.get(key, NEVER)
+        counts[key] = Occurrences(before.times + times, before.rounds + 1)
 
 
 def _by_frequency(counts: Mapping[Key, Occurrences]) -> dict[Key, Occurrences]:
     return dict(sorted(counts.items(), key=lambda item: -item[1].times))
 
 
-def _span(before: tuple[int, int] | None, now: int | None) -> tuple[int, int] | None:
+def _first_and_last(before: tuple[int, int] | None, now: int | None) -> tuple[int, int] | None:
     if now is None:
         return before
     return (before[0] if before else now), now
+
+
+def distribution(numbers: Iterable[int]) -> Distribution:
+    """Return the distribution of numbers in any order."""
+    ordered = sorted(numbers)
+    if not ordered:
+        return Distribution()
+    return Distribution(
+        n=len(ordered),
+        p50=nearest_rank(ordered, 50),
+        p95=nearest_rank(ordered, 95) if len(ordered) >= 20 else None,
+        p99=nearest_rank(ordered, 99) if len(ordered) >= 100 else None,
+        max=ordered[-1],
+    )
+
+
+def nearest_rank(ordered: Sequence[int], percent: int) -> int:
+    """Return the smallest number that at least `percent` of all numbers do not exceed."""
+    return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]
+
+
+def wilson(count: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Wilson's score; 0 to 1 if `of` is 0."""
+    if of == 0:
+        return 0.0, 1.0
+    share, square = count / of, Z95 * Z95
+    scale = 1 + square / of
+    centre = (share + square / (2 * of)) / scale
+    half = Z95 * sqrt(share * (1 - share) / of + square / (4 * of * of)) / scale
+    low = 0.0 if count == 0 else max(centre - half, 0.0)
+    high = 1.0 if count == of else min(centre + half, 1.0)
+    return low, high
+
+
+def fisher(count_a: int, of_a: int, count_b: int, of_b: int) -> float:
+    """Return the probability that chance alone makes two shares differ at least this much.
+
+    Fisher's exact test, two-sided: the sum over all tables with the same margins that are not more
+    likely than this one.
+    """
+    counted, whole = count_a + count_b, of_a + of_b
+    least, most = max(0, counted - of_b), min(counted, of_a)
+
+    def weight(here: int) -> float:
+        return _log_choose(of_a, here) + _log_choose(of_b, counted - here)
+
+    total = _log_choose(whole, counted)
+    limit = weight(count_a) + 1e-7  # equally likely tables differ by rounding only
+    tables = (weight(here) for here in range(least, most + 1))
+    return min(sum(exp(log - total) for log in tables if log <= limit), 1.0)
+
+
+def _log_choose(of: int, count: int) -> float:
+    return lgamma(of + 1) - lgamma(count + 1) - lgamma(of - count + 1)

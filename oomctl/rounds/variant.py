@@ -1,24 +1,34 @@
-"""The variants of a scenario that a run takes in turn, and what another trigger makes of a plan.
+"""The variants of a scenario that a run takes in turn, and their plans. Pure."""
 
-Pure.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from oomctl.errors import UsageError
-from oomctl.oom.plan import CallExpect, Plan, Step, Via, flags_of
+from oomctl.oom.plan import CallExpect, Plan, Step, Via, flag_names, flags_of
+from oomctl.rounds.run import VariantRecord
+from oomctl.scenario import planning
+
+if TYPE_CHECKING:
+    from oomctl.scenario.written import Scenario
 
 VIAS: tuple[Via, ...] = get_args(Via)
 MAX_VARIANTS = 1000
 
 
 @dataclass(frozen=True)
+class PlannedVariant:
+    """A variant, and the function that plans its next round: in a new tree each time."""
+
+    record: VariantRecord
+    plan: Callable[[], Plan]
+
+
+@dataclass(frozen=True)
 class Variant:
-    """One way to run a scenario: keys that are overridden, and the trigger, None for its own."""
+    """A scenario with some keys overridden and every call made by `via`; None keeps its own."""
 
     label: str = ""
     overrides: tuple[str, ...] = ()
@@ -28,12 +38,12 @@ class Variant:
 def variants(
     varied: Sequence[Sequence[tuple[str, str]]], vias: Sequence[Via] = ()
 ) -> tuple[Variant, ...]:
-    """Return every combination of (label, override) of each key varied, and of the triggers.
+    """Return every combination of the (label, override) pairs of each key and of the triggers.
 
-    UsageError where they are more than anybody can compare.
+    Raises UsageError if there are too many.
     """
-    ways: Sequence[Via | None] = vias or (None,)
-    count = prod(map(len, [*varied, ways]))
+    triggers: Sequence[Via | None] = vias or (None,)
+    count = prod(map(len, [*varied, triggers]))
     if count > MAX_VARIANTS:
         raise UsageError(f"{count} variants are too many", f"{MAX_VARIANTS} at most; vary less")
     return tuple(
@@ -43,16 +53,16 @@ def variants(
             via,
         )
         for keys in product(*varied)
-        for via in ways
+        for via in triggers
     )
 
 
 def triggered(plan: Plan, via: Via | None) -> Plan:
     """Return the plan with every call made by another trigger.
 
-    Where that changes a call, what only its own trigger has goes: order, flags, amount and
-    recheck. So do the expectations of what a trigger returns, counts and takes; who dies is
-    expected as before. sysrq knows no cgroup. UsageError where nobody calls.
+    A call that this changes loses order, flags, amount and recheck, which belong to its own
+    trigger. The plan loses the expectations of return values, counters and latency; the expected
+    victims stay. A sysrq call has no target cgroup. Raises UsageError if the plan has no call.
     """
     if via is None:
         return plan
@@ -80,5 +90,66 @@ def _triggered(step: Step, via: Via) -> Step:
 
 
 def judged(plan: Plan) -> bool:
-    """Tell whether anything is expected of a plan."""
+    """Return whether a plan has any expectation."""
     return plan.expect is not None or any(step.expect != CallExpect() for step in plan.steps)
+
+
+@dataclass(frozen=True)
+class VariantPlanner:
+    """Plans each variant of one scenario; `scenarios` has the scenario as each variant changes it.
+
+    `fresh_name` returns a new name for a tree, `memory` is the machine's in bytes. `parent` and
+    `timeout` replace the scenario's own unless they are None.
+    """
+
+    scenarios: tuple["Scenario", ...]
+    variants: tuple[Variant, ...]
+    fresh_name: Callable[[], str]
+    memory: int
+    parent: str | None = None
+    timeout: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenarios[0].name
+
+    def plans(self) -> tuple[Plan, ...]:
+        """Plan a round of each variant; ScenarioError if the machine is too small for it."""
+        return tuple(map(self._plan, self.scenarios, self.variants))
+
+    def planned(self) -> tuple[PlannedVariant, ...]:
+        """Return each variant with the function that plans its rounds."""
+
+        def planned(scenario: "Scenario", variant: Variant) -> PlannedVariant:
+            record = variant_record(variant, self._plan(scenario, variant))
+            return PlannedVariant(record, lambda: self._plan(scenario, variant))
+
+        return tuple(map(planned, self.scenarios, self.variants))
+
+    def _plan(self, scenario: "Scenario", variant: Variant) -> Plan:
+        site = planning.Site(self.fresh_name(), self.memory, self.parent)
+        plan = triggered(planning.plan(scenario, site), variant.via)
+        return plan if self.timeout is None else replace(plan, timeout=self.timeout)
+
+
+def variant_record(variant: Variant, plan: Plan) -> VariantRecord:
+    """Return a variant as a record's header has it: with the steps of its plan as plain values."""
+    steps = tuple(
+        {
+            "via": step.call.via,
+            "target": step.call.target,
+            "order": step.call.order,
+            "flags": step.call.flags,
+            "flag_names": flag_names(step.call.flags),
+            "amount_bytes": step.call.amount,
+            "callers": step.callers,
+            "repeat": step.repeat,
+            "delay_s": step.delay,
+            "until": step.until,
+            "recheck_above_bytes": step.recheck.above if step.recheck else None,
+            "recheck_every_s": step.recheck.every if step.recheck else None,
+        }
+        for step in plan.steps
+    )
+    return VariantRecord(variant.label, variant.overrides, variant.via, judged(plan), steps)

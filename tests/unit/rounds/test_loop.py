@@ -8,11 +8,17 @@ import pytest
 
 from oomctl import scenario
 from oomctl.errors import OomctlError, UsageError
-from oomctl.rounds.cast import Place
-from oomctl.rounds.loop import Limits, PlannedVariant, RoundLoop
+from oomctl.rounds.loop import Limits, RoundLoop
 from oomctl.rounds.progress import Progress
 from oomctl.rounds.run import VariantRecord
-from oomctl.rounds.variant import Variant, judged, triggered, variants
+from oomctl.rounds.variant import (
+    PlannedVariant,
+    Variant,
+    VariantPlanner,
+    judged,
+    triggered,
+    variants,
+)
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import called, happened
 
@@ -22,74 +28,73 @@ SECOND = 10**9
 class Session:
     environment = ENVIRONMENT
 
-    def __init__(self, *came):
-        self.came, self.plans, self.stood = list(came), [], []
+    def __init__(self, *results):
+        self.results, self.plans, self.kept = results, [], []
 
     @contextmanager
     def keep_tree(self, plan):
-        self.stood.append(plan)
+        self.kept.append(plan)
         yield
 
     def run(self, plan):
         self.plans.append(plan)
-        came = self.came[(len(self.plans) - 1) % len(self.came)]
-        if isinstance(came, Exception):
-            raise came
-        return came
+        result = self.results[(len(self.plans) - 1) % len(self.results)]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
-def soak(session, limits, labels=("",), **more):
+def round_loop(session, limits, labels=("",), **more):
     lines, clock = [], iter(range(10**6))
     plans = iter(range(10**6))
-    made = RoundLoop(
+    loop = RoundLoop(
         [PlannedVariant(VariantRecord(label), lambda: next(plans)) for label in labels],
         limits,
         session,
         lines.append,
-        lambda rounds: None,
         clock=lambda: next(clock) * SECOND,
         **more,
     )
-    return made, lines
+    return loop, lines
 
 
-def test_time_counts_between_turns_and_variants_have_as_many_rounds():
+def test_a_time_limit_ends_the_run_between_turns():
     session = Session(happened(called(1)))
-    made, lines = soak(session, Limits(None, 10), ("a", "b"))
-    assert made.run().why == "done"
-    counts = [one.rounds for one in made.statistics()]
+    loop, lines = round_loop(session, Limits(None, 10), ("a", "b"))
+    assert loop.run().why == "done"
+    counts = [one.rounds for one in loop.statistics()]
     # the clock moves by a second each time it is read: twice a round, once a turn, once at first
     assert counts == [2, 2]
     assert [line["variant"] for line in lines] == ["a", "b", "a", "b"]
     assert all(line["took_ns"] == SECOND for line in lines)
 
 
-def test_the_last_outcome_and_the_number_of_rounds_are_all_it_keeps():
+def test_of_outcomes_it_keeps_only_the_last():
     outcomes = [happened(called(1), dying=n) for n in range(3)]
-    made, _lines = soak(Session(*outcomes), Limits(3))
-    made.run()
-    assert (made.last, made.rounds) == (outcomes[-1], 3)
+    loop, _lines = round_loop(Session(*outcomes), Limits(3))
+    loop.run()
+    assert (loop.last, loop.rounds) == (outcomes[-1], 3)
 
 
-def test_a_plan_is_made_for_each_round_or_once():
+def test_a_plan_is_made_for_each_round_or_with_same_tree_once():
     session = Session(happened(called(1)))
-    soak(session, Limits(3))[0].run()
+    round_loop(session, Limits(3))[0].run()
     assert session.plans == [0, 1, 2]
     session = Session(happened(called(1)))
-    soak(session, Limits(2), ("a", "b"), same_tree=True)[0].run()
-    assert (session.plans, session.stood) == ([0, 1, 0, 1], [0, 1])
+    round_loop(session, Limits(2), ("a", "b"), same_tree=True)[0].run()
+    assert (session.plans, session.kept) == ([0, 1, 0, 1], [0, 1])
 
 
-def test_an_error_is_a_line_and_goes_on_up():
-    made, lines = soak(Session(happened(called(1)), OomctlError("it broke")), Limits(9))
+def test_an_error_is_recorded_and_raised():
+    loop, lines = round_loop(Session(happened(called(1)), OomctlError("it broke")), Limits(9))
     with pytest.raises(OomctlError):
-        made.run()
+        loop.run()
     assert [(line["verdict"], line["reason"]) for line in lines[1:]] == [("failed", "it broke")]
-    (found,) = made.statistics()
+    (found,) = loop.statistics()
     assert (found.rounds, found.ran) == (2, 1)
 
 
-def test_variants_are_every_combination():
+def test_variants_are_all_combinations():
     assert variants([]) == (Variant(),)
     with pytest.raises(UsageError, match="1000000000000 variants are too many; 1000 at most"):
         variants([[(str(n), f"k={n}") for n in range(10_000)]] * 3)
@@ -108,7 +113,8 @@ def plan(tmp_path):
     def make(text, via=None):
         path = tmp_path / "x.toml"
         path.write_text(text)
-        return Place(lambda: "t", 1 << 30).plan(scenario.load(path), Variant(via=via))
+        planner = VariantPlanner((scenario.load(path),), (Variant(via=via),), lambda: "t", 1 << 30)
+        return planner.plans()[0]
 
     return make
 
@@ -116,13 +122,13 @@ def plan(tmp_path):
 TEXT = "[hog.a]\nsize='1M'\n"
 
 
-def test_a_trigger_of_its_own_changes_nothing(plan):
+def test_the_trigger_that_a_call_has_already_changes_nothing(plan):
     text = f"{TEXT}[[call]]\nvia='limit'\namount='1M'\n[expect]\nevents.oom=1"
     assert plan(text, "limit") == plan(text)
     assert triggered(plan(text), None) is not None
 
 
-def test_another_trigger(plan):
+def test_another_trigger_drops_what_only_the_first_has(plan):
     text = (
         f"{TEXT}[[call]]\nrecheck='1M'\ncallers=2\n[expect]\nvictims=['a']\nkills=1\n"
         "latency.exited='1s'"
@@ -137,7 +143,7 @@ def test_another_trigger(plan):
     assert (limit.steps[0].call.flags, limit.steps[0].call.amount) == (1, None)
 
 
-def test_what_is_judged(plan):
+def test_a_plan_is_judged_if_anything_is_expected(plan):
     assert not judged(plan(TEXT))
     assert judged(plan(f"{TEXT}[expect]\nkills=1"))
     assert judged(plan(f"{TEXT}[[call]]\nexpect={{returns=1}}"))
@@ -159,11 +165,11 @@ class Terminal(io.StringIO):
         (5, None, (0, 0.0), "busy: 0 of 5 rounds"),
     ],
 )
-def test_what_progress_says(total, seconds, done, says):
+def test_the_text_of_progress(total, seconds, done, says):
     assert Progress("busy", total, seconds).text(*done) == says
 
 
-def test_without_a_terminal_a_line_a_minute(capsys):
+def test_without_a_terminal_there_is_a_line_a_minute(capsys):
     now = [0.0]
     with Progress("busy", 1000, None, lambda: now[0]) as progress:
         for rounds in range(1, 131):
@@ -184,7 +190,7 @@ def test_a_short_run_says_nothing(capsys):
 
 
 @pytest.mark.parametrize(("total", "seconds"), [(20, None), (None, 60), (None, None)])
-def test_a_terminal_gets_a_bar_that_is_wiped(monkeypatch, total, seconds):
+def test_a_terminal_gets_a_bar_that_is_wiped_at_the_end(monkeypatch, total, seconds):
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

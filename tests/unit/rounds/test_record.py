@@ -1,4 +1,4 @@
-"""Records: what is written is read again, whatever cut it short."""
+"""Records: what is written is read again, also if the file was cut short."""
 
 import contextlib
 import errno
@@ -38,7 +38,7 @@ def test_a_record_is_what_was_written(tmp_path, name):
     assert list(found.lines()) == RECORDS[name].splitlines()
 
 
-def test_the_writer_reads_its_own_lines(tmp_path):
+def test_a_section_reads_the_lines_that_were_written(tmp_path):
     for path in (None, tmp_path / "r"):
         with Record(path) as record:
             record.write({"kind": "run"})
@@ -58,20 +58,18 @@ def test_joined_records_are_runs_one_after_the_other(tmp_path):
     assert "".join(f"{line}\n" for one in found for line in one.lines()) == path.read_text()
 
 
-def test_a_pipe_is_read_once_and_told_twice(tmp_path):
+def test_a_record_from_a_pipe_has_its_lines_twice(tmp_path):
     read_end, write_end = os.pipe()
     os.write(write_end, alone().encode()[:60_000])
     os.close(write_end)
-    (found,) = read_record(
-        f"/dev/fd/{read_end}" and __import__("pathlib").Path(f"/dev/fd/{read_end}")
-    )
+    (found,) = read_record(Path(f"/dev/fd/{read_end}"))
     os.close(read_end)
     assert len(list(found.lines())) == 7
     assert list(found.lines()) == alone().splitlines()
 
 
 @given(st.integers(0, len(alone()) - 1))
-def test_a_record_cut_short_anywhere_is_told_as_far_as_it_goes(length):
+def test_a_record_cut_short_anywhere_is_read_as_far_as_it_goes(length):
     raw = alone().encode()[:length]
     lines = raw.count(b"\n")
     half = raw.splitlines(keepends=True)[lines:]
@@ -127,7 +125,7 @@ def edited(number, **change):
         (edited(7, reason=None), None),
     ],
 )
-def test_what_is_no_record(raw, says):
+def test_what_is_not_a_record_is_refused(raw, says):
     if says is None:
         assert read(raw)
         return
@@ -138,7 +136,7 @@ def test_what_is_no_record(raw, says):
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
-def test_no_value_in_a_round_ends_in_a_traceback(value):
+def test_no_value_in_a_round_causes_a_traceback(value):
     line = json.loads(alone().splitlines()[1])
     for name in line["outcome"]:
         spoiled = {**line, "outcome": {**line["outcome"], name: value}}
@@ -147,7 +145,7 @@ def test_no_value_in_a_round_ends_in_a_traceback(value):
             read(raw)
 
 
-def test_a_path_that_cannot_be_read(tmp_path):
+def test_a_path_that_cannot_be_read_is_refused(tmp_path):
     for path, says in (
         (tmp_path / "none", "No such file"),
         (tmp_path, "Is a directory"),
@@ -156,7 +154,7 @@ def test_a_path_that_cannot_be_read(tmp_path):
             read_record(path)
 
 
-def test_a_huge_binary_is_not_read(tmp_path):
+def test_a_huge_binary_is_refused_by_its_first_byte(tmp_path):
     path = tmp_path / "r"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # sparse
@@ -164,7 +162,7 @@ def test_a_huge_binary_is_not_read(tmp_path):
         read_record(path)
 
 
-def test_a_file_that_holds_something_is_not_touched(tmp_path):
+def test_a_file_that_is_not_empty_is_not_changed(tmp_path):
     path = tmp_path / "r"
     path.write_text("precious")
     with pytest.raises(UsageError, match="holds something already"):
@@ -173,7 +171,7 @@ def test_a_file_that_holds_something_is_not_touched(tmp_path):
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_without_a_round_a_record_is_what_it_was_before(tmp_path, there):
+def test_without_a_round_the_file_is_as_it_was_before(tmp_path, there):
     path = tmp_path / "r"
     if there:
         path.touch()
@@ -195,7 +193,7 @@ def test_a_link_to_a_record_is_never_removed(tmp_path, there):
     assert path.read_bytes() == b""
 
 
-def test_what_took_the_place_of_a_record_is_not_removed(tmp_path):
+def test_a_file_that_replaced_the_record_is_not_removed(tmp_path):
     path = tmp_path / "r"
     with Record(path):
         path.rename(tmp_path / "moved")
@@ -203,8 +201,8 @@ def test_what_took_the_place_of_a_record_is_not_removed(tmp_path):
     assert path.read_text() == "precious"
 
 
-def test_a_descriptor_is_no_name_to_remove(tmp_path):
-    """As root `--record /dev/stdout >f` took /dev/stdout from the machine."""
+def test_a_link_to_a_descriptor_is_not_removed(tmp_path):
+    """As root, `--record /dev/stdout >f` once removed /dev/stdout."""
     with (tmp_path / "f").open("w") as file:
         names = tmp_path / "stdout"
         names.symlink_to(f"/proc/self/fd/{file.fileno()}")
@@ -214,7 +212,7 @@ def test_a_descriptor_is_no_name_to_remove(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["/proc/nonsense/r", "/dev/null", "/"])
-def test_where_no_file_can_be_is_said_at_once(place):
+def test_a_path_where_no_file_can_be_made_is_refused(place):
     with pytest.raises(UsageError, match=f"the record {place}: "):
         Record(Path(place)).__enter__()
 
@@ -238,8 +236,8 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
 
 
 def test_exit_codes():
-    def run(came, judged=True, end=None):
-        return section(recorded(head("", judged=judged), came, end)).run
+    def run(rounds, judged=True, end=None):
+        return section(recorded(head("", judged=judged), rounds, end)).run
 
     good, bad = run([("", 1, busy(1))]), run(five())
     silent = run([("", 1, NOT_FILLED), ("", 2, busy(2))], judged=False)
@@ -248,7 +246,7 @@ def test_exit_codes():
     assert exit_of([run([("", 1, busy(1))], end=End("differs", "x"))]) == 1
     assert exit_of([run([], end=End("unsupported", "x"), judged=False), good]) == 3
     assert exit_of([run([], judged=False), bad]) == 1
-    assert exit_of([silent]) == 1  # its second round brings expectations
+    assert exit_of([silent]) == 1  # its second round has expectations
 
 
 HEAD = alone().splitlines()[0].encode() + b"\n"
@@ -263,7 +261,7 @@ HEAD = alone().splitlines()[0].encode() + b"\n"
         b"[" * 99_999,
     ],
 )
-def test_what_is_not_plain_json_is_no_line(line):
+def test_a_line_that_is_not_plain_json_is_refused(line):
     with pytest.raises(UsageError, match=r"^r: line 2 is not JSON; give a file"):
         read(HEAD + line + b"\n")
 
@@ -271,7 +269,7 @@ def test_what_is_not_plain_json_is_no_line(line):
 @pytest.mark.parametrize(
     "number", ["NaN", "-Infinity", "1e400", "18446744073709551616", "-1" + "0" * 5000]
 )
-def test_a_number_that_nothing_counts_is_named(number):
+def test_a_number_out_of_range_is_refused_and_named(number):
     text = f'{{"kind": "end", "why": "done", "reason": {number}}}\n'
     with pytest.raises(UsageError, match="line 2 is not as oomctl writes it: ") as caught:
         read(HEAD + text.encode())
@@ -280,12 +278,12 @@ def test_a_number_that_nothing_counts_is_named(number):
 
 
 @pytest.mark.parametrize("why", ["", "maybe", 1, None, [], {}])
-def test_an_end_that_is_not_known_is_refused(why):
+def test_an_unknown_end_is_refused(why):
     with pytest.raises(UsageError, match="line 2 is not as oomctl writes it: end "):
         read(HEAD + json.dumps({"kind": "end", "why": why, "reason": ""}).encode() + b"\n")
 
 
-def test_what_another_program_wrote_is_escaped_again(tmp_path):
+def test_lines_that_another_program_wrote_are_escaped_again(tmp_path):
     path = tmp_path / "r"
     end = {"kind": "end", "why": "failed", "reason": "\x9b31m \x7f é"}
     path.write_bytes(HEAD + json.dumps(end, ensure_ascii=False).encode() + b"\n")

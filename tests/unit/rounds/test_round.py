@@ -8,23 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.oom.check import Check
-from oomctl.rounds.distribution import Distribution
 from oomctl.rounds.lines import round_line
 from oomctl.rounds.round import TIMES, Called, Casualty, Round, round_of
-from oomctl.rounds.statistics import CheckTally, Occurrences, Rechecks, Share, Tally
+from oomctl.rounds.statistics import (
+    CheckTally,
+    Distribution,
+    Occurrences,
+    Rechecks,
+    Share,
+    Tally,
+)
 from tests.outcomes import OUTCOMES, M
 from tests.rounds import MS, NOT_FILLED, busy, called, happened, spares
 
 
-def of(came, number=1, rechecking=frozenset()):
-    return round_of(round_line("", number, 200 * MS, came), rechecking)
+def of(result, number=1, rechecking=frozenset()):
+    return round_of(round_line("", number, 200 * MS, result), rechecking)
 
 
 def test_a_round_of_one_call():
     one = of(happened(called(1), oom=2, dying=3))
     assert (one.verdict, one.ran, one.took_ns, one.number) == ("killed", True, 200 * MS, 1)
     assert one.calls == (Called("1", "killed", waits=True),)
-    assert one.gone == (Casualty("large", "killed"),)
+    assert one.casualties == (Casualty("large", "killed"),)
     assert one.times == {
         "lock wait": (14_000,),
         "in the call": (9 * MS,),
@@ -40,9 +46,9 @@ def test_a_round_of_one_call():
     assert one.held
 
 
-def test_who_is_gone_and_how():
+def test_the_casualties_of_a_round():
     tasks = OUTCOMES["observed"].tasks
-    came = replace(
+    result = replace(
         happened(called(1)),
         tasks=(
             *tasks[2:],
@@ -52,7 +58,7 @@ def test_who_is_gone_and_how():
             replace(tasks[0], failed="ENOMEM"),
         ),
     )
-    assert [(gone.name, gone.how) for gone in of(came).gone] == [
+    assert [(each.name, each.how) for each in of(result).casualties] == [
         ("large", "killed"),
         ("sharer", "stranger"),
         ("large", "collateral"),
@@ -85,11 +91,11 @@ def test_a_round_without_an_outcome():
         ),
     ],
 )
-def test_a_difference(other, says):
+def test_the_first_difference_of_two_rounds_in_words(other, says):
     assert of(other).difference(of(happened(called(1)))) == says
 
 
-def test_a_tally_by_hand():
+def test_a_tally_has_the_numbers_counted_by_hand():
     tally = Tally("a", judged=True)
     for number in range(1, 5):
         tally.add(of(busy(number, shift=number * MS), number))
@@ -107,7 +113,7 @@ def test_a_tally_by_hand():
     assert found.calls == 16
     assert found.call_verdicts == {"busy": Occurrences(12, 4), "killed": Occurrences(4, 4)}
     assert found.returns == {"-EBUSY": Occurrences(12, 4), "1": Occurrences(4, 4)}
-    assert found.gone == {Casualty("large", "killed"): Occurrences(4, 4)}
+    assert found.casualties == {Casualty("large", "killed"): Occurrences(4, 4)}
     assert found.contention == {"no wait": Share(12, 16)}
     assert found.rechecks == Rechecks()
     assert list(found.times) == list(TIMES)
@@ -118,7 +124,7 @@ def test_a_tally_by_hand():
     assert (found.dying, found.own_rss) == ((0, 2), (35 * M, 35 * M))
 
 
-def test_callers_that_recheck_count_apart():
+def test_callers_that_recheck_are_counted_separately():
     tally = Tally("")
     for number in (1, 2):
         tally.add(of(spares(number), number, frozenset({0})))
@@ -129,26 +135,26 @@ def test_callers_that_recheck_count_apart():
     assert found.returns == {"spared": Occurrences(4, 2), "1": Occurrences(2, 2)}
 
 
-def test_callers_at_once_are_told_from_calls_one_after_the_other():
+def test_only_simultaneous_calls_count_as_contention():
     tally = Tally("")
     tally.add(of(happened(called(1), called(-16, flags=0, turn=1))))
     tally.add(of(happened(called(1), called(1, kills=False))))
     assert tally.statistics().contention == {"wait": Share(0, 2)}
 
 
-def test_nothing_at_all():
+def test_a_tally_without_rounds():
     found = Tally("").statistics()
     assert (found.rounds, found.held, found.passed, found.rate) == (0, None, None, None)
 
 
-def test_without_expectations_nothing_is_judged_even_if_a_round_has_no_outcome():
+def test_a_round_without_outcome_and_expectations_is_not_judged():
     tally = Tally("")
     tally.add(of(NOT_FILLED))
     assert tally.statistics().passed is None
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_a_round_is_the_same_from_memory_and_from_its_line(name):
+def test_a_round_is_the_same_before_and_after_json(name):
     line = round_line("x", 3, 5, OUTCOMES[name])
     assert round_of(line) == round_of(json.loads(json.dumps(line)))
     assert "samples" not in line["outcome"]
@@ -169,10 +175,10 @@ def test_a_round_is_the_same_from_memory_and_from_its_line(name):
     st.text(max_size=10),
     st.one_of(st.none(), st.booleans()),
 )
-def test_any_round_survives_its_line(calls, why, passed):
-    made = [called(ret, shift=s, flags=f, turn=turn, kills=False) for ret, s, f, turn in calls]
-    came = happened(*made, checks=(Check("it holds", passed, why),))
-    line = round_line(why, 1, 7, came)
+def test_any_round_survives_json(calls, why, passed):
+    reports = [called(ret, shift=s, flags=f, turn=turn, kills=False) for ret, s, f, turn in calls]
+    result = happened(*reports, checks=(Check("it holds", passed, why),))
+    line = round_line(why, 1, 7, result)
     one = round_of(json.loads(json.dumps(line)))
     assert one == round_of(line)
     assert one.variant == why
@@ -182,7 +188,7 @@ def test_any_round_survives_its_line(calls, why, passed):
 
 
 def test_a_tally_keeps_numbers_not_rounds():
-    """36,000 rounds, an hour at ten a second, are a few hundred bytes each at most."""
+    """36,000 rounds, an hour at ten a second, take at most 100 bytes each."""
     import tracemalloc
 
     one = of(happened(called(1)))

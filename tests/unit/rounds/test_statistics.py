@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.rounds.chance import fisher, wilson
-from oomctl.rounds.distribution import Distribution, distribution, nearest_rank
+from oomctl.rounds.statistics import Distribution, distribution, fisher, nearest_rank, wilson
 
 
 @pytest.mark.parametrize(
@@ -43,10 +42,10 @@ def test_fisher(table, chance):
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.data())
-def test_fisher_is_the_sum_over_tables_no_more_likely(of_a, of_b, data):
+def test_fisher_sums_the_tables_that_are_not_more_likely(of_a, of_b, data):
     a, b = data.draw(st.integers(0, of_a)), data.draw(st.integers(0, of_b))
-    ways = [comb(of_a, here) * comb(of_b, a + b - here) for here in range(a + b + 1)]
-    exact = sum(way for way in ways if way <= ways[a]) / comb(of_a + of_b, a + b)
+    tables = [comb(of_a, here) * comb(of_b, a + b - here) for here in range(a + b + 1)]
+    exact = sum(count for count in tables if count <= tables[a]) / comb(of_a + of_b, a + b)
     assert fisher(a, of_a, b, of_b) == pytest.approx(exact, rel=1e-6)
     assert fisher(b, of_b, a, of_a) == pytest.approx(exact, rel=1e-6)
 
