@@ -1,4 +1,4 @@
-"""Files that travel inside the package: the BPF object, the hogs, the kernel side's sources."""
+"""Files that travel inside the package: the BPF object, the hogs, the kernel side, examples."""
 
 from pathlib import Path
 
@@ -20,5 +20,14 @@ def built(name: str) -> Path:
 
 def kernel_sources() -> Path:
     """Return the folder of the kernel side: `bpf/kernel` in a checkout, its copy in a wheel."""
-    checkout = _PACKAGE.parent / "bpf" / "kernel"
-    return checkout if checkout.is_dir() else built("kernel")
+    return _folder("bpf/kernel", "kernel")
+
+
+def examples() -> list[Path]:
+    """Return the files of `examples/` by name, in a wheel those of its copy."""
+    return sorted(_folder("examples", "examples").iterdir())
+
+
+def _folder(checkout: str, copy: str) -> Path:
+    place = _PACKAGE.parent / checkout
+    return place if place.is_dir() else built(copy)

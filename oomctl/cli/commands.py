@@ -18,6 +18,7 @@ _PLACES = {
     "clean": "clean:clean",
     "smoke": "smoke:app",
     "scenario": "scenario:app",
+    "examples": "examples:examples",
     "kfunc": "kfunc:app",
     "lab": "lab:app",
 }

@@ -8,6 +8,7 @@ import psutil
 import typer
 
 from oomctl import scenario
+from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.oom.plan import Plan
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check scenario files, and print the JSON schema that editors complete and check them by.",
+    help="Check scenario files, start a new one, and print their JSON schema for editors.",
 )
 
 Files = Annotated[
@@ -47,6 +48,17 @@ def schema() -> None:
     """
     with Output(None) as output:
         output.write(json.dumps(scenario.schema(), indent=2) + "\n")
+
+
+@app.command()
+@guarded
+def new(output: options.OutputFile = None) -> None:
+    """Print a commented scenario to start from.
+
+    Example: oomctl scenario new -o mine.toml && oomctl run mine.toml --dry-run
+    """
+    with Output(output) as place:
+        place.write((Path(scenario.__file__).parent / "new.toml").read_text())
 
 
 @app.command()

@@ -1,0 +1,53 @@
+"""Writes the man page oomctl(1) from the help texts: typer's Markdown, made roff by cmark."""
+
+import os
+import re
+import subprocess
+import sys
+from textwrap import indent
+
+from oomctl import __version__
+
+HEAD = f'.TH OOMCTL 1 "" "oomctl {__version__}" "User Commands"\n.SH NAME\n'
+FILES = """
+# FILES
+
+`/run/oomctl/`: the journals of running oomctls, from which `oomctl clean` undoes what a killed one
+left; another folder by `OOMCTL_RUN_DIR`.
+
+`~/.cache/oomctl/`: kernels, built modules and probe results; another folder by `OOMCTL_CACHE`.
+
+# SEE ALSO
+
+`bpftool(8)`, `proc(5)`, and Documentation/admin-guide/cgroup-v2.rst of the kernel.
+"""
+
+
+def markdown() -> str:
+    """Return the help of every command as typer writes it for documentation."""
+    words = [sys.executable, "-m", "typer", "oomctl.cli.app", "utils", "docs", "--name", "oomctl"]
+    env = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    return subprocess.run(words, capture_output=True, text=True, check=True, env=env).stdout
+
+
+def sections(text: str) -> str:
+    """Turn typer's headings into those of a man page, and examples into blocks."""
+    _title, about, rest = text.split("\n\n", 2)
+    text = f"oomctl - {about[0].lower()}{about[1:].rstrip('.')}\n\n# DESCRIPTION\n\n{rest}"
+    text = re.sub(r"```console\n\$ (.*)\n```", r"    \1", text)
+    text = text.replace("\n## ", "\n# COMMANDS\n\n## ", 1).replace("\n### ", "\n## ")
+    examples = re.compile(r"^(Examples?:)\n((?:  .*\n)+)", re.M)
+    text = examples.sub(lambda found: f"{found[1]}\n\n{indent(found[2], '    ')}", text)
+    return text.replace("\b", "") + FILES
+
+
+def main() -> None:
+    """Write the page to stdout."""
+    words = ["cmark", "-t", "man", "--width", "0"]
+    text = sections(markdown())
+    page = subprocess.run(words, input=text, capture_output=True, text=True, check=True)
+    sys.stdout.write(HEAD + page.stdout)
+
+
+if __name__ == "__main__":
+    main()
