@@ -11,11 +11,11 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
-# A browser, for the test of the HTML page; sysctl, for what doctor says that mends.
-TEST_PACKAGES := chromium procps
+# A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises.
+TEST_PACKAGES := chromium cmark procps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo test test-unit test-kernel test-lab soak trees crash limits hostile smoke mutants kunit check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees crash limits hostile smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,10 +31,15 @@ packages: ## install the Debian packages that are missing
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	fi
 
-$(READY): pyproject.toml hatch_build.py
-	@echo "make: installing oomctl and its tools from PyPI into $(VENV)/"
+$(VENV)/.lab: pyproject.toml hatch_build.py
+	@echo "make: installing oomctl and virtme-ng from PyPI into $(VENV)/"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --use-pep517 --editable '.[lab,dev]'
+	$(BIN)/pip install --disable-pip-version-check --use-pep517 --editable '.[lab]'
+	@touch $@
+
+$(READY): $(VENV)/.lab
+	@echo "make: installing the tools for checks and tests from PyPI into $(VENV)/"
+	$(BIN)/pip install --disable-pip-version-check --quiet --use-pep517 --editable '.[lab,dev]'
 	@touch $@
 
 build: packages $(READY) ## compile the BPF object and the hogs into oomctl/built/
@@ -43,8 +48,20 @@ build: packages $(READY) ## compile the BPF object and the hogs into oomctl/buil
 setup: build ## everything: packages, .venv/, and the lab's kernel in oomctl's cache
 	@$(OOMCTL) lab fetch
 
-demo: setup ## declare OOM on a real kernel in the lab and show who died
+demo: packages $(VENV)/.lab ## declare OOM on a real kernel in the lab and show which task died
+	@$(OOMCTL) lab fetch
 	$(OOMCTL) lab run -- oomctl declare
+
+dist: build ## sdist and wheel in dist/, both checked; a wheel built from the sdist is the same
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist/direct
+	cmp dist/*.whl dist/direct/*.whl && rm -r dist/direct
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+man: $(READY) ## write docs/oomctl.1 from the help texts
+	$(BIN)/python docs/man.py >docs/oomctl.1
 
 test: PACKAGES += $(TEST_PACKAGES)
 test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel

@@ -21,6 +21,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 def commands() -> dict[str, list[str]]:
     """Return the compiler's command for each file to be made, sources relative to ROOT."""
     bpf = ["clang", "-target", "bpf", "-mcpu=v3", "-g", "-O2", *WARNINGS, "-c"]
+    bpf += ["-fdebug-compilation-dir=."]  # the same bytes wherever it is built
     sources = sorted((ROOT / "bpf").rglob("*.bpf.c"))
     made = {
         source.with_suffix(".o").name: [*bpf, str(source.relative_to(ROOT))] for source in sources
