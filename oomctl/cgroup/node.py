@@ -1,10 +1,15 @@
-"""Cgroup v2 nodes on top of cgroupspy: strict creation, real identities, errors that say why."""
+"""Cgroup v2 nodes on top of cgroupspy: strict creation, real identities, errors that say why.
+
+cgroupspy knows v1 only. Of its tree this takes the parents and paths, of its controllers the
+descriptors; what does not work on v2, or goes past the journal, raises NotImplementedError.
+"""
 
 import errno
 import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from cgroupspy.controllers import Controller
 from cgroupspy.nodes import Node
@@ -20,61 +25,45 @@ from oomctl.cgroup.files import (
     SwitchFile,
     WordsFile,
 )
-from oomctl.errors import OomctlError
+from oomctl.files import kernelfile
+from oomctl.files.kernelfile import KernelFileError, explain
 
+# ENODEV: removed after it was opened. EOPNOTSUPP: cgroup.procs of a threaded cgroup, whose
+# processes the domain above it lists
+_ABSENT = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
 _DEEPEST = 4096 - 256  # PATH_MAX, less the longest name of a file
 
 
-class CgroupError(OomctlError):
-    """An operation on a cgroup failed; `why` names the file, `hint` the cure."""
+class _Refused:
+    """Something of cgroupspy's that must not be used on cgroup v2."""
+
+    def __init__(self, instead: str) -> None:
+        self._instead = instead
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, _owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        raise NotImplementedError(
+            f"cgroupspy's {self._name} does not work on cgroup v2; use {self._instead}"
+        )
 
 
-def explain(error: OSError, path: Path, doing: str) -> CgroupError:
-    """Translate what cgroupfs means by an errno; the same errno means different things per file.
-
-    `doing` is the operation in words ("write '64M'"). Returns the error to be raised.
-    """
-    match error.errno, path.name:
-        # cgroupfs answers EACCES, not ENOENT, when a missing file is opened for writing.
-        case ((errno.EACCES | errno.ENOENT), name) if (
-            name.startswith("memory.") and not path.exists()
-        ):
-            hint = f"the memory controller is not enabled for {path.parent}"
-        case errno.EBUSY, "cgroup.subtree_control":
-            hint = (
-                "processes live in this cgroup itself; only a cgroup without any can have children"
-            )
-        case errno.ENOENT, "cgroup.subtree_control":
-            hint = f"{path.parent} was not given that controller by its parent"
-        case errno.EBUSY, "cgroup.procs":
-            hint = "its cgroup.subtree_control is not empty, so processes belong into its children"
-        case errno.EBUSY, _:
-            hint = "processes or child cgroups are still in it"
-        case errno.EOPNOTSUPP, name if name.startswith("cgroup."):
-            hint = f"see {path.parent}/cgroup.type: a threaded cgroup cannot do that"
-        case errno.EROFS, _:
-            hint = "cgroupfs is mounted read-only here (a container?)"
-        case ((errno.EACCES | errno.EPERM), _):
-            hint = "run it as root"
-        case errno.ENOMEM, _:
-            # a cgroup itself is charged to its parent (mm/memcontrol.c, mem_cgroup_css_alloc)
-            hint = f"memory.max of {path.parent} or of one above it is reached; raise it"
-        case errno.EAGAIN, _:
-            hint = (
-                "a limit on descendants or processes (cgroup.max.descendants, pids.max) is reached"
-            )
-        case ((errno.ENOENT | errno.ENODEV), _):
-            hint = "the cgroup was removed meanwhile"
-        case _:
-            hint = ""
-    return CgroupError(f"cannot {doing} {path}: {error.strerror}", hint)
+def refused(instead: str) -> Any:
+    """Return a descriptor that refuses what a base class offers; `instead` is what to use."""
+    return _Refused(instead)
 
 
 class UnifiedController(Controller):
     """The interface files of one cgroup v2; assigning to one writes it."""
 
-    # v1 files of the base class
-    tasks = notify_on_release = clone_children = None
+    tasks = refused("procs")
+    notify_on_release = refused("cgroup_events")
+    clone_children = refused("subtree_control")
+    get_content = refused("the attribute of the file")
+    list_interfaces = refused("vars(UnifiedController)")
 
     cgroup_type = InterfaceFile("cgroup.type", readonly=True)
     procs = NumbersFile("cgroup.procs", readonly=True)
@@ -97,42 +86,37 @@ class UnifiedController(Controller):
 
     def file(self, filename: bytes) -> Path:
         """Return the path of an interface file."""
-        return Path(os.fsdecode(self.node.full_path), os.fsdecode(filename))
+        return Path(os.fsdecode(self.filepath(filename)))
 
     def get_property(self, filename: bytes) -> str | None:
         """Read a file, stripped; None if this cgroup has no such file, or is gone itself."""
         try:
-            with open(self.node.full_path + b"/" + filename, "rb") as file:
-                return os.fsdecode(file.read()).strip()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            # ENODEV: removed after it was opened. EOPNOTSUPP: cgroup.procs of a threaded cgroup,
-            # whose processes the domain above it lists
-            if error.errno in (errno.ENODEV, errno.EOPNOTSUPP):
+            return kernelfile.read(self.file(filename))
+        except KernelFileError as error:
+            if error.errno in _ABSENT:
                 return None
-            raise explain(error, self.file(filename), "read") from error
+            raise
 
     def set_property(self, filename: bytes, value: object) -> None:
-        """Write a file in one write(2), as the kernel parses one command per write."""
-        path = self.file(filename)
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, os.fsencode(str(value)))
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise explain(error, path, f"write '{value}' to") from error
+        """Write a file."""
+        kernelfile.write(self.file(filename), value)
 
 
 class UnifiedNode(Node):
-    """One cgroup v2: a directory below the mount, its controller, its parent and children."""
+    """One cgroup v2: a directory below the mount, its controller and its parent.
+
+    The children are those on disk (`walk()`): cgroupspy's list of them is filled by its own Tree.
+    """
 
     controller: UnifiedController
+    children = refused("walk()")
+    walk_up = refused("reversed(list(walk()))")
+    delete_cgroup = refused("JournaledCgroup.remove()")
+    delete_empty_children = refused("JournaledCgroup.remove()")
 
     def __init__(self, name: str, parent: "UnifiedNode | None" = None) -> None:
         super().__init__(os.fsencode(name), parent)  # the library assumes UTF-8
+        del self.children
         # known from now on, else the deepest of thousands would ask its parents one by one
         _ = self.full_path, self.path
 
@@ -184,24 +168,24 @@ class UnifiedNode(Node):
         return node
 
     def create_cgroup(self, name: str) -> "UnifiedNode":
-        """Make a child cgroup; unlike the base class never adopt one that exists, nor keep it.
+        """Make a child cgroup; unlike the base class never adopt one that exists.
 
-        The root outlives any number of rounds, and what it kept would grow with them.
+        For a cgroup that oomctl itself is to remove: JournaledCgroup.make().
         """
         child = type(self)(name, parent=self)
         try:
             child.directory.mkdir()
         except FileExistsError:
-            raise CgroupError(f"cgroup {child.directory} exists already") from None
+            raise KernelFileError(f"cgroup {child.directory} exists already") from None
         except OSError as error:
             raise explain(error, child.directory, "make the cgroup") from error
         return child
 
-    def subtree(self) -> Iterator["UnifiedNode"]:
-        """Walk what is on disk now, parents before children; what vanishes is left out.
+    def walk(self) -> Iterator["UnifiedNode"]:
+        """Walk the cgroups on disk now, parents before children; one that vanishes is left out.
 
         Siblings come in the order of their making, as the kernel keeps them: inode numbers rise.
-        So deep that no path reaches their files, cgroups are left out too.
+        Cgroups so deep that no path reaches their files are left out too.
         """
         ahead = [self]
         while ahead:
@@ -221,7 +205,7 @@ class UnifiedNode(Node):
     def members(self) -> dict[int, str]:
         """Return the cgroup of every process below by PID, in the OOM killer's scan order."""
         found: dict[int, str] = {}
-        for node in self.subtree():
+        for node in self.walk():
             for pid in node.controller.procs or ():
                 found.setdefault(pid, node.cgroup)
         return found

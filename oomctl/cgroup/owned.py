@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from oomctl import console
-from oomctl.cgroup.node import CgroupError, UnifiedNode
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.removal import remove
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.journal.entries import Made, Making
 from oomctl.journal.file import Journal
 
@@ -19,10 +20,10 @@ class JournaledCgroup:
 
     @classmethod
     def make(cls, parent: UnifiedNode, name: str, journal: Journal) -> Self:
-        """Make a cgroup that must not be there yet; CgroupError where that fails."""
+        """Make a cgroup that must not be there yet; KernelFileError if that fails."""
         path = parent.at(name).directory
         if path.exists():
-            raise CgroupError(f"cgroup {path} exists already")
+            raise KernelFileError(f"cgroup {path} exists already")
         making = Making(str(path))
         journal.write(making)
         try:
@@ -41,7 +42,7 @@ class JournaledCgroup:
         return cls(node, made)
 
     def remove(self) -> None:
-        """Remove it with what is in it; CgroupError names who holds it."""
+        """Remove it with what is in it; KernelFileError names the processes that hold it."""
         remove(self.node.directory, self.made.id)
 
     def release(self, journal: Journal) -> None:

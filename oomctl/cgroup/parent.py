@@ -8,9 +8,10 @@ from pathlib import Path
 
 from oomctl import commandline, console
 from oomctl.cgroup import hierarchy
-from oomctl.cgroup.node import CgroupError, UnifiedNode
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.owned import JournaledCgroup
 from oomctl.errors import UnsupportedError
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.journal.file import Journal
 from oomctl.proc import procfs
 
@@ -93,7 +94,7 @@ def _back(parent: UnifiedNode, leaf: JournaledCgroup) -> bool:
     try:
         parent.controller.subtree_control = frozenset()
         parent.controller.set_property(b"cgroup.procs", 0)
-    except CgroupError as error:
+    except KernelFileError as error:
         parent.controller.subtree_control = given
         console.note(f"oomctl stays in {leaf.node.directory}: {error}")
         return False

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from oomctl.cgroup.node import CgroupError
-from oomctl.files import directory
+from oomctl.files import directory, kernelfile
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.proc import procfs
 
 _SHOWN = 8
@@ -20,7 +20,7 @@ _SHOWN = 8
 def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
     """Kill what lives in a cgroup and below and remove it; tell whether it was there.
 
-    `timeout` is in seconds and bounds the wait for dying tasks. Raises CgroupError with the
+    `timeout` is in seconds and bounds the wait for dying tasks. Raises KernelFileError with the
     processes that hold it.
     """
     deadline = time.monotonic() + timeout
@@ -35,14 +35,15 @@ def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
                 return True
             except OSError as error:
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                    raise CgroupError(
+                    raise KernelFileError(
                         f"cannot remove the cgroup {path}: {error.strerror}; "
                         f"held by {_holders(fd)}",
                         "end them, then run `oomctl clean`",
                     ) from error
             _require_others(path, fd)
             # frozen tasks die of it as well (kernel/cgroup/freezer.c: the freezer lets kills in)
-            _write(fd, "cgroup.kill", "1")
+            with suppress(KernelFileError):  # whether it helped is seen by what follows
+                kernelfile.write(path / "cgroup.kill", 1, at=fd)
             time.sleep(0.01)
 
 
@@ -90,11 +91,11 @@ def _directory(path: str, at: int) -> Iterator[int]:
 
 
 def _require_others(path: Path, fd: int) -> None:
-    """Raise CgroupError where killing would end oomctl itself, or what it runs in."""
+    """Raise KernelFileError if killing would end oomctl itself, or what it runs in."""
     inside = set(_pids(fd))
     for one in procfs.family():
         if one.pid in inside:
-            raise CgroupError(
+            raise KernelFileError(
                 f"cannot remove the cgroup {path}: {one.who} is in it",
                 "move it elsewhere, then run `oomctl clean`",
             )
@@ -103,16 +104,6 @@ def _require_others(path: Path, fd: int) -> None:
 def _rmdir(path: str, at: int) -> None:
     with suppress(FileNotFoundError):
         os.rmdir(path, dir_fd=at)
-
-
-def _write(at: int, file: str, text: str) -> None:
-    """Write if it can be: whether it helped is seen by what follows."""
-    with suppress(OSError):
-        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC, dir_fd=at)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
 
 
 def _pids(fd: int) -> list[int]:

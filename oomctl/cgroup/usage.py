@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from oomctl.cgroup.node import UnifiedNode, explain
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.files.kernelfile import explain
 from oomctl.oom.outcome import Sample
 
 MAX_CGROUPS = 64
@@ -17,7 +18,7 @@ class Sampler:
     """Open memory.current files of the counted cgroup and of the first cgroups below it."""
 
     def __init__(self, top: UnifiedNode | None) -> None:
-        self._nodes: Sequence[UnifiedNode] = list(top.subtree())[:MAX_CGROUPS] if top else ()
+        self._nodes: Sequence[UnifiedNode] = list(top.walk())[:MAX_CGROUPS] if top else ()
         self._files: list[tuple[str, int]] = []
         self.samples: list[Sample] = []
 

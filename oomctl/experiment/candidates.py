@@ -35,7 +35,7 @@ def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:
     """Return the cgroups with memory.oom.group, and for each cgroup the one that it charges."""
     groups: set[str] = set()
     memcgs: dict[str, str] = {}
-    for node in top.subtree() if top else ():
+    for node in top.walk() if top else ():
         cgroup, group = node.cgroup, node.controller.memory_oom_group
         above = memcgs.get(cgroup.rpartition("/")[0] or "/", cgroup)
         memcgs[cgroup] = above if group is None else cgroup

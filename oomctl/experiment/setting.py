@@ -1,34 +1,33 @@
 """A setting of the kernel's that is changed for a while and put back, also after a crash."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from oomctl.cgroup.node import explain
 from oomctl.errors import UnsupportedError
-from oomctl.files import directory
+from oomctl.files import directory, kernelfile
+from oomctl.files.kernelfile import KernelFileError, explain
 from oomctl.journal.entries import Changed, is_interface_file
 from oomctl.journal.file import Journal
 from oomctl.oom.plan import Sysctl
 
 SYSCTLS = Path("/proc/sys")
-_NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def temporarily(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
     """Note that `wrote` is about to be written to a file, and put back what it held at the end.
 
-    Who writes it is the block's business; it is given the note. Raises CgroupError where it cannot
-    be read, UnsupportedError where another oomctl is at it.
+    Who writes it is the block's business; it is given the note. Raises KernelFileError if it
+    cannot be read, UnsupportedError where another oomctl is at it.
     """
     try:
-        of_cgroup = is_interface_file(path.name)
-        folder = path.parent.stat().st_ino if of_cgroup else None
-        change = Changed(str(path), folder, _held(path), wrote)
+        folder = path.parent.stat().st_ino if is_interface_file(path.name) else None
     except OSError as error:
         raise explain(error, path, "read") from error
+    change = Changed(str(path), folder, kernelfile.fields(path), wrote)
     journal.write(change)
     try:
         _require_sole(change, journal)
@@ -53,16 +52,18 @@ def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
         raise UnsupportedError(f"this kernel has no sysctl {sysctl.name}", "leave it out")
     with temporarily(path, sysctl.value, journal) as change:
         try:
-            path.write_text(sysctl.value)
-        except OSError as error:
+            stored = kernelfile.stored(path, sysctl.value)
+        except KernelFileError as error:
             raise UnsupportedError(
-                f"cannot set the sysctl {sysctl.name} to {sysctl.value}: {error.strerror}",
+                f"cannot set the sysctl {sysctl.name} to {sysctl.value}: "
+                f"{os.strerror(error.errno)}",
                 "see what the kernel's documentation says that it takes",
             ) from error
-        if (held := _held(path)) != sysctl.value:
-            path.write_text(change.was)
+        if stored != sysctl.value:
+            kernelfile.write(path, change.was)
             raise UnsupportedError(
-                f"the sysctl {sysctl.name} took {sysctl.value} for {held}", f"write '{held}'"
+                f"the kernel stored {stored}, not {sysctl.value}, in the sysctl {sysctl.name}",
+                f"write '{stored}'",
             )
         yield
 
@@ -76,14 +77,7 @@ def put_back(change: Changed) -> bool:
     with _folder(change) as at:
         if at is None or not _is_still_ours(change, at):
             return False
-        try:
-            fd = os.open(path.name, os.O_WRONLY | _NO_LINK, dir_fd=at)
-            try:
-                os.write(fd, os.fsencode(change.was))
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise explain(error, path, f"write '{change.was}' to") from error
+        kernelfile.write(path, change.was, at=at)
     return True
 
 
@@ -110,25 +104,12 @@ def _folder(change: Changed) -> Iterator[int | None]:
 
 
 def _is_still_ours(change: Changed, at: int) -> bool:
-    path = Path(change.path)
     try:
-        fd = os.open(path.name, os.O_RDONLY | _NO_LINK, dir_fd=at)
-        with os.fdopen(fd, "rb") as file:
-            return change.was != change.wrote == _words(file.read())
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise explain(error, path, "read") from error
-
-
-def _held(path: Path) -> str:
-    """Read what a file holds."""
-    return _words(path.read_bytes())
-
-
-def _words(data: bytes) -> str:
-    """The kernel sets the numbers of a sysctl apart with tabs."""
-    return " ".join(os.fsdecode(data).split())
+        return change.was != change.wrote == kernelfile.fields(Path(change.path), at=at)
+    except KernelFileError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
 
 
 def _require_sole(change: Changed, journal: Journal) -> None:
@@ -140,5 +121,5 @@ def _require_sole(change: Changed, journal: Journal) -> None:
     for pid, entries in journal.others():
         if any(isinstance(each, Changed) and each.path == change.path for each in entries):
             raise UnsupportedError(f"{change.path} is changed by another oomctl (pid {pid})", cure)
-    if _held(Path(change.path)) != change.was:
+    if kernelfile.fields(Path(change.path)) != change.was:
         raise UnsupportedError(f"{change.path} is changed by somebody else meanwhile", cure)

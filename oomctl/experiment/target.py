@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oomctl.cgroup.node import CgroupError, UnifiedNode
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.kill import OomKill
 from oomctl.oom.paths import is_within
@@ -120,7 +121,7 @@ class TargetState:
     def _counters(self, read: Callable[[UnifiedNode], Mapping[str, int] | None]) -> Events:
         if not (counted := self._counted):
             return {}
-        found = {node.cgroup: read(node) for node in counted.subtree()}
+        found = {node.cgroup: read(node) for node in counted.walk()}
         return {cgroup: events for cgroup, events in found.items() if events is not None}
 
     def group_kills(self, groups: Iterable[str]) -> Mapping[str, int]:
@@ -137,7 +138,7 @@ class TargetState:
         counted = self._counted
         try:
             found = counted.controller.memory_pressure if counted else None
-        except CgroupError:  # EOPNOTSUPP: built in, but switched off (psi=0)
+        except KernelFileError:  # EOPNOTSUPP: built in, but switched off (psi=0)
             return {}
         return found or {}
 
@@ -154,7 +155,7 @@ class TargetState:
     def path_of(self, cgroup_id: int) -> str | None:
         """Return the path of a cgroup by its id, None if it was gone before it was first asked."""
         if cgroup_id not in self._paths:
-            for node in self._root.subtree():
+            for node in self._root.walk():
                 with contextlib.suppress(OSError):
                     self._paths[node.id] = node.cgroup
         return self._paths.get(cgroup_id)

@@ -14,10 +14,12 @@ from oomctl import console
 from oomctl.bpf import libbpf
 from oomctl.bpf.declare import CallResultStruct, DeclareProgram
 from oomctl.cgroup import hierarchy
-from oomctl.cgroup.node import UnifiedNode, explain
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import UnsupportedError
 from oomctl.experiment.callers import Ended, SharedResult, Trigger
 from oomctl.experiment.setting import temporarily
+from oomctl.files import kernelfile
+from oomctl.files.kernelfile import KernelFileError, explain
 from oomctl.journal.file import Journal
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import Call, Recheck, Step
@@ -169,10 +171,7 @@ class Reclaim:
         return self._kfunc.pull(number, shared) if shared.ret else 0
 
     def _used(self) -> int:
-        try:
-            return int(self._usage.read_text())
-        except OSError as error:
-            raise explain(error, self._usage, "read") from error
+        return int(kernelfile.read(self._usage))
 
     def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
         """Tell what the kfunc said where it was called, else that it needed not be."""
@@ -242,7 +241,7 @@ def _amount(call: Call) -> int:
 
 
 def target_id(target: UnifiedNode) -> int:
-    """Return the id of a target; CgroupError where it is gone."""
+    """Return the id of a target; KernelFileError where it is gone."""
     try:
         return target.id
     except OSError as error:
@@ -252,18 +251,14 @@ def target_id(target: UnifiedNode) -> int:
 def _write(path: Path, text: str) -> int:
     """Write in one go; return 0 or the negative errno.
 
-    Raises CgroupError where it is for want of a descriptor, which is our own failure.
+    Raises KernelFileError if we have no descriptor for it, which is our own failure.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
-    except OSError as error:
+        kernelfile.write(path, text)
+    except KernelFileError as error:
         if error.errno in _OURS:
-            raise explain(error, path, "open") from error
-        return -(error.errno or errno.EIO)
+            raise
+        return -error.errno
     return 0
 
 

@@ -110,7 +110,7 @@ class CgroupPaths:
 
     def refresh(self) -> None:
         """Walk the hierarchy as it is now."""
-        for node in self._root.subtree():
+        for node in self._root.walk():
             try:
                 self.known[node.id] = printable(node.cgroup)
             except FileNotFoundError:  # removed while we walk

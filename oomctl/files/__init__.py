@@ -1,1 +1,1 @@
-"""Files and folders as the user names them: read, written and walked without a surprise."""
+"""Files and folders that the user names, and the interface files of the kernel."""

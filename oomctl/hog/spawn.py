@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from oomctl import resources
-from oomctl.cgroup.node import UnifiedNode, explain
+from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import UnsupportedError
+from oomctl.files.kernelfile import explain
 from oomctl.oom.plan import Hog
 from oomctl.proc.fork import cannot_start
 

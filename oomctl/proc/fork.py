@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import Structure, c_char, c_int32
 from dataclasses import dataclass
+from pathlib import Path
 
 from oomctl.errors import Exit, OomctlError, UnsupportedError
+from oomctl.files import kernelfile
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.fate import Death, Fate
 from oomctl.signals import ENDING
 
+_OWN_ADJ = Path("/proc/self/oom_score_adj")
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _prctl = ctypes.CDLL(None).prctl
 _programs_adj: int | None = None
@@ -126,8 +130,8 @@ def before_exec(parent: int) -> None:
     """Prepare a process, between fork and exec, to be a program: it dies with `parent`."""
     die_with(parent)
     if _programs_adj is not None:
-        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write(str(_programs_adj))
+        with suppress(KernelFileError):
+            kernelfile.write(_OWN_ADJ, _programs_adj)
 
 
 def die_with(parent: int) -> None:

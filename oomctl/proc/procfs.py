@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from oomctl.files import kernelfile
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.task import ProtectedTask, Task
 from oomctl.text import printable
 
@@ -249,9 +251,7 @@ def set_oom_score_adj(value: int, pid: int | str = "self") -> bool:
 
     Lowering needs CAP_SYS_RESOURCE, which even root may lack (fs/proc/base.c, __set_oom_adj).
     """
-    path = _PROC / str(pid) / "oom_score_adj"
     try:
-        path.write_text(str(value))
-        return int(path.read_text()) == value
-    except (OSError, ValueError):
+        return kernelfile.stored(_PROC / str(pid) / "oom_score_adj", value) == str(value)
+    except KernelFileError:
         return False

@@ -207,4 +207,4 @@ def test_any_command_line_ends_in_a_documented_way(machine, tmp_path, some, name
         assert result.stdout == ""
         assert result.stderr.startswith("oomctl: ")
     assert {path.name for path in tmp_path.iterdir()} <= {"cgroup2", "out"}
-    assert [node.cgroup for node in machine.root.subtree()] == ["/", "/a"]
+    assert [node.cgroup for node in machine.root.walk()] == ["/", "/a"]

@@ -76,7 +76,7 @@ def test_what_is_looked_at_before_and_after_a_call(cgroupfs, node, files):
         *(scope.memory, scope.events, scope.pressure, scope.populated, scope.dying, sample),
         lambda: scope.snapshot(()),
         lambda: parent.require_children(node),
-        lambda: setting.stands(put_back),
+        lambda: setting.is_still_ours(put_back),
         lambda: setattr(node.controller, "subtree_control", {"memory"}),
     ):
         try:

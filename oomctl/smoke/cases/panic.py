@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from oomctl.files import kernelfile
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.smoke import facts
 from oomctl.smoke.cases.common import PAIR, Case, CaseRunner, Check, equal, spec
 
@@ -36,8 +38,8 @@ def _refused(runner: CaseRunner) -> Iterator[Check]:
 def _deadlocked(runner: CaseRunner) -> Iterator[Check]:
     """Let no task be killable; of kernel threads the OOM killer knows by itself."""
     for path in Path("/proc").glob("[0-9]*/oom_score_adj"):
-        with contextlib.suppress(OSError):
-            path.write_text("-1000")
+        with contextlib.suppress(KernelFileError):
+            kernelfile.write(path, -1000)
     stage, ret = runner.ask(None)
     yield Check("the kernel panics", False, f"it did not: {stage.name}, returned {ret}")
 

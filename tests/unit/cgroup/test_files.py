@@ -3,8 +3,9 @@ import math
 import pytest
 
 from oomctl.cgroup.files import LimitFile, SwitchFile
-from oomctl.cgroup.node import CgroupError, UnifiedController
+from oomctl.cgroup.node import UnifiedController
 from oomctl.errors import OomctlError
+from oomctl.files.kernelfile import KernelFileError
 
 
 @pytest.fixture
@@ -114,11 +115,6 @@ def test_on_the_class_a_descriptor_is_itself():
     assert isinstance(UnifiedController.freeze, SwitchFile)
 
 
-@pytest.mark.parametrize("attribute", ["tasks", "notify_on_release", "clone_children"])
-def test_v1_files_of_the_library_are_hidden(node, attribute):
-    assert getattr(node.controller, attribute) is None
-
-
 @pytest.mark.parametrize(
     ("have", "wanted", "written"),
     [
@@ -151,7 +147,7 @@ def test_one_write_carries_one_command(node, monkeypatch):
 def test_a_cgroup_that_is_gone_cannot_be_given_controllers(node):
     (node.directory / "cgroup.subtree_control").unlink()
     node.directory.joinpath("cgroup.subtree_control").symlink_to("/nonexistent/x")
-    with pytest.raises(CgroupError, match=r"cannot write '\+memory' to .*subtree_control"):
+    with pytest.raises(KernelFileError, match=r"cannot write '\+memory' to .*subtree_control"):
         node.controller.subtree_control = {"memory"}
 
 

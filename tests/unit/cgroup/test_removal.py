@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from oomctl.cgroup import removal
-from oomctl.cgroup.node import CgroupError
 from oomctl.cgroup.removal import remove, residents
+from oomctl.files.kernelfile import KernelFileError
 from tests.descriptors import descriptors
 
 
@@ -19,7 +19,7 @@ def top(cgroupfs):
 
 @pytest.fixture
 def no_kill(monkeypatch):
-    monkeypatch.setattr(removal, "_write", lambda *_: None)
+    monkeypatch.setattr(removal.kernelfile, "write", lambda *_, **__: None)
 
 
 def holds(node, *pids):
@@ -87,7 +87,7 @@ def test_who_holds_it_is_named_with_what_it_is_at(top, no_kill):
     child = subprocess.Popen(["sleep", "60"])
     try:
         holds(top.create_cgroup("a"), child.pid, 2**22 + 7)
-        with pytest.raises(CgroupError) as raised:
+        with pytest.raises(KernelFileError) as raised:
             remove(top.directory, top.id, timeout=0.05)
     finally:
         child.kill()
@@ -101,7 +101,7 @@ def test_who_holds_it_is_named_with_what_it_is_at(top, no_kill):
 
 def test_of_many_some_are_named(top, no_kill):
     holds(top, *range(2**22 + 1, 2**22 + 100))
-    with pytest.raises(CgroupError, match="4194312, 91 more"):
+    with pytest.raises(KernelFileError, match="4194312, 91 more"):
         remove(top.directory, top.id, timeout=0.05)
 
 
@@ -115,7 +115,7 @@ def test_of_many_some_are_named(top, no_kill):
 )
 def test_oomctl_does_not_kill_what_it_runs_in(top, pid, who):
     holds(top, pid)
-    with pytest.raises(CgroupError, match=rf"{who} is in it; move it elsewhere"):
+    with pytest.raises(KernelFileError, match=rf"{who} is in it; move it elsewhere"):
         remove(top.directory, top.id)
     assert (top.directory / "cgroup.kill").read_text() == ""
 

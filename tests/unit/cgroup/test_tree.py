@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.cgroup.node import CgroupError
 from oomctl.cgroup.tree import Tree
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.plan import Call, Hog, Plan, Setting, Step
 from oomctl.scenario import of_options, planning
 from oomctl.scenario.planning import Site
@@ -18,7 +18,7 @@ def planned(**more):
 
 
 def cgroups(root):
-    return sorted(node.cgroup for node in root.subtree())
+    return sorted(node.cgroup for node in root.walk())
 
 
 def read(root, cgroup, file):
@@ -61,7 +61,7 @@ def test_what_fails_halfway_leaves_nothing(cgroupfs, journal, broken):
     settings = (Setting(broken, "memory.nonsense", "1"),)
     wanted = Plan(("/t", "/t/a", "/t/b"), settings, (), STEPS)
     with (
-        pytest.raises(CgroupError, match="memory controller is not enabled"),
+        pytest.raises(KernelFileError, match="memory controller is not enabled"),
         Tree(cgroupfs, wanted, journal),
     ):
         pass
@@ -70,7 +70,7 @@ def test_what_fails_halfway_leaves_nothing(cgroupfs, journal, broken):
 
 def test_a_cgroup_of_that_name_is_not_taken_over_nor_removed(cgroupfs, journal):
     cgroupfs.create_cgroup("t").create_cgroup("theirs")
-    with pytest.raises(CgroupError, match="exists already"), Tree(cgroupfs, planned(), journal):
+    with pytest.raises(KernelFileError, match="exists already"), Tree(cgroupfs, planned(), journal):
         pass
     assert cgroups(cgroupfs) == ["/", "/t", "/t/theirs"]
 

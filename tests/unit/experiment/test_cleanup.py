@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oomctl.cgroup.node import CgroupError
 from oomctl.cgroup.owned import JournaledCgroup
 from oomctl.cgroup.tree import Tree
 from oomctl.experiment import cleanup, setting
 from oomctl.experiment.cleanup import clean_up, sweep
 from oomctl.experiment.setting import temporarily
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line
 from oomctl.journal.file import Journal, boot
 from oomctl.journal.rundir import folder
@@ -40,7 +40,7 @@ def said():
 
 
 def cgroups(root):
-    return [node.cgroup for node in root.subtree()]
+    return [node.cgroup for node in root.walk()]
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_goes(
 
     def fail(path, cgroup_id):
         if path == stuck.directory:
-            raise CgroupError("it is held by 7 (x, D)", "end them")
+            raise KernelFileError("it is held by 7 (x, D)", "end them")
         return remove(path, cgroup_id)
 
     path = leave(

@@ -132,7 +132,7 @@ def run(kernel, wanted, confirm=lambda ranking: None):
 def nothing_is_left(cgroupfs):
     before = descriptors(), adj()
     yield
-    assert [node.cgroup for node in cgroupfs.subtree()] in (["/"], ["/", "/theirs"])
+    assert [node.cgroup for node in cgroupfs.walk()] in (["/"], ["/", "/theirs"])
     assert journals() == []
     assert [child.name() for child in psutil.Process().children()] == []
     assert (descriptors(), adj()) == before

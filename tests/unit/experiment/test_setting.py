@@ -22,6 +22,15 @@ def sysctls(tmp_path, monkeypatch, journal):
     (folder / "kernel").mkdir()
     (folder / "vm/swappiness").write_text("60\n")
     (folder / "kernel/printk").write_text("7\t4\t1\t7\n")
+    write = os.write
+
+    def replace(fd, data):
+        """What is written to a sysctl replaces what it held."""
+        if Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(folder):
+            os.ftruncate(fd, 0)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", replace)
     monkeypatch.setattr(setting, "SYSCTLS", folder)
     return folder
 
@@ -62,7 +71,7 @@ def test_a_folder_is_no_sysctl(sysctls, journal):
     ("value", "why"),
     [
         ("2000", r"cannot set the sysctl oom_score_adj to 2000: Inv"),
-        ("0x3e7", r"took 0x3e7 for 999; write '999'"),
+        ("0x3e7", r"the kernel stored 999, not 0x3e7, in the sysctl oom_score_adj; write '999'"),
     ],
 )
 def test_a_value_that_the_kernel_refuses_or_takes_for_another_is_not_left(

@@ -103,7 +103,7 @@ def declare(kernel, monkeypatch):
 
 def state(root):
     return (
-        [node.cgroup for node in root.subtree()],
+        [node.cgroup for node in root.walk()],
         (root.directory / "theirs/memory.max").read_text().strip(),
         [child.name() for child in psutil.Process().children()],
         len(descriptors()),

@@ -170,7 +170,7 @@ def test_a_write_for_which_we_lack_a_descriptor_is_our_failure(tmp_path, monkeyp
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.raises(OomctlError, match="cannot open"):
+    with pytest.raises(OomctlError, match="cannot write"):
         Write(tmp_path / "x", "f").pull(0, SharedResult())
 
 

@@ -153,7 +153,7 @@ def test_a_hog_that_takes_too_long(cgroupfs, target, watch, monkeypatch):
 def test_a_cgroup_that_is_gone_starts_no_hog_and_leaks_no_descriptor(cgroupfs, watch):
     before = len(psutil.Process().open_files()), psutil.Process().num_fds()
     with (
-        pytest.raises(OomctlError, match=r"cannot open .*x/cgroup\.procs.*removed meanwhile"),
+        pytest.raises(OomctlError, match=r"cannot open .*x/cgroup\.procs.*removed in the meantime"),
         hog_set(cgroupfs, watch, Hog("a", 0, 0, "/x")),
     ):
         pass
