@@ -144,7 +144,9 @@ class KillsFromEvents:
     def _hit(self, event: Event) -> OomKill:
         seen = self._open.get(event.tgid)
         if event.kind is Kind.MARK_VICTIM:
-            if seen and seen.role == "sharer":  # the signal comes first, the mark after it
+            # The signal comes first, the mark after it. If the OOM killer has ended in between, a
+            # later one met a sharer on its way out (mm/oom_kill.c, task_will_free_mem).
+            if seen and seen.role == "sharer" and seen.constraint is None:
                 return replace(seen, role="victim", at_ns=event.at_ns)
             return seen or self._sight(event, "exiting")
         if seen is None:

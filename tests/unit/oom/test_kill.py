@@ -66,6 +66,18 @@ def test_who_shares_the_memory_is_killed_but_not_marked():
     assert [(each.pid, each.role) for each in seen] == [(OTHER, "sharer"), (BIG, "victim")]
 
 
+def test_a_sharer_that_the_next_oom_only_marks_stays_a_sharer():
+    events = [BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21)]
+    events += [event(Kind.SIGKILL, 30, OTHER), END, event(Kind.EXIT, 55)]
+    events += [event(Kind.OOM_BEGIN, 60), event(Kind.MARK_VICTIM, 61, OTHER)]
+    events += [event(Kind.OOM_END, 62, constraint="memcg"), event(Kind.EXIT, 70, OTHER)]
+    seen = KillsFromEvents().feed(events)
+    assert [(each.pid, each.role, each.at_ns) for each in seen] == [
+        (BIG, "victim", 21),
+        (OTHER, "sharer", 30),
+    ]
+
+
 def test_who_was_exiting_is_marked_but_gets_no_signal():
     (seen,) = KillsFromEvents().feed(
         [BEGIN, event(Kind.MARK_VICTIM, 21), END, event(Kind.EXIT, 60)]
