@@ -1,4 +1,4 @@
-"""`make check` holds the layers: an import that breaks a contract makes it fail, each by its name."""
+"""`make check` holds the layers: an import that breaks a contract fails, under its name."""
 
 import shutil
 import subprocess
