@@ -1,4 +1,4 @@
-"""A case of the suite: what it asks of the kernel, what it needs for that, and what came of it."""
+"""A case of the suite: what it checks about the kernel, what it needs, and its result."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """One question to the kernel: `group.name`, what should be so, and the run that finds out.
+    """One property of the kfunc: `group.name`, the property in words, and the run that checks it.
 
-    `panics` is what the kernel says when it goes down, where it should.
+    `panics` is the message of the kernel's panic, if the case should cause one.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Case:
         """Whether it may take the machine down."""
         return facts.disposable in self.needs
 
-    def lacks(self, facts_: Facts) -> str:
-        """Say why it cannot be run on such a machine; empty where it can."""
-        reasons = (need(facts_) for need in (facts.kfunc, facts.no_panic, *self.needs))
-        return next(filter(None, reasons), "")
+    def lacks(self, known: Facts) -> str:
+        """Say why it cannot be run on such a machine; empty if it can."""
+        needs = (facts.kfunc, facts.kfunc_variant, facts.no_panic, *self.needs)
+        return next(filter(None, (need(known) for need in needs)), "")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case: passed, failed, or None with the reason why it was skipped.
+    """The result of a case: passed, failed, or None if it was skipped, with the `reason`.
 
-    `checks` are those of the first round that failed, else of the last; `evidence` are lines of
-    that round. `rounds` were run, and `good` of them passed. `took_ns` is the time of them all.
+    `checks` and `evidence` are those of the first round that failed, else of the last. Of `rounds`
+    rounds `good` passed; `took_ns` is the time of all of them.
     """
 
     name: str
@@ -72,21 +72,20 @@ class Result:
 
     @property
     def why(self) -> str:
-        """The reason why it was skipped, or the first thing that came otherwise."""
-        first = next((f"expected {c.name}; {c.why}" for c in self.failed), "")
-        return self.reason or first
+        """The reason why it was skipped, or the first check that failed."""
+        return self.reason or next((f"expected {c.name}; actual: {c.why}" for c in self.failed), "")
 
     @property
     def diagnostics(self) -> tuple[str, ...]:
-        """What was expected and came otherwise, and the evidence; nothing where it passed."""
+        """The checks that failed, and the evidence; nothing unless the case failed."""
         if self.passed is not False:
             return ()
-        lines = [line for c in self.failed for line in (f"expected: {c.name}", f"came: {c.why}")]
+        lines = [line for c in self.failed for line in (f"expected: {c.name}", f"actual: {c.why}")]
         if self.rounds > 1:
             lines.append(f"rounds: {self.good} of {self.rounds} passed")
         return (*lines, *self.evidence, f"to repeat it: oomctl smoke {self.name}")
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """The checks that did not hold; one that could not be made did not."""
+        """The checks that failed, and those that could not be made."""
         return tuple(check for check in self.checks if not check.passed)

@@ -1,7 +1,4 @@
-"""What a machine and its kernel are, and what a case needs of them. Pure.
-
-A need is given the facts and returns why a case cannot be run, or nothing.
-"""
+"""What cases depend on: the machine and its kernel as facts, and the needs of a case. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +7,16 @@ from oomctl.bpf.btf import KFUNC, Kfunc
 
 
 class Skipped(Exception):  # noqa: N818
-    """Raised by a case that finds out on the way that it makes no sense here, and why."""
+    """Raised by a case that cannot be run here, with the reason, which it finds only on the way."""
 
 
 @dataclass(frozen=True)
 class Facts:
     """A machine as far as cases depend on it.
 
-    `max_order` is MAX_PAGE_ORDER, `swap` bytes. `functions` and `structs` are those of the kernel's
-    BTF that cases ask for. `untraceable` says why oom_lock cannot be held or looked into, empty
-    where it can. `disposable` says that this machine may be taken down.
+    `max_order` is MAX_PAGE_ORDER, `swap` is in bytes. `functions` and `structs` are those in the
+    kernel's BTF that cases ask for. `no_tracing_reason` says why out_of_memory() cannot be traced,
+    and so oom_lock not be held; it is empty if it can. `disposable`: the machine may go down.
     """
 
     kernel: str = ""
@@ -31,80 +28,66 @@ class Facts:
     panic_on_oom: int = 0
     functions: frozenset[str] = frozenset()
     structs: frozenset[str] = frozenset()
-    untraceable: str = ""
+    no_tracing_reason: str = ""
     disposable: bool = False
 
 
-Need = Callable[[Facts], str]
+@dataclass(frozen=True)
+class Need:
+    """A condition of a case; `reason` says why a case is skipped without it, `{0}` are the facts.
+
+    Called with facts, it returns that reason, or "" if the condition holds.
+    """
+
+    holds: Callable[[Facts], bool]
+    reason: str
+
+    def __call__(self, facts: Facts) -> str:
+        """Return why a case cannot be run; empty if it can."""
+        return "" if self.holds(facts) else self.reason.format(facts)
+
 
 VARIANT = "v3"
-"""The one shape of the kfunc that oomctl's programs call."""
+"""The variant of the kfunc that oomctl's programs call; the parameters differ between variants."""
 
-
-def kfunc(facts: Facts) -> str:
-    """Need the kfunc in its present shape; what its callers pass has changed between versions."""
-    if facts.kfunc is None:
-        return f"this kernel has no {KFUNC}()"
-    if facts.kfunc.variant != VARIANT:
-        return (
-            f"this kernel's kfunc has the shape of {facts.kfunc.variant}: {facts.kfunc.signature}"
-        )
-    return ""
-
-
-def no_panic(facts: Facts) -> str:
-    """Need a kernel that kills and does not panic, for a declaration on a memcg."""
-    return "vm.panic_on_oom is 2: the machine would panic" if facts.panic_on_oom == 2 else ""
-
-
-def no_panic_at_all(facts: Facts) -> str:
-    """Need the same for a declaration on the whole system."""
-    return f"vm.panic_on_oom is {facts.panic_on_oom}" if facts.panic_on_oom else ""
-
-
-def disposable(facts: Facts) -> str:
-    """Need a machine that is thrown away afterwards."""
-    if facts.disposable:
-        return ""
-    return "it may take the machine down: `oomctl lab smoke` runs it in a virtual one of its own"
-
-
-def gate(facts: Facts) -> str:
-    """Need a look into out_of_memory()."""
-    return facts.untraceable and f"no BPF tracing here: {facts.untraceable}"
-
-
-def two_cpus(facts: Facts) -> str:
-    """Need one processor for who holds oom_lock, and another for who wants it."""
-    return "" if facts.cpus > 1 else "oom_lock is held by a process that spins: 2 CPUs are needed"
-
-
-def swap(facts: Facts) -> str:
-    """Need somewhere to swap to."""
-    return "" if facts.swap >= 64 << 20 else "this machine has no 64 MiB of swap"
-
-
-def pages_of_4k(facts: Facts) -> str:
-    """Need the page size that the limits are computed for."""
-    return "" if facts.page_size == 4096 else f"it reckons with 4 KiB pages, not {facts.page_size}"
+kfunc = Need(lambda facts: facts.kfunc is not None, f"this kernel has no {KFUNC}()")
+kfunc_variant = Need(
+    lambda facts: facts.kfunc is not None and facts.kfunc.variant == VARIANT,
+    "this kernel's kfunc has the shape of {0.kfunc.variant}: {0.kfunc.signature}",
+)
+no_panic = Need(
+    lambda facts: facts.panic_on_oom != 2, "vm.panic_on_oom is 2: the machine would panic"
+)
+no_system_panic = Need(lambda facts: not facts.panic_on_oom, "vm.panic_on_oom is {0.panic_on_oom}")
+disposable = Need(
+    lambda facts: facts.disposable,
+    "it may take the machine down: `oomctl lab smoke` runs it in a virtual machine of its own",
+)
+gate = Need(
+    lambda facts: not facts.no_tracing_reason, "BPF tracing does not work: {0.no_tracing_reason}"
+)
+two_cpus = Need(
+    lambda facts: facts.cpus > 1,
+    "the process that holds oom_lock spins on one CPU: 2 CPUs are needed",
+)
+swap = Need(lambda facts: facts.swap >= 64 << 20, "this machine has less than 64 MiB of swap")
+pages_of_4k = Need(
+    lambda facts: facts.page_size == 4096,
+    "its limits are computed for pages of 4 KiB, not of {0.page_size} bytes",
+)
 
 
 def function(name: str) -> Need:
-    """Need a kernel function by its name."""
-    return lambda facts: "" if name in facts.functions else f"this kernel has no {name}()"
+    """Need a kernel function."""
+    return Need(lambda facts: name in facts.functions, f"this kernel has no {name}()")
 
 
 def struct(name: str) -> Need:
-    """Need a type of the kernel's."""
-    return lambda facts: "" if name in facts.structs else f"this kernel has no struct {name}"
+    """Need a type of the kernel."""
+    return Need(lambda facts: name in facts.structs, f"this kernel has no struct {name}")
 
 
 def order(number: int) -> Need:
     """Need an order that is valid on this kernel."""
-
-    def need(facts: Facts) -> str:
-        if number <= facts.max_order:
-            return ""
-        return f"this kernel's MAX_PAGE_ORDER is {facts.max_order}"
-
-    return need
+    reason = "this kernel's MAX_PAGE_ORDER is {0.max_order}"
+    return Need(lambda facts: number <= facts.max_order, reason)

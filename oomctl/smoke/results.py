@@ -1,4 +1,4 @@
-"""A run of the suite: the machine, the cases that were meant, and their results. Pure."""
+"""A run of the suite: the machine, the selected cases, and their results. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from oomctl.smoke.case import Case, Result
 
 @dataclass(frozen=True)
 class Report:
-    """What a run came to; `environment` is as JSON has it, `cases` are in the order of results."""
+    """The results of a run; `environment` is as in JSON, `cases` are in the order of results."""
 
     environment: Mapping[str, Any]
     cases: tuple[Case, ...]
@@ -20,12 +20,12 @@ class Report:
 
     @property
     def machine(self) -> str:
-        """Which kernel answered, and where it has the kfunc from."""
+        """The kernel in words, and where its kfunc is."""
         return sentences.machine(self.environment)
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups that have cases here."""
+        """The groups of the cases."""
         return tuple(dict.fromkeys(case.group for case in self.cases))
 
     def of_group(self, group: str) -> tuple[Result, ...]:
@@ -35,12 +35,11 @@ class Report:
     @property
     def summary(self) -> str:
         """The counts: `98 passed, 1 failed, 4 skipped`."""
-        counts = count(self.results)
-        return ", ".join(f"{number} {word}" for word, number in counts.items())
+        return ", ".join(f"{number} {word}" for word, number in count(self.results).items())
 
     @property
     def exit(self) -> Exit:
-        """The exit code: something failed, nothing could run, or all is well."""
+        """The exit code: whether a case failed, and whether any could run."""
         counts = count(self.results)
         if counts["failed"]:
             return Exit.NOT_AS_WANTED
@@ -68,7 +67,7 @@ def tree(result: Result) -> dict[str, Any]:
 
 
 def result_of(line: Mapping[str, Any]) -> Result:
-    """Read a result back; KeyError or TypeError where it is none."""
+    """Read a result back; KeyError or TypeError if it is malformed."""
     return Result(
         name=str(line["name"]),
         passed={"passed": True, "failed": False, "skipped": None}[line["result"]],

@@ -1,4 +1,4 @@
-"""Where cases are tried out: one session for the whole suite, and what a case may do to it."""
+"""Runs the experiments of cases: one session for the whole suite, and a gate to oom_lock."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ from oomctl.experiment.session import Session
 from oomctl.experiment.setting import sysctl_changed
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.call import Stage
-from oomctl.oom.outcome import Outcome
+from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
 from oomctl.oom.task import rank
 from oomctl.proc import fork, procfs
@@ -31,39 +31,55 @@ from oomctl.proc.pidfd import PidfdWatch
 from oomctl.smoke.facts import VARIANT, Facts, Skipped
 from oomctl.smoke.spec import CaseSpec
 
-Opens = Literal["answered", "blocked"]
-"""When a lock that is held is let go: once every caller has its answer, or waits for the lock."""
+HoldUntil = Literal["returned", "blocked"]
+"""When oom_lock is released: once every caller has returned, or once every caller waits for it."""
+
+Prepare = Callable[[Sequence[RunningHog]], object]
 
 _FUNCTIONS = ("bpf_preempt_disable", "bpf_local_irq_save", "bpf_lsm_file_open")
 _STRUCTS = ("bpf_oom_ops",)
-_HELD_SECONDS = 15.0  # of the 21 until RCU complains of a stall
-_SLOT = MAX_CALLERS - 1  # of the program's answers, the last: no case has so many callers
+_HOLD_SECONDS = 15.0  # of the 21 until RCU reports a stall
+_SLOT = MAX_CALLERS - 1  # the program's last slot for a result: no case has that many callers
 
 
 @dataclass(frozen=True)
 class CaseRun:
-    """The run of a spec: its outcome, the runs through out_of_memory(), the lock if held."""
+    """The outcome of a case's experiment.
+
+    `passages` are the runs through out_of_memory(); `lock_hold` is set if oom_lock was held.
+    """
 
     outcome: Outcome
     passages: tuple[Passage, ...] = ()
-    held: LockHold | None = None
+    lock_hold: LockHold | None = None
+
+    @property
+    def calls(self) -> Sequence[CallReport]:
+        """The reports of all calls."""
+        return self.outcome.calls
+
+    @property
+    def only_call(self) -> CallReport:
+        """The report of the only call."""
+        (report,) = self.outcome.calls
+        return report
 
     def passages_of(self, number: int) -> tuple[Passage, ...]:
-        """Return the runs that the caller of one declaration made."""
-        caller = self.outcome.calls[number].result.caller
+        """Return the runs through out_of_memory() that the caller of one call made."""
+        caller = self.calls[number].result.caller
         return tuple(passage for passage in self.passages if passage.tid == caller)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of loading a program: 0 or a positive errno, and what libbpf and verifier said."""
+    """The result of loading a program: 0 or a positive errno, and libbpf's and verifier's log."""
 
     errno: int
     log: str
 
 
 class CaseRunner:
-    """Holds a session, and a gate to oom_lock where that can be had."""
+    """Holds a session and, if the kernel can be traced, a gate to oom_lock."""
 
     def __init__(
         self, root: UnifiedNode, kfunc: btf.Kfunc | None, disposable: bool = False
@@ -71,27 +87,29 @@ class CaseRunner:
         self.root = root
         self._kfunc = kfunc
         self._disposable = disposable
-        self._told: list[str] = []
+        self._evidence: list[str] = []
         self._stack = ExitStack()
         self.facts = Facts()
         self.environment = read_environment(kfunc)
 
     def __enter__(self) -> Self:
-        """Set up; on a kernel without the kfunc, or with another, only the facts are there."""
+        """Set up; without the kfunc, or with another variant of it, only facts are available."""
         with ExitStack() as stack:
-            untraceable = "there is no kfunc to be looked at"
+            no_tracing_reason = "the kernel has no kfunc to trace"
             if self._kfunc and self._kfunc.variant == VARIANT:
                 self._session = stack.enter_context(
                     Session(self.root, self._kfunc, lambda _ranking: None)
                 )
-                self._empty = self._fresh("gate")
-                stack.enter_context(Tree(self.root, _only(self._empty), self._session.journal))
+                self._empty = self._new_path("gate")
+                settings = (Setting("/", "cgroup.subtree_control", "+memory"),)
+                empty = Plan((self._empty,), settings, (), ())
+                stack.enter_context(Tree(self.root, empty, self._session.journal))
                 try:
                     self._gate = stack.enter_context(Gate())
-                    untraceable = ""
+                    no_tracing_reason = ""
                 except UnsupportedError as error:
-                    untraceable = error.why
-            self.facts = _facts(self._kfunc, untraceable, self._disposable)
+                    no_tracing_reason = error.why
+            self.facts = _facts(self._kfunc, no_tracing_reason, self._disposable)
             self._stack = stack.pop_all()
         return self
 
@@ -101,85 +119,96 @@ class CaseRunner:
 
     @contextmanager
     def round(self) -> Iterator[Callable[[], Sequence[str]]]:
-        """Begin and end a round of a case; OomctlError where it left something behind."""
-        self._told.clear()
-        yield lambda: list(self._told)
-        if left := self._leftovers():
+        """Begin and end a round of a case; yields a function that returns its evidence.
+
+        OomctlError if the round leaves a cgroup or a process behind.
+        """
+        self._evidence.clear()
+        yield lambda: list(self._evidence)
+        prefix = f"oomctl-{os.getpid()}-smoke-"
+        left = [p.name for p in self.root.directory.iterdir() if p.name.startswith(prefix)]
+        left += [f"pid {pid}" for pid in procfs.children(os.getpid())]
+        if left:
             raise OomctlError(f"it left behind {', '.join(left)}")
 
-    def try_out(
+    def execute(
         self,
         spec: CaseSpec,
-        ready: Callable[[Sequence[RunningHog]], object] = len,
-        lock: Opens | None = None,
-        after: Callable[[UnifiedNode], object] = id,
+        prepare: Prepare | None = None,
+        hold_lock_until: HoldUntil | None = None,
+        after: Callable[[UnifiedNode], object] | None = None,
     ) -> CaseRun:
-        """Carry a spec out in a tree of its own; `ready` is given its hogs once they are filled.
+        """Run a case's experiment in a tree of its own.
 
-        `after` is given the top of the tree at the end, before that is removed. With `lock`,
-        oom_lock is held by another process while the callers are let go.
+        `prepare` is given the hogs once they are filled, `after` the top of the tree before its
+        removal. With `hold_lock_until` another process holds oom_lock while the callers run.
         """
-        plan = spec.plan(self._fresh())
-        before = 0 if self.facts.untraceable else self._gate.passed()
+        plan = spec.plan(self._new_path())
+        traced = not self.facts.no_tracing_reason
+        before = self._gate.passed() if traced else 0
 
-        def begin(running_hogs: Sequence[RunningHog]) -> None:
-            ready(running_hogs)
+        def ready(running_hogs: Sequence[RunningHog]) -> None:
+            if prepare:
+                prepare(running_hogs)
             if plan.system_wide:
                 self._require_bait(running_hogs)
 
         def around(step: Step) -> AbstractContextManager[object]:
-            return self._held(lock, step.callers) if lock else nullcontext()
+            return (
+                self._lock_held(hold_lock_until, step.callers) if hold_lock_until else nullcontext()
+            )
 
         with self._session.keep_tree(plan):
-            outcome = self._session.run(plan, begin, around)
-            after(self.root.at(plan.top or ""))
-        self._told += diagnostics.of_outcome(outcome)
+            outcome = self._session.run(plan, ready, around)
+            if after:
+                after(self.root.at(plan.top or ""))
+        self._evidence += diagnostics.of_outcome(outcome)
         if outcome.failure:
             raise outcome.failure
-        if self.facts.untraceable:
+        if not traced:
             return CaseRun(outcome)
-        held = self._gate.held() if lock else None
-        return CaseRun(outcome, self._gate.passages(before), held)
+        lock_hold = self._gate.held() if hold_lock_until else None
+        return CaseRun(outcome, self._gate.passages(before), lock_hold)
 
     @contextmanager
     def tree(self, spec: CaseSpec) -> Iterator[UnifiedNode]:
-        """Make a spec's cgroups without hogs; yields the top."""
-        plan = spec.plan(self._fresh())
+        """Make the cgroups of a spec without its hogs; yields the top."""
+        plan = spec.plan(self._new_path())
         with Tree(self.root, plan, self._session.journal):
             yield self.root.at(plan.top or "")
 
-    def ask(self, cgroup_id: int | None, order: int = 0, flags: int = 0) -> tuple[Stage, int]:
-        """Declare in a process of its own; return how far that came, and the kfunc's answer.
+    def call(self, cgroup_id: int | None, order: int = 0, flags: int = 0) -> tuple[Stage, int]:
+        """Declare in a process of its own; return the program's last stage and the kfunc's result.
 
-        OomctlError if it does not come back: on a kernel that is at fault oom_lock may stay taken.
+        OomctlError if it does not return: a faulty kernel may leave oom_lock taken.
         """
         program = self._session.program
         with PidfdWatch() as watch:
-            asking = fork.forked(
+            caller = fork.forked(
                 lambda: program.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
             )
-            watch.add(asking.pid, reap=True)
-            if not watch.wait(lambda: asking.pid in watch.deaths, _HELD_SECONDS):
-                watch.kill({asking.pid})
-                watch.wait(lambda: asking.pid in watch.deaths, _HELD_SECONDS)
-                raise OomctlError(f"the call did not come back within {_HELD_SECONDS:g} s")
-            death = watch.deaths[asking.pid]
-        if death.status and not asking.error:
+            watch.add(caller.pid, reap=True)
+            if not watch.wait(lambda: caller.pid in watch.deaths, _HOLD_SECONDS):
+                watch.kill({caller.pid})
+                watch.wait(lambda: caller.pid in watch.deaths, _HOLD_SECONDS)
+                raise OomctlError(f"the call did not return within {_HOLD_SECONDS:g} s")
+            death = watch.deaths[caller.pid]
+        if death.status and not caller.error:
             raise OomctlError(f"the kernel did not run the program: {os.strerror(death.status)}")
         if death.status != 0:
-            raise OomctlError(f"the process (pid {asking.pid}) that called {asking.end(death)}")
-        answer = program.read(_SLOT)
-        self._told.append(f"stage {Stage(answer.stage).name}, returned {answer.ret}")
-        return Stage(answer.stage), int(answer.ret)
+            raise OomctlError(f"the caller (pid {caller.pid}) {caller.end(death)}")
+        result = program.read(_SLOT)
+        self._evidence.append(f"stage {Stage(result.stage).name}, returned {result.ret}")
+        return Stage(result.stage), int(result.ret)
 
     def load(self, file: str, only: libbpf.Only) -> Loaded:
-        """Load one program of an object, and unload it again."""
+        """Load one program of an object file, and unload it again."""
         try:
             with libbpf.BpfObject(resources.built(file), only=only):
                 loaded = Loaded(0, libbpf.log())
         except libbpf.LoadError as error:
             loaded = Loaded(error.errno, error.detail)
-        self._told += [f"verifier: {line}" for line in verifier_words(loaded.log)]
+        self._evidence += [f"verifier: {line}" for line in verifier_reason(loaded.log)]
         return loaded
 
     def sysctl(self, name: str, value: int) -> AbstractContextManager[None]:
@@ -187,49 +216,45 @@ class CaseRunner:
         return sysctl_changed(Sysctl(name, str(value)), self._session.journal)
 
     @contextmanager
-    def _held(self, opens: Opens, callers: int) -> Iterator[None]:
-        """Hold oom_lock; see gate.py for how.
+    def _lock_held(self, until: HoldUntil, callers: int) -> Iterator[None]:
+        """Hold oom_lock; bpf/gate.py says how.
 
-        Whoever holds it declares on an empty cgroup, so that nobody dies of it.
+        The process that holds it declares on an empty cgroup, so that no task dies of it.
         """
         program, node = self._session.program, self.root.at(self._empty)
         program.clear(callers)
-        holder = Call(None, 0, WAIT_ON_OOM_LOCK)
         parent = os.getpid()
-        done = {
-            "answered": lambda: all(program.read(n).ended_ns for n in range(callers)),
-            "blocked": lambda: _sleeping(parent) == callers,
-        }[opens]
-        with self._gate.shut(lambda: program.run(holder, node.id, _SLOT), done, _HELD_SECONDS):
+
+        def enter() -> int:
+            return program.run(Call(None, 0, WAIT_ON_OOM_LOCK), node.id, _SLOT)
+
+        release = {
+            "returned": lambda: all(program.read(n).ended_ns for n in range(callers)),
+            "blocked": lambda: _blocked_callers(parent) == callers,
+        }[until]
+        with self._gate.shut(enter, release, _HOLD_SECONDS):
             yield
 
     def _require_bait(self, running_hogs: Sequence[RunningHog]) -> None:
-        """Raise Skipped unless the kernel should choose one of our hogs on the whole machine."""
+        """Raise Skipped unless the kernel should choose one of our hogs on the whole system."""
         ranking = rank(procfs.all_tasks(), procfs.total_pages(), procfs.PAGE_SIZE)
         first = ranking[0][1] if ranking else None
         if first is None or first.pid not in {running_hog.pid for running_hog in running_hogs}:
-            raise Skipped(f"the kernel would choose {first.comm if first else 'nobody'}, not a hog")
+            chosen = first.comm if first else "no task"
+            raise Skipped(f"the kernel would choose {chosen}, not a hog")
 
-    def _fresh(self, name: str = "smoke") -> str:
+    def _new_path(self, name: str = "smoke") -> str:
         return f"/oomctl-{os.getpid()}-{name}-{secrets.token_hex(3)}"
 
-    def _leftovers(self) -> list[str]:
-        prefix = f"oomctl-{os.getpid()}-smoke-"
-        cgroups = [
-            path.name for path in self.root.directory.iterdir() if path.name.startswith(prefix)
-        ]
-        return cgroups + [f"pid {pid}" for pid in procfs.children(os.getpid())]
 
-
-def verifier_words(log: str) -> list[str]:
-    """Return what the verifier, or libbpf, gave as its reason: the last lines but the frame."""
+def verifier_reason(log: str) -> list[str]:
+    """Return the reason that the verifier, or libbpf, gave: the last lines without the frame."""
     frame = ("processed ", "-- ", "libbpf: failed to load", "libbpf: -- ")
-    lines = [line for line in log.splitlines() if not line.startswith(frame)]
-    return lines[-4:]
+    return [line for line in log.splitlines() if not line.startswith(frame)][-4:]
 
 
-def _sleeping(parent: int) -> int:
-    """Count the callers that wait for oom_lock: killably asleep, which /proc shows as D."""
+def _blocked_callers(parent: int) -> int:
+    """Count the callers that wait for oom_lock: mutex_lock_killable() sleeps in state D."""
     count = 0
     for pid in procfs.children(parent):
         try:
@@ -241,12 +266,7 @@ def _sleeping(parent: int) -> int:
     return count
 
 
-def _only(cgroup: str) -> Plan:
-    settings = (Setting("/", "cgroup.subtree_control", "+memory"),)
-    return Plan((cgroup,), settings, (), ())
-
-
-def _facts(kfunc: btf.Kfunc | None, untraceable: str, disposable: bool) -> Facts:
+def _facts(kfunc: btf.Kfunc | None, no_tracing_reason: str, disposable: bool) -> Facts:
     with btf.vmlinux() as vmlinux:
         functions = frozenset(name for name in _FUNCTIONS if vmlinux.function(name) is not None)
         structs = frozenset(name for name in _STRUCTS if vmlinux.struct(name))
@@ -260,7 +280,7 @@ def _facts(kfunc: btf.Kfunc | None, untraceable: str, disposable: bool) -> Facts
         panic_on_oom=procfs.sysctl("vm.panic_on_oom") or 0,
         functions=functions,
         structs=structs,
-        untraceable=untraceable,
+        no_tracing_reason=no_tracing_reason,
         disposable=disposable,
     )
 

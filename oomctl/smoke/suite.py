@@ -1,81 +1,76 @@
-"""The suite: which cases there are, which are meant, and their results one after the other."""
+"""The suite: all cases in their groups, the selection by patterns, and the run of one case."""
+
+from __future__ import annotations
 
 import fnmatch
 import importlib
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from oomctl.errors import OomctlError, UsageError, while_ending
 from oomctl.oom.check import Check
 from oomctl.smoke.case import Case, Result
-from oomctl.smoke.facts import Facts, Skipped
+from oomctl.smoke.facts import Skipped
+
+if TYPE_CHECKING:
+    from oomctl.smoke.runner import CaseRunner
 
 GROUPS = {
     "arguments": "every order and flag, valid or not",
-    "returns": "0, 1 and what is left behind by each",
-    "control": "what the OOM killer is given by the kfunc",
-    "selection": "who dies: size, oom_score_adj, limits, ties, swap",
-    "scope": "what a target reaches: below it, not beside it",
+    "returns": "the results 0 and 1, and oom_lock after each",
+    "control": "the struct oom_control that the kfunc passes to the OOM killer",
+    "selection": "which task dies: size, oom_score_adj, limits, ties, swap",
+    "scope": "which tasks a target reaches: those below it, not those beside it",
     "group": "memory.oom.group",
     "events": "counters, kernel log, tracepoints",
     "inflight": "victims that are still dying",
-    "lock": "oom_lock is held by another",
+    "lock": "calls while another process holds oom_lock",
     "system": "the whole system (NULL instead of a memcg)",
     "empty": "targets without a task that may be killed",
     "dying": "cgroups that are gone, going, or without a memory controller",
-    "loadtime": "which programs the verifier lets call it",
-    "panic": "what should take the machine down, and what should not",
+    "loadtime": "which programs the verifier lets call the kfunc",
+    "panic": "what should panic the kernel, and what should not",
 }
 """The groups in their order, each a module of oomctl.smoke.cases."""
 
 
-class AnyRunner(Protocol):
-    """What the suite itself wants of a bench."""
-
-    facts: Facts
-
-    def round(self) -> AbstractContextManager[Callable[[], Sequence[str]]]:
-        """Begin and end a round of a case with a clean machine; yields what tells the evidence."""
-
-
 def cases() -> tuple[Case, ...]:
     """Return every case, group by group."""
-    found: list[Case] = []
-    for group in GROUPS:
-        found += importlib.import_module(f"oomctl.smoke.cases.{group}").CASES
-    return tuple(found)
+    modules = (importlib.import_module(f"oomctl.smoke.cases.{group}") for group in GROUPS)
+    return tuple(case for module in modules for case in module.CASES)
 
 
 def select(
     known: Sequence[Case], patterns: Sequence[str], excluded: Sequence[str]
 ) -> tuple[Case, ...]:
-    """Return the cases that any pattern means (all for none), less the excluded ones.
+    """Return the cases that match any pattern (all for none), less the excluded ones.
 
-    A pattern is a name, a group, or either with wildcards. UsageError where one means nothing.
+    A pattern is a name, a group, or either with wildcards. UsageError if one matches no case.
     """
     for pattern in (*patterns, *excluded):
-        if not any(_means(pattern, case) for case in known):
-            raise UsageError(f"no case is called {pattern!r}", "`oomctl smoke --list` has them all")
+        if not any(_matches(pattern, case) for case in known):
+            raise UsageError(
+                f"no case matches {pattern!r}", "`oomctl smoke --list` prints all cases"
+            )
     return tuple(
         case
         for case in known
-        if (not patterns or any(_means(pattern, case) for pattern in patterns))
-        and not any(_means(pattern, case) for pattern in excluded)
+        if (not patterns or any(_matches(pattern, case) for pattern in patterns))
+        and not any(_matches(pattern, case) for pattern in excluded)
     )
 
 
-def _means(pattern: str, case: Case) -> bool:
+def _matches(pattern: str, case: Case) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in (case.name, case.group))
 
 
-def run(case: Case, runner: AnyRunner, rounds: int = 1) -> Result:
-    """Run a case so many times, or say why not; it passes if every round does."""
+def run(case: Case, runner: CaseRunner, rounds: int = 1) -> Result:
+    """Run a case `rounds` times, or say why not; it passes if every round does."""
     if reason := case.lacks(runner.facts):
         return Result(case.name, None, reason, rounds=0)
     began = time.monotonic_ns()
-    results = [_once(case, runner) for _ in range(rounds)]
+    results = [_run_once(case, runner) for _ in range(rounds)]
     shown = next((one for one in results if one.passed is False), results[-1])
     return Result(
         case.name,
@@ -89,22 +84,23 @@ def run(case: Case, runner: AnyRunner, rounds: int = 1) -> Result:
     )
 
 
-def _once(case: Case, runner: AnyRunner) -> Result:
+def _run_once(case: Case, runner: CaseRunner) -> Result:
     checks: list[Check] = []
     evidence: Sequence[str] = ()
     try:
-        with runner.round() as told:
+        with runner.round() as collected:
             try:
-                for check in case.run(runner):  # type: ignore[arg-type]
+                for check in case.run(runner):
                     checks.append(check)
             finally:
-                evidence = told()
+                evidence = collected()
     except Skipped as skipped:
         return Result(case.name, None, str(skipped))
     except OomctlError as error:
         if while_ending(error):
             raise
-        checks.append(Check("it can be carried out and cleaned up", False, "; ".join(error.lines)))
+        name = "the case can be carried out and cleaned up"
+        checks.append(Check(name, False, "; ".join(error.lines)))
     if not checks:
-        checks.append(Check("something is checked", False, "nothing was"))
+        checks.append(Check("the case checks something", False, "no check was made"))
     return Result(case.name, all(c.passed for c in checks), "", tuple(checks), tuple(evidence))

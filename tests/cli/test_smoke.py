@@ -20,7 +20,7 @@ from oomctl.smoke.case import Case
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
 from tests.unit.lab.test_suite import DEAD, PANIC, lines
-from tests.unit.smoke.suite import CASES, HERE, V1, V3, FakeRunner, fails
+from tests.unit.smoke.fake_suite import CASES, HERE, V1, V3, FakeRunner, fails
 
 GOOD = CASES[:2]
 BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))
@@ -88,7 +88,7 @@ def test_a_machine_without_what_is_needed_cannot_be_tested(known, monkeypatch):
 
 
 def test_a_mistake_is_2_and_when_bisecting_it_is_not_the_kernels():
-    refused(run("smoke", "nonsense"), 2, "no case is called 'nonsense'", "--list")
+    refused(run("smoke", "nonsense"), 2, "no case matches 'nonsense'", "--list")
     refused(run("smoke", "--bisect", "nonsense"), 125, "nonsense")
     refused(run("smoke", "lock", "--exclude", "lock"), 2, "every case is excluded")
 
@@ -200,7 +200,7 @@ def test_lab_smoke_of_a_kernel_that_dies(known, lab, bisect, code):
     lab.guests((lines([first], last="dies"), ended(None, DEAD)), (lines([second]), ended()))
     result = run("lab", "smoke", *bisect)
     assert result.exit_code == code
-    assert f"# came: the kernel panicked: {PANIC}" in result.stdout
+    assert f"# actual: the kernel panicked: {PANIC}" in result.stdout
 
 
 @pytest.mark.parametrize(("bisect", "code"), [((), 4), (("--bisect",), 125)])

@@ -64,9 +64,9 @@ def test_a_failure_tells_what_came(oomctl, monkeypatch):
     assert result.exit_code == 1
     for line in (
         "  # expected: calls returning EINVAL: 1",
-        "  # came: it was 1",
+        "  # actual: it was 1",
         "  # expected: nobody dies",
-        "  # came: killed: small",
+        "  # actual: killed: small",
         "  not ok 1 order-max-plus-1",
         "not ok 1 arguments",
     ):

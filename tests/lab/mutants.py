@@ -41,7 +41,7 @@ MUTATIONS = (
         ("arguments.order-minus-1", "arguments.order-max-plus-1", "lock.wrong-order-*"),
     ),
     Mutation("trylock-ignored", _TRY, "		ret = 0 & mutex_trylock(lock);", ("lock.busy",)),
-    Mutation("trylock-waits", _TRY, _WAIT, ("lock.busy", "lock.busy-for-everybody")),
+    Mutation("trylock-waits", _TRY, _WAIT, ("lock.busy", "lock.busy-for-every-caller")),
     Mutation("wait-ignored", _WAIT, _TRY, ("lock.wait", "lock.many-waiters")),
     Mutation("filter-removed", _FILTER, "	return 0;", ("loadtime.fentry-s", "loadtime.iter-s")),
     Mutation(
@@ -51,9 +51,9 @@ MUTATIONS = (
         "always-1",
         _CALL,
         f"{_CALL} ret = 1;",
-        ("returns.0-when-nobody-is-there", "empty.no-task", "empty.only-minus-1000"),
+        ("returns.0-without-tasks", "empty.no-task", "empty.only-minus-1000"),
     ),
-    Mutation("kills-nobody", _CALL, "	ret = 1;", ("returns.1-when-killed", "selection.largest")),
+    Mutation("no-kill", _CALL, "	ret = 1;", ("returns.1-when-killed", "selection.largest")),
     Mutation("always-0", _CALL, f"{_CALL} ret = 0;", ("returns.1-when-killed",)),
     Mutation(
         "flags-of-32-bits",
@@ -120,7 +120,7 @@ MUTATIONS = (
         "called-twice",
         _CALL,
         f"{_CALL} static_call(bpf_oom_kill)(&oc);",
-        ("control.one-run-a-call",),
+        ("control.one-run-per-call",),
     ),
     Mutation(
         "totalpages-given",

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.conftest import GOLDEN
-from tests.unit.smoke.suite import CASES, report, told
+from tests.unit.smoke.fake_suite import CASES, report, told
 
 pytestmark = [
     pytest.mark.skipif(

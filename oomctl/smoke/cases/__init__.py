@@ -1,1 +1,1 @@
-"""The cases, a module for each group: `CASES` are in the order in which they are run."""
+"""The cases, one module for each group; `CASES` has them in the order in which they run."""

@@ -1,43 +1,25 @@
-"""What cases of every group are put together from."""
+"""What cases of every group are built from."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.check import Check
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.plan import INT32_MAX, INT32_MIN, UINT64_MAX
 from oomctl.smoke.case import Case
-from oomctl.smoke.facts import Need
-from oomctl.smoke.runner import CaseRun, CaseRunner, Opens
-from oomctl.smoke.spec import CaseSpec, K, M, call, hog, spec
-
-__all__ = [
-    "INT32_MAX",
-    "INT32_MIN",
-    "PAIR",
-    "UINT64_MAX",
-    "Also",
-    "Case",
-    "CaseRun",
-    "CaseRunner",
-    "CaseSpec",
-    "Check",
-    "K",
-    "M",
-    "call",
-    "case",
-    "equal",
-    "hog",
-    "refused",
-    "spec",
-]
+from oomctl.smoke.facts import Need, Skipped
+from oomctl.smoke.runner import CaseRun, CaseRunner, HoldUntil
+from oomctl.smoke.spec import CaseSpec, M, hog, spec
 
 _ATTEMPTS = 3
+_POLL_SECONDS = 0.002
 
-Also = Callable[[CaseRun], Iterable[Check]]
+Checks = Callable[[CaseRun], Iterable[Check]]
 
 PAIR = (hog("small", 2 * M), hog("large", 6 * M))
-"""Two hogs so far apart that no counter that is kept per CPU can turn the choice."""
+"""Two hogs that differ in size by more than the error of any per-CPU counter."""
+
+LARGE_DIES = spec(*PAIR, dies=("large",))
 
 
 def case(
@@ -45,39 +27,67 @@ def case(
     about: str,
     spec: CaseSpec,
     *needs: Need,
-    also: Also | None = None,
-    ready: Callable[[CaseRunner, Sequence[RunningHog]], object] | None = None,
-    lock: Opens | None = None,
-    made: Callable[[CaseRun], bool] = bool,
+    checks: Checks | None = None,
+    prepare: Callable[[CaseRunner, Sequence[RunningHog]], object] | None = None,
+    hold_lock_until: HoldUntil | None = None,
+    in_time: Callable[[CaseRun], bool] = bool,
 ) -> Case:
-    """Return the case that runs a spec and checks its expectations, and what `also` checks.
+    """Return the case that an experiment has the expected outcome, and that `checks` pass.
 
-    Where it depends on something that lasts only for a while, `made` tells whether that lasted
-    until the calls had come back; on a machine too busy for that it is tried again.
+    If the experiment depends on a state that lasts only for a while, `in_time` tells whether it
+    lasted until the calls had returned; if not, as on a busy machine, the experiment is repeated.
     """
 
     def run(runner: CaseRunner) -> Iterator[Check]:
         for _attempt in range(_ATTEMPTS):
-            came = runner.try_out(
-                spec, (lambda running_hogs: ready(runner, running_hogs)) if ready else len, lock
+            case_run = runner.execute(
+                spec, prepare and (lambda hogs: prepare(runner, hogs)), hold_lock_until
             )
-            if made(came):
+            if in_time(case_run):
                 break
-        yield from came.outcome.checks
-        if also:
-            yield from also(came)
+        yield from case_run.outcome.checks
+        if checks:
+            yield from checks(case_run)
 
     return Case(name, about, run, needs)
 
 
 def equal(name: str, wanted: object, found: object) -> Check:
-    """Return the check that something is just so."""
-    return Check(f"{name}: {wanted}", wanted == found, f"it was {found}")
+    """Return the check that a value is as wanted."""
+    return Check(f"{name}: {wanted}", wanted == found, f"{found}")
+
+
+def verdicts(*wanted: str) -> Checks:
+    """Return the check of the calls' verdicts."""
+    return lambda case_run: [
+        equal("verdicts", ", ".join(wanted), ", ".join(one.verdict.name for one in case_run.calls))
+    ]
+
+
+def rises(counter: str, **wanted: int) -> Checks:
+    """Return the checks by how much a counter rose in cgroups; `a__b` is the cgroup a/b."""
+
+    def checks(case_run: CaseRun) -> Iterator[Check]:
+        for name, rise in wanted.items():
+            path = name.replace("__", "/")
+            events = case_run.outcome.events.get(f"{case_run.outcome.top}/{path}", {})
+            yield equal(f"{counter} of {path} rises by", rise, events.get(counter, 0))
+
+    return checks
 
 
 def refused(case_run: CaseRun) -> Iterator[Check]:
     """Check that the calls did not get as far as the OOM killer."""
-    for number, declared in enumerate(case_run.outcome.calls):
+    for number, report in enumerate(case_run.calls):
         entered = len(case_run.passages_of(number))
-        yield equal("runs of the caller through out_of_memory()", 0, entered)
-        yield equal("kills in the kernel log", 0, len(KernelLog(declared.log).kills))
+        yield equal("times that the caller entered out_of_memory()", 0, entered)
+        yield equal("kills in the kernel log", 0, len(KernelLog(report.log).kills))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    """Wait for a condition; Skipped with the text `otherwise` if it takes longer."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Skipped(otherwise)
+        time.sleep(_POLL_SECONDS)

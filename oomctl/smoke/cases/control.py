@@ -1,76 +1,75 @@
-"""What the kfunc makes of its arguments for the OOM killer: a zeroed struct oom_control but three.
+"""The struct oom_control that the kfunc passes on: zeroed but for memcg, gfp_mask and order.
 
-Seen at the entry of out_of_memory(), so that it does not depend on what the log happens to say.
+It is read at the entry of out_of_memory(), so the checks do not depend on the text of the log.
 """
 
 from collections.abc import Callable, Iterator
 
 from oomctl.bpf.gate import Passage
+from oomctl.oom.check import Check
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import PAIR, Case, CaseRun, Check, call, case, equal, spec
+from oomctl.smoke.case import Case
+from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal
+from oomctl.smoke.runner import CaseRun
+from oomctl.smoke.spec import CaseSpec, call, spec
 
 _GFP_KERNEL = 0xCC0  # __GFP_RECLAIM | __GFP_IO | __GFP_FS, include/linux/gfp_types.h
 
 
-def _given(
-    name: str, about: str, what: str, wanted: object, of: Callable[[Passage], object]
+def _field(
+    name: str, about: str, field: str, wanted: object, value: Callable[[Passage], object]
 ) -> Case:
-    def also(case_run: CaseRun) -> Iterator[Check]:
-        found = [of(passage) for passage in case_run.passages_of(0)]
-        yield equal(f"{what} at each entry", [wanted], found)
+    def check(case_run: CaseRun) -> Iterator[Check]:
+        values = [value(passage) for passage in case_run.passages_of(0)]
+        yield equal(f"{field} at each entry of out_of_memory()", [wanted], values)
 
-    return case(name, about, spec(*PAIR, dies=("large",)), facts.gate, also=also)
+    return case(f"control.{name}", about, LARGE_DIES, facts.gate, checks=check)
 
 
-def _memcg(case_run: CaseRun) -> Iterator[Check]:
-    target = case_run.outcome.calls[0].cgroup_id
-    yield equal("memcg", [target], [passage.memcg_id for passage in case_run.passages_of(0)])
+def _memcg(name: str, about: str, kill: CaseSpec) -> Case:
+    def check(case_run: CaseRun) -> Iterator[Check]:
+        memcg_ids = [passage.memcg_id for passage in case_run.passages_of(0)]
+        yield equal("memcg", [case_run.only_call.cgroup_id], memcg_ids)
+
+    return case(f"control.{name}", about, kill, facts.gate, checks=check)
 
 
 def _one_entry(case_run: CaseRun) -> Iterator[Check]:
-    yield equal("runs through out_of_memory() a call", 1, len(case_run.passages_of(0)))
+    yield equal("runs through out_of_memory() per call", 1, len(case_run.passages_of(0)))
 
 
 CASES = (
     case(
-        "control.one-run-a-call",
-        "a call is one run of the OOM killer",
-        spec(*PAIR, dies=("large",)),
+        "control.one-run-per-call",
+        "a call runs out_of_memory() once",
+        LARGE_DIES,
         facts.gate,
-        also=_one_entry,
+        checks=_one_entry,
     ),
-    case(
-        "control.memcg-as-given",
-        "the OOM killer gets the very memcg",
-        spec(*PAIR, dies=("large",)),
-        facts.gate,
-        also=_memcg,
-    ),
-    case(
-        "control.child-memcg-as-given",
-        "also where it is a child",
+    _memcg("memcg-as-given", "the memcg is the one that the caller passed", LARGE_DIES),
+    _memcg(
+        "child-memcg-as-given",
+        "the memcg of a child cgroup is passed on as it is",
         spec(*PAIR, dies=("small",), calls=(call("small"),)),
-        facts.gate,
-        also=_memcg,
     ),
-    _given(
-        "control.gfp-is-kernel",
-        "GFP_KERNEL: with 0 an OOM of the whole system kills nobody and says 1",
+    _field(
+        "gfp-is-kernel",
+        "gfp_mask is GFP_KERNEL: with 0 a system-wide call returns 1 and kills no task",
         "gfp_mask",
         _GFP_KERNEL,
         lambda passage: passage.gfp_mask,
     ),
-    _given(
-        "control.no-zonelist",
-        "no zonelist, so the constraint is that of a memcg or none",
+    _field(
+        "no-zonelist",
+        "zonelist is NULL, so the constraint is CONSTRAINT_MEMCG or CONSTRAINT_NONE",
         "zonelist",
         0,
         lambda passage: passage.zonelist,
     ),
-    _given("control.no-nodemask", "no nodemask", "nodemask", 0, lambda passage: passage.nodemask),
-    _given(
-        "control.totalpages-is-left-to-the-kernel",
-        "totalpages is computed by the OOM killer",
+    _field("no-nodemask", "nodemask is NULL", "nodemask", 0, lambda passage: passage.nodemask),
+    _field(
+        "totalpages-is-left-to-the-kernel",
+        "totalpages is 0 at the entry: the OOM killer computes it",
         "totalpages",
         0,
         lambda passage: passage.totalpages_before,

@@ -1,7 +1,7 @@
-"""Cgroups that are gone, going, or without a memory controller: nobody may die for them.
+"""Cgroups that are gone, going, or without a memory controller: no task may die for them.
 
-NULL for a memcg means the whole system, so a program that lets the accessor's NULL fall through
-kills the largest task of the machine: oomctl's own must not.
+A NULL memcg means the whole system, so a program that passes on the NULL of the accessor kills
+the largest task of the machine: oomctl's own program must not.
 """
 
 import time
@@ -10,25 +10,25 @@ from collections.abc import Iterator
 from oomctl.bpf.removed_memcg import RemovedMemcg
 from oomctl.errors import OomctlError
 from oomctl.oom.call import Stage
+from oomctl.oom.check import Check
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import Case, CaseRunner, CaseSpec, Check, equal
+from oomctl.smoke.case import Case
+from oomctl.smoke.cases.common import equal
+from oomctl.smoke.runner import CaseRunner
+from oomctl.smoke.spec import CaseSpec
 
 _SECONDS = 5.0
 
 
 def _not_called(runner: CaseRunner, cgroup_id: int, wanted: Stage) -> Iterator[Check]:
-    stage, _ret = runner.ask(cgroup_id, flags=1)
-    yield equal("how far the program came", wanted.name, stage.name)
+    stage, _ret = runner.call(cgroup_id, flags=1)
+    yield equal("last stage of the program", wanted.name, stage.name)
 
 
 def _removed(runner: CaseRunner) -> Iterator[Check]:
     with runner.tree(CaseSpec()) as top:
         cgroup_id = top.id
     yield from _not_called(runner, cgroup_id, Stage.NO_CGROUP)
-
-
-def _unknown(runner: CaseRunner) -> Iterator[Check]:
-    yield from _not_called(runner, 2**63, Stage.NO_CGROUP)
 
 
 def _no_controller(runner: CaseRunner) -> Iterator[Check]:
@@ -41,19 +41,19 @@ def _no_controller(runner: CaseRunner) -> Iterator[Check]:
 
 
 def _controller_taken_away(runner: CaseRunner) -> Iterator[Check]:
-    """Ask until it is gone: the kernel takes it away in the background (kill_css)."""
+    """Call until the memcg is gone: the kernel removes it in the background (kill_css)."""
     with runner.tree(CaseSpec(cgroups=("child",))) as top:
         top.controller.set_property(b"cgroup.subtree_control", "-memory")
         child, returned = top.at("child").id, set()
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
-            stage, ret = runner.ask(child, flags=1)
+            stage, ret = runner.call(child, flags=1)
             if stage is not Stage.CALLED:
                 break
             returned.add(ret)
             time.sleep(0.01)
-        yield equal("how far the program came in the end", Stage.NO_MEMCG.name, stage.name)
-        yield Check("until then nobody died of it", returned <= {0}, f"returned {returned}")
+        yield equal("last stage of the program in the end", Stage.NO_MEMCG.name, stage.name)
+        yield Check("all calls before that return 0", returned <= {0}, f"returned {returned}")
 
 
 def _held(runner: CaseRunner) -> Iterator[Check]:
@@ -61,35 +61,37 @@ def _held(runner: CaseRunner) -> Iterator[Check]:
         target = top.at("target")
         ret = removed_memcg.declare_on_removed(target.id, target.directory.rmdir)
     if ret is None:
-        raise OomctlError("the program did not get hold of the memory cgroup")
-    yield equal("returned", 0, ret)
+        raise OomctlError("the program did not get a reference to the memory cgroup")
+    yield equal("result", 0, ret)
 
 
-def _new_with_old_name(runner: CaseRunner) -> Iterator[Check]:
-    """Check that an id is that of one cgroup and not of a name."""
+def _same_name(runner: CaseRunner) -> Iterator[Check]:
+    """An id belongs to one cgroup, not to a name."""
     with runner.tree(CaseSpec()) as top:
         first = top.create_cgroup("same")
         old = first.id
         first.directory.rmdir()
-        again = top.create_cgroup("same")
+        second = top.create_cgroup("same")
         try:
             yield from _not_called(runner, old, Stage.NO_CGROUP)
-            yield Check("the ids differ", old != again.id, f"{old} and {again.id}")
+            yield Check("the ids differ", old != second.id, f"{old} and {second.id}")
         finally:
-            again.directory.rmdir()
+            second.directory.rmdir()
 
 
 CASES = (
-    Case("dying.removed", "no cgroup has the id of a removed one", _removed),
-    Case("dying.unknown", "nor one that never was", _unknown),
-    Case("dying.same-name", "a cgroup made under the same name is another", _new_with_old_name),
+    Case("dying.removed", "the id of a removed cgroup finds no cgroup", _removed),
     Case(
-        "dying.no-controller", "a parent without +memory: the accessor gives NULL", _no_controller
+        "dying.unknown",
+        "an id that never belonged to a cgroup finds none",
+        lambda runner: _not_called(runner, 2**63, Stage.NO_CGROUP),
     ),
-    Case("dying.controller-taken-away", "after -memory it gives NULL too", _controller_taken_away),
+    Case("dying.same-name", "the old id does not find a new cgroup of the same name", _same_name),
+    Case("dying.no-controller", "below a parent without +memory there is no memcg", _no_controller),
+    Case("dying.controller-taken-away", "after -memory there is no memcg", _controller_taken_away),
     Case(
-        "dying.removed-meanwhile",
-        "a memcg that a program still holds when its cgroup is gone: 0",
+        "dying.memcg-held-after-removal",
+        "a memcg that a program still holds after its cgroup was removed: 0",
         _held,
         (facts.two_cpus,),
     ),

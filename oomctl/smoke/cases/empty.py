@@ -1,63 +1,53 @@
-"""Targets without a task that may be killed: 0, and the kernel log says why."""
+"""Targets without a task that may be killed: the result is 0, and the kernel log says why."""
 
 from collections.abc import Iterator
 
+from oomctl.oom.check import Check
 from oomctl.oom.plan import Step
-from oomctl.smoke.cases.common import (
-    Case,
-    CaseRun,
-    CaseSpec,
-    Check,
-    M,
-    call,
-    case,
-    equal,
-    hog,
-    spec,
-)
+from oomctl.smoke.cases.common import case, equal
+from oomctl.smoke.runner import CaseRun
+from oomctl.smoke.spec import M, call, hog, spec
 
-_SAID = "Out of memory and no killable processes..."
+_MESSAGE = "Out of memory and no killable processes..."
 
 
-def _nobody(name: str, about: str, drawn: CaseSpec) -> Case:
-    return case(name, about, drawn, also=_says_so)
+def _logged(case_run: CaseRun) -> Iterator[Check]:
+    logged = [sum(r.text == _MESSAGE for r in report.log) for report in case_run.calls]
+    yield equal(f"records {_MESSAGE!r} in the kernel log, by call", [1] * len(logged), logged)
 
 
-def _says_so(case_run: CaseRun) -> Iterator[Check]:
-    said = [sum(r.text == _SAID for r in one.log) for one in case_run.outcome.calls]
-    yield equal(f"times that the kernel log says {_SAID!r}", [1] * len(said), said)
-
-
-CASES = (
-    _nobody("empty.no-task", "a cgroup without tasks", spec(returns="0")),
-    _nobody(
-        "empty.no-task-below",
-        "a tree without tasks",
+_CASES = (
+    ("no-task", "a cgroup without tasks: 0", spec(returns="0")),
+    (
+        "no-task-below",
+        "a cgroup with children, none of which has tasks: 0",
         spec(returns="0", cgroups=("a", "a/b", "c")),
     ),
-    _nobody(
-        "empty.without-waiting",
-        "also without WAIT_ON_OOM_LOCK",
+    (
+        "without-waiting",
+        "a cgroup without tasks, called without WAIT_ON_OOM_LOCK: 0",
         spec(returns="0", calls=(call(flags=0),)),
     ),
-    _nobody(
-        "empty.only-minus-1000",
-        "two tasks, both at -1000",
+    (
+        "only-minus-1000",
+        "two tasks, both at oom_score_adj -1000: 0",
         spec(hog("a", 2 * M, -1000), hog("b", 4 * M, -1000), returns="0"),
     ),
-    _nobody(
-        "empty.only-minus-1000-in-a-group",
-        "memory.oom.group does not change that",
+    (
+        "only-minus-1000-in-a-group",
+        "a task at -1000 in a cgroup with memory.oom.group: 0",
         spec(hog("a", 2 * M, -1000), returns="0", files={".": {"memory.oom.group": "1"}}),
     ),
-    _nobody(
-        "empty.task-beside",
-        "a task beside the target is none of it",
+    (
+        "task-beside",
+        "a task in a cgroup beside the target is not a candidate: 0",
         spec(hog("beside", 4 * M), returns="0", cgroups=("target",), calls=(call("target"),)),
     ),
-    _nobody(
-        "empty.twice",
-        "the second call says the same",
+    (
+        "twice",
+        "a second call on a cgroup without tasks: 0 again, logged again",
         spec(returns="0", calls=(Step(call(), repeat=2),)),
     ),
 )
+
+CASES = tuple(case(f"empty.{name}", about, spec, checks=_logged) for name, about, spec in _CASES)

@@ -1,27 +1,18 @@
-"""What a declaration leaves behind: counters, kernel log, tracepoints; and what it does not."""
+"""The traces of a declaration: counters, kernel log, tracepoints; and those it must not leave."""
 
 import re
 import time
 from collections.abc import Iterator
 
 from oomctl.cgroup.node import UnifiedNode
+from oomctl.oom.check import Check
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import (
-    PAIR,
-    Also,
-    Case,
-    CaseRun,
-    CaseRunner,
-    Check,
-    M,
-    call,
-    case,
-    equal,
-    hog,
-    spec,
-)
+from oomctl.smoke.case import Case
+from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal, rises
+from oomctl.smoke.runner import CaseRun, CaseRunner
+from oomctl.smoke.spec import M, call, hog, spec
 
-_WINDOW = 5.1
+_RATE_LIMIT_SECONDS = 5.1
 """Seconds until the kernel prints reports again: 10 in 5 s (mm/oom_kill.c, oom_rs)."""
 
 _NESTED = spec(
@@ -33,36 +24,24 @@ _NESTED = spec(
 )
 
 
-def _counted(counter: str, **wanted: int) -> Also:
-    def also(case_run: CaseRun) -> Iterator[Check]:
-        outcome = case_run.outcome
-        for name, rise in wanted.items():
-            path = f"{outcome.top}/{name.replace('__', '/')}"
-            found = outcome.events.get(path, {}).get(counter, 0)
-            yield equal(f"{counter} of {name.replace('__', '/')} rises by", rise, found)
-
-    return also
-
-
 def _local(runner: CaseRunner) -> Iterator[Check]:
-    """Check the counters that the outcome lacks: it has those of subtrees."""
+    """Check memory.events.local; the outcome has the counters of subtrees."""
     places = ("target", "target/middle", "target/middle/victim", "target/beside")
     found: dict[str, int] = {}
 
-    def look(top: UnifiedNode) -> None:
+    def read(top: UnifiedNode) -> None:
         for place in places:
             events = top.at(place).controller.get_property(b"memory.events.local") or ""
             found[place] = int(dict(line.split() for line in events.splitlines())["oom_kill"])
 
-    yield from runner.try_out(_NESTED, after=look).outcome.checks
+    yield from runner.execute(_NESTED, after=read).outcome.checks
     wanted = {place: int(place.endswith("victim")) for place in places}
     yield equal("oom_kill in memory.events.local", wanted, found)
 
 
 def _vmstat(runner: CaseRunner) -> Iterator[Check]:
     before = _oom_kills()
-    came = runner.try_out(spec(*PAIR, dies=("large",)))
-    yield from came.outcome.checks
+    yield from runner.execute(LARGE_DIES).outcome.checks
     yield equal("oom_kill of /proc/vmstat rises by", 1, _oom_kills() - before)
 
 
@@ -72,75 +51,71 @@ def _oom_kills() -> int:
 
 
 def _logged(name: str, about: str, *patterns: str) -> Case:
-    """Return the case that the report in the kernel log says all that."""
+    """Return the case that the report in the kernel log matches all patterns."""
+    kill = spec(*PAIR, dies=("large",), calls=(call(order=3),))
 
     def run(runner: CaseRunner) -> Iterator[Check]:
-        drawn = spec(*PAIR, dies=("large",), calls=(call(order=3),))
-        came = runner.try_out(drawn)
-        if not re.search("invoked oom-killer", _log(came)):  # left out by the rate limit
-            time.sleep(_WINDOW)
-            came = runner.try_out(drawn)
-        (declared,) = came.outcome.calls
-        victim = next(f.task.pid for f in came.outcome.tasks if f.name == "large")
-        log = _log(came)
+        case_run = runner.execute(kill)
+        if "invoked oom-killer" not in _log(case_run):  # left out by the rate limit
+            time.sleep(_RATE_LIMIT_SECONDS)
+            case_run = runner.execute(kill)
+        report = case_run.only_call
+        victim = next(f.task.pid for f in case_run.outcome.tasks if f.name == "large")
+        target = re.escape(str(report.call.target))
         for pattern in patterns:
-            told = pattern.format(
-                caller=declared.result.caller,
-                victim=victim,
-                target=re.escape(str(declared.call.target)),
-            )
-            yield Check(
-                f"the kernel log has {told}", bool(re.search(told, log, re.M)), "it has not"
-            )
+            line = pattern.format(caller=report.result.caller, victim=victim, target=target)
+            found = bool(re.search(line, _log(case_run), re.M))
+            yield Check(f"the kernel log matches {line}", found, "no record matches")
 
     return Case(name, about, run)
 
 
-def _log(came: CaseRun) -> str:
-    return "\n".join(record.text for one in came.outcome.calls for record in one.log)
+def _log(case_run: CaseRun) -> str:
+    return "\n".join(record.text for report in case_run.calls for record in report.log)
 
 
 def _silent(case_run: CaseRun) -> Iterator[Check]:
-    said = [r.text for one in case_run.outcome.calls for r in one.log if "oom" in r.text.lower()]
-    yield equal("records of the OOM killer in the kernel log", [], said)
+    records = [line for line in _log(case_run).splitlines() if "oom" in line.lower()]
+    yield equal("records of the OOM killer in the kernel log", [], records)
 
 
 def _marked(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.calls
-    marked = [stamp.pid for stamp in declared.timeline.stamps if stamp.name == "marked"]
-    yield equal("PIDs of mark_victim", sorted(declared.victims), marked)
+    stamps = case_run.only_call.timeline.stamps
+    marked = [stamp.pid for stamp in stamps if stamp.name == "marked"]
+    yield equal("PIDs of mark_victim", sorted(case_run.only_call.victims), marked)
 
 
 def _agree(case_run: CaseRun) -> Iterator[Check]:
-    evidence = case_run.outcome.calls[0].evidence
+    evidence = case_run.only_call.evidence
     if evidence.source == "ring buffer":
         yield equal("tracing and kernel log agree", True, evidence.agree)
 
 
 def _order_of_moments(case_run: CaseRun) -> Iterator[Check]:
-    names = [stamp.name for stamp in case_run.outcome.calls[0].timeline.stamps]
+    stamps = case_run.only_call.timeline.stamps
     wanted = ["locked", "killed", "marked", "unlocking", "return"]
-    yield equal("order of moments", wanted, [name for name in names if name in wanted])
+    names = [stamp.name for stamp in stamps if stamp.name in wanted]
+    yield equal("order of moments", wanted, names)
 
 
 CASES = (
     case(
         "events.oom-kill-rises-by-one",
-        "oom_kill counts the victim; oom and max, which belong to limits, stay",
-        spec(*PAIR, dies=("large",)),
-        also=_counted("oom_kill", large=1, small=0),
+        "oom_kill rises by one; oom and max, which belong to limits, do not",
+        LARGE_DIES,
+        checks=rises("oom_kill", large=1, small=0),
     ),
     case(
         "events.oom-stays-under-a-limit",
-        "also where the target has a limit, oom and max stay",
+        "oom and max do not rise on a target with a limit either",
         spec(*PAIR, dies=("large",), files={".": {"memory.max": "64M"}}),
-        also=_counted("oom", large=0, small=0),
+        checks=rises("oom", large=0, small=0),
     ),
     case(
         "events.counted-from-victim-upwards",
-        "on the victim's cgroup and all above it, not beside it",
+        "oom_kill rises on the victim's cgroup and all above it, not beside it",
         _NESTED,
-        also=_counted(
+        checks=rises(
             "oom_kill",
             target=1,
             target__middle=1,
@@ -149,55 +124,59 @@ CASES = (
             outside=0,
         ),
     ),
-    Case("events.local-counts-the-victims-own", "memory.events.local, only there", _local),
+    Case(
+        "events.local-counts-the-victims-own",
+        "oom_kill in memory.events.local rises only on the victim's own cgroup",
+        _local,
+    ),
     Case("events.vmstat", "oom_kill of /proc/vmstat rises by one", _vmstat),
     case(
         "events.nothing-when-refused",
-        "-EINVAL moves no counter and logs nothing",
+        "a call that returns -EINVAL moves no counter and logs nothing",
         spec(*PAIR, returns="EINVAL", calls=(call(order=-1),)),
-        also=_silent,
+        checks=_silent,
     ),
     case(
-        "events.nothing-counted-when-nobody-died",
-        "0 moves no counter",
+        "events.nothing-counted-without-a-kill",
+        "a call that returns 0 moves no counter",
         spec(hog("spared", 2 * M, -1000), returns="0"),
     ),
     _logged(
         "events.log-names-caller-and-order",
-        "the header has the caller, GFP_KERNEL and the order",
+        "the report's header names the caller, GFP_KERNEL and the order",
         r"^oomctl-caller invoked oom-killer: gfp_mask=0xcc0\(GFP_KERNEL\), order=3, "
         r"oom_score_adj=-1000",
         r"PID: {caller} Comm: oomctl-caller",
     ),
     _logged(
         "events.log-names-target-and-victim",
-        "constraint, target, victim's cgroup and PID in the oom-kill line",
+        "the oom-kill line has the constraint, the target, and the victim's cgroup and PID",
         r"oom-kill:constraint=CONSTRAINT_MEMCG,.*oom_memcg={target},"
         r"task_memcg={target}/large,task=large,pid={victim},",
     ),
     _logged(
         "events.log-killed-process",
-        "the victim is said to have died of a memory cgroup's OOM",
+        "the log reports the kill as one of a memory cgroup",
         r"^Memory cgroup out of memory: Killed process {victim} \(large\) total-vm:",
     ),
     case(
         "events.mark-victim",
-        "the tracepoint mark_victim comes once",
-        spec(*PAIR, dies=("large",)),
+        "the tracepoint mark_victim fires once",
+        LARGE_DIES,
         facts.gate,
-        also=_marked,
+        checks=_marked,
     ),
     case(
         "events.order-of-moments",
-        "lock, SIGKILL, mark, unlock, return",
-        spec(*PAIR, dies=("large",)),
+        "lock, SIGKILL, mark, unlock and return are in this order",
+        LARGE_DIES,
         facts.gate,
-        also=_order_of_moments,
+        checks=_order_of_moments,
     ),
     case(
         "events.log-and-tracing-agree",
-        "both name the same victim",
-        spec(*PAIR, dies=("large",)),
-        also=_agree,
+        "the kernel log and BPF tracing name the same victim",
+        LARGE_DIES,
+        checks=_agree,
     ),
 )

@@ -1,162 +1,139 @@
-"""Victims that are still dying: a tracer holds them on their way out, so that no race is won.
+"""Victims that are still dying: a tracer stops them on their way out, so no race decides.
 
-The OOM reaper gives up on a victim 2 s after it was marked (mm/oom_kill.c, OOM_REAPER_DELAY) and
-takes its memory, after which the OOM killer passes it over.
+The OOM reaper waits 2 s after a victim was marked (mm/oom_kill.c, OOM_REAPER_DELAY), then reaps its
+memory; after that the OOM killer's scan passes over the victim.
 """
 
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+
+import psutil
 
 from oomctl.hog.hogset import RunningHog
+from oomctl.oom.check import Check
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import (
-    Also,
-    CaseRun,
-    CaseRunner,
-    Check,
-    M,
-    call,
-    case,
-    equal,
-    hog,
-    spec,
-)
+from oomctl.smoke.cases.common import case, equal, verdicts, wait_until
 from oomctl.smoke.facts import Skipped
+from oomctl.smoke.runner import CaseRun, CaseRunner
+from oomctl.smoke.spec import TOP, M, call, hog, spec
 
 _HOLD = 1.5
-"""Seconds for which a victim is held, if not let go before; less than the reaper's delay."""
-_REAPED = 3.5
-"""Seconds for which it is held where the reaper is waited for."""
+"""Seconds for which a victim is held, if not released before; less than the reaper's delay."""
+_HOLD_PAST_REAPER = 3.5
 
 
-def _held(name: str, size: int, seconds: float = _HOLD, at: str = "") -> Hog:
+def _traced(name: str, size: int, seconds: float = _HOLD, at: str = "") -> Hog:
     return Hog(name, size, cgroup=at, kind="traced", hold=seconds)
 
 
-def _at_once(target: str = ".", **more: float) -> Step:
-    return Step(call(target), until="returned", **more)  # type: ignore[arg-type]
+def _at_once(target: str = TOP, callers: int = 1, delay: float = 0.0) -> Step:
+    return Step(call(target), callers=callers, delay=delay, until="returned")
 
 
-def _verdicts(*wanted: str) -> Also:
-    def also(case_run: CaseRun) -> Iterator[Check]:
-        yield equal("verdicts", list(wanted), [one.verdict.name for one in case_run.outcome.calls])
-
-    return also
-
-
-def _lasted(case_run: CaseRun) -> bool:
-    """Tell whether the victim of the first call was dying still when the last one had come back."""
-    first, last = case_run.outcome.calls[0], case_run.outcome.calls[-1]
+def _still_dying(case_run: CaseRun) -> bool:
+    """Tell whether the first call's victim was still dying when the last call had returned."""
+    first, last = case_run.calls[0], case_run.calls[-1]
     gone = [s.at_ns for s in first.timeline.stamps if s.name in ("reaping", "reaped", "exited")]
     return not gone or min(gone) > last.result.ended_ns
 
 
-def _kill(_bench: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
-    """Kill the traced hog, and wait until its tracer holds it."""
-    (running_hog,) = (
-        running_hog for running_hog in running_hogs if running_hog.hog.kind == "traced"
-    )
-    os.kill(running_hog.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 2
-    while _state(running_hog.pid) not in "tT":
-        if time.monotonic() > deadline:
-            raise Skipped("its tracer did not hold it")
-        time.sleep(0.002)
-
-
-def _state(pid: int) -> str:
+def _kill(_runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
+    """Kill the traced hog, and wait until its tracer has stopped it."""
+    (pid,) = (hog.pid for hog in running_hogs if hog.hog.kind == "traced")
+    os.kill(pid, signal.SIGKILL)
+    stopped = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "X"
+        process = psutil.Process(pid)
+        wait_until(lambda: process.status() in stopped, 2.0, "its tracer did not stop it")
+    except psutil.NoSuchProcess as error:
+        raise Skipped("its tracer did not stop it") from error
 
 
 def _only_marked(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.calls
-    names = [stamp.name for stamp in declared.timeline.stamps]
-    yield equal("marked as a victim", 1, names.count("marked"))
-    yield equal("SIGKILL sent", 0, names.count("killed"))
-    yield equal("said to be killed in the log", 0, len(KernelLog(declared.log).kills))
+    names = [stamp.name for stamp in case_run.only_call.timeline.stamps]
+    yield equal("times marked as a victim", 1, names.count("marked"))
+    yield equal("SIGKILLs sent", 0, names.count("killed"))
+    yield equal("kills in the kernel log", 0, len(KernelLog(case_run.only_call.log).kills))
 
+
+_IN_THE_WAY = "claimed-but-none-died"
 
 CASES = (
     case(
-        "inflight.second-call-kills-nobody",
-        "1, and the victim that is still dying is all there is",
-        spec(_held("large", 6 * M), hog("small", 2 * M), dies=("large",), calls=[_at_once()] * 2),
-        also=_verdicts("killed", "claimed-but-none-died"),
-        made=_lasted,
+        "inflight.second-call-does-not-kill",
+        "while the victim is still dying a second call returns 1 and kills no other task",
+        spec(_traced("large", 6 * M), hog("small", 2 * M), dies=("large",), calls=[_at_once()] * 2),
+        checks=verdicts("killed", _IN_THE_WAY),
+        in_time=_still_dying,
     ),
     case(
-        "inflight.every-call-kills-nobody",
-        "so do four callers at once",
+        "inflight.concurrent-calls-do-not-kill",
+        "while the victim is still dying four calls at once return 1 and kill no other task",
         spec(
-            _held("large", 6 * M),
+            _traced("large", 6 * M),
             hog("small", 2 * M),
             dies=("large",),
-            calls=[_at_once(), Step(call(), callers=4, until="returned")],
+            calls=[_at_once(), _at_once(callers=4)],
         ),
-        also=_verdicts("killed", *["claimed-but-none-died"] * 4),
-        made=_lasted,
+        checks=verdicts("killed", *[_IN_THE_WAY] * 4),
+        in_time=_still_dying,
     ),
     case(
-        "inflight.the-smallest-will-do",
-        "whoever is dying stops the scan, however small it is",
+        "inflight.small-victim-stops-the-scan",
+        "a dying victim stops the scan, even if it is the smallest task",
         spec(
-            _held("small", 2 * M),
+            _traced("small", 2 * M),
             hog("large", 6 * M),
             dies=("small",),
             calls=(_at_once("small"), _at_once()),
         ),
-        also=_verdicts("killed", "claimed-but-none-died"),
-        made=_lasted,
+        checks=verdicts("killed", _IN_THE_WAY),
+        in_time=_still_dying,
     ),
     case(
-        "inflight.elsewhere-does-not-matter",
-        "a victim that dies outside of the target does not stop the scan",
+        "inflight.victim-outside-the-target",
+        "a victim that is dying outside the target does not stop the scan",
         spec(
-            _held("dying", 6 * M, at="elsewhere"),
+            _traced("dying", 6 * M, at="elsewhere"),
             hog("next", 2 * M, at="target"),
             dies=("dying", "next"),
             calls=(_at_once("elsewhere"), _at_once("target")),
         ),
-        also=_verdicts("killed", "killed"),
-        made=_lasted,
+        checks=verdicts("killed", "killed"),
+        in_time=_still_dying,
     ),
     case(
         "inflight.next-dies-after-the-first-is-gone",
-        "once the first has ended the next is chosen",
+        "once the first victim has ended, a second call kills the next",
         spec(
             *(hog(f"hog-{n}", n * 2 * M) for n in (1, 2, 3)),
             dies=("hog-2", "hog-3"),
             calls=[call()] * 2,
         ),
-        also=_verdicts("killed", "killed"),
+        checks=verdicts("killed", "killed"),
     ),
     case(
         "inflight.next-dies-after-the-first-is-reaped",
-        "who does not end within 2 s is reaped, and no longer in the way",
+        "a victim that does not end within 2 s is reaped, and no longer stops the scan",
         spec(
-            _held("large", 6 * M, _REAPED),
+            _traced("large", 6 * M, _HOLD_PAST_REAPER),
             hog("small", 2 * M),
             dies=("large", "small"),
             calls=(_at_once(), _at_once(delay=2.6)),
         ),
         facts.gate,
-        also=_verdicts("killed", "killed"),
+        checks=verdicts("killed", "killed"),
     ),
     case(
-        "inflight.who-exits-already-is-only-marked",
-        "1, marked, but neither killed nor counted: it was dying by itself",
-        spec(_held("dying", 6 * M), hog("small", 2 * M), calls=(call(),)).losing("dying"),
+        "inflight.exiting-task-is-only-marked",
+        "a task that is exiting already: 1, marked as a victim, but not killed and not counted",
+        spec(_traced("dying", 6 * M), hog("small", 2 * M), calls=(call(),)).losing("dying"),
         facts.gate,
-        ready=_kill,
-        also=_only_marked,
-        made=_lasted,
+        prepare=_kill,
+        checks=_only_marked,
+        in_time=_still_dying,
     ),
 )

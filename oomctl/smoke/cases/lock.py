@@ -1,172 +1,153 @@
-"""oom_lock is held by another, on purpose (oomctl/bpf/gate.py): nothing here is a race.
+"""Calls while another process holds oom_lock on purpose (oomctl/bpf/gate.py): nothing races.
 
-Each case checks that the lock was held when its calls came, so that one that was too late fails.
+Each case checks that the lock was held when its calls began, so a call that began late fails it.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from oomctl.oom.plan import Step
+from oomctl.oom.check import Check
+from oomctl.oom.plan import Range, Step
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import (
-    PAIR,
-    Also,
-    Case,
-    CaseRun,
-    CaseSpec,
-    Check,
-    M,
-    call,
-    case,
-    equal,
-    hog,
-    refused,
-    spec,
-)
-from oomctl.smoke.runner import Opens
+from oomctl.smoke.case import Case
+from oomctl.smoke.cases.common import LARGE_DIES, PAIR, Checks, case, equal, refused
+from oomctl.smoke.runner import CaseRun, HoldUntil
+from oomctl.smoke.spec import CaseSpec, M, call, hog, spec
 
 _EIGHT = tuple(hog(f"hog-{n}", (n + 1) * M) for n in range(8))
-_NAMES = tuple(each.name for each in _EIGHT)
 
 
-def _contended(name: str, about: str, drawn: CaseSpec, opens: Opens, also: Also) -> Case:
-    def check(case_run: CaseRun) -> Iterator[Check]:
-        yield from _was_held(case_run)
-        yield from also(case_run)
+def _contended(
+    name: str, about: str, spec: CaseSpec, until: HoldUntil, checks_then: Checks
+) -> Case:
+    def checks(case_run: CaseRun) -> Iterator[Check]:
+        yield _was_held(case_run)
+        yield from checks_then(case_run)
 
     return case(
-        name,
+        f"lock.{name}",
         about,
-        drawn,
+        spec,
         facts.gate,
         facts.two_cpus,
-        also=check,
-        lock=opens,
-        made=lambda case_run: all(check.passed for check in _was_held(case_run)),
+        checks=checks,
+        hold_lock_until=until,
+        in_time=lambda case_run: bool(_was_held(case_run).passed),
     )
 
 
-def _was_held(case_run: CaseRun) -> Iterator[Check]:
-    held = case_run.held
-    began = [one.result.began_ns for one in case_run.outcome.calls]
-    meant = held is not None and all(held.from_ns < at < held.until_ns for at in began)
-    yield Check("oom_lock is held at each call", meant, f"calls at {began}, lock {held}")
+def _refused_at_once(name: str, about: str, errno: str, step: Step) -> Case:
+    bait = (hog("bait", 8 * M, 1000),) if step.call.target is None else PAIR
+    no_kill = spec(*bait, returns=errno, calls=(step,))
+    return _contended(name, about, no_kill, "returned", _returned_while_held)
 
 
-def _at_once(case_run: CaseRun) -> Iterator[Check]:
-    """Check that the answers came while the lock was held, and without a run of the OOM killer."""
-    until = case_run.held.until_ns if case_run.held else 0
-    ended = [one.result.ended_ns for one in case_run.outcome.calls]
+def _was_held(case_run: CaseRun) -> Check:
+    hold = case_run.lock_hold
+    began = [report.result.began_ns for report in case_run.calls]
+    held = hold is not None and all(hold.from_ns < at < hold.until_ns for at in began)
+    return Check("oom_lock is held when each call begins", held, f"calls at {began}, lock {hold}")
+
+
+def _returned_while_held(case_run: CaseRun) -> Iterator[Check]:
+    """Check that the calls returned while the lock was held, and without the OOM killer."""
+    until = case_run.lock_hold.until_ns if case_run.lock_hold else 0
+    ended = [report.result.ended_ns for report in case_run.calls]
     yield Check(
-        "the answer comes while the lock is held",
+        "each call returns while the lock is held",
         all(0 < at < until for at in ended),
-        f"answers at {ended}, lock until {until}",
+        f"calls returned at {ended}, lock until {until}",
     )
     yield from refused(case_run)
 
 
-def _afterwards(case_run: CaseRun) -> Iterator[Check]:
-    """Check that the OOM killer ran for each call, after the lock was let go."""
-    until = case_run.held.until_ns if case_run.held else 0
-    for number, one in enumerate(case_run.outcome.calls):
-        yield Check(
-            "the answer comes after the lock is let go",
-            one.result.ended_ns > until,
-            f"answer at {one.result.ended_ns}, lock until {until}",
-        )
-        yield equal(
-            "runs of the caller through out_of_memory()", 1, len(case_run.passages_of(number))
-        )
+def _returned_afterwards(case_run: CaseRun) -> Iterator[Check]:
+    """Check that the OOM killer ran for each call, after the lock was released."""
+    until = case_run.lock_hold.until_ns if case_run.lock_hold else 0
+    for number, report in enumerate(case_run.calls):
+        ended = report.result.ended_ns
+        why = f"call returned at {ended}, lock until {until}"
+        yield Check("the call returns after the lock is released", ended > until, why)
+        entered = len(case_run.passages_of(number))
+        yield equal("times that the caller entered out_of_memory()", 1, entered)
 
 
 def _one_after_the_other(case_run: CaseRun) -> Iterator[Check]:
-    yield from _afterwards(case_run)
-    victims = [pid for one in case_run.outcome.calls for pid in one.victims]
-    yield equal(
-        "victims that two calls claim", [], sorted({v for v in victims if victims.count(v) > 1})
-    )
+    yield from _returned_afterwards(case_run)
+    victims = [pid for report in case_run.calls for pid in report.victims]
+    twice = sorted({pid for pid in victims if victims.count(pid) > 1})
+    yield equal("victims that two calls claim", [], twice)
 
 
-def _any_of(drawn: CaseSpec, least: int) -> CaseSpec:
-    """Leave open how many of the hogs die: it depends on how soon a victim is gone."""
-    from dataclasses import replace
-
-    from oomctl.oom.plan import Range
-
-    most = len(drawn.hogs)
-    drawn = drawn.rising(oom_kill=Range(least, most))
-    expect = replace(drawn.expect, victims=None, survivors=(), kills=Range(least, most))
-    return replace(drawn, expect=expect)
+def _eight_calls() -> CaseSpec:
+    """Leave open how many of the hogs die: it depends on how soon each victim is gone."""
+    calls = spec(*_EIGHT, calls=(Step(call(), callers=8),)).rising(oom_kill=Range(1, 8))
+    expect = replace(calls.expect, victims=None, survivors=(), kills=Range(1, 8))
+    return replace(calls, expect=expect)
 
 
 CASES = (
-    _contended(
-        "lock.busy",
-        "held, without waiting: -EBUSY at once, and nothing moves",
-        spec(*PAIR, returns="EBUSY", calls=(call(flags=0),)),
-        "answered",
-        _at_once,
+    _refused_at_once(
+        "busy",
+        "a call without waiting returns -EBUSY at once, and no counter moves",
+        "EBUSY",
+        Step(call(flags=0)),
+    ),
+    _refused_at_once(
+        "busy-for-every-caller",
+        "eight calls at once without waiting all return -EBUSY",
+        "EBUSY",
+        Step(call(flags=0), callers=8),
+    ),
+    _refused_at_once(
+        "busy-system-wide",
+        "a system-wide call (NULL) without waiting returns -EBUSY",
+        "EBUSY",
+        Step(call(None, flags=0)),
     ),
     _contended(
-        "lock.busy-for-everybody",
-        "eight at once, all of them -EBUSY",
-        spec(*PAIR, returns="EBUSY", calls=(Step(call(flags=0), callers=8),)),
-        "answered",
-        _at_once,
-    ),
-    _contended(
-        "lock.busy-for-the-whole-system",
-        "held, NULL instead of a memcg: -EBUSY",
-        spec(hog("bait", 8 * M, 1000), returns="EBUSY", calls=(call(None, flags=0),)),
-        "answered",
-        _at_once,
-    ),
-    _contended(
-        "lock.wait",
-        "held, waiting: blocks until the lock is let go, then kills",
-        spec(*PAIR, dies=("large",)),
+        "wait",
+        "a waiting call blocks until the lock is released, then kills",
+        LARGE_DIES,
         "blocked",
-        _afterwards,
+        _returned_afterwards,
     ),
     _contended(
-        "lock.many-waiters",
-        "eight wait, and are let in one after the other; no victim is claimed twice",
-        _any_of(spec(*_EIGHT, calls=(Step(call(), callers=8),)), 1),
+        "many-waiters",
+        "eight waiting calls get the lock one after the other; no victim is claimed twice",
+        _eight_calls(),
         "blocked",
         _one_after_the_other,
     ),
     _contended(
-        "lock.killed-while-waiting",
-        "who is killed while it waits has -EINTR, and nobody else dies of it",
+        "killed-while-waiting",
+        "a caller that is killed while it waits gets -EINTR, and no other task dies",
         spec(*PAIR, returns="EINTR", timeout=3.0),
-        "answered",
+        "returned",
         refused,
     ),
-    _contended(
-        "lock.wrong-order-does-not-wait",
-        "the arguments are checked first: -EINVAL at once",
-        spec(*PAIR, returns="EINVAL", calls=(call(order=-1, flags=1),)),
-        "answered",
-        _at_once,
+    _refused_at_once(
+        "wrong-order-does-not-wait",
+        "the order is checked before the lock: -EINVAL at once, with waiting",
+        "EINVAL",
+        Step(call(order=-1, flags=1)),
     ),
-    _contended(
-        "lock.wrong-order-is-not-busy",
-        "nor is it -EBUSY without waiting",
-        spec(*PAIR, returns="EINVAL", calls=(call(order=99, flags=0),)),
-        "answered",
-        _at_once,
+    _refused_at_once(
+        "wrong-order-is-not-busy",
+        "the order is checked before the lock: -EINVAL, not -EBUSY, without waiting",
+        "EINVAL",
+        Step(call(order=99, flags=0)),
     ),
-    _contended(
-        "lock.wrong-flag-does-not-wait",
-        "a wrong flag with the one for waiting: -EINVAL at once",
-        spec(*PAIR, returns="EINVAL", calls=(call(flags=3),)),
-        "answered",
-        _at_once,
+    _refused_at_once(
+        "wrong-flag-does-not-wait",
+        "flags are checked before the lock: -EINVAL at once, with waiting",
+        "EINVAL",
+        Step(call(flags=3)),
     ),
-    _contended(
-        "lock.wrong-flag-is-not-busy",
-        "nor is it -EBUSY without waiting",
-        spec(*PAIR, returns="EINVAL", calls=(call(flags=2),)),
-        "answered",
-        _at_once,
+    _refused_at_once(
+        "wrong-flag-is-not-busy",
+        "flags are checked before the lock: -EINVAL, not -EBUSY, without waiting",
+        "EINVAL",
+        Step(call(flags=2)),
     ),
 )

@@ -1,41 +1,28 @@
-"""What a target reaches: tasks in it and below it, by membership, and who shares their memory."""
+"""What a target reaches: tasks in it and below it, by membership, and processes sharing memory."""
 
 from collections.abc import Iterator, Sequence
 
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.call import Stage
+from oomctl.oom.check import Check
 from oomctl.oom.plan import Hog, Step
-from oomctl.smoke.cases.common import (
-    PAIR,
-    Case,
-    CaseRun,
-    CaseRunner,
-    Check,
-    M,
-    call,
-    case,
-    equal,
-    hog,
-    spec,
-)
+from oomctl.smoke.case import Case
+from oomctl.smoke.cases.common import PAIR, case, equal, verdicts
+from oomctl.smoke.runner import CaseRunner
+from oomctl.smoke.spec import M, call, hog, spec
 
 
 def _move_away(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
-    """Move the hog named `moved` to another cgroup; what it has stays charged where it was."""
+    """Move the hog named `moved` to another cgroup; its memory stays charged to the old one."""
     (moved,) = (running_hog for running_hog in running_hogs if running_hog.hog.name == "moved")
     away = runner.root.at(moved.hog.cgroup).parent.at("away")
     away.controller.set_property(b"cgroup.procs", moved.pid)
 
 
-def _below(case_run: CaseRun) -> Iterator[Check]:
-    (declared,) = case_run.outcome.calls
-    yield equal("verdict", "killed", declared.verdict.name)
-
-
 def _root(runner: CaseRunner) -> Iterator[Check]:
     """The kernel hits a BUG on the root memcg, so oomctl's own program must not pass it."""
-    stage, _ret = runner.ask(runner.root.id)
-    yield equal("how far the program came", Stage.ROOT.name, stage.name)
+    stage, _ret = runner.call(runner.root.id)
+    yield equal("last stage of the program", Stage.ROOT.name, stage.name)
 
 
 _SHARED = Hog("shared", 4 * M, cgroup="target", kind="shared", sharer="elsewhere")
@@ -43,12 +30,12 @@ _SHARED = Hog("shared", 4 * M, cgroup="target", kind="shared", sharer="elsewhere
 CASES = (
     case(
         "scope.nested-target",
-        "a target within a tree reaches its own task only",
+        "a target inside a tree reaches only its own task",
         spec(*PAIR, dies=("small",), calls=(call("small"),)),
     ),
     case(
         "scope.sibling-is-untouched",
-        "a larger task beside the target lives",
+        "a larger task in a cgroup beside the target lives",
         spec(
             hog("inside", 2 * M, at="target/leaf"),
             hog("beside", 12 * M, at="sibling/leaf"),
@@ -58,7 +45,7 @@ CASES = (
     ),
     case(
         "scope.cousin-at-1000-is-untouched",
-        "nor does oom_score_adj draw it from outside",
+        "a task at oom_score_adj 1000 in a cgroup beside the target lives",
         spec(
             hog("inside", 2 * M, at="target"),
             hog("beside", 2 * M, 1000, at="sibling"),
@@ -68,23 +55,23 @@ CASES = (
     ),
     case(
         "scope.descendants",
-        "the largest in any cgroup below the target dies",
+        "the largest task in any cgroup below the target dies",
         spec(
             hog("near", 2 * M, at="near"),
             hog("deep", 6 * M, at="a/b/c"),
             hog("beside", 4 * M, at="a/d"),
             dies=("deep",),
         ),
-        also=_below,
+        checks=verdicts("killed"),
     ),
     case(
         "scope.same-cgroup",
-        "of two in one cgroup the larger dies",
+        "of two tasks in one cgroup the larger dies",
         spec(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
     ),
     case(
         "scope.membership-not-charge",
-        "who moved in is reached, though its memory is charged elsewhere",
+        "a task that moved into the target dies, though its memory is charged elsewhere",
         spec(
             hog("moved", 6 * M, at="home"),
             hog("resident", 2 * M, at="home"),
@@ -92,11 +79,11 @@ CASES = (
             cgroups=("away",),
             calls=(call("away"),),
         ),
-        ready=_move_away,
+        prepare=_move_away,
     ),
     case(
         "scope.charge-without-membership",
-        "who moved away is out of reach, though its memory is still charged here",
+        "a task that moved out of the target lives, though its memory is still charged to it",
         spec(
             hog("moved", 12 * M, at="home"),
             hog("resident", 2 * M, at="home"),
@@ -104,18 +91,18 @@ CASES = (
             cgroups=("away",),
             calls=(call("home"),),
         ),
-        ready=_move_away,
+        prepare=_move_away,
     ),
     case(
-        "scope.who-shares-memory-dies-too",
-        "a process outside that has the victim's memory (CLONE_VM) dies with it, uncounted",
+        "scope.process-sharing-memory-dies-too",
+        "a process outside that shares the victim's memory (CLONE_VM) dies too, uncounted",
         spec(
             _SHARED, hog("beside", 2 * M), dies=("shared",), collateral=1, calls=(call("target"),)
         ),
     ),
     case(
         "scope.caller-outside-lives",
-        "who calls is no candidate unless it is in the target",
+        "a caller outside the target is not a candidate, even at oom_score_adj 1000",
         spec(
             *PAIR,
             dies=("large",),
@@ -124,16 +111,11 @@ CASES = (
     ),
     case(
         "scope.caller-inside-is-a-candidate",
-        "who calls from inside the target, with the highest score, dies",
-        spec(
-            hog("beside", 2 * M),
-            calls=(Step(call(), caller_adj=1000, caller_cgroup="caller"),),
-        )
+        "a caller inside the target, with the highest score, dies",
+        spec(hog("beside", 2 * M), calls=(Step(call(), caller_adj=1000, caller_cgroup="caller"),))
         .counting(oom_kill=1)
         .losing_the_caller(),
-        also=lambda case_run: [
-            equal("verdict", "caller-killed", case_run.outcome.calls[0].verdict.name)
-        ],
+        checks=verdicts("caller-killed"),
     ),
-    Case("scope.root-is-never-passed", "oomctl's own program refuses the root cgroup", _root),
+    Case("scope.root-is-refused", "oomctl's own program refuses the root cgroup", _root),
 )

@@ -1,280 +1,273 @@
-"""Who dies: by size, oom_score_adj and the target's own limit (mm/oom_kill.c, oom_badness)."""
+"""Which task dies: size, oom_score_adj and the target's own limit (mm/oom_kill.c, oom_badness)."""
 
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 
 import psutil
 
 from oomctl.hog.hogset import RunningHog
+from oomctl.oom.check import Check
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
-from oomctl.smoke.cases.common import (
-    PAIR,
-    Case,
-    CaseRun,
-    CaseRunner,
-    Check,
-    K,
-    M,
-    call,
-    case,
-    equal,
-    hog,
-    spec,
-)
+from oomctl.smoke.case import Case
+from oomctl.smoke.cases.common import LARGE_DIES, case, equal, wait_until
 from oomctl.smoke.facts import Skipped
-from oomctl.smoke.spec import TOP, Files
+from oomctl.smoke.runner import CaseRun, CaseRunner
+from oomctl.smoke.spec import TOP, Files, K, M, call, hog, spec
 
 
-def _limited(limit: int | str, **files: str) -> Files:
-    return {TOP: {"memory.max": str(limit), **files}}
+def _of(name: str, about: str, dies: str, *hogs: Hog) -> Case:
+    """Return the case that of these hogs one dies."""
+    return case(f"selection.{name}", about, spec(*hogs, dies=(dies,)))
 
 
-def _totalpages(name: str, about: str, pages: int, *, files: Files, at: str = TOP) -> Case:
-    """Return the case that the OOM killer scales oom_score_adj by just so many pages."""
+def _limited(name: str, about: str, limit: int, dies: str, *hogs: Hog) -> Case:
+    """Return the case that of these hogs, in a target with memory.max, one dies."""
+    files = {TOP: {"memory.max": str(limit)}}
+    kill = spec(*hogs, dies=(dies,), files=files)
+    return case(f"selection.{name}", about, kill, facts.pages_of_4k)
 
-    def also(case_run: CaseRun) -> Iterator[Check]:
+
+def _totalpages(name: str, about: str, pages: int, files: Files, at: str = TOP) -> Case:
+    """Return the case that the OOM killer scales oom_score_adj by this many pages."""
+
+    def check(case_run: CaseRun) -> Iterator[Check]:
         found = [passage.totalpages for passage in case_run.passages_of(0)]
         yield equal("totalpages", [pages], found)
 
-    drawn = spec(
-        hog("only", 1 * M, at=f"{at}/leaf" if at != TOP else "only"),
-        dies=("only",),
-        files=files,
-        calls=(call(at),),
-    )
-    return case(name, about, drawn, facts.gate, facts.pages_of_4k, also=also)
+    only = hog("only", 1 * M, at=f"{at}/leaf" if at != TOP else "only")
+    kill = spec(only, dies=("only",), files=files, calls=(call(at),))
+    return case(f"selection.{name}", about, kill, facts.gate, facts.pages_of_4k, checks=check)
 
 
 def _freeze(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
     top = runner.root.at(running_hogs[0].hog.cgroup).parent
     top.controller.freeze = True
-    deadline = time.monotonic() + 5
-    while not (top.controller.cgroup_events or {}).get("frozen"):
-        if time.monotonic() > deadline:
-            raise Skipped("the cgroup does not freeze within 5 s")
-        time.sleep(0.002)
+    wait_until(
+        lambda: bool((top.controller.cgroup_events or {}).get("frozen")),
+        5.0,
+        "the cgroup did not freeze within 5 s",
+    )
 
 
-def _stop(_bench: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
+def _stop(_runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
     for running_hog in running_hogs:
         os.kill(running_hog.pid, signal.SIGSTOP)
 
 
 def _swap_out(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
-    """Let the larger hog's memory go to swap, so that less of it is resident than of the other."""
+    """Swap out the larger hog, so that less of it is resident than of the other."""
     large = next(running_hog for running_hog in running_hogs if running_hog.hog.name == "large")
     node = runner.root.at(large.hog.cgroup)
     try:
         node.controller.set_property(b"memory.reclaim", large.hog.size - 2 * M)
-    except Exception as error:  # EAGAIN: it got less
-        raise Skipped(f"the kernel does not swap it out: {error}") from error
+    except Exception as error:  # EAGAIN: less was reclaimed
+        raise Skipped(f"the kernel did not swap the hog out: {error}") from error
     rss = psutil.Process(large.pid).memory_info().rss
     if rss > 6 * M:
-        raise Skipped(f"{rss >> 20} MiB of it are still resident")
+        raise Skipped(f"{rss >> 20} MiB of the hog are still resident")
 
 
-_SHARED = Hog("pair", 4 * M, cgroup="pair", kind="shared", sharer="pair")
+def _later_dies(case_run: CaseRun) -> Iterator[Check]:
+    """Check which of two processes with one memory is the victim, and which only shares it."""
+    pids = [task_report.task.pid for task_report in case_run.outcome.tasks]
+    yield equal(
+        "the victim is the later in scan order", pids[1:], sorted(case_run.only_call.victims)
+    )
 
 
-def _later_of_equals(case_run: CaseRun) -> Iterator[Check]:
-    """Check who of two with one and the same memory is the victim, and who only shares it."""
-    (declared,) = case_run.outcome.calls
-    pids = [fated.task.pid for fated in case_run.outcome.tasks]
-    yield equal("the chosen is the later in scan order", pids[1:], sorted(declared.victims))
-
+_SMALL, _LARGE = hog("small", 2 * M), hog("large", 24 * M)
+_64M = {TOP: {"memory.max": str(64 * M)}}
 
 CASES = (
-    case("selection.largest", "the largest dies", spec(*PAIR, dies=("large",))),
-    case(
-        "selection.largest-of-many",
-        "the largest of eight dies",
-        spec(*(hog(f"hog-{n}", (n + 1) * M) for n in range(8)), dies=("hog-7",)),
+    case("selection.largest", "the larger of two tasks dies", LARGE_DIES),
+    _of(
+        "largest-of-many",
+        "the largest of eight tasks dies",
+        "hog-7",
+        *(hog(f"hog-{n}", (n + 1) * M) for n in range(8)),
     ),
-    case(
-        "selection.largest-is-not-the-last",
-        "the order of their making does not matter",
-        spec(hog("large", 6 * M), hog("small", 2 * M), dies=("large",)),
+    _of(
+        "largest-is-not-the-last",
+        "the largest task dies, though it was made first",
+        "large",
+        hog("large", 6 * M),
+        _SMALL,
     ),
-    case(
-        "selection.adj-outweighs-size",
-        "memory.max 64M, so +1000 is worth 62.5 MiB",
-        spec(
-            hog("small", 2 * M, 1000), hog("large", 24 * M), dies=("small",), files=_limited(64 * M)
-        ),
-        facts.pages_of_4k,
+    _limited(
+        "adj-outweighs-size",
+        "with memory.max 64M an oom_score_adj of 1000 is worth 62.5 MiB",
+        64 * M,
+        "small",
+        hog("small", 2 * M, 1000),
+        _LARGE,
     ),
-    case(
-        "selection.adj-too-little",
-        "memory.max 64M, so +100 is worth 6.25 MiB",
-        spec(
-            hog("small", 2 * M, 100), hog("large", 16 * M), dies=("large",), files=_limited(64 * M)
-        ),
-        facts.pages_of_4k,
+    _limited(
+        "adj-too-little",
+        "with memory.max 64M an oom_score_adj of 100 is worth 6.25 MiB",
+        64 * M,
+        "large",
+        hog("small", 2 * M, 100),
+        hog("large", 16 * M),
     ),
-    case(
-        "selection.negative-adj-protects",
-        "memory.max 64M, so -500 is worth 31 MiB",
-        spec(
-            hog("small", 2 * M), hog("large", 24 * M, -500), dies=("small",), files=_limited(64 * M)
-        ),
-        facts.pages_of_4k,
+    _limited(
+        "negative-adj-protects",
+        "with memory.max 64M an oom_score_adj of -500 is worth -31 MiB",
+        64 * M,
+        "small",
+        _SMALL,
+        hog("large", 24 * M, -500),
     ),
     case(
         "selection.negative-scores-are-fine",
-        "of two below zero the larger score dies",
-        spec(
-            hog("less", 2 * M, -900),
-            hog("more", 2 * M, -600),
-            dies=("more",),
-            files=_limited(64 * M),
-        ),
+        "of two tasks with a negative score the one with the higher score dies",
+        spec(hog("less", 2 * M, -900), hog("more", 2 * M, -600), dies=("more",), files=_64M),
     ),
-    case(
-        "selection.adj-minus-999-is-eligible",
-        "the only task dies even so",
-        spec(hog("only", 2 * M, -999), dies=("only",)),
+    _of(
+        "adj-minus-999-is-eligible",
+        "the only task dies even at oom_score_adj -999",
+        "only",
+        hog("only", 2 * M, -999),
     ),
-    case(
-        "selection.adj-minus-1000-is-passed-over",
-        "the large one is not to be killed, so the small one dies",
-        spec(hog("small", 2 * M), hog("large", 16 * M, -1000), dies=("small",)),
+    _of(
+        "adj-minus-1000-is-passed-over",
+        "a large task at oom_score_adj -1000 lives, and a small one dies",
+        "small",
+        _SMALL,
+        hog("large", 16 * M, -1000),
     ),
-    case(
-        "selection.unlimited-any-adj-wins",
-        "without memory.max one point of adj outranks every size",
-        spec(hog("small", 2 * M, 1), hog("large", 24 * M), dies=("small",)),
+    _of(
+        "unlimited-any-adj-wins",
+        "without memory.max one point of oom_score_adj outweighs any size",
+        "small",
+        hog("small", 2 * M, 1),
+        _LARGE,
     ),
-    case(
-        "selection.unlimited-more-adj-wins",
-        "999 and large against 1000 and small",
-        spec(hog("small", 2 * M, 1000), hog("large", 24 * M, 999), dies=("small",)),
+    _of(
+        "unlimited-more-adj-wins",
+        "without memory.max a small task at 1000 dies before a large one at 999",
+        "small",
+        hog("small", 2 * M, 1000),
+        hog("large", 24 * M, 999),
     ),
-    case(
-        "selection.tiny-limit-ignores-adj",
-        "below 1000 pages totalpages / 1000 is 0: adj has no weight",
-        spec(
-            hog("small", 512 * K, 1000),
-            hog("large", 1536 * K),
-            dies=("large",),
-            files=_limited(3996 * K),
-        ),
-        facts.pages_of_4k,
+    _limited(
+        "tiny-limit-ignores-adj",
+        "with a limit below 1000 pages totalpages / 1000 is 0: oom_score_adj has no weight",
+        3996 * K,
+        "large",
+        hog("small", 512 * K, 1000),
+        hog("large", 1536 * K),
     ),
-    case(
-        "selection.tiny-limit-keeps-minus-1000",
-        "but for -1000, which is no weight",
-        spec(
-            hog("small", 512 * K),
-            hog("large", 1536 * K, -1000),
-            dies=("small",),
-            files=_limited(3996 * K),
-        ),
-        facts.pages_of_4k,
+    _limited(
+        "tiny-limit-keeps-minus-1000",
+        "with a limit below 1000 pages a task at -1000 still lives",
+        3996 * K,
+        "small",
+        hog("small", 512 * K),
+        hog("large", 1536 * K, -1000),
     ),
-    case(
-        "selection.1000-pages-weigh-1",
-        "at 1000 pages a point is worth one page, and 1000 points more than 1 MiB",
-        spec(
-            hog("small", 512 * K, 1000),
-            hog("large", 1536 * K),
-            dies=("small",),
-            files=_limited(4000 * K),
-        ),
-        facts.pages_of_4k,
+    _limited(
+        "1000-pages-weigh-1",
+        "with a limit of 1000 pages a point of oom_score_adj is worth one page",
+        4000 * K,
+        "small",
+        hog("small", 512 * K, 1000),
+        hog("large", 1536 * K),
     ),
     case(
         "selection.limits-above-are-ignored",
-        "the target has no limit of its own: one point outranks every size",
+        "a limit above the target does not count: one point of oom_score_adj outweighs any size",
         spec(
             hog("small", 2 * M, 1, "target/small"),
             hog("large", 24 * M, 0, "target/large"),
             dies=("small",),
-            files=_limited(64 * M),
+            files=_64M,
             calls=(call("target"),),
         ),
     ),
     case(
         "selection.limits-below-are-ignored",
-        "the target's 64M counts, not what its children have",
+        "the target's limit of 64M counts, not the limit of a child",
         spec(
             hog("small", 2 * M, 10),
             hog("large", 16 * M),
             dies=("large",),
-            files={**_limited(64 * M), "small": {"memory.max": "16M"}},
+            files={**_64M, "small": {"memory.max": "16M"}},
         ),
         facts.pages_of_4k,
     ),
+    _totalpages("totalpages-is-the-limit", "memory.max 64M is 16384 totalpages", 16384, _64M),
     _totalpages(
-        "selection.totalpages-is-the-limit", "64M are 16384 pages", 16384, files=_limited(64 * M)
-    ),
-    _totalpages(
-        "selection.totalpages-of-the-target-alone",
-        "the 32M of the target count, not the 64M above it",
+        "totalpages-of-the-target-alone",
+        "the target's own 32M count, not the 64M of its parent",
         8192,
-        files={**_limited(64 * M), "target": {"memory.max": "32M", "memory.swap.max": "0"}},
+        {**_64M, "target": {"memory.max": "32M", "memory.swap.max": "0"}},
         at="target",
     ),
     _totalpages(
-        "selection.totalpages-without-limit",
-        "`max` is as many pages as a page counter holds",
+        "totalpages-without-limit",
+        "memory.max `max` is the largest number of pages that a page counter holds",
         (2**63 - 1) // 4096,
-        files={},
+        {},
     ),
     case(
         "selection.tie-goes-to-the-later",
-        "of two processes with one memory the later in scan order is chosen",
-        spec(_SHARED, dies=("pair",), collateral=1),
-        also=_later_of_equals,
+        "of two processes that share one memory the later in scan order is chosen",
+        spec(
+            Hog("pair", 4 * M, cgroup="pair", kind="shared", sharer="pair"),
+            dies=("pair",),
+            collateral=1,
+        ),
+        checks=_later_dies,
     ),
     case(
         "selection.frozen",
-        "a frozen task is chosen, and dies though frozen",
-        spec(*PAIR, dies=("large",)),
-        ready=_freeze,
+        "a frozen task is chosen, and dies though it is frozen",
+        LARGE_DIES,
+        prepare=_freeze,
     ),
     case(
         "selection.stopped",
         "a stopped task (SIGSTOP) is chosen, and dies",
-        spec(*PAIR, dies=("large",)),
-        ready=_stop,
+        LARGE_DIES,
+        prepare=_stop,
     ),
-    case(
-        "selection.threads-count-once",
-        "threads share their memory: four of 4 MiB together are less than 8 MiB",
-        spec(
-            Hog("threads", 4 * M, kind="threads", tasks=4), hog("single", 8 * M), dies=("single",)
-        ),
+    _of(
+        "threads-count-once",
+        "four threads share their 4 MiB, so a task of 8 MiB dies",
+        "single",
+        Hog("threads", 4 * M, kind="threads", tasks=4),
+        hog("single", 8 * M),
     ),
-    case(
-        "selection.a-process-dies-with-its-threads",
-        "the threads' common memory is the largest",
-        spec(
-            Hog("threads", 8 * M, kind="threads", tasks=4), hog("single", 2 * M), dies=("threads",)
-        ),
+    _of(
+        "a-process-dies-with-its-threads",
+        "a process of four threads dies as a whole",
+        "threads",
+        Hog("threads", 8 * M, kind="threads", tasks=4),
+        hog("single", 2 * M),
     ),
-    case(
-        "selection.shmem-counts",
-        "resident shared memory counts as the anonymous does",
-        spec(Hog("shmem", 8 * M, kind="shmem"), hog("anon", 4 * M), dies=("shmem",)),
+    _of(
+        "shmem-counts",
+        "resident shared memory counts like anonymous memory",
+        "shmem",
+        Hog("shmem", 8 * M, kind="shmem"),
+        hog("anon", 4 * M),
     ),
-    case(
-        "selection.memory-of-no-task-does-not-count",
-        "what is charged for pipes is no task's: the smaller task dies",
-        spec(Hog("pipe", 12 * M, kind="pipe"), hog("anon", 2 * M), dies=("anon",)),
+    _of(
+        "pipe-memory-does-not-count",
+        "pages in pipes belong to no task, so the task with less of its own memory lives",
+        "anon",
+        Hog("pipe", 12 * M, kind="pipe"),
+        hog("anon", 2 * M),
     ),
     case(
         "selection.swap-counts",
-        "what was swapped out counts as if it were resident",
+        "swapped-out memory counts like resident memory",
         spec(
-            hog("small", 12 * M),
-            hog("large", 24 * M),
-            dies=("large",),
-            files={TOP: {"memory.swap.max": "max"}},
+            hog("small", 12 * M), _LARGE, dies=("large",), files={TOP: {"memory.swap.max": "max"}}
         ),
         facts.swap,
-        ready=_swap_out,
+        prepare=_swap_out,
     ),
 )

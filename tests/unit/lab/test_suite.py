@@ -9,7 +9,7 @@ from oomctl.lab.suite import Suite
 from oomctl.lab.vm import Ending
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import tree
-from tests.unit.smoke.suite import ENVIRONMENT, passes
+from tests.unit.smoke.fake_suite import ENVIRONMENT, passes
 
 PANIC = "System is deadlocked on memory"
 CASES = tuple(Case(f"group.{name}", "about", passes) for name in "abcd")

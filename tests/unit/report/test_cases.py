@@ -12,7 +12,17 @@ import pytest
 from oomctl.errors import Exit
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report, result_of, tree
-from tests.unit.smoke.suite import CASES, HERE, V1, FakeRunner, fails, flaky, passes, report, told
+from tests.unit.smoke.fake_suite import (
+    CASES,
+    HERE,
+    V1,
+    FakeRunner,
+    fails,
+    flaky,
+    passes,
+    report,
+    told,
+)
 
 RESULT = re.compile(r"( *)(not )?ok (\d+) ([^#\n]*?)(?: # SKIP (.+))?")
 GOLDEN = {"ktap": "ktap", "table": "txt", "json": "json", "jsonl": "jsonl", "junit": "xml"}
@@ -61,7 +71,7 @@ def test_ktap_has_diagnostics_before_the_result_and_a_reason_for_each_skip():
     lines = "".join(told("ktap", report())).splitlines()
     at = lines.index("  not ok 1 busy")
     assert "  # expected: calls returning EBUSY: 1" in lines[:at]
-    assert "  # came: it was 1" in lines[:at]
+    assert "  # actual: 1" in lines[:at]
     assert lines[at - 1].startswith("  # to repeat it: oomctl smoke lock.busy")
     assert "  ok 1 largest # SKIP the kernel would choose init" in lines
 

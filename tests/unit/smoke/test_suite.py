@@ -1,4 +1,4 @@
-"""The suite: what is meant, what a result is made of, what a case needs."""
+"""The suite: the selection of cases, their results, and their needs."""
 
 import re
 from dataclasses import replace
@@ -14,7 +14,7 @@ from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases import loadtime
 from oomctl.smoke.facts import Facts
-from tests.unit.smoke.suite import (
+from tests.unit.smoke.fake_suite import (
     CASES,
     HERE,
     V1,
@@ -35,7 +35,7 @@ def names(patterns=(), excluded=(), known=CASES):
     return [case.name for case in suite.select(known, patterns, excluded)]
 
 
-def test_there_are_as_many_cases_as_were_asked_for_and_each_has_a_name_of_its_own():
+def test_every_case_has_a_unique_name_and_a_group():
     found = [case.name for case in KNOWN]
     assert len(found) == len(set(found)) >= 60
     assert all(re.fullmatch(r"[a-z]+\.[a-z0-9]+(-[a-z0-9]+)*", name) for name in found)
@@ -43,20 +43,20 @@ def test_there_are_as_many_cases_as_were_asked_for_and_each_has_a_name_of_its_ow
     assert all(case.about for case in KNOWN)
 
 
-def test_groups_come_one_after_the_other():
+def test_groups_are_in_order_and_not_mixed():
     order = list(dict.fromkeys(case.group for case in KNOWN))
     assert order == list(suite.GROUPS)
     assert [case.group for case in KNOWN] == sorted((case.group for case in KNOWN), key=order.index)
 
 
-def test_what_should_panic_runs_only_where_a_machine_is_thrown_away():
+def test_cases_that_panic_need_a_disposable_machine():
     for case in KNOWN:
         assert case.deadly == (case.group == "panic")
         assert not case.panics or case.deadly
 
 
 @pytest.mark.parametrize(
-    ("patterns", "excluded", "meant"),
+    ("patterns", "excluded", "selected"),
     [
         ((), (), [case.name for case in CASES]),
         (("lock",), (), ["lock.busy", "lock.wait"]),
@@ -67,15 +67,15 @@ def test_what_should_panic_runs_only_where_a_machine_is_thrown_away():
         (("lock",), ("lock",), []),
     ],
 )
-def test_patterns_mean_names_and_groups(patterns, excluded, meant):
-    assert names(patterns, excluded) == meant
+def test_patterns_match_names_and_groups(patterns, excluded, selected):
+    assert names(patterns, excluded) == selected
 
 
 @pytest.mark.parametrize("patterns", [("locks",), ("lock", "no.such"), ("LOCK",), ("",)])
-def test_a_pattern_that_means_nothing_is_a_mistake(patterns):
-    with pytest.raises(UsageError, match="no case is called"):
+def test_a_pattern_without_a_match_is_a_usage_error(patterns):
+    with pytest.raises(UsageError, match="no case matches"):
         names(patterns)
-    with pytest.raises(UsageError, match="no case is called"):
+    with pytest.raises(UsageError, match="no case matches"):
         names((), patterns)
 
 
@@ -89,14 +89,14 @@ def test_a_case_passes_if_all_its_checks_do():
     assert result.diagnostics == ()
 
 
-def test_a_failure_tells_what_was_expected_what_came_and_the_evidence():
+def test_a_failure_has_expected_actual_and_evidence():
     result = run(fails)
     assert result.passed is False
     assert result.diagnostics == (
         "expected: calls returning EBUSY: 1",
-        "came: it was 1",
+        "actual: 1",
         "expected: tracing agrees",
-        "came: it was not traced",
+        "actual: not traced",
         "evidence of round 1",
         "to repeat it: oomctl smoke group.case",
     )
@@ -106,32 +106,32 @@ def test_a_check_that_could_not_be_made_fails_the_case():
     assert "tracing agrees" in [check.name for check in run(fails).failed]
 
 
-def test_an_error_fails_the_case_and_keeps_what_was_found():
+def test_an_error_fails_the_case_and_keeps_its_checks():
     result = run(raises)
     assert result.passed is False
     assert [check.name for check in result.checks] == [
         "before",
-        "it can be carried out and cleaned up",
+        "the case can be carried out and cleaned up",
     ]
     assert result.failed[0].why == "the hog did not start; see dmesg"
 
 
-def test_what_is_left_behind_fails_the_case_though_all_else_was_right():
+def test_leftovers_fail_a_case_whose_checks_pass():
     result = run(passes, FakeRunner(dirty=True))
     assert result.passed is False
     assert result.failed[0].why == "it left behind a cgroup; remove it"
 
 
-def test_a_case_that_checks_nothing_fails():
+def test_a_case_without_checks_fails():
     assert run(nothing).passed is False
 
 
-def test_a_case_may_find_out_that_it_makes_no_sense():
+def test_a_case_may_skip_itself():
     result = run(skips)
     assert (result.passed, result.reason) == (None, "the kernel would choose init")
 
 
-def test_of_several_rounds_one_that_fails_is_shown():
+def test_of_several_rounds_the_failed_one_is_shown():
     result = run(flaky, rounds=4)
     assert (result.passed, result.good, result.rounds) == (False, 3, 4)
     assert result.checks[0].why == "round 2"
@@ -139,8 +139,8 @@ def test_of_several_rounds_one_that_fails_is_shown():
     assert "evidence of round 2" in result.diagnostics
 
 
-def test_a_signal_ends_the_suite_though_the_clean_up_fails():
-    def ended(_bench):
+def test_a_signal_ends_the_suite_even_if_the_clean_up_fails():
+    def ended(_runner):
         try:
             raise KeyboardInterrupt
         finally:
@@ -154,8 +154,8 @@ def test_a_signal_ends_the_suite_though_the_clean_up_fails():
         run(ended)
 
 
-def test_a_bug_of_the_case_is_not_taken_for_the_kernels():
-    def broken(_bench):
+def test_a_bug_in_a_case_is_not_a_result():
+    def broken(_runner):
         raise ZeroDivisionError
         yield
 
@@ -163,7 +163,7 @@ def test_a_bug_of_the_case_is_not_taken_for_the_kernels():
         run(broken)
 
 
-def test_what_a_case_lacks_skips_it_and_it_is_not_run():
+def test_a_case_with_an_unmet_need_is_skipped():
     runner = FakeRunner(replace(HERE, cpus=1))
     result = run(passes, runner, needs=(facts.two_cpus,))
     assert (result.passed, result.rounds, runner.rounds) == (None, 0, 0)
@@ -179,16 +179,16 @@ def test_what_a_case_lacks_skips_it_and_it_is_not_run():
         (Kfunc("vmlinux", (*V3.parameters, Parameter("char *", "text"))), "the shape of v2"),
     ],
 )
-def test_every_case_is_skipped_on_another_kfunc_with_its_name(kfunc, says):
+def test_every_case_is_skipped_on_another_variant_of_the_kfunc(kfunc, says):
     known = replace(HERE, kfunc=kfunc, disposable=True)
     assert all(says in case.lacks(known) for case in KNOWN)
 
 
 NEEDS = [
     (facts.no_panic, {"panic_on_oom": 2}, {"panic_on_oom": 1}),
-    (facts.no_panic_at_all, {"panic_on_oom": 1}, {"panic_on_oom": 0}),
+    (facts.no_system_panic, {"panic_on_oom": 1}, {"panic_on_oom": 0}),
     (facts.disposable, {}, {"disposable": True}),
-    (facts.gate, {"untraceable": "no BTF"}, {}),
+    (facts.gate, {"no_tracing_reason": "no BTF"}, {}),
     (facts.two_cpus, {"cpus": 1}, {"cpus": 2}),
     (facts.swap, {"swap": 1 << 20}, {"swap": 64 << 20}),
     (facts.pages_of_4k, {"page_size": 65536}, {}),
@@ -199,19 +199,19 @@ NEEDS = [
 
 
 @pytest.mark.parametrize(("need", "without", "having"), NEEDS)
-def test_a_need_is_met_or_says_what_is_missing(need, without, having):
+def test_a_need_holds_or_says_why_not(need, without, having):
     assert need(Facts(**without))
     assert need(Facts(**having)) == ""
 
 
-def test_on_the_stock_kernel_nothing_is_skipped_but_what_it_cannot_have():
+def test_cases_skipped_on_the_stock_kernel():
     stock = replace(HERE, functions=frozenset({"bpf_preempt_disable", "bpf_lsm_file_open"}))
     skipped = {case.name for case in KNOWN if case.lacks(replace(stock, disposable=True))}
     assert skipped == {"selection.swap-counts", "loadtime.irqs-off", "loadtime.oom-ops"}
 
 
 def test_every_program_that_is_built_for_it_is_loaded_by_a_case():
-    """And every name in the cases is that of a program, which libbpf would find out only late."""
+    """And no case names a program that is not built."""
     source = Path(loadtime.__file__).read_text()
     built = set(programs_of("refused.bpf.o"))
     assert built

@@ -1,4 +1,4 @@
-"""A suite without a kernel: cases that do as they are told, and the report of a run of them."""
+"""A suite without a kernel: cases with fixed results, a fake runner, and the report of a run."""
 
 from contextlib import contextmanager
 
@@ -28,7 +28,7 @@ ENVIRONMENT = {
 
 
 class FakeRunner:
-    """Gives the same evidence for every round; `dirty` rounds leave something behind."""
+    """Has one line of evidence for each round; `dirty` rounds leave something behind."""
 
     def __init__(self, known=HERE, dirty=False):
         self.facts = known
@@ -43,32 +43,32 @@ class FakeRunner:
             raise OomctlError("it left behind a cgroup", "remove it")
 
 
-def passes(_bench):
-    yield Check("one", True, "as it should be")
-    yield Check("two", True, "this too")
+def passes(_runner):
+    yield Check("one", True, "as expected")
+    yield Check("two", True, "as expected")
 
 
-def fails(_bench):
-    yield Check("calls returning EBUSY: 1", False, "it was 1")
-    yield Check("nobody dies", True, "killed: nobody")
-    yield Check("tracing agrees", None, "it was not traced")
+def fails(_runner):
+    yield Check("calls returning EBUSY: 1", False, "1")
+    yield Check("no task dies", True, "killed: none")
+    yield Check("tracing agrees", None, "not traced")
 
 
 def flaky(runner):
-    yield Check("it comes the same", runner.rounds != 2, f"round {runner.rounds}")
+    yield Check("every round is the same", runner.rounds != 2, f"round {runner.rounds}")
 
 
-def raises(_bench):
+def raises(_runner):
     yield Check("before", True)
     raise OomctlError("the hog did not start", "see dmesg")
 
 
-def skips(_bench):
+def skips(_runner):
     raise Skipped("the kernel would choose init")
     yield
 
 
-def nothing(_bench):
+def nothing(_runner):
     return ()
 
 
@@ -83,7 +83,7 @@ CASES = (
 
 
 def report(cases=CASES, runner=None, rounds=1):
-    """Run cases on a fake bench; times are made the same, so that files can be compared."""
+    """Run cases on a fake runner; all take the same time, so that files can be compared."""
     from dataclasses import replace
 
     runner = runner or FakeRunner()
@@ -92,7 +92,7 @@ def report(cases=CASES, runner=None, rounds=1):
 
 
 def told(form, whole, verbose=False):
-    """Tell of a run as it goes on; return what was written, piece by piece."""
+    """Report a run as it goes on; return the pieces that were written."""
     from oomctl.report.cases import reporter
 
     pieces = []
