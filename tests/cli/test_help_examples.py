@@ -1,16 +1,14 @@
-"""What the helps and the README tell to type: the files are there, and the command takes it."""
+"""What the helps and the documents tell to type: files exist, and the command takes it."""
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
 
 from oomctl.cli import app
 from tests.cli.command import run
-
-ROOT = Path(__file__).parents[2]
+from tests.docs.pages import PAGES, ROOT, shell
 
 
 def helps(command, words=()):
@@ -20,12 +18,18 @@ def helps(command, words=()):
         yield from helps(command.commands[name], (*words, name))
 
 
-TEXTS = [*helps(typer.main.get_command(app)), (ROOT / "README.md").read_text()]
+HELPS = [*helps(typer.main.get_command(app))]
+TEXTS = [*HELPS, *(page.read_text() for page in PAGES)]
 LINES = [
     line.partition("  #")[0].strip()
-    for text in TEXTS
+    for text in HELPS
     for line in text.splitlines()
     if re.match(r"\s+oomctl (run|report|compare|scenario) [^-\[]", line)
+] + [
+    command.text
+    for block in shell()
+    for command in block.commands
+    if re.match(r"oomctl (run|report|compare) ", command.text)
 ]
 SCENARIOS = sorted({name for text in TEXTS for name in re.findall(r"[\w/*-]*\.toml\b", text)})
 RECORDS = {name for line in LINES for name in re.findall(r"--record (\S+)", line)}
@@ -33,7 +37,7 @@ RECORDS = {name for line in LINES for name in re.findall(r"--record (\S+)", line
 
 def test_there_are_some():
     assert len(TEXTS) > 15
-    assert len(LINES) > 15
+    assert len(LINES) > 25
 
 
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if "/" in name])

@@ -125,7 +125,7 @@ def test_the_targets_of_make():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"\bmake ([a-z-]+)", text))
     assert targets - named <= {"packages", "demo", "clean"}
-    assert named - {"dist"} <= targets
+    assert named <= targets
 
 
 def test_the_picture_of_the_layers():
