@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from oomctl.scenario.fault import Origin
-from oomctl.scenario.layout import above
+from oomctl.scenario.names import above
 from oomctl.scenario.reading import scenario
 
 M = 1 << 20

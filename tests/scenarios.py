@@ -9,7 +9,7 @@ from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.planning import Site, plan
 
 M = 1 << 20
-SITE = Site("t", 2048 * M)
+SITE = Site(lambda: "t", 2048 * M)
 
 
 class Files:

@@ -11,7 +11,7 @@ from oomctl.describe.plan_text import describe
 from oomctl.scenario.planning import Site, plan
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
-LAB = Site("t", 2 << 30)
+LAB = Site(lambda: "t", 2 << 30)
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.describe.plan_text import describe
 from oomctl.errors import Exit, UsageError
-from oomctl.experiment.environment import require_machine
+from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
-from oomctl.oom import plan
+from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX
 from oomctl.report import Format, render
-from oomctl.scenario import planning
+from oomctl.scenario.planning import Existing, Site, plan
 from oomctl.text import printable
 
 
@@ -45,7 +45,7 @@ def declare(
     order: Annotated[
         int,
         typer.Option(
-            parser=options.integer(plan.INT32_MIN, plan.INT32_MAX),
+            parser=options.integer(INT32_MIN, INT32_MAX),
             metavar="N",
             help="Allocation order that the declaration claims; passed as it is, so 11 or -1 show "
             "the kernel's -EINVAL.",
@@ -63,7 +63,7 @@ def declare(
     flags: Annotated[
         int | None,
         typer.Option(
-            parser=options.integer(0, plan.UINT64_MAX),
+            parser=options.integer(0, UINT64_MAX),
             metavar="N",
             help="Raw flags instead of --wait/--no-wait, for testing; any but 0 and 1 is -EINVAL.",
         ),
@@ -71,7 +71,7 @@ def declare(
     hogs: Annotated[
         int | None,
         typer.Option(
-            parser=options.integer(0, plan.MAX_HOGS),
+            parser=options.integer(0, MAX_HOGS),
             metavar="N",
             help="Add N hogs of --size each; 0 for none.",
         ),
@@ -184,22 +184,22 @@ def declare(
     call |= {"global": True} if is_global else {}
     call |= {} if wait is None else {"wait": wait}
     call |= {} if flags is None else {"flags": flags}
+    existing = None
+    if cgroup is not None:
+        node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
+        hierarchy.require_target(node, f"--cgroup {cgroup}: ")
+        existing = Existing(node.cgroup, hierarchy.children_get(node))
+        call["target"] = node.cgroup
     written = scenario.of_options(
-        wanted if cgroup is None else [],
+        wanted,
         call,
         memory_max=memory_max,
         swap_max=swap_max,
         oom_group=oom_group,
         timeout=timeout,
     )
-    site = planning.Site(planning.unique_name(), psutil.virtual_memory().total)
-    todo = planning.plan(written, site)
-    if cgroup is not None:
-        node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
-        hierarchy.require_target(node, f"--cgroup {cgroup}: ")
-        children_get = hierarchy.children_get(node)
-        todo = planning.borrow(todo, node.cgroup, wanted, site.name, children_get)
-    todo = replace(todo, keep=keep)
+    site = Site(unique_name, psutil.virtual_memory().total, existing=existing)
+    todo = replace(plan(written, site), keep=keep)
     with Output(output) as place:
         if dry_run:
             place.write("".join(f"{printable(line)}\n" for line in describe(todo)))

@@ -18,7 +18,7 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.describe import plan_text
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.experiment.environment import require_machine
+from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
 from oomctl.oom import plan
 from oomctl.report import Format, single
@@ -28,8 +28,8 @@ from oomctl.rounds.record import Record, open_records
 from oomctl.rounds.run import exit_of
 from oomctl.rounds.series import RecordedScenario, Series
 from oomctl.rounds.variant import VIAS, VariantPlanner, variants
-from oomctl.scenario import planning
 from oomctl.scenario.fault import Fault, ScenarioError
+from oomctl.scenario.planning import Site
 from oomctl.text import printable
 from oomctl.units import parse_duration
 
@@ -204,6 +204,7 @@ def run(
     memory = psutil.virtual_memory().total
     parent_node = None if parent is None else find_parent(unified_root(), parent)
     parent_path = parent_node.cgroup if parent_node else None
+    site = Site(unique_name, memory, parent_path, timeout)
     told: dict[str, Any] = {
         "repeat": rounds,
         "for_s": duration,
@@ -219,10 +220,7 @@ def run(
     per_variant = [
         scenario.load_all(files, settings or (), memory, each.overrides, texts) for each in chosen
     ]
-    planners = [
-        VariantPlanner(loaded, chosen, planning.unique_name, memory, parent_path, timeout)
-        for loaded in zip(*per_variant, strict=True)
-    ]
+    planners = [VariantPlanner(loaded, chosen, site) for loaded in zip(*per_variant, strict=True)]
     plans = [planner.plans() for planner in planners]
     with Output(output) as place, ExitStack() as stack:
         place.require_apart(files)

@@ -71,7 +71,7 @@ def check(files: Files, overrides: Set = None) -> None:
     from oomctl.scenario.planning import Site, plan
 
     memory = psutil.virtual_memory().total
-    site = Site("oomctl", memory)
+    site = Site(lambda: "oomctl", memory)
     sound = scenario.load_all(files, overrides or (), memory)
     lines = [
         f"{path}: sound: {_count(plan(each, site))}"

@@ -96,18 +96,11 @@ def judged(plan: Plan) -> bool:
 
 @dataclass(frozen=True)
 class VariantPlanner:
-    """Plans each variant of one scenario; `scenarios` has the scenario as each variant changes it.
-
-    `fresh_name` returns a new name for a tree, `memory` is the machine's in bytes. `parent` and
-    `timeout` replace the scenario's own unless they are None.
-    """
+    """Plans each variant of one scenario; `scenarios` has it as each variant changes it."""
 
     scenarios: tuple["Scenario", ...]
     variants: tuple[Variant, ...]
-    fresh_name: Callable[[], str]
-    memory: int
-    parent: str | None = None
-    timeout: float | None = None
+    site: planning.Site
 
     @property
     def name(self) -> str:
@@ -128,9 +121,7 @@ class VariantPlanner:
         return tuple(map(planned, self.scenarios, self.variants))
 
     def _plan(self, scenario: "Scenario", variant: Variant) -> Plan:
-        site = planning.Site(self.fresh_name(), self.memory, self.parent)
-        plan = triggered(planning.plan(scenario, site), variant.via)
-        return plan if self.timeout is None else replace(plan, timeout=self.timeout)
+        return triggered(planning.plan(scenario, self.site), variant.via)
 
 
 def variant_record(variant: Variant, plan: Plan) -> VariantRecord:

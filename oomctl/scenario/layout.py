@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from oomctl.oom.paths import is_within
 from oomctl.scenario.model import Cgroup, File, Hog
-from oomctl.scenario.names import TOP
+from oomctl.scenario.names import TOP, down_to, join, parent, within
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,9 @@ class Layout:
     @cached_property
     def declared(self) -> tuple[str, ...]:
         """The top, what the file names, and what that implies; parents come first."""
-        return tuple(dict.fromkeys([TOP, *(up for each in self.file.cgroup for up in path(each))]))
+        return tuple(
+            dict.fromkeys([TOP, *(up for each in self.file.cgroup for up in down_to(each))])
+        )
 
     @cached_property
     def cgroups(self) -> tuple[str, ...]:
@@ -62,34 +63,6 @@ class Layout:
 
 
 _NOTHING = Cgroup()
-
-
-def path(cgroup: str) -> list[str]:
-    """Return the cgroups from the top to this one, without the top unless it is this one."""
-    parts = cgroup.split("/")
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
-
-
-def parent(cgroup: str) -> str:
-    """Return the cgroup that another one is in; the top is in itself."""
-    return cgroup.rpartition("/")[0] if "/" in cgroup else TOP
-
-
-def above(cgroup: str) -> Iterator[str]:
-    """Yield the cgroups that another one is in, the nearest first and the top last."""
-    while cgroup != TOP:
-        cgroup = parent(cgroup)
-        yield cgroup
-
-
-def join(cgroup: str, name: str) -> str:
-    """Return the path of a child."""
-    return name if cgroup == TOP else f"{cgroup}/{name}"
-
-
-def within(cgroup: str, above: str) -> bool:
-    """Tell whether a cgroup is another one, or below it."""
-    return above == TOP or is_within(cgroup, above)
 
 
 def _members(name: str, entry: Hog) -> Iterator[Member]:

@@ -1,7 +1,9 @@
 """What hogs, tasks and cgroups may be called. Pure."""
 
 import re
+from collections.abc import Iterator
 
+from oomctl.oom.paths import is_within
 from oomctl.scenario import patterns
 from oomctl.scenario.values import FieldError, text
 from oomctl.scenario.words import shown
@@ -101,6 +103,34 @@ def target(value: object) -> str:
             "name a cgroup below it, or write global = true",
         )
     return path
+
+
+def down_to(cgroup: str) -> list[str]:
+    """Return the cgroups from the top down to this one; without the top unless it is this one."""
+    parts = cgroup.split("/")
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def parent(cgroup: str) -> str:
+    """Return the cgroup that another one is in; the top is in itself."""
+    return cgroup.rpartition("/")[0] if "/" in cgroup else TOP
+
+
+def above(cgroup: str) -> Iterator[str]:
+    """Yield the cgroups that another one is in, the nearest first and the top last."""
+    while cgroup != TOP:
+        cgroup = parent(cgroup)
+        yield cgroup
+
+
+def join(cgroup: str, name: str) -> str:
+    """Return the path of a child."""
+    return name if cgroup == TOP else f"{cgroup}/{name}"
+
+
+def within(cgroup: str, above: str) -> bool:
+    """Tell whether a cgroup is another one, or below it."""
+    return above == TOP or is_within(cgroup, above)
 
 
 def _bytes(name: str) -> int:

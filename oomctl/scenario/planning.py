@@ -1,14 +1,12 @@
 """From a scenario to a plan: every path, size and flag literal. Pure, and cheap to import."""
 
-import os
-import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oomctl.oom import plan as plans
-from oomctl.oom.plan import Hog, Plan, Setting, Step, Sysctl
+from oomctl.oom.plan import Hog, Plan, Step, Sysctl
+from oomctl.scenario.draft import Draft
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.names import TOP
 from oomctl.scenario.values import Percent
@@ -23,128 +21,96 @@ _HOLD = 1.0  # the kernel wakes its reaper after 2 s
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where a plan is carried out: the name of its top cgroup, which no other run may have.
+class Existing:
+    """An existing cgroup that hogs are put into, and its cgroup.subtree_control."""
 
-    `memory` are the bytes of the machine; `parent` is the existing cgroup that the top is made in,
-    None for the scenario's, which is the hierarchy's root if it names none.
+    cgroup: str
+    children_get: Collection[str]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where plans are carried out: `fresh_name` names a top cgroup that no other run has.
+
+    `memory` are the bytes of the machine. `parent` is the existing cgroup that the top is made in,
+    `timeout` the limit in seconds; None for the scenario's own.
     """
 
-    name: str
+    fresh_name: Callable[[], str]
     memory: int
     parent: str | None = None
+    timeout: float | None = None
+    existing: Existing | None = None
+    """The cgroup that the hogs are put into, instead of fresh ones."""
 
 
 def plan(scenario: "Scenario", site: Site) -> Plan:
-    """Make the plan of one round; ScenarioError where the machine is too small for it."""
+    """Make the plan of one round; ScenarioError if the machine is too small for it."""
     from oomctl.scenario.rules import rules
 
     sizes = scenario.sizes(site.memory)
     if faults := list(rules.faults(sizes)):
         raise ScenarioError(map(scenario.origin, faults))
-    return _Planner(sizes, site).plan()
+    draft = _Drafter(sizes).draft()
+    if site.timeout is not None:
+        draft = replace(draft, timeout=site.timeout)
+    if site.existing is not None:
+        return _in_existing(draft, site.existing, site.fresh_name())
+    parent = site.parent or scenario.file.parent or "/"
+    return draft.plan(f"{parent.rstrip('/')}/{site.fresh_name()}")
 
 
-def unique_name() -> str:
-    """Return a name for a top cgroup that no other run has."""
-    return f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"
+def _in_existing(draft: Draft, existing: Existing, name: str) -> Plan:
+    """Put the hogs of a draft into an existing cgroup, no setting of which is changed.
 
-
-def borrow(
-    plan: Plan, target: str, hogs: Sequence[Hog], name: str, children_get: Collection[str]
-) -> Plan:
-    """Turn the calls of a plan to an existing cgroup, and put hogs there; change no setting of it.
-
-    `children_get` is its cgroup.subtree_control. A cgroup that gives controllers to its children
-    may not hold processes itself, so hogs get leaves below it, in a cgroup of this `name`; else
-    they join it as they are.
+    A cgroup that gives controllers to its children may hold no processes itself
+    (kernel/cgroup/cgroup.c, cgroup_migrate_vet_dst()); the hogs then get leaves in a new cgroup
+    below it, named `name`.
     """
-    steps = tuple(replace(step, call=replace(step.call, target=target)) for step in plan.steps)
-    moved = replace(plan, cgroups=(), settings=(), hogs=(), steps=steps, top=target)
-    if not hogs:
-        return moved
-    if not children_get:
-        return replace(moved, hogs=tuple(replace(hog, cgroup=target) for hog in hogs))
-    inside = f"{target.rstrip('/')}/{name}"
-    placed = tuple(replace(hog, cgroup=f"{inside}/{hog.name}") for hog in hogs)
-    settings = (_controller(inside, "memory"),) if "memory" in children_get else ()
-    cgroups = (inside, *(hog.cgroup for hog in placed))
-    return replace(moved, cgroups=cgroups, settings=settings, hogs=placed)
+    if existing.children_get:
+        draft = replace(draft, files={each: {} for each in draft.files})
+    else:
+        hogs = tuple(replace(hog, cgroup=existing.cgroup) for hog in draft.hogs)
+        draft = replace(draft, files={}, hogs=hogs)
+    top = f"{existing.cgroup.rstrip('/')}/{name}"
+    return replace(draft.plan(top, existing.children_get), top=existing.cgroup)
 
 
 @dataclass(frozen=True)
-class _Planner:
-    """Makes the parts of one plan."""
+class _Drafter:
+    """Makes the parts of one draft."""
 
     sizes: "Sizes"
-    site: Site
 
-    def plan(self) -> Plan:
+    def draft(self) -> Draft:
         file = self._layout.file
         fresh = bool(file.hog or file.cgroup) or any(map(_on_ours, file.calls))
-        steps = tuple(self._step(call) for call in file.calls)
-        targets = (step.call.target for step in steps if step.call.target is not None)
-        top = self._top if fresh else next(targets, None)
-        return Plan(
-            cgroups=tuple(map(self._path, self._layout.cgroups)) if fresh else (),
-            settings=tuple(self._settings()) if fresh else (),
+        return Draft(
             hogs=tuple(map(self._hog, self._layout.members)),
-            steps=steps,
-            top=top,
-            sysctls=tuple(Sysctl(name, value) for name, value in file.sysctl.items()),
+            files={each: self._files(each) for each in self._layout.declared} if fresh else {},
+            steps=tuple(map(self._step, file.calls)),
+            expect=None if file.expect is None else _expect(file.expect),
             timeout=file.timeout,
-            expect=None if file.expect is None else self._expect(file.expect, top or ""),
+            sysctls=tuple(Sysctl(name, value) for name, value in file.sysctl.items()),
         )
 
     @property
     def _layout(self) -> "Layout":
         return self.sizes.layout
 
-    @property
-    def _parent(self) -> str:
-        return self.site.parent or self._layout.file.parent or "/"
-
-    @cached_property
-    def _top(self) -> str:
-        return f"{self._parent.rstrip('/')}/{self.site.name}"
-
-    def _path(self, cgroup: str) -> str:
-        """Return a cgroup's path inside the hierarchy."""
-        if cgroup.startswith("/"):
-            return cgroup
-        return self._top if cgroup == TOP else f"{self._top}/{cgroup}"
-
-    def _settings(self) -> Iterator[Setting]:
-        from oomctl.scenario.layout import above
-
-        layout = self._layout
-        counted = [each for each in layout.cgroups if layout.settings(each).pids.max is not None]
-        counting = {up for each in counted for up in above(each)}
-        yield _controller(self._parent, "memory")
-        if counted:
-            yield _controller(self._parent, "pids")
-        for cgroup in layout.declared:
-            path = self._path(cgroup)
-            for file, value in self._files(cgroup).items():
-                # no swap is what a kernel without it has; any other wish must come true
-                optional = value == 0 and "swap" in file
-                yield Setting(path, file, str(value), optional)
-            if cgroup in layout.inner:
-                yield _controller(path, "memory")
-                if cgroup in counting:
-                    yield _controller(path, "pids")
-
-    def _files(self, cgroup: str) -> dict[str, Any]:
+    def _files(self, cgroup: str) -> Mapping[str, str]:
         given = {
-            file: int(value) if isinstance(value, bool) else self.sizes.setting(cgroup, file, value)
+            file: str(
+                int(value) if isinstance(value, bool) else self.sizes.setting(cgroup, file, value)
+            )
             for file, value in self._layout.settings(cgroup).files()
         }
         if cgroup == TOP:
-            if given.get("memory.swap.max", 0) == 0:  # the same plan whether it was given or not
+            if given.get("memory.swap.max", "0") == "0":  # the same plan if it is given or not
                 given.pop("memory.swap.max", None)
-                given["memory.swap.max"] = 0
+                given["memory.swap.max"] = "0"
             else:  # without swap nothing gets as far as to zswap
-                given.setdefault("memory.zswap.max", 0)
+                given.setdefault("memory.zswap.max", "0")
         return given
 
     def _hog(self, member: "Member") -> Hog:
@@ -155,7 +121,7 @@ class _Planner:
             name=member.name,
             size=size,
             oom_score_adj=entry.oom_score_adj,
-            cgroup=self._path(member.cgroup),
+            cgroup=member.cgroup,
             kind=entry.kind,
             comm=entry.comm or "",
             entry=member.entry,
@@ -163,7 +129,7 @@ class _Planner:
             rate=entry.rate,
             working_set=_part(entry.working_set or 0, size),
             tasks=entry.tasks or 1,
-            sharer=self._path(entry.sharer) if entry.sharer else "",
+            sharer=entry.sharer or "",
             hold=_HOLD if traced and entry.hold is None else entry.hold or 0.0,
             path=entry.path or "",
             may_fail=entry.may_fail,
@@ -174,7 +140,7 @@ class _Planner:
         recheck = call.recheck
         return Step(
             call=plans.Call(
-                target=None if target is None else self._path(target),
+                target=target,
                 order=call.order,
                 flags=0 if recheck else plans.flags_of(call.wait, call.flags, call.is_global),
                 via=call.via,
@@ -194,23 +160,6 @@ class _Planner:
             ),
         )
 
-    def _expect(self, expect: "Expect", top: str) -> plans.Expect:
-        events = {(top, plans.EVENTS): expect.events}
-        for cgroup, wanted in expect.cgroup.items():
-            path = top if cgroup == TOP else self._path(cgroup)
-            events[path, plans.EVENTS] = {**events.get((path, plans.EVENTS), {}), **wanted.events}
-            events[path, plans.EVENTS_LOCAL] = wanted.events_local
-        return plans.Expect(
-            verdicts=expect.verdict,
-            victims=expect.victims,
-            survivors=expect.survivors,
-            collateral=expect.collateral,
-            kills=expect.kills,
-            returns=expect.returns,
-            events={place: counters for place, counters in events.items() if counters},
-            latency=expect.latency,
-        )
-
     def _share(self, target: str | None, amount: int | Percent) -> int:
         return self.sizes.share(target or TOP, amount) or 0
 
@@ -219,8 +168,22 @@ def _on_ours(call: "Call") -> bool:
     return not call.is_global and not (call.target or TOP).startswith("/")
 
 
-def _controller(cgroup: str, name: str) -> Setting:
-    return Setting(cgroup, "cgroup.subtree_control", f"+{name}")
+def _expect(expect: "Expect") -> plans.Expect:
+    events = {(TOP, plans.EVENTS): expect.events}
+    for cgroup, wanted in expect.cgroup.items():
+        key = cgroup, plans.EVENTS
+        events[key] = {**events.get(key, {}), **wanted.events}
+        events[cgroup, plans.EVENTS_LOCAL] = wanted.events_local
+    return plans.Expect(
+        verdicts=expect.verdict,
+        victims=expect.victims,
+        survivors=expect.survivors,
+        collateral=expect.collateral,
+        kills=expect.kills,
+        returns=expect.returns,
+        events={place: counters for place, counters in events.items() if counters},
+        latency=expect.latency,
+    )
 
 
 def _part(amount: int | Percent, whole: int) -> int:

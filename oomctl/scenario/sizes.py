@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from oomctl.scenario.layout import Layout, Member, above
+from oomctl.scenario.layout import Layout, Member
+from oomctl.scenario.names import above
 from oomctl.scenario.values import Percent
 
 

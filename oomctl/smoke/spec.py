@@ -4,30 +4,26 @@ Paths are relative to the top of that tree: `.` is the top itself. A hog lives i
 name unless it says where.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from oomctl.oom.plan import EVENTS, WAIT_ON_OOM_LOCK, Call, Expect, Hog, Plan, Range, Setting, Step
+from oomctl.oom.plan import EVENTS, WAIT_ON_OOM_LOCK, Call, Expect, Hog, Plan, Range, Step
+from oomctl.scenario.draft import Draft, Files
+from oomctl.scenario.names import TOP
+
+__all__ = ["TOP", "CaseSpec", "Files", "K", "M", "call", "hog", "spec"]
 
 K, M = 1 << 10, 1 << 20
-TOP = "."
 _COUNTED = TOP, EVENTS
 SECONDS = 15.0
-"""How long the filling of the hogs, a call, and its victims' end may take; each."""
-
-Files = Mapping[str, Mapping[str, str]]
+"""How long filling the hogs, a call, and the victims' exit may take; each."""
 
 
 @dataclass(frozen=True)
-class CaseSpec:
-    """Hogs, what is written into which cgroup before they come, calls, and what is expected."""
+class CaseSpec(Draft):
+    """A draft of which something is always expected, and in which nothing is swapped."""
 
-    hogs: tuple[Hog, ...] = ()
-    files: Files = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
     expect: Expect = field(default_factory=Expect)
-    cgroups: tuple[str, ...] = ()
-    """Cgroups that no hog lives in."""
     timeout: float = SECONDS
 
     def counting(self, **events: int) -> "CaseSpec":
@@ -48,47 +44,10 @@ class CaseSpec:
         """Expect that who declares is the one who dies."""
         return replace(self, expect=replace(self.expect, victims=None, kills=_exactly(1)))
 
-    def plan(self, top: str) -> Plan:
-        """Place it into the cgroup `top`, which is made for it."""
-        hogs = tuple(replace(hog, cgroup=self._home(hog)) for hog in self.hogs)
-        wanted = [*self.files, *self.cgroups, *(hog.cgroup for hog in hogs)]
-        wanted += [hog.sharer for hog in hogs if hog.sharer]
-        wanted += [step.caller_cgroup for step in self.steps if step.caller_cgroup]
-        cgroups = list(dict.fromkeys(up for path in (TOP, *wanted) for up in _down_to(path)))
-        inner = {_above(path) for path in cgroups if path != TOP}
-        settings = [Setting("/", "cgroup.subtree_control", "+memory")]
-        for path in cgroups:
-            files = {"memory.swap.max": "0"} if path == TOP else {}
-            settings += [
-                Setting(_at(top, path), name, value, optional="swap" in name)
-                for name, value in {**files, **self.files.get(path, {})}.items()
-            ]
-            if path in inner:
-                settings.append(Setting(_at(top, path), "cgroup.subtree_control", "+memory"))
-        return Plan(
-            cgroups=tuple(_at(top, path) for path in cgroups),
-            settings=tuple(settings),
-            hogs=tuple(
-                replace(
-                    hog, cgroup=_at(top, hog.cgroup), sharer=hog.sharer and _at(top, hog.sharer)
-                )
-                for hog in hogs
-            ),
-            steps=tuple(_placed(step, top) for step in self.steps),
-            top=top,
-            timeout=self.timeout,
-            expect=replace(
-                self.expect,
-                events={
-                    (_at(top, cgroup), file): counters
-                    for (cgroup, file), counters in self.expect.events.items()
-                },
-            ),
-        )
-
-    @staticmethod
-    def _home(hog: Hog) -> str:
-        return hog.cgroup or hog.name
+    def plan(self, top: str, given: Collection[str] | None = None) -> Plan:
+        """Return its plan in a fresh cgroup `top`, without swap unless `files` says otherwise."""
+        files = {**self.files, TOP: {"memory.swap.max": "0", **self.files.get(TOP, {})}}
+        return Draft.plan(replace(self, files=files), top, given)
 
 
 def call(target: str | None = TOP, order: int = 0, flags: int = WAIT_ON_OOM_LOCK) -> Call:
@@ -141,25 +100,3 @@ def hog(name: str, size: int, adj: int = 0, at: str = "") -> Hog:
 
 def _exactly(count: int) -> Range:
     return Range(count, count)
-
-
-def _at(top: str, path: str) -> str:
-    return top if path == TOP else f"{top}/{path}"
-
-
-def _placed(step: Step, top: str) -> Step:
-    target = step.call.target
-    placed = None if target is None else _at(top, target)
-    home = step.caller_cgroup and _at(top, step.caller_cgroup)
-    return replace(step, call=replace(step.call, target=placed), caller_cgroup=home)
-
-
-def _above(path: str) -> str:
-    return path.rpartition("/")[0] or TOP
-
-
-def _down_to(path: str) -> list[str]:
-    """Return the cgroups from the top down to a path."""
-    if path == TOP:
-        return [TOP]
-    return [*_down_to(_above(path)), path]

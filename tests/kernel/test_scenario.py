@@ -7,8 +7,9 @@ import pytest
 from oomctl import scenario
 from oomctl.cgroup.hierarchy import unified_root
 from oomctl.cgroup.tree import Tree
+from oomctl.experiment.environment import unique_name
 from oomctl.journal.file import Journal
-from oomctl.scenario.planning import Site, plan, unique_name
+from oomctl.scenario.planning import Site, plan
 
 ODD = [
     r"dev-disk-by\x2did.swap",
@@ -29,7 +30,7 @@ def planned(tmp_path):
     def make(text):
         path = tmp_path / "x.toml"
         path.write_text(text)
-        return plan(scenario.load(path), Site(unique_name(), 1 << 30))
+        return plan(scenario.load(path), Site(unique_name, 1 << 30))
 
     return make
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from oomctl.oom.plan import Kind
 from oomctl.scenario.fault import Fault
-from oomctl.scenario.layout import Layout, Member, parent
+from oomctl.scenario.layout import Layout, Member
 from oomctl.scenario.model import Hog
+from oomctl.scenario.names import parent
 from oomctl.scenario.words import Path, instead
 
 _ANONYMOUS: tuple[Kind, ...] = (

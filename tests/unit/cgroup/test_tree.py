@@ -6,14 +6,14 @@ from oomctl.cgroup.tree import Tree
 from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.plan import Call, Hog, Plan, Setting, Step
 from oomctl.scenario import of_options, planning
-from oomctl.scenario.planning import Site
+from oomctl.scenario.planning import Existing, Site
 
 STEPS = (Step(Call("/t", 0, 1)),)
 
 
 def planned(**more):
     hogs = [Hog("a", 1), Hog("b", 1)]
-    made = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site("t", 1 << 30))
+    made = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site(lambda: "t", 1 << 30))
     return replace(made, **more)
 
 
@@ -94,9 +94,10 @@ def test_after_an_error_nothing_is_kept(cgroupfs, journal):
     assert cgroups(cgroupfs) == ["/"]
 
 
-def test_hogs_in_a_borrowed_cgroup_leave_it_as_it_was(cgroupfs, journal):
+def test_hogs_in_an_existing_cgroup_leave_it_as_it_was(cgroupfs, journal):
     cgroupfs.create_cgroup("theirs")
-    made = planning.borrow(planned(), "/theirs", [Hog("a", 1)], "t", {"memory"})
+    site = Site(lambda: "t", 1 << 30, existing=Existing("/theirs", {"memory"}))
+    made = planning.plan(of_options([Hog("a", 1)], {"target": "/theirs"}), site)
     with Tree(cgroupfs, made, journal):
         assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
     assert cgroups(cgroupfs) == ["/", "/theirs"]

@@ -215,7 +215,7 @@ def test_who_lives_is_left_alone(cgroupfs, journal):
 def work(root):
     """What a run does to cgroups, from the journal on."""
     hogs = [Hog("a", 1), Hog("b", 1)]
-    plan = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site("t", 1 << 30))
+    plan = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site(lambda: "t", 1 << 30))
     limit = root.at("/theirs").directory / "memory.max"
     with Journal() as journal, Tree(root, plan, journal), temporarily(limit, "4096", journal):
         limit.write_text("4096")

@@ -117,7 +117,7 @@ def kernel(cgroupfs, monkeypatch):
 
 
 def planned(kernel, hogs=HOGS, target="/t", **more):
-    made = planning.plan(of_options(hogs, {}), Site("t", 1 << 40))
+    made = planning.plan(of_options(hogs, {}), Site(lambda: "t", 1 << 40))
     kernel.target = "/t"
     step = Step(Call(target, more.pop("order", 0), 1), repeat=more.pop("repeat", 1))
     return replace(made, steps=(step,), timeout=20.0, **more)

@@ -21,6 +21,7 @@ from oomctl.rounds.variant import (
 )
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import called, happened
+from tests.scenarios import SITE
 
 SECOND = 10**9
 
@@ -113,7 +114,7 @@ def plan(tmp_path):
     def make(text, via=None):
         path = tmp_path / "x.toml"
         path.write_text(text)
-        planner = VariantPlanner((scenario.load(path),), (Variant(via=via),), lambda: "t", 1 << 30)
+        planner = VariantPlanner((scenario.load(path),), (Variant(via=via),), SITE)
         return planner.plans()[0]
 
     return make

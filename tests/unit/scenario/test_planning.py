@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
@@ -18,7 +20,7 @@ from oomctl.oom.plan import (
 )
 from oomctl.scenario import of_options
 from oomctl.scenario.fault import ScenarioError
-from oomctl.scenario.planning import Site, borrow, plan
+from oomctl.scenario.planning import Existing, Site, plan
 from tests.scenario_texts import sound
 from tests.scenarios import SITE, Files, M
 
@@ -168,7 +170,7 @@ def test_controllers_are_enabled_on_the_way_down_and_no_further(files):
 )
 def test_the_top_is_made_in_a_parent_and_the_root_is_left_alone(files, site, file, parent):
     text = f'parent = "{file}"\n[[call]]' if file else "[[call]]"
-    made = files.plan(text, site=Site("t", 1 << 30, site))
+    made = files.plan(text, site=Site(lambda: "t", 1 << 30, site))
     assert made.cgroups == (f"{parent}/t",)
     assert made.settings[0] == control(parent or "/")
     assert made.steps[0].call.target == f"{parent}/t"
@@ -409,7 +411,9 @@ def test_events_of_the_top_are_those_of_an_existing_target(files):
 
 def test_a_plan_is_made_again_with_another_name(files):
     written = files.load('[hog.a]\nsize = "1M"')
-    first, second = (plan(written, Site(name, 1 << 30)) for name in ("one", "two"))
+    first, second = (
+        plan(written, Site(lambda name=name: name, 1 << 30)) for name in ("one", "two")
+    )
     assert (first.top, second.top) == ("/one", "/two")
     assert first.hogs[0].size == second.hogs[0].size
 
@@ -489,27 +493,33 @@ def test_a_limit_that_the_hogs_do_not_fit_in_is_said_in_options(limit):
     assert together is (limit >= 2 * M)
 
 
-def test_a_borrowed_cgroup_is_not_changed():
-    frame = plan(of_options([], {"order": 3}), SITE)
-    hogs = [Hog("a", M)]
-    bare = borrow(frame, "/x", [], "t", {"memory"})
-    assert (bare.cgroups, bare.settings, bare.hogs, bare.top) == ((), (), (), "/x")
-    assert borrow(frame, "/x", hogs, "t", ()).hogs == (Hog("a", M, 0, "/x"),)
-    assert borrow(frame, "/x", hogs, "t", ()).cgroups == ()
+def in_existing(children_get, *hogs):
+    site = replace(SITE, existing=Existing("/x", children_get))
+    return plan(of_options(hogs, {"order": 3, "target": "/x"}), site)
 
-    made = borrow(frame, "/x", hogs, "t", {"memory", "pids"})
+
+def test_an_existing_cgroup_is_not_changed():
+    hog = Hog("a", M)
+    bare = in_existing({"memory"})
+    assert (bare.cgroups, bare.settings, bare.hogs, bare.top) == ((), (), (), "/x")
+    joined = in_existing((), hog)
+    assert joined.hogs == (Hog("a", M, 0, "/x", entry="a"),)
+    assert (joined.cgroups, joined.settings, joined.top) == ((), (), "/x")
+
+    made = in_existing({"memory", "pids"}, hog)
     assert made.cgroups == ("/x/t", "/x/t/a")
     assert made.settings == (control("/x/t"),)
-    assert made.hogs == (Hog("a", M, 0, "/x/t/a"),)
+    assert made.hogs == (Hog("a", M, 0, "/x/t/a", entry="a"),)
     assert made.steps == (Step(Call("/x", 3, 1)),)
+    assert made.top == "/x"
 
-    without = borrow(frame, "/x", hogs, "t", {"pids"})
+    without = in_existing({"pids"}, hog)
     assert (without.settings, without.cgroups) == ((), ("/x/t", "/x/t/a"))
 
 
 @given(sound())
 def test_every_plan_can_be_carried_out(written):
-    made = plan(written, Site("t", 1 << 40))
+    made = plan(written, Site(lambda: "t", 1 << 40))
     seen = {"/"}
     for cgroup in made.cgroups:
         assert cgroup.rpartition("/")[0] in seen - {"/"} | {""}

@@ -1,0 +1,108 @@
+"""An experiment whose tree has no place yet, and the plan that it becomes in one. Pure."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from oomctl.oom.plan import Expect, Hog, Plan, Setting, Step, Sysctl
+from oomctl.scenario.names import TOP, above, down_to, parent
+
+Files = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan with paths relative to its top cgroup: `.` is the top, `left/inner` is below it.
+
+    A path that begins with `/` is an existing cgroup. A hog without a cgroup gets a leaf of its
+    own name.
+    """
+
+    hogs: tuple[Hog, ...] = ()
+    files: Files = field(default_factory=dict)
+    """What is written into each cgroup before it has children. Empty: no cgroup is made at all."""
+    steps: tuple[Step, ...] = ()
+    expect: Expect | None = None
+    cgroups: tuple[str, ...] = ()
+    """Cgroups that are made although no hog lives in them and nothing is written."""
+    timeout: float = 30.0
+    sysctls: tuple[Sysctl, ...] = ()
+
+    def plan(self, top: str, given: Collection[str] | None = None) -> Plan:
+        """Return the plan with `top` as the path of the top cgroup.
+
+        `given` are the controllers that the parent of the top gives to its children, if the parent
+        must not be changed; None enables there what the tree needs.
+        """
+        targets = (step.call.target for step in self.steps if step.call.target)
+        watched = top if self.files else next(targets, None)
+
+        def at(path: str) -> str:
+            if path == TOP:
+                return watched or ""
+            return path if path.startswith("/") else f"{top}/{path}"
+
+        hogs = tuple(replace(hog, cgroup=hog.cgroup or hog.name) for hog in self.hogs)
+        cgroups = self._cgroups(hogs)
+        expect = self.expect and replace(
+            self.expect,
+            events={
+                (at(cgroup), file): counters
+                for (cgroup, file), counters in self.expect.events.items()
+            },
+        )
+        return Plan(
+            cgroups=tuple(map(at, cgroups)),
+            settings=tuple(
+                replace(setting, cgroup=at(setting.cgroup))
+                for setting in self._settings(cgroups, parent(top) or "/", given)
+            ),
+            hogs=tuple(
+                replace(hog, cgroup=at(hog.cgroup), sharer=hog.sharer and at(hog.sharer))
+                for hog in hogs
+            ),
+            steps=tuple(
+                replace(
+                    step,
+                    call=replace(step.call, target=step.call.target and at(step.call.target)),
+                    caller_cgroup=step.caller_cgroup and at(step.caller_cgroup),
+                )
+                for step in self.steps
+            ),
+            top=watched,
+            sysctls=self.sysctls,
+            timeout=self.timeout,
+            expect=expect,
+        )
+
+    def _cgroups(self, hogs: tuple[Hog, ...]) -> list[str]:
+        """Return every cgroup to make, parents before their children."""
+        if not self.files:
+            return []
+        wanted = [*self.files, *self.cgroups, *(hog.cgroup for hog in hogs)]
+        wanted += [hog.sharer for hog in hogs if hog.sharer]
+        wanted += [step.caller_cgroup for step in self.steps if step.caller_cgroup]
+        return list(dict.fromkeys([TOP, *(each for path in wanted for each in down_to(path))]))
+
+    def _settings(
+        self, cgroups: list[str], top_parent: str, given: Collection[str] | None
+    ) -> Iterator[Setting]:
+        """Yield what is written, in order: limits first, then the controllers for children."""
+        inner = {parent(each) for each in cgroups if each != TOP}
+        counted = [each for each, files in self.files.items() if "pids.max" in files]
+        counting = {up for each in counted for up in above(each)}
+        if cgroups and given is None:
+            yield _controller(top_parent, "memory")
+            if counted:
+                yield _controller(top_parent, "pids")
+        for cgroup in cgroups:
+            for file, value in self.files.get(cgroup, {}).items():
+                # a kernel without swap needs no file to swap nothing; other values need the file
+                yield Setting(cgroup, file, value, optional=value == "0" and "swap" in file)
+            if cgroup in inner and (given is None or "memory" in given):
+                yield _controller(cgroup, "memory")
+            if cgroup in counting:
+                yield _controller(cgroup, "pids")
+
+
+def _controller(cgroup: str, name: str) -> Setting:
+    return Setting(cgroup, "cgroup.subtree_control", f"+{name}")
