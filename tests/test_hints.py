@@ -150,5 +150,6 @@ def test_the_controller_is_enabled_from_the_root_down(cgroupfs, nested):
     ]
     (nested.directory.parent / "cgroup.procs").write_text("7\n")
     assert hierarchy.enabling(nested).startswith(
-        f"processes live in {nested.directory.parent} itself, so it can give none; name "
+        f"processes live in {nested.directory.parent} itself, so it cannot enable "
+        "controllers; name "
     )

@@ -1,1 +1,1 @@
-"""Cgroup v2: nodes, interface files, where it is mounted, and the cgroups that oomctl makes."""
+"""Cgroup v2: nodes, interface files, mounts, and the cgroups that oomctl makes."""

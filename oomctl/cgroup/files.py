@@ -1,4 +1,4 @@
-"""Cgroup v2 interface files as descriptors of cgroupspy, which itself knows only v1's."""
+"""The formats of cgroup v2 interface files, as descriptors of cgroupspy, which knows v1 only."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,13 +12,13 @@ _LIMIT = 1 << 64
 
 
 class InterfaceFile(interfaces.BaseFileInterface):
-    """One file of a cgroup; None where this kernel or this cgroup lacks it."""
+    """One file of a cgroup; None if this kernel or this cgroup lacks it."""
 
     def __init__(self, filename: str, *, readonly: bool = False, writeonly: bool = False) -> None:
         super().__init__(filename, readonly, writeonly)
 
     def sanitize_get(self, value: str) -> Any:
-        """Turn the file's text, stripped, into a value."""
+        """Return the value for the stripped text of the file; ValueError for malformed text."""
         return value
 
     def __get__(self, instance: Any, owner: type) -> Any:
@@ -32,7 +32,7 @@ class InterfaceFile(interfaces.BaseFileInterface):
             return None if value is None else self.sanitize_get(value)
         except ValueError:
             raise OomctlError(
-                f"{instance.file(self.filename)} holds {cut(value)!r}, which no kernel writes there"
+                f"{instance.file(self.filename)} has unexpected content {cut(value)!r}"
             ) from None
 
 
@@ -40,19 +40,19 @@ class NumberFile(InterfaceFile):
     """A plain number, such as memory.current."""
 
     def sanitize_get(self, value: str) -> int:
-        """Parse the number."""
+        """Return the number."""
         return _number(value)
 
 
 class LimitFile(InterfaceFile):
-    """A limit in bytes; infinity stands for `max`."""
+    """A limit in bytes; infinity is `max`."""
 
     def sanitize_get(self, value: str) -> float:
-        """Return the limit in bytes, `math.inf` for `max`."""
+        """Return the limit, infinity for `max`."""
         return float("inf") if value == "max" else _number(value)
 
     def sanitize_set(self, value: float) -> str:
-        """Write `max` for infinity, else the number of bytes."""
+        """Return `max` for infinity, else the number of bytes."""
         return "max" if value == float("inf") else str(int(value))
 
 
@@ -60,11 +60,11 @@ class SwitchFile(InterfaceFile):
     """0 or 1, such as memory.oom.group."""
 
     def sanitize_get(self, value: str) -> bool:
-        """Tell whether it is on."""
+        """Return whether it is on."""
         return value != "0"
 
     def sanitize_set(self, value: bool) -> str:
-        """Write it as the kernel does."""
+        """Return 1 or 0."""
         return "1" if value else "0"
 
 
@@ -77,10 +77,10 @@ class WordsFile(InterfaceFile):
 
 
 class SubtreeControlFile(WordsFile):
-    """The controllers that the children get; assigning a set writes only what differs."""
+    """The controllers of the children; assigning a set writes only the difference."""
 
     def __set__(self, instance: Any, wanted: Iterable[str]) -> None:
-        """Write `+added -removed`, or nothing if the set is there already."""
+        """Write `+added -removed`, or nothing if the set is the same."""
         have = self.__get__(instance, type(instance)) or frozenset()
         wanted = frozenset(wanted)
         changes = [f"+{name}" for name in sorted(wanted - have)]
@@ -90,7 +90,7 @@ class SubtreeControlFile(WordsFile):
 
 
 class NumbersFile(InterfaceFile):
-    """One number a line, such as cgroup.procs; 0 is a process outside our PID namespace."""
+    """One number per line, such as cgroup.procs; 0 is a process outside our PID namespace."""
 
     def sanitize_get(self, value: str) -> tuple[int, ...]:
         """Return the numbers in the kernel's order."""
@@ -118,7 +118,7 @@ class PressureFile(InterfaceFile):
 
 
 def _number(text: str) -> int:
-    """Parse a number of the kernel's; ValueError where it is none of 64 bits."""
+    """Parse an unsigned number of 64 bits; ValueError for any other text."""
     number = int(text)
     if not 0 <= number < _LIMIT:
         raise ValueError(text)

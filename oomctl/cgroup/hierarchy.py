@@ -1,4 +1,4 @@
-"""Where cgroup v2 is mounted here, and which cgroup a user's path means."""
+"""Where cgroup v2 is mounted, which cgroup a user's path means, and whether it can be a target."""
 
 import os
 import re
@@ -11,30 +11,31 @@ from oomctl.errors import UnsupportedError, UsageError
 
 USUAL_MOUNT = Path("/sys/fs/cgroup")
 THREADED, INVALID, THREADED_DOMAIN = "threaded", "domain invalid", "domain threaded"
-"""What cgroup.type holds beside `domain` (Documentation/admin-guide/cgroup-v2.rst, Threads)."""
+"""Values of cgroup.type other than `domain` (Documentation/admin-guide/cgroup-v2.rst, Threads)."""
 _MOUNTS = Path("/proc/self/mounts")
 _ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def mounts(fstype: str) -> list[tuple[Path, frozenset[str]]]:
-    """Return the mounts of a type: each folder and its options."""
-    # not psutil's: it fails where any mount of the machine has an option that is not UTF-8
+    """Return the mounts of a file system type: each folder and its options."""
+    # not psutil's: it fails if any mount of the machine has an option that is not UTF-8
     rows = (line.split(b" ") for line in _MOUNTS.read_bytes().split(b"\n"))
     return [
         (Path(path), frozenset(os.fsdecode(row[3]).split(",")))
         for row in rows
         if len(row) > 3 and os.fsdecode(row[2]) == fstype
-        if "\0" not in (path := _path(row[1]))  # not the kernel's, and no path for Python
+        if "\0"
+        not in (path := _path(row[1]))  # never from the kernel, and Python refuses such a path
     ]
 
 
 def _path(field: bytes) -> str:
-    """Return a path as it is: blanks and the like are written as \\040 (fs/proc_namespace.c)."""
+    """Undo the escapes of blanks and the like, such as \\040 (fs/proc_namespace.c, mangle())."""
     return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), field))
 
 
 def unified_root() -> UnifiedNode:
-    """Return the root of the cgroup v2 hierarchy; UnsupportedError if none is mounted."""
+    """Return the root of the cgroup v2 hierarchy; UnsupportedError if it is not mounted."""
     found = mounts("cgroup2")
     if not found:
         raise UnsupportedError(
@@ -45,7 +46,7 @@ def unified_root() -> UnifiedNode:
 
 
 def require_memory(root: UnifiedNode) -> None:
-    """Raise UnsupportedError, with the cause, unless the memory controller is to be had here."""
+    """Raise UnsupportedError, with the cause, if the memory controller is not available on v2."""
     if "memory" in (root.controller.controllers or ()):
         return
     for path, options in mounts("cgroup"):
@@ -60,18 +61,18 @@ def require_memory(root: UnifiedNode) -> None:
     )
 
 
-def require_target(node: UnifiedNode, said: str = "") -> None:
+def require_target(node: UnifiedNode, prefix: str = "") -> None:
     """Raise UnsupportedError unless a cgroup has a memory controller that OOM can be declared on.
 
-    `said` begins what the error says. A threaded cgroup has none, whoever writes +memory where:
-    memory is charged to its domain (kernel/cgroup/cgroup.c, cgroup_control()). Where the whole
-    hierarchy does not offer it (see `require_memory()`), only cgroup.type is looked at.
+    `prefix` begins the text of the error. A threaded cgroup never has one: its memory is charged to
+    its domain (kernel/cgroup/cgroup.c, cgroup_control()). If the whole hierarchy does not offer the
+    controller (see `require_memory()`), only cgroup.type is checked.
     """
     kind = node.controller.cgroup_type
     if kind in (THREADED, INVALID):
         domain = _domain(node)
         raise UnsupportedError(
-            f"{said}{node.directory} has the cgroup.type '{kind}', and so no memory controller",
+            f"{prefix}{node.directory} has the cgroup.type '{kind}', and so no memory controller",
             f"name {domain.directory}, the domain of its threads"
             if domain
             else "name a cgroup whose cgroup.type is 'domain'",
@@ -80,13 +81,13 @@ def require_target(node: UnifiedNode, said: str = "") -> None:
     while top.parent:
         top = top.parent
     if node.controller.memory_current is None and "memory" in (top.controller.controllers or ()):
-        raise UnsupportedError(f"{said}{node.directory} has no memory controller", enabling(node))
+        raise UnsupportedError(f"{prefix}{node.directory} has no memory controller", enabling(node))
 
 
 def children_get(node: UnifiedNode) -> frozenset[str]:
-    """Return the controllers that children of a cgroup get; none if processes belong into itself.
+    """Return the controllers that the children of a cgroup get; none if it may hold processes.
 
-    A child of a threaded domain takes no process before it is threaded, but the domain does.
+    A threaded domain holds processes itself; a child takes none before it is threaded.
     """
     if node.controller.cgroup_type == THREADED_DOMAIN:
         return frozenset()
@@ -94,25 +95,27 @@ def children_get(node: UnifiedNode) -> frozenset[str]:
 
 
 def _domain(node: UnifiedNode) -> UnifiedNode | None:
-    """Return the cgroup that a threaded one is charged to; None if that is the root."""
+    """Return the cgroup that a threaded cgroup is charged to; None if that is the root."""
     while node.parent and node.controller.cgroup_type in (THREADED, INVALID):
         node = node.parent
     return node if node.parent else None
 
 
 def enabling(node: UnifiedNode) -> str:
-    """Say how a cgroup gets the memory controller: from each above it that does not give it."""
+    """Return how a cgroup gets the memory controller: which cgroups above it must enable it."""
     above: list[UnifiedNode] = []
     holder = node.parent
     while holder and "memory" not in (holder.controller.subtree_control or ()):
         above.insert(0, holder)
         holder = holder.parent
     if not above:
-        return "see whether it is still there"
+        return "check that it still exists"
     name = f"name {above[0].directory}" if above[0].parent else "name another"
     busy = [each for each in above if each.parent and each.controller.procs]
     if busy:  # cgroup-v2.rst, No Internal Process Constraint
-        return f"processes live in {busy[0].directory} itself, so it can give none; {name}"
+        return (
+            f"processes live in {busy[0].directory} itself, so it cannot enable controllers; {name}"
+        )
     files = " ".join(shlex.quote(f"{each.directory}/cgroup.subtree_control") for each in above)
     return f"run `echo +memory | tee {files}`" + (f", or {name}" if above[0].parent else "")
 
@@ -120,9 +123,9 @@ def enabling(node: UnifiedNode) -> str:
 def find_cgroup(root: UnifiedNode, text: str, option: str = "--cgroup") -> UnifiedNode:
     """Return the existing cgroup that a user means by a path.
 
-    `text` is a directory below the mount, or a path inside the hierarchy as /proc/PID/cgroup shows
-    it; `option` is where it was given. Symbolic links and `..` are resolved first. Raises
-    UsageError for the root, for what is not a cgroup v2 directory, and for what does not exist.
+    `text` is a directory below the mount, or a path inside the hierarchy as in /proc/PID/cgroup;
+    `option` is the option that gave it. Symbolic links and `..` are resolved first. Raises
+    UsageError for the root, for other directories, and for a path that does not exist.
     """
     if not text or "\0" in text:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Limits of cgroups that refused a hog what it asked for, told by the kernel's own counters."""
+"""Limits of cgroups that refused a hog memory or tasks, found by the kernel's own counters."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from oomctl.cgroup.node import UnifiedNode
 from oomctl.units import format_size
 
 Refusals = Mapping[tuple[str, str], tuple[int, int]]
-"""How often a limit refused something, by its cgroup and file: by `oom`, by `max` of its events."""
+"""How often each limit, by cgroup and file, has refused: `oom` and `max` of its events file."""
 
 
 @dataclass(frozen=True)
 class Limit:
     """A limit such as memory.max of one cgroup; `value` and `room` in bytes, or in tasks.
 
-    `room` is what is left below it, `rose` by how much its refusals rose.
+    `room` is what is left below it, `rose` the increase of its two counters.
     """
 
     cgroup: str
@@ -30,9 +30,9 @@ class Limit:
 
 
 def refusals(root: UnifiedNode, cgroups: Iterable[str], huge: bool = False) -> Refusals:
-    """Count what the limits of these cgroups and of those above have refused so far.
+    """Count the refusals of the limits of these cgroups and of those above so far.
 
-    `huge` says that those on pages of hugetlb count too.
+    With `huge` the limits on hugetlb pages count too.
     """
     return {
         (node.cgroup, file): _count(node, file)
@@ -44,9 +44,9 @@ def refusals(root: UnifiedNode, cgroups: Iterable[str], huge: bool = False) -> R
 def reached(
     root: UnifiedNode, cgroups: Iterable[str], before: Refusals, *, tasks: bool, huge: bool
 ) -> Limit | None:
-    """Return the limit that has refused something since `before`, None where none has.
+    """Return the limit that has refused something since `before`; None if none has.
 
-    `tasks` says that it was a task that was refused, which only pids.max does.
+    `tasks` says that a task was refused, which only pids.max does.
     """
     limits = []
     refused = set()
@@ -55,17 +55,17 @@ def reached(
             old, new = before.get((node.cgroup, file), (0, 0)), _count(node, file)
             rose = new[0] - old[0], new[1] - old[1]
             refused |= {file} if any(rose) else set()
-            # counted in the cgroup that asked, not in the one whose limit it was
-            # (mm/hugetlb_cgroup.c, hugetlb_event): the one with the least room is meant
-            told = (0, 0) if file.startswith("hugetlb.") else rose
-            if limit := _limit(node, file, told):
+            # mm/hugetlb_cgroup.c, hugetlb_event() counts in the cgroup that charged, not in the one
+            # whose limit was hit: take the limit with the least room
+            counted = (0, 0) if file.startswith("hugetlb.") else rose
+            if limit := _limit(node, file, counted):
                 limits.append(limit)
-    meant = (one for one in limits if one.file in refused and (one.file == "pids.max") is tasks)
-    return max(meant, key=lambda one: (one.rose, -one.room), default=None)
+    found = (each for each in limits if each.file in refused and (each.file == "pids.max") is tasks)
+    return max(found, key=lambda each: (each.rose, -each.room), default=None)
 
 
 def _lineage(root: UnifiedNode, cgroups: Iterable[str]) -> Iterator[UnifiedNode]:
-    """Yield these cgroups and all above, each once."""
+    """Yield these cgroups and all above them, each once."""
     seen = set()
     for cgroup in cgroups:
         node: UnifiedNode | None = root.at(cgroup)
@@ -82,7 +82,7 @@ def _files(node: UnifiedNode, huge: bool) -> Iterator[str]:
 
 
 def _count(node: UnifiedNode, file: str) -> tuple[int, int]:
-    """Read how often a limit refused something; not what those below it did, where that is told."""
+    """Return how often a limit has refused, without the limits below it if the kernel can tell."""
     events = f"{file.removesuffix('.max').removesuffix('.rsvd')}.events"
     for name in (f"{events}.local", events):
         text = node.controller.get_property(name.encode())

@@ -1,4 +1,4 @@
-"""A cgroup that oomctl makes: in the journal before it is there, and known by its id afterwards."""
+"""A cgroup that oomctl makes: journaled before it exists, and known by its id afterwards."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,14 +13,14 @@ from oomctl.journal.file import Journal
 
 @dataclass(frozen=True)
 class JournaledCgroup:
-    """A cgroup of ours, and what the journal says of it."""
+    """A cgroup that oomctl made, and its entry in the journal."""
 
     node: UnifiedNode
     made: Made
 
     @classmethod
     def make(cls, parent: UnifiedNode, name: str, journal: Journal) -> Self:
-        """Make a cgroup that must not be there yet; KernelFileError if that fails."""
+        """Make a cgroup that must not exist yet; KernelFileError if that fails."""
         path = parent.at(name).directory
         if path.exists():
             raise KernelFileError(f"cgroup {path} exists already")
@@ -42,9 +42,9 @@ class JournaledCgroup:
         return cls(node, made)
 
     def remove(self) -> None:
-        """Remove it with what is in it; KernelFileError names the processes that hold it."""
+        """Kill what is in it and remove it; KernelFileError names the processes that hold it."""
         remove(self.node.directory, self.made.id)
 
     def release(self, journal: Journal) -> None:
-        """Take it out of the journal: it is gone, or the user's from now on."""
+        """Take it out of the journal: it is removed, or the user's from now on."""
         journal.forget(self.made, Making(self.made.path))

@@ -1,4 +1,4 @@
-"""The existing cgroup that a tree is made below, as `--parent` names it."""
+"""The existing cgroup below which trees are made, as `--parent` names it."""
 
 import os
 import secrets
@@ -16,14 +16,14 @@ from oomctl.journal.file import Journal
 from oomctl.proc import procfs
 
 SELF = "self"
-"""Names oomctl's own cgroup, such as the scope that systemd-run has made for it."""
+"""oomctl's own cgroup, such as the scope that systemd-run has made for it."""
 
 
 def find_parent(root: UnifiedNode, text: str) -> UnifiedNode:
     """Return the cgroup that a user means by `--parent`: `/`, `self`, or a path.
 
-    Raises UsageError where it is no cgroup v2, UnsupportedError where it cannot give the memory
-    controller to children.
+    Raises UsageError if it is not a cgroup v2, UnsupportedError if its children cannot have the
+    memory controller.
     """
     if text == "/":
         return root
@@ -39,38 +39,38 @@ def find_parent(root: UnifiedNode, text: str) -> UnifiedNode:
     return node
 
 
-def require_children(node: UnifiedNode, said: str = "") -> None:
+def require_children(node: UnifiedNode, prefix: str = "") -> None:
     """Raise UnsupportedError unless the children of a cgroup can have the memory controller.
 
-    `said` begins what the error says.
+    `prefix` begins the text of the error.
     """
     kind = node.controller.cgroup_type
     if kind not in (None, "domain"):
         raise UnsupportedError(
-            f"{said}{node.directory} has the cgroup.type '{kind}': what is made in it gets no "
+            f"{prefix}{node.directory} has the cgroup.type '{kind}': its children get no "
             "memory controller",
             f"name a cgroup whose cgroup.type is 'domain', or run {commandline.in_scope()}",
         )
     if "memory" not in (node.controller.controllers or ()):
         raise UnsupportedError(
-            f"{said}{node.directory} was not given the memory controller",
+            f"{prefix}{node.directory} does not have the memory controller",
             f"{hierarchy.enabling(node)}, or run {commandline.in_scope()}",
         )
     others = [pid for pid in node.controller.procs or () if pid != os.getpid()]
     if others and "memory" not in (node.controller.subtree_control or ()):
         pids = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
         raise UnsupportedError(
-            f"{said}processes live in {node.directory} itself ({pids}), and the kernel "
-            "gives controllers only to the children of a cgroup without any",
+            f"{prefix}processes live in {node.directory} itself ({pids}), and the kernel "
+            "enables controllers only for the children of a cgroup without processes",
             f"move them into a child of it, or run {commandline.in_scope()}",
         )
 
 
 @contextmanager
 def in_leaf_cgroup(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
-    """Move oomctl into a leaf of its own while it runs, if it lives in `parent` itself.
+    """Move oomctl into a leaf cgroup for the time of the block, if it lives in `parent` itself.
 
-    It is back, and the leaf is gone, at the end.
+    At the end it moves back, and the leaf is removed.
     """
     if not parent.parent or os.getpid() not in (parent.controller.procs or ()):
         yield
@@ -83,19 +83,19 @@ def in_leaf_cgroup(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
         console.detail(f"moved itself to {leaf.node.directory}")
         yield
     finally:
-        if _back(parent, leaf):
+        if _move_back(parent, leaf):
             leaf.remove()
             leaf.release(journal)
 
 
-def _back(parent: UnifiedNode, leaf: JournaledCgroup) -> bool:
-    """Give the controllers back that keep the parent from holding processes, then return to it."""
-    given = parent.controller.subtree_control or frozenset()
+def _move_back(parent: UnifiedNode, leaf: JournaledCgroup) -> bool:
+    """Disable the controllers that keep the parent from holding processes, then move to it."""
+    enabled = parent.controller.subtree_control or frozenset()
     try:
         parent.controller.subtree_control = frozenset()
         parent.controller.set_property(b"cgroup.procs", 0)
     except KernelFileError as error:
-        parent.controller.subtree_control = given
+        parent.controller.subtree_control = enabled
         console.note(f"oomctl stays in {leaf.node.directory}: {error}")
         return False
     return True

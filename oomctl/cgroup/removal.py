@@ -1,6 +1,6 @@
-"""How a cgroup of ours is removed, with whatever is in it; there is no other way.
+"""Removes a cgroup that oomctl made, with everything in it; nothing else in oomctl does.
 
-Everything goes through its open directory, so that another under its path is never touched.
+It works from the cgroup's open directory, so another cgroup at the same path is never touched.
 """
 
 import errno
@@ -18,10 +18,10 @@ _SHOWN = 8
 
 
 def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
-    """Kill what lives in a cgroup and below and remove it; tell whether it was there.
+    """Kill the tasks in a cgroup and below and remove it; return whether it was there.
 
-    `timeout` is in seconds and bounds the wait for dying tasks. Raises KernelFileError with the
-    processes that hold it.
+    `timeout` bounds the wait for dying tasks, in seconds. Raises KernelFileError with the processes
+    that hold it.
     """
     deadline = time.monotonic() + timeout
     with opened(path, cgroup_id) as fd:
@@ -41,21 +41,21 @@ def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
                         "end them, then run `oomctl clean`",
                     ) from error
             _require_others(path, fd)
-            # frozen tasks die of it as well (kernel/cgroup/freezer.c: the freezer lets kills in)
+            # kills frozen tasks too (kernel/cgroup/freezer.c)
             with suppress(KernelFileError):  # whether it helped is seen by what follows
                 kernelfile.write(path / "cgroup.kill", 1, at=fd)
             time.sleep(0.01)
 
 
 def residents(path: Path, cgroup_id: int) -> list[int] | None:
-    """Return the PIDs of who lives in a cgroup and below; None where it is gone."""
+    """Return the PIDs in a cgroup and below; None if it is gone."""
     with opened(path, cgroup_id) as fd:
         return None if fd is None else _pids(fd)
 
 
 @contextmanager
 def opened(path: Path, cgroup_id: int) -> Iterator[int | None]:
-    """Open the directory of a cgroup; None where it is gone, or where it is another by now."""
+    """Open the directory of a cgroup; None if it is gone, or another one by now."""
     with ExitStack() as stack:
         try:
             fd = stack.enter_context(directory.opened(path))
@@ -66,16 +66,16 @@ def opened(path: Path, cgroup_id: int) -> Iterator[int | None]:
 
 
 def _rmdir_if(cgroup_id: int, path: Path) -> None:
-    """Remove the directory of a cgroup unless it is another by now."""
+    """Remove the directory of a cgroup unless it is another one by now."""
     with suppress(FileNotFoundError, NotADirectoryError), directory.opened(path.parent) as at:
         if os.stat(path.name, dir_fd=at, follow_symlinks=False).st_ino == cgroup_id:
             _rmdir(path.name, at)
 
 
 def _below(fd: int) -> list[str]:
-    """Return the directories below, parents before children; what vanishes is left out."""
+    """Return the directories below, parents before children, without those that vanish."""
     found = ["."]
-    for each in found:  # grows meanwhile
+    for each in found:  # it grows on the way
         with suppress(FileNotFoundError), _directory(each, fd) as at, os.scandir(at) as entries:
             found += [f"{each}/{e.name}" for e in entries if e.is_dir(follow_symlinks=False)]
     return found[1:]
@@ -91,7 +91,7 @@ def _directory(path: str, at: int) -> Iterator[int]:
 
 
 def _require_others(path: Path, fd: int) -> None:
-    """Raise KernelFileError if killing would end oomctl itself, or what it runs in."""
+    """Raise KernelFileError if cgroup.kill would end oomctl itself, or what it runs in."""
     inside = set(_pids(fd))
     for one in procfs.family():
         if one.pid in inside:

@@ -1,4 +1,4 @@
-"""The cgroups of a plan on disk: made when the block is entered, gone when it is left."""
+"""The cgroups of a plan: made when the block is entered, removed when it is left."""
 
 from typing import Self
 
@@ -16,7 +16,7 @@ class Tree:
     """Makes a plan's cgroups in order and writes its settings; removes only what it made.
 
     A controller that it enables for the children of an existing cgroup stays enabled: another run
-    may rely on it by then.
+    may depend on it by then.
     """
 
     def __init__(self, root: UnifiedNode, plan: Plan, journal: Journal) -> None:
@@ -27,7 +27,7 @@ class Tree:
         self._stays: list[Stays] = []
 
     def __enter__(self) -> Self:
-        """Make everything, or nothing."""
+        """Make all of it, or nothing."""
         made_later = set(self._plan.cgroups)
         try:
             for setting in self._plan.settings:
@@ -45,7 +45,7 @@ class Tree:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        """Remove what was made; after an error also if it was to be kept."""
+        """Remove what was made, unless it is to be kept; after an error always."""
         if self._plan.keep and kind is None:
             for one in self._tops():
                 path = quoted(str(one.node.directory))
@@ -62,7 +62,7 @@ class Tree:
         return [one for one in self._made if one.made in highest]
 
     def _remove(self) -> None:
-        """Remove what can be removed; what cannot be stays in the journal."""
+        """Remove what can be removed; the rest stays in the journal."""
         failed: OomctlError | None = None
         for one in self._tops():
             try:

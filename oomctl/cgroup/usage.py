@@ -1,4 +1,4 @@
-"""Memory over time: memory.current of a few cgroups, sampled while oomctl waits."""
+"""Memory over time: memory.current of some cgroups, sampled while oomctl waits."""
 
 import os
 import time
@@ -15,7 +15,7 @@ MAX_SAMPLES = 50_000
 
 
 class Sampler:
-    """Open memory.current files of the counted cgroup and of the first cgroups below it."""
+    """Samples memory.current of a cgroup and of the first cgroups below it."""
 
     def __init__(self, top: UnifiedNode | None) -> None:
         self._nodes: Sequence[UnifiedNode] = list(top.walk())[:MAX_CGROUPS] if top else ()
@@ -23,7 +23,7 @@ class Sampler:
         self.samples: list[Sample] = []
 
     def __enter__(self) -> Self:
-        """Open the files; a cgroup without the memory controller is left out."""
+        """Open the files, but none of a cgroup without the memory controller."""
         try:
             for node in self._nodes:
                 path = node.directory / "memory.current"
@@ -41,7 +41,7 @@ class Sampler:
         self._files.clear()
 
     def sample(self) -> None:
-        """Take one sample of each; what is removed meanwhile is left out."""
+        """Sample each cgroup that still exists."""
         if len(self.samples) >= MAX_SAMPLES:
             return
         for cgroup, fd in self._files:

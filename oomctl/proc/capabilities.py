@@ -1,4 +1,4 @@
-"""The capabilities that oomctl uses, what is lost without each, and which of them we lack."""
+"""The capabilities that oomctl uses, what fails without each, and which of them we lack."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True)
 class CapabilitySets:
-    """The capabilities of a process as bit masks, those it may get, and its effective user."""
+    """The effective and bounding capabilities of a process as bit masks, and its effective user."""
 
     effective: int
     bounding: int
@@ -20,7 +20,7 @@ class CapabilitySets:
 
     @classmethod
     def own(cls) -> Self:
-        """Read our own."""
+        """Return those of this process."""
         lines = _STATUS.read_text(errors="replace").splitlines()
         fields = {name: value.strip() for name, _, value in (each.partition(":") for each in lines)}
         uid = int(fields["Uid"].split()[1])
@@ -29,9 +29,9 @@ class CapabilitySets:
 
 @dataclass(frozen=True)
 class Capability:
-    """A capability: its number in include/uapi/linux/capability.h, and what is lost without it.
+    """A capability: its number in include/uapi/linux/capability.h, and what fails without it.
 
-    `needed` is one without which oomctl cannot declare OOM.
+    oomctl cannot declare OOM without a `needed` one.
     """
 
     name: str
@@ -40,15 +40,15 @@ class Capability:
     needed: bool = False
 
     def held(self, by: CapabilitySets) -> bool:
-        """Tell whether it is effective."""
+        """Return whether it is effective."""
         return bool(by.effective >> self.bit & 1)
 
     def replaced(self, by: CapabilitySets) -> bool:
-        """Tell whether CAP_SYS_ADMIN stands for it (bpf_capable() and perfmon_capable())."""
+        """Return whether CAP_SYS_ADMIN replaces it (bpf_capable() and perfmon_capable())."""
         return self.needed and SYS_ADMIN.held(by)
 
     def lack(self, by: CapabilitySets) -> UnsupportedError | None:
-        """Return the error of a process that has it neither itself nor by another."""
+        """Return the error of a process that has neither it nor a replacement."""
         if self.held(by) or self.replaced(by):
             return None
         if by.bounding >> self.bit & 1:
@@ -62,35 +62,35 @@ class Capability:
         )
 
     def named_lack(self, by: CapabilitySets) -> UnsupportedError | None:
-        """Return the same error with the name of the capability in it."""
+        """Return the same error with the name of the capability."""
         lack = self.lack(by)
         return UnsupportedError(f"{self.name} is {lack.why}", lack.hint) if lack else None
 
 
 SYS_ADMIN = Capability(
-    "CAP_SYS_ADMIN", 21, "libbpf gets no BTF of modules, so no kfunc that a module provides"
+    "CAP_SYS_ADMIN", 21, "libbpf cannot read the BTF of modules, so it finds no kfunc of a module"
 )
 SYS_RESOURCE = Capability(
     "CAP_SYS_RESOURCE",
     24,
     "oomctl cannot lower its oom_score_adj to keep the OOM killer off itself",
 )
-SYSLOG = Capability("CAP_SYSLOG", 34, "the kernel log is closed where kernel.dmesg_restrict is 1")
+SYSLOG = Capability("CAP_SYSLOG", 34, "the kernel log cannot be read if kernel.dmesg_restrict is 1")
 CAPABILITIES = (
     SYS_ADMIN,
     Capability("CAP_BPF", 39, "the kernel loads no BPF program", needed=True),
     Capability("CAP_PERFMON", 38, "BPF programs may not follow kernel pointers", needed=True),
     SYS_RESOURCE,
     SYSLOG,
-    Capability("CAP_SYS_PTRACE", 19, "of others' tasks it cannot be told who waits in vfork"),
-    Capability("CAP_KILL", 5, "what other users left in a cgroup cannot be signalled"),
+    Capability("CAP_SYS_PTRACE", 19, "vfork() in tasks of other users is not recognized"),
+    Capability("CAP_KILL", 5, "processes of other users in a cgroup cannot be signalled"),
 )
 
 
 def lacking(*, module: bool = False) -> Iterator[UnsupportedError]:
-    """Name each capability that we lack to load BPF programs.
+    """Yield an error for each capability that we lack to load BPF programs.
 
-    `module` says that a module provides the kfunc.
+    With `module` a module provides the kfunc.
     """
     own = CapabilitySets.own()
     for each in CAPABILITIES:

@@ -1,4 +1,4 @@
-"""Children that die with this very process; those without exec never unwind into its code."""
+"""Children that die with this process; one without exec never returns into its parent's code."""
 
 import ctypes
 import errno
@@ -29,28 +29,28 @@ _CURES = {
 
 
 class _Error(Structure):
-    """The error that ended a child, in memory that it shares with its parent; code 0 is none."""
+    """The error that ended a child, in memory shared with its parent; code 0 is no error."""
 
     _fields_ = [("code", c_int32), ("why", c_char * 2048), ("hint", c_char * 1024)]
 
 
 @dataclass(frozen=True)
 class Child:
-    """A forked child: its PID, and what it leaves if an exception ends it."""
+    """A forked child: its PID, and the error if an exception ends it."""
 
     pid: int
     _left: _Error
 
     @property
     def error(self) -> OomctlError | None:
-        """The error that ended it; None if it runs, or ended in another way."""
+        """The error that ended it; None if it runs or ended in another way."""
         if not self._left.code:
             return None
         kind = UnsupportedError if self._left.code == Exit.UNSUPPORTED else OomctlError
         return kind(_text(self._left.why), _text(self._left.hint))
 
     def end(self, death: Death | None) -> str:
-        """Say how it ended, by its error, a signal or a status; `death` is None if it runs."""
+        """Describe how it ended: by an error, a signal or a status; `death` is None if it runs."""
         if self.error:
             return f"failed: {self.error}"
         if death is None:
@@ -67,10 +67,10 @@ def cannot_start(what: str, error: OSError) -> OomctlError:
 
 
 def forked(run: Callable[[], int], comm: bytes) -> Child:
-    """Fork a child that runs something and exits with what that returns.
+    """Fork a child that calls `run` and exits with the status that it returns.
 
-    Signals that ask oomctl to end are ignored in it; if `run` raises, its exit status is 255 and
-    `Child.error` says why. Raises OomctlError if there may be no more processes.
+    The child ignores the signals that ask oomctl to end; if `run` raises, its exit status is 255
+    and `Child.error` says why. Raises OomctlError if no process can be made.
     """
     parent = os.getpid()
     left = _Error.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Error)))
@@ -80,7 +80,7 @@ def forked(run: Callable[[], int], comm: bytes) -> Child:
         raise cannot_start(f"the process {comm.decode()}", error) from error
     if pid:
         return Child(pid, left)
-    try:  # it must leave by _exit, since everything it holds is its parent's
+    try:  # it must end by _exit(): everything on its stack belongs to its parent
         for ending in ENDING:
             signal.signal(ending, signal.SIG_IGN)
         _prctl(_PR_SET_NAME, comm, 0, 0, 0)
@@ -93,7 +93,7 @@ def forked(run: Callable[[], int], comm: bytes) -> Child:
 
 
 def _leave(error: BaseException, left: _Error) -> None:
-    """Put an exception into the shared memory, as much of its text as there is room for."""
+    """Put an exception into the shared memory; its text is cut to the room."""
     match error:
         case OomctlError():
             code, why, hint = error.code, error.why, error.hint
@@ -117,7 +117,7 @@ def _text(left: bytes) -> str:
 
 @contextmanager
 def programs_at(adj: int) -> Iterator[None]:
-    """Let programs that are started in the block have this oom_score_adj (see `before_exec()`)."""
+    """Give programs that are started in the block this oom_score_adj (see `before_exec()`)."""
     global _programs_adj
     outer, _programs_adj = _programs_adj, adj
     try:
@@ -127,7 +127,7 @@ def programs_at(adj: int) -> Iterator[None]:
 
 
 def before_exec(parent: int) -> None:
-    """Prepare a process, between fork and exec, to be a program: it dies with `parent`."""
+    """Prepare a process between fork and exec: it dies with `parent`."""
     die_with(parent)
     if _programs_adj is not None:
         with suppress(KernelFileError):
@@ -135,9 +135,9 @@ def before_exec(parent: int) -> None:
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process, also after exec, when `parent` ends, whatever ends that.
+    """Have the kernel kill this process, also after exec, when `parent` ends for any reason.
 
-    For use between fork and exec: `parent` may have died already.
+    For use between fork and exec, when `parent` may have died already.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

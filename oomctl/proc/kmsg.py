@@ -1,4 +1,4 @@
-"""/dev/kmsg from a saved position on; gaps are counted, never hidden."""
+"""/dev/kmsg from a position on; records lost by overwriting are counted."""
 
 import errno
 import os
@@ -13,15 +13,15 @@ from oomctl.oom.klog import KernelLog, Record, parse_record
 from oomctl.proc.capabilities import SYSLOG, CapabilitySets
 
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
-_PATIENCE = 5.0  # seconds: more than all that the buffer holds takes, a flood has no end
+_PATIENCE = 5.0  # seconds: enough for all records in the buffer; a flood has no end
 _HEAD = re.compile(rb"[0-9]{1,10},[0-9]{1,20},")
 
 
 class Kmsg:
-    """A reader that sees what the kernel logs after it was opened.
+    """Reads what the kernel logs after `__enter__`.
 
-    What is there already is read too, for the number of the last: what comes later may be
-    overwritten before the first read.
+    That reads the older records too, for the number of the last: the next ones may be overwritten
+    before the first read.
     """
 
     def __init__(self, path: Path = Path("/dev/kmsg")) -> None:
@@ -31,7 +31,7 @@ class Kmsg:
         self._hole = False
 
     def __enter__(self) -> Self:
-        """Open it and skip what is there."""
+        """Open it and skip the older records."""
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -58,7 +58,7 @@ class Kmsg:
         return self._fd
 
     def read(self) -> KernelLog:
-        """Return what has come since the last read; in a flood only what 5 s are enough for."""
+        """Return the records since the last read; in a flood, those of the first 5 s."""
         records: list[Record] = []
         lost = 0
         end = time.monotonic() + _PATIENCE
@@ -74,10 +74,10 @@ class Kmsg:
         return KernelLog(tuple(records), lost)
 
     def _skip(self) -> None:
-        """Read to the end; from a flood that outruns us we jump there, and what we jump is lost."""
+        """Read to the end; in a flood that outruns us jump there, and lose the records between."""
         end = time.monotonic() + _PATIENCE
         last = b""
-        while raw := self._take():  # at its end a kernel log has nothing to read, but is not over
+        while raw := self._take():  # None at the end of the log
             last = raw
             if time.monotonic() > end:
                 os.lseek(self._fd, 0, os.SEEK_END)
@@ -85,13 +85,13 @@ class Kmsg:
         self._next = _sequence(last) + 1 if last else None
 
     def _take(self) -> bytes | None:
-        """Return the next record, None where there is none yet."""
+        """Return the next record; None if there is none yet."""
         while True:
             try:
                 raw = os.read(self._fd, _RECORD_MAX)
             except BlockingIOError:
                 return None
-            except BrokenPipeError:  # records were overwritten; the gap in numbers says how many
+            except BrokenPipeError:  # EPIPE: overwritten records; the numbers tell how many
                 continue
             if not _HEAD.match(raw):
                 raise UnsupportedError(

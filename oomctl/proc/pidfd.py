@@ -1,4 +1,4 @@
-"""Watches processes through pidfds: when each ended, and how, if it was our child."""
+"""Watches processes through pidfds: when each ended, and how, if it is our child."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ _REAPED_IN = 5.0
 
 
 class PidfdWatch:
-    """Pidfds of any number of processes; a pidfd cannot be fooled by a reused PID."""
+    """Pidfds of any number of processes; unlike a PID, a pidfd is never reused."""
 
     def __init__(self) -> None:
         self._pollfds = select.poll()
@@ -27,23 +27,23 @@ class PidfdWatch:
         self.deaths: dict[int, Death] = {}
 
     def __enter__(self) -> Self:
-        """Begin to watch; each process takes a file descriptor, so raise their limit."""
+        """Raise the limit of file descriptors: each process takes one."""
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Close the pidfds; whoever still lives goes on living."""
+        """Close the pidfds; processes that live are left alone."""
         for fd in self._pids:
             os.close(fd)
         self._pids.clear()
 
     def add(self, pid: int, *, reap: bool = False, gone_ns: int | None = None) -> None:
-        """Watch a process; one that is gone already counts as dead since `gone_ns`, else now.
+        """Watch a process; one that is gone already counts as dead since `gone_ns`, else since now.
 
-        `reap` is for a child that we started ourselves: its wait status is read, and it is gone
-        for good then. If it cannot be watched it is killed, and OSError raised. A thread, as the
-        kernel log names it where the leader has ended, counts as dead, too: it has no pidfd.
+        With `reap` it is our own child: its wait status is read, which frees its PID. If it cannot
+        be watched it is killed, and OSError is raised. A thread counts as dead, too: it has no
+        pidfd (the kernel log names a thread if the leader has ended).
         """
         try:
             fd = os.pidfd_open(pid)
@@ -54,7 +54,7 @@ class PidfdWatch:
             if not reap and error.errno in (errno.EINVAL, errno.ENOENT):
                 self.deaths.setdefault(pid, Death(pid, gone_ns or time.monotonic_ns()))
                 return
-            if reap:  # until it is reaped its PID is no other's
+            if reap:  # its PID cannot be reused before it is reaped
                 os.kill(pid, signal.SIGKILL)
                 _reap_killed(pid)
             raise
@@ -68,7 +68,7 @@ class PidfdWatch:
         return {*self._pids.values(), *self.deaths}
 
     def kill(self, pids: Iterable[int]) -> None:
-        """Send SIGKILL to those of the watched processes."""
+        """Send SIGKILL to these processes, if they are watched."""
         wanted = set(pids)
         for fd, pid in list(self._pids.items()):
             if pid in wanted:
@@ -84,10 +84,10 @@ class PidfdWatch:
         tick: Callable[[], None] | None = None,
         wake: int | None = None,
     ) -> bool:
-        """Note deaths until `done()` or until `timeout` seconds are over; tell whether done.
+        """Record deaths until `done()` or for `timeout` seconds; return whether it was done.
 
-        `tick` is called about every 5 ms meanwhile. `done` is asked again after each death, and
-        when the descriptor `wake` is readable, which it has to read.
+        `tick` is called about every 5 ms. `done` is called again after each death, and when the
+        descriptor `wake` is readable, which it must read.
         """
         if wake is not None:
             self._pollfds.register(wake, select.POLLIN)
@@ -111,7 +111,7 @@ class PidfdWatch:
         return True
 
     def poll(self) -> None:
-        """Note the deaths that have come, without waiting."""
+        """Record the deaths so far, without waiting."""
         self._poll(0)
 
     def _poll(self, seconds: float) -> None:
@@ -131,15 +131,15 @@ class PidfdWatch:
             del self._pids[fd]
             self.deaths[pid] = death
             os.close(fd)
-        if held:  # its pidfd is readable all the time: no busy loop
+        if held:  # its pidfd stays readable: avoid a busy loop
             with signals_unblocked():
                 time.sleep(min(seconds, _TICK))
 
 
 def _reap(fd: int, pid: int, now: int) -> Death | None:
-    """Read the wait status of a child that has ended; None if a tracer has not let go of it.
+    """Read the wait status of a child that has ended; None while a tracer holds it.
 
-    Its parent cannot reap a traced child (kernel/exit.c, wait_consider_task).
+    The parent cannot reap a traced child (kernel/exit.c, wait_consider_task()).
     """
     ended = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
     if ended is None:

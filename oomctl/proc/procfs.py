@@ -25,16 +25,16 @@ _libc = ctypes.CDLL(None)
 
 
 def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> Task | None:
-    """Return the task as it is now, None if it is gone.
+    """Return the task as it is now; None if it is gone.
 
-    `nodes` are the memory nodes of who declares a system-wide OOM, as a bit mask: what may use none
-    of them is spared.
+    `nodes` are the memory nodes of the caller of a system-wide OOM, as a bit mask: a task that may
+    use none of them is not eligible (mm/oom_kill.c, oom_cpuset_eligible()).
 
-    `rss` is the sum of the kernel's per-CPU counters, as status has it (fs/proc/task_mmu.c,
-    task_mem). 7.3's oom_badness() adds them up too (get_mm_rss_sum), but 6.12's reads them without
-    what is still on a CPU (get_mm_rss), as stat does (fs/proc/array.c, do_task_stat): that is
-    `rss_read`. No file tells which of the two this kernel does. For swap the kernel shows the sum
-    alone, and `slack` has the most that CPUs can hold back.
+    `rss` is the sum of the kernel's per-CPU counters, as in status (fs/proc/task_mmu.c,
+    task_mem()). oom_badness() of 7.3 adds them up too (get_mm_rss_sum()); that of 6.12 reads them
+    without the part still on a CPU (get_mm_rss()), as stat does (fs/proc/array.c, do_task_stat()):
+    that is `rss_read`. No file tells which of the two a kernel does. For swap the kernel shows only
+    the sum; `slack` is the most that its CPUs can hold back.
     """
     folder = _PROC / str(pid)
     try:
@@ -76,8 +76,8 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
 def _with_memory(folder: Path, kernel_thread: bool) -> tuple[Path, dict[bytes, bytes]]:
     """Return the folder of the thread that has the memory, and the fields of its status.
 
-    A leader may end before its threads, and the OOM killer then looks at those (mm/oom_kill.c,
-    find_lock_task_mm). Where no thread has memory it is the leader.
+    A leader may end before its threads; the OOM killer then takes the memory from one of those
+    (mm/oom_kill.c, find_lock_task_mm()). If no thread has memory, this is the leader.
     """
     status = _fields(folder / "status")
     if b"VmRSS" not in status and not kernel_thread:
@@ -89,15 +89,12 @@ def _with_memory(folder: Path, kernel_thread: bool) -> tuple[Path, dict[bytes, b
 
 
 def _stat(folder: Path) -> list[bytes]:
-    """Return the fields of stat behind the comm: the state first, the parent's PID second."""
+    """Return the fields of stat after the comm: the state, the parent's PID, ..."""
     return (folder / "stat").read_bytes().rpartition(b")")[2].split()
 
 
 def sizes(pid: int, file: str = "status") -> dict[str, int]:
-    """Return the sizes in /proc/PID/status, or in another such file, in bytes.
-
-    Raises OSError if the task is gone.
-    """
+    """Return the sizes in /proc/PID/status or a similar file, in bytes; OSError if it is gone."""
     lines = (line.split() for line in (_PROC / str(pid) / file).read_bytes().splitlines())
     return {
         line[0].decode().rstrip(":"): int(line[1]) << 10 for line in lines if line[-1:] == [b"kB"]
@@ -114,10 +111,10 @@ def _size(status: Mapping[bytes, bytes], field: bytes) -> int:
 
 
 def _percpu_pages() -> int:
-    """Return how many pages the CPUs can keep to themselves of one counter.
+    """Return how many pages of one counter the CPUs can hold back together.
 
-    Each keeps less than a batch (lib/percpu_counter.c, percpu_counter_add_batch and
-    compute_batch_value).
+    Each holds back less than a batch (lib/percpu_counter.c, percpu_counter_add_batch() and
+    compute_batch_value()).
     """
     cpus = os.sysconf("SC_NPROCESSORS_ONLN")
     return cpus * (max(32, 2 * cpus) - 1)
@@ -128,28 +125,28 @@ def _mems_allowed(status: Mapping[bytes, bytes]) -> int:
 
 
 def _not_eligible_reason(flags: int, shares: int) -> str:
-    """Say why the OOM killer passes a task over that its memory and adj do not tell."""
+    """Return why the OOM killer skips a task, other than by its memory and its adj."""
     if flags & _PF_KTHREAD:
         return "kernel thread"
     return "inside vfork" if shares and _waits_for_child(shares) else ""
 
 
 def _one_memory(pid: int, parent: int) -> bool:
-    """Tell whether a task uses its parent's memory."""
+    """Return whether a task shares its parent's memory."""
     number = _SYS_KCMP.get(platform.machine())
     return bool(parent and number) and _libc.syscall(number, parent, pid, _KCMP_VM, 0, 0) == 0
 
 
 def _waits_for_child(parent: int) -> bool:
-    """Tell whether a parent sleeps in vfork() (mm/oom_kill.c, in_vfork())."""
+    """Return whether a parent sleeps in vfork(): oom_badness() skips its child (in_vfork())."""
     threads = (_PROC / str(parent) / "task").iterdir()
     return any((thread / "wchan").read_bytes() == b"kernel_clone" for thread in threads)
 
 
 def doing(pid: int) -> str:
-    """Say who a process is and what it is at: `77 (hog, D, do_exit)`; of a dead one only its PID.
+    """Describe a process: `77 (hog, D, do_exit)`; a dead one by its PID alone.
 
-    The letter is its state in stat, the last word the function of the kernel that it sleeps in.
+    The letter is its state, the last word the kernel function in which it sleeps.
     """
     folder = _PROC / str(pid)
     try:
@@ -166,13 +163,13 @@ def children(pid: int) -> list[int]:
     """Return the children of a process."""
     try:
         text = (_PROC / str(pid) / "task" / str(pid) / "children").read_text()
-    except FileNotFoundError:  # without CONFIG_PROC_CHILDREN every process has to be asked
+    except FileNotFoundError:  # without CONFIG_PROC_CHILDREN
         return [child.pid for child in psutil.Process(pid).children()]
     return [int(word) for word in text.split()]
 
 
 def family() -> list[ProtectedTask]:
-    """Return oomctl itself, all processes that it descends from, its session's leader, and init."""
+    """Return oomctl itself, its ancestors, its session's leader, and init."""
     own = os.getpid()
     found: list[ProtectedTask] = []
     parents = [parent.pid for parent in psutil.Process().parents()]
@@ -180,7 +177,7 @@ def family() -> list[ProtectedTask]:
         try:
             comm = (_PROC / str(pid) / "comm").read_text(errors="surrogateescape").strip()
             cgroup = unified_path((_PROC / str(pid) / "cgroup").read_bytes())
-        except OSError:  # gone, or 0: the leader is outside of our PID namespace
+        except OSError:  # gone, or 0: a session leader outside our PID namespace
             continue
         who = f"{printable(comm)} (pid {pid}, which oomctl runs in)"
         found.append(ProtectedTask(pid, "oomctl itself" if pid == own else who, cgroup))
@@ -188,16 +185,16 @@ def family() -> list[ProtectedTask]:
 
 
 def read_tasks(cgroup_of: Mapping[int, str]) -> list[Task]:
-    """Return the tasks of a cgroup's subtree that still live, in the same order."""
+    """Return the tasks that still exist of a PID to cgroup mapping, in its order."""
     found = (read_task(pid, cgroup) for pid, cgroup in cgroup_of.items() if pid)
     return [task for task in found if task]
 
 
 def all_tasks() -> list[Task]:
-    """Return every process of the machine in the order of their making.
+    """Return every process of the machine in the order of their creation.
 
-    That is how the OOM killer walks them (for_each_process; kernel/fork.c appends to
-    init_task.tasks). PIDs say the same only until they wrap.
+    The OOM killer walks them in this order (for_each_process(); copy_process() in kernel/fork.c
+    appends to init_task.tasks). The order of PIDs is the same only until they wrap.
     """
     nodes = _mems_allowed(_fields(_PROC / "self/status"))
     found = (read_task(pid, nodes=nodes) for pid in psutil.pids())
@@ -205,26 +202,26 @@ def all_tasks() -> list[Task]:
 
 
 def unified_cgroup(pid: int) -> str:
-    """Return the cgroup v2 path of a process; `/` where it has none."""
+    """Return the cgroup v2 path of a process; `/` if it has none."""
     return printable(unified_path((_PROC / str(pid) / "cgroup").read_bytes()))
 
 
 def unified_path(text: bytes) -> str:
-    """Return the cgroup v2 path in the text of a /proc/PID/cgroup, not escaped; `/` without one."""
+    """Return the cgroup v2 path in the text of /proc/PID/cgroup; `/` if there is none."""
     lines = text.split(b"\n")
     return next((os.fsdecode(line[3:]) for line in lines if line.startswith(b"0::")), "/")
 
 
 def in_first_namespace(kind: str) -> bool:
-    """Tell whether we are in the namespace that the kernel booted with: "user", "pid", "cgroup"."""
+    """Return whether we are in the initial namespace of a kind: "user", "pid" or "cgroup"."""
     try:
         return (_PROC / "self/ns" / kind).stat().st_ino == _FIRST[kind]
-    except FileNotFoundError:  # built without such namespaces, it has only one
+    except FileNotFoundError:  # a kernel without such namespaces
         return True
 
 
 def sees_init_pids() -> bool:
-    """Tell whether our PIDs are those of the kernel log, not of a PID namespace of our own."""
+    """Return whether our PIDs are those of the kernel log."""
     return in_first_namespace("pid")
 
 
@@ -234,7 +231,7 @@ def total_pages() -> int:
 
 
 def sysctl(name: str) -> int | None:
-    """Return an integer sysctl such as "vm.panic_on_oom"; None where the kernel lacks it."""
+    """Return an integer sysctl such as "vm.panic_on_oom"; None if the kernel lacks it."""
     try:
         return int((_PROC / "sys" / name.replace(".", "/")).read_text())
     except (OSError, ValueError):
@@ -247,9 +244,9 @@ def sysctls(names: Iterable[str]) -> dict[str, int | None]:
 
 
 def set_oom_score_adj(value: int, pid: int | str = "self") -> bool:
-    """Set a task's oom_score_adj, read it back, and tell whether it stands.
+    """Set the oom_score_adj of a process and return whether the kernel took it.
 
-    Lowering needs CAP_SYS_RESOURCE, which even root may lack (fs/proc/base.c, __set_oom_adj).
+    Lowering needs CAP_SYS_RESOURCE, which even root may lack (fs/proc/base.c, __set_oom_adj()).
     """
     try:
         return kernelfile.stored(_PROC / str(pid) / "oom_score_adj", value) == str(value)

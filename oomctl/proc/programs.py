@@ -1,4 +1,4 @@
-"""Programs of this machine: find them, run them, take their output."""
+"""Programs of this machine: find them, run them, capture their output."""
 
 import os
 import shutil
@@ -30,11 +30,10 @@ def run(
 ) -> tuple[int, str]:
     """Run a program to its end; return its exit status and what it wrote, both streams together.
 
-    It inherits no variable: an outer make's MAKEFLAGS would change an inner one. Its temporary
-    files go to `temporary`. Where oomctl is interrupted, or after `timeout` seconds with
-    subprocess.TimeoutExpired, the program and its children are killed; without `timeout` they have
-    15 minutes, and then it is an OomctlError.
-    A program that is not there is status 127.
+    It inherits no variables: MAKEFLAGS of an outer make would change an inner one. Its temporary
+    files go to `temporary`. If oomctl is interrupted, or after `timeout` seconds (then
+    subprocess.TimeoutExpired is raised), the program and its children are killed; without `timeout`
+    they have 15 minutes, and the error is an OomctlError. For a missing program the status is 127.
     """
     try:
         process = subprocess.Popen(
@@ -65,8 +64,8 @@ def run(
 
 
 def reap(process: subprocess.Popen[Any]) -> None:
-    """Wait for a killed program, unlike Popen.__exit__ not for ever, and close its pipes."""
-    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it dies when it comes back
+    """Wait for a killed program, but unlike Popen.__exit__ not forever, and close its pipes."""
+    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it ends when it leaves it
         process.wait(_DYING)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:

@@ -263,7 +263,7 @@ def test_a_cgroup_that_a_file_names_has_to_be_fit_for_it(stage, machine, dry):
     assert refused.exit_code == 2
     parent, target, other = refused.stderr.splitlines()
     kind = f"{threads.directory} has the cgroup.type 'threaded'"
-    assert parent.startswith(f"oomctl: unfit.toml: parent: {kind}: what is made in it gets no mem")
+    assert parent.startswith(f"oomctl: unfit.toml: parent: {kind}: its children get no mem")
     assert target.startswith(f"oomctl: unfit.toml: call[0].target: {kind}, and so no memory contr")
     assert other.startswith(f"oomctl: unfit.toml: call[1].target: {bare.directory} has no memory")
     assert stage.plans == []

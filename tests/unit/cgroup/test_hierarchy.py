@@ -237,7 +237,7 @@ def test_the_root_is_told_to_give_it(cgroupfs):
 def test_a_cgroup_that_has_just_gone_is_no_question_of_controllers(cgroupfs):
     node = cgroupfs.create_cgroup("a")
     (node.directory / "memory.current").unlink()
-    with pytest.raises(UnsupportedError, match="see whether it is still there"):
+    with pytest.raises(UnsupportedError, match="check that it still exists"):
         require_target(node)
 
 

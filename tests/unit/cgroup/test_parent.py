@@ -74,8 +74,8 @@ def test_cgroups_in_a_threaded_one_get_no_memory_controller(cgroupfs, slice_, ki
     with pytest.raises(UnsupportedError) as caught:
         find_parent(cgroupfs, "/slice")
     assert str(caught.value).startswith(
-        f"--parent /slice: {slice_.directory} has the cgroup.type '{kind}': what is made in it "
-        "gets no memory controller; name a cgroup whose cgroup.type is 'domain', or run `systemd-"
+        f"--parent /slice: {slice_.directory} has the cgroup.type '{kind}': its children "
+        "get no memory controller; name a cgroup whose cgroup.type is 'domain', or run `systemd-"
     )
     (slice_.directory / "cgroup.type").write_text("domain\n")
     assert find_parent(cgroupfs, "/slice").cgroup == "/slice"

@@ -72,7 +72,7 @@ def test_our_own_cgroup(fit_machine):
     assert (found.state, "processes live in" in found.found) == ("warning", True)
     assert "Delegate=yes" in found.fix
     (node.directory / "cgroup.controllers").write_text("pids\n")
-    assert "was not given the memory controller" in the(fit_machine, "own cgroup").found
+    assert "does not have the memory controller" in the(fit_machine, "own cgroup").found
 
 
 @pytest.mark.parametrize("cgroup", ["/gone", "/../../elsewhere"])

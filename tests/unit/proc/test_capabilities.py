@@ -85,7 +85,7 @@ def test_a_program_that_is_refused_for_want_of_several(without, number):
 def test_a_program_that_is_refused_for_want_of_one(without, number):
     without(ADMIN)
     error = libbpf._load_error(number)
-    assert "CAP_SYS_ADMIN is not held: libbpf gets no BTF of modules" in error.why
+    assert "CAP_SYS_ADMIN is not held: libbpf cannot read the BTF of modules" in error.why
     assert error.hint == SYS_ADMIN.lack(CapabilitySets.own()).hint
     assert error.errno == number
 
