@@ -1,4 +1,4 @@
-"""The folder for what is dear to make and safe to lose: kernels, built modules, probe results."""
+"""The folder for files that are slow to make and safe to lose: kernels, modules, probe results."""
 
 import contextlib
 import fcntl
@@ -16,17 +16,17 @@ from oomctl import console
 from oomctl.errors import OomctlError
 
 _SILENT, _PAUSE = 1.0, 0.05
-"""Seconds that a wait is not worth a word, and between two tries."""
+"""Seconds before a wait is announced, and between two tries."""
 _SHOWN = 200
 
 
 def place(*parts: str) -> Path:
-    """Return where `parts` of the cache are, or would be."""
+    """Return the path of `parts` in the cache, which may not exist."""
     return _root().joinpath(*parts)
 
 
 def folder(*parts: str) -> Path:
-    """Return the folder `parts` of the cache, created; OomctlError where that fails."""
+    """Return the folder `parts` in the cache after creating it; OomctlError if that fails."""
     path = place(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -40,18 +40,18 @@ def folder(*parts: str) -> Path:
 
 @contextlib.contextmanager
 def in_use(path: Path) -> Iterator[bool]:
-    """Keep a folder of the cache from being removed for the time of a `with` block.
+    """Protect a folder of the cache from removal for the time of a `with` block.
 
-    Gives False where it is not there, or was just removed. Others may use it at the same time.
+    Yields False if it does not exist, or was just removed. Others may use it at the same time.
     """
     with _opened(path) as fd:
         if fd is not None and not _lock(fd, fcntl.LOCK_SH):
-            fd = None  # whoever has it alone removes it
+            fd = None  # an exclusive lock: it is being removed
         yield fd is not None and _still(path, fd)
 
 
 def remove_unused(path: Path) -> bool:
-    """Remove a folder unless somebody uses it; then it stays for the next time. Tell which."""
+    """Remove a folder unless it is in use; return whether it is gone."""
     with _opened(path) as fd:
         if fd is None:
             return True
@@ -59,7 +59,7 @@ def remove_unused(path: Path) -> bool:
             return False
         scrap = folder("scratch") / f"old-{secrets.token_hex(8)}"
         try:
-            path.rename(scrap)  # at once: who is killed now leaves no half of it behind
+            path.rename(scrap)  # at once: a kill from here on leaves no half of it there
         except FileNotFoundError:  # its user has just removed it
             return True
         except OSError:  # the cache is spread over file systems
@@ -72,7 +72,7 @@ def remove_unused(path: Path) -> bool:
 def locked(*parts: str, doing: str, patience: float) -> Iterator[None]:
     """Keep a second oomctl out of `folder(*parts)` for the time of a `with` block.
 
-    `doing` says to who has to wait what keeps it waiting; OomctlError after `patience` seconds.
+    An oomctl that waits shows `doing`; after `patience` seconds it raises OomctlError.
     """
     path = folder(*parts) / "lock"
     with path.open("a+") as lock:
@@ -87,7 +87,7 @@ def locked(*parts: str, doing: str, patience: float) -> Iterator[None]:
 
 
 def _wait(lock: IO[str], path: Path, patience: float) -> None:
-    began, said = time.monotonic(), False
+    began, announced = time.monotonic(), False
     while not _lock(lock.fileno(), fcntl.LOCK_EX):
         waited = time.monotonic() - began
         lock.seek(0)
@@ -97,17 +97,17 @@ def _wait(lock: IO[str], path: Path, patience: float) -> None:
                 f"another oomctl ({holder}) has held {path} for {waited:.0f} s",
                 f"see what it does (`fuser -v {shlex.quote(str(path))}`), then try again",
             )
-        if waited > _SILENT and not said:
+        if waited > _SILENT and not announced:
             console.note(f"waits for another oomctl ({holder})")
-            said = True
+            announced = True
         time.sleep(_PAUSE)
 
 
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
-    """Give a new folder for the time of a `with` block; one that a killed oomctl left goes first.
+    """Yield a new folder for the time of a `with` block; first remove those of killed oomctls.
 
-    Each is in use by who made it, so that one without a user is known.
+    Each is `in_use()` by the oomctl that made it.
     """
     with locked("scratch", doing="making a folder", patience=60):
         for left in folder("scratch").glob("*/"):
@@ -124,7 +124,7 @@ def scratch(prefix: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
-    """Open a folder; None where there is none (any more)."""
+    """Open a folder; None if it does not exist."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -145,7 +145,7 @@ def _lock(fd: int, how: int) -> bool:
 
 
 def _still(path: Path, fd: int) -> bool:
-    """Tell whether a folder is still the one that was opened."""
+    """Return whether a folder is still the one that was opened."""
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except FileNotFoundError:
@@ -153,7 +153,7 @@ def _still(path: Path, fd: int) -> bool:
 
 
 def _root() -> Path:
-    """Take $OOMCTL_CACHE, else what XDG says."""
+    """Return $OOMCTL_CACHE, else the folder of the XDG Base Directory Specification."""
     own = os.environ.get("OOMCTL_CACHE")
     if own:
         return Path(own).absolute()

@@ -1,4 +1,4 @@
-"""The command line that oomctl was started with, as its advice repeats it."""
+"""The command line of oomctl, for hints that repeat it."""
 
 import itertools
 import shlex
@@ -21,8 +21,8 @@ def remember(words: Sequence[str]) -> None:
 def in_lab() -> str:
     """Return the command that does the same in the lab, in backticks.
 
-    For a command that declares nothing it is `oomctl declare`, which is what is wanted in the end.
-    The guest may write where results go: what it writes elsewhere is lost.
+    For a command that declares nothing it is `oomctl declare`. `--rwdir` names the folders of the
+    results: anything that the guest writes elsewhere is lost.
     """
     own = _own()
     given = [word for folder in _written_to(own) for word in ("--rwdir", folder)]
@@ -30,7 +30,7 @@ def in_lab() -> str:
 
 
 def in_scope() -> str:
-    """Return the command that makes the same tree in a delegated scope of its own, in backticks."""
+    """Return the command that makes the same tree in a delegated scope, in backticks."""
     words = _own() if _own()[1] == "run" else ("oomctl", "run", "FILE")
     scope = ("systemd-run", "--scope", "-p", "Delegate=yes")
     return f"`{shlex.join((*scope, *_with_parent_self(words)))}`"
@@ -42,7 +42,7 @@ def _own() -> tuple[str, ...]:
 
 
 def _written_to(words: Sequence[str]) -> list[str]:
-    """Return the folders of the files that the options of a command have it write."""
+    """Return the folders of the files that a command writes, by its options."""
     found = []
     for word, following in itertools.pairwise((*words, "")):
         name, equals, value = word.partition("=")
@@ -58,7 +58,7 @@ def _written_to(words: Sequence[str]) -> list[str]:
 
 
 def _with_parent_self(words: Sequence[str]) -> list[str]:
-    """Replace --parent, in whichever of its two forms, by `--parent self`."""
+    """Replace --parent, in either of its forms, by `--parent self`."""
     left, rest = list(words), []
     while left:
         word = left.pop(0)

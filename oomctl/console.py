@@ -1,4 +1,4 @@
-"""What oomctl says on stderr: notes, progress and details; stdout belongs to results."""
+"""Messages on stderr: notes, progress and details; stdout is for results."""
 
 import os
 import sys
@@ -15,38 +15,38 @@ _bar = ""
 
 
 def set_verbosity(level: int) -> None:
-    """Set how much is said: 0 notes and errors, 1 each step and the logs behind an error."""
+    """Set the verbosity: 0 notes and errors, 1 each step and the logs behind an error."""
     global _verbosity
     _verbosity = level
 
 
 def verbose() -> bool:
-    """Tell whether `-v` was given."""
+    """Return whether `-v` was given."""
     return _verbosity > 0
 
 
 def note(text: str) -> None:
-    """Say something that everybody should read, on one line."""
+    """Print a message for every user, on one line."""
     try:
         with wiped():
             print(f"oomctl: {printable(text.expandtabs())}", file=sys.stderr, flush=True)
-    except OSError:  # nobody listens; the work goes on
+    except OSError:  # stderr is closed: go on
         discard(sys.stderr)
 
 
-def somebody_is_here() -> bool:
-    """Tell whether a person can be asked: stdin and stderr are a terminal."""
+def is_interactive() -> bool:
+    """Return whether a user can be asked: stdin and stderr are a terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask(question: str) -> bool:
-    """Ask a person; only yes is yes. Unlike typer's own this leaves stdout to the result."""
+    """Ask the user; only yes is yes. Unlike typer's confirm() this does not write to stdout."""
     print(f"oomctl: {question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.buffer.readline().strip().lower() in (b"y", b"yes")
 
 
 def discard(stream: TextIO | None) -> None:
-    """Drop what a failed stream still holds, lest the interpreter's flush at exit fail on it."""
+    """Drop the data in a failed stream, or the interpreter's flush at exit fails on it."""
     if stream is None:  # >&-
         return
     null = os.open(os.devnull, os.O_WRONLY)
@@ -55,20 +55,20 @@ def discard(stream: TextIO | None) -> None:
 
 
 def detail(text: str) -> None:
-    """Say something that only `-v` asks for."""
+    """Print a message with `-v` only."""
     if verbose():
         note(text)
 
 
 def verbose_steps() -> None:
-    """Say each long step wherever stderr goes: for a command that is all about them."""
+    """Print the steps even if stderr is not a terminal, for a command that consists of them."""
     global _shows_steps
     _shows_steps = True
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave the steps of each round unsaid while a bar counts the rounds."""
+    """Do not print the steps of each round while a bar counts the rounds."""
     global _is_quiet
     before, _is_quiet = _is_quiet, True
     try:
@@ -78,13 +78,13 @@ def quiet() -> Iterator[None]:
 
 
 def progress(text: str) -> None:
-    """Say what a long step is doing, where a person watches (stderr is a terminal) or `-v` asks."""
+    """Print what a long step does, if stderr is a terminal or `-v` was given."""
     if verbose() or _shows_steps or (sys.stderr.isatty() and not _is_quiet):
         note(text)
 
 
 def progress_bar(what: str, done: int, total: int) -> None:
-    """Show how far a long step is, on one line that is wiped when done; terminals only."""
+    """Show the progress of a long step on one line, removed when done; terminals only."""
     global _bar
     if sys.stderr.isatty() and not _is_quiet:
         end_bar()
@@ -93,7 +93,7 @@ def progress_bar(what: str, done: int, total: int) -> None:
 
 
 def end_bar() -> None:
-    """Wipe the bar for good."""
+    """Remove the bar."""
     global _bar
     if _bar:
         _wipe()
@@ -102,14 +102,14 @@ def end_bar() -> None:
 
 @contextmanager
 def wiped() -> Iterator[None]:
-    """Take the bar off its line while something else is written to the terminal."""
+    """Remove the bar from its line while something else is written to the terminal."""
     _wipe()
     yield
     _draw()
 
 
 def _draw() -> None:
-    with suppress(OSError):  # the terminal was closed meanwhile
+    with suppress(OSError):  # the terminal was closed
         if _bar:
             width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
             print(_bar[: width - 1], end="", file=sys.stderr, flush=True)

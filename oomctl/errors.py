@@ -1,4 +1,4 @@
-"""The few kinds of error a user may see: one line that says what, where and what to do."""
+"""The kinds of error that a user may see: one line with what, where and what to do."""
 
 from enum import IntEnum
 from typing import ClassVar
@@ -34,23 +34,23 @@ class OomctlError(Exception):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What is said of it; only an error with several causes has several lines."""
+        """The lines of its text; only an error with several causes has more than one."""
         return (str(self),)
 
 
 class UsageError(OomctlError):
-    """What the user asked for makes no sense or must not be done."""
+    """The request of the user makes no sense or must not be done."""
 
     code = Exit.USAGE
 
 
 class UnsupportedError(OomctlError):
-    """This machine or this kernel cannot do what was asked."""
+    """This machine or this kernel cannot do it."""
 
     code = Exit.UNSUPPORTED
 
 
 def while_ending(error: BaseException) -> bool:
-    """Tell whether an error came up in the clean-up after a signal that asked oomctl to end."""
+    """Return whether an error was raised in the clean-up after an ending signal."""
     causes = error.__context__
     return causes is not None and (not isinstance(causes, Exception) or while_ending(causes))

@@ -1,4 +1,4 @@
-"""Files that travel inside the package: the BPF object, the hogs, the kernel side, examples."""
+"""Files inside the package: BPF objects, hogs, the sources of the kernel module, examples."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def built(name: str) -> Path:
-    """Return the path of a file that `hatch_build.py` made; OomctlError where it was not made."""
+    """Return the path of a file that `hatch_build.py` makes; OomctlError if it is missing."""
     path = _PACKAGE / "built" / name
     if not path.exists():
         raise OomctlError(
@@ -19,12 +19,12 @@ def built(name: str) -> Path:
 
 
 def kernel_sources() -> Path:
-    """Return the folder of the kernel side: `bpf/kernel` in a checkout, its copy in a wheel."""
+    """Return the folder of the module's sources: `bpf/kernel`, or its copy in a wheel."""
     return _folder("bpf/kernel", "kernel")
 
 
 def examples() -> list[Path]:
-    """Return the files of `examples/` by name, in a wheel those of its copy."""
+    """Return the files of `examples/`, or of its copy in a wheel, by name."""
     return sorted(_folder("examples", "examples").iterdir())
 
 

@@ -1,6 +1,6 @@
-"""Signals that ask oomctl to end come through while it waits, never between two steps.
+"""Signals that ask oomctl to end are delivered while it waits, never between two steps.
 
-Whatever is being made is thus known to its context manager before an exception can unwind.
+So its context managers know everything that was made before an exception can unwind.
 """
 
 import os
@@ -15,7 +15,7 @@ ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Keep ending signals pending until the block ends or lets them through."""
+    """Keep ending signals pending in the block, except in `signals_unblocked()`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -26,9 +26,9 @@ def signals_blocked() -> Iterator[None]:
 
 @contextmanager
 def signals_unblocked() -> Iterator[None]:
-    """Take ending signals while waiting: what was pending raises here.
+    """Deliver ending signals while waiting: a pending one raises here.
 
-    If one does, SIGINT comes through the clean-up that follows, and ends oomctl at once.
+    If one does, SIGINT stays unblocked in the clean-up that follows, and ends oomctl at once.
     """
     before = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     try:
@@ -45,7 +45,7 @@ def signals_unblocked() -> Iterator[None]:
 
 
 def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave everything as it is: hogs and callers die with oomctl, the journal has the rest."""
-    wipe = b"\r\x1b[K" if os.isatty(2) else b""  # there may be a bar on the line
+    """Exit without clean-up: hogs and callers die with oomctl, the journal lists the rest."""
+    wipe = b"\r\x1b[K" if os.isatty(2) else b""  # for a progress bar
     os.write(2, wipe + b"oomctl: ended at once; `oomctl clean` removes what it made\n")
     os._exit(128 + number)

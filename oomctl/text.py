@@ -1,4 +1,4 @@
-"""Text for terminals: names of tasks and cgroups may hold any byte. Pure."""
+"""Text for terminals: names of tasks and cgroups may contain any byte. Pure."""
 
 import shlex
 
@@ -6,26 +6,26 @@ _LONG = 60
 
 
 def printable(text: str) -> str:
-    r"""Return text that no terminal acts on: what is not printable becomes \x1b and the like."""
+    r"""Return text that no terminal acts on: a character that is not printable becomes \x1b."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def quoted(text: str) -> str:
-    """Return a word of a shell's command line that a terminal can show and bash reads back."""
+    """Return a word for a shell's command line that a terminal can show and bash reads back."""
     if text.isprintable():
         return shlex.quote(text)
     return f"$'{''.join(map(_for_bash, text))}'"
 
 
 def cut(text: str) -> str:
-    """Shorten what would fill the screen."""
+    """Shorten text that would fill the screen."""
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
 def shortened(text: str, width: int) -> str:
-    """Take from the middle of a path what is wider; the end tells most."""
+    """Cut the middle of a text that is wider; the end of a path tells most."""
     if len(text) <= width or "\n" in text:
         return text
     end = (2 * width - 3) // 3
@@ -33,7 +33,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """Say how many there are: 1 hog, 2 hogs."""
+    """Return a number with its noun: 1 hog, 2 hogs."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 

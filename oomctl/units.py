@@ -1,33 +1,32 @@
-"""Sizes as the kernel's memparse() reads them (64M = 67108864), times, and both for people."""
+"""Sizes as the kernel's memparse() reads them (64M = 67108864), and durations."""
 
 import re
 
 from oomctl.text import cut
 
 BLANKS = " \t\n\r\f\v"
-"""What may surround a size or a time."""
+"""Characters that may surround a size or a duration."""
 _SUFFIXES = "KMGTPE"
-# E may be a digit of a hexadecimal number, as for memparse(): never its suffix
+# as for memparse(), E is a digit of a hexadecimal number, never its suffix
 _SIZE = re.compile(
     r"(?P<number>0[xX][0-9a-fA-F]+(?![0-9a-fA-F])|[0-9]{1,40})"
     r"(?:(?P<suffix>[KMGTPEkmgtpe])(?:iB?)?)?",
     re.ASCII,
 )
 SIZE_LIMIT = 1 << 63
-"""The first number of bytes that is no size."""
+"""The first number of bytes that is too large for a size."""
 _SECONDS = {"us": (1, 1e6), "ms": (1, 1e3), "s": (1, 1), "m": (60, 1), "h": (3600, 1)}
-"""What a unit multiplies and divides by: 1e-6 is no number of a float."""
+"""Factor and divisor of each unit: a float cannot be exactly 1e-6."""
 _DURATION = re.compile(
     r"(?P<number>0*[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>us|ms|s|m|h)?", re.ASCII
 )
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that a size means: a number, then K, M, G, T, P or E as powers of 1024.
+    """Return a size in bytes: a number, then K, M, G, T, P or E as powers of 1024.
 
-    Either case of the suffix and `Ki`, `KiB` are taken too; `KB` is not, since it means 1000
-    elsewhere. Raises ValueError with a sentence that says what to write. Kernel: lib/cmdline.c,
-    memparse().
+    Lower case, `Ki` and `KiB` are accepted; `KB` is not, since it means 1000 elsewhere. Raises
+    ValueError with a sentence that says what to write. Kernel: lib/cmdline.c, memparse().
     """
     match = _SIZE.fullmatch(text.strip(BLANKS))
     if not match:
@@ -48,9 +47,9 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that a time means: a number, then us, ms, s, m (minutes) or h.
+    """Return a duration in seconds: a number, then us, ms, s (the default), m (minutes) or h.
 
-    Without a unit it is seconds. Raises ValueError with a sentence that says what to write.
+    Raises ValueError with a sentence that says what to write.
     """
     match = _DURATION.fullmatch(text.strip(BLANKS))
     if not match:
@@ -62,7 +61,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_size(size: float | None) -> str:
-    """Render bytes for people: exact where a suffix divides them, else one decimal."""
+    """Format bytes for people: exact if a suffix divides them, else with one decimal."""
     if size is None:
         return "-"
     if size == float("inf"):
@@ -77,7 +76,7 @@ def format_size(size: float | None) -> str:
 
 
 def format_duration(nanoseconds: int | None) -> str:
-    """Render a duration with three significant digits and its unit; `-` for None."""
+    """Format a duration with three significant digits and its unit; `-` for None."""
     if nanoseconds is None:
         return "-"
     for unit, factor in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):

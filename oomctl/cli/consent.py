@@ -10,7 +10,7 @@ from oomctl.units import format_size
 
 def require_somebody(yes: bool, what: str) -> None:
     """Raise UsageError where nobody has agreed and nobody can be asked; `what` would kill."""
-    if not yes and not console.somebody_is_here():
+    if not yes and not console.is_interactive():
         raise UsageError(
             f"{what} kills the largest task of the machine and nobody is here to be asked",
             "give --yes if that is what you want",

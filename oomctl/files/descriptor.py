@@ -1,4 +1,4 @@
-"""Names of files that mean a descriptor which some process has open: /dev/stdout and the like."""
+"""File names that stand for an open descriptor of a process, such as /dev/stdout."""
 
 import os
 import re
@@ -9,9 +9,9 @@ _MOST_LINKS = 40  # include/linux/namei.h, MAXSYMLINKS
 
 
 def link_of(path: Path) -> Path | None:
-    """Return the /proc/PID/fd/N that a name comes to through any links; None for another file.
+    """Return the /proc/PID/fd/N that a name leads to through links; None for other files.
 
-    The kernel follows such a link to the open file, which may be a pipe, or have no name any more.
+    The kernel follows such a link to the open file, which may be a pipe, or removed.
     """
     for _ in range(_MOST_LINKS):
         folder = Path(os.path.realpath(path.parent))
@@ -25,7 +25,7 @@ def link_of(path: Path) -> Path | None:
 
 
 def own(path: Path) -> int | None:
-    """Return which of our own descriptors a name means, if it means one."""
+    """Return the descriptor of this process that a name stands for; None for other files."""
     link = link_of(path)
     found = link and _FOLDER.fullmatch(str(link.parent))
     if not link or not found or found["pid"] != str(Path("/proc/self").readlink()):

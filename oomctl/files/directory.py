@@ -1,4 +1,4 @@
-"""A directory that is opened through no symbolic link, to work from its descriptor."""
+"""A directory opened without following symbolic links, to work from its descriptor."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ READABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """Open an absolute path component by component; OSError if it is not there or has a link."""
+    """Open an absolute path, component by component; OSError if one is missing or a link."""
     at = os.open(path.root, PATH_ONLY)
     try:
         for part in path.parts[1:]:
@@ -23,7 +23,7 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def step(name: str, at: int, flags: int = PATH_ONLY) -> int:
-    """Open a directory in another, which is closed; where that fails it stays open."""
+    """Open a directory in another one, which is closed unless that fails."""
     below = os.open(name, flags, dir_fd=at)
     os.close(at)
     return below

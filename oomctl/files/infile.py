@@ -1,4 +1,4 @@
-"""Files that the user names to be read: opened without a wait for data that nobody will write."""
+"""Files that the user names to be read: opened without waiting for data that never comes."""
 
 import errno
 import io
@@ -13,20 +13,21 @@ from typing import Any, BinaryIO
 from oomctl.files import descriptor
 
 PATIENCE = 5.0
-"""How long a named pipe may be without a writer, in seconds."""
+"""Seconds that a named pipe may be without a writer."""
 
 
 def open_input(path: Path) -> BinaryIO:
-    """Open a regular file, a pipe, or with `-` stdin; OSError says why it cannot be read.
+    """Open a regular file, a pipe, or stdin for `-`; OSError says why it cannot be read.
 
-    Devices and files of /proc are refused: some never end, some wait, /proc/kmsg is used up.
+    Devices and files of /proc are refused: some never end, some block, and reading /proc/kmsg
+    consumes it.
     """
     number = _stream(path)
     if number is not None:
         with _kept(os.dup(number)) as fd:
             _require(os.fstat(fd), os.isatty(fd), True)
         return io.BufferedReader(_Raw(fd))
-    pinned = os.open(path, os.O_PATH | os.O_CLOEXEC)  # unlike a real open this waits for nobody
+    pinned = os.open(path, os.O_PATH | os.O_CLOEXEC)  # unlike other opens this never waits
     try:
         found = os.fstat(pinned)
         _require(found)
@@ -45,12 +46,12 @@ def open_input(path: Path) -> BinaryIO:
 
 
 def can_be_read_again(path: Path) -> bool:
-    """Tell whether a second open_input() gives the same bytes, unlike that of a pipe."""
+    """Return whether a second open_input() gives the same bytes, unlike for a pipe."""
     return _stream(path) is None and path.is_file()
 
 
 class _Raw(io.FileIO):
-    """A descriptor that does not wait says so, instead of looking like the end of the file."""
+    """A non-blocking descriptor without data raises EAGAIN instead of looking like end of file."""
 
     waiting = False
 
@@ -58,26 +59,26 @@ class _Raw(io.FileIO):
         got = super().readinto(buffer)
         self.waiting = got is None
         if got is None and not stat.S_ISFIFO(os.fstat(self.fileno()).st_mode):
-            raise BlockingIOError(errno.EAGAIN, "Has nothing to be read now")
+            raise BlockingIOError(errno.EAGAIN, "Has no data now")
         return got or 0
 
 
 def _await_writer(raw: _Raw, file: "io.BufferedReader[_Raw]") -> None:
-    """Wait for the writer of a named pipe; OSError if none comes. From then on reads may wait.
+    """Wait for the writer of a named pipe; OSError if none comes. Later reads may wait.
 
-    fs/pipe.c, pipe_read(): without a writer a pipe that does not wait is at its end, with a silent
-    one it is EAGAIN.
+    fs/pipe.c, pipe_read(): a non-blocking read returns 0 without a writer, and EAGAIN with a writer
+    that has written nothing yet.
     """
     poll = select.poll()
     poll.register(file, select.POLLIN)
-    came = poll.poll(PATIENCE * 1000)  # data, or a writer that came and went
-    if not file.peek(1) and not raw.waiting and not came:
-        raise OSError(errno.EAGAIN, "Is a pipe that nobody writes into")
+    ready = poll.poll(PATIENCE * 1000)  # there is data, or a writer has come and gone
+    if not file.peek(1) and not raw.waiting and not ready:
+        raise OSError(errno.EAGAIN, "Is a pipe without a writer")
     os.set_blocking(file.fileno(), True)
 
 
 def _require(found: os.stat_result, terminal: bool = False, stream: bool = False) -> None:
-    """Raise OSError for what has no end or no content of the user's."""
+    """Raise OSError for a kind of file that has no end, or no content of the user's."""
     mode = found.st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -1,4 +1,4 @@
-"""Files that the user names to be written: whole or not at all, and nothing else is replaced."""
+"""Files that the user names to be written: whole or not at all, and no other file is replaced."""
 
 import errno
 import fcntl
@@ -16,31 +16,31 @@ from oomctl.files import descriptor
 from oomctl.signals import signals_blocked
 
 PATIENCE = 5.0
-"""How long a named pipe may be without a reader, in seconds."""
+"""Seconds that a named pipe may be without a reader."""
 
 _DENIED = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOTSUP, errno.ENOENT}
 )
-"""Why a file may have to be written where it is: it cannot be done beside it."""
+"""Errnos for which a file is written in place: a new one beside it cannot be made."""
 
 
 class OutFile(Protocol):
-    """Where data goes; OSError if it cannot."""
+    """The file that data is written to."""
 
     def write(self, data: bytes) -> None:
-        """Write all of it."""
+        """Write all of it; OSError if that fails."""
 
     def is_at(self, found: os.stat_result) -> bool:
-        """Tell whether it goes into that file."""
+        """Return whether it is that file."""
 
 
 @contextmanager
 def open_output(path: Path) -> Iterator[OutFile]:
-    """Find out how a file can be written, and hold it; OSError if it cannot.
+    """Open a file for writing in the way that suits its kind; OSError if it cannot be written.
 
-    A regular file is replaced by one with the same owner, mode and attributes. It is written where
-    it is if it has other names, or if that cannot be done beside it. A link is followed. Pipes,
-    terminals and what /proc/PID/fd stands for are written through.
+    A regular file is replaced by one with the same owner, mode and attributes. It is written in
+    place if it has other names, or if no file can be made beside it. A link is followed. Pipes,
+    terminals and descriptors in /proc/PID/fd are written through.
     """
     with ExitStack() as stack:
         link = descriptor.link_of(path)
@@ -65,7 +65,7 @@ def _found(path: Path, stack: ExitStack) -> OutFile:
     try:
         pinned = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
-        whole = _Whole(*_place(os.path.realpath(path), stack), None)  # a link to nothing: there
+        whole = _Whole(*_place(os.path.realpath(path), stack), None)  # a dangling link: its target
         whole.try_out()
         return whole
     stack.callback(os.close, pinned)
@@ -88,7 +88,7 @@ def _found(path: Path, stack: ExitStack) -> OutFile:
 
 
 def _open_waiting(name: str, kind: int) -> int:
-    """Open a pipe or a device for writing; a pipe waits a while for its reader."""
+    """Open a pipe or a device for writing; wait some seconds for the reader of a pipe."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
@@ -97,9 +97,9 @@ def _open_waiting(name: str, kind: int) -> int:
             if error.errno != errno.ENXIO:
                 raise
             if not stat.S_ISFIFO(kind):  # /dev/tty of a process without a terminal
-                raise OSError(errno.ENODEV, "is a device that is not there") from None
+                raise OSError(errno.ENODEV, "is a device that does not exist") from None
             if time.monotonic() > end:
-                raise OSError(errno.ENXIO, "is a pipe that nobody reads from") from None
+                raise OSError(errno.ENXIO, "is a pipe without a reader") from None
         time.sleep(0.02)
 
 
@@ -117,7 +117,7 @@ def _regular(fd: int, name: str, stack: ExitStack) -> OutFile:
 
 
 def _place(name: str, stack: ExitStack) -> tuple[int, str]:
-    """Return the descriptor of the folder and the name in it."""
+    """Return the descriptor of the folder of a file, and the name in it."""
     folder, name = os.path.split(name)
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     stack.callback(os.close, fd)
@@ -149,14 +149,14 @@ class _InPlace(_Stream):
 
 @dataclass(frozen=True)
 class _Whole:
-    """A name in a folder; `old` is the file of that name that is replaced, if there is one."""
+    """A name in a folder; `old` is the descriptor of the file to replace, if there is one."""
 
     folder: int
     name: str
     old: int | None
 
     def try_out(self) -> None:
-        """Raise OSError if no file could be made here that is like the old one."""
+        """Raise OSError if no file like the old one can be made in this folder."""
         with signals_blocked(), self._temporary():
             pass
 
@@ -204,7 +204,7 @@ class _Whole:
 
 
 def _make_alike(old: int, new: int) -> None:
-    """Give a file the owner, the mode and the extended attributes of another, ACLs with them."""
+    """Copy the owner, the mode and the extended attributes of a file, which include its ACLs."""
     was, made = os.fstat(old), os.fstat(new)
     if (was.st_uid, was.st_gid) != (made.st_uid, made.st_gid):
         os.fchown(new, was.st_uid, was.st_gid)
@@ -227,7 +227,7 @@ def _attributes(fd: int) -> dict[str, bytes]:
 
 
 def _settle(fd: int) -> None:
-    """Raise what a full disk, a quota or a server answers late; some do so only at a close()."""
+    """Raise the errors that a full disk, a quota or a server reports late, some only at close()."""
     os.fsync(fd)
     os.close(os.dup(fd))
 

@@ -1,6 +1,6 @@
 """The lines of a journal: what a process of oomctl has made or changed and not yet undone. Pure.
 
-The first names its owner, each other is written before what it tells of is done.
+The first line names the owner; each other one is written before its action.
 """
 
 import json
@@ -12,10 +12,10 @@ from typing import get_type_hints
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that writes it, and the boot of the machine in which that ran.
+    """The process that writes the journal, and the boot of the machine in which it ran.
 
-    Whether it still runs is not for its PID to say, which may be another's by now, but for the lock
-    that it holds on the file: the kernel drops that with the last process that inherited it.
+    Whether it still runs is known by its lock on the file, not by its PID, which may be reused: the
+    kernel drops the lock with the last process that inherited it.
     """
 
     pid: int
@@ -24,14 +24,14 @@ class Owner:
 
 @dataclass(frozen=True)
 class Making:
-    """A cgroup is about to be made at `path`; nothing is in it before `Made` is written."""
+    """A cgroup is about to be made at `path`; it stays empty until `Made` is written."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class Made:
-    """The cgroup at `path` is ours as long as `id`, its inode number, is there."""
+    """The cgroup at `path` is ours while its inode number is `id`."""
 
     path: str
     id: int
@@ -39,9 +39,9 @@ class Made:
 
 @dataclass(frozen=True)
 class Changed:
-    """The file of the kernel's at `path` held `was` and is to hold `wrote`.
+    """The kernel's file at `path` held `was` and is set to `wrote` for a while.
 
-    `folder` is the inode number of the cgroup that it belongs to, None for what is no cgroup's.
+    `folder` is the inode number of its cgroup, None for a sysctl.
     """
 
     path: str
@@ -52,7 +52,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Stays:
-    """`wrote` is written to `path` for good: others may rely on it, so it is not undone."""
+    """`wrote` is written to `path` and not undone: others may depend on it."""
 
     path: str
     wrote: str
@@ -71,9 +71,9 @@ def line(entry: Owner | Entry) -> bytes:
 
 
 def read(data: bytes) -> tuple[Owner | None, list[Entry]]:
-    """Return the owner and the entries; no owner where even the first line was not finished.
+    """Return the owner and the entries; no owner if even the first line is incomplete.
 
-    A last line without its newline was never acted on. Raises ValueError for what is no journal.
+    A last line without its newline was never acted on. Raises ValueError for other text.
     """
     lines = [_entry(text) for text in data.split(b"\n")[:-1]]
     if not lines:
@@ -91,7 +91,7 @@ def _entry(text: bytes) -> Owner | Entry:
         told = None
     kind = _KINDS.get(str(told.pop("kind", None))) if isinstance(told, dict) else None
     if kind is None:
-        raise ValueError(f"{text[:40]!r} is no line of a journal")
+        raise ValueError(f"{text[:40]!r} is not a line of a journal")
     types = get_type_hints(kind)
     if told.keys() != types.keys() or not all(isinstance(told[key], types[key]) for key in types):
         raise ValueError(f"{text[:40]!r} has other fields than are known")
@@ -103,9 +103,9 @@ def _entry(text: bytes) -> Owner | Entry:
 
 
 def belongs(entry: Entry, mounts: Iterable[str], sysctls: str) -> bool:
-    """Tell whether an entry names what its kind can: a cgroup, a file of one, or a sysctl.
+    """Return whether the path of an entry suits its kind: a cgroup, a file of one, or a sysctl.
 
-    `mounts` are the folders that cgroup v2 is mounted at, `sysctls` is that of the sysctls.
+    `mounts` are the mount points of cgroup v2, `sysctls` is the folder of the sysctls.
     """
     path = PurePosixPath(entry.path)
     if str(path) != entry.path or ".." in path.parts:
@@ -113,26 +113,26 @@ def belongs(entry: Entry, mounts: Iterable[str], sysctls: str) -> bool:
     if isinstance(entry, Changed) and entry.folder is None:
         return path != PurePosixPath(sysctls) and path.is_relative_to(sysctls)
     if isinstance(entry, Changed | Stays):
-        # what stays may be of the root itself: +memory in its cgroup.subtree_control
+        # Stays may name the root itself: +memory in its cgroup.subtree_control
         place = path.parent.parent if isinstance(entry, Changed) else path.parent
         return is_interface_file(path.name) and any(map(place.is_relative_to, mounts))
     return any(map(path.parent.is_relative_to, mounts))
 
 
 def is_interface_file(name: str) -> bool:
-    """Tell whether a file is one of a cgroup's by its name."""
+    """Return whether a file is one of a cgroup, by its name."""
     return name.startswith(_INTERFACE)
 
 
 def tops(made: Iterable[Made]) -> list[Made]:
-    """Return the cgroups that lie below no other of these: with them the others go."""
+    """Return the cgroups that are below none of the others: removing them removes all."""
     all_made = list(made)
     paths = {each.path for each in all_made}
     return [each for each in all_made if paths.isdisjoint(_above(each.path))]
 
 
 def to_undo(entries: Sequence[Entry]) -> Iterator[Entry]:
-    """Walk what has to be undone, the last first; what goes with another is left out."""
+    """Yield what must be undone, the last first, without what goes with another entry."""
     made = [each for each in entries if isinstance(each, Made)]
     highest, known = set(tops(made)), {each.path for each in made}
     for each in reversed(entries):

@@ -1,6 +1,6 @@
-"""The journal of a running oomctl in /run/oomctl, and how those whose owner is gone are found.
+"""The journal of a running oomctl in /run/oomctl, and the journals whose owner is gone.
 
-/run is a tmpfs, so that nothing is in there that a restart of the machine has not undone.
+/run is a tmpfs: a reboot, which undoes everything anyway, empties it.
 """
 
 import errno
@@ -27,9 +27,9 @@ _DYING = 5.0
 
 
 class Journal:
-    """The file of this process, locked as long as it lives; gone when the block is left.
+    """The journal of this process, locked while it lives; removed at the end of the block.
 
-    What could not be undone by then stays in it, for `oomctl clean`.
+    It stays if something could not be undone, for `oomctl clean`.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Journal:
         self._size = 0
 
     def __enter__(self) -> Self:
-        """Make it; UnsupportedError where it cannot be made, OomctlError where there is no room."""
+        """Make it; UnsupportedError if it cannot be made, OomctlError if there is no room."""
         self._folder = rundir.made()
         try:
             self._name, self._fd = _create(self._folder)
@@ -53,22 +53,22 @@ class Journal:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Remove it, unless something in it still stands."""
+        """Remove it, unless something in it is not undone."""
         if self._lines:
             self._close()
         else:
             self._remove()
 
     def write(self, entry: Entry) -> None:
-        """Write what is about to be done; OomctlError where that fails: then do not do it."""
+        """Write what is about to be done; OomctlError if that fails: then it must not be done."""
         before = self._size
         self._append(line(entry))
         self._lines.append((entry, before))
 
     def forget(self, *entries: Entry) -> None:
-        """Take back what was written of these: they are undone, or not oomctl's any more.
+        """Take entries back: they are undone, or not oomctl's any more.
 
-        The file ends after the last that still stands, so it does not grow with the rounds.
+        The file is cut after the last entry that is left, so it does not grow with the rounds.
         """
         self._forgotten += entries
         standing = self._lines.copy()
@@ -80,11 +80,11 @@ class Journal:
         self._lines, self._size = standing, size
 
     def others(self) -> Iterator[tuple[int, list[Entry]]]:
-        """Yield whose the other journals are, by PID, and what stands in them."""
+        """Yield the PID of the owner and the entries of each other journal."""
         for name in self._folder.names():
             try:
                 owner, entries = read(_text(self._folder, name) if name != self._name else b"")
-            except (OomctlError, OSError, ValueError):  # not ours, gone, or just being written
+            except (OomctlError, OSError, ValueError):  # not oomctl's, gone, or being written
                 continue
             if owner:
                 yield owner.pid, entries
@@ -92,7 +92,7 @@ class Journal:
     def _append(self, data: bytes) -> None:
         try:
             written = os.write(self._fd, data)
-            if written < len(data):  # the rest needs a page that is not there
+            if written < len(data):  # there is no page for the rest
                 os.ftruncate(self._fd, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
@@ -117,10 +117,9 @@ def boot() -> str:
 
 @contextmanager
 def abandoned(folder: JournalFolder, name: str) -> Iterator[bytes | None]:
-    """Hold a journal whose owner is gone and give its text; None if the owner lives.
+    """Lock a journal whose owner is gone and yield its text; None if the owner lives.
 
-    Nobody else can hold it meanwhile. Raises OomctlError where it cannot be read, or where it may
-    be another user's work.
+    Raises OomctlError if it cannot be read, or if another user may have written it.
     """
     path = folder.path / name
     with ExitStack() as stack:
@@ -149,9 +148,9 @@ def _text(folder: JournalFolder, name: str) -> bytes:
 
 
 def _lock_of_dead(fd: int, path: Path) -> bool:
-    """Take the lock of a journal unless its owner lives; tell whether that was done.
+    """Take the lock of a journal unless its owner lives; return whether it was taken.
 
-    A killed owner's children die a moment after it, and hold the lock until then.
+    The children of a killed owner die a moment after it, and hold the lock until then.
     """
     deadline = time.monotonic() + _DYING
     while not _lock(fd):
@@ -159,8 +158,8 @@ def _lock_of_dead(fd: int, path: Path) -> bool:
             return False
         if time.monotonic() > deadline:
             raise OomctlError(
-                f"who wrote the journal {path} is gone, but a process that it started is not",
-                f"end that (`fuser {shlex.quote(str(path))}` names it), then run `oomctl clean`",
+                f"the owner of the journal {path} is gone, but a process that it started lives",
+                f"end it (`fuser {shlex.quote(str(path))}` names it), then run `oomctl clean`",
             )
         time.sleep(0.01)
     return True
@@ -170,7 +169,7 @@ def _owner_lives(fd: int, name: str) -> bool:
     pid = name.partition("-")[0]
     try:
         owner = psutil.Process(int(pid))
-        # one that began after the last line was written has only its PID; psutil rounds to seconds
+        # if it started after the last line was written, the PID is reused; psutil rounds to seconds
         same = owner.create_time() <= os.fstat(fd).st_mtime + 2
         return same and owner.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
@@ -186,7 +185,7 @@ def _lock(fd: int) -> bool:
 
 
 def _create(folder: JournalFolder) -> tuple[str, int]:
-    """Make a journal and lock it; it is made anew where somebody looked at it before that."""
+    """Make a journal and lock it; make another if `abandoned()` has locked it first."""
     while True:
         name = f"{os.getpid()}-{secrets.token_hex(3)}{SUFFIX}"
         try:
@@ -194,7 +193,7 @@ def _create(folder: JournalFolder) -> tuple[str, int]:
         except OSError as error:
             raise no_room(folder.path / name, error) from error
         try:
-            # who looks for abandoned ones may hold it by now, or have taken it away
+            # `abandoned()` in another oomctl may have locked it by now, or removed it
             if _lock(fd) and os.fstat(fd).st_nlink:
                 return name, fd
             folder.remove(name)

@@ -1,7 +1,7 @@
-"""The folder of the journals: opened once, checked, and from then on used by its descriptor.
+"""The folder of the journals: opened once, checked, and then used by its descriptor.
 
-Root acts on what stands in a journal, so no other user may be able to put one there: the folder is
-ours alone, and nobody else can put another in its place, whichever folders are above it.
+Root acts on what a journal says, so no other user may be able to put one there: only we can write
+to the folder, and no other user can replace it or a folder above it.
 """
 
 import errno
@@ -20,7 +20,7 @@ SUFFIX = ".journal"
 _USUAL = "/run/oomctl"
 _REMOVE = "remove it"
 _LINKS = 40
-"""As many symbolic links as the kernel follows in a path (MAXSYMLINKS)."""
+"""How many symbolic links the kernel follows in a path (MAXSYMLINKS)."""
 
 
 def folder() -> Path:
@@ -30,13 +30,13 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class JournalFolder:
-    """The open folder: its path, to be shown, and its descriptor, to work with."""
+    """The open folder: its path for messages, and its descriptor to work with."""
 
     path: Path
     fd: int
 
     def names(self) -> list[str]:
-        """Return the names of all journals in it; the one that was written last comes first."""
+        """Return the names of all journals in it, the last written first."""
         with os.scandir(self.fd) as entries:
             found = [entry.name for entry in entries if entry.name.endswith(SUFFIX)]
         return sorted(found, key=self._written, reverse=True)
@@ -46,7 +46,7 @@ class JournalFolder:
         return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=self.fd)
 
     def read(self, name: str) -> int:
-        """Open a journal to read it; OomctlError where it may be another user's work."""
+        """Open a journal for reading; OomctlError if another user may have written it."""
         fd = self.open(name, os.O_RDONLY | os.O_NONBLOCK)
         if why := _fault_of_file(os.fstat(fd)):
             os.close(fd)
@@ -69,9 +69,9 @@ class JournalFolder:
 
 @contextmanager
 def opened() -> Iterator[JournalFolder | None]:
-    """Open the folder for the time of the block; None where there is none.
+    """Open the folder for the time of the block; None if it does not exist.
 
-    Raises UnsupportedError where it cannot be read, or where others could have written into it.
+    Raises UnsupportedError if it cannot be read, or if other users could have written to it.
     """
     where = folder()
     try:
@@ -88,9 +88,9 @@ def opened() -> Iterator[JournalFolder | None]:
 
 
 def made() -> JournalFolder:
-    """Open the folder, made if need be; its descriptor is the caller's to close.
+    """Open the folder, after making it if needed; the caller closes its descriptor.
 
-    Raises UnsupportedError where it cannot be made or is not ours alone.
+    Raises UnsupportedError if it cannot be made, or if other users could write to it.
     """
     where = folder()
     try:
@@ -100,7 +100,7 @@ def made() -> JournalFolder:
 
 
 def no_room(path: Path, error: OSError) -> OomctlError:
-    """Return the error of a journal that could not be written."""
+    """Return the error for a journal that could not be written."""
     why = f"cannot write the journal {path}: {error.strerror}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OomctlError(why, f"make room there, or name another folder in {ENV}")
@@ -108,9 +108,9 @@ def no_room(path: Path, error: OSError) -> OomctlError:
 
 
 def _open(where: Path, *, make: bool) -> int:
-    """Walk to the folder; links above it are followed where only root or we can change them.
+    """Walk to the folder; links above it are followed if only root or we can change them.
 
-    What is wrong above it is said once the folder is found, or before anything is made.
+    A fault above it is raised once the folder is found, or before anything is made.
     """
     ahead, links, fault = list(where.parts[1:]), 0, None
     at, reached = os.open(where.root, PATH_ONLY), Path(where.root)
@@ -136,14 +136,14 @@ def _open(where: Path, *, make: bool) -> int:
             elif found and not stat.S_ISDIR(found.st_mode):
                 if ahead:
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-                raise _not_ours(where, "is no folder", _REMOVE)
+                raise _not_ours(where, "is not a folder", _REMOVE)
             at, reached = step(name, at), reached / name
         _require_sound(where, fault)
         last = os.fstat(at)
         if last.st_uid != os.geteuid():
             raise _not_ours(where, f"belongs to user {last.st_uid}", "run it as that user")
         if last.st_mode & 0o022:
-            raise _not_ours(where, "others than its owner may write there", _REMOVE)
+            raise _not_ours(where, "users other than its owner may write there", _REMOVE)
         at = step(".", at, READABLE)
     except BaseException:
         os.close(at)
@@ -159,11 +159,11 @@ def _lstat(name: str, at: int) -> os.stat_result | None:
 
 
 def _fault_of_parent(found: os.stat_result, path: Path) -> str:
-    """Say how somebody else could put another folder into the place of one in this."""
+    """Return how another user could replace a folder in this one; empty if none could."""
     if why := _fault_of_owner(found, path):
         return why
     if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
-        return f"others than its owner may write to {path}, which it is in"
+        return f"users other than its owner may write to {path}, which it is in"
     return ""
 
 
@@ -179,7 +179,7 @@ def _fault_of_file(found: os.stat_result) -> str:
     if found.st_uid != os.geteuid():
         return f"it belongs to user {found.st_uid}"
     if found.st_mode & 0o022:
-        return "others than its owner may write to it"
+        return "users other than its owner may write to it"
     if found.st_nlink > 1:
         return "it has another name too"
     return ""

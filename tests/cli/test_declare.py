@@ -227,7 +227,7 @@ def test_a_pipe_is_written_to_not_replaced(machine, tmp_path):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    monkeypatch.setattr("oomctl.console.somebody_is_here", lambda: True)
+    monkeypatch.setattr("oomctl.console.is_interactive", lambda: True)
 
 
 def test_global_with_yes_says_whom_it_would_kill_and_goes_on(machine):

@@ -34,8 +34,8 @@ KINDS = {
     "/proc/kmsg": "Is a file of /proc",
     "socket": "Is a socket",
     "fifo": "",
-    "lonely": "Is a pipe that nobody writes into",
-    "link to lonely": "Is a pipe that nobody writes into",
+    "lonely": "Is a pipe without a writer",
+    "link to lonely": "Is a pipe without a writer",
     "endless": "",
 }
 

@@ -542,7 +542,7 @@ def test_the_whole_system_needs_a_person_or_yes(stage, monkeypatch):
     assert stage.plans == []
     result = run("g.toml", "--yes", "--repeat", 3, "--no-record")
     assert result.stderr.count("the kernel would pick: big") == 1
-    monkeypatch.setattr("oomctl.console.somebody_is_here", lambda: True)
+    monkeypatch.setattr("oomctl.console.is_interactive", lambda: True)
     assert run("g.toml", input="y\n").stderr.endswith("whole system? [y/N] ")
     result = run("g.toml", input="n\n")
     assert (result.exit_code, result.stdout) == (2, "")

@@ -155,7 +155,7 @@ FULL = "No space left on device"
         (
             "setsid oomctl declare --dry-run -o /dev/tty",
             2,
-            "oomctl: --output /dev/tty: is a device that is not there; name a file\n",
+            "oomctl: --output /dev/tty: is a device that does not exist; name a file\n",
         ),
         ("oomctl --help >/dev/full", 4, f"oomctl: cannot write to stdout: {FULL}\n"),
         ("oomctl --version >/dev/full", 4, f"oomctl: cannot write to stdout: {FULL}\n"),

@@ -85,7 +85,7 @@ def test_what_is_no_journal(data):
 )
 def test_faults(data):
     with pytest.raises(
-        ValueError, match=r"no line of a journal|other fields|first line|can't decode"
+        ValueError, match=r"not a line of a journal|other fields|first line|can't decode"
     ):
         read(data)
 
@@ -242,16 +242,16 @@ def test_one_that_is_held_before_it_is_locked_is_made_again(cgroupfs, monkeypatc
 def test_a_folder_that_others_can_write_to_is_not_trusted(cgroupfs, mode):
     folder().mkdir()
     folder().chmod(mode)
-    refused("others than its owner may write there")
+    refused("users other than its owner may write there")
 
 
 def test_a_folder_that_is_a_link_or_a_file_is_not_trusted(cgroupfs, tmp_path):
     (tmp_path / "other").mkdir()
     folder().symlink_to(tmp_path / "other")
-    refused("is no folder")
+    refused("is not a folder")
     folder().unlink()
     folder().write_text("")
-    refused("is no folder")
+    refused("is not a folder")
 
 
 def test_only_the_usual_folder_is_to_be_removed(cgroupfs, monkeypatch):
@@ -309,12 +309,14 @@ def test_a_folder_beside_which_others_may_write(cgroupfs, tmp_path, monkeypatch,
         with Journal():
             assert len(journals()) == 1
         return
-    with pytest.raises(UnsupportedError, match=r"others than its owner may write to .*theirs, wh"):
+    with pytest.raises(
+        UnsupportedError, match=r"users other than its owner may write to .*theirs, wh"
+    ):
         Journal().__enter__()
     assert not folder().exists()
     assert journals() == []
     folder().mkdir(mode=0o700)
-    refused("others than its owner may write to .*theirs, which it is in")
+    refused("users other than its owner may write to .*theirs, which it is in")
 
 
 @needs_root
@@ -359,8 +361,8 @@ def planted(how):
 
 PLANTED = {
     "user": (lambda path: os.chown(path, NOBODY, NOBODY), f"it belongs to user {NOBODY}"),
-    "group": (lambda path: path.chmod(0o660), "others than its owner may write to it"),
-    "world": (lambda path: path.chmod(0o602), "others than its owner may write to it"),
+    "group": (lambda path: path.chmod(0o660), "users other than its owner may write to it"),
+    "world": (lambda path: path.chmod(0o602), "users other than its owner may write to it"),
     "link": (lambda path: path.with_suffix(".x").hardlink_to(path), "it has another name too"),
     "fifo": (lambda path: [path.unlink(), os.mkfifo(path)], "it is not a regular file"),
 }
