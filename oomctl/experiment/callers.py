@@ -1,4 +1,4 @@
-"""Callers: processes of their own that pull a trigger together, and can be ended while they wait.
+"""Callers: child processes that make their calls at the same moment and can be killed at any time.
 
 The BPF program runs in the task that calls bpf(2). What a caller leaves in shared memory and in the
 program's map outlives it.
@@ -30,7 +30,7 @@ _DYING = 5.0  # seconds that a caller may take to end after SIGKILL
 
 
 class SharedResult(Structure):
-    """What a caller leaves for its parent; times are CLOCK_MONOTONIC in ns."""
+    """What a caller leaves for its parent in shared memory; times are CLOCK_MONOTONIC in ns."""
 
     _fields_ = [
         ("began_ns", c_uint64),
@@ -39,50 +39,49 @@ class SharedResult(Structure):
         ("ret", c_int32),
         ("attempts", c_uint32),
         ("spared", c_uint32),
-        ("asked_to_reclaim", c_uint32),
+        ("wrote_reclaim", c_uint32),
     ]
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How one caller ended: its number, PID and exit status, and whether it had to be killed.
+class CallerEnd:
+    """How a caller ended: its exit status, whether the timeout killed it, the exception in it.
 
-    `who` names it in a sentence, and `how` is the end of that sentence: "was killed by SIGTERM".
+    `name` and `how` make a sentence: "the caller (pid 7)" "was killed by SIGTERM".
     """
 
     number: int
     pid: int
     status: int | None
     timed_out: bool
-    who: str = "the caller"
+    name: str = "the caller"
     how: str = "ended"
     error: OomctlError | None = None
-    """The exception that ended it."""
 
     @property
     def cut_off(self) -> bool:
-        """Whether an exception or a signal ended it, so that it did not come to its end."""
+        """Whether an exception or a signal ended it early."""
         return self.error is not None or self.status is None
 
-    def because(self, when: str) -> OomctlError:
-        """Return the error of a caller that left no answer; `when` says how far it had come."""
+    def failure(self, when: str) -> OomctlError:
+        """Return the error of a caller without a result; `when` says how far it had come."""
         if self.error:
-            why = f"{self.who} failed {when}: {self.error.why}"
+            why = f"{self.name} failed {when}: {self.error.why}"
             return type(self.error)(why, self.error.hint)
         hint = "if the OOM killer took it, dmesg names it; run it again"
         if self.timed_out:
             hint = "give more time with --timeout"
-        return OomctlError(f"{self.who} {self.how} {when}", hint)
+        return OomctlError(f"{self.name} {self.how} {when}", hint)
 
 
 class Trigger(Protocol):
-    """Something that declares OOM, or comes to the same."""
+    """Something that makes the OOM killer run, or kills instead of it."""
 
     def pull(self, number: int, shared: SharedResult) -> int:
-        """Do it, in the process of the caller of that number; return its exit status."""
+        """Run in the caller with that number; return its exit status."""
 
-    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
-        """Tell, back in the parent, what came of it; raises what kept it from being done."""
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Return, in the parent, the result of that call; raise the error that prevented it."""
 
 
 def call_together(
@@ -91,73 +90,61 @@ def call_together(
     watch: PidfdWatch,
     timeout: float,
     tick: Callable[[], None] | None = None,
-    prepare: Callable[[], object] = int,
+    prepare: Callable[[], None] | None = None,
 ) -> list[CallResult]:
-    """Let so many callers pull the trigger at the same moment and wait for their answers.
+    """Start callers that pull the trigger at the same moment, and return their results.
 
-    Deaths of watched processes are noted meanwhile. After `timeout` seconds the callers are killed,
-    which ends their wait for oom_lock. `tick` is called every few milliseconds, `prepare` in
-    each caller before it is ready, for which they have `timeout` seconds as well. Raises
-    OomctlError if a caller is not ready in time, or if none of them came as far as to an answer;
-    one of several that did not has the reason in its answer.
+    Each caller runs `prepare` before it is ready; for that they have `timeout` seconds, and as many
+    again for the call. Then they are killed, which ends their wait for oom_lock. `tick` is called
+    every few milliseconds, and deaths of watched processes are noted. Raises OomctlError if a
+    caller is not ready in time or if no caller has a result; if only some have none, their results
+    say why.
     """
-    notes = _shared(callers)
-    children = _start(trigger, notes, watch, timeout, prepare)
-    pids = [each.pid for each in children]
-    returned = watch.wait(lambda: watch.deaths.keys() >= set(pids), timeout, tick)
-    late = {pid: _state(pid) for pid in set(pids) - watch.deaths.keys()}
-    if not returned:
+    shared = _shared(callers)
+    children = _start(trigger, shared, watch, timeout, prepare)
+    pids = {each.pid for each in children}
+    watch.wait(lambda: pids <= watch.deaths.keys(), timeout, tick)
+    late = {pid: _state(pid) for pid in pids - watch.deaths.keys()}
+    if late:
         _kill(late, watch)
-    ended = []
-    for number, one in enumerate(children):
-        death = watch.deaths.pop(one.pid)
-        how = one.end(death)
-        if one.pid in late and not one.error:
-            how = f"was killed at the timeout of {timeout:g} s (state: {late[one.pid]})"
-        ended.append(
-            Ended(
-                number,
-                one.pid,
-                death.status,
-                one.pid in late,
-                _name(number, one.pid, callers),
-                how,
-                one.error,
-            )
-        )
-    return _answers(trigger, ended, notes)
+    ends = []
+    for number, child in enumerate(children):
+        state = late.get(child.pid)
+        how = f"was killed at the timeout of {timeout:g} s (state: {state})" if state else ""
+        ends.append(_end(children, number, watch, how))
+        del watch.deaths[child.pid]
+    return _results(trigger, ends, shared)
 
 
-def _answers(
-    trigger: Trigger, ended: Sequence[Ended], notes: Sequence[SharedResult]
+def _results(
+    trigger: Trigger, ends: Sequence[CallerEnd], shared: Sequence[SharedResult]
 ) -> list[CallResult]:
-    """Return an answer for each caller; raises the first error if there is nothing else."""
-    answers = []
+    results = []
     errors: list[OomctlError] = []
-    for one, shared in zip(ended, notes, strict=True):
+    for end, left in zip(ends, shared, strict=True):
         try:
-            answers.append(trigger.answer(one, shared))
+            results.append(trigger.result(end, left))
         except OomctlError as error:
             errors.append(error)
-            answers.append(
+            results.append(
                 CallResult(
                     Stage.NOT_RUN,
                     time.monotonic_ns(),
                     0,
                     None,
-                    one.timed_out,
-                    one.pid,
-                    attempts=shared.attempts,
+                    end.timed_out,
+                    end.pid,
+                    attempts=left.attempts,
                     failed=error.why,
                 )
             )
-    if len(errors) == len(ended):
+    if len(errors) == len(ends):
         raise errors[0]
-    return answers
+    return results
 
 
 def _shared(count: int) -> list[SharedResult]:
-    """Return a note for each in memory that parent and callers share; it goes with the last."""
+    """Return one for each caller, in memory that parent and callers share."""
     size = ctypes.sizeof(SharedResult)
     memory = mmap.mmap(-1, size * count)
     return [SharedResult.from_buffer(memory, size * number) for number in range(count)]
@@ -165,34 +152,35 @@ def _shared(count: int) -> list[SharedResult]:
 
 def _start(
     trigger: Trigger,
-    notes: Sequence[SharedResult],
+    shared: Sequence[SharedResult],
     watch: PidfdWatch,
     timeout: float,
-    prepare: Callable[[], object],
+    prepare: Callable[[], None] | None,
 ) -> list[Child]:
-    """Fork the callers, and let them go once each of them stands at the line.
+    """Fork the callers, and let them go once all of them are ready.
 
-    Whoever gets no byte there does nothing: so if this fails halfway, nothing is declared.
+    A caller that reads no byte from `start` does nothing, so if this fails, no call is made.
     """
-    # Callers hold all ends of both pipes, so no end of a file says that one of them is dead.
-    ready, set_ = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    line = go = -1
+    # The callers hold both ends of both pipes, so a pipe never reports that one of them is dead.
+    ready, report_ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    start = go = -1
     children: list[Child] = []
 
-    def wait_and_pull(number: int, shared: SharedResult) -> int:
+    def wait_and_pull(number: int, left: SharedResult) -> int:
         os.close(go)
-        prepare()
-        os.write(set_, bytes([number]))
-        return trigger.pull(number, shared) if os.read(line, 1) else 0
+        if prepare:
+            prepare()
+        os.write(report_ready, bytes([number]))
+        return trigger.pull(number, left) if os.read(start, 1) else 0
 
     try:
-        line, go = os.pipe2(os.O_CLOEXEC)
-        for number, shared in enumerate(notes):
-            one = fork.forked(partial(wait_and_pull, number, shared), COMM)
-            watch.add(one.pid, reap=True)
-            children.append(one)
+        start, go = os.pipe2(os.O_CLOEXEC)
+        for number, left in enumerate(shared):
+            child = fork.forked(partial(wait_and_pull, number, left), COMM)
+            watch.add(child.pid, reap=True)
+            children.append(child)
         _await_ready(ready, children, watch, timeout)
-        os.write(go, b"g" * len(notes))
+        os.write(go, b"g" * len(shared))
     except BaseException:
         pids = {each.pid for each in children}
         watch.kill(pids)
@@ -201,14 +189,14 @@ def _start(
             watch.deaths.pop(pid, None)
         raise
     finally:
-        for fd in (ready, set_, line, go):
+        for fd in (ready, report_ready, start, go):
             if fd >= 0:
                 os.close(fd)
     return children
 
 
 def _await_ready(ready: int, children: Sequence[Child], watch: PidfdWatch, timeout: float) -> None:
-    """Wait for the byte of each caller; OomctlError if one dies or `timeout` seconds are over."""
+    """Wait for the byte of each caller; OomctlError if one dies or `timeout` seconds pass."""
     missing = set(range(len(children)))
 
     def over() -> bool:
@@ -218,15 +206,13 @@ def _await_ready(ready: int, children: Sequence[Child], watch: PidfdWatch, timeo
 
     in_time = watch.wait(over, timeout, wake=ready)
     watch.poll()
-    for number, one in enumerate(children):
-        who = _name(number, one.pid, len(children))
-        if death := watch.deaths.get(one.pid):
-            raise Ended(
-                number, one.pid, death.status, False, who, one.end(death), one.error
-            ).because("before it was ready to call")
+    for number, child in enumerate(children):
+        if child.pid in watch.deaths:
+            raise _end(children, number, watch).failure("before it was ready to call")
         if not in_time and number in missing:
             raise OomctlError(
-                f"{who} was not ready to call after {timeout:g} s: it is {_state(one.pid)}",
+                f"{_name(children, number)} was not ready to call after {timeout:g} s: "
+                f"it is {_state(child.pid)}",
                 "give more time with --timeout",
             )
 
@@ -241,8 +227,29 @@ def _kill(pids: Collection[int], watch: PidfdWatch) -> None:
         )
 
 
-def _name(number: int, pid: int, of: int) -> str:
-    return f"the caller (pid {pid})" if of == 1 else f"caller {number + 1} of {of} (pid {pid})"
+def _end(
+    children: Sequence[Child], number: int, watch: PidfdWatch, at_timeout: str = ""
+) -> CallerEnd:
+    child = children[number]
+    death = watch.deaths[child.pid]
+    return CallerEnd(
+        number,
+        child.pid,
+        death.status,
+        timed_out=bool(at_timeout),
+        name=_name(children, number),
+        how=at_timeout if at_timeout and not child.error else child.end(death),
+        error=child.error,
+    )
+
+
+def _name(children: Sequence[Child], number: int) -> str:
+    pid = f"(pid {children[number].pid})"
+    return (
+        f"caller {number + 1} of {len(children)} {pid}"
+        if len(children) > 1
+        else f"the caller {pid}"
+    )
 
 
 def _state(pid: int) -> str:

@@ -1,6 +1,6 @@
-"""What makes the OOM killer run, or comes to the same: the kfunc, a limit, sysrq, cgroup.kill.
+"""Triggers: the kfunc, a limit, memory.reclaim and the kfunc, sysrq, cgroup.kill.
 
-`trigger()` sets one up for a target and takes back what it changed.
+`trigger()` sets one up for a target and restores what it changed.
 """
 
 import errno
@@ -16,7 +16,7 @@ from oomctl.bpf.declare import CallResultStruct, DeclareProgram
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import UnsupportedError
-from oomctl.experiment.callers import Ended, SharedResult, Trigger
+from oomctl.experiment.callers import CallerEnd, SharedResult, Trigger
 from oomctl.experiment.setting import temporarily
 from oomctl.files import kernelfile
 from oomctl.files.kernelfile import KernelFileError, explain
@@ -28,8 +28,8 @@ from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")
 _OURS = frozenset({errno.EMFILE, errno.ENFILE})
-"""Errnos of open(2) that say nothing of the file."""
-_LEAST, _HELD_PER_CPU = 1 << 20, 512 << 10
+"""Errnos of open(2) that say nothing about the file."""
+_LEAST, _CACHED_PER_CPU = 1 << 20, 512 << 10
 
 
 class Declaration:
@@ -41,74 +41,78 @@ class Declaration:
         self._cgroup_id = cgroup_id
 
     def pull(self, number: int, shared: SharedResult) -> int:
-        """Declare once."""
+        """Call the kfunc once."""
         shared.attempts += 1
         return self._program.run(self._call, self._cgroup_id, number)
 
-    def left_by(self, number: int) -> CallResultStruct:
-        """Return what the program left for this caller."""
+    def read(self, number: int) -> CallResultStruct:
+        """Return what the program left for a caller."""
         return self._program.read(number)
 
-    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
-        """Read it from the map: the caller may be dead."""
-        if ended.status and not ended.error:
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Read the result from the map: the caller may be dead."""
+        if end.status and not end.error:
             raise UnsupportedError(
-                f"the kernel did not run oomctl's BPF program: {os.strerror(ended.status)}",
+                f"the kernel did not run oomctl's BPF program: {os.strerror(end.status)}",
                 "`-v` shows libbpf's log",
                 detail=libbpf.log(),
             )
-        return _from_map(self._program.read(ended.number), ended, shared)
+        raw = self.read(end.number)
+        match Stage(raw.stage):
+            case Stage.NO_CGROUP | Stage.NO_MEMCG:
+                raise UnsupportedError(
+                    "the kernel finds no memory controller for the target",
+                    "it was removed, or its parent's cgroup.subtree_control lacks 'memory'",
+                )
+            case Stage.ROOT:
+                raise UnsupportedError("the target is the root cgroup", "name a cgroup below it")
+            case Stage.NOT_RUN:
+                raise end.failure("before it called the kfunc")
+        ret = raw.ret if raw.ended_ns else None
+        when = "after the call" if raw.ended_ns else "during the call"
+        if ret == -errno.EINTR:
+            when = "while it waited for oom_lock"
+        # a caller that rechecks has waited since its first try
+        began_ns = shared.began_ns or raw.began_ns or time.monotonic_ns()
+        return _result(end, shared, ret, when, began_ns, raw.ended_ns)
 
 
 class Rechecked:
-    """The kfunc without waiting; between two tries a look whether it is still needed."""
+    """The kfunc without waiting; before each try it checks whether it is still needed."""
 
     def __init__(self, kfunc: Declaration, target: UnifiedNode, recheck: Recheck) -> None:
         self._kfunc = kfunc
+        self._target = target
         self._recheck = recheck
-        self._path = target.directory / "memory.current"
-        try:
-            self._usage = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise explain(error, self._path, "open") from error
-
-    def close(self) -> None:
-        """Close the file of the target's usage."""
-        os.close(self._usage)
 
     def pull(self, number: int, shared: SharedResult) -> int:
-        """Try until it is let in, or until the target uses little enough."""
+        """Try until oom_lock is free, or until the target uses little enough."""
         shared.began_ns = time.monotonic_ns()
-        while self._used() > self._recheck.above:
+        while _usage(self._target) > self._recheck.above:
             if status := self._kfunc.pull(number, shared):
                 return status
-            if self._kfunc.left_by(number).ret != -errno.EBUSY:
+            if self._kfunc.read(number).ret != -errno.EBUSY:
                 return 0
             time.sleep(self._recheck.every)
         shared.spared = 1
         shared.ended_ns = time.monotonic_ns()
         return 0
 
-    def _used(self) -> int:
-        try:
-            return int(os.pread(self._usage, 32, 0))
-        except OSError as error:
-            raise explain(error, self._path, "read") from error
-
-    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
-        """Tell what the last try came to; nothing where the caller gave up."""
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Return the result of the last try; no return value if the caller gave up."""
         if shared.spared:
-            return _from_shared(ended, shared, None, "after it gave up")
-        last = self._kfunc.left_by(ended.number)
+            return _result(end, shared, None, "after it gave up")
+        last = self._kfunc.read(end.number)
+        # DeclareProgram.run() clears the slot before each try
         cleared = shared.attempts > 1 and last.stage == Stage.NOT_RUN
-        refused = last.ret == -errno.EBUSY and not ended.timed_out
-        if ended.cut_off and (cleared or refused):
-            raise ended.because("between two tries")
-        return self._kfunc.answer(ended, shared)
+        busy = last.ret == -errno.EBUSY and not end.timed_out
+        if end.cut_off and (cleared or busy):
+            raise end.failure("between two tries")
+        return self._kfunc.result(end, shared)
 
 
 class Write:
-    """One write to a file of the kernel's, which does its work before it returns (not sysrq)."""
+    """One write to a kernel file that takes effect before write(2) returns (except sysrq's)."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -122,20 +126,20 @@ class Write:
         shared.ended_ns = time.monotonic_ns()
         return 0
 
-    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
-        """Tell 0, or the negative errno."""
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Return 0 or the negative errno."""
         if not shared.began_ns:
-            raise ended.because(f"before it wrote {self.path}")
+            raise end.failure(f"before it wrote {self.path}")
         if not shared.ended_ns:
-            return _from_shared(ended, shared, None, f"while it wrote {self.path}")
-        return _from_shared(ended, shared, shared.ret, f"after it wrote {self.path}")
+            return _result(end, shared, None, f"while it wrote {self.path}")
+        return _result(end, shared, shared.ret, f"after it wrote {self.path}")
 
 
 class Limit(Write):
-    """A limit below what a target uses; the kernel kills until the usage is below.
+    """A limit below the target's usage; the kernel kills until the usage is below it.
 
-    The caller itself puts back what `was`, at once: whatever else needed memory in the target would
-    make the kernel kill on.
+    The caller itself restores the former limit `was` at once: else the kernel would kill again for
+    each further charge in the target.
     """
 
     def __init__(self, target: UnifiedNode, limit: int, was: str) -> None:
@@ -144,55 +148,52 @@ class Limit(Write):
         self._was = was
 
     def pull(self, number: int, shared: SharedResult) -> int:
-        """Write, then put it back."""
+        """Write the limit, then restore the former one."""
         status = super().pull(number, shared)
         _write(self.path, self._was)
         return status
 
 
 class Reclaim:
-    """memory.reclaim first; only if that does not free enough, the kfunc."""
+    """memory.reclaim first, and the kfunc only if that does not free enough."""
 
     def __init__(self, target: UnifiedNode, amount: int, kfunc: Declaration) -> None:
-        self._usage = target.directory / "memory.current"
-        self._reclaim = target.directory / "memory.reclaim"
+        self._target = target
+        self._file = target.directory / "memory.reclaim"
         self._amount = amount
         self._kfunc = kfunc
 
     def pull(self, number: int, shared: SharedResult) -> int:
-        """Reclaim, then declare if need be."""
-        before = self._used()
-        shared.asked_to_reclaim = 1
+        """Reclaim, then call the kfunc if necessary."""
+        before = _usage(self._target)
+        shared.wrote_reclaim = 1
         shared.began_ns = time.monotonic_ns()
-        shared.ret = _write(self._reclaim, str(self._amount))
-        ended = time.monotonic_ns()
-        shared.reclaimed = max(before - self._used(), 0)
-        shared.ended_ns = ended  # last: it says that the rest is there
+        shared.ret = _write(self._file, str(self._amount))
+        ended_ns = time.monotonic_ns()
+        shared.reclaimed = max(before - _usage(self._target), 0)
+        shared.ended_ns = ended_ns  # last: it says that the other fields are set
         return self._kfunc.pull(number, shared) if shared.ret else 0
 
-    def _used(self) -> int:
-        return int(kernelfile.read(self._usage))
-
-    def answer(self, ended: Ended, shared: SharedResult) -> CallResult:
-        """Tell what the kfunc said where it was called, else that it needed not be."""
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Return the kfunc's result if it was called, else one without a return value."""
         if shared.attempts:
-            return self._kfunc.answer(ended, shared)
+            return self._kfunc.result(end, shared)
         if not shared.began_ns:
-            raise ended.because(f"before it wrote {self._reclaim}")
+            raise end.failure(f"before it wrote {self._file}")
         if not shared.ended_ns:
-            raise ended.because(f"while it wrote {self._reclaim}")
+            raise end.failure(f"while it wrote {self._file}")
         if shared.ret:
-            raise ended.because("after memory.reclaim, before it called the kfunc")
-        return _from_shared(ended, shared, None, "after memory.reclaim")
+            raise end.failure("after memory.reclaim, before it called the kfunc")
+        return _result(end, shared, None, "after memory.reclaim")
 
 
 @contextmanager
 def trigger(
     step: Step, target: UnifiedNode | None, program: DeclareProgram, journal: Journal
 ) -> Iterator[Trigger]:
-    """Set up what a step pulls; `target` is None for the whole system.
+    """Set up the trigger of a step; `target` is None for the whole system.
 
-    What `limit` writes to memory.max is taken back at the end.
+    At the end memory.max, which `limit` lowers, is restored.
     """
     call = step.call
     program.clear(step.callers)
@@ -202,8 +203,11 @@ def trigger(
     elif target is None:
         yield kfunc
     elif call.via == "limit":
-        limit = max(_usage(target) - _amount(call), 0)
-        limit -= limit % PAGE_SIZE  # as the kernel does, so that what it holds can be compared
+        hierarchy.require_target(target)
+        limit = max((target.controller.memory_current or 0) - _amount(call), 0)
+        limit -= (
+            limit % PAGE_SIZE
+        )  # as the kernel does (page_counter_memparse), to compare it later
         console.detail(f"lowers memory.max of {target.directory} to {format_size(limit)}")
         path = target.directory / "memory.max"
         with temporarily(path, str(limit), journal) as change:
@@ -215,25 +219,20 @@ def trigger(
     elif step.recheck is None:
         yield kfunc
     else:
-        rechecked = Rechecked(kfunc, target, step.recheck)
-        try:
-            yield rechecked
-        finally:
-            rechecked.close()
+        yield Rechecked(kfunc, target, step.recheck)
 
 
 def _usage(target: UnifiedNode) -> int:
-    hierarchy.require_target(target)
-    return int(target.controller.memory_current or 0)
+    return int(kernelfile.read(target.directory / "memory.current"))
 
 
 def default_amount() -> int:
-    """Return the bytes to be freed where nothing is said: little, so that one victim is enough.
+    """Return the bytes to free if the call names no amount: little, so that one victim is enough.
 
-    A CPU holds back up to 64 pages of charge that nobody uses (mm/memcontrol.c, MEMCG_CHARGE_BATCH)
-    and gives them back before anybody dies, so it must be more than that.
+    Each CPU may hold up to 64 charged pages that no task uses (mm/memcontrol.c,
+    MEMCG_CHARGE_BATCH). It gives them back before any task is killed, so the amount is larger.
     """
-    return max(_LEAST, _HELD_PER_CPU * os.sysconf("SC_NPROCESSORS_ONLN"))
+    return max(_LEAST, _CACHED_PER_CPU * os.sysconf("SC_NPROCESSORS_ONLN"))
 
 
 def _amount(call: Call) -> int:
@@ -241,7 +240,7 @@ def _amount(call: Call) -> int:
 
 
 def target_id(target: UnifiedNode) -> int:
-    """Return the id of a target; KernelFileError where it is gone."""
+    """Return the id of a target; KernelFileError if it is gone."""
     try:
         return target.id
     except OSError as error:
@@ -249,9 +248,9 @@ def target_id(target: UnifiedNode) -> int:
 
 
 def _write(path: Path, text: str) -> int:
-    """Write in one go; return 0 or the negative errno.
+    """Write with one write(2); return 0 or the negative errno.
 
-    Raises KernelFileError if we have no descriptor for it, which is our own failure.
+    Raises KernelFileError if oomctl has no free file descriptor, which is not the kernel's answer.
     """
     try:
         kernelfile.write(path, text)
@@ -262,53 +261,25 @@ def _write(path: Path, text: str) -> int:
     return 0
 
 
-def _from_map(raw: CallResultStruct, ended: Ended, shared: SharedResult) -> CallResult:
-    stage = Stage(raw.stage)
-    match stage:
-        case Stage.CALLED:
-            pass
-        case Stage.NO_CGROUP | Stage.NO_MEMCG:
-            raise UnsupportedError(
-                "the kernel finds no memory controller for the target",
-                "it was removed meanwhile, or its parent's cgroup.subtree_control lacks 'memory'",
-            )
-        case Stage.ROOT:
-            raise UnsupportedError("the target is the root cgroup", "name a cgroup below it")
-        case Stage.NOT_RUN:
-            raise ended.because("before it called the kfunc")
-    returned = raw.ended_ns != 0
-    when = "after the call" if returned else "during the call"
-    if returned and raw.ret == -errno.EINTR:
-        when = "while it waited for oom_lock"
-    return CallResult(
-        stage,
-        # a caller that rechecks has waited since its first try
-        shared.began_ns or raw.began_ns or time.monotonic_ns(),
-        raw.ended_ns,
-        raw.ret if returned else None,
-        ended.timed_out,
-        ended.pid,
-        attempts=shared.attempts,
-        reclaimed=shared.reclaimed if shared.asked_to_reclaim else None,
-        failed=_failed(ended, when),
-    )
-
-
-def _from_shared(ended: Ended, shared: SharedResult, ret: int | None, when: str) -> CallResult:
+def _result(
+    end: CallerEnd,
+    shared: SharedResult,
+    ret: int | None,
+    when: str,
+    began_ns: int | None = None,
+    ended_ns: int | None = None,
+) -> CallResult:
+    """Return the result of a call; `when` says what a caller that was cut off was doing."""
     return CallResult(
         Stage.CALLED,
-        shared.began_ns,
-        shared.ended_ns,
+        shared.began_ns if began_ns is None else began_ns,
+        shared.ended_ns if ended_ns is None else ended_ns,
         ret,
-        ended.timed_out,
-        ended.pid,
+        end.timed_out,
+        end.pid,
         attempts=shared.attempts,
         spared=bool(shared.spared),
-        reclaimed=shared.reclaimed if shared.asked_to_reclaim else None,
-        failed=_failed(ended, when),
+        reclaimed=shared.reclaimed if shared.wrote_reclaim else None,
+        # a caller that was killed at the timeout is judged by that
+        failed=end.failure(when).why if end.cut_off and not end.timed_out else "",
     )
-
-
-def _failed(ended: Ended, when: str) -> str:
-    """Say what ended a caller that did not come back; one that was late is judged by that."""
-    return ended.because(when).why if ended.cut_off and not ended.timed_out else ""

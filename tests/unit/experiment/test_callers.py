@@ -1,4 +1,4 @@
-"""Callers as real processes; what they pull is a toy."""
+"""Callers as real processes with fake triggers."""
 
 import contextlib
 import errno
@@ -22,7 +22,7 @@ from tests.descriptors import descriptors
 
 
 class Toy:
-    """Stamps the note, stays in it for so long, and ends with a status."""
+    """A trigger that takes `seconds` and ends with a status."""
 
     def __init__(self, seconds=0.0, status=0):
         self.seconds, self.status = seconds, status
@@ -34,10 +34,10 @@ class Toy:
         shared.ended_ns = time.monotonic_ns()
         return self.status
 
-    def answer(self, ended, shared):
-        self.ended = ended
+    def result(self, end, shared):
+        self.end = end
         return CallResult(
-            Stage.CALLED, shared.began_ns, shared.ended_ns, shared.ret, ended.timed_out, ended.pid
+            Stage.CALLED, shared.began_ns, shared.ended_ns, shared.ret, end.timed_out, end.pid
         )
 
 
@@ -48,7 +48,7 @@ def watch():
 
 
 def after_ready(monkeypatch, do):
-    """Have something done with the callers when all are ready, before they are let go."""
+    """Do something with the callers when all are ready and before any calls."""
     await_ready = callers._await_ready
 
     def both(ready, children, *rest):
@@ -66,38 +66,38 @@ def children():
     return found
 
 
-def test_each_caller_has_its_own_answer_and_all_call_at_the_same_time(watch):
-    answers = call_together(Toy(0.2), 8, watch, 20)
-    assert [answer.ret for answer in answers] == list(range(8))
-    assert len({answer.caller for answer in answers}) == 8
-    assert max(a.began_ns for a in answers) < min(a.ended_ns for a in answers)
-    assert not any(answer.timed_out for answer in answers)
+def test_callers_call_at_the_same_time_and_each_has_its_own_result(watch):
+    results = call_together(Toy(0.2), 8, watch, 20)
+    assert [result.ret for result in results] == list(range(8))
+    assert len({result.caller for result in results}) == 8
+    assert max(a.began_ns for a in results) < min(a.ended_ns for a in results)
+    assert not any(result.timed_out for result in results)
     assert watch.deaths == {}
     assert children() == []
 
 
-def test_the_status_of_a_caller_comes_through(watch):
+def test_the_trigger_gets_the_exit_status(watch):
     toy = Toy(status=22)
     call_together(toy, 1, watch, 20)
-    assert toy.ended.status == 22
+    assert toy.end.status == 22
 
 
-def test_who_does_not_come_back_is_killed_and_its_note_stays(watch):
-    (answer,) = call_together(Toy(60), 1, watch, 0.2)
-    assert answer.timed_out
-    assert answer.began_ns > 0
-    assert answer.duration_ns is None
+def test_a_caller_that_does_not_return_is_killed_and_its_shared_memory_stays(watch):
+    (result,) = call_together(Toy(60), 1, watch, 0.2)
+    assert result.timed_out
+    assert result.began_ns > 0
+    assert result.duration_ns is None
     assert children() == []
 
 
-def test_a_tick_comes_meanwhile(watch):
+def test_tick_is_called_while_the_callers_run(watch):
     ticks = []
     call_together(Toy(0.1), 2, watch, 20, lambda: ticks.append(1))
     assert len(ticks) > 3
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_who_is_stopped_at_the_line_never_calls(watch, tmp_path, monkeypatch, count):
+def test_no_caller_calls_if_oomctl_is_interrupted_before(watch, tmp_path, monkeypatch, count):
     called = tmp_path / "called"
 
     class Marks(Toy):
@@ -123,7 +123,7 @@ def test_who_is_stopped_at_the_line_never_calls(watch, tmp_path, monkeypatch, co
     assert not called.exists()
 
 
-def test_a_fork_that_fails_ends_those_before_it(watch, monkeypatch):
+def test_a_fork_that_fails_ends_the_callers_before_it(watch, monkeypatch):
     real_fork, forks = os.fork, []
 
     def some():
@@ -140,7 +140,7 @@ def test_a_fork_that_fails_ends_those_before_it(watch, monkeypatch):
     assert descriptors() == before
 
 
-def test_a_limit_on_processes_is_said(monkeypatch):
+def test_the_error_names_a_limit_on_processes(monkeypatch):
     def full():
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -154,25 +154,25 @@ def test_a_limit_on_processes_is_said(monkeypatch):
 
 
 class Real(Toy):
-    """Tells as the real triggers do how far its caller came; one caller `does` something."""
+    """A trigger with the errors of a real one; the caller with that number runs `does`."""
 
-    def __init__(self, does, who=0, began=True):
+    def __init__(self, does, caller=0, began=True):
         super().__init__()
-        self.does, self.who, self.began = does, who, began
+        self.does, self.caller, self.began = does, caller, began
 
     def pull(self, number, shared):
-        if number == self.who and not self.began:
+        if number == self.caller and not self.began:
             self.does()
         shared.began_ns = time.monotonic_ns()
-        if number == self.who:
+        if number == self.caller:
             self.does()
         return super().pull(number, shared)
 
-    def answer(self, ended, shared):
+    def result(self, end, shared):
         if not shared.began_ns:
-            raise ended.because("before it called")
-        answer = super().answer(ended, shared)
-        return replace(answer, failed=ended.because("during the call").why if ended.cut_off else "")
+            raise end.failure("before it called")
+        result = super().result(end, shared)
+        return replace(result, failed=end.failure("during the call").why if end.cut_off else "")
 
 
 def kill_self(number=signal.SIGKILL):
@@ -205,7 +205,7 @@ def name(count, number=1):
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 @pytest.mark.parametrize("how", HOW)
-def test_who_does_not_get_ready_ends_them_all_and_is_named(watch, tmp_path, how, count):
+def test_a_caller_that_does_not_get_ready_ends_all_and_is_named(watch, tmp_path, how, count):
     does, says = HOW[how]
     first = tmp_path / "first"
 
@@ -228,48 +228,48 @@ def test_who_does_not_get_ready_ends_them_all_and_is_named(watch, tmp_path, how,
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_who_is_killed_at_the_line_has_not_called(watch, monkeypatch, count):
+def test_a_caller_that_is_killed_when_ready_has_not_called(watch, monkeypatch, count):
     after_ready(monkeypatch, lambda pids: os.kill(pids[-1], signal.SIGKILL))
     says = rf"{name(count, count)} was killed by SIGKILL before it called"
     if count == 1:
         with pytest.raises(OomctlError, match=says):
             call_together(Real(int), count, watch, 60)
     else:
-        *others, answer = call_together(Real(int, who=99), count, watch, 60)
-        assert re.fullmatch(says, answer.failed)
-        assert (answer.ret, answer.stage) == (None, Stage.NOT_RUN)
+        *others, result = call_together(Real(int, caller=99), count, watch, 60)
+        assert re.fullmatch(says, result.failed)
+        assert (result.ret, result.stage) == (None, Stage.NOT_RUN)
         assert all(each.ret is not None and not each.failed for each in others)
     assert children() == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_who_is_stopped_at_the_line_is_late(watch, monkeypatch, count):
+def test_a_caller_that_is_stopped_when_ready_is_late(watch, monkeypatch, count):
     after_ready(monkeypatch, lambda pids: os.kill(pids[0], signal.SIGSTOP))
     says = r"was killed at the timeout of 0.5 s \(state: stopped\) before it called"
     if count == 1:
         with pytest.raises(OomctlError, match=f"{says}; give more time with --timeout"):
-            call_together(Real(int, who=99), count, watch, 0.5)
+            call_together(Real(int, caller=99), count, watch, 0.5)
     else:
-        answer, *others = call_together(Real(int, who=99), count, watch, 0.5)
-        assert re.fullmatch(f"{name(count)} {says}", answer.failed)
+        result, *others = call_together(Real(int, caller=99), count, watch, 0.5)
+        assert re.fullmatch(f"{name(count)} {says}", result.failed)
         assert not any(each.failed or each.timed_out for each in others)
     assert children() == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 @pytest.mark.parametrize("how", HOW)
-def test_who_ends_in_the_trigger_says_so(watch, how, count):
+def test_the_result_says_how_a_caller_ended_in_the_trigger(watch, how, count):
     does, says = HOW[how]
     late = how in ("hangs", "stopped")
-    answers = call_together(Real(does), count, watch, 0.5 if late else 60)
-    assert [each.timed_out for each in answers] == [late] + [False] * (count - 1)
-    assert not any(each.failed for each in answers[1:])
+    results = call_together(Real(does), count, watch, 0.5 if late else 60)
+    assert [each.timed_out for each in results] == [late] + [False] * (count - 1)
+    assert not any(each.failed for each in results[1:])
     if not late:
-        assert re.match(f"{name(count)} {says}", answers[0].failed)
+        assert re.match(f"{name(count)} {says}", results[0].failed)
     assert children() == []
 
 
-def test_an_error_of_every_caller_is_raised_as_what_it_is(watch):
+def test_an_error_of_every_caller_is_raised_with_its_type(watch):
     with pytest.raises(UnsupportedError) as caught:
         call_together(Real(fail, began=False), 1, watch, 60)
     assert re.fullmatch(
@@ -277,7 +277,7 @@ def test_an_error_of_every_caller_is_raised_as_what_it_is(watch):
     )
 
 
-def test_an_error_is_cut_to_what_the_shared_memory_takes(watch):
+def test_an_error_is_cut_to_the_size_of_the_shared_memory(watch):
     def talk():
         raise OomctlError("\udcff" + "x" * 10_000, "y" * 10_000)
 

@@ -1,4 +1,4 @@
-"""What a caller left behind, in the program's map or in shared memory, as an answer or an error."""
+"""What a caller left in the program's map or in shared memory becomes a result or an error."""
 
 import errno
 import os
@@ -8,18 +8,17 @@ import pytest
 from oomctl.bpf.declare import CallResultStruct
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import triggers
-from oomctl.experiment.callers import Ended, SharedResult
+from oomctl.experiment.callers import CallerEnd, SharedResult
 from oomctl.experiment.triggers import Declaration, Rechecked, Write, trigger
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.oom.verdict import judge
-from tests.descriptors import descriptors
 
 M = 1 << 20
 
 
 class DeclareProgram:
-    """Plays the kernel: each run takes the next return value, or an errno of bpf(2)."""
+    """A fake kernel: each run takes the next return value, or an errno of bpf(2)."""
 
     def __init__(self, *rets, stage=Stage.CALLED, ended=300, status=0):
         self.rets, self.stage, self.ended, self.status = [*rets], stage, ended, status
@@ -41,20 +40,20 @@ class DeclareProgram:
 
 
 def killed(number=3):
-    return Ended(number, 7, None, False, "the caller (pid 7)", "was killed by SIGKILL")
+    return CallerEnd(number, 7, None, False, "the caller (pid 7)", "was killed by SIGKILL")
 
 
 def pulled(trigger, number=3, timed_out=False):
     shared = SharedResult()
     status = trigger.pull(number, shared)
-    return trigger.answer(Ended(number, 7, status, timed_out), shared)
+    return trigger.result(CallerEnd(number, 7, status, timed_out), shared)
 
 
 @pytest.mark.parametrize("ret", [1, 0, -16, -22])
 def test_a_call_that_returned(ret):
     program = DeclareProgram(ret)
-    answer = pulled(Declaration(program, Call("/t", 2, 1), 42))
-    assert answer == CallResult(Stage.CALLED, 100, 300, ret, caller=7)
+    result = pulled(Declaration(program, Call("/t", 2, 1), 42))
+    assert result == CallResult(Stage.CALLED, 100, 300, ret, caller=7)
     assert program.runs == [(Call("/t", 2, 1), 42, 3)]
 
 
@@ -97,8 +96,8 @@ def step(via="bpf", recheck=None, amount=None):
 def test_recheck_tries_again_while_the_lock_is_held(journal, target):
     program = DeclareProgram(-errno.EBUSY, -errno.EBUSY, 1)
     with trigger(step(recheck=Recheck(80 * M, 0.0)), target, program, journal) as rechecked:
-        answer = pulled(rechecked)
-    assert (answer.ret, answer.attempts, answer.spared) == (1, 3, False)
+        result = pulled(rechecked)
+    assert (result.ret, result.attempts, result.spared) == (1, 3, False)
 
 
 def test_recheck_gives_up_when_the_memory_is_back(journal, target):
@@ -111,37 +110,36 @@ def test_recheck_gives_up_when_the_memory_is_back(journal, target):
             return super().pull(number, shared)
 
     rechecked = Rechecked(Freeing(program, Call("/t"), 42), target, Recheck(80 * M, 0.0))
-    answer = pulled(rechecked)
-    rechecked.close()
-    assert (answer.ret, answer.attempts, answer.spared) == (None, 5, True)
-    assert answer.duration_ns > 0
+    result = pulled(rechecked)
+    assert (result.ret, result.attempts, result.spared) == (None, 5, True)
+    assert result.duration_ns > 0
 
 
-def test_recheck_does_not_call_where_it_is_not_needed(journal, target):
+def test_recheck_does_not_call_if_the_usage_is_low_enough(journal, target):
     program = DeclareProgram()
     with trigger(step(recheck=Recheck(100 * M)), target, program, journal) as rechecked:
-        answer = pulled(rechecked)
-    assert (answer.attempts, answer.spared, program.runs) == (0, True, [])
+        result = pulled(rechecked)
+    assert (result.attempts, result.spared, program.runs) == (0, True, [])
 
 
 @pytest.mark.parametrize(
     ("amount", "limit"),
     [(30 * M, 70 * M), (200 * M, 0), (None, 100 * M - triggers.default_amount())],
 )
-def test_a_limit_below_the_usage_is_taken_back(journal, target, monkeypatch, amount, limit):
-    """By the caller itself, as soon as the write has returned."""
+def test_a_limit_below_the_usage_is_restored(journal, target, monkeypatch, amount, limit):
+    """The caller itself restores it as soon as the write has returned."""
     (target.directory / "memory.max").write_text("max\n")
     written = []
     monkeypatch.setattr(triggers, "_write", lambda path, text: written.append(text) or 0)
     with trigger(step("limit", amount=amount), target, DeclareProgram(), journal) as write:
         assert write.limit == limit
-        answer = pulled(write)
+        result = pulled(write)
         assert written == [f"{limit}", "max"]
-    assert (answer.ret, answer.attempts, answer.caller) == (0, 1, 7)
-    assert answer.began_ns <= answer.ended_ns
+    assert (result.ret, result.attempts, result.caller) == (0, 1, 7)
+    assert result.began_ns <= result.ended_ns
 
 
-def test_a_limit_whose_caller_was_killed_is_taken_back(journal, target):
+def test_a_limit_is_restored_if_its_caller_was_killed(journal, target):
     path = target.directory / "memory.max"
     path.write_text("max\n")
     with trigger(step("limit", amount=30 * M), target, DeclareProgram(), journal) as write:
@@ -149,23 +147,23 @@ def test_a_limit_whose_caller_was_killed_is_taken_back(journal, target):
     assert path.read_text().startswith("max")
 
 
-def test_a_limit_is_taken_back_after_an_error_too(journal, target):
+def test_a_limit_is_restored_after_an_error(journal, target):
     (target.directory / "memory.max").write_text("123456789\n")
     with (
         pytest.raises(OomctlError, match="was killed by SIGKILL before it wrote"),
         trigger(step("limit"), target, DeclareProgram(), journal) as write,
     ):
-        write.answer(killed(), SharedResult())
+        write.result(killed(), SharedResult())
     assert (target.directory / "memory.max").read_text().startswith("123456789")
 
 
-def test_a_write_that_the_kernel_refuses_is_an_answer(tmp_path):
-    answer = pulled(Write(tmp_path / "missing", "f"))
-    assert (answer.ret, answer.errno_name) == (-errno.ENOENT, "ENOENT")
+def test_a_write_that_the_kernel_refuses_is_a_result(tmp_path):
+    result = pulled(Write(tmp_path / "missing", "f"))
+    assert (result.ret, result.errno_name) == (-errno.ENOENT, "ENOENT")
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_a_write_for_which_we_lack_a_descriptor_is_our_failure(tmp_path, monkeypatch, number):
+def test_a_write_without_a_free_descriptor_is_an_error_of_oomctl(tmp_path, monkeypatch, number):
     def full(*_):
         raise OSError(number, os.strerror(number))
 
@@ -176,21 +174,23 @@ def test_a_write_for_which_we_lack_a_descriptor_is_our_failure(tmp_path, monkeyp
 
 def test_a_writer_that_died_before_it_wrote(tmp_path):
     with pytest.raises(OomctlError, match=f"was killed by SIGKILL before it wrote {tmp_path}/x"):
-        Write(tmp_path / "x", "f").answer(killed(), SharedResult())
+        Write(tmp_path / "x", "f").result(killed(), SharedResult())
 
 
 @pytest.mark.parametrize(("ended", "ret", "when"), [(0, None, "while"), (9, -16, "after")])
 def test_a_writer_that_was_killed_says_when(tmp_path, ended, ret, when):
     shared = SharedResult(began_ns=5, ended_ns=ended, ret=-16)
-    answer = Write(tmp_path / "x", "f").answer(killed(), shared)
-    assert answer.ret == ret
-    assert answer.failed == f"the caller (pid 7) was killed by SIGKILL {when} it wrote {tmp_path}/x"
-    assert judge(answer, (), 0, False).name == ("no-answer" if ret is None else "busy")
+    result = Write(tmp_path / "x", "f").result(killed(), shared)
+    assert result.ret == ret
+    assert result.failed == f"the caller (pid 7) was killed by SIGKILL {when} it wrote {tmp_path}/x"
+    assert judge(result, (), 0, False).name == ("no-answer" if ret is None else "busy")
 
 
-def test_a_writer_that_has_not_come_back(tmp_path):
-    answer = Write(tmp_path / "x", "f").answer(Ended(0, 7, None, True), SharedResult(began_ns=5))
-    assert (answer.ret, answer.duration_ns, answer.timed_out) == (None, None, True)
+def test_a_writer_that_has_not_returned(tmp_path):
+    result = Write(tmp_path / "x", "f").result(
+        CallerEnd(0, 7, None, True), SharedResult(began_ns=5)
+    )
+    assert (result.ret, result.duration_ns, result.timed_out) == (None, None, True)
 
 
 def test_cgroup_kill_and_sysrq_are_one_write(journal, target, tmp_path, monkeypatch):
@@ -204,21 +204,21 @@ def test_cgroup_kill_and_sysrq_are_one_write(journal, target, tmp_path, monkeypa
     assert (tmp_path / "sysrq").read_text() == "f"
 
 
-def test_reclaim_that_is_enough_declares_nothing(journal, target):
+def test_reclaim_that_is_enough_does_not_call_the_kfunc(journal, target):
     (target.directory / "memory.reclaim").touch()
     program = DeclareProgram()
     with trigger(step("reclaim", amount=5 * M), target, program, journal) as first:
-        answer = pulled(first)
+        result = pulled(first)
     assert (target.directory / "memory.reclaim").read_text() == str(5 * M)
-    assert (answer.ret, answer.reclaimed, program.runs) == (None, 0, [])
+    assert (result.ret, result.reclaimed, program.runs) == (None, 0, [])
 
 
 def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
     with trigger(
         step("reclaim"), target, program := DeclareProgram(1), journal
     ) as first:  # no such file: -ENOENT
-        answer = pulled(first)
-    assert (answer.ret, answer.reclaimed, answer.attempts) == (1, 0, 1)
+        result = pulled(first)
+    assert (result.ret, result.reclaimed, result.attempts) == (1, 0, 1)
     assert program.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
 
 
@@ -226,32 +226,32 @@ def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
     ("shared", "when"),
     [
         ({}, "before it wrote"),
-        ({"asked_to_reclaim": 1, "began_ns": 5}, "while it wrote"),
+        ({"wrote_reclaim": 1, "began_ns": 5}, "while it wrote"),
         (
-            {"asked_to_reclaim": 1, "began_ns": 5, "ended_ns": 9, "ret": -11, "reclaimed": 4096},
+            {"wrote_reclaim": 1, "began_ns": 5, "ended_ns": 9, "ret": -11, "reclaimed": 4096},
             "after memory.reclaim, before it called the kfunc",
         ),
     ],
 )
-def test_reclaim_that_was_cut_off_gave_nothing_back(journal, target, shared, when):
+def test_reclaim_that_was_cut_off_has_no_result(journal, target, shared, when):
     with (
         trigger(step("reclaim"), target, DeclareProgram(), journal) as first,
         pytest.raises(OomctlError, match=f"was killed by SIGKILL {when}"),
     ):
-        first.answer(killed(), SharedResult(**shared))
+        first.result(killed(), SharedResult(**shared))
 
 
-def test_reclaim_that_was_done_when_its_caller_was_killed_counts(journal, target):
-    shared = SharedResult(asked_to_reclaim=1, began_ns=5, ended_ns=9, reclaimed=4096)
+def test_reclaim_that_was_done_when_its_caller_was_killed_is_a_result(journal, target):
+    shared = SharedResult(wrote_reclaim=1, began_ns=5, ended_ns=9, reclaimed=4096)
     with trigger(step("reclaim"), target, DeclareProgram(), journal) as first:
-        answer = first.answer(killed(), shared)
-    assert (answer.reclaimed, answer.ret) == (4096, None)
-    verdict = judge(answer, (), 0, False)
+        result = first.result(killed(), shared)
+    assert (result.reclaimed, result.ret) == (4096, None)
+    verdict = judge(result, (), 0, False)
     assert verdict.name == "reclaimed"
     assert "was killed by SIGKILL after memory.reclaim" in verdict.reason
 
 
-def test_reclaim_in_a_target_that_is_gone_is_the_callers_own_error(journal, target):
+def test_reclaim_in_a_removed_target_is_an_error_of_the_caller(journal, target):
     with trigger(step("reclaim"), target, DeclareProgram(), journal) as first:
         (target.directory / "memory.current").unlink()
         with pytest.raises(OomctlError, match=r"cannot read .*memory.current"):
@@ -264,7 +264,7 @@ def test_a_rechecking_caller_that_was_killed_before_a_try(journal, target, attem
         trigger(step(recheck=Recheck(1)), target, DeclareProgram(), journal) as rechecked,
         pytest.raises(OomctlError, match=f"SIGKILL {when}"),
     ):
-        rechecked.answer(killed(), SharedResult(attempts=attempts))
+        rechecked.result(killed(), SharedResult(attempts=attempts))
 
 
 def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
@@ -274,9 +274,9 @@ def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
             began_ns=5, ended_ns=9, ret=-errno.EBUSY, stage=Stage.CALLED
         )
         with pytest.raises(OomctlError, match="SIGKILL between two tries"):
-            rechecked.answer(killed(), SharedResult(attempts=3))
-        late = Ended(3, 7, None, True)
-        assert rechecked.answer(late, SharedResult(attempts=3)).ret == -errno.EBUSY
+            rechecked.result(killed(), SharedResult(attempts=3))
+        late = CallerEnd(3, 7, None, True)
+        assert rechecked.result(late, SharedResult(attempts=3)).ret == -errno.EBUSY
 
 
 @pytest.mark.parametrize(
@@ -290,34 +290,27 @@ def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
 def test_a_caller_that_was_killed_in_the_kfunc_or_after_it(ended, ret, name, says):
     program = DeclareProgram()
     program.raw[3] = CallResultStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
-    answer = Declaration(program, Call("/t"), 42).answer(killed(), SharedResult(attempts=1))
-    verdict = judge(answer, (), 0, False)
+    result = Declaration(program, Call("/t"), 42).result(killed(), SharedResult(attempts=1))
+    verdict = judge(result, (), 0, False)
     assert verdict.name == name
     assert says in verdict.reason
 
 
-def test_an_exception_of_the_caller_is_not_an_errno_of_the_kernels():
+def test_an_exception_in_the_caller_is_not_an_errno_of_the_kernel():
     error = UnsupportedError("cannot write '0' to /x: Permission denied", "run it as root")
-    ended = Ended(3, 7, 255, False, "the caller (pid 7)", "failed", error)
+    ended = CallerEnd(3, 7, 255, False, "the caller (pid 7)", "failed", error)
     with pytest.raises(UnsupportedError) as caught:
-        Declaration(DeclareProgram(), Call("/t"), 42).answer(ended, SharedResult(attempts=1))
+        Declaration(DeclareProgram(), Call("/t"), 42).result(ended, SharedResult(attempts=1))
     assert str(caught.value) == (
         "the caller (pid 7) failed before it called the kfunc: cannot write '0' to /x: "
         "Permission denied; run it as root"
     )
 
 
-def test_without_the_memory_controller_there_is_nothing_to_free(journal, target):
+def test_a_target_without_the_memory_controller_is_refused(journal, target):
     (target.directory / "memory.current").unlink()
     with (
         pytest.raises(UnsupportedError, match="has no memory controller"),
         trigger(step("limit"), target, DeclareProgram(), journal),
     ):
         pass
-
-
-def test_no_descriptor_is_left(journal, target):
-    before = descriptors()
-    with trigger(step(recheck=Recheck(1)), target, DeclareProgram(), journal):
-        pass
-    assert descriptors() == before
