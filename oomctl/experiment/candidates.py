@@ -1,4 +1,4 @@
-"""Reads what a prediction needs: the tasks of a target in scan order, its limits, its groups."""
+"""Reads what a prediction needs: a target's tasks in scan order, its limits, its OOM groups."""
 
 import math
 import sys
@@ -11,14 +11,14 @@ from oomctl.oom.prediction import Candidates
 from oomctl.proc import procfs
 
 PAGE_COUNTER_MAX = sys.maxsize // procfs.PAGE_SIZE
-"""What memory.max `max` is, in pages, on 64 bits (include/linux/page_counter.h)."""
+"""The pages that memory.max `max` means on 64 bits (include/linux/page_counter.h)."""
 
 
 def read_candidates(node: UnifiedNode | None, root: UnifiedNode | None) -> Candidates:
-    """Return whom the kernel chooses from in a cgroup, or on the whole machine for None.
+    """Return the tasks that the kernel chooses from in a cgroup, or system-wide for None.
 
-    `root` is the hierarchy's, None without one: then there is no memory.oom.group. Raises the
-    errors of the cgroup files.
+    `root` is the root of the hierarchy; without one there is no memory.oom.group. Raises the errors
+    of the cgroup files.
     """
     groups, memcgs = _memcgs(node or root)
     if node is None:
@@ -45,10 +45,10 @@ def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:
 
 
 def target_pages(node: UnifiedNode, limit: float | None = None) -> int:
-    """Return the `totalpages` of a memcg OOM (mm/memcontrol.c, mem_cgroup_get_max).
+    """Return the `totalpages` of a memcg OOM (mm/memcontrol.c, mem_cgroup_get_max()).
 
-    Only the target's own limits count; `limit` is what memory.max is about to be, if not as it is.
-    Cgroup v2 has no swappiness of its own, so the sysctl decides whether swap does.
+    Only the target's own limits count; `limit` is a value that memory.max is about to get. Cgroup
+    v2 has no swappiness of its own, so the sysctl decides whether swap counts.
     """
     pages = _pages(node.controller.memory_max if limit is None else limit)
     if procfs.sysctl("vm.swappiness"):
@@ -58,7 +58,7 @@ def target_pages(node: UnifiedNode, limit: float | None = None) -> int:
 
 
 def _pages(limit: float | None) -> int:
-    """Return a limit in pages; no file is no limit, as the root has none."""
+    """Return a limit in pages; without the file, as in the root, there is no limit."""
     if limit is None or math.isinf(limit):
         return PAGE_COUNTER_MAX
     return int(limit) // procfs.PAGE_SIZE

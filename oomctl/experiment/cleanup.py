@@ -1,4 +1,4 @@
-"""Cleans up after a process of oomctl that was killed before it could do so itself."""
+"""Cleans up after an oomctl process that was killed before it could do so itself."""
 
 import os
 import shlex
@@ -19,13 +19,13 @@ from oomctl.journal.rundir import JournalFolder
 from oomctl.proc import procfs
 
 _UNKNOWN = "an unknown process"
-_NOUNS = dict.fromkeys((Making, Made), "cgroup that could be made")
-_NOUNS |= dict.fromkeys((Changed, Stays), "sysctl and no file of a cgroup")
+_MISFITS = dict.fromkeys((Making, Made), "is not a cgroup that oomctl could have made")
+_MISFITS |= dict.fromkeys((Changed, Stays), "is neither a sysctl nor a cgroup file")
 
 
 @dataclass
 class Leftovers:
-    """What one process left behind: what was done about it, and what could not be."""
+    """What one process left behind: what was undone, and what could not be."""
 
     owner: str
     done: list[str] = field(default_factory=list)
@@ -33,10 +33,10 @@ class Leftovers:
 
 
 def clean_up(*, really: bool = True) -> Iterator[Leftovers]:
-    """Undo what each journal without an owner tells of, and remove it if nothing is left.
+    """Undo the entries of each journal whose process is gone, and remove it if nothing is left.
 
-    Without `really` it only says what would be done. Raises UnsupportedError where the journals
-    cannot be read.
+    Without `really`, only report what would be done. Raises UnsupportedError if the journals cannot
+    be read.
     """
     with rundir.opened() as folder:
         if folder is None:
@@ -47,7 +47,7 @@ def clean_up(*, really: bool = True) -> Iterator[Leftovers]:
 
 
 def sweep() -> None:
-    """Clean up before something new is made; a line on stderr for each process that left things."""
+    """Clean up before a run; print a line for each process that left something behind."""
     for found in clean_up():
         if found.done:
             console.note(f"cleaned up after {found.owner}: {', '.join(found.done)}")
@@ -66,24 +66,24 @@ def _clean_up(folder: JournalFolder, name: str, really: bool) -> Leftovers | Non
                 folder.remove(name)
             return found
     except ValueError as error:
-        what = f"{path} is no journal of oomctl's: {error}"
-        cure = f"look at it, then rm {shlex.quote(str(path))}"
-        return Leftovers(_UNKNOWN, failed=[OomctlError(what, cure)])
+        what = f"{path} is not a journal of oomctl: {error}"
+        hint = f"look at it, then rm {shlex.quote(str(path))}"
+        return Leftovers(_UNKNOWN, failed=[OomctlError(what, hint)])
     except OomctlError as error:
         return Leftovers(_UNKNOWN, failed=[error])
 
 
 def _undo_all(text: bytes, really: bool) -> Leftovers:
-    """Undo what a journal tells of; ValueError where it is none, before anything is done."""
+    """Undo the entries of a journal; ValueError, before anything is done, if it is not one."""
     owner, undone = entries.read(text)
     found = Leftovers(f"oomctl (pid {owner.pid})" if owner else "oomctl")
-    # cgroup ids begin again with each boot, which leaves nothing to be undone anyway
+    # cgroup ids start again at each boot, and nothing that is to be undone survives one
     if owner is None or owner.boot != boot():
         return found
     mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
     for entry in undone:
         if not entries.belongs(entry, mounts, str(setting.SYSCTLS)):
-            raise ValueError(f"{entry.path!r} is no {_NOUNS[type(entry)]}")
+            raise ValueError(f"{entry.path!r} {_MISFITS[type(entry)]}")
     for entry in entries.to_undo(undone):
         try:
             if did := (_undo if really else _would_undo)(entry):
@@ -119,7 +119,7 @@ def _would_undo(entry: Entry) -> str:
 
 
 def _rmdir_empty(path: Path) -> bool:
-    """Remove a cgroup whose id was never known; it may be another's if there is anything in it."""
+    """Remove a cgroup whose id was not recorded; if it is in use, it may not be oomctl's."""
     try:
         with directory.opened(path.parent) as at:
             os.rmdir(path.name, dir_fd=at)

@@ -1,10 +1,12 @@
-"""The machine as it is: what a result must be read against, and whether it can be had here."""
+"""The machine that an experiment runs on: what it must have, and what a result depends on."""
 
 import os
 import platform
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 import psutil
 
@@ -18,6 +20,8 @@ from oomctl.oom.outcome import Environment
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN
 from oomctl.proc import capabilities, fork, procfs
 
+T = TypeVar("T")
+
 SYSCTLS = (
     "vm.panic_on_oom",
     "vm.oom_kill_allocating_task",
@@ -29,19 +33,16 @@ SYSCTLS = (
 
 
 def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
-    """Return the cgroup root and the kfunc, or say everything that this machine lacks.
+    """Return the cgroup root and the kfunc, or report everything that this machine lacks.
 
-    Raises UnsupportedError; where several things are missing, each is said on a line of its own.
+    Raises UnsupportedError; if several things are missing, each has its own line on stderr.
     """
-    root, lacks = _look()
-    kfunc: btf.Kfunc | None = None
-    try:
-        kfunc = require_kfunc()
-    except OomctlError as error:
-        lacks.append(error)
+    lacks: list[OomctlError] = []
+    root = _host(lacks)
+    kfunc = _checked(require_kfunc, lacks)
     if os.geteuid() == 0:
-        module = kfunc is not None and kfunc.provider != btf.VMLINUX
-        lacks += capabilities.lacking(module=module)
+        in_module = kfunc is not None and kfunc.provider != btf.VMLINUX
+        lacks += capabilities.lacking(module=in_module)
     _raise(lacks)
     assert root is not None  # noqa: S101
     assert kfunc is not None  # noqa: S101
@@ -50,30 +51,32 @@ def require_machine() -> tuple[UnifiedNode, btf.Kfunc]:
 
 def require_host() -> UnifiedNode:
     """Return the cgroup root, whatever kfunc the kernel has; raises as require_machine() does."""
-    root, lacks = _look()
+    lacks: list[OomctlError] = []
+    root = _host(lacks)
     _raise(lacks)
     assert root is not None  # noqa: S101
     return root
 
 
-def _look() -> tuple[UnifiedNode | None, list[OomctlError]]:
-    lacks: list[OomctlError] = []
-    root: UnifiedNode | None = None
-    for require in (require_root, require_init_pids):
-        try:
-            require()
-        except OomctlError as error:
-            lacks.append(error)
+def _host(lacks: list[OomctlError]) -> UnifiedNode | None:
+    _checked(require_root, lacks)
+    _checked(require_init_pids, lacks)
+    root = _checked(hierarchy.unified_root, lacks)
+    if root:
+        _checked(partial(hierarchy.require_memory, root), lacks)
+    return root
+
+
+def _checked(require: Callable[[], T], lacks: list[OomctlError]) -> T | None:
     try:
-        root = hierarchy.unified_root()
-        hierarchy.require_memory(root)
+        return require()
     except OomctlError as error:
         lacks.append(error)
-    return root, lacks
+        return None
 
 
 def _raise(lacks: Sequence[OomctlError]) -> None:
-    """Say what is missing, and raise the last of it."""
+    """Print what is missing, except the last, which is raised."""
     for lack in lacks[:-1]:
         console.note(str(lack))
     if lacks:
@@ -87,7 +90,7 @@ def require_root() -> None:
 
 
 def require_init_pids() -> None:
-    """Raise UnsupportedError unless our PIDs are those of the kernel log."""
+    """Raise UnsupportedError unless PIDs here are those of the kernel log."""
     if not procfs.sees_init_pids():
         raise UnsupportedError(
             "oomctl runs in a PID namespace (a container): the kernel log names tasks by other "
@@ -97,7 +100,7 @@ def require_init_pids() -> None:
 
 
 def require_kfunc() -> btf.Kfunc:
-    """Return the running kernel's kfunc; UnsupportedError where there is none to call."""
+    """Return the running kernel's kfunc; UnsupportedError if it has none that can be called."""
     kfunc = btf.find_kfunc()
     if kfunc is None:
         lab = commandline.in_lab()
@@ -111,7 +114,7 @@ def require_kfunc() -> btf.Kfunc:
 
 
 def read_environment(kfunc: btf.Kfunc | None) -> Environment:
-    """Read what a result must be read against; without a kfunc its fields are empty."""
+    """Read what a result depends on; without a kfunc its fields are empty."""
     own_adj = procfs.read_task(os.getpid())
     return Environment(
         oomctl=__version__,
@@ -132,10 +135,10 @@ def read_environment(kfunc: btf.Kfunc | None) -> Environment:
 
 @contextmanager
 def protected() -> Iterator[None]:
-    """Keep the OOM killer off oomctl itself: oom_score_adj -1000, read back, then restored.
+    """Protect oomctl itself from the OOM killer: oom_score_adj -1000 in the block, read back.
 
-    Forked children have it too; the programs that oomctl runs have what it was started with. Where
-    it cannot be lowered, a line on stderr says so.
+    Forked children inherit it; programs that oomctl runs have the value that oomctl was started
+    with. If it cannot be lowered, a line on stderr says so.
     """
     me = procfs.read_task(os.getpid())
     before = me.oom_score_adj if me else 0

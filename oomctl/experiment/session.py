@@ -156,7 +156,7 @@ class Session:
         hog_set = stack.enter_context(
             HogSet(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
         )
-        history.listen()
+        history.update()
         filled_ns = time.monotonic_ns()
         ready(hog_set.runners)
         before = target_state.snapshot(hog_set.runners)
@@ -166,7 +166,7 @@ class Session:
         if plan.system_wide and not self._confirmed:
             self._ask(plan, family)
         hog_set.require_alive()
-        sampler = stack.enter_context(Sampler(target_state.counted()))
+        sampler = stack.enter_context(Sampler(target_state.top))
         trial = RoundRunner(
             plan,
             self._root,
@@ -229,7 +229,7 @@ def _taker(history: History) -> Callable[[int], bool]:
     """Return a function that tells whether the OOM killer has taken a PID in this round."""
 
     def took(pid: int) -> bool:
-        history.listen()
+        history.update()
         return pid in history.taken
 
     return took

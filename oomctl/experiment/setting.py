@@ -1,4 +1,4 @@
-"""A setting of the kernel's that is changed for a while and put back, also after a crash."""
+"""A kernel setting that is changed for the time of a block and restored, even after a crash."""
 
 import errno
 import os
@@ -18,10 +18,10 @@ SYSCTLS = Path("/proc/sys")
 
 @contextmanager
 def temporarily(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
-    """Note that `wrote` is about to be written to a file, and put back what it held at the end.
+    """Journal that the block will write `wrote` to a file, and restore the file at the end.
 
-    Who writes it is the block's business; it is given the note. Raises KernelFileError if it
-    cannot be read, UnsupportedError where another oomctl is at it.
+    The block itself writes the file. Raises KernelFileError if the file cannot be read,
+    UnsupportedError if another oomctl is changing it.
     """
     try:
         folder = path.parent.stat().st_ino if is_interface_file(path.name) else None
@@ -43,9 +43,9 @@ def temporarily(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
 
 @contextmanager
 def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
-    """Let a sysctl hold something else for the time of the block.
+    """Change a sysctl for the time of the block.
 
-    Raises UnsupportedError where the kernel has no such sysctl, or refuses the value.
+    Raises UnsupportedError if the kernel has no such sysctl or refuses the value.
     """
     path = SYSCTLS.joinpath(*sysctl.name.split("."))
     if not path.is_file():
@@ -57,7 +57,7 @@ def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
             raise UnsupportedError(
                 f"cannot set the sysctl {sysctl.name} to {sysctl.value}: "
                 f"{os.strerror(error.errno)}",
-                "see what the kernel's documentation says that it takes",
+                "see the kernel's documentation for the values that it accepts",
             ) from error
         if stored != sysctl.value:
             kernelfile.write(path, change.was)
@@ -69,9 +69,9 @@ def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
 
 
 def put_back(change: Changed) -> bool:
-    """Write what the file held before, and tell whether that was necessary.
+    """Restore the file and return whether that was necessary.
 
-    It is not where the file holds something else by now: then somebody else has written it.
+    It is not if the file no longer has oomctl's value: then another program has written it.
     """
     path = Path(change.path)
     with _folder(change) as at:
@@ -82,14 +82,14 @@ def put_back(change: Changed) -> bool:
 
 
 def is_still_ours(change: Changed) -> bool:
-    """Tell whether the file, of the same cgroup, holds what oomctl wrote."""
+    """Return whether the file, of the same cgroup, still has the value that oomctl wrote."""
     with _folder(change) as at:
         return at is not None and _is_still_ours(change, at)
 
 
 @contextmanager
 def _folder(change: Changed) -> Iterator[int | None]:
-    """Open the folder of the file, through no link; None where it is gone or another by now."""
+    """Open the folder of the file, not through a link; None if it is gone or was replaced."""
     path = Path(change.path)
     with ExitStack() as stack:
         try:
@@ -113,13 +113,13 @@ def _is_still_ours(change: Changed, at: int) -> bool:
 
 
 def _require_sole(change: Changed, journal: Journal) -> None:
-    """Raise UnsupportedError where another oomctl has changed the same file, or is about to.
+    """Raise UnsupportedError if another oomctl has changed the same file or is about to.
 
-    Each writes its own journal before it reads the others': of two, one at least sees the other.
+    Each writes its own journal before it reads the others, so of two at least one sees the other.
     """
-    cure = "run it again when that has ended"
+    hint = "run it again when that has ended"
     for pid, entries in journal.others():
         if any(isinstance(each, Changed) and each.path == change.path for each in entries):
-            raise UnsupportedError(f"{change.path} is changed by another oomctl (pid {pid})", cure)
+            raise UnsupportedError(f"{change.path} is changed by another oomctl (pid {pid})", hint)
     if kernelfile.fields(Path(change.path)) != change.was:
-        raise UnsupportedError(f"{change.path} is changed by somebody else meanwhile", cure)
+        raise UnsupportedError(f"{change.path} was changed by another program just now", hint)

@@ -1,4 +1,4 @@
-"""Everybody who saw it: BPF tracing where it is to be had, and the kernel log in any case."""
+"""The sources of evidence: BPF tracing if it is available, and always the kernel log."""
 
 import time
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from oomctl.proc.kmsg import Kmsg
 
 @dataclass(frozen=True)
 class Batch:
-    """What came since the last time: events in order, and log records.
+    """The events and log records since the last time, each in order.
 
-    `logged` are the kills that these records tell of. `fired` says how often each of the observer's
-    programs had run by then.
+    `logged` are the kills in these records. `fired` says how often each of the observer's programs
+    has run so far.
     """
 
     events: tuple[Event, ...]
@@ -31,11 +31,10 @@ class Batch:
 
     @property
     def lost(self) -> int:
-        """Events and log records that were overwritten before they were read."""
+        """The number of events and log records that were overwritten before they were read."""
         return self.events_lost + self.log.lost
 
     def __add__(self, later: "Batch") -> "Batch":
-        """Return both as one; `later` is what came after this."""
         return Batch(
             self.events + later.events,
             self.log + later.log,
@@ -49,50 +48,50 @@ NOTHING = Batch((), KernelLog(), 0)
 
 
 class History:
-    """Everything that the sources have given since the history was begun, for a round to use.
+    """All evidence of a round; what the sources had before it is dropped.
 
-    What came before is read and dropped. `events` are in order, `lost` counts what was overwritten
-    before it was read, `taken` are the PIDs that the OOM killer has taken so far.
+    `events` are in order, `lost` counts what was overwritten before it was read, `taken` are the
+    PIDs that the OOM killer has taken so far.
     """
 
     def __init__(self, sources: "OomSources") -> None:
         self._sources = sources
         self._logged: list[OomKill] = []
-        self._heard: dict[int, int] = {}
+        self._read_ns: dict[int, int] = {}
         self.events: list[Event] = []
         self.taken: set[int] = set()
         self.lost = 0
         sources.drain()
 
-    def listen(self) -> Batch:
-        """Take in what came since the last time, and return it."""
+    def update(self) -> Batch:
+        """Add the evidence since the last update, and return it."""
         batch = self._sources.drain()
         now = time.monotonic_ns()
         self._logged += batch.logged
-        for said in batch.logged:
-            self._heard.setdefault(said.pid, now)
+        for kill in batch.logged:
+            self._read_ns.setdefault(kill.pid, now)
         self.events += batch.events
         self.lost += batch.lost
-        self.taken.update(said.pid for said in batch.logged)
+        self.taken.update(kill.pid for kill in batch.logged)
         self.taken.update(e.tgid for e in batch.events if e.kind in HITS)
         return batch
 
     def kills(self) -> list[OomKill]:
-        """Return every kill so far as both sources together tell it.
+        """Return every kill so far, combined from both sources.
 
-        What only the log tells of is of when it was heard: the log has a clock of its own.
+        The time of a kill that only the log has is when the log was read: it has another clock.
         """
-        logged = (replace(one, at_ns=self._heard[one.pid]) for one in self._logged)
+        logged = (replace(kill, at_ns=self._read_ns[kill.pid]) for kill in self._logged)
         return reconcile(traced(self.events), by_process(logged, threads_of(self.events)))
 
     @property
     def no_tracing_reason(self) -> str:
-        """Why nothing is traced; empty where it is."""
+        """Why nothing is traced; empty if it is."""
         return self._sources.no_tracing_reason
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """The programs that were attached but did not run when they were tried."""
+        """The observer's programs that were attached but did not run when they were tried."""
         return self._sources.silent
 
 
@@ -102,28 +101,28 @@ class OomSources:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._observer: Observer | None = None
-        self._reading = Reading()
+        self._from_log = Reading()
         self._lost = 0
         self.no_tracing_reason = ""
 
     def __enter__(self) -> Self:
-        """Begin to listen; UnsupportedError where not even the kernel log can be read."""
+        """Open the sources; UnsupportedError if not even the kernel log can be read."""
         with ExitStack() as stack:
             self._log = stack.enter_context(Kmsg())
             try:
                 self._observer = stack.enter_context(Observer())
             except UnsupportedError as error:
                 self.no_tracing_reason = error.why
-                console.detail(f"no BPF tracing, the kernel log alone: {error}")
+                console.detail(f"no BPF tracing, only the kernel log: {error}")
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Listen no more."""
+        """Close the sources."""
         self._stack.close()
 
     def descriptors(self) -> list[int]:
-        """Return what polls readable when something has come, of each source."""
+        """Return a descriptor of each source that polls readable when there is new evidence."""
         tracing = [self._observer.fileno()] if self._observer else []
         return [*tracing, self._log.fileno()]
 
@@ -133,10 +132,11 @@ class OomSources:
         return self._observer.silent if self._observer else ()
 
     def drain(self) -> Batch:
-        """Return what came since the last time."""
-        # the log first: what it tells of, the programs have seen (__oom_kill_process prints last)
+        """Return the evidence since the last time."""
+        # The log first: __oom_kill_process() (mm/oom_kill.c) prints after the traced functions, so
+        # the observer has an event for every kill in the log.
         log = self._log.read()
-        logged = tuple(self._reading.feed(log.records))
+        logged = tuple(self._from_log.feed(log.records))
         if self._observer is None:
             return Batch((), log, 0, logged=logged)
         fired, events = self._observer.fired(), tuple(self._observer.read())

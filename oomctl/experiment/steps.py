@@ -61,7 +61,7 @@ class RoundRunner:
 
     def run(self) -> tuple[CallReport, ...]:
         """Declare as planned; raises only what comes up before the first call is made."""
-        self.history.listen()
+        self.history.update()
         asked: list[CallObservation] = []
         try:
             for together in self._turns():
@@ -77,7 +77,7 @@ class RoundRunner:
             for one in asked
         ]
         self.watch.poll()
-        self.history.listen()
+        self.history.update()
         return tuple(self._accounts(asked))
 
     def _turns(self) -> Iterator[list[CallObservation]]:
@@ -113,7 +113,7 @@ class RoundRunner:
         counters, pressure = self.target_state.events(), self.target_state.pressure()
         grouping = {*lineup.groups, *([] if call.target is None else [call.target])}
         groups = self.target_state.group_kills(grouping)
-        fired = self.history.listen().fired
+        fired = self.history.update().fired
         taken = frozenset(self.history.taken)
         # a victim that was not watched so far is in flight only if it still exists
         for pid in taken - self.watch.watched():
@@ -126,7 +126,7 @@ class RoundRunner:
             self.sampler.sample()
             # a limit's writer spins in the OOM killer, which would overflow the ring buffer
             if call.via == "limit":
-                batch += self.history.listen()
+                batch += self.history.update()
 
         answers: list[CallResult] = []
         try:
@@ -150,7 +150,7 @@ class RoundRunner:
                 raise
             self.failure = error
         self.sampler.sample()
-        batch += self.history.listen()
+        batch += self.history.update()
         if call.via == "sysrq":
             batch = self._await_sysrq(batch)
         self.sampler.sample()
@@ -208,7 +208,7 @@ class RoundRunner:
         deadline = time.monotonic() + _SYSRQ_PATIENCE
         while not _served(batch) and time.monotonic() < deadline:
             self.watch.wait(lambda: False, 0.02, self.sampler.sample)
-            batch = batch + self.history.listen()
+            batch = batch + self.history.update()
         return batch
 
     def _settle(self, together: list[CallObservation], step: Step) -> list[CallObservation]:
@@ -233,7 +233,7 @@ class RoundRunner:
         rest = {pid for one in together for pid in _rest(one, kills)} & self.watch.watched()
         self.watch.wait(lambda: rest <= self.watch.deaths.keys(), _REST, self.sampler.sample)
         self.sampler.sample()
-        self.history.listen()
+        self.history.update()
         return [replace(one, later=tuple(self._moments(one))) for one in together]
 
     def _moments(self, one: CallObservation) -> Iterator[Stamp]:

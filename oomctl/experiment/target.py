@@ -1,4 +1,4 @@
-"""What a plan's declarations can reach, and what is counted there before and after."""
+"""The cgroup that a plan is about: its tasks and counters before and after the calls."""
 
 import contextlib
 from collections import Counter
@@ -22,8 +22,8 @@ Events = Mapping[str, Mapping[str, int]]
 class Snapshot:
     """The state before the first call: tasks in scan order, hogs and charged bytes by PID.
 
-    `machine` holds every task of the machine for a system-wide declaration, else nothing. `memory`
-    is memory.current of the counted cgroup.
+    `machine` has every task of the machine if a call is system-wide, else none. `memory` is
+    memory.current of the top cgroup.
     """
 
     tasks: Sequence[Task]
@@ -33,9 +33,9 @@ class Snapshot:
     memory: int | None
 
     def hog_of(self, task: Task) -> RunningHog | None:
-        """Return the hog that a task is, or that it is a child of.
+        """Return the hog that a task is, or is a child of.
 
-        A child that had ended before anybody looked at its parent has its hog's comm and cgroup.
+        A child that ended before its parent was read is known by its hog's comm and cgroup.
         """
         if running_hog := self.hogs.get(task.pid) or self.hogs.get(task.parent):
             return running_hog
@@ -43,14 +43,14 @@ class Snapshot:
         return alike[0] if len(alike) == 1 and not task.parent else None
 
     def find(self, pid: int) -> Task | None:
-        """Return a task of the target, or of the machine where that was looked at."""
+        """Return a task of the target, or of the machine if that was read."""
         return next((t for t in (*self.tasks, *self.machine) if t.pid == pid), None)
 
 
 def rises(before: Events, after: Events) -> Events:
-    """Return what each counter rose by; a cgroup that is new began at 0.
+    """Return by how much each counter rose; those of a new cgroup began at 0.
 
-    A counter never falls: where one is lower, the cgroup was made anew under its name.
+    A counter never falls: if one is lower, a new cgroup was made under the same name.
     """
     found = {}
     for cgroup, events in after.items():
@@ -62,98 +62,92 @@ def rises(before: Events, after: Events) -> Events:
 
 
 class TargetState:
-    """The cgroup whose tasks and counters are looked at, if there is one: the plan's `top`.
+    """Reads tasks and counters of the plan's `top` cgroup, if it has one.
 
-    It may be removed by anybody at any time, and another may be made under its name: then nothing
-    can be read of it any more.
+    Another program may remove it at any time and make a new one under its name: then nothing can be
+    read of it any more.
     """
 
     def __init__(self, plan: Plan, root: UnifiedNode) -> None:
         self._root = root
         self._system_wide = plan.system_wide
-        self._places = {plan.top or "/", *(step.call.target or "/" for step in plan.steps)}
-        self._top = None if plan.top is None else root.at(plan.top)
-        self._id = self._top and _id(self._top)
+        self._targets = {plan.top or "/", *(step.call.target or "/" for step in plan.steps)}
+        self.top = None if plan.top is None else root.at(plan.top)
+        self._id = self.top and _id(self.top)
         self._paths: dict[int, str] = {}
 
     @property
-    def _counted(self) -> UnifiedNode | None:
-        return self._top if self._top and _id(self._top) == self._id else None
+    def _existing(self) -> UnifiedNode | None:
+        return self.top if self.top and _id(self.top) == self._id else None
 
     @property
     def gone(self) -> bool:
-        """Whether the cgroup was there and is no more."""
-        return self._top is not None and self._counted is None
+        """Whether the top cgroup has been removed."""
+        return self.top is not None and self._existing is None
 
     def snapshot(self, running_hogs: Sequence[RunningHog]) -> Snapshot:
-        """Look at tasks, charges and counters; `runners` are the hogs that run."""
-        members = self._top.members() if self._top else {}
+        """Read tasks, charges and memory."""
+        members = self.top.members() if self.top else {}
         tasks = procfs.read_tasks(members)
-        crowd = Counter(members.values())
+        residents = Counter(members.values())
         return Snapshot(
             tasks=tasks,
             machine=procfs.all_tasks() if self._system_wide else (),
-            hogs={running_hog.pid: running_hog for running_hog in running_hogs},
-            charged={task.pid: self._charge(task, crowd[task.cgroup] == 1) for task in tasks},
+            hogs={each.pid: each for each in running_hogs},
+            charged={task.pid: self._charge(task, residents[task.cgroup] == 1) for task in tasks},
             memory=self.memory(),
         )
 
     def _charge(self, task: Task, alone: bool) -> int:
-        """What the kernel charged: cgroups are charged, not tasks, so ask the cgroup if it can."""
-        current = None
-        if alone:
-            current = self._root.at(task.cgroup).controller.memory_current
+        """Return the charge: that of the cgroup if the task is alone there, else its footprint."""
+        current = self._root.at(task.cgroup).controller.memory_current if alone else None
         return task.footprint if current is None else int(current)
 
     def memory(self) -> int | None:
-        """Return memory.current in bytes; None where it cannot be read."""
-        counted = self._counted
-        return counted.controller.memory_current if counted else None
+        """Return memory.current in bytes; None if it cannot be read."""
+        top = self._existing
+        return top.controller.memory_current if top else None
 
     def events(self) -> Events:
-        """Return memory.events of the counted cgroup and of all below it."""
+        """Return memory.events of the top cgroup and of all below it."""
         return self._counters(lambda node: node.controller.memory_events)
 
     def events_local(self) -> Events:
-        """Return memory.events.local of the same: what happened at each cgroup itself."""
+        """Return memory.events.local of the same cgroups: the events of each cgroup itself."""
         return self._counters(lambda node: node.controller.memory_events_local)
 
     def _counters(self, read: Callable[[UnifiedNode], Mapping[str, int] | None]) -> Events:
-        if not (counted := self._counted):
+        if not (top := self._existing):
             return {}
-        found = {node.cgroup: read(node) for node in counted.walk()}
+        found = {node.cgroup: read(node) for node in top.walk()}
         return {cgroup: events for cgroup, events in found.items() if events is not None}
 
     def group_kills(self, groups: Iterable[str]) -> Mapping[str, int]:
-        """Return oom_group_kill of cgroups that have memory.oom.group, as far as it can be read.
+        """Return oom_group_kill of cgroups that have memory.oom.group; 0 if it cannot be read.
 
-        The highest of them counts the kill (mm/oom_kill.c, oom_kill_process), which need not be
-        below the counted cgroup.
+        The highest of them counts the kill (mm/oom_kill.c, oom_kill_process()), and that need not
+        be below the top cgroup.
         """
         found = {group: self._root.at(group).controller.memory_events for group in groups}
         return {group: (events or {}).get("oom_group_kill", 0) for group, events in found.items()}
 
     def pressure(self) -> dict[str, int]:
-        """Return memory.pressure's stall times in us by "some" and "full"; empty without PSI."""
-        counted = self._counted
+        """Return the stall times of memory.pressure in us, "some" and "full"; empty without PSI."""
+        top = self._existing
         try:
-            found = counted.controller.memory_pressure if counted else None
-        except KernelFileError:  # EOPNOTSUPP: built in, but switched off (psi=0)
+            found = top.controller.memory_pressure if top else None
+        except KernelFileError:  # EOPNOTSUPP: built in, but booted with psi=0
             return {}
         return found or {}
 
     def populated(self) -> bool:
-        """Tell whether a process lives in the counted cgroup or below it."""
-        counted = self._counted
-        events = counted.controller.cgroup_events if counted else None
+        """Return whether there is a process in the top cgroup or below it."""
+        top = self._existing
+        events = top.controller.cgroup_events if top else None
         return bool(events and events.get("populated"))
 
-    def counted(self) -> UnifiedNode | None:
-        """Return the cgroup whose counters and memory are looked at."""
-        return self._top
-
     def path_of(self, cgroup_id: int) -> str | None:
-        """Return the path of a cgroup by its id, None if it was gone before it was first asked."""
+        """Return the path of a cgroup by its id; None if it was removed before it was read."""
         if cgroup_id not in self._paths:
             for node in self._root.walk():
                 with contextlib.suppress(OSError):
@@ -161,20 +155,20 @@ class TargetState:
         return self._paths.get(cgroup_id)
 
     def owns(self, kill: OomKill, target: str | None, snapshot: Snapshot) -> bool:
-        """Tell whether a kill belongs to a declaration on `target`, not to an OOM elsewhere."""
+        """Return whether a kill belongs to a call on `target`, not to an OOM elsewhere."""
         if target is None:
             return True
         home = next((task.cgroup for task in snapshot.tasks if task.pid == kill.pid), kill.cgroup)
         return home is not None and is_within(home, target)
 
     def holds(self, cgroup: str | None) -> bool:
-        """Tell whether a cgroup is the counted one, a target, or below; all are of the system."""
+        """Return whether a cgroup is, or is in, the top cgroup or a target; system-wide all are."""
         if self._system_wide:
             return True
-        return cgroup is not None and any(is_within(cgroup, place) for place in self._places)
+        return cgroup is not None and any(is_within(cgroup, target) for target in self._targets)
 
     def dying(self) -> int | None:
-        """Return how many cgroups of the whole hierarchy are removed but not gone yet."""
+        """Return how many removed cgroups of the whole hierarchy the kernel still keeps."""
         return (self._root.controller.stat or {}).get("nr_dying_descendants")
 
 

@@ -15,101 +15,101 @@ from oomctl.signals import signals_unblocked
 from oomctl.text import printable
 
 PATIENCE_NS = 2_000_000_000
-"""How long a victim may take to end before it is told of without its end."""
-_REMEMBERED = 4096  # processes and threads that were traced last
+"""How long to wait for a victim's exit before it is reported without one."""
+_REMEMBERED = 4096  # the last processes and threads that were traced
 
 
 class OomWatch:
-    """The kills of the whole machine, one after another: from the events, else from the log.
+    """The OOM kills of the whole machine, one by one: from tracing, or else from the kernel log.
 
-    `lost` counts what was overwritten before it could be read.
+    `lost` counts events or log records that were overwritten before they were read.
     """
 
     def __init__(self, root: UnifiedNode) -> None:
-        self._witness = OomSources()
+        self._sources = OomSources()
         self._tracing = KillsFromEvents()
         self._taken: deque[int] = deque(maxlen=_REMEMBERED)
         self._paths = CgroupPaths(root)
         self.lost = 0
 
     def __enter__(self) -> Self:
-        """Begin to look; UnsupportedError where not even the kernel log can be read."""
-        self._witness.__enter__()
+        """Open the sources; UnsupportedError if not even the kernel log can be read."""
+        self._sources.__enter__()
         self._paths.refresh()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Look no more."""
-        self._witness.__exit__()
+        """Close the sources."""
+        self._sources.__exit__()
 
     @property
     def no_tracing_reason(self) -> str:
-        """Why it is not tracing; empty if it is."""
-        return self._witness.no_tracing_reason
+        """Why nothing is traced; empty if it is."""
+        return self._sources.no_tracing_reason
 
     @property
     def source(self) -> str:
-        """Where the kills are seen: "ring buffer" or "kernel log"."""
+        """The source of the kills: "ring buffer" or "kernel log"."""
         return "kernel log" if self.no_tracing_reason else "ring buffer"
 
     def wait(self, seconds: float) -> None:
-        """Sleep until there may be something to see; ending signals come through here only."""
+        """Sleep until there may be new evidence; ending signals are delivered only here."""
         with signals_unblocked():
             poll = select.poll()
-            for fd in self._witness.descriptors():
+            for fd in self._sources.descriptors():
                 poll.register(fd, select.POLLIN)
             poll.poll(max(seconds, 0) * 1000)
 
     def poll(self) -> list[OomKill]:
-        """Return the kills that became complete since the last look, in order of time."""
-        batch = self._witness.drain()
+        """Return the kills that became complete since the last poll, in order of time."""
+        batch = self._sources.drain()
         self.lost += batch.log.lost if self.no_tracing_reason else batch.events_lost
         self._learn(batch.events)
         hits = [each for each in batch.events if each.kind in HITS]
         self._taken.extend(pid for each in hits for pid in (each.tgid, each.pid))
-        # what the log tells of was traced before (OomSources.drain), or will not be
+        # a kill in the log was traced already (see OomSources.drain()) or was not traced at all
         untraced = [
             replace(
-                said,
-                cgroup=_shown(said.cgroup),
-                memcg=_shown(said.memcg),
-                group=_shown(said.group),
+                kill,
+                cgroup=_printable(kill.cgroup),
+                memcg=_printable(kill.memcg),
+                group=_printable(kill.group),
             )
-            for said in batch.logged
-            if said.pid not in self._taken
+            for kill in batch.logged
+            if kill.pid not in self._taken
         ]
-        seen = self._tracing.feed(batch.events)
-        seen += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
-        seen = [
-            replace(each, cgroup=self.path(each.cgroup_id), memcg=self.path(each.memcg_id))
-            for each in seen
+        traced = self._tracing.feed(batch.events)
+        traced += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
+        traced = [
+            replace(kill, cgroup=self.path(kill.cgroup_id), memcg=self.path(kill.memcg_id))
+            for kill in traced
         ]
-        return sorted([*seen, *untraced], key=lambda each: each.at_ns)
+        return sorted([*traced, *untraced], key=lambda kill: kill.at_ns)
 
     def path(self, cgroup_id: int | None) -> str | None:
-        """Return the path of a cgroup; None if it was gone before it was looked for."""
+        """Return the path of a cgroup; None if it was removed before its path was read."""
         return None if cgroup_id is None else self._paths.known.get(cgroup_id)
 
     def _learn(self, events: Sequence[Event]) -> None:
-        """Find the paths at once: a cgroup is often removed as soon as its victim has ended."""
+        """Read the paths at once: a cgroup is often removed as soon as its victim has ended."""
         ids = {number for event in events for number in (event.cgroup_id, event.memcg_id) if number}
         if ids - self._paths.known.keys():
             self._paths.refresh()
 
 
-def _shown(path: str | None) -> str | None:
+def _printable(path: str | None) -> str | None:
     return None if path is None else printable(path)
 
 
 class CgroupPaths:
-    """Paths of cgroups by id, escaped for terminals; what is gone stays known."""
+    """Paths of cgroups by id, escaped for terminals; the path of a removed cgroup stays known."""
 
     def __init__(self, root: UnifiedNode) -> None:
         self._root = root
         self.known: dict[int, str] = {}
 
     def refresh(self) -> None:
-        """Walk the hierarchy as it is now."""
+        """Read the paths of all cgroups there are now."""
         for node in self._root.walk():
             try:
                 self.known[node.id] = printable(node.cgroup)

@@ -145,7 +145,7 @@ def test_what_is_no_journal_is_named_and_stays(cgroupfs):
     path.write_bytes(b"\xff\xfe\n")
     ((done, (failure,)),) = said()
     assert (done, path.exists()) == ([], True)
-    assert f"{path} is no journal of oomctl's" in failure
+    assert f"{path} is not a journal of oomctl" in failure
 
 
 def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_goes(
@@ -306,7 +306,7 @@ def test_what_no_oomctl_wrote_is_not_acted_on(cgroupfs, tmp_path, monkeypatch, t
     (found,) = clean_up()
     (failure,) = found.failed
     assert (found.owner, found.done) == ("an unknown process", [])
-    assert f"{path} is no journal of oomctl's" in str(failure)
+    assert f"{path} is not a journal of oomctl" in str(failure)
     assert "\n" not in str(failure)
     assert path.exists()
     assert (tmp_path / "relative").exists()
@@ -402,8 +402,8 @@ def test_an_entry_that_names_what_its_kind_cannot(outside, changes, entry, words
     changes.clear()
     result = run(*words)
     assert (result.exit_code, result.stdout) == (4, "")
-    what = "cgroup" if isinstance(entry, Made | Making) else "sysctl"
-    said = f"{path} is no journal of oomctl's: '{entry.path}' is no {what}"
+    what = "not a cgroup" if isinstance(entry, Made | Making) else "neither a sysctl nor"
+    said = f"{path} is not a journal of oomctl: '{entry.path}' is {what}"
     assert result.stderr.startswith(f"oomctl: an unknown process: {said}")
     assert result.stderr.endswith(f"; look at it, then rm {path}\n")
     assert changes == []

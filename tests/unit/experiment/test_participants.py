@@ -69,7 +69,7 @@ class Everywhere:
 def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
     kill = OomKill(5, 10, "s", "victim", 4096, cgroup="/t/s", memcg="/t", logged=True)
     history = History(OomSources(kill))
-    history.listen()
+    history.update()
     alone, sharing, living = task(12), task(13, shares=10), task(14, shares=10)
     before = snapshot(tasks=(task(10), alone, sharing, living))
     deaths = {pid: Death(pid, 2**62) for pid in (10, 12, 13)}

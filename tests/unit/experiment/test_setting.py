@@ -1,4 +1,4 @@
-"""Settings of the kernel's that are changed for a while: put back, and by one oomctl at a time."""
+"""Kernel settings: restored after the block, and changed by one oomctl at a time."""
 
 import os
 from pathlib import Path
@@ -39,7 +39,7 @@ def sysctls(tmp_path, monkeypatch, journal):
     ("name", "value", "was"),
     [("vm.swappiness", "0", "60"), ("kernel.printk", "1 4 1 7", "7 4 1 7")],
 )
-def test_a_sysctl_holds_something_else_for_a_while(sysctls, journal, name, value, was):
+def test_a_sysctl_is_changed_in_the_block_and_restored(sysctls, journal, name, value, was):
     path = sysctls.joinpath(*name.split("."))
     with sysctl_changed(Sysctl(name, value), journal):
         assert path.read_text() == value
@@ -47,14 +47,14 @@ def test_a_sysctl_holds_something_else_for_a_while(sysctls, journal, name, value
     assert path.read_text() == was
 
 
-def test_what_somebody_wrote_since_stays(sysctls, journal):
+def test_a_value_that_another_program_wrote_stays(sysctls, journal):
     path = sysctls / "vm/swappiness"
     with sysctl_changed(Sysctl("vm.swappiness", "0"), journal):
         path.write_text("99\n")
     assert path.read_text() == "99\n"
 
 
-def test_an_unknown_sysctl(sysctls, journal):
+def test_an_unknown_sysctl_is_refused(sysctls, journal):
     with (
         pytest.raises(UnsupportedError, match=r"no sysctl vm\.nonsense; leave it out"),
         sysctl_changed(Sysctl("vm.nonsense", "0"), journal),
@@ -62,7 +62,7 @@ def test_an_unknown_sysctl(sysctls, journal):
         pass
 
 
-def test_a_folder_is_no_sysctl(sysctls, journal):
+def test_a_folder_of_sysctls_is_refused(sysctls, journal):
     with pytest.raises(UnsupportedError), sysctl_changed(Sysctl("vm", "0"), journal):
         pass
 
@@ -74,9 +74,7 @@ def test_a_folder_is_no_sysctl(sysctls, journal):
         ("0x3e7", r"the kernel stored 999, not 0x3e7, in the sysctl oom_score_adj; write '999'"),
     ],
 )
-def test_a_value_that_the_kernel_refuses_or_takes_for_another_is_not_left(
-    monkeypatch, journal, value, why
-):
+def test_a_value_that_the_kernel_refuses_or_changes_does_not_stay(monkeypatch, journal, value, why):
     monkeypatch.setattr(setting, "SYSCTLS", Path(f"/proc/{os.getpid()}"))
     path = setting.SYSCTLS / "oom_score_adj"
     before = path.read_text()
@@ -89,7 +87,7 @@ def test_a_value_that_the_kernel_refuses_or_takes_for_another_is_not_left(
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_nothing_is_put_back_through_a_link(sysctls, tmp_path, what):
+def test_nothing_is_restored_through_a_link(sysctls, tmp_path, what):
     path, away = sysctls / "vm/swappiness", tmp_path / "away"
     change = Changed(str(path), None, "0", "60")
     (sysctls / "vm").rename(away)
@@ -103,7 +101,7 @@ def test_nothing_is_put_back_through_a_link(sysctls, tmp_path, what):
     assert (away / "swappiness").read_text() == "60\n"
 
 
-def test_one_oomctl_at_a_time(sysctls, journal):
+def test_only_one_oomctl_at_a_time_changes_a_sysctl(sysctls, journal):
     path = sysctls / "vm/swappiness"
     with (
         Journal() as other,
@@ -117,7 +115,7 @@ def test_one_oomctl_at_a_time(sysctls, journal):
         assert path.read_text() == "1"
 
 
-def test_two_that_begin_at_the_same_moment(sysctls, journal, monkeypatch):
+def test_of_two_that_start_at_the_same_moment_one_gives_up(sysctls, journal, monkeypatch):
     path = sysctls / "vm/swappiness"
     write = journal.write
 
@@ -127,7 +125,7 @@ def test_two_that_begin_at_the_same_moment(sysctls, journal, monkeypatch):
 
     monkeypatch.setattr(journal, "write", late)
     with (
-        pytest.raises(UnsupportedError, match="changed by somebody else meanwhile; run it again"),
+        pytest.raises(UnsupportedError, match="changed by another program just now; run it again"),
         temporarily(path, "0", journal),
     ):
         pass
