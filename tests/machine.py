@@ -1,4 +1,4 @@
-"""A machine that `oomctl doctor` finds nothing wrong with, until a test takes something from it."""
+"""A machine on which every check of `oomctl doctor` is ok, until a test changes it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,14 +40,14 @@ FILES = {
 
 
 def observer(without=(), silent=()):
-    """What an observer has found that sees all kinds but these, and whose `silent` do not run."""
+    """An observer that sees all kinds of event but these; its `silent` programs do not run."""
     unproved = ("oom_begin", "oom_end", "mark_victim", "wake_reaper")
     kinds = frozenset(Kind) - set(without)
     return SimpleNamespace(kinds=kinds, silent=tuple(silent), unproved=unproved)
 
 
 class FakeMachine(Machine):
-    """Files are below a temporary folder; what is no file is an attribute, an error is raised."""
+    """Files are in a temporary folder, the rest in attributes; an exception in `said` is raised."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -143,7 +143,7 @@ class FakeMachine(Machine):
     def try_hog(self):
         return self._say("hog")
 
-    def ask(self, *command):
+    def run(self, *command):
         self.asked.append(command)
         return self._say("systemctl")
 
@@ -155,13 +155,13 @@ class FakeMachine(Machine):
 
 
 def the(machine, name):
-    """The finding of one check, its `after` left out of account."""
+    """The finding of one check, without its prerequisite."""
     (check,) = [check for check in CHECKS if check.name == name]
     return examine(machine, [check]).findings[0]
 
 
 def own_cgroup(machine, name, **files):
-    """Let us live in a cgroup of our own, a child of the root."""
+    """Put oomctl into a child of the root cgroup."""
     node = machine.hierarchy.create_cgroup(name)
     for file, text in files.items():
         (node.directory / file.replace("__", ".")).write_text(text)

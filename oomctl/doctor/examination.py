@@ -1,26 +1,67 @@
-"""Looks at a machine check by check; one that fails is a finding, never a traceback."""
+"""Checks of a machine and their findings; a check that fails is a finding, never a traceback."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from oomctl import console
-from oomctl.doctor.finding import Finding, State, warning
 from oomctl.doctor.machine import Machine
 from oomctl.errors import OomctlError
 
+State = Literal["ok", "warning", "missing"]
+
 
 @dataclass(frozen=True)
-class Check:
-    """A check by name. Without what is `needed`, `oomctl declare` cannot work.
+class Finding:
+    """The result of a check: `missing` prevents `oomctl declare`, `warning` may affect results.
 
-    `look` returns the finding, or raises what the part of oomctl that it tries out raises: then
-    that is the finding. `after` names the check without whose success there is nothing to look at.
+    `found` is one sentence: the state of the machine and, unless it is ok, why that matters; `fix`
+    is the command, or the advice, that fixes it. `name` is the check's; examine() fills it in.
+    """
+
+    state: State
+    found: str
+    fix: str = ""
+    name: str = ""
+
+
+def ok(found: str) -> Finding:
+    """Return the finding that nothing is wrong."""
+    return Finding("ok", found)
+
+
+def warning(found: str, fix: str = "") -> Finding:
+    """Return the finding of something that may affect results."""
+    return Finding("warning", found, fix)
+
+
+def missing(found: str, fix: str = "") -> Finding:
+    """Return the finding that `oomctl declare` cannot work."""
+    return Finding("missing", found, fix)
+
+
+@dataclass(frozen=True)
+class DoctorCheck:
+    """A check by name; `oomctl declare` cannot work if a `needed` one fails.
+
+    `look` returns the finding, or raises the error of the part of oomctl that it tries out, which
+    then is the finding. `after` names the check without whose success this one is not made.
     """
 
     name: str
     look: Callable[[Machine], Finding]
     needed: bool = False
     after: str = ""
+
+
+class Checks(list[DoctorCheck]):
+    """The checks of a module, in the order in which they are defined."""
+
+    def add(
+        self, name: str, *, needed: bool = False, after: str = ""
+    ) -> Callable[[Callable[[Machine], Finding]], None]:
+        """Make a check of the decorated function."""
+        return lambda look: self.append(DoctorCheck(name, look, needed, after))
 
 
 @dataclass(frozen=True)
@@ -37,27 +78,27 @@ class Examination:
         return not self.count("missing")
 
     def count(self, state: State) -> int:
-        """Return how many findings are of a kind."""
+        """Return the number of findings in a state."""
         return sum(finding.state == state for finding in self.findings)
 
 
-def examine(machine: Machine, checks: Sequence[Check]) -> Examination:
-    """Carry out every check."""
+def examine(machine: Machine, checks: Sequence[DoctorCheck]) -> Examination:
+    """Make every check."""
     findings: list[Finding] = []
     failed: set[str] = set()
     for check in checks:
         if check.after in failed:
             failed.add(check.name)
-            finding = warning(f"not looked at, for it needs: {check.after}")
+            finding = warning(f"not checked: needs {check.after}")
         else:
-            finding = _look(check, machine)
+            finding = _finding(check, machine)
             if finding.state == "missing":
                 failed.add(check.name)
         findings.append(replace(finding, name=check.name))
     return Examination(machine.release, machine.architecture, tuple(findings))
 
 
-def _look(check: Check, machine: Machine) -> Finding:
+def _finding(check: DoctorCheck, machine: Machine) -> Finding:
     state: State = "missing" if check.needed else "warning"
     try:
         return check.look(machine)
@@ -65,15 +106,13 @@ def _look(check: Check, machine: Machine) -> Finding:
         for line in error.detail.splitlines():
             console.detail(line)
         return Finding(state, error.why, error.hint)
-    except PermissionError as error:
-        fix = "run it as root" if machine.uid else ""
-        return Finding(state, f"could not be looked at: {told(error)}", fix)
     except Exception as error:
-        return Finding(state, f"could not be looked at: {told(error)}")
+        fix = "run it as root" if isinstance(error, PermissionError) and machine.uid else ""
+        return Finding(state, f"cannot be checked: {error_text(error)}", fix)
 
 
-def told(error: Exception) -> str:
-    """Return what an error says, and of which file."""
+def error_text(error: Exception) -> str:
+    """Return the message of an error, and the file that it is about."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

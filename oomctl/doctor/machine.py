@@ -1,10 +1,11 @@
-"""What `oomctl doctor` asks of this machine; it only looks, and unloads what it loads."""
+"""The machine as the checks read it; nothing is changed, and loaded programs are unloaded."""
 
 import contextlib
 import ctypes
 import errno
 import os
 import platform
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -26,33 +27,39 @@ from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 
 CGROUP2_SUPER_MAGIC = 0x63677270  # include/uapi/linux/magic.h
-_ASK_SECONDS = 5.0
+_PROGRAM_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Program:
-    """A process by what it is: its PID, its name and the file it runs ("" where it is hidden)."""
+    """A process: its PID, its name, and the file that it runs ("" if that is hidden)."""
 
     pid: int
     name: str
     exe: str
 
 
-class Machine:
-    """This machine; every method asks the kernel again, but for the cached properties.
+def selected(text: str) -> str:
+    """Return the word in brackets ("always [madvise] never"), or the whole text without any."""
+    found = re.search(r"\[([^\]]*)\]", text)
+    return found[1] if found else text
 
-    `root` is the folder that /proc, /sys and the like are in, for tests.
+
+class Machine:
+    """This machine; every method reads it anew, except for the cached properties.
+
+    `root` is the folder that contains /proc and /sys, for tests.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
 
     def path(self, path: str) -> Path:
-        """Return where a file of this machine is."""
+        """Return the path of a file of this machine."""
         return self._root / path.lstrip("/")
 
     def read(self, path: str) -> str | None:
-        """Return a file's text, stripped; None where there is none. OSError where it is closed."""
+        """Return a file's text, stripped; None if there is none. OSError if it is unreadable."""
         try:
             raw = self.path(path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -60,7 +67,7 @@ class Machine:
         return os.fsdecode(raw).strip()
 
     def sysctl(self, name: str) -> int | None:
-        """Return an integer sysctl; None where there is none. OSError where it is closed."""
+        """Return an integer sysctl; None if it does not exist. OSError if it is unreadable."""
         text = self.read(f"/proc/sys/{name.replace('.', '/')}")
         return None if text is None else int(text)
 
@@ -71,12 +78,12 @@ class Machine:
 
     @property
     def architecture(self) -> str:
-        """The machine's architecture, as uname has it."""
+        """The machine's architecture, as in `uname -m`."""
         return platform.machine()
 
     @property
     def uid(self) -> int:
-        """The effective user."""
+        """The effective user id."""
         return os.geteuid()
 
     @cached_property
@@ -86,20 +93,20 @@ class Machine:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
     def capabilities(self, held: str) -> int:
-        """Return a set of our capabilities as a bit mask: "CapEff", "CapBnd" and so on."""
+        """Return a set of oomctl's capabilities as a bit mask: "CapEff", "CapBnd" and so on."""
         return int(self.status[held], 16)
 
     def in_first_namespace(self, kind: str) -> bool:
-        """Tell whether we are in the namespace that the kernel booted with."""
+        """Tell whether oomctl is in the initial namespace of a kind."""
         return procfs.in_first_namespace(kind)
 
     def limit(self, number: int) -> int:
-        """Return a soft resource limit of ours; -1 is none."""
+        """Return a soft resource limit of oomctl; -1 is none."""
         return resource.getrlimit(number)[0]
 
     @cached_property
     def hierarchy(self) -> UnifiedNode:
-        """The root of cgroup v2; UnsupportedError where none is mounted."""
+        """The root of cgroup v2; UnsupportedError if none is mounted."""
         return hierarchy.unified_root()
 
     @cached_property
@@ -110,11 +117,11 @@ class Machine:
 
     @property
     def own_cgroup(self) -> str:
-        """Our own cgroup v2, as the hierarchy is seen from here."""
+        """The cgroup v2 of oomctl, as its cgroup namespace shows it."""
         return procfs.unified_path(os.fsencode(self.read("/proc/self/cgroup") or ""))
 
     def magic(self, path: Path) -> int:
-        """Return the type of the file system that a path is on. OSError if it is not there."""
+        """Return the type of the file system of a path. OSError if the path does not exist."""
         # f_type is the first word of struct statfs on every 64-bit machine
         buffer = ctypes.create_string_buffer(256)
         libc = ctypes.CDLL(None, use_errno=True)
@@ -124,15 +131,15 @@ class Machine:
         return ctypes.c_ulong.from_buffer(buffer).value
 
     def read_only(self, path: Path) -> bool:
-        """Tell whether the mount that a path is on is read-only."""
+        """Tell whether the mount of a path is read-only."""
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
     def may_write(self, path: Path) -> bool:
-        """Tell whether we may make something in a folder."""
+        """Tell whether oomctl may make files in a folder."""
         return os.access(path, os.W_OK | os.X_OK, effective_ids=True)
 
     def delegated(self, path: Path) -> bool:
-        """Tell whether systemd has marked a cgroup as delegated to whom it runs."""
+        """Tell whether systemd has marked a cgroup as delegated to its unit."""
         for name in ("user.delegate", "trusted.delegate"):
             try:
                 if os.getxattr(path, name) == b"1":
@@ -143,72 +150,72 @@ class Machine:
         return False
 
     def kfunc(self) -> btf.Kfunc:
-        """Return the kernel's kfunc; UnsupportedError where there is none to call."""
+        """Return the kernel's kfunc; UnsupportedError if oomctl cannot call it."""
         return environment.require_kfunc()
 
     @cached_property
     def has_kfunc(self) -> bool:
-        """Whether there is a kfunc to call; False also where that cannot be told."""
+        """Whether oomctl can call the kfunc; False also if that is unknown."""
         try:
             return bool(self.kfunc())
         except Exception:
             return False
 
     def libbpf_version(self) -> str:
-        """Return libbpf's version; UnsupportedError where it is not installed."""
+        """Return libbpf's version; UnsupportedError if it is not installed."""
         return libbpf.version()
 
     def require_btf(self) -> None:
-        """Raise UnsupportedError where the kernel has no BTF."""
+        """Raise UnsupportedError if the kernel has no BTF."""
         with btf.vmlinux():
             pass
 
     def load(self) -> None:
-        """Load the program that declares, and unload it without having run it."""
+        """Load the program that calls the kfunc, and unload it without a run."""
         with DeclareProgram():
             pass
 
     def trace(self) -> Observer:
-        """Attach the observer for a moment; return it, closed, for what it has found."""
+        """Attach the observer, close it, and return it with its results."""
         with Observer() as observer:
             return observer
 
     def open_log(self) -> None:
-        """Open the kernel log and close it; UnsupportedError where we may not."""
+        """Open and close the kernel log; UnsupportedError if oomctl may not read it."""
         with Kmsg():
             pass
 
     @property
     def available_memory(self) -> int:
-        """What can be allocated without swapping, in bytes."""
+        """The bytes that can be allocated without swapping."""
         return int(psutil.virtual_memory().available)
 
     def programs(self) -> Iterator[Program]:
-        """Walk the processes of this machine."""
+        """Yield the processes of this machine."""
         for process in psutil.process_iter(["name", "exe"]):
             name, exe = process.info["name"] or "", process.info["exe"] or ""
             yield Program(process.pid, printable(name), printable(exe))
 
     def hogs(self) -> list[str]:
-        """Return the architectures that this installation has a hog for."""
+        """Return the architectures for which this installation has a hog."""
         folder = resources.built("oomctl.bpf.o").parent
         return sorted(path.name.removeprefix("hog.") for path in folder.glob("hog.*"))
 
     def try_hog(self) -> tuple[int, str]:
-        """Run the hog without arguments, which is nothing to do for it; return its exit status."""
-        return self.ask(str(resources.built(f"hog.{self.architecture}")))
+        """Run the hog without arguments; return its exit status and output."""
+        return self.run(str(resources.built(f"hog.{self.architecture}")))
 
-    def ask(self, *command: str) -> tuple[int, str]:
-        """Run a program that only tells something; return its exit status and what it said."""
-        return programs.run(*command, timeout=_ASK_SECONDS)
+    def run(self, *command: str) -> tuple[int, str]:
+        """Run a program that only reports something; return its exit status and output."""
+        return programs.run(*command, timeout=_PROGRAM_SECONDS)
 
     def which(self, name: str) -> Path | None:
-        """Return what a name means in the caller's PATH."""
+        """Find a program in PATH."""
         found = shutil.which(name)
         return Path(found) if found else None
 
     def head(self, path: Path) -> bytes:
-        """Return the first bytes of a program; none where it is not ours to read."""
+        """Return the first bytes of a program; none if it is unreadable."""
         with contextlib.suppress(OSError), path.open("rb") as file:
             return file.read(4096)
         return b""

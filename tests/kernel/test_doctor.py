@@ -1,4 +1,4 @@
-"""`oomctl doctor` where all is well, and where one thing after another is taken away for real."""
+"""`oomctl doctor` on a machine that lacks nothing, and with one thing after another taken away."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ SETPRIV = "setpriv"
 
 @pytest.fixture
 def doctor(oomctl):
-    """Run it here; return its exit code and the checks that are not ok, by name."""
+    """Run it; return its exit code and the checks that are not ok, by name."""
 
     def run():
         result = oomctl("doctor", "--format", "json")
@@ -34,7 +34,7 @@ def complaints(text):
 
 
 def under(*command):
-    """The same from a process that something was taken from."""
+    """Run it below another command; return the same."""
     done = subprocess.run([*command, *DOCTOR], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 3), done.stderr
     return done.returncode, complaints(done.stdout)
@@ -105,7 +105,7 @@ def test_a_loud_console(doctor):
         printk.write_text(before)
 
 
-def test_memory_localevents_and_what_mends_it(doctor):
+def test_memory_localevents_and_its_fix(doctor):
     remount = ["mount", "-o", "remount,rw,nsdelegate,memory_localevents", "none", str(CGROUPS)]
     subprocess.run(remount, check=True)
     try:
@@ -117,7 +117,7 @@ def test_memory_localevents_and_what_mends_it(doctor):
         subprocess.run(["mount", "-o", "remount,rw", "none", str(CGROUPS)], check=True)
 
 
-def test_a_daemon_that_kills(doctor, tmp_path):
+def test_an_oom_daemon(doctor, tmp_path):
     shutil.copy("/bin/sleep", tmp_path / "earlyoom")
     child = subprocess.Popen([tmp_path / "earlyoom", "600"])
     try:

@@ -155,6 +155,6 @@ def test_doctor_without_the_kfunc():
     assert [name for name, each in checks.items() if each["state"] == "missing"] == ["kfunc"]
     assert "has no bpf_out_of_memory()" in checks["kfunc"]["found"]
     assert "oomctl kfunc load" in checks["kfunc"]["fix"]
-    assert checks["BPF program"]["found"] == "not looked at, for it needs: kfunc"
+    assert checks["BPF program"]["found"] == "not checked: needs kfunc"
     assert checks["BPF tracing"]["state"] == "ok"
-    assert checks["modules"]["found"] == "unsigned ones are taken"
+    assert checks["modules"]["found"] == "the kernel loads unsigned modules"

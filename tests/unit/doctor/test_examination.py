@@ -1,4 +1,4 @@
-"""All checks together; one that fails is a finding, whatever the kernel's files hold."""
+"""All checks together; a failed check is a finding, whatever the kernel's files contain."""
 
 import errno
 import os
@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oomctl.doctor import CHECKS, examine
-from oomctl.doctor.parse import Swap, chosen, parse_swaps
+from oomctl.doctor.hog_checks import Swap, parse_swaps
+from oomctl.doctor.machine import selected
 from oomctl.errors import OomctlError
 from oomctl.proc import procfs
 from tests.machine import ALL_CAPABILITIES, the
@@ -24,7 +25,7 @@ def test_nothing_is_wrong(fit_machine):
     assert all(not each.fix for each in seen.findings)
 
 
-def test_names_are_unique_and_what_a_check_comes_after_is_made_before():
+def test_names_are_unique_and_prerequisites_come_first():
     names = [check.name for check in CHECKS]
     assert len(set(names)) == len(names)
     for number, check in enumerate(CHECKS):
@@ -52,11 +53,11 @@ def test_a_check_that_fails_is_a_finding(check, error, says, fit_machine):
     assert says in found.found
 
 
-def test_who_is_not_root_is_told_what_could_not_be_looked_at(fit_machine, monkeypatch):
+def test_without_root_a_finding_says_what_cannot_be_checked(fit_machine, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     fit_machine.said["log"] = PermissionError(errno.EACCES, "Permission denied", "/dev/kmsg")
     found = the(fit_machine, "kernel log")
-    assert found.found == "could not be looked at: /dev/kmsg: Permission denied"
+    assert found.found == "cannot be checked: /dev/kmsg: Permission denied"
     assert found.fix == "run it as root"
 
 
@@ -82,7 +83,7 @@ CGROUP_FILES = ["cgroup.controllers", "cgroup.subtree_control", "cgroup.events",
     st.sampled_from([*FILES_READ, *CGROUP_FILES]),
     st.binary(max_size=200) | st.text("0123456789abcxyz:/ \t\n[]", max_size=80).map(str.encode),
 )
-def test_whatever_a_file_holds_it_is_a_finding(any_machine, path, content):
+def test_any_content_of_a_file_gives_a_finding(any_machine, path, content):
     machine = any_machine()
     if path in CGROUP_FILES:
         target = machine.hierarchy.directory / path
@@ -110,10 +111,10 @@ def test_capabilities_are_bits(any_machine, effective, bounding):
 
 
 @given(st.lists(st.text("abc-", min_size=1), min_size=1), st.data())
-def test_the_chosen_word(words, data):
+def test_the_selected_word(words, data):
     one = data.draw(st.integers(0, len(words) - 1))
     shown = [f"[{word}]" if number == one else word for number, word in enumerate(words)]
-    assert chosen(" ".join(shown)) == words[one]
+    assert selected(" ".join(shown)) == words[one]
 
 
 @given(st.lists(st.tuples(st.text("/devzram01", min_size=1), st.integers(0, 2**40))))

@@ -1,4 +1,4 @@
-"""What the doctor's checks ask, asked of the machine that the tests run on."""
+"""The machine that the checks read, as the one that the tests run on."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def open_files():
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
-def test_nothing_is_changed_by_looking(changes):
+def test_checks_change_nothing(changes):
     before = open_files()
     seen = examine(Machine(), CHECKS)
     assert len(seen.findings) == len(CHECKS)
@@ -30,7 +30,7 @@ def test_nothing_is_changed_by_looking(changes):
     assert open_files() == before
 
 
-def test_what_counts_as_a_change(tmp_path, changes):
+def test_the_changes_fixture(tmp_path, changes):
     (tmp_path / "x").write_text("")
     (tmp_path / "x").read_text()
     os.close(os.open(tmp_path, os.O_RDONLY))
@@ -98,7 +98,7 @@ def test_a_command_of_the_same_name(monkeypatch, tmp_path):
     assert Machine().which("gone") is None
 
 
-def test_who_does_not_answer_is_left():
+def test_a_program_that_hangs_is_left():
     with pytest.raises(subprocess.TimeoutExpired):
         programs.run(sys.executable, "-c", "import time; time.sleep(60)", timeout=0.2)
 
@@ -113,7 +113,7 @@ def test_who_does_not_answer_is_left():
         ("proc/sys/kernel/modules_disabled", "0\n", None),
     ],
 )
-def test_why_no_module_is_taken(tmp_path, path, text, says):
+def test_why_modules_are_refused(tmp_path, path, text, says):
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(text)
     reason = module.forbidden("m.ko", tmp_path / "proc", tmp_path / "sys")

@@ -1,4 +1,4 @@
-"""The OOM killer, its log and its rivals: each check in each of its states."""
+"""The OOM killer, its log, and other programs that kill: each check in each of its states."""
 
 import subprocess
 from importlib.metadata import entry_points
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oomctl.doctor.machine import Program
-from oomctl.doctor.rivals import KILLERS, system_unit
+from oomctl.doctor.userspace_checks import OOM_DAEMONS, system_unit
 from tests.machine import own_cgroup, the
 
 
@@ -35,13 +35,13 @@ def test_oom_kill_allocating_task(fit_machine, value, protected, state):
     [
         ("oom_dump_tasks", "vm/oom_dump_tasks", "0", "do not list"),
         ("oom_dump_tasks", "vm/oom_dump_tasks", "1", "lists every task"),
-        ("kernel.panic", "kernel/panic", "0", "stands still"),
+        ("kernel.panic", "kernel/panic", "0", "halts after a panic"),
         ("kernel.panic", "kernel/panic", "10", "reboots"),
-        ("kernel log", "kernel/dmesg_restrict", "0", "readable by us"),
-        ("overcommit_memory", "vm/overcommit_memory", "1", "hogs get what there is"),
+        ("kernel log", "kernel/dmesg_restrict", "0", "readable"),
+        ("overcommit_memory", "vm/overcommit_memory", "1", "hogs can use all free memory"),
     ],
 )
-def test_what_is_only_told(fit_machine, name, path, text, says):
+def test_settings_that_are_only_reported(fit_machine, name, path, text, says):
     fit_machine.write(f"/proc/sys/{path}", text)
     found = the(fit_machine, name)
     assert (found.state, says in found.found) == ("ok", True)
@@ -57,10 +57,10 @@ def test_the_console(fit_machine, level, state):
 
 def test_a_kernel_without_printk(fit_machine):
     fit_machine.remove("/proc/sys/kernel/printk")
-    assert the(fit_machine, "console loglevel").found == "this kernel prints nothing"
+    assert the(fit_machine, "console loglevel").found == "this kernel has no printk"
 
 
-@pytest.mark.parametrize("name", sorted(KILLERS))
+@pytest.mark.parametrize("name", sorted(OOM_DAEMONS))
 def test_a_daemon_that_kills(fit_machine, name):
     fit_machine.running.append(Program(77, name, ""))
     found = the(fit_machine, "OOM daemons")
@@ -77,7 +77,7 @@ def test_a_daemon_is_known_by_its_file_too(fit_machine):
     assert the(fit_machine, "OOM daemons").found.startswith("earlyoom (pid 6)")
 
 
-def test_processes_are_hidden(fit_machine):
+def test_hidden_processes(fit_machine):
     fit_machine.running.clear()
     found = the(fit_machine, "OOM daemons")
     assert (found.state, "are hidden" in found.found) == ("warning", True)
@@ -87,11 +87,11 @@ def test_processes_are_hidden(fit_machine):
     ("said", "state", "says"),
     [
         ((0, "continue\n"), "ok", "continue"),
-        ((0, "stop\n"), "warning", "makes systemd end all of it"),
-        ((0, "kill\n"), "warning", "makes systemd end all of it"),
-        ((0, "\n"), "warning", "does not tell"),
+        ((0, "stop\n"), "warning", "systemd ends the whole unit"),
+        ((0, "kill\n"), "warning", "systemd ends the whole unit"),
+        ((0, "\n"), "warning", "unknown for session-3.scope"),
         ((1, "Failed to connect to bus\x1b[2J\n"), "warning", r"bus\x1b[2J"),
-        (subprocess.TimeoutExpired("systemctl", 5), "warning", "could not be looked at"),
+        (subprocess.TimeoutExpired("systemctl", 5), "warning", "cannot be checked"),
     ],
 )
 def test_the_oom_policy_of_our_own_scope(fit_machine, said, state, says):
@@ -103,7 +103,7 @@ def test_the_oom_policy_of_our_own_scope(fit_machine, said, state, says):
     assert fit_machine.asked[0][-2:] == ("--", "session-3.scope")
 
 
-def test_systemd_is_not_asked_where_it_is_not_in_charge(fit_machine):
+def test_systemctl_does_not_run_without_a_unit(fit_machine):
     assert the(fit_machine, "OOMPolicy").state == "ok"
     fit_machine.write("/proc/1/comm", "systemd\n")
     assert "in no unit" in the(fit_machine, "OOMPolicy").found
@@ -131,15 +131,15 @@ SCRIPT = f"#!/v/bin/python\nfrom {ENTRY.module} import {ENTRY.attr}\n".encode()
 @pytest.mark.parametrize(
     ("command", "state", "says"),
     [
-        (None, "ok", "no oomctl in PATH"),
+        (None, "ok", "none; `python -m oomctl` works"),
         ((Path("/v/bin/oomctl"), SCRIPT), "ok", "this"),
         ((Path("/usr/bin/oomctl"), b"\x7fELF\2\1\1"), "warning", "is systemd's oomctl"),
         ((Path("/usr/bin/oom\x1bctl"), b""), "warning", r"oom\x1bctl is another oomctl"),
     ],
 )
-def test_whose_the_name_is(fit_machine, command, state, says):
+def test_the_oomctl_in_path(fit_machine, command, state, says):
     fit_machine.command = command
-    found = the(fit_machine, "name")
+    found = the(fit_machine, "oomctl in PATH")
     assert (found.state, says in found.found) == (state, True)
     assert ("bpf-oomctl" in found.fix) is (state == "warning")
 

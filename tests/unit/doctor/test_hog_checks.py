@@ -1,11 +1,11 @@
-"""Hogs and the memory they find: each check in each of its states."""
+"""Hogs and their memory: each check in each of its states."""
 
 import errno
 import os
 
 import pytest
 
-from oomctl.doctor.parse import chosen
+from oomctl.doctor.machine import selected
 from tests.machine import the
 
 
@@ -86,7 +86,7 @@ def test_psi_is_not_built_in(fit_machine):
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [(errno.EOPNOTSUPP, "off"), (errno.EIO, "could not be looked at")]
+    ("number", "says"), [(errno.EOPNOTSUPP, "off"), (errno.EIO, "cannot be checked")]
 )
 def test_psi_is_off(fit_machine, monkeypatch, number, says):
     def read(path):
@@ -122,4 +122,4 @@ def test_transparent_huge_pages(fit_machine, text, state):
     fit_machine.write(path, text) if text else fit_machine.remove(path)
     found = the(fit_machine, "transparent huge pages")
     assert found.state == state
-    assert text is None or found.found.startswith(chosen(text))
+    assert text is None or found.found.startswith(selected(text))

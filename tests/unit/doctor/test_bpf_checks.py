@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.doctor.parse import chosen
+from oomctl.doctor.machine import selected
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Kind
 from tests.machine import observer, the
 
-REFUSED = UnsupportedError("it refused", "mend it")
+REFUSED = UnsupportedError("it refused", "fix it")
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,16 @@ REFUSED = UnsupportedError("it refused", "mend it")
         ("log", "kernel log", "missing"),
     ],
 )
-def test_what_oomctl_itself_is_refused_is_said_in_its_own_words(fit_machine, what, name, state):
+def test_an_error_of_oomctl_itself_is_the_finding(fit_machine, what, name, state):
     fit_machine.said[what] = REFUSED
     found = the(fit_machine, name)
-    assert (found.state, found.found, found.fix) == (state, "it refused", "mend it")
+    assert (found.state, found.found, found.fix) == (state, "it refused", "fix it")
 
 
 @pytest.mark.parametrize(
     ("provider", "says"), [("vmlinux", "v3, from vmlinux: int bpf_"), ("m", "v3, from module m: ")]
 )
-def test_where_the_kfunc_is_from(fit_machine, provider, says):
+def test_the_provider_of_the_kfunc(fit_machine, provider, says):
     fit_machine.said["kfunc"] = replace(fit_machine.said["kfunc"], provider=provider)
     assert the(fit_machine, "kfunc").found.startswith(says)
 
@@ -46,9 +46,9 @@ def test_the_jit(fit_machine, text, state, says):
     assert (found.state, says in found.found) == (state, True)
 
 
-def test_the_jit_of_another_network_namespace(fit_machine):
+def test_the_jit_in_another_network_namespace(fit_machine):
     fit_machine.remove("/proc/sys/net/core/bpf_jit_enable")
-    assert "not to be seen" in the(fit_machine, "BPF JIT").found
+    assert "not visible" in the(fit_machine, "BPF JIT").found
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_lockdown(fit_machine, text, has_kfunc, state):
         fit_machine.said["kfunc"] = REFUSED
     found = the(fit_machine, "lockdown")
     assert found.state == state
-    assert found.found.startswith(chosen(text))
+    assert found.found.startswith(selected(text))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_lockdown(fit_machine, text, has_kfunc, state):
         ("/sys/module/module/parameters/sig_enforce", "Y\n", "signed modules only"),
         ("/sys/kernel/security/lockdown", "none [integrity] confidentiality", "signed modules"),
         ("/proc/modules", None, "loads no modules"),
-        ("/sys/module/module/parameters/sig_enforce", "N\n", "unsigned ones are taken"),
+        ("/sys/module/module/parameters/sig_enforce", "N\n", "loads unsigned modules"),
     ],
 )
 def test_modules(fit_machine, path, text, says):
@@ -92,7 +92,7 @@ def test_modules(fit_machine, path, text, says):
     assert says in found.found
 
 
-def test_events_that_this_kernel_does_not_show(fit_machine):
+def test_events_that_this_kernel_cannot_report(fit_machine):
     fit_machine.said["trace"] = observer(without={Kind.SIGKILL})
     found = the(fit_machine, "BPF tracing")
     assert (found.state, "not sigkill" in found.found) == ("warning", True)
@@ -107,9 +107,7 @@ def test_events_that_this_kernel_does_not_show(fit_machine):
         (("sigkill", "process_exit", "missed_exit"), {Kind.SIGKILL, Kind.EXIT}),
     ],
 )
-def test_programs_that_do_not_run_are_told_and_their_kinds_are_not_claimed(
-    fit_machine, silent, unseen
-):
+def test_silent_programs_are_named_and_their_events_not_claimed(fit_machine, silent, unseen):
     fit_machine.said["trace"] = observer(without=unseen, silent=silent)
     found = the(fit_machine, "BPF tracing")
     assert (found.state, bool(found.fix)) == ("warning", True)
@@ -118,28 +116,28 @@ def test_programs_that_do_not_run_are_told_and_their_kinds_are_not_claimed(
     assert lost == ", ".join(kind.name.lower() for kind in Kind if kind in unseen)
 
 
-def test_what_cannot_be_tried_is_not_claimed_to_run(fit_machine):
+def test_programs_that_cannot_be_tried_are_counted_apart(fit_machine):
     found = the(fit_machine, "BPF tracing")
     assert found.state == "ok"
     assert "4 programs cannot be tried without an OOM kill" in found.found
 
 
-def test_without_tracing_the_log_alone_tells(fit_machine):
+def test_without_tracing_the_log_is_the_only_source(fit_machine):
     fit_machine.said["trace"] = REFUSED
     found = the(fit_machine, "BPF tracing")
     assert found.state == "warning"
-    assert found.found == "it refused; only the kernel log will tell who died"
-    assert found.fix == "mend it"
+    assert found.found == "it refused; only the kernel log will tell which tasks died"
+    assert found.fix == "fix it"
 
 
-def test_who_holds_the_capabilities_is_not_told_to_get_them(fit_machine):
+def test_no_advice_to_get_capabilities_that_are_held(fit_machine):
     fit_machine.said["trace"] = UnsupportedError("Operation not permitted", "hold CAP_BPF")
-    assert "though the capabilities are held" in the(fit_machine, "BPF tracing").fix
+    assert "though oomctl has the capabilities" in the(fit_machine, "BPF tracing").fix
     fit_machine.status = {"CapEff": "0", "CapBnd": "0"}
     assert the(fit_machine, "BPF tracing").fix == "hold CAP_BPF"
 
 
-def test_a_kernel_without_modules_is_not_told_to_load_one(fit_machine):
+def test_no_advice_to_load_a_module_on_a_kernel_without_modules(fit_machine):
     fit_machine.said["kfunc"] = UnsupportedError("there is none", "run `oomctl kfunc load`")
     assert the(fit_machine, "kfunc").fix == "run `oomctl kfunc load`"
     fit_machine.remove("/proc/modules")

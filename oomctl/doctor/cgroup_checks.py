@@ -1,23 +1,24 @@
-"""Whether cgroup v2 is there with the memory controller, and whose it is."""
+"""Whether cgroup v2 has the memory controller, and whether oomctl may make cgroups in it."""
 
 import shlex
-from collections.abc import Callable
 
 from oomctl import commandline
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.parent import require_children
-from oomctl.doctor.examination import Check
-from oomctl.doctor.finding import Finding, missing, ok, warning
+from oomctl.doctor.examination import Checks, DoctorCheck, Finding, missing, ok, warning
 from oomctl.doctor.machine import CGROUP2_SUPER_MAGIC, Machine
 from oomctl.errors import UnsupportedError
 from oomctl.text import quoted
+
+CHECKS = Checks()
 
 _FEW = 16
 """Processes that a run needs beside itself: its callers, and hogs until they have moved out."""
 
 
-def mount(machine: Machine) -> Finding:
-    """The mount table may be out of date or covered: statfs(2) knows what is really there."""
+@CHECKS.add("cgroup v2", needed=True)
+def _mount(machine: Machine) -> Finding:
+    """The mount table may be outdated or covered; statfs(2) tells what is really mounted."""
     folder = machine.hierarchy.directory
     if machine.magic(folder) != CGROUP2_SUPER_MAGIC:
         return missing(
@@ -27,8 +28,8 @@ def mount(machine: Machine) -> Finding:
     return ok(f"mounted at {folder}")
 
 
-def writable(machine: Machine) -> Finding:
-    """Containers often have cgroupfs read-only."""
+@CHECKS.add("cgroupfs", needed=True, after="cgroup v2")
+def _writable(machine: Machine) -> Finding:
     folder = machine.hierarchy.directory
     if machine.read_only(folder):
         return missing(
@@ -40,13 +41,15 @@ def writable(machine: Machine) -> Finding:
     return ok(f"cgroups can be made in {folder}")
 
 
-def memory(machine: Machine) -> Finding:
+@CHECKS.add("memory controller", needed=True, after="cgroup v2")
+def _memory(machine: Machine) -> Finding:
     """A controller belongs to one hierarchy: cgroup v1 may have it."""
     hierarchy.require_memory(machine.hierarchy)
-    return ok("offered by the hierarchy")
+    return ok("available in the hierarchy")
 
 
-def children(machine: Machine) -> Finding:
+@CHECKS.add("subtree_control", needed=True, after="memory controller")
+def _children(machine: Machine) -> Finding:
     """A cgroup with processes gives no controller to its children, unless it is the real root."""
     node = machine.hierarchy
     if "memory" in (node.controller.subtree_control or ()):
@@ -56,15 +59,16 @@ def children(machine: Machine) -> Finding:
     return ok("not yet: the first run writes +memory to the root's cgroup.subtree_control")
 
 
-def own(machine: Machine) -> Finding:
-    """`--parent self` makes the tree in our own cgroup."""
+@CHECKS.add("own cgroup", after="memory controller")
+def _own(machine: Machine) -> Finding:
+    """`--parent self` makes the tree in oomctl's own cgroup."""
     cgroup = machine.own_cgroup
     if cgroup == "/":
         return ok("the root")
     node = machine.hierarchy.at(cgroup)
     if cgroup.startswith("/..") or not node.directory.is_dir():
         return warning(
-            f"{cgroup} is not in the part of the hierarchy that is seen here",
+            f"{cgroup} is outside the visible part of the hierarchy",
             "run it with the host's cgroups (`--cgroupns=host`)",
         )
     if not machine.may_write(node.directory):
@@ -79,11 +83,12 @@ def own(machine: Machine) -> Finding:
     return ok(f"{cgroup}; `--parent self` can make cgroups in it")
 
 
-def delegation(machine: Machine) -> Finding:
-    """A unit is systemd's to change, but for what is below a delegated cgroup."""
+@CHECKS.add("delegation", after="cgroup v2")
+def _delegation(machine: Machine) -> Finding:
+    """PID 1, systemd, may change any cgroup of a unit, but not what is below a delegated one."""
     cgroup = machine.own_cgroup
     if cgroup == "/" or cgroup.startswith("/.."):
-        return ok("not needed: our own cgroup is nobody's unit")
+        return ok("not needed: oomctl's own cgroup belongs to no unit")
     node = machine.hierarchy.at(cgroup)
     while node.parent:
         if machine.delegated(node.directory):
@@ -92,76 +97,56 @@ def delegation(machine: Machine) -> Finding:
     if machine.read("/proc/1/comm") != "systemd":
         return ok("not needed: PID 1 is not systemd")
     return warning(
-        f"{cgroup} is systemd's own, so no `--parent self`", f"run {commandline.in_scope()}"
+        f"{cgroup} is managed by systemd, so no `--parent self`", f"run {commandline.in_scope()}"
     )
 
 
-def localevents(machine: Machine) -> Finding:
-    """With it memory.events no longer count what happens below."""
-    name = "memory_localevents"
-    if name not in machine.mount_options:
+@CHECKS.add("memory_localevents", after="cgroup v2")
+def _localevents(machine: Machine) -> Finding:
+    if "memory_localevents" not in machine.mount_options:
         return ok("not set: memory.events count the whole subtree")
     kept = {"nsdelegate", "memory_recursiveprot"} & machine.mount_options
     options = ",".join(["remount", "rw", *sorted(kept)])
     return warning(
-        "set: memory.events leave out what happens in child cgroups",
+        "set: memory.events leave out the events of child cgroups",
         f"mount -o {options} none {shlex.quote(str(machine.hierarchy.directory))}",
     )
 
 
-def option(name: str, when: str, unless: str) -> Callable[[Machine], Finding]:
-    """Return a check of a mount option with which, and without which, all works."""
+def _mount_option(name: str, when: str, unless: str) -> DoctorCheck:
+    """Return the check of a mount option that oomctl works both with and without."""
 
     def look(machine: Machine) -> Finding:
         return ok(f"set: {when}" if name in machine.mount_options else f"not set: {unless}")
 
-    return look
+    return DoctorCheck(name, look, after="cgroup v2")
 
 
-def pids(machine: Machine) -> Finding:
-    """A new process counts for our own cgroup and all above it until it has moved to another."""
+CHECKS += (
+    _mount_option(
+        "memory_recursiveprot",
+        "memory.min and memory.low protect the whole subtree",
+        "each cgroup needs its own memory.min and memory.low",
+    ),
+    _mount_option(
+        "nsdelegate",
+        "cgroup namespaces are delegation boundaries",
+        "cgroup namespaces are not delegation boundaries",
+    ),
+)
+
+
+@CHECKS.add("pids.max", after="cgroup v2")
+def _pids(machine: Machine) -> Finding:
+    """A new process counts in oomctl's own cgroup and all above it until it has moved out."""
     room, place = float("inf"), ""
     node = machine.hierarchy.at(machine.own_cgroup)
     while node.parent:
-        texts = [node.controller.get_property(f) for f in (b"pids.max", b"pids.current")]
-        if texts[0] not in (None, "max"):
-            left = int(texts[0] or 0) - int(texts[1] or 0)
-            if left < room:
-                room, place = left, str(node.directory)
+        limit, current = (node.controller.get_property(f) for f in (b"pids.max", b"pids.current"))
+        if limit not in (None, "max") and (left := int(limit or 0) - int(current or 0)) < room:
+            room, place = left, str(node.directory)
         node = node.parent
     if not place:
         return ok("no limit")
-    if room < _FEW:
-        file = quoted(f"{place}/pids.max")
-        return warning(f"{place} has room for {room} more processes", f"echo max >{file}")
-    return ok(f"{place} has room for {room} more processes")
-
-
-CHECKS = (
-    Check("cgroup v2", mount, needed=True),
-    Check("cgroupfs", writable, needed=True, after="cgroup v2"),
-    Check("memory controller", memory, needed=True, after="cgroup v2"),
-    Check("subtree_control", children, needed=True, after="memory controller"),
-    Check("own cgroup", own, after="memory controller"),
-    Check("delegation", delegation, after="cgroup v2"),
-    Check("memory_localevents", localevents, after="cgroup v2"),
-    Check(
-        "memory_recursiveprot",
-        option(
-            "memory_recursiveprot",
-            "memory.min and memory.low reach down the tree",
-            "each cgroup needs its own memory.min and memory.low",
-        ),
-        after="cgroup v2",
-    ),
-    Check(
-        "nsdelegate",
-        option(
-            "nsdelegate",
-            "cgroup namespaces are borders of delegation",
-            "cgroup namespaces are no borders",
-        ),
-        after="cgroup v2",
-    ),
-    Check("pids.max", pids, after="cgroup v2"),
-)
+    found = f"{place} has room for {room} more processes"
+    return ok(found) if room >= _FEW else warning(found, f"echo max >{quoted(f'{place}/pids.max')}")

@@ -8,14 +8,14 @@ from oomctl.doctor import CHECKS, examine
 from tests.machine import own_cgroup, the
 
 
-def test_no_cgroup_v2_leaves_the_rest_unseen(fit_machine, mounts, tmp_path):
+def test_without_cgroup_v2_the_rest_is_not_checked(fit_machine, mounts, tmp_path):
     mounts(("tmpfs", tmp_path, "rw"))
     seen = {each.name: each for each in examine(fit_machine, CHECKS).findings}
     assert "no cgroup v2 hierarchy is mounted" in seen["cgroup v2"].found
     assert "mount -t cgroup2" in seen["cgroup v2"].fix
     for name in ("cgroupfs", "memory controller", "delegation", "nsdelegate", "pids.max"):
-        assert seen[name].found == "not looked at, for it needs: cgroup v2"
-    assert seen["subtree_control"].found == "not looked at, for it needs: memory controller"
+        assert seen[name].found == "not checked: needs cgroup v2"
+    assert seen["subtree_control"].found == "not checked: needs memory controller"
 
 
 def test_something_is_mounted_over_it(fit_machine):
@@ -32,7 +32,7 @@ def test_a_read_only_cgroupfs(fit_machine):
     assert found.fix.startswith("mount -o remount,rw ")
 
 
-def test_a_cgroupfs_that_is_others(fit_machine):
+def test_a_cgroupfs_of_another_user(fit_machine):
     fit_machine.writable = False
     found = the(fit_machine, "cgroupfs")
     assert (found.state, found.fix) == ("missing", "run it with sudo")
@@ -48,7 +48,7 @@ def test_memory_is_bound_to_v1(fit_machine, mounts, tmp_path):
     assert "oomctl lab" in found.fix
 
 
-def test_what_the_root_gives_to_its_children(fit_machine):
+def test_the_roots_subtree_control(fit_machine):
     root = fit_machine.hierarchy.directory
     assert "is in the root's" in the(fit_machine, "subtree_control").found
     (root / "cgroup.subtree_control").write_text("")
@@ -60,7 +60,7 @@ def test_what_the_root_gives_to_its_children(fit_machine):
     assert the(fit_machine, "subtree_control").state == "ok"
 
 
-def test_our_own_cgroup(fit_machine):
+def test_own_cgroup(fit_machine):
     assert the(fit_machine, "own cgroup").found == "the root"
     node = own_cgroup(fit_machine, "mine", cgroup__procs=f"{os.getpid()}\n")
     assert "can make cgroups in it" in the(fit_machine, "own cgroup").found
@@ -76,15 +76,15 @@ def test_our_own_cgroup(fit_machine):
 
 
 @pytest.mark.parametrize("cgroup", ["/gone", "/../../elsewhere"])
-def test_our_own_cgroup_is_not_to_be_seen(fit_machine, cgroup):
+def test_an_own_cgroup_that_is_not_visible(fit_machine, cgroup):
     fit_machine.write("/proc/self/cgroup", f"0::{cgroup}\n")
     found = the(fit_machine, "own cgroup")
-    assert (found.state, "is not in the part" in found.found) == ("warning", True)
+    assert (found.state, "is outside the visible part" in found.found) == ("warning", True)
     assert the(fit_machine, "pids.max").state == "ok"
 
 
 def test_delegation(fit_machine):
-    assert "nobody's unit" in the(fit_machine, "delegation").found
+    assert "belongs to no unit" in the(fit_machine, "delegation").found
     own_cgroup(fit_machine, "run-1.scope")
     assert "PID 1 is not systemd" in the(fit_machine, "delegation").found
     fit_machine.write("/proc/1/comm", "systemd\n")
