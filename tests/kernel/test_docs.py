@@ -6,5 +6,10 @@ from tests.docs.pages import marked, run
 
 
 @pytest.mark.parametrize("page", marked("lab"))
-def test_blocks_of(page, tmp_path):
-    run(marked("lab")[page], tmp_path)
+def test_blocks_of(page, tmp_path, monkeypatch, oomctl):
+    def typed(*words):
+        result = oomctl(*words)
+        return result.exit_code, result.output
+
+    monkeypatch.chdir(tmp_path)
+    run(marked("lab")[page], tmp_path, typed)
