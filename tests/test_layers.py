@@ -15,7 +15,7 @@ BROKEN = {
     "the model, its words and its forms do no I/O": ("describe/plan_text.py", "import subprocess"),
     "cgroupspy only in cgroup/": ("proc/procfs.py", "import cgroupspy"),
     "typer only in cli/": ("lab/vm.py", "import typer"),
-    "tabulate only in report/layout.py": ("report/table.py", "import tabulate"),
+    "tabulate only in report/parts.py": ("report/outcome_parts.py", "import tabulate"),
 }
 
 

@@ -10,7 +10,7 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
-from oomctl.report.compared import RENDERERS, ComparisonFormat
+from oomctl.report import COMPARISON_RENDERERS, ShortFormat
 from oomctl.rounds.comparison import compare as compared
 from oomctl.rounds.record import read_record
 
@@ -20,7 +20,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A record of `oomctl run`.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     output_format: Annotated[
-        ComparisonFormat, typer.Option("--format", "-f", help="Form of the result.")
+        ShortFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
     output: options.OutputFile = None,
 ) -> None:
@@ -58,5 +58,5 @@ def compare(
                 f"{first} and {second} have no rounds of the same variant",
                 "compare records with rounds in them",
             )
-        place.write(RENDERERS[output_format](found, (first.name, second.name)))
+        place.write(COMPARISON_RENDERERS[output_format](found, (first.name, second.name)))
     raise typer.Exit(Exit.NOT_AS_WANTED if found.changes else Exit.OK)

@@ -17,7 +17,7 @@ from oomctl.errors import Exit, UsageError
 from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX
-from oomctl.report import Format, render
+from oomctl.report import RENDERERS, Format, render
 from oomctl.scenario.planning import Existing, Site, plan
 from oomctl.text import printable
 
@@ -209,7 +209,7 @@ def declare(
         root, kfunc = require_machine()
         with Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
             outcome = session.run(todo)
-        place.write(render(outcome, output_format, place.width))
+        place.write(render(RENDERERS, output_format, outcome, terminal=place.width))
         if outcome.failure:
             raise outcome.failure
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)

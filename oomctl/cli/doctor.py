@@ -11,7 +11,7 @@ from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.machine import Machine
 from oomctl.errors import Exit
-from oomctl.report.findings import RENDERERS, DoctorFormat, render_table
+from oomctl.report import DOCTOR_RENDERERS, DoctorFormat, render
 
 
 @guarded
@@ -33,8 +33,5 @@ def doctor(
     console.set_verbosity(int(verbose))
     with Output(output) as place:
         seen = examine(Machine(), CHECKS)
-        if output_format == "table":
-            place.write(render_table(seen, place.width))
-        else:
-            place.write(RENDERERS[output_format](seen))
+        place.write(render(DOCTOR_RENDERERS, output_format, seen, terminal=place.width))
     raise typer.Exit(Exit.OK if seen.fit else Exit.UNSUPPORTED)

@@ -32,7 +32,7 @@ from oomctl.lab import vm
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
-from oomctl.report.cases import StreamReporter, listing
+from oomctl.report.smoke_reporter import StreamReporter, listing
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report
 

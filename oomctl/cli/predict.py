@@ -15,7 +15,7 @@ from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
 from oomctl.experiment.candidates import read_candidates
 from oomctl.proc import procfs
-from oomctl.report.ranking import RENDERERS, RankingFormat, render_table
+from oomctl.report import PREDICTION_RENDERERS, ShortFormat, render
 
 
 @guarded
@@ -38,7 +38,7 @@ def predict(
         ),
     ] = None,
     output_format: Annotated[
-        RankingFormat, typer.Option("--format", "-f", help="Form of the result.")
+        ShortFormat, typer.Option("--format", "-f", help="Form of the result.")
     ] = "table",
     output: options.OutputFile = None,
 ) -> None:
@@ -70,10 +70,8 @@ def predict(
         # predict itself has ended by the time that anything is declared
         prediction = read_candidates(node, root).predict(without=(os.getpid(),))
         target = node.cgroup if node else None
-        if output_format == "table":
-            place.write(render_table(prediction, target, top, place.width))
-        else:
-            place.write(RENDERERS[output_format](prediction, target, top))
+        about = (prediction, target, top)
+        place.write(render(PREDICTION_RENDERERS, output_format, *about, terminal=place.width))
     raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
 
 

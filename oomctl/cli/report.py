@@ -9,7 +9,7 @@ from oomctl import console
 from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
-from oomctl.report.runs import RENDERERS, RunFormat
+from oomctl.report import RUN_RENDERERS, RunFormat
 from oomctl.rounds.record import read_record
 from oomctl.rounds.run import exit_of
 
@@ -44,5 +44,5 @@ def report(
         for section in sections:
             for remark in section.run.remarks:
                 console.note(f"{file}: {remark}")
-        place.write(RENDERERS[output_format](sections))
+        place.write(RUN_RENDERERS[output_format](sections))
     raise typer.Exit(exit_of(section.run for section in sections))

@@ -21,8 +21,7 @@ from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
 from oomctl.oom import plan
-from oomctl.report import Format, single
-from oomctl.report.runs import RENDERERS
+from oomctl.report import RENDERERS, RUN_RENDERERS, Format, render
 from oomctl.rounds.loop import Limits
 from oomctl.rounds.record import Record, open_records
 from oomctl.rounds.run import exit_of
@@ -247,7 +246,7 @@ def run(
         def result() -> str:
             if one_by_one or output_format in OF_ONE_ROUND:
                 return "\n".join(reports)
-            return RENDERERS[output_format](series.sections)
+            return RUN_RENDERERS[output_format](series.sections)
 
         try:
             confirm = partial(consent.confirm, yes=yes)
@@ -255,7 +254,9 @@ def run(
                 for recorded, last in series.run(session):
                     if one_by_one and last:
                         title = f"== {printable(recorded.name)}\n\n" if len(planners) > 1 else ""
-                        reports.append(title + single.render(last, output_format, place.width))
+                        reports.append(
+                            title + render(RENDERERS, output_format, last, terminal=place.width)
+                        )
         except BaseException:
             if series.rounds:  # whatever ended them, those that were count
                 place.write(result())

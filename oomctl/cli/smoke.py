@@ -16,7 +16,7 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.oom import as_json
-from oomctl.report.cases import SmokeFormat, StreamReporter, listing, reporter
+from oomctl.report.smoke_reporter import SmokeFormat, StreamReporter, listing, reporter
 from oomctl.smoke import suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report

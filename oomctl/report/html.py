@@ -6,12 +6,17 @@ from html import escape as escape_html
 from importlib.resources import files
 from itertools import pairwise
 
-from oomctl.describe import sentences
+from oomctl.describe.call_text import call_rows, predicted_text, subject
+from oomctl.describe.evidence_text import outcome_notes
+from oomctl.describe.machine_text import machine_line
+from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import task_name
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.prediction import Candidate
 from oomctl.report import svg
+from oomctl.report.outcome_parts import checks_table, events_table, memory_line, task_table
+from oomctl.report.parts import Table
 from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 
@@ -41,7 +46,7 @@ _POLICY = (
 def render(outcome: Outcome) -> str:
     """Return the page: what holds for the run, then a section for each declaration."""
     verdict = outcome.verdict
-    title = f"{verdict.name}: {sentences.subject(outcome)}"
+    title = f"{verdict.name}: {subject(outcome)}"
     style = (files("oomctl.report") / "page.css").read_text()
     parts = [
         f"{_BEGIN}{_POLICY}<title>{_escape(title)}</title>\n<style>\n{style}</style>\n</head>",
@@ -49,18 +54,18 @@ def render(outcome: Outcome) -> str:
         f"{_escape(verdict.name)}</span></h1>",
         f"<p>{_escape(verdict.reason)}</p>",
         f'<p class="dim">{_escape(_machine(outcome))}</p>',
-        *(f"<p>Note: {_escape(remark)}</p>" for remark in sentences.remarks(outcome)),
+        *(f"<p>Note: {_escape(remark)}</p>" for remark in outcome_notes(outcome)),
         "<h3>Cgroups and their tasks before the call</h3>",
         _tree(outcome),
         "<h3>What became of the tasks</h3>",
-        _table(sentences.task_table(outcome)),
+        _table(task_table(outcome)),
     ]
     if outcome.checks:
-        parts += ["<h3>What was expected</h3>", _table(sentences.checks_table(outcome))]
-    if (events := sentences.events_table(outcome)).rows:
+        parts += ["<h3>What was expected</h3>", _table(checks_table(outcome))]
+    if (events := events_table(outcome)).rows:
         headers = ["cgroup", *events.headers[1:]]
         parts += ["<h3>Rise of memory.events</h3>", _table(replace(events, headers=headers))]
-    if memory := sentences.memory_line(outcome):
+    if memory := memory_line(outcome):
         parts.append(f"<p>{_escape(memory)}</p>")
     for index in range(len(outcome.calls)):
         parts += _declaration(outcome, index)
@@ -76,10 +81,10 @@ def _machine(outcome: Outcome) -> str:
     swap = f"{format_size(env.swap)} swap" if env.swap else "no swap"
     size = f"{env.machine}, {env.cpus} CPUs, {format_size(env.memory)} RAM, {swap}"
     sysctls = ", ".join(f"{name} {value}" for name, value in env.sysctls.items() if value)
-    return "; ".join(filter(None, [sentences.environment_line(outcome), size, sysctls]))
+    return "; ".join(filter(None, [machine_line(env), size, sysctls]))
 
 
-def _table(table: sentences.Table, foot: Iterable[str] = (), raw: str = "") -> str:
+def _table(table: Table, foot: Iterable[str] = (), raw: str = "") -> str:
     """Return a table; cells of the column named `raw` are HTML already."""
 
     def cell(tag: str, header: str, text: str, html: bool = False) -> str:
@@ -144,7 +149,7 @@ def _leaf(fated: TaskReport) -> str:
     kind = ' class="bad"' if fated.fate.kind == "oom-killed" else ""
     return (
         f"{_escape(task_name(task.comm, task.pid))}: {asked}charged {format_size(fated.charged)}, "
-        f"adj {task.oom_score_adj}, <span{kind}>{_escape(sentences.fate_text(fated, None))}</span>"
+        f"adj {task.oom_score_adj}, <span{kind}>{_escape(fate_text(fated, None))}</span>"
     )
 
 
@@ -158,7 +163,7 @@ def _declaration(outcome: Outcome, index: int) -> Iterator[str]:
     pressure = ", ".join(
         f"{kind} {format_duration(rise * 1000)}" for kind, rise in declared.pressure.items()
     )
-    about = [*sentences.call_rows(declared), *([("pressure", pressure)] if pressure else [])]
+    about = [*call_rows(declared), *([("pressure", pressure)] if pressure else [])]
     yield "<dl>"
     yield from (f"<dt>{_escape(label)}</dt><dd>{_escape(text)}</dd>" for label, text in about)
     yield "</dl>"
@@ -241,7 +246,7 @@ def _timeline(outcome: Outcome, declared: CallReport) -> Iterator[str]:
             ]
         )
     headers = ["moment", "task", "after the call", "since the last", "", "meaning"]
-    table = sentences.Table(headers, cells, frozenset(headers[2:4]))
+    table = Table(headers, cells, frozenset(headers[2:4]))
     yield "<h3>Timeline</h3>"
     yield _table(table, ["whole", "", "", format_duration(line.whole), "", ""], raw="")
 
@@ -277,8 +282,8 @@ def _prediction(declared: CallReport, top: str | None) -> Iterator[str]:
     group = f" memory.oom.group of {prediction.group} takes all of it." if prediction.group else ""
     yield "<h3>Prediction against what came</h3>"
     yield (
-        f"<p>{_escape(sentences.predicted_text(declared) or '')}.{_escape(group)} "
+        f"<p>{_escape(predicted_text(declared) or '')}.{_escape(group)} "
         f'<span class="dim">badness is rss + swap + page tables, plus {weight} '
         f"for each point of adj (totalpages {prediction.totalpages} / 1000).</span></p>"
     )
-    yield _table(sentences.Table(headers, cells, frozenset({"pid", *headers[3:6]})))
+    yield _table(Table(headers, cells, frozenset({"pid", *headers[3:6]})))

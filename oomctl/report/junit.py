@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
-from oomctl.describe import sentences
+from oomctl.describe.call_text import call_rows
+from oomctl.describe.evidence_text import outcome_notes
+from oomctl.describe.machine_text import machine_line
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import CallReport, Outcome
-from oomctl.report import cells
+from oomctl.report.run_parts import rate, title
 from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import Statistics
@@ -60,11 +62,11 @@ def _suite(number: int, declared: CallReport, outcome: Outcome) -> ET.Element:
         f"declaration {number}",
         expectations(declared),
         declared.result.duration_ns or 0,
-        [*sentences.call_rows(declared), ("machine", sentences.environment_line(outcome))],
+        [*call_rows(declared), ("machine", machine_line(outcome.environment))],
         declared.verdict.name,
     )
     log = "\n".join(printable(record.text) for record in declared.log)
-    ET.SubElement(suite, "system-out").text = "\n".join([log, *sentences.remarks(outcome)]).strip()
+    ET.SubElement(suite, "system-out").text = "\n".join([log, *outcome_notes(outcome)]).strip()
     return suite
 
 
@@ -72,9 +74,9 @@ def _variant(run: Run, one: Statistics) -> ET.Element:
     tests: Sequence[Check] = over_rounds(one)
     if run.end and run.end.why == "unsupported":
         tests = [Check("every round ran", None, run.end.reason)]
-    about = [("rounds", cells.rate(one)), ("machine", sentences.machine(run.header.environment))]
+    about = [("rounds", rate(one)), ("machine", machine_line(run.header.environment))]
     about += [(f"verdict {verdict}", str(count)) for verdict, count in one.verdicts.items()]
-    suite = _cases(cells.title(run, one), tests, one.took_ns, about, "expectation")
+    suite = _cases(title(run, one), tests, one.took_ns, about, "expectation")
     ended = [f"{run.end.why}: {run.end.reason}"] if run.end and run.end.reason else []
     ET.SubElement(suite, "system-out").text = "\n".join([*ended, *run.remarks])
     return suite

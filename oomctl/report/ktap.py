@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from oomctl.describe import sentences
+from oomctl.describe.call_text import call_rows
+from oomctl.describe.evidence_text import outcome_notes
+from oomctl.describe.machine_text import machine_line
 from oomctl.oom.check import Check
 from oomctl.oom.outcome import CallReport, Outcome
-from oomctl.report import cells
+from oomctl.report.run_parts import rate, title
 from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import Statistics
@@ -17,8 +19,8 @@ _INDENT: Final = "  "
 
 def render(outcome: Outcome) -> str:
     """Return a test for each declaration, with a subtest for each of its expectations."""
-    remarks = [f"note: {remark}" for remark in sentences.remarks(outcome)]
-    lines = [*head(len(outcome.calls), sentences.environment_line(outcome), *remarks)]
+    remarks = [f"note: {remark}" for remark in outcome_notes(outcome)]
+    lines = [*head(len(outcome.calls), machine_line(outcome.environment), *remarks)]
     for number, declared in enumerate(outcome.calls, 1):
         lines += _test(number, declared)
     return text(lines)
@@ -30,7 +32,7 @@ def render_runs(sections: Sequence[Section]) -> str:
     What a kernel or machine cannot do is skipped.
     """
     runs = [(section.run, one) for section in sections for one in section.run.statistics]
-    lines = [*head(len(runs), *(sentences.machine(run.header.environment) for run, _one in runs))]
+    lines = [*head(len(runs), *(machine_line(run.header.environment) for run, _one in runs))]
     for number, (run, one) in enumerate(runs, 1):
         lines += _variant(number, run, one)
     return text(lines)
@@ -72,11 +74,11 @@ def plain(name: str) -> str:
 
 
 def _variant(number: int, run: Run, one: Statistics) -> Iterator[str]:
-    name = cells.title(run, one)
+    name = title(run, one)
     if run.end and run.end.why == "unsupported":
         yield result(number, Check(name, None, run.end.reason))
         return
-    notes = [("rounds", cells.rate(one))]
+    notes = [("rounds", rate(one))]
     notes += [("verdict", f"{name} {count}") for name, count in one.verdicts.items()]
     if run.end and run.end.why != "done":
         notes.append((run.end.why, run.end.reason))
@@ -87,7 +89,7 @@ def _variant(number: int, run: Run, one: Statistics) -> Iterator[str]:
 
 def _test(number: int, declared: CallReport) -> Iterator[str]:
     name = f"declaration {number}"
-    yield from _parent(number, name, expectations(declared), sentences.call_rows(declared))
+    yield from _parent(number, name, expectations(declared), call_rows(declared))
 
 
 def _parent(

@@ -1,65 +1,213 @@
-"""A report in parts, lines with labels and tables, laid out as text or as Markdown."""
+"""A report as parts (headings, labelled lines, tables), laid out as text or as Markdown.
+
+Every renderer for people builds parts; only this module decides what they look like, and only this
+module calls tabulate. Names of tasks and cgroups may hold any byte: printable() is applied here.
+"""
 
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from oomctl.describe.sentences import Table
-from oomctl.report.layout import lay_out
-from oomctl.report.markdown import escape
+from oomctl.text import printable, shortened
 
-_LABEL = 11
+WIDTH = 80
+_LABEL = 10  # columns of a label, with the gap after it
+_GAP = 2  # columns between those of a table
+_LEAST = 16  # characters that a name keeps when it is shortened
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a report: lines of a label and a text each, or a table."""
+class Heading:
+    """A heading; with `only_markdown`, text has none because a labelled line says the same."""
 
-    lines: tuple[tuple[str, str], ...] = ()
-    table: Table | None = None
-
-
-def as_text(parts: Iterable[Part], width: int) -> str:
-    """Return the parts for a terminal; lines are wrapped at the width, tables as wide as needed."""
-    blocks = []
-    for part in parts:
-        if part.lines:
-            blocks.append("".join(_labelled(label, text, width) for label, text in part.lines))
-        elif part.table and part.table.rows:
-            blocks.append(f"{lay_out(part.table, 'simple')}\n")
-    return "\n".join(blocks)
+    text: str
+    only_markdown: bool = False
 
 
-def _labelled(label: str, text: str, width: int) -> str:
-    indent = label.ljust(_LABEL) if len(label) < _LABEL else f"{label}  "
-    return (
-        textwrap.fill(
-            text,
-            width,
-            initial_indent=indent,
-            subsequent_indent=" " * _LABEL,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        + "\n"
-    )
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a label and a text each; a line whose label is empty begins at the margin."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headers and rows of text.
+
+    `numbers` are the columns aligned to the right. `names` are those of names and paths, which are
+    shortened to fit a terminal. `prose` are those of sentences, which are wrapped to fit, with
+    their least width. A table that `folds` is split into several if it is wider than the text, even
+    if that does not go to a terminal.
+    """
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: Collection[str] = ()
+    names: Collection[str] = ()
+    prose: Mapping[str, int] = field(default_factory=dict)
+    folds: bool = False
+
+
+Part = Heading | Lines | Table
+
+
+def as_text(parts: Iterable[Part], width: int = WIDTH, terminal: int | None = None) -> str:
+    """Return the parts as text with a blank line between two of them.
+
+    Lines are wrapped at `width`, or where a narrower terminal ends. Tables are as wide as their
+    cells; on a terminal they fit, whatever the cells hold.
+    """
+    return "\n".join(_text(part, width, terminal) for part in parts if not _is_empty(part))
 
 
 def as_markdown(parts: Iterable[Part]) -> str:
-    """Return the parts as Markdown: lists and tables."""
-    blocks = []
-    for part in parts:
-        if part.lines:
-            lines = (f"- **{escape(label)}**: {escape(text)}\n" for label, text in part.lines)
-            blocks.append("".join(lines))
-        elif part.table and part.table.rows:
-            headers = [escape(_flat(header)) for header in part.table.headers]
-            rows = [[escape(_flat(cell)) for cell in row] for row in part.table.rows]
-            numbers = frozenset(map(escape, part.table.numbers))
-            table = replace(part.table, headers=headers, rows=rows, numbers=numbers)
-            blocks.append(f"{lay_out(table, 'github')}\n")
-    return "\n".join(blocks)
+    """Return the parts as Markdown: headings, lists and tables."""
+    return "\n".join(_markdown(part) for part in parts if not _is_empty(part, markdown=True))
 
 
-def _flat(cell: str) -> str:
-    return cell.replace("\n", " ")
+def escape_markdown(text: str) -> str:
+    """Keep Markdown from reading a name as markup."""
+    return "".join(f"\\{c}" if c in r"\`*_<>|[]" else c for c in printable(text))
+
+
+def _is_empty(part: Part, markdown: bool = False) -> bool:
+    if isinstance(part, Heading):
+        return part.only_markdown and not markdown
+    return not part.rows
+
+
+def _text(part: Part, width: int, terminal: int | None) -> str:
+    if isinstance(part, Heading):
+        return f"{printable(part.text)}\n"
+    narrow = max(min(width, terminal or width), 2 * _LABEL)
+    if isinstance(part, Table):
+        return _text_table(_map_cells(part, printable), narrow, terminal)
+    return "".join(
+        textwrap.fill(
+            printable(text),
+            narrow,
+            initial_indent=f"{label}  " if len(label) >= _LABEL else label and label.ljust(_LABEL),
+            subsequent_indent=" " * _LABEL if label else "",
+            break_long_words=terminal is not None,
+            break_on_hyphens=False,
+        )
+        + "\n"
+        for label, text in ((printable(label), text) for label, text in part.rows)
+    )
+
+
+def _markdown(part: Part) -> str:
+    if isinstance(part, Heading):
+        return f"### {escape_markdown(part.text)}\n"
+    if isinstance(part, Table):
+        return _tabulated(_map_cells(part, escape_markdown), "github")
+    return "".join(
+        f"- **{escape_markdown(label)}**: {escape_markdown(text)}\n"
+        if label
+        else f"- {escape_markdown(text)}\n"
+        for label, text in part.rows
+    )
+
+
+def _map_cells(table: Table, change: Callable[[str], str]) -> Table:
+    return replace(
+        table,
+        headers=[*map(change, table.headers)],
+        rows=[[*map(change, row)] for row in table.rows],
+        numbers={*map(change, table.numbers)},
+        names={*map(change, table.names)},
+        prose={change(header): least for header, least in table.prose.items()},
+    )
+
+
+def _tabulated(table: Table, style: str) -> str:
+    import tabulate
+
+    tabulate.MIN_PADDING = 0  # else every header takes two more columns
+    align = ["right" if header in table.numbers else "left" for header in table.headers]
+    laid = tabulate.tabulate(
+        table.rows, table.headers, tablefmt=style, disable_numparse=True, colalign=align
+    )
+    return f"{laid}\n"
+
+
+def _text_table(table: Table, width: int, terminal: int | None) -> str:
+    table = _wrapped(table, width)
+    limit = terminal or (width if table.folds else None)
+    if limit is None or _fits(table, limit):
+        return _tabulated(table, "simple")
+    narrow = _shortened(table, limit, _LEAST, table.names) if terminal else table
+    if _fits(narrow, limit):
+        return _tabulated(narrow, "simple")
+    folded = _folded(table, _widths(narrow), limit)
+    if terminal:
+        folded = (_cut(part, limit) for part in folded)
+    return "\n".join(_tabulated(part, "simple") for part in folded)
+
+
+def _widths(table: Table) -> list[int]:
+    """Return the width of each column, with the gap after it."""
+    columns = zip(table.headers, *table.rows, strict=True)
+    return [max(len(line) for cell in each for line in cell.split("\n")) + _GAP for each in columns]
+
+
+def _fits(table: Table, width: int) -> bool:
+    return sum(_widths(table)) <= width + _GAP
+
+
+def _wrapped(table: Table, width: int) -> Table:
+    """Wrap the columns of sentences to share what the others leave of the width."""
+    if not table.prose:
+        return table
+    widths = dict(zip(table.headers, _widths(table), strict=True))
+    others = sum(widths[header] for header in table.headers if header not in table.prose)
+    room = (width + _GAP - others) // len(table.prose) - _GAP
+    rows = [
+        [
+            textwrap.fill(cell, max(room, table.prose[header]), break_on_hyphens=False)
+            if header in table.prose
+            else cell
+            for header, cell in zip(table.headers, row, strict=True)
+        ]
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
+
+
+def _shortened(table: Table, width: int, least: int, columns: Collection[str]) -> Table:
+    """Shorten the widest of some columns until all fit, but none below `least` characters."""
+    widths = _widths(table)
+    texts = [at for at, header in enumerate(table.headers) if header in columns]
+    while sum(widths) > width + _GAP:
+        at = max(texts, key=lambda at: widths[at], default=0)
+        if not texts or widths[at] <= max(least, len(table.headers[at])) + _GAP:
+            break
+        widths[at] -= 1
+    rows = [
+        [shortened(cell, to - _GAP) for cell, to in zip(row, widths, strict=True)]
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
+
+
+def _folded(table: Table, widths: Sequence[int], width: int) -> Iterator[Table]:
+    """Yield the columns that fit, then the next ones beside the first column once more."""
+    taken = [0]
+    for at in range(1, len(widths)):
+        if len(taken) > 1 and sum(widths[each] for each in (*taken, at)) > width + _GAP:
+            yield _columns(table, taken)
+            taken = [0]
+        taken.append(at)
+    yield _columns(table, taken)
+
+
+def _columns(table: Table, wanted: Sequence[int]) -> Table:
+    headers = [table.headers[at] for at in wanted]
+    return replace(table, headers=headers, rows=[[row[at] for at in wanted] for row in table.rows])
+
+
+def _cut(table: Table, width: int) -> Table:
+    """Shorten names, and where that is not enough every text, until the table fits."""
+    part = _shortened(table, width, _LEAST, table.names)
+    return _shortened(part, width, 1, {*table.headers} - {*table.numbers})

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from oomctl.describe import sentences
+from oomctl.describe.call_text import call_rows, subject
+from oomctl.describe.machine_text import machine_line
 from oomctl.oom.as_text import task_name
 from oomctl.oom.outcome import CallReport, Outcome, Phase
 from oomctl.oom.paths import relative
@@ -67,7 +68,7 @@ def render(outcome: Outcome) -> str:
         "displayTimeUnit": "ms",
         "otherData": {
             "verdict": f"{outcome.verdict.name}: {printable(outcome.verdict.reason)}",
-            "environment": sentences.environment_line(outcome),
+            "environment": printable(machine_line(outcome.environment)),
             "clock": "CLOCK_MONOTONIC",
         },
     }
@@ -109,7 +110,7 @@ def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[
     comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
     comms |= {kill.pid: kill.comm for declared in outcome.calls for kill in declared.kills}
     callers = {declared.result.caller for declared in outcome.calls}
-    name = sentences.subject(outcome)
+    name = printable(subject(outcome))
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
     for order, ((track, lane), thread) in enumerate(threads.items()):
         match track:
@@ -130,7 +131,7 @@ def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
     answer, line = declared.result, declared.timeline
     caller = Track("caller", answer.caller)
     if answer.ret is not None:
-        about: dict[str, object] = dict(sentences.call_rows(declared))
+        about: dict[str, object] = {label: printable(text) for label, text in call_rows(declared)}
         name = _WRITES.get(declared.call.via, "bpf_out_of_memory()")
         yield Span(caller, name, answer.began_ns, answer.ended_ns, about)
     began = line.stamps[0].at_ns if line.stamps else answer.began_ns

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oomctl.describe import sentences
+from oomctl.describe.machine_text import machine_line
 from oomctl.errors import Exit
 from oomctl.oom.check import Check
 from oomctl.smoke.case import Case, Result
@@ -21,7 +21,7 @@ class Report:
     @property
     def machine(self) -> str:
         """The kernel in words, and where its kfunc is."""
-        return sentences.machine(self.environment)
+        return machine_line(self.environment)
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def compare(tmp_path, monkeypatch):
 def test_nothing_changed(compare):
     result = compare(many(20), many(30, environment=NEW))
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "differs    kernel: 6.12.95+deb12-amd64 -> 7.3.4" in result.stdout
+    assert "differs   kernel: 6.12.95+deb12-amd64 -> 7.3.4" in result.stdout
     assert "unchanged" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 72
 
@@ -107,7 +107,7 @@ def test_too_few_rounds_are_not_called_unchanged(compare):
     line = many(1).replace('"verdict": "', '"verdict": "un')
     result = compare(many(1), line)
     assert result.exit_code == 0
-    assert "unclear    whether anything changed" in result.stdout
+    assert "unclear   whether anything changed" in result.stdout
     assert "unchanged" not in result.stdout
 
 

@@ -77,7 +77,7 @@ def test_nobody_would_die(tasks):
     del tasks[2:4]
     result = run("predict", "--global")
     assert result.exit_code == 1
-    assert "nobody; the kernel would panic" in result.stdout
+    assert "no task; the kernel would panic" in result.stdout
 
 
 def test_the_machine_as_it_is():

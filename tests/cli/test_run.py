@@ -213,7 +213,7 @@ def test_vary_given_twice_and_via_make_every_combination(stage):
     result = run("largest.toml", *varied, "--via", "bpf,limit")
     assert result.exit_code == 0
     assert len(stage.plans) == 8
-    assert "A          order=0, size=70M, bpf" in result.stdout
+    assert "A         order=0, size=70M, bpf" in result.stdout
     assert records() == []  # one round each
 
 
@@ -344,7 +344,7 @@ def test_an_error_in_the_middle_loses_nothing(stage, error, code, why):
     stage.come = lambda number, plan: error if number == 3 else GOOD
     result = run("largest.toml", "--repeat", 9, "--record", "r")
     assert result.exit_code == code
-    assert f"ended      {why}" in result.stdout
+    assert f"ended     {why}" in result.stdout
     assert json.loads(Path("r").read_text().splitlines()[-1])["why"] == why
     assert "Traceback" not in result.stderr
     told = oomctl("report", "r")
@@ -370,7 +370,7 @@ def test_a_signal_in_the_middle_prints_what_there_is(stage, number):
     stage.come = come
     result = run("largest.toml", "--repeat", 100, "--record", "r")
     assert result.exit_code == 128 + number
-    assert f"ended      interrupted: {number.name}" in result.stdout
+    assert f"ended     interrupted: {number.name}" in result.stdout
     assert "2 in " in result.stdout
     assert result.stderr.splitlines()[-1] == (
         f"oomctl: ended by {number.name}; everything it made is removed"
@@ -596,5 +596,5 @@ def test_report_into_a_closed_pipe_and_a_full_disk(stage):
         text=True,
         timeout=60,
     )
-    assert done.stdout == "scenario   largest: The largest of three dies.\n0\n"
+    assert done.stdout == "scenario  largest: The largest of three dies.\n0\n"
     assert done.stderr == f"{128 + signal.SIGPIPE}\n"

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.oom.verdict import Verdict
-from oomctl.report import RENDERERS
-from oomctl.report.runs import RunFormat
+from oomctl.report import RENDERERS, RunFormat
 from oomctl.text import printable
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, sound

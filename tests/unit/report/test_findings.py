@@ -13,7 +13,9 @@ import oomctl.report
 from oomctl.doctor import CHECKS, Examination, Finding, examine
 from oomctl.doctor.machine import Program
 from oomctl.errors import UnsupportedError
-from oomctl.report.findings import RENDERERS, render_json, render_table
+from oomctl.report import DOCTOR_RENDERERS as RENDERERS
+from oomctl.report.doctor_parts import render_text
+from oomctl.report.json_forms import render_examination
 from oomctl.text import printable
 
 SCHEMA = json.loads((Path(oomctl.report.__file__).parent / "doctor-schema.json").read_text())
@@ -45,7 +47,8 @@ def seen_on(machine):
 
 @pytest.fixture(autouse=True)
 def version(monkeypatch):
-    monkeypatch.setattr("oomctl.report.findings.__version__", "1.2.3")
+    for module in ("doctor_parts", "json_forms"):
+        monkeypatch.setattr(f"oomctl.report.{module}.__version__", "1.2.3")
 
 
 @pytest.mark.parametrize(("form", "suffix"), [("table", "txt"), ("json", "json")])
@@ -57,18 +60,18 @@ def test_golden(request, golden, which, form, suffix):
 
 @pytest.mark.parametrize("width", [60, 72, 80, 200])
 def test_it_fits_the_terminal(unfit_machine, width):
-    lines = render_table(seen_on(unfit_machine), width).splitlines()
+    lines = render_text(seen_on(unfit_machine), width).splitlines()
     assert max(map(len, lines)) <= min(width, 80)
 
 
 def test_a_terminal_may_be_very_narrow(unfit_machine):
-    assert "panic_on_oom" in render_table(seen_on(unfit_machine), 1)
+    assert "panic_on_oom" in render_text(seen_on(unfit_machine), 1)
 
 
 @pytest.mark.parametrize("which", ["fit", "unfit"])
 def test_the_json_is_what_the_schema_says(request, which):
     machine = request.getfixturevalue(f"{which}_machine")
-    shown = json.loads(render_json(examine(machine, CHECKS)))
+    shown = json.loads(render_examination(examine(machine, CHECKS)))
     VALIDATOR.validate(shown)
     assert shown["fit"] is (which == "fit")
     assert [each["name"] for each in shown["checks"]] == [check.name for check in CHECKS]
@@ -86,13 +89,13 @@ FINDINGS = st.builds(
 @given(st.lists(FINDINGS))
 def test_any_findings_fit_into_80_columns_unless_a_word_does_not(findings):
     seen = Examination("6.12", "x86_64", tuple(findings))
-    shown = render_table(seen)
+    shown = render_text(seen)
     assert shown.endswith("\n")
     assert all(line.isprintable() for line in shown.splitlines())
     words = " ".join(f"{each.found} {each.fix}" for each in findings)
     if not any(len(word) > 40 for word in printable(words).split(" ")):
         assert max(map(len, shown.splitlines())) <= 80
-    VALIDATOR.validate(json.loads(render_json(seen)))
+    VALIDATOR.validate(json.loads(render_examination(seen)))
 
 
 @pytest.mark.parametrize(
@@ -106,4 +109,4 @@ def test_any_findings_fit_into_80_columns_unless_a_word_does_not(findings):
 )
 def test_what_follows(states, says):
     seen = Examination("6.12", "x86_64", tuple(Finding(state, "x") for state in states))
-    assert says in render_table(seen)
+    assert says in render_text(seen)

@@ -31,7 +31,7 @@ def test_every_line_is_as_the_schema_says_and_complete_by_itself(name):
     assert len(found) == len(OUTCOMES[name].calls)
     for index, line in enumerate(found):
         LINE.validate(line)
-        assert line["declaration"] == index
+        assert line["index"] == index
         assert all(task["call"] == index for task in line["tasks"])
 
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.describe.sentences import timeline_table
 from oomctl.oom.check import Check
 from oomctl.oom.timeline import Stamp
-from oomctl.report import RENDERERS, single
+from oomctl.report import RENDERERS, render
+from oomctl.report.outcome_parts import timeline_table
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
 
 SUFFIX = {
@@ -50,16 +50,17 @@ WIDE = {
 @pytest.mark.parametrize("width", [200, 80, 60, 40])
 @pytest.mark.parametrize("name", WIDE)
 def test_on_a_terminal_a_table_fits(name, width):
-    text = single.render(WIDE[name], "table", width)
+    text = render(RENDERERS, "table", WIDE[name], terminal=width)
     assert max(map(len, text.splitlines())) <= width, text
     for fated in WIDE[name].tasks:
         assert str(fated.task.pid) in text
         assert fated.task.cgroup[-7:].rpartition("/")[2] in text
-    assert single.render(WIDE[name], "json", width) == single.render(WIDE[name], "json")
+    as_json = render(RENDERERS, "json", WIDE[name], terminal=width)
+    assert as_json == RENDERERS["json"](WIDE[name])
 
 
 def test_what_fits_is_as_it_is_in_a_pipe():
-    assert single.render(DEFAULT_RUN, "table", 80) == single.render(DEFAULT_RUN, "table")
+    assert RENDERERS["table"](DEFAULT_RUN, 80) == RENDERERS["table"](DEFAULT_RUN)
 
 
 def test_victims_of_one_comm_can_be_told_apart():

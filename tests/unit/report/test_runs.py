@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from oomctl.report.compared import RENDERERS as COMPARISONS
-from oomctl.report.runs import RENDERERS
+from oomctl.report import COMPARISON_RENDERERS as COMPARISONS
+from oomctl.report import RUN_RENDERERS as RENDERERS
 from oomctl.rounds.comparison import compare
 from oomctl.rounds.run import End
 from tests.outcomes import ENVIRONMENT
@@ -56,7 +56,7 @@ def test_many_and_long_variants_fit_80_columns():
     table = RENDERERS["table"]([section(text)])
     assert max(map(len, table.splitlines())) <= 80, table
     assert table.count("\nrounds ") == 2  # two tables
-    assert f"I          {labels[8]}" in table
+    assert f"I         {labels[8]}" in table
 
 
 def test_long_names_of_expectations_are_wrapped():
@@ -210,7 +210,7 @@ def test_few_rounds_tell_no_change_but_say_so():
     assert found.changes == ()
     text = COMPARISONS["table"](found, ("a", "b"))
     assert "too few rounds to tell from chance: " in text
-    assert "returned -EBUSY 1/1 -> 0/1" in text.replace("\n           ", " ")
+    assert "returned -EBUSY 1/1 -> 0/1" in text.replace("\n          ", " ")
 
 
 def test_the_same_record_has_no_change():

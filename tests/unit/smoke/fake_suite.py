@@ -93,7 +93,7 @@ def report(cases=CASES, runner=None, rounds=1):
 
 def told(form, whole, verbose=False):
     """Report a run as it goes on; return the pieces that were written."""
-    from oomctl.report.cases import reporter
+    from oomctl.report.smoke_reporter import reporter
 
     pieces = []
     tell = reporter(form, pieces.append, verbose)

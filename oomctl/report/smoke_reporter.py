@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
-from oomctl.describe.sentences import Table
 from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.check import Check
 from oomctl.report import ktap
-from oomctl.report.layout import lay_out
+from oomctl.report.parts import Table, as_text
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report, count, tree
 from oomctl.smoke.suite import GROUPS
@@ -166,8 +165,8 @@ def _junit(report: Report, _verbose: bool) -> str:
 
 
 def table(report: Report, verbose: bool = False) -> str:
-    """Return a row for each group, or for each case, then what failed and what was skipped."""
-    parts = [lay_out(_by_case(report) if verbose else _by_group(report), "simple")]
+    """Return a row for each group, or for each case, then the failures and the reasons to skip."""
+    parts = [as_text([_by_case(report) if verbose else _by_group(report)]).rstrip("\n")]
     skipped: dict[str, list[str]] = {}
     for one in report.results:
         if one.passed is None:
@@ -191,7 +190,7 @@ def _by_group(report: Report) -> Table:
         took = format_duration(sum(one.took_ns for one in results))
         rows.append([group, *counts, took, GROUPS.get(group, "")])
     headers = ["group", "passed", "failed", "skipped", "took", "about"]
-    return Table(headers, rows, frozenset(headers[1:5]))
+    return Table(headers, rows, headers[1:5])
 
 
 def _by_case(report: Report) -> Table:
@@ -199,7 +198,7 @@ def _by_case(report: Report) -> Table:
         [case.name, one.word, format_duration(one.took_ns) if one.rounds else "-", case.about]
         for case, one in zip(report.cases, report.results, strict=True)
     ]
-    return Table(["case", "result", "took", "about"], rows, frozenset({"took"}))
+    return Table(["case", "result", "took", "about"], rows, ("took",))
 
 
 def listing(cases: Sequence[Case]) -> str:

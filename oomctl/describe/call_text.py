@@ -1,0 +1,83 @@
+"""One call in words: its target, what was called, what it returned, and what came of it."""
+
+from oomctl.describe.evidence_text import evidence_text
+from oomctl.oom.as_text import returned, target_name, task_name
+from oomctl.oom.outcome import CallReport, Outcome
+from oomctl.oom.plan import Call, flag_names
+from oomctl.oom.verdict import meaning
+from oomctl.text import counted
+from oomctl.units import format_duration, format_size
+
+
+def subject(outcome: Outcome) -> str:
+    """Name for a title what an outcome is about."""
+    if outcome.calls:
+        first = outcome.calls[0]
+        return f"OOM on {target_name(first.call.target, first.cgroup_id)}"
+    return f"limits of {target_name(outcome.top)}"
+
+
+def call_rows(report: CallReport) -> list[tuple[str, str]]:
+    """Return one call as labels and texts."""
+    call, result = report.call, report.result
+    rows = [
+        ("target", target_name(call.target, report.cgroup_id)),
+        ("call", trigger_text(call)),
+        ("returned", f"{returned(result.ret)}: {meaning(result, call.via)}"),
+        ("took", f"{format_duration(result.duration_ns)} {_timed_part(report)}"),
+        ("verdict", f"{report.verdict.name}: {report.verdict.reason}"),
+    ]
+    if predicted := predicted_text(report):
+        rows.append(("predicted", predicted))
+    return [*rows, ("evidence", evidence_text(report.evidence))]
+
+
+def kfunc_text(call: Call, memcg: str) -> str:
+    """Write the kfunc's call as C does, with the memcg under that name."""
+    return f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
+
+
+def trigger_text(call: Call) -> str:
+    """Say what was called or written to start the OOM killer."""
+    kfunc = kfunc_text(call, "NULL" if call.target is None else "memcg")
+    amount = "" if call.amount is None else f" by {format_size(call.amount)}"
+    match call.via:
+        case "limit":
+            return f"memory.max written below the usage{amount}"
+        case "sysrq":
+            return "f written to /proc/sysrq-trigger"
+        case "reclaim":
+            return f"memory.reclaim{amount}, and if that is not enough {kfunc}"
+        case "kill":
+            return "1 written to cgroup.kill"
+        case _:
+            return kfunc
+
+
+def _timed_part(report: CallReport) -> str:
+    result = report.result
+    if report.call.via in ("limit", "sysrq", "kill"):
+        return "until the write returned"
+    if result.attempts > 1 or result.spared:
+        return f"in {counted(result.attempts, 'try', 'tries')} without waiting"
+    return "inside the kfunc"
+
+
+def predicted_text(report: CallReport) -> str | None:
+    """Name the tasks that oom_badness() predicts as victims, and say whether they died."""
+    prediction = report.prediction
+    if prediction is None:
+        return None
+    comms = {c.task.pid: c.task.comm for c in prediction.candidates}
+    names = ", ".join(task_name(comms.get(pid, "?"), pid) for pid in prediction.victims)
+    killed = report.victims
+    dead = ", ".join(task_name(k.comm, k.pid) for k in report.kills if k.pid in killed)
+    if prediction.agrees(killed | report.gone, report.may_repeat):
+        actual = "correct"
+    elif not killed:
+        actual = "no task died"
+    elif report.too_close:
+        actual = f"too close to call, {dead} died"
+    else:
+        actual = f"wrong, {dead} died"
+    return f"{names or 'no task'}: {actual}"

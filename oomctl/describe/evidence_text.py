@@ -1,0 +1,42 @@
+"""The evidence of an outcome in words: its sources, whether they agree, and what it may lack."""
+
+from collections.abc import Iterator
+
+from oomctl.describe.task_text import task_notes
+from oomctl.oom.as_text import pid_list
+from oomctl.oom.outcome import Evidence, Outcome
+from oomctl.text import counted
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """Name the sources that a report of kills rests on, and say whether they agree."""
+    if evidence.source == "wait status":
+        return "the wait status of each process; the kernel does not log what cgroup.kill kills"
+    if evidence.source == "kernel log":
+        reason = evidence.no_tracing_reason
+        return f"the kernel log alone{f', without BPF tracing: {reason}' if reason else ''}"
+    if evidence.silent:
+        programs = ", ".join(evidence.silent)
+        return f"the kernel log, and BPF tracing in part: {programs} attached, but silent"
+    if evidence.agree is None:
+        return f"BPF tracing and kernel log, {counted(evidence.lost, 'event')} lost"
+    if evidence.agree:
+        return "BPF tracing and kernel log agree"
+    seen, logged = pid_list(evidence.seen), pid_list(evidence.logged)
+    return f"BPF tracing saw {seen} killed, the kernel log names {logged}"
+
+
+def outcome_notes(outcome: Outcome) -> Iterator[str]:
+    """Yield what a reader must know to trust a report: lost events, a failure, odd tasks."""
+    if outcome.log_lost:
+        lost = counted(
+            outcome.log_lost,
+            "event or record of the kernel log was",
+            "events or records of the kernel log were",
+        )
+        yield f"{lost} overwritten unread; a kill may be missing"
+    if outcome.failure:
+        yield f"the plan was not carried out to its end: {outcome.failure}"
+    for task in outcome.tasks:
+        yield from task_notes(task)
+    yield from outcome.notes

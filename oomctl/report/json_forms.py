@@ -1,0 +1,279 @@
+"""Every result as JSON: a round, runs, a comparison, a prediction, findings of doctor.
+
+The schemas beside this file describe them. run-schema.json refers to schema.json by `$ref`; a
+validator resolves it if it knows both files, for example with the Python package `referencing`:
+
+    resources = [(name, Resource.from_contents(json.loads((folder / name).read_text())))
+                 for name in ("schema.json", "run-schema.json")]
+    registry = Registry().with_resources(resources)
+    Draft202012Validator({"$ref": "run-schema.json"}, registry=registry).validate(result)
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from oomctl import __version__
+from oomctl.doctor import Examination
+from oomctl.oom import as_json
+from oomctl.oom.as_json import SCHEMA
+from oomctl.oom.outcome import Outcome
+from oomctl.oom.prediction import Candidate, Prediction
+from oomctl.report.comparison_parts import ratio
+from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair
+from oomctl.rounds.lines import header_line
+from oomctl.rounds.run import Section
+from oomctl.rounds.statistics import NEVER, Distribution, Statistics, wilson
+from oomctl.text import printable
+
+
+def render_outcome(outcome: Outcome) -> str:
+    """Return an outcome as one object (schema.json)."""
+    return _object(as_json.tree(outcome))
+
+
+def render_outcome_lines(outcome: Outcome) -> str:
+    """Return a line for each call with the tasks that died of it (schema.json, $defs/line)."""
+    lines = [
+        {
+            "schema": SCHEMA,
+            "environment": as_json.environment(outcome.environment),
+            "index": index,
+            "call": as_json.call(call),
+            "tasks": [as_json.task(task) for task in outcome.tasks if task.call == index],
+            "verdict": call.verdict.name,
+            "reason": call.verdict.reason,
+        }
+        for index, call in enumerate(outcome.calls)
+    ]
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+def render_runs(sections: Sequence[Section]) -> str:
+    """Return the object of a run, or one whose `runs` are several (run-schema.json).
+
+    The rounds are copied as they are in the record, so that thousands of them are parsed only once.
+    """
+    if len(sections) == 1:
+        return f"{_joined(_run_fields(sections[0]))}\n"
+    runs = [_joined(_run_fields(section)) for section in sections]
+    passed = [section.run.passed for section in sections if section.run.passed is not None]
+    fields = {"schema": SCHEMA, "passed": all(passed) if passed else None}
+    return f"{_joined([*_dumped(fields), ('runs', _array(runs))])}\n"
+
+
+def render_run_lines(sections: Sequence[Section]) -> str:
+    """Return the lines of the record as they are (run-schema.json, $defs/record_line)."""
+    return "".join(f"{line}\n" for section in sections for line in section.lines())
+
+
+def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
+    """Return a comparison as one object (run-schema.json, $defs/comparison)."""
+    return _object(
+        {
+            "schema": SCHEMA,
+            "records": [
+                {"name": name, "environment": dict(environment)}
+                for name, environment in zip(names, comparison.environments, strict=True)
+            ],
+            "changed": bool(comparison.changes),
+            "alpha": ALPHA,
+            "environment": [{"name": name, "a": a, "b": b} for name, a, b in comparison.machines],
+            "only_a": list(comparison.only_a),
+            "only_b": list(comparison.only_b),
+            "pairs": [_pair(pair) for pair in comparison.pairs],
+        }
+    )
+
+
+def render_prediction(prediction: Prediction, target: str | None, top: int | None) -> str:
+    """Return a prediction as one object."""
+    shown = prediction.candidates[:top]
+    per_point = prediction.totalpages // 1000
+
+    def candidate(one: Candidate) -> dict[str, Any]:
+        return as_json.candidate_tree(one) | {
+            "rss_read_bytes": one.task.rss_read,
+            "slack_bytes": one.task.slack,
+            "adj_pages": one.task.oom_score_adj * per_point,
+        }
+
+    return _object(
+        {
+            "schema": SCHEMA,
+            "target": target,
+            "totalpages": prediction.totalpages,
+            "page_size": prediction.page_size,
+            "pages_per_adj_point": per_point,
+            "victims": list(prediction.victims),
+            "group": prediction.group,
+            "close": list(prediction.close),
+            "candidates": [candidate(one) for one in shown],
+            "candidates_left_out": len(prediction.candidates) - len(shown),
+        }
+    )
+
+
+def render_examination(examination: Examination) -> str:
+    """Return the findings of doctor as one object (doctor-schema.json)."""
+    return _object(
+        {
+            "schema": SCHEMA,
+            "oomctl": __version__,
+            "kernel": examination.kernel,
+            "machine": examination.architecture,
+            "fit": examination.fit,
+            "checks": [
+                {
+                    "name": finding.name,
+                    "state": finding.state,
+                    "found": printable(finding.found),
+                    "fix": printable(finding.fix) or None,
+                }
+                for finding in examination.findings
+            ],
+        }
+    )
+
+
+def _object(tree: Mapping[str, Any]) -> str:
+    return f"{json.dumps(tree, indent=2)}\n"
+
+
+def _run_fields(section: Section) -> Iterator[tuple[str, str]]:
+    run = section.run
+    header = header_line(run.header)
+    del header["kind"]
+    yield from _dumped(header)
+    yield from _dumped(
+        {
+            "end": {"why": run.end.why, "reason": run.end.reason} if run.end else None,
+            "remarks": list(run.remarks),
+            "passed": run.passed,
+            "statistics": [statistics_tree(one) for one in run.statistics],
+        }
+    )
+    yield "rounds", _array(line for line in section.lines() if json.loads(line)["kind"] == "round")
+
+
+def _dumped(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        yield name, json.dumps(value, indent=2)
+
+
+def _joined(fields: Iterable[tuple[str, str]]) -> str:
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {text}" for name, text in fields) + "\n}"
+
+
+def _array(texts: Iterable[str]) -> str:
+    return "[\n" + ",\n".join(texts) + "\n]"
+
+
+def statistics_tree(one: Statistics) -> dict[str, Any]:
+    """Return the statistics of a variant as plain values: ns, bytes, null for what is unknown."""
+    return {
+        "variant": one.variant,
+        "rounds": one.rounds,
+        "ran": one.ran,
+        "took_ns": one.took_ns,
+        "rounds_per_s": one.rate,
+        "held": one.held,
+        "passed": one.passed,
+        "expectations": [
+            {
+                "name": check.name,
+                "held": check.held,
+                "failed": check.failed,
+                "untested": one.rounds - check.held - check.failed,
+                "first_failed_round": check.first,
+                "why": check.why or None,
+            }
+            for check in one.checks
+        ],
+        "verdicts": [
+            {
+                "verdict": name,
+                "rounds": one.verdicts.get(name, 0),
+                "interval": wilson(one.verdicts.get(name, 0), one.rounds),
+                "calls": one.call_verdicts.get(name, NEVER).times,
+            }
+            for name in dict.fromkeys([*one.verdicts, *one.call_verdicts])
+        ],
+        "calls": one.calls,
+        "returns": [
+            {"value": value, "calls": seen.times, "rounds": seen.rounds}
+            for value, seen in one.returns.items()
+        ],
+        "casualties": [
+            {**asdict(casualty), "tasks": seen.times, "rounds": seen.rounds}
+            for casualty, seen in one.casualties.items()
+        ],
+        "contention": [
+            {
+                "callers": kind,
+                "ebusy": busy.count,
+                "calls": busy.of,
+                "interval": wilson(busy.count, busy.of),
+            }
+            for kind, busy in one.contention.items()
+        ],
+        "recheck": asdict(one.rechecks),
+        "times_ns": {name.replace(" ", "_"): asdict(times) for name, times in one.times.items()},
+        "log_bytes": asdict(one.log_bytes) | {"in_all": one.log_bytes_in_all},
+        "events": dict(one.rises),
+        "nr_dying_descendants": _first_and_last(one.dying),
+        "own_rss_bytes": _first_and_last(one.own_rss),
+    }
+
+
+def _first_and_last(span: tuple[int, int] | None) -> dict[str, int] | None:
+    return dict(zip(("first", "last"), span, strict=True)) if span else None
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    a, b = pair.a, pair.b
+    return {
+        "scenario": pair.scenario,
+        "variant": a.variant,
+        "rounds": {"a": a.rounds, "b": b.rounds},
+        "enough": pair.enough,
+        "same_file": pair.same_file,
+        "differences": [_difference(each) for each in pair.differences],
+        "contention": {
+            kind: {
+                side: asdict(one.contention[kind]) if kind in one.contention else None
+                for side, one in (("a", a), ("b", b))
+            }
+            for kind in dict.fromkeys([*a.contention, *b.contention])
+        },
+        "times_ns": {
+            name.replace(" ", "_"): _times(
+                a.times.get(name, Distribution()), b.times.get(name, Distribution())
+            )
+            for name in dict.fromkeys([*a.times, *b.times])
+        },
+        "events": {
+            name: {"a": a.rises.get(name, 0), "b": b.rises.get(name, 0)}
+            for name in dict.fromkeys([*a.rises, *b.rises])
+        },
+    }
+
+
+def _difference(each: Difference) -> dict[str, Any]:
+    return {
+        "what": each.what,
+        "a": asdict(each.a),
+        "b": asdict(each.b),
+        "p": each.chance,
+        "changed": each.changed,
+    }
+
+
+def _times(a: Distribution, b: Distribution) -> dict[str, Any]:
+    return {
+        "a": asdict(a),
+        "b": asdict(b),
+        "p50_ratio": ratio(a.p50, b.p50),
+        "p95_ratio": ratio(a.p95, b.p95),
+    }

@@ -1,0 +1,89 @@
+"""A prediction without a call, as parts: the badness of every task, and which tasks would die."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from oomctl.oom.as_text import target_name, task_name
+from oomctl.oom.paths import relative
+from oomctl.oom.prediction import Candidate, Prediction
+from oomctl.report.parts import Lines, Table, as_markdown, as_text
+from oomctl.text import counted
+
+_HEADERS = (
+    *("rank", "pid", "comm", "cgroup", "badness", "rss", "swap", "ptes", "adj", "weight"),
+    "would",
+)
+_NAMES = ("comm", "cgroup")
+_NUMBERS = frozenset(_HEADERS) - {*_NAMES, "would"}
+
+
+def render_text(
+    prediction: Prediction, target: str | None, top: int | None, terminal: int | None = None
+) -> str:
+    """Return the prediction as text; everything that is counted is in pages."""
+    return as_text(_parts(prediction, target, top), terminal=terminal)
+
+
+def render_markdown(prediction: Prediction, target: str | None, top: int | None) -> str:
+    """Return the prediction as Markdown."""
+    return as_markdown(_parts(prediction, target, top))
+
+
+def _parts(prediction: Prediction, target: str | None, top: int | None) -> tuple[Lines, Table]:
+    # kernel threads are counted, not listed: each machine has a hundred of them
+    shown = [c for c in prediction.candidates if c.excluded != "kernel thread"][:top]
+    rows = [_row(rank, c, prediction, target) for rank, c in enumerate(shown, 1)]
+    return Lines(_summary(prediction, target)), Table(_HEADERS, rows, _NUMBERS, _NAMES)
+
+
+def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]]:
+    weight = prediction.totalpages // 1000
+    no_task = "no task; the kernel would panic" if target is None else "no task"
+    rows = [
+        ("target", target_name(target)),
+        ("would die", _names(prediction, prediction.victims) or no_task),
+    ]
+    if prediction.group is not None:
+        rows.append(("because", f"memory.oom.group is set in {prediction.group}"))
+    if prediction.close:
+        rows.append(("or", f"{_names(prediction, prediction.close)}: too close to call"))
+    if weight:
+        weighs = f"a point of oom_score_adj weighs {weight} pages"
+    else:
+        weighs = "oom_score_adj weighs nothing, except -1000"
+    rows.append(("weight", f"{weighs} (totalpages {prediction.totalpages} / 1000)"))
+    excluded = Counter(c.excluded for c in prediction.candidates if c.excluded)
+    if excluded:
+        texts = (_counted(reason, number) for reason, number in excluded.most_common())
+        rows.append(("excluded", ", ".join(texts)))
+    return rows
+
+
+def _counted(reason: str, number: int) -> str:
+    return counted(number, reason, "kernel threads" if reason == "kernel thread" else reason)
+
+
+def _names(prediction: Prediction, pids: Sequence[int]) -> str:
+    comms = {candidate.task.pid: candidate.task.comm for candidate in prediction.candidates}
+    return ", ".join(task_name(comms[pid], pid) for pid in pids)
+
+
+def _row(
+    rank: int, candidate: Candidate, prediction: Prediction, target: str | None
+) -> Sequence[str]:
+    task, page = candidate.task, prediction.page_size
+    eligible = candidate.badness is not None
+    would = candidate.excluded or "live"
+    if task.pid in prediction.victims:
+        would = f"die ({would})" if candidate.excluded else "die"
+    return (
+        str(rank) if eligible else "-",
+        str(task.pid),
+        task.comm,
+        relative(task.cgroup, target),
+        str(candidate.badness) if eligible else "-",
+        *(str(size // page) for size in (task.rss, task.swap, task.pgtables)),
+        str(task.oom_score_adj),
+        str(task.oom_score_adj * (prediction.totalpages // 1000)) if eligible else "-",
+        would,
+    )
