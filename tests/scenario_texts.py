@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 
 from oomctl.scenario.fault import Origin
+from oomctl.scenario.loader import checked
 from oomctl.scenario.names import above
-from oomctl.scenario.reading import scenario
 
 M = 1 << 20
 _NAMES = ("a", "b", "c-1", "long_name")
@@ -86,7 +86,7 @@ _settings = st.fixed_dictionaries(
 @st.composite
 def sound(draw):
     """A scenario that holds."""
-    return scenario(draw(sound_tables()), "x", "", Origin("x.toml"))
+    return checked(draw(sound_tables()), "x", "", Origin("x.toml"))
 
 
 scalars = (

@@ -14,7 +14,7 @@ from oomctl.cli import options
 from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
-from oomctl.scenario.words import nearest
+from oomctl.scenario.fault import nearest
 from oomctl.text import counted
 
 

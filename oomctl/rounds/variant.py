@@ -12,7 +12,7 @@ from oomctl.rounds.run import VariantRecord
 from oomctl.scenario import planning
 
 if TYPE_CHECKING:
-    from oomctl.scenario.written import Scenario
+    from oomctl.scenario.loader import Scenario
 
 VIAS: tuple[Via, ...] = get_args(Via)
 MAX_VARIANTS = 1000

@@ -1,20 +1,36 @@
-"""What is wrong with a scenario: where, what, and what to write instead. Pure."""
+"""What is wrong with a scenario: where, what, and what to write instead, each on one line. Pure."""
 
-from collections.abc import Iterable
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from oomctl.errors import UsageError
-from oomctl.scenario.words import Path, dotted
-from oomctl.text import printable
+from oomctl.text import cut, printable
+
+Path = tuple[str | int, ...]
+"""Where a value is in a file: keys, and positions in arrays."""
+
+OVERRIDE, VARY = "--set", "--vary"
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+class FieldError(ValueError):
+    """A value that a key cannot have: what is wrong with it, and what to write instead."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
 
 
 @dataclass(frozen=True)
 class Fault:
     """One fault: the path of the key, what is wrong with it, what to write instead.
 
-    `where` is the file, `--set` or `--vary`; without it the path is not said either. `rests_on` are
-    the keys whose values the fault was drawn from: where one of them is at fault itself, this is no
-    news.
+    `where` is the file, `--set` or `--vary`; without it the line has no path either. `rests_on` are
+    the other keys that the fault follows from: it is left out if one of them is at fault itself.
     """
 
     path: Path
@@ -30,15 +46,12 @@ class Fault:
         place = [self.where] if self.where else []
         if self.where and self.path:
             place.append(dotted(self.path))
-        apart = " " if self.where in (OVERRIDE, VARY) else ": "
-        return printable(f"{apart.join(place)}: {what}" if place else what)
-
-
-OVERRIDE, VARY = "--set", "--vary"
+        between = " " if self.where in (OVERRIDE, VARY) else ": "
+        return printable(f"{between.join(place)}: {what}" if place else what)
 
 
 class ScenarioError(UsageError):
-    """A scenario cannot be what it says: all of its faults at once, each a line."""
+    """A scenario with faults, all of them at once; each is a line."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(dict.fromkeys(faults))
@@ -54,8 +67,8 @@ class ScenarioError(UsageError):
 class Origin:
     """Where a scenario's values were written: in `file`, by `--set` or `--vary`, or as options.
 
-    `overrides` are the paths that these gave, with the option; `spelled` has the option's name for
-    a phrase of ours, and is for a scenario that no file holds.
+    `overrides` are the paths that --set and --vary changed, each with the option. `spelled` are
+    phrases of messages and the options that replace them, for a scenario that no file holds.
     """
 
     file: str = ""
@@ -63,24 +76,71 @@ class Origin:
     spelled: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, fault: Fault) -> Fault:
-        """Return the fault as its author can find it."""
+        """Return the fault with the place where its author can find it."""
         by = [option for path, option in self.overrides if _within(fault.path, path)]
         what, hint = fault.what, fault.hint
         for phrase, option in self.spelled:
             what, hint = what.replace(phrase, option), hint.replace(phrase, option)
-        where = by[-1] if by else self.file
-        return Fault(fault.path, what, hint, where=where)
+        return Fault(fault.path, what, hint, where=by[-1] if by else self.file)
 
 
 def _within(path: Path, above: Path) -> bool:
     return path[: len(above)] == above
 
 
-def news(faults: Iterable[Fault], known: Iterable[Fault]) -> list[Fault]:
-    """Return those faults that do not follow from faults which are known already."""
+def independent(faults: Iterable[Fault], known: Iterable[Fault]) -> list[Fault]:
+    """Return the faults that do not follow from those which are known already."""
     broken = {fault.path for fault in known}
     return [
         fault
         for fault in faults
         if not any(_within(path, each) for path in (fault.path, *fault.rests_on) for each in broken)
     ]
+
+
+def dotted(path: Path) -> str:
+    """Return a path as TOML writes a key: `cgroup."left/inner".memory.max`, `call[0].wait`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (
+                part if _BARE.fullmatch(part) else json.dumps(cut(part))
+            )
+    return text
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: a scalar as it is written, a table or an array by its type."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return repr(cut(value))
+        case int():
+            return str(value) if value.bit_length() < 128 else "such a large number"
+        case float():
+            return str(value)
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+    return "a date or time"
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that was most likely meant, if one is near enough."""
+    found = difflib.get_close_matches(cut(name), known, 1, 0.6)
+    return found[0] if found else None
+
+
+def instead(name: str, known: Collection[str], none: str = "") -> str:
+    """Say what to write for an unknown name: the nearest known one, or all of them."""
+    if near := nearest(name, known):
+        return f"did you mean '{near}'?"
+    if not known:
+        return none
+    names = sorted(known) if isinstance(known, (set, frozenset)) else list(known)
+    more = ", ..." if len(names) > 20 else ""
+    return f"known are {', '.join(names[:20])}{more}"

@@ -1,6 +1,6 @@
-"""The types of a scenario's keys: how each is read, and its JSON schema for editors."""
+"""The types of a scenario's keys, one row each: the parser, and the JSON schema for editors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
@@ -16,8 +16,9 @@ from oomctl.oom.plan import (
     Until,
     Via,
 )
-from oomctl.scenario import definitions, names, patterns, sysctls, values
+from oomctl.scenario import names, patterns, values
 from oomctl.scenario.values import Percent
+from oomctl.units import SIZE_LIMIT
 
 KINDS, VIAS, UNTILS = get_args(Kind), get_args(Via), get_args(Until)
 VERDICTS = (
@@ -32,36 +33,111 @@ MOMENTS = (
     *("reaping-skipped", "exited", "return", "relieved", "unpopulated"),
 )
 
+Schema = dict[str, Any]
+Validators = tuple[PlainValidator, WithJsonSchema]
 
-def _named(name: str) -> WithJsonSchema:
-    """Return one of DEFINITIONS, which jsonschema.py puts in place of the title."""
-    return WithJsonSchema({"title": name})
+_UINT64 = {"type": "integer", "minimum": -UINT64_MAX, "maximum": UINT64_MAX}
+_SYSCTL_VALUE = [
+    {"$ref": "#/$defs/sysctls"},
+    _UINT64,
+    {"type": "string", "pattern": patterns.whole(patterns.WORDS), "maxLength": names.LONGEST},
+]
+DEFINITIONS: dict[str, Schema] = {
+    "sysctl": {  # [sysctl]: a name has a dot at least
+        "type": "object",
+        "patternProperties": {
+            patterns.whole(patterns.SYSCTL_PART): _SYSCTL_VALUE[0],
+            patterns.whole(patterns.SYSCTL): {"anyOf": _SYSCTL_VALUE},
+        },
+        "additionalProperties": False,
+    },
+    "sysctls": {  # [sysctl.vm]
+        "type": "object",
+        "propertyNames": {"type": "string", "pattern": patterns.whole(patterns.SYSCTL_BELOW)},
+        "additionalProperties": {"anyOf": _SYSCTL_VALUE},
+    },
+}
+"""The schemas that several keys share, by name."""
 
 
-def _text(pattern: str) -> WithJsonSchema:
-    return WithJsonSchema(definitions.text(pattern))
+def _named(
+    name: str, parse: Callable[[object], object], schema: Schema | None = None
+) -> Validators:
+    """Return the type of one of DEFINITIONS, to which jsonschema.py refers by this title."""
+    if schema:
+        DEFINITIONS[name] = schema
+    return PlainValidator(parse), WithJsonSchema({"title": name})
 
 
-def _whole(low: int, high: int) -> tuple[PlainValidator, WithJsonSchema]:
+def _text(pattern: str) -> Schema:
+    return {"type": "string", "pattern": patterns.whole(pattern)}
+
+
+def _number(low: float, high: float, *texts: str, kind: str = "integer") -> Schema:
+    return {"anyOf": [{"type": kind, "minimum": low, "maximum": high}, *map(_text, texts)]}
+
+
+def _size(*texts: str) -> Schema:
+    return _number(0, SIZE_LIMIT - 1, patterns.SIZE, *texts)
+
+
+def _whole(low: int, high: int) -> Validators:
     schema = {"type": "integer", "minimum": low, "maximum": high}
     return PlainValidator(values.whole(low, high)), WithJsonSchema(schema)
 
 
-def _some(item: Mapping[str, Any], none: bool = False) -> WithJsonSchema:
-    least = {} if none else {"minItems": 1}
-    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, **least}]})
+def _string(parse: Callable[[str], str], pattern: str) -> Validators:
+    return PlainValidator(parse), WithJsonSchema(_text(pattern))
+
+
+def _one_of(known: tuple[str, ...], noun: str) -> Validators:
+    return PlainValidator(values.one_of(known, noun)), WithJsonSchema({"enum": [*known]})
+
+
+def _some(
+    parse: Callable[[object], str], item: Mapping[str, Any], none: bool = False
+) -> Validators:
+    """Return the type of one item or an array of them; with `none` the array may be empty."""
+    array = {"type": "array", "items": item, **({} if none else {"minItems": 1})}
+    return PlainValidator(values.some_of(parse, none)), WithJsonSchema({"anyOf": [item, array]})
 
 
 Text = Annotated[str, PlainValidator(values.text), WithJsonSchema({"type": "string"})]
 Flag = Annotated[bool, PlainValidator(values.flag), WithJsonSchema({"type": "boolean"})]
-Size = Annotated[int, PlainValidator(values.size), _named("size")]
-Rate = Annotated[int, PlainValidator(values.rate), _named("rate")]
-Amount = Annotated[int | Percent, PlainValidator(values.amount), _named("amount")]
-Part = Annotated[int | Percent, PlainValidator(values.part), _named("part")]
-Limit = Annotated[int | Percent | str, PlainValidator(values.limit), _named("limit")]
-Time = Annotated[float, PlainValidator(values.duration()), _named("time")]
-Timeout = Annotated[float, PlainValidator(values.duration(0.1)), _named("timeout")]
-Count = Annotated[Range, PlainValidator(values.span), _named("count")]
+
+Size = Annotated[int, *_named("size", values.size, _size())]
+Rate = Annotated[
+    int,
+    *_named(
+        "rate",
+        values.rate,
+        {**_number(1, SIZE_LIMIT - 1, patterns.SIZE), "not": _text(patterns.ZERO)},
+    ),
+]
+Amount = Annotated[int | Percent, *_named("amount", values.amount, _size(patterns.PERCENT))]
+Part = Annotated[int | Percent, *_named("part", values.part, _size(patterns.PART))]
+Limit = Annotated[
+    int | Percent | str, *_named("limit", values.limit, _size(patterns.PERCENT, "max"))
+]
+Time = Annotated[
+    float,
+    *_named("time", values.duration(), _number(0, values.DAY, patterns.TIME, kind="number")),
+]
+Timeout = Annotated[
+    float,
+    *_named(
+        "timeout",
+        values.duration(0.1),
+        _number(0.1, values.DAY, patterns.TIMEOUT, kind="number"),
+    ),
+]
+Count = Annotated[Range, *_named("count", values.span, _number(0, 10**18 - 1, patterns.COUNT))]
+PidsMax = Annotated[
+    int | str, *_named("pids", values.pids_max, _number(0, values.PIDS_LIMIT, "max"))
+]
+DEFINITIONS["return"] = _number(INT32_MIN, INT32_MAX, patterns.RETURN)
+Returns = Annotated[tuple[str, ...], *_some(values.returned, {"title": "return"})]
+Sysctls = Annotated[dict[str, str], *_named("sysctl", names.sysctls)]
 
 HogCount = Annotated[int, *_whole(0, MAX_HOGS)]
 Tasks = Annotated[int, *_whole(1, 4096)]
@@ -70,54 +146,27 @@ Order = Annotated[int, *_whole(INT32_MIN, INT32_MAX)]
 Flags = Annotated[int, *_whole(0, UINT64_MAX)]
 Callers = Annotated[int, *_whole(1, MAX_CALLERS)]
 Repeat = Annotated[int, *_whole(1, 100_000)]
-PidsMax = Annotated[int, *_whole(0, 1 << 22)]
 Natural = Annotated[int, *_whole(0, INT32_MAX)]
 
-KindName = Annotated[
-    Kind, PlainValidator(values.one_of(KINDS, "kind of hog")), WithJsonSchema({"enum": [*KINDS]})
-]
-ViaName = Annotated[
-    Via, PlainValidator(values.one_of(VIAS, "way to call")), WithJsonSchema({"enum": [*VIAS]})
-]
-UntilName = Annotated[
-    Until,
-    PlainValidator(values.one_of(UNTILS, "thing to wait for")),
-    WithJsonSchema({"enum": [*UNTILS]}),
-]
+KindName = Annotated[Kind, *_one_of(KINDS, "kind of hog")]
+ViaName = Annotated[Via, *_one_of(VIAS, "trigger")]
+UntilName = Annotated[Until, *_one_of(UNTILS, "value of until")]
+Counter = Annotated[str, *_one_of(COUNTERS, "counter of memory.events")]
+Moment = Annotated[str, *_one_of(MOMENTS, "moment of the timeline")]
 Verdicts = Annotated[
-    tuple[str, ...],
-    PlainValidator(values.some_of(values.one_of(VERDICTS, "verdict"))),
-    _some({"enum": [*VERDICTS]}),
+    tuple[str, ...], *_some(values.one_of(VERDICTS, "verdict"), {"enum": [*VERDICTS]})
 ]
-Returns = Annotated[
-    tuple[str, ...],
-    PlainValidator(values.some_of(values.returned)),
-    _some({"title": "return"}),
-]
-Names = Annotated[
-    tuple[str, ...],
-    PlainValidator(values.some_of(values.text, none=True)),
-    _some({"type": "string"}, none=True),
-]
+Names = Annotated[tuple[str, ...], *_some(values.text, {"type": "string"}, none=True)]
 
-Sysctls = Annotated[dict[str, str], PlainValidator(sysctls.sysctls), _named("sysctl")]
-HogName = Annotated[str, PlainValidator(names.hog_name), _text(patterns.HOG)]
-CgroupName = Annotated[str, PlainValidator(names.cgroup_name), _text(patterns.CGROUP)]
-Comm = Annotated[str, PlainValidator(names.comm), _text(patterns.COMM)]
-Absolute = Annotated[str, PlainValidator(names.absolute), _text(patterns.ABSOLUTE)]
-Existing = Annotated[str, PlainValidator(names.existing_cgroup), _text(patterns.EXISTING)]
-Target = Annotated[str, PlainValidator(names.target), _text(patterns.TARGET)]
-Return = Annotated[str, PlainValidator(values.returned), _text(patterns.RETURN)]
-Counter = Annotated[
-    str,
-    PlainValidator(values.one_of(COUNTERS, "counter of memory.events")),
-    WithJsonSchema({"enum": [*COUNTERS]}),
-]
-Moment = Annotated[
-    str,
-    PlainValidator(values.one_of(MOMENTS, "moment of the timeline")),
-    WithJsonSchema({"enum": [*MOMENTS]}),
-]
+HogName = Annotated[str, *_string(names.hog_name, patterns.HOG)]
+CgroupName = Annotated[str, *_string(names.cgroup_name, patterns.CGROUP)]
+Comm = Annotated[str, *_string(names.comm, patterns.COMM)]
+Absolute = Annotated[str, *_string(names.absolute, patterns.ABSOLUTE)]
+Existing = Annotated[str, *_string(names.existing_cgroup, patterns.EXISTING)]
+Target = Annotated[str, *_string(names.target, patterns.TARGET)]
 
 Counts = dict[Counter, Count]
-Returned = Annotated[dict[Return, Count], BeforeValidator(values.once(values.returned))]
+Returned = Annotated[
+    dict[Annotated[str, *_string(values.returned, patterns.RETURN)], Count],
+    BeforeValidator(values.once(values.returned)),
+]

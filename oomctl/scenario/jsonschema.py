@@ -11,10 +11,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from oomctl.oom.plan import Via
-from oomctl.scenario.definitions import DEFINITIONS
+from oomctl.scenario.fields import DEFINITIONS
 from oomctl.scenario.model import File, Hog
 from oomctl.scenario.rules.calls import DECLARE, HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
-from oomctl.scenario.rules.expectations import OF_NO_CALL, VERDICTS_OF_NO_CALL
+from oomctl.scenario.rules.expect import OF_NO_CALL, VERDICTS_OF_NO_CALL
 from oomctl.scenario.rules.hogs import KINDS_OF
 
 _BESIDE = ("description", "default")

@@ -1,21 +1,26 @@
-"""What hogs, tasks and cgroups may be called. Pure."""
+"""Names of hogs, tasks, cgroups and sysctls, and paths inside a scenario's tree. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from oomctl.oom.paths import is_within
 from oomctl.scenario import patterns
-from oomctl.scenario.values import FieldError, text
-from oomctl.scenario.words import shown
+from oomctl.scenario.fault import FieldError, shown
+from oomctl.scenario.values import text
 
 _HOG = re.compile(patterns.HOG)
 _COMM = re.compile(patterns.COMM)
 _INTERFACE = re.compile(patterns.INTERFACE)
 _ABSOLUTE = re.compile(patterns.ABSOLUTE)
 _MOUNTED = re.compile(patterns.MOUNTED)
+_SYSCTL_PART = re.compile(patterns.SYSCTL_PART)
+_SYSCTL_VALUE = re.compile(patterns.WORDS)
 _NAME_MAX = 255
 _LONGEST = 3000
 """Bytes of a path below the top: with the mount and what is above it less than PATH_MAX."""
+
+LONGEST = 200
+"""Characters of a sysctl's value, or of its whole name."""
 
 TOP = "."
 """The scenario's own cgroup, in which all others are."""
@@ -131,6 +136,42 @@ def join(cgroup: str, name: str) -> str:
 def within(cgroup: str, above: str) -> bool:
     """Tell whether a cgroup is another one, or below it."""
     return above == TOP or is_within(cgroup, above)
+
+
+def sysctls(value: object) -> dict[str, str]:
+    """Parse a table of sysctls, nested or by quoted names, into values by name."""
+    if not isinstance(value, Mapping):
+        raise FieldError(f"{shown(value)} is not a table", "write such as vm.swappiness = 0")
+    found: dict[str, str] = {}
+    for name, setting in _flat((), value):
+        if name in found:
+            raise FieldError(f"{name} is given twice", "keep one of them")
+        found[name] = setting
+    return found
+
+
+def _flat(above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        path = (*above, *key.split("."))
+        name = ".".join(path)
+        sound = all(map(_SYSCTL_PART.fullmatch, path)) and len(name) <= LONGEST
+        if not sound or (len(path) == 1 and not isinstance(value, Mapping)):
+            raise FieldError(f"{shown(name)} is not a sysctl", "write such as vm.swappiness")
+        if isinstance(value, Mapping):
+            yield from _flat(path, value)
+        else:
+            yield name, _sysctl_value(name, value)
+
+
+def _sysctl_value(name: str, value: object) -> str:
+    string = str(value) if isinstance(value, int) and value.bit_length() <= 64 else value
+    if isinstance(value, bool) or not isinstance(string, str) or len(string) > LONGEST:
+        raise FieldError(
+            f"{name}: {shown(value)} is not a value", "write a whole number or a string"
+        )
+    if not _SYSCTL_VALUE.fullmatch(string):
+        raise FieldError(f"{name}: {shown(string)} is not a value", "write words on one line")
+    return string
 
 
 def _bytes(name: str) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from oomctl.scenario.fault import OVERRIDE, VARY, Fault, ScenarioError
-from oomctl.scenario.words import Path, dotted, instead
+from oomctl.scenario.fault import OVERRIDE, VARY, Fault, Path, ScenarioError, dotted, instead
 from oomctl.text import cut
 
 EVERY = "*"

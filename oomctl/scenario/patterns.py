@@ -1,26 +1,26 @@
-r"""Regular expressions of what the parsers take, in the part that Python and JSON schemas share.
+r"""Regular expressions that match what the parsers take, in the syntax of Python and JSON schemas.
 
-Pure. `$` is not in that part: for Python it also matches before a newline at the end.
+Pure. `$` is left out: in Python it also matches before a newline at the end.
 """
 
 from oomctl.oom.errnos import NUMBERS
 from oomctl.oom.plan import INT32_MAX
+from oomctl.scenario.values import DAY
 from oomctl.units import SIZE_LIMIT
 
 END = r"(?![\s\S])"
 _BLANKS = r"[ \t\n\r\f\v]*"
 _HEX = "[0-9a-fA-F]"
 _DIGITS = "[0-9]"
-_DAY = 86_400
 
 
 def whole(pattern: str) -> str:
-    """Return a pattern that a whole text has to match."""
+    """Return a pattern that matches a text only as a whole."""
     return f"^(?:{pattern}){END}"
 
 
 def up_to(limit: int) -> str:
-    """Return what matches the decimal numbers from 0 to a limit, without leading zeros."""
+    """Return a pattern of the decimal numbers from 0 to a limit, without leading zeros."""
     digits = str(limit)
     choices = [
         "0",
@@ -36,7 +36,7 @@ def up_to(limit: int) -> str:
 
 
 def _up_to_bits(bits: int) -> str:
-    """Return what matches hexadecimal digits of a number of so many bits."""
+    """Return a pattern of hexadecimal digits of a number of at most `bits` bits."""
     whole_digits, rest = divmod(bits, 4)
     first = f"[0-{(1 << rest) - 1}]?" if rest else ""
     return f"0*{first}{_HEX}{{1,{whole_digits}}}(?!{_HEX})"
@@ -55,8 +55,8 @@ def _sizes() -> str:
 
 
 def _times(least: dict[str, str]) -> str:
-    """Return what matches times up to a day; `least` has by unit what is long enough."""
-    most = {"": _DAY, "us": _DAY * 10**6, "ms": _DAY * 1000, "s": _DAY, "m": 1440, "h": 24}
+    """Return a pattern of times up to a day; `least` has a pattern of the shortest per unit."""
+    most = {"": DAY, "us": DAY * 10**6, "ms": DAY * 1000, "s": DAY, "m": 1440, "h": 24}
     choices = []
     for unit, limit in most.items():
         long_enough = f"(?={least[unit or 's']})" if least else ""
@@ -66,7 +66,7 @@ def _times(least: dict[str, str]) -> str:
 
 
 def _fraction_from(digits: str) -> str:
-    """Return what matches a number above zero, at least `0.digits`."""
+    """Return a pattern of numbers that are at least `0.digits`."""
     choices = [f"{digits}{_DIGITS}*"]
     choices += [
         f"{digits[:place]}[{int(digit) + 1}-9]{_DIGITS}*"
@@ -108,4 +108,5 @@ TARGET = rf"(?!/)[\s\S]*|(?!/+{END}){EXISTING}"
 
 SYSCTL_PART = "[a-z0-9_-]{1,64}"
 SYSCTL = rf"{SYSCTL_PART}(?:\.{SYSCTL_PART})+"
+SYSCTL_BELOW = rf"{SYSCTL_PART}(?:\.{SYSCTL_PART})*"
 WORDS = r"[!-~]+(?:[ \t][!-~]+)*"

@@ -13,9 +13,8 @@ from oomctl.scenario.values import Percent
 
 if TYPE_CHECKING:
     from oomctl.scenario.layout import Layout, Member
+    from oomctl.scenario.loader import Scenario
     from oomctl.scenario.model import Call, Expect
-    from oomctl.scenario.sizes import Sizes
-    from oomctl.scenario.written import Scenario
 
 _HOLD = 1.0  # the kernel wakes its reaper after 2 s
 
@@ -46,12 +45,13 @@ class Site:
 
 def plan(scenario: "Scenario", site: Site) -> Plan:
     """Make the plan of one round; ScenarioError if the machine is too small for it."""
-    from oomctl.scenario.rules import rules
+    from oomctl.scenario import rules
+    from oomctl.scenario.layout import Layout
 
-    sizes = scenario.sizes(site.memory)
-    if faults := list(rules.faults(sizes)):
+    layout = Layout(scenario.file, site.memory)
+    if faults := list(rules.faults(layout)):
         raise ScenarioError(map(scenario.origin, faults))
-    draft = _Drafter(sizes).draft()
+    draft = _Drafter(layout).draft()
     if site.timeout is not None:
         draft = replace(draft, timeout=site.timeout)
     if site.existing is not None:
@@ -80,30 +80,26 @@ def _in_existing(draft: Draft, existing: Existing, name: str) -> Plan:
 class _Drafter:
     """Makes the parts of one draft."""
 
-    sizes: "Sizes"
+    layout: "Layout"
 
     def draft(self) -> Draft:
-        file = self._layout.file
+        file = self.layout.file
         fresh = bool(file.hog or file.cgroup) or any(map(_on_ours, file.calls))
         return Draft(
-            hogs=tuple(map(self._hog, self._layout.members)),
-            files={each: self._files(each) for each in self._layout.declared} if fresh else {},
+            hogs=tuple(map(self._hog, self.layout.members)),
+            files={each: self._files(each) for each in self.layout.declared} if fresh else {},
             steps=tuple(map(self._step, file.calls)),
             expect=None if file.expect is None else _expect(file.expect),
             timeout=file.timeout,
             sysctls=tuple(Sysctl(name, value) for name, value in file.sysctl.items()),
         )
 
-    @property
-    def _layout(self) -> "Layout":
-        return self.sizes.layout
-
     def _files(self, cgroup: str) -> Mapping[str, str]:
         given = {
             file: str(
-                int(value) if isinstance(value, bool) else self.sizes.setting(cgroup, file, value)
+                int(value) if isinstance(value, bool) else self.layout.setting(cgroup, file, value)
             )
-            for file, value in self._layout.settings(cgroup).files()
+            for file, value in self.layout.settings(cgroup).files()
         }
         if cgroup == TOP:
             if given.get("memory.swap.max", "0") == "0":  # the same plan if it is given or not
@@ -115,7 +111,7 @@ class _Drafter:
 
     def _hog(self, member: "Member") -> Hog:
         entry = member.table
-        size = self.sizes.hog(member) or 0
+        size = self.layout.size(member) or 0
         traced = entry.kind == "traced"
         return Hog(
             name=member.name,
@@ -161,7 +157,7 @@ class _Drafter:
         )
 
     def _share(self, target: str | None, amount: int | Percent) -> int:
-        return self.sizes.share(target or TOP, amount) or 0
+        return self.layout.share(target or TOP, amount) or 0
 
 
 def _on_ours(call: "Call") -> bool:

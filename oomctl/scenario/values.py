@@ -1,6 +1,6 @@
-"""The values that a scenario's keys take; each parser says what was given and what to write.
+"""Parsers of the values that a scenario's keys take. Pure.
 
-Pure. A parser takes what TOML has and raises FieldError.
+A parser takes a value as TOML has it. Its FieldError says what was given and what to write instead.
 """
 
 import math
@@ -10,21 +10,14 @@ from dataclasses import dataclass
 
 from oomctl.oom.errnos import NUMBERS, name_of
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, Range
-from oomctl.scenario.words import instead, shown
+from oomctl.scenario.fault import FieldError, instead, shown
 from oomctl.units import BLANKS, SIZE_LIMIT, parse_duration, parse_size
 
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,18})?\.\.([0-9]{1,18})?", re.ASCII)
-_DAY = 86_400.0
-
-
-class FieldError(ValueError):
-    """A value that cannot be: what it is not, and what to write."""
-
-    def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
+DAY = 86_400
+PIDS_LIMIT = 1 << 22
+"""PID_MAX_LIMIT on 64-bit kernels (include/linux/threads.h)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Percent:
     value: float
 
     def of(self, size: int) -> int:
-        """Return the share of so many bytes, in whole 4 KiB."""
+        """Return the share of `size` bytes, in whole 4 KiB."""
         return int(size * self.value / 100) & ~4095
 
     def __str__(self) -> str:
@@ -60,9 +53,9 @@ def size(value: object) -> int:
 
 
 def rate(value: object) -> int:
-    """Parse bytes a second."""
+    """Parse bytes per second."""
     if (parsed := size(value)) == 0:
-        raise FieldError("nothing a second would never end", "leave it out for no limit")
+        raise FieldError("a rate of 0 would never fill it", "leave it out for no limit")
     return parsed
 
 
@@ -79,7 +72,7 @@ def amount(value: object) -> int | Percent:
 
 
 def part(value: object) -> int | Percent:
-    """Parse bytes, or a percentage of at most all."""
+    """Parse bytes, or a percentage up to 100."""
     parsed = amount(value)
     if isinstance(parsed, Percent) and parsed.value > 100:
         raise FieldError(f"{parsed} is more than the hog has", "100% at most")
@@ -87,11 +80,16 @@ def part(value: object) -> int | Percent:
 
 
 def limit(value: object) -> int | Percent | str:
-    """Parse what a limit may be: bytes, a percentage, or `max`."""
+    """Parse a limit: bytes, a percentage, or `max`."""
     return "max" if value == "max" else amount(value)
 
 
-def duration(low: float = 0.0, high: float = _DAY) -> Callable[[object], float]:
+def pids_max(value: object) -> int | str:
+    """Parse a number of tasks, or `max`."""
+    return "max" if value == "max" else whole(0, PIDS_LIMIT, ", or 'max'")(value)
+
+
+def duration(low: float = 0.0, high: float = DAY) -> Callable[[object], float]:
     """Return a parser of seconds, given as a number or with a unit."""
 
     def parse(value: object) -> float:
@@ -111,14 +109,14 @@ def duration(low: float = 0.0, high: float = _DAY) -> Callable[[object], float]:
     return parse
 
 
-def whole(low: int, high: int) -> Callable[[object], int]:
-    """Return a parser of whole numbers from `low` to `high`."""
+def whole(low: int, high: int, more: str = "") -> Callable[[object], int]:
+    """Return a parser of whole numbers from `low` to `high`; `more` ends the hint."""
 
     def parse(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise FieldError(f"{shown(value)} is not a whole number", f"from {low} to {high}")
+            raise FieldError(f"{shown(value)} is not a whole number", f"from {low} to {high}{more}")
         if not low <= value <= high:
-            raise FieldError(f"{shown(value)} is out of range", f"from {low} to {high}")
+            raise FieldError(f"{shown(value)} is out of range", f"from {low} to {high}{more}")
         return value
 
     return parse
@@ -136,12 +134,12 @@ def flag(value: object) -> bool:
 def text(value: object) -> str:
     """Parse a text."""
     if not isinstance(value, str):
-        raise FieldError(f"{shown(value)} is not a text", "put it into quotes")
+        raise FieldError(f"{shown(value)} is not a string", "put it into quotes")
     return value
 
 
 def one_of(known: tuple[str, ...], noun: str) -> Callable[[object], str]:
-    """Return a parser of a name that is one of several."""
+    """Return a parser of one of the known names."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
@@ -156,7 +154,7 @@ def one_of(known: tuple[str, ...], noun: str) -> Callable[[object], str]:
 def some_of(
     item: Callable[[object], str], none: bool = False
 ) -> Callable[[object], tuple[str, ...]]:
-    """Return a parser of one such value or an array of them; with `none` an empty one."""
+    """Return a parser of one item or an array of them; with `none` the array may be empty."""
 
     def parse(value: object) -> tuple[str, ...]:
         if value == [] and not none:
@@ -167,7 +165,7 @@ def some_of(
 
 
 def returned(value: object) -> str:
-    """Parse what a call returns: a number, an errno by name, or `none` where it does not return."""
+    """Parse what a call returns: a number, an errno's name, or `none` if it does not return."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = whole(INT32_MIN, INT32_MAX)(value)
         return name_of(number) or str(number)
@@ -187,17 +185,19 @@ def returned(value: object) -> str:
 
 
 def once(parse: Callable[[object], Hashable]) -> Callable[[object], object]:
-    """Return what refuses a table of which two keys mean the same, such as -16 and EBUSY."""
+    """Return a check that no two keys of a table mean the same, such as -16 and EBUSY."""
 
     def check(value: object) -> object:
         seen: dict[Hashable, object] = {}
         for key in value if isinstance(value, dict) else ():
             try:
                 meant = parse(key)
-            except FieldError:  # told for the key itself
+            except FieldError:  # a fault of the key itself
                 continue
             if meant in seen:
-                raise FieldError(f"{shown(seen[meant])} and {shown(key)} are one", "leave one")
+                raise FieldError(
+                    f"{shown(seen[meant])} and {shown(key)} are the same", "keep one of them"
+                )
             seen[meant] = key
         return value
 
@@ -205,7 +205,7 @@ def once(parse: Callable[[object], Hashable]) -> Callable[[object], object]:
 
 
 def span(value: object) -> Range:
-    """Parse how many: a number, or `LOW..HIGH` of which either end may be left out."""
+    """Parse a count: a number, or `LOW..HIGH`; either end may be left out."""
     if isinstance(value, str) and (match := _RANGE.fullmatch(value)) and value != "..":
         low, high = int(match[1] or 0), int(match[2]) if match[2] else None
         if high is None or low <= high:

@@ -1,13 +1,13 @@
-"""Hogs that cannot be: keys of another kind, names twice, processes in inner cgroups. Pure."""
+"""Faults of [hog]: keys of another kind, names twice, places without room. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from oomctl.oom.plan import Kind
-from oomctl.scenario.fault import Fault
+from oomctl.scenario.fault import Fault, Path, instead
 from oomctl.scenario.layout import Layout, Member
 from oomctl.scenario.model import Hog
 from oomctl.scenario.names import parent
-from oomctl.scenario.words import Path, instead
+from oomctl.units import format_size
 
 _ANONYMOUS: tuple[Kind, ...] = (
     *("anon", "mlock", "threads", "forker", "shared", "stopped", "traced"),
@@ -20,54 +20,53 @@ KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "hold": ("traced",),
     "path": ("file",),
 }
-"""The keys that not every kind of hog has, and whose they are."""
+"""The keys that only some kinds of hogs have, and those kinds."""
+MAY_FAIL = ", or write may_fail = true"
+_LEAVES = "and the kernel allows processes in leaves only"
+_MOST_NAMED = 4
+"""Hogs that a fault of many hogs names."""
+
+Sizes = Sequence[tuple[Member, int]]
 
 
-def kind_faults(name: str, hog: Hog) -> Iterator[Fault]:
-    """Yield the keys that belong to another kind of hog, and those that this kind lacks."""
-    kind: Path = ("hog", name, "kind")
-    for key, kinds in KINDS_OF.items():
-        value = getattr(hog, key)
-        if value is not None and value is not False and hog.kind not in kinds:
-            yield Fault(
-                ("hog", name, key),
-                f"a hog of kind '{hog.kind}' has no {key}",
-                f"leave it out; {key} is for {', '.join(kinds)}",
-                rests_on=(kind,),
-            )
-    if hog.kind == "shared" and hog.sharer is None:
-        yield Fault(
-            ("hog", name, "sharer"),
-            "is missing",
-            "name the cgroup of the process that shares the memory",
-        )
-
-
-def name_faults(layout: Layout) -> Iterator[Fault]:
-    """Yield names that two hogs have, or that are longer than the kernel's."""
+def hog_faults(layout: Layout) -> Iterator[Fault]:
+    """Yield keys of another kind of hog, keys that are missing, and names."""
+    for name, hog in layout.file.hog.items():
+        yield from _kind_faults(("hog", name), hog)
     seen: dict[str, Member] = {}
     for member in layout.members:
         path: Path = ("hog", member.entry)
         if other := seen.get(member.name):
-            yield Fault(
-                path,
-                f"two hogs are named '{member.name}'",
-                f"the other one is of hog.{other.entry}; rename one",
-            )
+            hint = f"the other one is of hog.{other.entry}; rename one"
+            yield Fault(path, f"two hogs are named '{member.name}'", hint)
         seen[member.name] = member
-    longest = {member.entry: member for member in layout.members}
-    for family, member in longest.items():
+    for member in {member.entry: member for member in layout.members}.values():
         if len(member.name) > 15 and member.table.comm is None:
             yield Fault(
-                ("hog", family),
+                ("hog", member.entry),
                 f"'{member.name}' is longer than a comm (15 bytes)",
                 "shorten the name, or give a comm",
-                rests_on=(("hog", family, "comm"),),
+                rests_on=(("hog", member.entry, "comm"),),
             )
+
+
+def _kind_faults(path: Path, hog: Hog) -> Iterator[Fault]:
+    for key, kinds in KINDS_OF.items():
+        value = getattr(hog, key)
+        if value is not None and value is not False and hog.kind not in kinds:
+            yield Fault(
+                (*path, key),
+                f"a hog of kind '{hog.kind}' has no {key}",
+                f"leave it out; {key} is for {', '.join(kinds)}",
+                rests_on=((*path, "kind"),),
+            )
+    if hog.kind == "shared" and hog.sharer is None:
+        hint = "name the cgroup of the process that shares the memory"
+        yield Fault((*path, "sharer"), "is missing", hint)
 
 
 def place_faults(layout: Layout) -> Iterator[Fault]:
-    """Yield hogs in cgroups that are not there, or that may hold no process."""
+    """Yield hogs in cgroups that do not exist, or that may hold no process."""
     leaves = {member.cgroup: member for member in layout.members if member.leaf}
     for member in layout.members:
         key: Path = ("hog", member.entry, "cgroup")
@@ -80,8 +79,7 @@ def place_faults(layout: Layout) -> Iterator[Fault]:
         elif member.leaf and (other := leaves.get(parent(member.cgroup))):
             yield Fault(
                 key,
-                f"'{other.cgroup}' is the leaf of hog.{other.entry}, and the kernel allows "
-                "processes in leaves only",
+                f"'{other.cgroup}' is the leaf of hog.{other.entry}, {_LEAVES}",
                 f"write cgroup = '{other.cgroup}' to live there as well, or name another",
             )
         elif member.leaf:
@@ -96,18 +94,54 @@ def _no_place(layout: Layout, path: Path, cgroup: str) -> Iterator[Fault]:
     yield from _unknown(layout, path, cgroup)
     if cgroup in layout.inner:
         own = f"write '{cgroup}/' for a leaf of its own, or " if path[-1] == "cgroup" else ""
-        yield Fault(
-            path,
-            f"'{cgroup}' has child cgroups, and the kernel allows processes in leaves only",
-            f"{own}name a leaf",
-        )
+        yield Fault(path, f"'{cgroup}' has child cgroups, {_LEAVES}", f"{own}name a leaf")
 
 
 def _unknown(layout: Layout, path: Path, cgroup: str) -> Iterator[Fault]:
     if cgroup not in layout.cgroups:
-        yield Fault(
-            path,
-            f"there is no cgroup '{cgroup}' in this scenario",
-            instead(cgroup, layout.cgroups),
-            rests_on=(("cgroup", cgroup),),
-        )
+        what = f"there is no cgroup '{cgroup}' in this scenario"
+        yield Fault(path, what, instead(cgroup, layout.cgroups), (("cgroup", cgroup),))
+
+
+def room_faults(layout: Layout) -> Iterator[Fault]:
+    """Yield working sets larger than their hog, and hogs that the machine has no room for."""
+    hogs = [(member, layout.size(member)) for member in layout.members]
+    for member, size in hogs:
+        part = member.table.working_set
+        if isinstance(part, int) and size is not None and part > size:
+            yield Fault(
+                ("hog", member.entry, "working_set"),
+                f"{format_size(part)} is more than the {format_size(size)} of the hog",
+                "make it smaller, or a share such as '50%'",
+                rests_on=(("hog", member.entry, "size"),),
+            )
+    if layout.memory is not None:
+        sizes = [(member, size) for member, size in hogs if size and not member.table.may_fail]
+        yield from _no_room(sizes, layout.memory)
+
+
+def _no_room(hogs: Sizes, memory: int) -> Iterator[Fault]:
+    bound = f"this machine has {format_size(memory)}"
+    hint = f"make {{}} smaller{MAY_FAIL}"
+    large = {member.entry: size for member, size in hogs if size >= memory}
+    wanted = sum(size for _, size in hogs)
+    if large:
+        yield too_large(large, bound, hint, ("hog",))
+    elif hogs and wanted >= memory:
+        what = f"the hogs want {format_size(wanted)} but {bound}"
+        yield Fault(("hog",), what, hint.format("them"))
+
+
+def too_large(
+    hogs: dict[str, int], bound: str, hint: str, key: Path, rests_on: tuple[Path, ...] = ()
+) -> Fault:
+    """Return one fault for all entries that are each beyond a bound, which `key` sets."""
+    if len(hogs) == 1:
+        ((entry, size),) = hogs.items()
+        what = f"hog '{entry}' wants {format_size(size)} but {bound}"
+        return Fault(("hog", entry, "size"), what, hint.format("it"), rests_on=rests_on)
+    named = [f"'{entry}' ({format_size(size)})" for entry, size in hogs.items()]
+    if len(named) > _MOST_NAMED:
+        named[_MOST_NAMED:] = [f"{len(named) - _MOST_NAMED} more"]
+    what = f"the hogs {', '.join(named[:-1])} and {named[-1]} are each too large: {bound}"
+    return Fault(key, what, hint.format("them"), rests_on=rests_on)

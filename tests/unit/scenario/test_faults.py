@@ -59,7 +59,7 @@ SHAPES = {
 }
 
 VALUES = {
-    "description = 3": "description: 3 is not a text; put it into quotes",
+    "description = 3": "description: 3 is not a string; put it into quotes",
     "timeout = 'x'": "timeout: 'x' is not a time; write seconds, or such as '100ms', '2s', '1m'",
     "timeout = true": "timeout: true is not a time; write seconds, or such as '100ms'",
     "timeout = 0": "timeout: 0 is out of range; from 0.1 to 86400 seconds",
@@ -72,12 +72,12 @@ VALUES = {
     "sysctl = 3": "sysctl: 3 is not a table; write such as vm.swappiness = 0",
     "sysctl.swappiness = 3": "sysctl: 'swappiness' is not a sysctl; write such as vm.swappiness",
     "sysctl.'../x'.y = 3": "sysctl: '../x' is not a sysctl; write such as vm.swappiness",
-    "sysctl.vm.a = true": "sysctl: vm.a: true is not a value; write a whole number or a text",
-    "sysctl.vm.a = 1.5": "sysctl: vm.a: 1.5 is not a value; write a whole number or a text",
-    "sysctl.vm.a = []": "sysctl: vm.a: an array is not a value; write a whole number or a text",
+    "sysctl.vm.a = true": "sysctl: vm.a: true is not a value; write a whole number or a string",
+    "sysctl.vm.a = 1.5": "sysctl: vm.a: 1.5 is not a value; write a whole number or a string",
+    "sysctl.vm.a = []": "sysctl: vm.a: an array is not a value; write a whole number or a string",
     "sysctl.vm.a = ''": "sysctl: vm.a: '' is not a value; write words on one line",
     'sysctl.vm.a = "1\\n2"': r"sysctl: vm.a: '1\n2' is not a value; write words on one line",
-    'sysctl = {vm.a = 1, "vm.a" = 2}': "sysctl: vm.a is given twice; leave one of them",
+    'sysctl = {vm.a = 1, "vm.a" = 2}': "sysctl: vm.a is given twice; keep one of them",
     "parent = 'x'": "parent: 'x' is not an absolute path; begin with '/', without '..'",
     "parent = '/a/../b'": "parent: '/a/../b' is not an absolute path; begin with '/', without '..'",
     "parent = '/sys/fs/cgroup/a'": "parent: '/sys/fs/cgroup/a' is a path of the file system; "
@@ -112,7 +112,7 @@ VALUES = {
     f"{HOG}comm = ''": "hog.a.comm: '' cannot be a comm; write 1 to 15 printable ASCII characters",
     f"{HOG}comm = 'sixteen letters!'": "hog.a.comm: 'sixteen letters!' cannot be a comm; write 1 "
     "to 15 printable ASCII characters",
-    f"{HOG}rate = 0": "hog.a.rate: nothing a second would never end; leave it out for no limit",
+    f"{HOG}rate = 0": "hog.a.rate: a rate of 0 would never fill it; leave it out for no limit",
     f"{HOG}rate = '50M/s'": f"hog.a.rate: '50M/s' is not a size; {SIZE}",
     f"{HOG}may_fail = 1": "hog.a.may_fail: 1 is neither true nor false; write true or false, "
     "unquoted",
@@ -121,7 +121,10 @@ VALUES = {
     "[cgroup.a]\nmemory.max = 'maximum'": f"cgroup.a.memory.max: 'maximum' is not a size; {SIZE}",
     "[cgroup.a]\nmemory.oom.group = 1": "cgroup.a.memory.oom.group: 1 is neither true nor false; "
     "write true or false, unquoted",
-    "[cgroup.a]\npids.max = -1": "cgroup.a.pids.max: -1 is out of range; from 0 to 4194304",
+    "[cgroup.a]\npids.max = 'maximum'": "cgroup.a.pids.max: 'maximum' is not a whole number; "
+    "from 0 to 4194304, or 'max'",
+    "[cgroup.a]\npids.max = -1": "cgroup.a.pids.max: -1 is out of range; from 0 to 4194304, "
+    "or 'max'",
     "[[call]]\norder = 2147483648": "call[0].order: 2147483648 is out of range; from -2147483648 "
     "to 2147483647",
     "[[call]]\nflags = -1": "call[0].flags: -1 is out of range; from 0 to 18446744073709551615",
@@ -132,8 +135,8 @@ VALUES = {
     "[[call]]\nrepeat = 0": "call[0].repeat: 0 is out of range; from 1 to 100000",
     "[[call]]\ndelay = '-1s'": "call[0].delay: '-1s' is not a time; write seconds, or such as "
     "'100ms', '2s', '1m'",
-    "[[call]]\nvia = 'bfp'": "call[0].via: 'bfp' is not a way to call; did you mean 'bpf'?",
-    "[[call]]\nuntil = 'dead'": "call[0].until: 'dead' is not a thing to wait for; known are "
+    "[[call]]\nvia = 'bfp'": "call[0].via: 'bfp' is not a trigger; did you mean 'bpf'?",
+    "[[call]]\nuntil = 'dead'": "call[0].until: 'dead' is not a value of until; known are "
     "exited, freed, returned",
     "[[call]]\nrecheck = '8Q'": f"call[0].recheck.above: '8Q' is not a size; {SIZE}",
     "[[call]]\ntarget = '/'": "call[0].target: the root cgroup cannot be a target: the kernel "
@@ -146,7 +149,7 @@ VALUES = {
     "one, or leave it out",
     "[expect]\nverdict = []": "expect.verdict: is an empty array; name at least one, or "
     "leave it out",
-    "[[call]]\nexpect.returns = [1, true]": "call[0].expect.returns: true is not a text; put it "
+    "[[call]]\nexpect.returns = [1, true]": "call[0].expect.returns: true is not a string; put it "
     "into quotes",
     "[[call]]\nexpect.returns = 'busy'": "call[0].expect.returns: 'busy' is neither a number nor "
     "an errno; write 1 or 'EBUSY'",
@@ -241,30 +244,30 @@ KINDS = {
 
 LIMITS = {
     "call = []\n[cgroup.'.']\nmemory.max = 0\n[hog.a]\nsize = 0": 'cgroup.".".memory.max: the hogs '
-    "want 0 but memory.max of '.' is 0; the limit would kill them; raise it or shrink them, or say "
-    "may_fail = true",
+    "want 0 but memory.max of '.' is 0; the limit would kill them; raise it or shrink them, or "
+    "write may_fail = true",
     "[cgroup.'.']\nmemory.max = '8M'\n[hog.a]\nsize = '9M'": "hog.a.size: hog 'a' wants 9M but "
-    "memory.max of '.' is 8M; the limit would kill it before the declaration; raise it or shrink "
-    "it, or say may_fail = true",
+    "memory.max of '.' is 8M; the limit would kill it before the call; raise it or shrink "
+    "it, or write may_fail = true",
     "[cgroup.'.']\nmemory.max = '8M'\n[hog.a]\nsize = '4M'\ncount = 2": 'cgroup.".".memory.max: '
-    "the hogs want 8M but memory.max of '.' is 8M; the limit would kill them before the "
-    "declaration; raise it or shrink them, or say may_fail = true",
+    "the hogs want 8M but memory.max of '.' is 8M; the limit would kill them before the call; "
+    "raise it or shrink them, or write may_fail = true",
     "[cgroup.'.']\nmemory.max = 0\n[hog.a]\nsize = 1": "hog.a.size: hog 'a' wants 1 but memory.max "
-    "of '.' is 0; the limit would kill it before the declaration; raise it or shrink it, or say "
+    "of '.' is 0; the limit would kill it before the call; raise it or shrink it, or write "
     "may_fail = true",
     "[cgroup.'.']\nmemory.max = '1M'\n[hog.a]\nsize = '2M'\n[hog.b]\nsize = '3M'\n"
     "[hog.c]\nsize = '1K'": "cgroup.\".\".memory.max: the hogs 'a' (2M) and 'b' (3M) are each too "
-    "large: memory.max of '.' is 1M; the limit would kill them before the declaration; raise it or "
-    "shrink them, or say may_fail = true",
+    "large: memory.max of '.' is 1M; the limit would kill them before the call; raise it or "
+    "shrink them, or write may_fail = true",
     "[hog]\n" + "\n".join(f"{name}.size = '4G'" for name in "abcdef"): "hog: the hogs 'a' (4G), "
     "'b' (4G), 'c' (4G), 'd' (4G) and 2 more are each too large: this machine has 2G; make them "
-    "smaller, or say may_fail = true",
+    "smaller, or write may_fail = true",
     "[hog.a]\nsize = '150%'": "hog.a.size: hog 'a' wants 3G but this machine has 2G; make it "
-    "smaller, or say may_fail = true",
-    "[cgroup.a]\nmemory.max = '1M'\nmemory.low = '2M'": "cgroup.a.memory.low: 2M cannot be "
-    "protected where memory.max is 1M; lower it, or raise the limit",
-    "[cgroup.a]\nmemory.max = '1M'\nmemory.min = 'max'": "cgroup.a.memory.min: max cannot be "
-    "protected where memory.max is 1M; lower it, or raise the limit",
+    "smaller, or write may_fail = true",
+    "[cgroup.a]\nmemory.max = '1M'\nmemory.low = '2M'": "cgroup.a.memory.low: 2M is more "
+    "than memory.max, which is 1M; lower it, or raise the limit",
+    "[cgroup.a]\nmemory.max = '1M'\nmemory.min = 'max'": "cgroup.a.memory.min: max is more "
+    "than memory.max, which is 1M; lower it, or raise the limit",
 }
 
 CALLS = {
@@ -276,39 +279,39 @@ CALLS = {
     "[[call]]\ntarget = 'lft'\n[cgroup.left]": "call[0].target: there is no cgroup 'lft' in this "
     "scenario; did you mean 'left'?",
     "[[call]]\ntarget = '.'\nglobal = true": "call[0].target: target and global exclude each "
-    "other; give one",
+    "other; give one of them",
     "[[call]]\nwait = true\nflags = 0": "call[0].flags: wait and flags exclude each other; give "
     "one of them",
-    "[[call]]\nvia = 'kill'\nglobal = true": "call[0].via: 'kill' needs a cgroup; name a target, "
-    "not global",
-    "[[call]]\nvia = 'sysrq'": "call[0].via: 'sysrq' takes any task of the machine; write global = "
-    "true",
-    "[[call]]\namount = 1": "call[0].amount: 'bpf' frees what it frees; it is for limit and "
-    "reclaim",
-    "[[call]]\nvia = 'kill'\namount = 1": "call[0].amount: 'kill' frees what it frees; it is for "
-    "limit and reclaim",
-    "[[call]]\nvia = 'limit'\nrecheck = 1": "call[0].recheck: 'limit' does not wait; it is for via "
-    "= 'bpf'",
-    "[[call]]\nvia = 'limit'\norder = 0": "call[0].order: 'limit' has no such argument; it is for "
-    "via = 'bpf' and 'reclaim'",
-    "[[call]]\nvia = 'kill'\nwait = false": "call[0].wait: 'kill' has no such argument; it is for "
-    "via = 'bpf' and 'reclaim'",
-    "[[call]]\nvia = 'sysrq'\nglobal = true\nflags = 1": "call[0].flags: 'sysrq' has no such "
-    "argument; it is for via = 'bpf' and 'reclaim'",
-    "[[call]]\nwait = true\nrecheck = 1": "call[0].recheck: recheck and wait exclude each other; "
-    "give one",
-    "[[call]]\nflags = 0\nrecheck = 1": "call[0].recheck: recheck and flags exclude each other; "
-    "give one",
-    "[[call]]\nglobal = true\nrecheck = 1": "call[0].recheck: the whole system has no usage to "
-    "look at; name a target",
+    "[[call]]\nvia = 'kill'\nglobal = true": "call[0].via: 'kill' needs a cgroup; name a "
+    "target instead of global",
+    "[[call]]\nvia = 'sysrq'": "call[0].via: 'sysrq' may kill any task of the machine; write "
+    "global = true",
+    "[[call]]\namount = 1": "call[0].amount: 'bpf' takes no amount; leave it out, or write "
+    "via = 'limit' or 'reclaim'",
+    "[[call]]\nvia = 'kill'\namount = 1": "call[0].amount: 'kill' takes no amount; leave it "
+    "out, or write via = 'limit' or 'reclaim'",
+    "[[call]]\nvia = 'limit'\nrecheck = 1": "call[0].recheck: 'limit' does not wait for "
+    "oom_lock; leave it out, or write via = 'bpf'",
+    "[[call]]\nvia = 'limit'\norder = 0": "call[0].order: 'limit' takes no order; leave it "
+    "out, or write via = 'bpf' or 'reclaim'",
+    "[[call]]\nvia = 'kill'\nwait = false": "call[0].wait: 'kill' takes no wait; leave it "
+    "out, or write via = 'bpf' or 'reclaim'",
+    "[[call]]\nvia = 'sysrq'\nglobal = true\nflags = 1": "call[0].flags: 'sysrq' takes no "
+    "flags; leave it out, or write via = 'bpf' or 'reclaim'",
+    "[[call]]\nwait = true\nrecheck = 1": "call[0].recheck: recheck and wait exclude each "
+    "other; give one of them",
+    "[[call]]\nflags = 0\nrecheck = 1": "call[0].recheck: recheck and flags exclude each "
+    "other; give one of them",
+    "[[call]]\nglobal = true\nrecheck = 1": "call[0].recheck: the whole system has no usage "
+    "to check; name a target",
     f"{HOG}[[call]]\nexpect.victims = ['b']": "call[0].expect.victims: there is no hog 'b' in this "
     "scenario; known are a",
     "[expect]\nvictims = ['b']": "expect.victims: there is no hog 'b' in this scenario; it has no "
     "hogs",
     "[hog.large]\nsize = 1\n[expect]\nsurvivors = 'lrage'": "expect.survivors: there is no hog "
     "'lrage' in this scenario; did you mean 'large'?",
-    f"{HOG}[expect]\nvictims = 'a'\nsurvivors = 'a'": "expect.survivors: 'a' is a victim as well; "
-    "decide",
+    f"{HOG}[expect]\nvictims = 'a'\nsurvivors = 'a'": "expect.survivors: 'a' is one of "
+    "expect.victims as well; remove it from one of them",
 }
 
 
@@ -327,10 +330,10 @@ BOTH = "[[call]]\nrepeat = 2\nexpect.victims = 'x'\n[expect]\nvictims = 'x-2'\n"
 CHANGE = "change one of them"
 
 EXPECTATIONS = {
-    f"{TWO}[expect]\nvictims = ['x-1']\nsurvivors = ['x']": "expect.survivors: 'x-1' is a victim "
-    "as well; decide",
-    f"{TWO}[expect]\nvictims = ['x']\nsurvivors = ['x-1', 'x-2']": "expect.survivors: 'x' is a "
-    "victim as well; decide",
+    f"{TWO}[expect]\nvictims = ['x-1']\nsurvivors = ['x']": "expect.survivors: 'x-1' is one "
+    "of expect.victims as well; remove it from one of them",
+    f"{TWO}[expect]\nvictims = ['x']\nsurvivors = ['x-1', 'x-2']": "expect.survivors: 'x' is "
+    "one of expect.victims as well; remove it from one of them",
     f"{TWO}[expect]\nvictims = []\nkills = 1": f"expect.kills: 1 is more than the 0 that may die; "
     f"{CHANGE}",
     f"{TWO}[expect]\nvictims = 'x'\nsurvivors = 'x-1'\nkills = 2": "expect.kills: 2 is more than "
@@ -339,53 +342,58 @@ EXPECTATIONS = {
     f"more than the 2 that may die; {CHANGE}",
     f"{TWO}[expect]\nsurvivors = 'y'\nkills = '3..4'": "expect.kills: 3 to 4 is more than the 2 "
     f"that may die; {CHANGE}",
-    f"{TWO}[expect]\nvictims = ['x', 'y']\nkills = 1": "expect.kills: 1 is less than the 2 that "
-    f"are to die; {CHANGE}",
-    f"{TWO}[expect]\nvictims = ['x', 'x-1', 'x-2']\nkills = '..1'": "expect.kills: 0 to 1 is less "
-    f"than the 2 that are to die; {CHANGE}",
-    f"{TWO}[expect]\nvictims = []\nverdict = 'killed'": "expect.verdict: nobody is to die, which "
-    f"is no killed; {CHANGE}",
-    f"{TWO}[expect]\nkills = 0\nverdict = ['killed', 'over-kill']": "expect.verdict: nobody is to "
-    f"die, which is no killed or over-kill; {CHANGE}",
+    f"{TWO}[expect]\nvictims = ['x', 'y']\nkills = 1": "expect.kills: 1 is less than the 2 "
+    "that have to die; change one of them",
+    f"{TWO}[expect]\nvictims = ['x', 'x-1', 'x-2']\nkills = '..1'": "expect.kills: 0 to 1 is "
+    "less than the 2 that have to die; change one of them",
+    f"{TWO}[expect]\nvictims = []\nverdict = 'killed'": "expect.verdict: no task may die, so "
+    "the verdict cannot be killed; change one of them",
+    f"{TWO}[expect]\nkills = 0\nverdict = ['killed', 'over-kill']": "expect.verdict: no task "
+    "may die, so the verdict cannot be killed or over-kill; change one of them",
     f"{TWO}[[call]]\nexpect.victims = 'x'\n[expect]\nsurvivors = ['x-1', 'x-2']": "call[0].expect."
     f"victims: 'x' is one of expect.survivors; {CHANGE}",
-    f"{TWO}[[call]]\nexpect.victims = 'y'\n[expect]\nvictims = 'x'": "call[0].expect.victims: 'y' "
-    "is not one of expect.victims; add it there, or count it as collateral",
+    f"{TWO}[[call]]\nexpect.victims = 'y'\n[expect]\nvictims = 'x'": "call[0].expect.victims: "
+    "'y' is not one of expect.victims; add it there, or raise expect.collateral",
     f"{TWO}[[call]]\nexpect.victims = 'x-2'\n[expect]\nvictims = 'x-1'": "call[0].expect.victims: "
-    "'x-2' is not one of expect.victims; add it there, or count it as collateral",
-    f"{TWO}{BOTH}": "call[0].expect.victims: more are to die of it than expect.victims has of 'x'; "
-    "add it there, or count it as collateral",
+    "'x-2' is not one of expect.victims; add it there, or raise expect.collateral",
+    f"{TWO}{BOTH}": "call[0].expect.victims: its victims are more than expect.victims has of "
+    "'x'; add it there, or raise expect.collateral",
     f"{TWO}[[call]]\nexpect.victims = 'x'\n[[call]]\nexpect.victims = 'y'\n[expect]\nkills = 1": (
-        f"expect.kills: 1 is less than the 2 that are to die; {CHANGE}"
+        "expect.kills: 1 is less than the 2 that have to die; change one of them"
     ),
     f"{TWO}[[call]]\nexpect = {{ victims = 'x', verdict = ['busy', 'spared'] }}": "call[0].expect."
-    f"victims: a hog is to die, which is no busy or spared; {CHANGE}",
-    f"{TWO}[[call]]\nexpect = {{ victims = [], verdict = 'killed' }}": "call[0].expect.victims: "
-    f"nobody is to die, which is no killed; {CHANGE}",
-    "[[call]]\n[expect]\nreturns = { 1 = 1, EBUSY = 1 }": "expect.returns: 2 are more than the "
-    f"calls, which are 1; {CHANGE}",
+    "victims: a hog has to die, so the verdict cannot be busy or spared; change one of them",
+    f"{TWO}[[call]]\nexpect = {{ victims = [], verdict = 'killed' }}": "call[0].expect."
+    "victims: no hog may die, so the verdict cannot be killed; change one of them",
+    "[[call]]\n[expect]\nreturns = { 1 = 1, EBUSY = 1 }": "expect.returns: 2 returns are "
+    "expected of 1 call; change one of them",
     "[[call]]\nexpect.returns = 1\n[expect]\nreturns = { 1 = 0 }": "expect.returns: 0 of '1' "
-    f"cannot be: by what each call returns it is 1 to 1; {CHANGE}",
+    "contradicts call.expect.returns, which makes it 1; change one of them",
     "[[call]]\nexpect.returns = [1, 0]\n[[call]]\n[expect]\nreturns.EBUSY = 2": "expect.returns: 2 "
-    f"of 'EBUSY' cannot be: by what each call returns it is 0 to 1; {CHANGE}",
-    "[expect]\nreturns = { EBUSY = 1, -16 = 1 }": "expect.returns: 'EBUSY' and '-16' are one; "
-    "leave one",
-    "[[call]]\nexpect.verdict = 'busy'\n[expect]\nverdict = 'killed'": "expect.verdict: no call is "
-    f"to be killed; {CHANGE}",
+    "of 'EBUSY' contradicts call.expect.returns, which makes it 0 to 1; change one of them",
+    "[expect]\nreturns = { EBUSY = 1, -16 = 1 }": "expect.returns: 'EBUSY' and '-16' are the "
+    "same; keep one of them",
+    "[[call]]\nexpect.verdict = 'busy'\n[expect]\nverdict = 'killed'": "expect.verdict: no "
+    "call may have the verdict killed; change one of them",
     "call = []\n[expect]\nreturns.1 = 0": "expect.returns: is for calls, and this scenario has "
     "none; leave it out",
     "call = []\n[expect]\nlatency.killed = 1": "expect.latency: is for calls, and this scenario "
     "has none; leave it out",
-    "call = []\n[expect]\nverdict = ['busy', 'spared']": "expect.verdict: without a call nothing "
-    "is busy or spared; it is one of killed, nobody-died",
+    "call = []\n[expect]\nverdict = ['busy', 'spared']": "expect.verdict: without a call the "
+    "verdict cannot be busy or spared; write killed or nobody-died",
     "[cgroup.web]\n[expect.cgroup.wbe]\nevents.oom = 0": "expect.cgroup.wbe: there is no cgroup "
     "'wbe' in this scenario; did you mean 'web'?",
     "[expect.cgroup.'.']\nevents.oom_kil = 0": "expect.cgroup.\".\".events.oom_kil: 'oom_kil' is "
     "not a counter of memory.events; did you mean 'oom_kill'?",
     "[expect.cgroup.'.']\nevent.oom = 0": 'expect.cgroup.".".event: no such key; did you mean '
     "'events'?",
+    f"{TWO}[expect]\nverdict = 'killed'\nevents.oom_kill = 0": "expect.events.oom_kill: is "
+    "0, so the verdict cannot be killed; change one of them",
+    f"call = []\n{TWO}[expect]\nverdict = 'killed'\n"
+    "[expect.cgroup.'.']\nevents.oom_kill = '..0'": 'expect.cgroup.".".events.oom_kill: is '
+    "0, so the verdict cannot be killed; change one of them",
     "[expect]\nevents.oom = 0\n[expect.cgroup.'.']\nevents.oom = 0": 'expect.cgroup.".".events.'
-    "oom: is the same as expect.events.oom; leave one",
+    "oom: is the same as expect.events.oom; keep one of them",
 }
 
 
@@ -500,12 +508,12 @@ def test_all_faults_of_a_file_come_at_once(files):
         "hog.wrong.sise: no such key; did you mean 'size'?",
         f"hog.\"bad name\": 'bad name' cannot name a hog; {COMM}",
         "call[0].order: 'x' is not a whole number; from -2147483648 to 2147483647",
-        "call[1].via: 'bfp' is not a way to call; did you mean 'bpf'?",
+        "call[1].via: 'bfp' is not a trigger; did you mean 'bpf'?",
         "expect.kills: 'x' is not a count; write 1, '1..2', '2..' or '..2'",
         "tiemout: no such key; did you mean 'timeout'?",
         f"hog.inner.cgroup: 'left' {LEAVES}; write 'left/' for a leaf of its own, or name a leaf",
         "hog.large.size: hog 'large' wants 65M but memory.max of '.' is 64M; the limit would kill "
-        "it before the declaration; raise it or shrink it, or say may_fail = true",
+        "it before the call; raise it or shrink it, or write may_fail = true",
         "call[0].flags: wait and flags exclude each other; give one of them",
         "call[1].expect.victims: there is no hog 'lrage' in this scenario; did you mean 'large'?",
     ]
@@ -534,7 +542,7 @@ def test_what_follows_from_a_fault_is_not_said(files):
     """) == [
         f"cgroup.\"n/..\": 'n/..' cannot name a cgroup; {CGROUP}",
         "hog.a.may_fail: 'true' is neither true nor false; write true or false, unquoted",
-        "hog.c.sharer: 3 is not a text; put it into quotes",
+        "hog.c.sharer: 3 is not a string; put it into quotes",
         "call[0].global: 'true' is neither true nor false; write true or false, unquoted",
     ]
 
@@ -574,6 +582,12 @@ def test_all_faults_of_all_files_come_at_once(files):
         "[hog.memory]\nsize = 0",
         "timeout = 0.1\n[[call]]\nflags = 0xffffffffffffffff",
         "description = 'x'",
+        "[cgroup.'.']\npids.max = 'max'",
+        "[hog.f]\nkind = 'file'\nsize = '9M'\n[cgroup.'.']\nmemory.max = '8M'",
+        f"{TWO}[expect]\nverdict = ['killed', 'busy']\nevents.oom_kill = 0",
+        f"{TWO}[expect]\nverdict = 'cgroup-killed'\nevents.oom_kill = 0",
+        f"{TWO}[expect]\nverdict = 'killed'\ncgroup.'.'.events_local.oom_kill = 0",
+        f"{TWO}[[call]]\nglobal = true\n[expect]\nverdict = 'killed'\nevents.oom_kill = 0",
     ],
 )
 def test_what_is_allowed(files, text):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.scenario import names, patterns, values
-from oomctl.scenario.values import FieldError
+from oomctl.scenario.fault import FieldError
 
 
 def span_of_any_order(text):

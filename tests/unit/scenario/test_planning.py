@@ -424,17 +424,17 @@ def test_a_plan_is_made_again_with_another_name(files):
         (
             '[hog.a]\nsize = "2G"',
             "hog.a.size: hog 'a' wants 2G but this machine has 2G; "
-            "make it smaller, or say may_fail = true",
+            "make it smaller, or write may_fail = true",
         ),
         (
             '[hog.a]\nsize = "1500M"\n[hog.b]\nsize = "50%"',
             "hog: the hogs want 2.5G but this machine has 2G; "
-            "make them smaller, or say may_fail = true",
+            "make them smaller, or write may_fail = true",
         ),
         (
             '[cgroup.c]\nmemory.max = "1%"\n[hog.a]\nsize = "40M"\ncgroup = "c"',
             "hog.a.size: hog 'a' wants 40M but memory.max of 'c' is 20.5M; the limit would kill it "
-            "before the declaration; raise it or shrink it, or say may_fail = true",
+            "before the call; raise it or shrink it, or write may_fail = true",
         ),
     ],
 )

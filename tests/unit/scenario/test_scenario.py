@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from oomctl import scenario
 from oomctl.oom import timeline, verdict
 from oomctl.scenario import fields, model
-from oomctl.scenario.fault import Origin, ScenarioError
+from oomctl.scenario.fault import Origin, ScenarioError, dotted, instead, shown
+from oomctl.scenario.loader import checked
 from oomctl.scenario.planning import plan
-from oomctl.scenario.reading import scenario as checked
-from oomctl.scenario.words import cut, dotted, instead, shown
+from oomctl.text import cut
 from tests.scenario_documents import BASES, ONLY_CHECK, SCHEMA, disagreement, faults, places
 from tests.scenario_texts import anything, scalars, sound_tables, trees
 from tests.scenarios import SITE, Files
