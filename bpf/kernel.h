@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The few kernel types and kfuncs that oomctl's programs touch, trimmed by hand: CO-RE relocates
- * every access, so no vmlinux.h and no kernel BTF is needed to build.
+ * The kernel types and kfuncs that oomctl's programs use, trimmed by hand: CO-RE relocates every
+ * access, so the build needs neither vmlinux.h nor the BTF of a kernel.
  */
 #ifndef OOMCTL_KERNEL_H
 #define OOMCTL_KERNEL_H
@@ -45,7 +45,7 @@ struct cgroup {
 	int level;
 } __co_re;
 
-/* A definition, not a declaration: libbpf holds a forward incompatible with the kernel's struct. */
+/* A definition: libbpf finds a forward declaration incompatible with the kernel's struct. */
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
 } __co_re;
@@ -70,7 +70,7 @@ struct mm_struct {
 	struct percpu_counter rss_stat[4];
 } __co_re;
 
-/* Gone since 6.2, "mm: convert mm's rss stats into percpu_counter". */
+/* Before 6.2, "mm: convert mm's rss stats into percpu_counter". */
 struct mm_rss_stat {
 	atomic_long_t count[4];
 } __co_re;
@@ -113,8 +113,8 @@ struct oom_control {
 } __co_re;
 
 /*
- * Not weak: asking whether a weak kfunc exists takes its BTF id, and libbpf 1.1 gives that of a
- * module's kfunc as if it were vmlinux's, which the verifier refuses. btf.py asks beforehand.
+ * Not weak: the test whether a weak kfunc exists takes its BTF id, and libbpf 1.1 passes that of a
+ * module's kfunc as if it were vmlinux's, which the verifier refuses. btf.py checks beforehand.
  */
 extern struct cgroup *bpf_cgroup_from_id(u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;

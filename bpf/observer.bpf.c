@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The programs that watch the OOM killer: who ran it, whom it killed, when the memory came back.
- * They only look. observer.py switches off those whose function or tracepoint the kernel lacks.
+ * The programs that watch the OOM killer: the task that ran it, its victims, and their end.
+ * They change nothing. observer.py does not load those whose function or tracepoint is missing.
  */
 #include "kernel.h"
 #include "observer.h"
@@ -40,10 +40,10 @@ struct {
 
 struct run {
 	struct oom_control *oc;
-	__u32 told, took;
+	__u32 reported, has_victim;
 };
 
-/* Who runs out_of_memory() now, by tid; oom_lock allows one. */
+/* The run through out_of_memory() that a task is in, by tid; oom_lock allows one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
@@ -57,7 +57,7 @@ struct idle_run {
 	struct mem_cgroup *memcg;
 };
 
-/* Whose last run took nobody, by tid. */
+/* The last run of a task, if it had no victim, by tid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -70,7 +70,7 @@ struct process {
 	__u64 tgid;
 };
 
-/* Processes whose end was told already: two last threads may both find that nobody lives. */
+/* Processes whose end was reported: two last threads may both find that no other lives. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -78,7 +78,7 @@ struct {
 	__type(value, __u32);
 } ended SEC(".maps");
 
-/* Never set: without it clang leaves the struct out of the object's BTF, which a test reads. */
+/* Never set: without it clang omits the struct from the object's BTF, which a test reads. */
 const struct oomctl_event *described __attribute__((unused));
 
 static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
@@ -99,7 +99,7 @@ static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
 	return event;
 }
 
-/* Count an entry of the program; a macro, since the member has the program's name. */
+/* Count a run of the program; a macro, since the member is named like the program. */
 #define ENTERED(program)                                                                           \
 	do {                                                                                       \
 		__u32 slot = 0;                                                                    \
@@ -109,7 +109,7 @@ static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
 			__sync_fetch_and_add(&entries->program, 1);                                \
 	} while (0)
 
-/* A macro: only an index that clang sees as a constant is relocated with the kernel's own stride. */
+/* A macro: only a constant index is relocated with the stride of the kernel's array. */
 #define COUNTER(mm, member)                                                                        \
 	(bpf_core_type_exists(struct mm_rss_stat)                                                  \
 		 ? BPF_CORE_READ((struct mm_struct___counted_by_thread *)(mm),                     \
@@ -154,7 +154,7 @@ static __always_inline void put_control(struct oomctl_event *event, struct oom_c
 		event->memcg_id = BPF_CORE_READ(memcg, css.cgroup, kn, id);
 }
 
-static __always_inline void tell_control(enum oomctl_event_kind kind, struct oom_control *oc)
+static __always_inline void report_control(enum oomctl_event_kind kind, struct oom_control *oc)
 {
 	struct task_struct *current = (void *)bpf_get_current_task();
 	struct oomctl_event *event = reserve(kind);
@@ -168,7 +168,7 @@ static __always_inline void tell_control(enum oomctl_event_kind kind, struct oom
 	bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline void tell_victim(enum oomctl_event_kind kind, struct task_struct *task)
+static __always_inline void report_victim(enum oomctl_event_kind kind, struct task_struct *task)
 {
 	struct oomctl_event *event = reserve(kind);
 
@@ -180,7 +180,7 @@ static __always_inline void tell_victim(enum oomctl_event_kind kind, struct task
 	bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline void tell_pid(enum oomctl_event_kind kind, int pid, int triggered)
+static __always_inline void report_pid(enum oomctl_event_kind kind, int pid, int triggered)
 {
 	struct oomctl_event *event = reserve(kind);
 
@@ -193,11 +193,11 @@ static __always_inline void tell_pid(enum oomctl_event_kind kind, int pid, int t
 }
 
 /*
- * As long as a victim is dying, who writes memory.max runs into it again and again (mm/memcontrol.c,
- * memory_max_write()), a hundred times a millisecond. Of such runs the first is told, and those
- * that take somebody.
+ * While a victim is dying, a writer of memory.max runs the OOM killer again and again, a hundred
+ * times a millisecond (mm/memcontrol.c, memory_max_write()). Of these runs only the first and those
+ * with a victim are reported.
  */
-static __always_inline int again(struct oom_control *oc, __u32 tid)
+static __always_inline int is_repeated(struct oom_control *oc, __u32 tid)
 {
 	struct task_struct *current = (void *)bpf_get_current_task();
 	struct idle_run *last = bpf_map_lookup_elem(&idle, &tid);
@@ -208,16 +208,16 @@ static __always_inline int again(struct oom_control *oc, __u32 tid)
 	       BPF_CORE_READ(oc, order) != SYSRQ_ORDER;
 }
 
-/* The run that the current task is in, which takes somebody now; NULL if it is in none. */
-static __always_inline struct run *taking(void)
+/* Record a victim for the run that the current task is in; NULL if it is in none. */
+static __always_inline struct run *victim_of_run(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct run *run = bpf_map_lookup_elem(&inside, &tid);
 
-	if (run && !run->told)
-		tell_control(OOMCTL_OOM_BEGIN, run->oc);
+	if (run && !run->reported)
+		report_control(OOMCTL_OOM_BEGIN, run->oc);
 	if (run)
-		run->told = run->took = 1;
+		run->reported = run->has_victim = 1;
 	return run;
 }
 
@@ -228,9 +228,9 @@ int oom_begin(__u64 *ctx)
 	struct run run = { .oc = (void *)ctx[0] };
 
 	ENTERED(oom_begin);
-	run.told = !again(run.oc, tid);
-	if (run.told)
-		tell_control(OOMCTL_OOM_BEGIN, run.oc);
+	run.reported = !is_repeated(run.oc, tid);
+	if (run.reported)
+		report_control(OOMCTL_OOM_BEGIN, run.oc);
 	bpf_map_update_elem(&inside, &tid, &run, BPF_ANY);
 	return 0;
 }
@@ -249,9 +249,9 @@ int oom_end(__u64 *ctx)
 	};
 
 	ENTERED(oom_end);
-	if (!run || run->told)
-		tell_control(OOMCTL_OOM_END, oc);
-	if (run && !run->took)
+	if (!run || run->reported)
+		report_control(OOMCTL_OOM_END, oc);
+	if (run && !run->has_victim)
 		bpf_map_update_elem(&idle, &tid, &last, BPF_ANY);
 	else
 		bpf_map_delete_elem(&idle, &tid);
@@ -264,8 +264,8 @@ SEC("tp_btf/signal_generate")
 int sigkill(__u64 *ctx)
 {
 	ENTERED(sigkill);
-	if ((int)ctx[0] == SIGKILL && taking())
-		tell_victim(OOMCTL_SIGKILL, (void *)ctx[2]);
+	if ((int)ctx[0] == SIGKILL && victim_of_run())
+		report_victim(OOMCTL_SIGKILL, (void *)ctx[2]);
 	return 0;
 }
 
@@ -273,18 +273,18 @@ SEC("tp_btf/mark_victim")
 int mark_victim(__u64 *ctx)
 {
 	ENTERED(mark_victim);
-	taking();
-	tell_victim(OOMCTL_MARK_VICTIM, (void *)ctx[0]);
+	victim_of_run();
+	report_victim(OOMCTL_MARK_VICTIM, (void *)ctx[0]);
 	return 0;
 }
 
-/* Before "mm: Update mark_victim tracepoints fields" (72ba14deb40a). */
+/* Before 72ba14deb40a ("mm: Update mark_victim tracepoints fields"). */
 SEC("tp_btf/mark_victim")
 int mark_victim_pid(__u64 *ctx)
 {
 	ENTERED(mark_victim_pid);
-	taking();
-	tell_pid(OOMCTL_MARK_VICTIM, ctx[0], 1);
+	victim_of_run();
+	report_pid(OOMCTL_MARK_VICTIM, ctx[0], 1);
 	return 0;
 }
 
@@ -292,7 +292,7 @@ SEC("tp_btf/wake_reaper")
 int wake_reaper(__u64 *ctx)
 {
 	ENTERED(wake_reaper);
-	tell_pid(OOMCTL_WAKE_REAPER, ctx[0], 0);
+	report_pid(OOMCTL_WAKE_REAPER, ctx[0], 0);
 	return 0;
 }
 
@@ -300,7 +300,7 @@ SEC("tp_btf/start_task_reaping")
 int start_reaping(__u64 *ctx)
 {
 	ENTERED(start_reaping);
-	tell_pid(OOMCTL_START_REAPING, ctx[0], 0);
+	report_pid(OOMCTL_START_REAPING, ctx[0], 0);
 	return 0;
 }
 
@@ -308,7 +308,7 @@ SEC("tp_btf/finish_task_reaping")
 int finish_reaping(__u64 *ctx)
 {
 	ENTERED(finish_reaping);
-	tell_pid(OOMCTL_FINISH_REAPING, ctx[0], 0);
+	report_pid(OOMCTL_FINISH_REAPING, ctx[0], 0);
 	return 0;
 }
 
@@ -316,12 +316,12 @@ SEC("tp_btf/skip_task_reaping")
 int skip_reaping(__u64 *ctx)
 {
 	ENTERED(skip_reaping);
-	tell_pid(OOMCTL_SKIP_REAPING, ctx[0], 0);
+	report_pid(OOMCTL_SKIP_REAPING, ctx[0], 0);
 	return 0;
 }
 
-/* Tell the end of a process whose last thread this is, once. */
-static __always_inline int tell_end(struct task_struct *task)
+/* Report the end of a process, once, if this is its last thread. */
+static __always_inline int report_exit(struct task_struct *task)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
 	struct task_struct *leader;
@@ -353,24 +353,25 @@ static __always_inline int tell_end(struct task_struct *task)
 }
 
 /*
- * do_exit() calls this after exit_mm() on every kernel; the tracepoint sched_process_exit came to
- * stand before it in 6.16. A failed fork calls it too, for a task that still counts as live.
+ * kernel/exit.c, do_exit() calls this after exit_mm() on every kernel; since 6.16 the tracepoint
+ * sched_process_exit comes before exit_mm(). A failed fork calls it too, for a task that still
+ * counts as live.
  */
 SEC("fentry/exit_files")
 int process_exit(__u64 *ctx)
 {
 	ENTERED(process_exit);
-	return tell_end((void *)ctx[0]);
+	return report_exit((void *)ctx[0]);
 }
 
 /*
- * Who is preempted in that program keeps it from others that die on the same CPU meanwhile
- * (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()). This one comes a little later, but with
- * interrupts off (kernel/exit.c, exit_notify()): it tells of those that the first has missed.
+ * A task preempted inside process_exit() blocks it for other tasks that exit on that CPU
+ * (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()). This program runs a little later, but with
+ * interrupts off (kernel/exit.c, exit_notify()): it reports the exits that the first has missed.
  */
 SEC("fentry/do_notify_parent")
 int missed_exit(__u64 *ctx)
 {
 	ENTERED(missed_exit);
-	return tell_end((void *)ctx[0]);
+	return report_exit((void *)ctx[0]);
 }

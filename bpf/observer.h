@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What crosses from observer.bpf.c to oomctl/bpf/observer.py; a test holds the two equal. */
+/* What crosses from observer.bpf.c to oomctl/bpf/observer.py; a test compares the two. */
 #ifndef OOMCTL_OBSERVER_H
 #define OOMCTL_OBSERVER_H
 
@@ -17,12 +17,12 @@ enum oomctl_event_kind {
 	OOMCTL_EXIT = 9,
 };
 
-/* Zero where a field makes no sense for the kind; tgid is 0 where the kernel told only the pid. */
+/* A field without meaning for the kind is 0; tgid is 0 if the kernel passes only the pid. */
 struct oomctl_event {
 	__u64 at_ns; /* CLOCK_MONOTONIC */
 	__u64 cgroup_id;
 	__u64 memcg_id; /* cgroup id of the memcg that is out of memory; 0: the whole system */
-	__s64 anon;     /* pages, as the OOM killer counts them: what is still per CPU is left out */
+	__s64 anon;     /* pages, without the part of the counters that is still per CPU */
 	__s64 file;
 	__s64 shmem;
 	enum oomctl_event_kind kind;
@@ -37,7 +37,7 @@ struct oomctl_event {
 	char invoker_comm[OOMCTL_COMM_LEN];
 };
 
-/* How often each program was entered, whatever it then told; a member for each, by its name. */
+/* How often each program has run, with or without an event; a member per program. */
 struct oomctl_fired {
 	__u64 oom_begin;
 	__u64 oom_end;

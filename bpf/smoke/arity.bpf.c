@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A program that believes the kfunc has the two arguments that the RFC gave it. */
+/* A program that declares the kfunc with the two arguments of the RFC. */
 #define bpf_out_of_memory bpf_out_of_memory_of_v3
 #include "../kernel.h"
 #undef bpf_out_of_memory

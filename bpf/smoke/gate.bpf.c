@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A gate at the entry of out_of_memory(). It notes what that was given, and can be shut for one
- * process, which then spins in it until it is opened or `most_ns` are over. Whoever comes so far
- * holds oom_lock, so nobody else gets it meanwhile: contention made on purpose.
+ * A gate at the entry of out_of_memory(). It records the arguments, and can be shut for one process,
+ * which then spins in it until the gate is opened or `most_ns` are over. That process holds oom_lock:
+ * all other callers contend for it.
  *
- * While somebody spins in it no RCU grace period ends: nothing can be attached or detached then,
- * and no process can change its cgroup.
+ * While it spins no RCU grace period ends: no program can be attached or detached then, and no
+ * process can change its cgroup.
  */
 #include "../kernel.h"
 #include "gate.h"
@@ -62,14 +62,14 @@ static long spin(__u32 turn __attribute__((unused)), __u64 *until_ns)
 	return !gate || over(gate, *until_ns);
 }
 
-static __always_inline void stand(struct oomctl_gate *gate, struct oomctl_gate_log *log)
+static __always_inline void hold(struct oomctl_gate *gate, struct oomctl_gate_log *log)
 {
 	__u64 now = bpf_ktime_get_ns(), until_ns = now + gate->most_ns;
 	int i;
 
 	log->left_ns = 0;
 	log->entered_ns = now;
-	/* One bpf_loop() makes at most 1 << 23 turns, which is over too soon on a fast machine. */
+	/* One bpf_loop() makes at most 1 << 23 turns, too few on a fast machine. */
 	for (i = 0; i < 64 && !over(gate, until_ns); i++)
 		bpf_loop(1 << 23, spin, &until_ns, 0);
 	log->left_ns = bpf_ktime_get_ns();
@@ -88,7 +88,7 @@ int enter(__u64 *ctx)
 
 	if (!gate || !log)
 		return 0;
-	/* oom_lock allows one at a time. */
+	/* oom_lock allows one run at a time. */
 	slot = log->passages % OOMCTL_PASSAGES;
 	passage = bpf_map_lookup_elem(&passages, &slot);
 	if (!passage)
@@ -104,7 +104,7 @@ int enter(__u64 *ctx)
 	passage->tid = (__u32)id;
 	log->passages++;
 	if (gate->shut_for && gate->shut_for == id >> 32)
-		stand(gate, log);
+		hold(gate, log);
 	return 0;
 }
 

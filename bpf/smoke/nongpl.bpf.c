@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A program that says it is not under the GPL, so that it may call no kernel function. */
+/* A program that is not under the GPL, so it may not call any kernel function. */
 #include "../kernel.h"
 
 char _license[] SEC("license") = "Proprietary";

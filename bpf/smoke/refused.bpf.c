@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Programs that call bpf_out_of_memory() where or how they must not, and some that may. Each is
- * loaded alone, and only loaded: oomctl/smoke/cases/loadtime.py says what must come of it.
+ * loaded alone, and never run: oomctl/smoke/cases/loadtime.py has the expected results.
  */
 #include "../kernel.h"
 

@@ -1,6 +1,6 @@
-"""What the running kernel's BTF says of bpf_out_of_memory(): whether, where, and in which shape.
+"""The running kernel's BTF: bpf_out_of_memory(), its provider and its shape.
 
-The same for the functions and tracepoints that oomctl's programs attach to.
+Also the functions and tracepoints that oomctl's programs attach to.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ class _Param(Structure):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a kernel function: its C type as BTF renders it, and its name."""
+    """One parameter of a kernel function: its C type by BTF, and its name."""
 
     type: str
     name: str
@@ -59,11 +59,11 @@ class Kfunc:
 
     @property
     def variant(self) -> str:
-        """The posted series whose shape it has: "RFC", "v1", "v2" or "v3"; else "unknown"."""
+        """The posted series with this shape: "RFC", "v1", "v2" or "v3"; else "unknown"."""
         return variant_of(tuple(parameter.type for parameter in self.parameters))
 
     def require_callable(self) -> None:
-        """Raise UnsupportedError unless it has the one shape that oomctl's program calls."""
+        """Raise UnsupportedError unless it has the shape that oomctl's program calls."""
         if self.variant != "v3":
             raise UnsupportedError(
                 f"this kernel's {KFUNC}() has another shape ({self.variant}): {self.signature}",
@@ -72,7 +72,7 @@ class Kfunc:
 
 
 def variant_of(types: tuple[str, ...]) -> str:
-    """Name the series by the types of the parameters; only v1 and v2 knew a constraint text."""
+    """Return the series with these parameter types; only v1 and v2 had a constraint text."""
     match types:
         case ("struct mem_cgroup *", "int"):
             return "RFC"
@@ -93,30 +93,30 @@ class Vmlinux:
         self._btf = btf
 
     def function(self, name: str) -> tuple[Parameter, ...] | None:
-        """Return the parameters of a function; None where the kernel has none of that name."""
+        """Return the parameters of a function; None if the kernel does not have it."""
         return _parameters(self._btf, name, _FUNC)
 
     def struct(self, name: str) -> bool:
-        """Tell whether the kernel has a struct of that name."""
+        """Return whether the kernel has a struct of that name."""
         find = libbpf.library().btf__find_by_name_kind
         type_id, _errno = libbpf.call(find, self._btf, name.encode(), _STRUCT)
         return bool(type_id > 0)
 
     def tracepoint(self, name: str) -> tuple[Parameter, ...] | None:
-        """Return what a program on a tracepoint is given; None where the kernel lacks it."""
+        """Return the arguments of a program on a tracepoint; None if the kernel lacks it."""
         found = _parameters(self._btf, f"btf_trace_{name}", _TYPEDEF)
         return None if found is None else found[1:]  # the first, void *__data, is not passed on
 
 
 @contextmanager
 def vmlinux() -> Iterator[Vmlinux]:
-    """Open the BTF of the running kernel; UnsupportedError where it has none."""
+    """Open the BTF of the running kernel; UnsupportedError if it has none."""
     with _vmlinux() as btf:
         yield Vmlinux(btf)
 
 
 def find_kfunc() -> Kfunc | None:
-    """Look bpf_out_of_memory() up in the BTF of vmlinux, then in that of every module."""
+    """Find bpf_out_of_memory() in the BTF of vmlinux, then in that of each module."""
     lib = libbpf.library()
     with _vmlinux() as vmlinux:
         if found := _lookup(vmlinux, VMLINUX):
@@ -130,7 +130,7 @@ def find_kfunc() -> Kfunc | None:
 
 @contextmanager
 def _owned(load: "ctypes._NamedFuncPointer", *arguments: object) -> Iterator[int | None]:
-    """A BTF handle that is freed at the end; None where it cannot be had (a module just left)."""
+    """A BTF handle, freed at the end; None if it cannot be loaded (a module was just unloaded)."""
     handle, _errno = libbpf.call(load, *arguments)
     try:
         yield handle
@@ -156,7 +156,7 @@ def _lookup(btf: int, provider: str) -> Kfunc | None:
 
 
 def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:
-    """Return those of the prototype behind a function, or behind a typedef of a pointer to one."""
+    """Return the parameters of a function, or of the function that a typedef points to."""
     type_id, _errno = libbpf.call(libbpf.library().btf__find_by_name_kind, btf, name.encode(), kind)
     if type_id <= 0:
         return None

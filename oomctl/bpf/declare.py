@@ -1,4 +1,4 @@
-"""oomctl's BPF program, loaded: declares OOM on a cgroup from whatever task runs it."""
+"""The BPF program that declares OOM on a cgroup, in the task that runs it."""
 
 from ctypes import Structure, c_int32, c_uint32, c_uint64
 from typing import Self
@@ -9,7 +9,7 @@ from oomctl.oom.plan import Call
 
 
 class CallStruct(Structure):
-    """`struct oomctl_call` of bpf/oomctl.h."""
+    """`struct oomctl_call` of bpf/declare.h."""
 
     _fields_ = [
         ("cgroup_id", c_uint64),
@@ -22,7 +22,7 @@ class CallStruct(Structure):
 
 
 class CallResultStruct(Structure):
-    """`struct oomctl_answer` of bpf/oomctl.h."""
+    """`struct oomctl_call_result` of bpf/declare.h."""
 
     _fields_ = [
         ("began_ns", c_uint64),
@@ -33,16 +33,16 @@ class CallResultStruct(Structure):
 
 
 class DeclareProgram:
-    """The loaded program; its answers stay in a map, one for each slot."""
+    """The loaded program; its results stay in a map, one for each slot."""
 
     def __init__(self) -> None:
-        self._object = libbpf.BpfObject(resources.built("oomctl.bpf.o"))
+        self._object = libbpf.BpfObject(resources.built("declare.bpf.o"))
 
     def __enter__(self) -> Self:
-        """Load it; UnsupportedError where the kernel does not let us."""
+        """Load it; UnsupportedError if the kernel refuses it."""
         self._object.__enter__()
         self._program = self._object.program_fd("declare")
-        self._answers = self._object.map_fd("answers")
+        self._results = self._object.array("call_results", CallResultStruct)
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -50,21 +50,19 @@ class DeclareProgram:
         self._object.close()
 
     def run(self, call: Call, cgroup_id: int | None, slot: int) -> int:
-        """Declare OOM on a cgroup (None: the whole system) in this very task.
+        """Declare OOM on a cgroup (None: the whole system) in this task.
 
-        Returns 0 or the positive errno of bpf(2); the kfunc's own answer is in the slot.
+        Returns 0 or the positive errno of bpf(2); the result of the kfunc is in the slot.
         """
-        libbpf.write_map(self._answers, slot, CallResultStruct())
+        self._results[slot] = CallResultStruct()
         context = CallStruct(cgroup_id or 0, call.flags, call.order, cgroup_id is None, slot)
         return libbpf.run_syscall_program(self._program, context)
 
     def read(self, slot: int) -> CallResultStruct:
-        """Return the answer in a slot."""
-        answer = CallResultStruct()
-        libbpf.read_map(self._answers, slot, answer)
-        return answer
+        """Return the result in a slot."""
+        return self._results[slot]
 
     def clear(self, slots: int) -> None:
-        """Empty the first so many slots."""
+        """Clear the first `slots` slots."""
         for slot in range(slots):
-            libbpf.write_map(self._answers, slot, CallResultStruct())
+            self._results[slot] = CallResultStruct()

@@ -1,8 +1,8 @@
-"""A gate at the entry of out_of_memory(): what it was given, and oom_lock held on purpose.
+"""A gate at the entry of out_of_memory(): records its arguments, and keeps oom_lock held.
 
-How contention is made: a process of its own declares OOM and is kept in the gate, which stands
-behind the taking of oom_lock. Nothing is raced for: the lock is known to be held before anybody
-else calls, and the gate's own clock says until when it was.
+For contention on oom_lock a holder process declares OOM and is stopped in the gate, after it has
+taken oom_lock. There is no race: the lock is known to be held before the callers start, and the
+gate records until when it was.
 """
 
 import os
@@ -17,14 +17,14 @@ from oomctl import resources
 from oomctl.bpf import libbpf, probes
 from oomctl.errors import OomctlError
 from oomctl.proc import fork, procfs
-from oomctl.proc.pidfd import PidfdWatch
+from oomctl.proc.pidfd import PidfdWatch, look_again
 
 COMM = b"oomctl-gate"
 
 _PROGRAMS = ("enter", "leave")
 _PASSAGES = 64
 _TICK = 0.002
-_PATIENCE = 10.0  # seconds that anybody may take to get into the gate, or to leave it
+_PATIENCE = 10.0  # seconds that a process may take to enter the gate, or to leave it
 
 
 class PassageStruct(Structure):
@@ -65,10 +65,10 @@ class GateLogStruct(Structure):
 
 @dataclass(frozen=True)
 class Passage:
-    """One run through out_of_memory(): what it was given, and what it had worked out at its end.
+    """One run through out_of_memory(): its arguments, and its results at the end.
 
-    `memcg_id` is None for the whole system. `zonelist`, `nodemask` and `totalpages_before` are 0
-    where nothing was given. `totalpages` and `points` (of the chosen task) are in pages.
+    `memcg_id` is None for the whole system. `zonelist`, `nodemask` and `totalpages_before` are 0 if
+    they were not given. `totalpages` and `points` (of the chosen task) are in pages.
     """
 
     tid: int
@@ -84,7 +84,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class LockHold:
-    """When oom_lock was held, in ns of CLOCK_MONOTONIC."""
+    """The time in which oom_lock was held, in ns of CLOCK_MONOTONIC."""
 
     from_ns: int
     until_ns: int
@@ -97,12 +97,12 @@ class Gate:
         self._object = libbpf.BpfObject(resources.built("gate.bpf.o"))
 
     def __enter__(self) -> Self:
-        """Put it up; UnsupportedError where the kernel lets nobody trace."""
+        """Attach it; UnsupportedError if the kernel does not allow tracing."""
         self._object.__enter__()
         try:
-            self._gates = self._object.map_fd("gates")
-            self._passages = self._object.map_fd("passages")
-            self._logs = self._object.map_fd("logs")
+            self._gates = self._object.array("gates", GateStruct)
+            self._passages = self._object.array("passages", PassageStruct)
+            self._logs = self._object.array("logs", GateLogStruct)
             for program in _PROGRAMS:
                 self._object.attach(program)
             if procfs.sysctl(probes.FTRACE_ENABLED) == 0:
@@ -113,15 +113,15 @@ class Gate:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Take it away."""
+        """Detach it."""
         self._object.close()
 
     def passed(self) -> int:
-        """Return how many runs there were through out_of_memory() so far."""
+        """Return the number of runs through out_of_memory() so far."""
         return int(self._log().passages)
 
     def passages(self, since: int) -> tuple[Passage, ...]:
-        """Return those runs but the first so many; of more than 64 the last."""
+        """Return the runs after the first `since`; of more than 64 the last ones."""
         now = self.passed()
         return tuple(map(self._passage, range(max(since, now - _PASSAGES), now)))
 
@@ -129,23 +129,23 @@ class Gate:
     def shut(
         self, enter: Callable[[], int], opens: Callable[[], bool], most: float
     ) -> Iterator[None]:
-        """Hold oom_lock in the block: a process of its own calls `enter` and gets no further.
+        """Hold oom_lock in the block: a holder process calls `enter` and is stopped in the gate.
 
-        `enter` returns 0 or the positive errno of bpf(2).
-        Another one opens the gate once `opens` says so, at the latest after `most` seconds or at
-        the end of the block; `held()` tells then how long it was. OomctlError where nobody came.
+        `enter` returns 0 or the positive errno of bpf(2). Another process opens the gate once
+        `opens()` is true, at the latest after `most` seconds or at the end of the block; then
+        `held()` returns when it was held. Raises OomctlError if the holder does not get there.
         """
         before = self._log().entered_ns
         with PidfdWatch() as watch:
             try:
-                holder = fork.forked(lambda: self._stand(enter, most), COMM)
+                holder = fork.forked(lambda: self._hold(enter, most), COMM)
                 watch.add(holder.pid, reap=True)
-                came = watch.wait(
+                entered = watch.wait(
                     lambda: self._log().entered_ns > before or holder.pid in watch.deaths,
                     _PATIENCE,
-                    _nothing,
+                    look_again,
                 )
-                if not came or holder.pid in watch.deaths:
+                if not entered or holder.pid in watch.deaths:
                     error = _not_held(holder, watch)
                     watch.kill({holder.pid})
                     raise error
@@ -153,20 +153,20 @@ class Gate:
                 watch.add(opener.pid, reap=True)
                 yield
             finally:
-                # Again and again: where a signal came early, the holder may shut it after us.
+                # repeatedly: after an early signal the holder may shut it after the first time
                 self._open()
                 pids = watch.watched()
                 if not watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open):
                     watch.kill(pids)
                     watch.wait(lambda: pids <= watch.deaths.keys(), _PATIENCE, self._open)
-                    raise OomctlError("who held oom_lock does not come back", "see dmesg")
+                    raise OomctlError("the holder of oom_lock does not end", "see dmesg")
 
     def held(self) -> LockHold:
         """Return when the lock was held the last time."""
         log = self._log()
         return LockHold(log.entered_ns, log.left_ns)
 
-    def _stand(self, enter: Callable[[], int], most: float) -> int:
+    def _hold(self, enter: Callable[[], int], most: float) -> int:
         self._set(GateStruct(most_ns=round(most * 1e9), shut_for=os.getpid()))
         return enter()
 
@@ -181,16 +181,13 @@ class Gate:
         self._set(GateStruct(opened=1))
 
     def _set(self, gate: GateStruct) -> None:
-        libbpf.write_map(self._gates, 0, gate)
+        self._gates[0] = gate
 
     def _log(self) -> GateLogStruct:
-        log = GateLogStruct()
-        libbpf.read_map(self._logs, 0, log)
-        return log
+        return self._logs[0]
 
     def _passage(self, number: int) -> Passage:
-        raw = PassageStruct()
-        libbpf.read_map(self._passages, number % _PASSAGES, raw)
+        raw = self._passages[number % _PASSAGES]
         return Passage(
             tid=raw.tid,
             memcg_id=raw.memcg_id or None,
@@ -205,7 +202,7 @@ class Gate:
 
 
 def _not_held(holder: fork.Child, watch: PidfdWatch) -> OomctlError:
-    """Say why oom_lock is not held: by what became of the process that was to hold it."""
+    """Return why oom_lock is not held, by the end of the process that should hold it."""
     death = watch.deaths.get(holder.pid)
     how = holder.end(death)
     if death is None:
@@ -213,9 +210,5 @@ def _not_held(holder: fork.Child, watch: PidfdWatch) -> OomctlError:
     elif death.status and not holder.error:
         how = f"could not run the BPF program: {os.strerror(death.status)}"
     elif death.status == 0:
-        how = "came back from the call without passing the gate"
-    return OomctlError(f"oom_lock is not held: the process (pid {holder.pid}) for it {how}")
-
-
-def _nothing() -> None:
-    """Wake up every few milliseconds to look again."""
+        how = "returned from the call without passing the gate"
+    return OomctlError(f"oom_lock is not held: its holder (pid {holder.pid}) {how}")

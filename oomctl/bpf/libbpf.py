@@ -1,4 +1,4 @@
-"""libbpf.so.1 through ctypes: open, load and run an object; its log is kept for failures.
+"""libbpf.so.1 through ctypes: open, load and run an object; its log is kept for errors.
 
 Mechanism only: `declare`, `observer`, `gate` and `removed_memcg` know the programs and structs.
 """
@@ -12,21 +12,22 @@ from collections.abc import Callable, Collection
 from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.proc import capabilities
 from oomctl.signals import signals_blocked
 
+_Element = TypeVar("_Element", bound=Structure)
 _log: deque[str] = deque(maxlen=2000)
 
-# vsnprintf takes the va_list that libbpf hands over: a pointer on x86-64 and on arm64.
+# vsnprintf() takes the va_list of libbpf: a pointer on x86-64 and on arm64.
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SAMPLE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 
 
 class TestRunOpts(Structure):
-    """`struct bpf_test_run_opts`: libbpf reads as many bytes as `sz` says, whatever its version."""
+    """`struct bpf_test_run_opts`: every version of libbpf reads only `sz` bytes."""
 
     _fields_ = [
         ("sz", c_size_t),
@@ -83,7 +84,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Open libbpf.so.1 with every prototype set; UnsupportedError where it is not installed."""
+    """Open libbpf.so.1 and set every prototype; UnsupportedError if it is not installed."""
     try:
         lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
@@ -100,7 +101,7 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def _printer() -> Any:
-    """The log callback, alive as long as the process: libbpf keeps the pointer."""
+    """Return the log callback, which must live forever: libbpf keeps the pointer."""
     vsnprintf = ctypes.CDLL(None).vsnprintf
     vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
 
@@ -120,12 +121,12 @@ def version() -> str:
 
 
 def log() -> str:
-    """Return what libbpf and the verifier said last."""
+    """Return the last log of libbpf and the verifier."""
     return "\n".join(_log)
 
 
 def last_errno(ret: int = 0) -> int:
-    """Return the errno behind a failed call: its negative result, else what ctypes kept."""
+    """Return the errno of a failed call: its negative result, else the one that ctypes kept."""
     return -ret if ret < 0 else ctypes.get_errno()
 
 
@@ -138,7 +139,7 @@ def call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
 
 
 class LoadError(UnsupportedError):
-    """The kernel, or libbpf for it, did not load an object; `errno` is why, `detail` the log."""
+    """The kernel or libbpf did not load an object, for this `errno`; `detail` is the log."""
 
     def __init__(self, errno: int, why: str, hint: str, detail: str) -> None:
         super().__init__(why, hint, detail)
@@ -147,9 +148,9 @@ class LoadError(UnsupportedError):
 
 @dataclass(frozen=True)
 class Only:
-    """The one program of an object to be loaded, and what its section does not say of it.
+    """The only program of an object to load; `type` and `flags` override those of its section.
 
-    `type` and `flags` are the kernel's numbers (include/uapi/linux/bpf.h), None as it says.
+    They are the kernel's numbers (include/uapi/linux/bpf.h); None does not override.
     """
 
     program: str
@@ -160,8 +161,7 @@ class Only:
 class BpfObject:
     """A loaded BPF object; closing it detaches and unloads what nothing else holds.
 
-    `without` names programs that are in the file but shall not be loaded; `only` names the one that
-    shall.
+    `without` names programs that are not loaded; with `only` it is the only one that is.
     """
 
     def __init__(self, path: Path, without: Collection[str] = (), only: Only | None = None) -> None:
@@ -215,10 +215,10 @@ class BpfObject:
         return int(self._lib.bpf_program__fd(self._program(name)))
 
     def attach(self, name: str) -> None:
-        """Attach a loaded program to what its section names, until this object is closed."""
+        """Attach a loaded program as its section says, until this object is closed."""
         link, error = call(self._lib.bpf_program__attach, self._program(name))
         if not link:
-            why = f"the kernel does not attach oomctl's program '{name}': {os.strerror(error)}"
+            why = f"the kernel did not attach oomctl's program '{name}': {os.strerror(error)}"
             raise UnsupportedError(*_named(why, "`-v` shows libbpf's log"), detail=log())
         self._links.append(link)
 
@@ -235,9 +235,39 @@ class BpfObject:
             raise OomctlError(f"{self.path.name} has no map '{name}'")
         return int(self._lib.bpf_map__fd(found))
 
+    def array(self, name: str, element: type[_Element]) -> "ArrayMap[_Element]":
+        """Return an array map; its elements are ctypes structs."""
+        return ArrayMap(self.map_fd(name), element)
+
+
+class ArrayMap(Generic[_Element]):
+    """A BPF array map, each element of which is a ctypes struct."""
+
+    def __init__(self, fd: int, element: type[_Element]) -> None:
+        self._fd = fd
+        self._element = element
+
+    def __getitem__(self, key: int) -> _Element:
+        """Return a copy of the element at `key`."""
+        value = self._element()
+        self._call("read", library().bpf_map_lookup_elem, key, value)
+        return value
+
+    def __setitem__(self, key: int, value: _Element) -> None:
+        """Replace the element at `key`."""
+        self._call("write", library().bpf_map_update_elem, key, value, 0)
+
+    def _call(
+        self, doing: str, function: Callable[..., Any], key: int, value: _Element, *flags: int
+    ) -> None:
+        index = ctypes.byref(ctypes.c_uint32(key))
+        ret, error = call(function, self._fd, index, ctypes.byref(value), *flags)
+        if ret:
+            raise OomctlError(f"cannot {doing} a BPF map: {os.strerror(error)}")
+
 
 class RingBuffer:
-    """The reader of a BPF ring buffer; `fd` becomes readable when there is something to read."""
+    """The reader of a BPF ring buffer; `fd` is readable if there is a sample."""
 
     def __init__(self, map_fd: int) -> None:
         self._lib = library()
@@ -253,9 +283,9 @@ class RingBuffer:
         return 0
 
     def read(self) -> list[bytes]:
-        """Return what has come since the last read, without waiting.
+        """Return the samples since the last read, without waiting.
 
-        Ending signals are held back: what they raise would be lost inside libbpf's callback.
+        Ending signals are blocked: an exception would be lost inside libbpf's callback.
         """
         with signals_blocked():
             ret, error = call(self._lib.ring_buffer__consume, self._handle)
@@ -273,10 +303,10 @@ class RingBuffer:
 
 
 def run_syscall_program(fd: int, context: Structure) -> int:
-    """Run a SEC("syscall") program in this very task and return 0 or a positive errno.
+    """Run a SEC("syscall") program in this task and return 0 or a positive errno.
 
-    A syscall program takes its context and nothing else (net/bpf/test_run.c,
-    bpf_prog_test_run_syscall): every other field must be 0.
+    It takes only its context (net/bpf/test_run.c, bpf_prog_test_run_syscall()): every other field
+    must be 0.
     """
     opts = TestRunOpts(
         sz=ctypes.sizeof(TestRunOpts),
@@ -287,32 +317,10 @@ def run_syscall_program(fd: int, context: Structure) -> int:
     return error
 
 
-def read_map(fd: int, key: int, value: Structure) -> None:
-    """Fill `value` with the element of an array map at `key`."""
-    ret, error = call(
-        library().bpf_map_lookup_elem, fd, ctypes.byref(ctypes.c_uint32(key)), ctypes.byref(value)
-    )
-    if ret:
-        raise OomctlError(f"cannot read a BPF map: {os.strerror(error)}")
-
-
-def write_map(fd: int, key: int, value: Structure) -> None:
-    """Set the element of an array map at `key`."""
-    ret, error = call(
-        library().bpf_map_update_elem,
-        fd,
-        ctypes.byref(ctypes.c_uint32(key)),
-        ctypes.byref(value),
-        0,
-    )
-    if ret:
-        raise OomctlError(f"cannot write a BPF map: {os.strerror(error)}")
-
-
 def _load_error(error: int) -> LoadError:
     match error:
         case errno.EPERM:
-            hint = "`oomctl doctor` looks for what forbids it, `-v` shows libbpf's log"
+            hint = "`oomctl doctor` finds the cause, `-v` shows libbpf's log"
         case errno.EACCES | errno.EINVAL:
             hint = "the verifier refused it; `-v` shows its log"
         case errno.ESRCH:
@@ -324,7 +332,7 @@ def _load_error(error: int) -> LoadError:
 
 
 def _named(why: str, hint: str) -> tuple[str, str]:
-    """Name the capabilities that we lack; the hint is for where we lack none."""
+    """Name the capabilities that we lack and their cures; with all of them return the arguments."""
     lacks = list(capabilities.lacking(module=True))
     if not lacks:
         return why, hint

@@ -1,7 +1,4 @@
-"""Watches the OOM killer from inside the kernel: BPF programs that write into a ring buffer.
-
-It is the whole machine's OOM killer that is seen, whoever called it.
-"""
+"""Watches the OOM killer of the whole machine: BPF programs that write into a ring buffer."""
 
 import os
 from collections.abc import Callable, Collection
@@ -56,7 +53,7 @@ class LossStruct(Structure):
 
 
 class FiredStruct(Structure):
-    """`struct oomctl_fired` of bpf/observer.h; its fields have the names of the programs."""
+    """`struct oomctl_fired` of bpf/observer.h; its fields are named like the programs."""
 
     _fields_ = [
         ("oom_begin", c_uint64),
@@ -75,7 +72,7 @@ class FiredStruct(Structure):
 
 @dataclass(frozen=True)
 class Program:
-    """One program of observer.bpf.c, the kind it tells of, and whether a kernel can have it."""
+    """A program of observer.bpf.c, the kind of its events, and whether it suits a kernel."""
 
     name: str
     kind: Kind
@@ -95,7 +92,7 @@ def _tracepoint(name: str, first: str) -> Callable[[btf.Vmlinux], bool]:
 
 
 def _signals(vmlinux: btf.Vmlinux) -> bool:
-    """Whose SIGKILL it is can only be told by who is inside out_of_memory()."""
+    """A SIGKILL is the OOM killer's only if its sender is inside out_of_memory()."""
     given = vmlinux.tracepoint("signal_generate") or ()
     types = [parameter.type for parameter in given[:3:2]]
     return _function("out_of_memory")(vmlinux) and types == ["int", "struct task_struct *"]
@@ -117,10 +114,10 @@ PROGRAMS = (
 
 
 class Observer:
-    """Sees what the OOM killer does from `__enter__` on; `kinds` is what can be seen here.
+    """Reports what the OOM killer does from `__enter__` on; `kinds` are the events of this kernel.
 
     Of the attached programs `silent` names those that did not run in the self-test, `unproved`
-    those that it cannot try: of them only `fired()` tells, once the OOM killer has run.
+    those that it cannot test: for these see `fired()` once the OOM killer has run.
     """
 
     def __init__(self) -> None:
@@ -131,11 +128,11 @@ class Observer:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Load, attach and try; UnsupportedError, with the cause, if tracing is not available."""
+        """Load, attach and test; UnsupportedError, with the cause, if tracing is not available."""
         with btf.vmlinux() as vmlinux:
             fitting = [program for program in PROGRAMS if program.fits(vmlinux)]
         self._attached = tuple(program.name for program in fitting)
-        self.unproved = tuple(name for name in self._attached if name not in selftest.TRIED)
+        self.unproved = tuple(name for name in self._attached if name not in selftest.TESTED)
         without = [program.name for program in PROGRAMS if program not in fitting]
         with ExitStack() as stack:
             try:
@@ -148,8 +145,8 @@ class Observer:
                     loaded.attach(program.name)
             except UnsupportedError as error:
                 raise _diagnosed(error) from error
-            self._losses = loaded.map_fd("losses")
-            self._fired = loaded.map_fd("fired")
+            self._losses = loaded.array("losses", LossStruct)
+            self._fired = loaded.array("fired", FiredStruct)
             self.silent = selftest.silent_programs(self._attached, self.fired)
             if probes.ftrace_is_off(self.silent, procfs.sysctl(probes.FTRACE_ENABLED)):
                 raise silence(self.silent)
@@ -168,14 +165,11 @@ class Observer:
     @property
     def lost(self) -> int:
         """How many events found the ring buffer full since `__enter__`."""
-        losses = LossStruct()
-        libbpf.read_map(self._losses, 0, losses)
-        return int(losses.count)
+        return int(self._losses[0].count)
 
     def fired(self) -> dict[str, int]:
-        """How often each attached program has run since `__enter__`; `probes` judges it."""
-        fired = FiredStruct()
-        libbpf.read_map(self._fired, 0, fired)
+        """How often each attached program has run since `__enter__`; `probes` judges these."""
+        fired = self._fired[0]
         return {name: getattr(fired, name) for name in self._attached}
 
     def read(self) -> list[Event]:
@@ -185,12 +179,12 @@ class Observer:
 
 
 def silence(silent: Collection[str]) -> UnsupportedError:
-    """Return the error that says which programs are silent, and why as far as that is known."""
+    """Return the error that names the silent programs, and the cause if it is known."""
     return probes.silence(silent, procfs.sysctl(probes.FTRACE_ENABLED))
 
 
 def decode(raw: EventStruct) -> Event:
-    """Translate one event as the program wrote it; pages become bytes."""
+    """Convert an event of the program; pages become bytes."""
     kind = Kind(raw.kind)
     about_oom = kind in (Kind.OOM_BEGIN, Kind.OOM_END)
     ended = kind is Kind.EXIT
@@ -218,9 +212,9 @@ def decode(raw: EventStruct) -> Event:
 
 
 def remembered(event: Event, known: dict[int, Event]) -> Event:
-    """Complete an event that came with a PID only by what earlier events said of that PID.
+    """Complete an event that has only a PID by earlier events of that PID.
 
-    `known` is the memory, from one call to the next: victims by PID until they have ended.
+    `known` keeps them between the calls: victims by PID until they have ended.
     """
     if event.kind is Kind.EXIT:
         for pid in [pid for pid, seen in known.items() if seen.tgid == event.tgid]:
@@ -244,7 +238,7 @@ def remembered(event: Event, known: dict[int, Event]) -> Event:
 
 
 def _constraint(raw: EventStruct) -> str:
-    """Where out_of_memory() returns early it has not come to computing oc->constraint."""
+    """Return the constraint; out_of_memory() may return before it computes oc->constraint."""
     if raw.memcg_id:
         return "memcg"
     known = raw.constraint < len(_CONSTRAINTS)
@@ -256,7 +250,7 @@ def _text(raw: bytes) -> str:
 
 
 def _diagnosed(error: UnsupportedError) -> UnsupportedError:
-    """Name kernel lockdown where it is the cause: programs may then not read kernel memory."""
+    """Name kernel lockdown if it is the cause: programs may then not read kernel memory."""
     try:
         locked = "[confidentiality]" in _LOCKDOWN.read_text()
     except OSError:
@@ -264,7 +258,7 @@ def _diagnosed(error: UnsupportedError) -> UnsupportedError:
     if not locked:
         return error
     return UnsupportedError(
-        "the kernel's lockdown (confidentiality) forbids BPF programs to look at it",
+        "the kernel's lockdown (confidentiality) forbids BPF programs to read its memory",
         "boot without lockdown=confidentiality",
         detail=error.detail,
     )

@@ -1,4 +1,4 @@
-"""Declares OOM on a memory cgroup that was removed, by a program that holds it meanwhile."""
+"""Declares OOM on a memory cgroup after its removal: the program holds a reference to it."""
 
 import os
 import time
@@ -10,21 +10,21 @@ from oomctl import resources
 from oomctl.bpf import libbpf
 from oomctl.errors import OomctlError
 from oomctl.proc import fork
-from oomctl.proc.pidfd import PidfdWatch
+from oomctl.proc.pidfd import PidfdWatch, look_again
 
 COMM = b"oomctl-late"
 
 _SECONDS = 5.0
 
 
-class LateStruct(Structure):
-    """`struct oomctl_late` of bpf/smoke/dying.h."""
+class RemovalStruct(Structure):
+    """`struct oomctl_removal` of bpf/smoke/removed_memcg.h."""
 
     _fields_ = [("cgroup_id", c_uint64)]
 
 
 class RemovedMemcgStruct(Structure):
-    """`struct oomctl_removed_memcg` of bpf/smoke/dying.h."""
+    """`struct oomctl_removed_memcg` of bpf/smoke/removed_memcg.h."""
 
     _fields_ = [
         ("until_ns", c_uint64),
@@ -39,13 +39,13 @@ class RemovedMemcg:
     """The loaded program."""
 
     def __init__(self) -> None:
-        self._object = libbpf.BpfObject(resources.built("dying.bpf.o"))
+        self._object = libbpf.BpfObject(resources.built("removed_memcg.bpf.o"))
 
     def __enter__(self) -> Self:
-        """Load it; UnsupportedError where the kernel does not take it."""
+        """Load it; UnsupportedError if the kernel refuses it."""
         self._object.__enter__()
-        self._program = self._object.program_fd("declare_late")
-        self._slots = self._object.map_fd("removed_memcgs")
+        self._program = self._object.program_fd("declare_on_removed")
+        self._slots = self._object.array("removed_memcgs", RemovedMemcgStruct)
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -53,39 +53,30 @@ class RemovedMemcg:
         self._object.close()
 
     def declare_on_removed(self, cgroup_id: int, remove: Callable[[], object]) -> int | None:
-        """Have the program take the cgroup, remove that, have it declare; return what it got.
+        """Let the program take the cgroup, call `remove`, and return what the kfunc returned.
 
-        None where it did not come so far.
+        None if the program did not call it.
         """
         until = time.monotonic_ns() + round(_SECONDS * 1e9)
-        libbpf.write_map(self._slots, 0, RemovedMemcgStruct(until_ns=until))
+        self._slots[0] = RemovedMemcgStruct(until_ns=until)
         with PidfdWatch() as watch:
-            late = fork.forked(
-                lambda: libbpf.run_syscall_program(self._program, LateStruct(cgroup_id)), COMM
+            caller = fork.forked(
+                lambda: libbpf.run_syscall_program(self._program, RemovalStruct(cgroup_id)), COMM
             )
-            pid = late.pid
+            pid = caller.pid
             watch.add(pid, reap=True)
-            if watch.wait(lambda: bool(self._state().taken), _SECONDS, _nothing):
+            if watch.wait(lambda: bool(self._slots[0].taken), _SECONDS, look_again):
                 remove()
-                state = self._state()
+                state = self._slots[0]
                 state.removed = 1
-                libbpf.write_map(self._slots, 0, state)
+                self._slots[0] = state
             if not watch.wait(lambda: pid in watch.deaths, 2 * _SECONDS):
                 watch.kill({pid})
-                raise OomctlError(f"the program (pid {pid}) does not come back", "see dmesg")
+                raise OomctlError(f"the program (pid {pid}) does not end", "see dmesg")
             death = watch.deaths[pid]
-            if death.status and not late.error:
+            if death.status and not caller.error:
                 raise OomctlError(f"the kernel did not run it: {os.strerror(death.status)}")
             if death.status != 0:
-                raise OomctlError(f"the process (pid {pid}) that runs it {late.end(death)}")
-        state = self._state()
+                raise OomctlError(f"the process (pid {pid}) that runs it {caller.end(death)}")
+        state = self._slots[0]
         return int(state.ret) if state.called else None
-
-    def _state(self) -> RemovedMemcgStruct:
-        state = RemovedMemcgStruct()
-        libbpf.read_map(self._slots, 0, state)
-        return state
-
-
-def _nothing() -> None:
-    """Wake up every few milliseconds to look again."""

@@ -1,7 +1,7 @@
-"""Whether the observer's programs run: a process of our own ends, which some of them must notice.
+"""Tests whether the observer's programs run: a child ends, for which some of them must run.
 
-The others run only when the OOM killer does, and that does not run without a report in the kernel
-log or a victim, unless its caller is dying: then it marks the caller, for every observer to see.
+The others run only with the OOM killer, which cannot run without a report in the kernel log or a
+victim (if its caller is dying it marks the caller, which every observer sees).
 """
 
 import contextlib
@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Mapping
 
 from oomctl.proc import fork
 
-TRIED = frozenset({"sigkill", "process_exit", "missed_exit"})
-"""Programs that run when any process is sent a signal, or ends."""
+TESTED = frozenset({"sigkill", "process_exit", "missed_exit"})
+"""Programs that run when any process gets a signal or ends."""
 
-_TRIES = 3
+_ATTEMPTS = 3
 _PATIENCE = 5.0  # seconds until the process must have ended
 _COMM = b"oomctl-probe"
 
@@ -23,15 +23,15 @@ _COMM = b"oomctl-probe"
 def silent_programs(
     attached: Collection[str], fired: Callable[[], Mapping[str, int]]
 ) -> tuple[str, ...]:
-    """Name those of TRIED that are attached but do not run; `fired` counts as Observer's does.
+    """Return those of TESTED that are attached but do not run; `fired` is Observer's.
 
-    More than one try: a program is passed over for a process that ends while another one is
-    preempted in it on the same CPU (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()).
+    Several attempts: a program does not run for a process that ends while another task is preempted
+    in the program on the same CPU (kernel/bpf/trampoline.c, __bpf_prog_enter_recur()). Raises
     OomctlError if no process can be started.
     """
-    silent = tuple(name for name in attached if name in TRIED)
+    silent = tuple(name for name in attached if name in TESTED)
     before = fired()
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         _end_a_process()
         now = fired()
         silent = tuple(name for name in silent if now[name] == before[name])
@@ -41,7 +41,7 @@ def silent_programs(
 
 
 def _end_a_process() -> None:
-    """Start a process that is sent a signal and ends by itself: no event tells of such an end."""
+    """Start a process that gets a signal and exits: the observer has no event for such an exit."""
     pid = fork.forked(_signalled, _COMM).pid
     with contextlib.suppress(ProcessLookupError, ChildProcessError):  # reaped if SIGCHLD is ignored
         pidfd = os.pidfd_open(pid)
@@ -56,6 +56,6 @@ def _end_a_process() -> None:
 
 
 def _signalled() -> int:
-    """Send a signal that `forked()` has made ignored: the tracepoint is passed all the same."""
+    """Send a signal that `forked()` ignores: the tracepoint is passed nevertheless."""
     os.kill(os.getpid(), signal.SIGHUP)
     return 0

@@ -198,7 +198,7 @@ class Machine:
 
     def hogs(self) -> list[str]:
         """Return the architectures for which this installation has a hog."""
-        folder = resources.built("oomctl.bpf.o").parent
+        folder = resources.built("observer.bpf.o").parent
         return sorted(path.name.removeprefix("hog.") for path in folder.glob("hog.*"))
 
     def try_hog(self) -> tuple[int, str]:

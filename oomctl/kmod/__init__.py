@@ -1,1 +1,1 @@
-"""The kfunc as a module for a stock kernel: build it, load it, take it out again."""
+"""The kfunc as a module for a stock kernel: build, load and unload it."""

@@ -1,4 +1,4 @@
-"""Whether an ELF file is whole: its section headers, which come last, lie inside it."""
+"""Checks that an ELF file is not truncated: its section headers, which come last, are inside."""
 
 import struct
 from pathlib import Path
@@ -8,7 +8,7 @@ _HEADER = 64
 
 
 def whole(path: Path) -> bool:
-    """Tell whether a file is an ELF file of 64 bits that nothing is cut off from."""
+    """Return whether a file is an ELF file of 64 bits and not truncated."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER)
@@ -18,9 +18,9 @@ def whole(path: Path) -> bool:
 
 
 def _end(head: bytes) -> int:
-    """Return where the table of section headers ends: e_shoff, e_shentsize, e_shnum of Elf64_Ehdr.
+    """Return the end of the section headers: e_shoff, e_shentsize, e_shnum of Elf64_Ehdr.
 
-    Every kernel and every module has one, so that an offset of 0 is no sound file.
+    Every kernel and module has some, so a file with offset 0 is not whole.
     """
     order = ">" if head[5] == 2 else "<"
     offset: int

@@ -1,4 +1,4 @@
-"""A kernel's build folder: what it says of its kernel, and how to build a module against it."""
+"""A kernel's build folder: its kernel, and how to build a module against it."""
 
 import re
 import shlex
@@ -34,17 +34,17 @@ class Compiler:
 
     @property
     def packages(self) -> list[str]:
-        """What to install on Debian and its relatives."""
+        """Its packages on Debian and its derivatives."""
         return [f"{name}-{self.major}" for name in _TOOLCHAIN[self.family]]
 
 
 def headers_of(release: str) -> Path:
-    """Return where the build folder of an installed kernel is."""
+    """Return the path of the build folder of an installed kernel."""
     return Path("/lib/modules") / release / "build"
 
 
 def release_of(headers: Path) -> str:
-    """Return the release (`uname -r`) that a build folder is for, UNKNOWN if it does not say."""
+    """Return the release (`uname -r`) of a build folder, UNKNOWN if it does not name one."""
     try:
         told = (headers / "include/config/kernel.release").read_text(errors="replace").strip()
     except OSError:
@@ -53,12 +53,12 @@ def release_of(headers: Path) -> str:
 
 
 def is_release(text: str) -> bool:
-    """Tell whether a text may be a kernel's release; it is used as the name of a folder too."""
+    """Return whether a text may be a kernel's release; it is used as a folder name too."""
     return bool(_RELEASE.fullmatch(text)) and text not in (".", "..")
 
 
 def read_config(headers: Path) -> dict[str, str]:
-    """Return {option without CONFIG_: value} of a build folder; UnsupportedError if it is none."""
+    """Return {option without CONFIG_: value}; UnsupportedError if it is not a build folder."""
     if not headers.is_dir():
         release = headers.parent.name if headers.name == "build" else "$(uname -r)"
         raise UnsupportedError(
@@ -78,7 +78,7 @@ def read_config(headers: Path) -> dict[str, str]:
     ):
         if not Path(included).exists():
             raise UnsupportedError(
-                f"{makefile} includes {included}, which is not there",
+                f"{makefile} includes {included}, which does not exist",
                 "install the package, or edit that line where it was only unpacked",
             )
     return parse_config(auto.read_text(errors="replace"))
@@ -90,9 +90,9 @@ def parse_config(text: str) -> dict[str, str]:
 
 
 def compiler_of(config: dict[str, str]) -> Compiler:
-    """Tell which compiler built the kernel; UnsupportedError if the configuration does not say."""
+    """Return the compiler of the kernel; UnsupportedError if the configuration names none."""
     for family, option in (("gcc", "GCC_VERSION"), ("clang", "CLANG_VERSION")):
-        # 120200 is 12.2.0; the option of the family that it is not is 0.
+        # 120200 is 12.2.0; the option of the other compiler is 0.
         version = config.get(option, "")
         if version.isdigit() and int(version):
             return Compiler(family, int(version) // 10000)

@@ -18,17 +18,17 @@ from oomctl.resources import kernel_sources
 
 MODULE = "bpf_oom_kfunc"
 OLDEST = "Linux 6.12"
-"""The oldest kernel that it was made to work on; what a kernel can is never told by its version."""
+"""The oldest kernel that is supported; features are probed, never derived from the version."""
 
-_UNPIN_SECONDS = 3.0  # an ended program drops its reference through RCU and a work queue
+_UNPIN_SECONDS = 3.0  # after its end a program drops its reference through RCU and a work queue
 _LOADED = Path("/proc/modules")
 
 
 def build(headers: Path, into: Path, sources: Path | None = None) -> Path:
     """Build the module against a kernel's build folder and return the path of the .ko in `into`.
 
-    `headers` is what /lib/modules/RELEASE/build points to; `into` is created; `sources` are other
-    than oomctl's own. UnsupportedError tells what this machine or that folder lacks.
+    `headers` is like /lib/modules/RELEASE/build; `into` is created; `sources` replaces oomctl's
+    own. UnsupportedError names what this machine or that folder lacks.
     """
     arguments = kbuild.require(headers)
     with tempfile.TemporaryDirectory(prefix="oomctl-module-") as name:
@@ -48,9 +48,9 @@ def build(headers: Path, into: Path, sources: Path | None = None) -> Path:
 
 
 def fresh(path: Path, headers: Path) -> bool:
-    """Tell whether a built module is there and newer than its sources and the kernel's BTF.
+    """Return whether a built module exists and is newer than its sources and the kernel's BTF.
 
-    A kernel of one's own may be built again under the same release, and types move in its BTF.
+    A user's kernel may be rebuilt with the same release, which changes the type ids in its BTF.
     """
     origins = [*kernel_sources().iterdir(), headers / "vmlinux"]
     newest = max(origin.stat().st_mtime for origin in origins if origin.exists())
@@ -58,46 +58,46 @@ def fresh(path: Path, headers: Path) -> bool:
 
 
 def loaded() -> bool:
-    """Tell whether the module is in the running kernel."""
+    """Return whether the module is loaded."""
     return any(line.startswith(f"{MODULE} ") for line in _read(_LOADED).splitlines())
 
 
 def require_modules() -> None:
-    """Raise UnsupportedError where the running kernel has no loadable modules at all."""
+    """Raise UnsupportedError if the running kernel does not support modules."""
     if not _LOADED.exists():
         raise no_modules()
 
 
 def no_modules() -> UnsupportedError:
-    """Return the error of a kernel that has no loadable modules at all."""
+    """Return the error of a kernel without support for modules."""
     return UnsupportedError(
         "this kernel loads no modules (CONFIG_MODULES is off)", f"use {commandline.in_lab()}"
     )
 
 
 def unloadable() -> UnsupportedError | None:
-    """Return why this kernel takes no module of ours, if that is known before one is loaded."""
+    """Return why this kernel would refuse the module, if that is known beforehand."""
     return forbidden() if _LOADED.exists() else no_modules()
 
 
 def load(path: Path) -> None:
-    """Load a built module into the running kernel; UnsupportedError where the kernel refuses it."""
+    """Load a built module; UnsupportedError if the kernel refuses it."""
     require_modules()
     _require_root()
     status, message = programs.run("insmod", str(path))
     if status:
         raise refusal(message, path)
-    # With CONFIG_MODULE_ALLOW_BTF_MISMATCH a module whose BTF does not fit loads without it.
+    # with CONFIG_MODULE_ALLOW_BTF_MISMATCH a module loads without its BTF if that does not match
     if not Path("/sys/kernel/btf", MODULE).exists():
         programs.run("rmmod", MODULE)
         raise UnsupportedError(
-            f"the kernel took {path} but not its BTF, which does not fit; it is unloaded again",
+            f"the kernel loaded {path} without its BTF, which does not match; it is unloaded again",
             "build it against the headers of exactly this kernel: oomctl kfunc build",
         )
 
 
 def unload() -> None:
-    """Take the module out of the running kernel, waiting a moment for programs that just ended."""
+    """Unload the module; wait some seconds for programs that have just ended."""
     _require_root()
     end = time.monotonic() + _UNPIN_SECONDS
     while True:
@@ -117,7 +117,7 @@ def unload() -> None:
 def refusal(
     message: str, path: Path, proc: Path = Path("/proc"), sys: Path = Path("/sys")
 ) -> OomctlError:
-    """Turn insmod's message and the state of the machine into the cause and its cure."""
+    """Return cause and cure, by the message of insmod and the state of the machine."""
     denied = "not permitted" in message
     if denied and (known := forbidden(str(path), proc, sys)):
         return known
@@ -147,10 +147,10 @@ def refusal(
 def forbidden(
     path: str = "it", proc: Path = Path("/proc"), sys: Path = Path("/sys")
 ) -> UnsupportedError | None:
-    """Return why the kernel takes no module of ours, if that is known before one is loaded."""
+    """Return why the kernel refuses every module of ours, if it does."""
     if _read(proc / "sys/kernel/modules_disabled").strip() == "1":
         return UnsupportedError(
-            "this kernel takes no more modules (kernel.modules_disabled=1)",
+            "this kernel loads no more modules (kernel.modules_disabled=1)",
             f"reboot, or use {commandline.in_lab()}",
         )
     lockdown = _read(sys / "kernel/security/lockdown")
@@ -162,7 +162,7 @@ def forbidden(
 
 def _signed_only(path: str) -> UnsupportedError:
     return UnsupportedError(
-        "this kernel takes signed modules only (Secure Boot or lockdown)",
+        "this kernel loads signed modules only (Secure Boot or lockdown)",
         f"sign {path} with a key that the machine trusts, or use {commandline.in_lab()}",
     )
 
@@ -173,7 +173,10 @@ def _require_root() -> None:
 
 
 def _has_btf(module: Path) -> bool:
-    """An object without BTF loads, and nothing finds the kfunc: btf.c, check_btf_kconfigs()."""
+    """Return whether a module has BTF; one without loads, but its kfunc cannot be found.
+
+    kernel/bpf/btf.c, check_btf_kconfigs().
+    """
     _status, strings = programs.run("readelf", "--string-dump=.BTF", str(module))
     return any(line.split()[-1:] == [KFUNC] for line in strings.splitlines())
 

@@ -7,7 +7,7 @@ from oomctl.oom.errnos import name_of
 
 
 class Stage(IntEnum):
-    """How far a declaration came; equal to `enum oomctl_stage` in bpf/oomctl.h."""
+    """How far a declaration came; equal to `enum oomctl_stage` in bpf/declare.h."""
 
     NOT_RUN = 0
     NO_CGROUP = 1

@@ -18,7 +18,7 @@ CALLER = "oomctl-caller"
 
 MAX_HOGS = 4096
 MAX_CALLERS = 256
-"""Callers of one step; equal to OOMCTL_MAX_CALLERS in bpf/oomctl.h."""
+"""Callers of one step; equal to OOMCTL_MAX_CALLERS in bpf/declare.h."""
 
 Kind = Literal[
     "anon",

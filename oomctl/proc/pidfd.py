@@ -153,3 +153,7 @@ def _reap_killed(pid: int) -> None:
     deadline = time.monotonic() + _REAPED_IN
     while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
         time.sleep(_TICK)
+
+
+def look_again() -> None:
+    """A tick for `PidfdWatch.wait()` that only makes it call `done` every few milliseconds."""

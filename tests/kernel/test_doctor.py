@@ -199,7 +199,7 @@ app(["doctor", "--format", "json"])
     found = states(complaints(done.stdout))
     wanted = {"root", "CAP_BPF", "CAP_PERFMON", "cgroupfs", "BPF program", "kernel log"}
     if not all(
-        place.stat().st_mode & stat.S_IXOTH for place in resources.built("oomctl.bpf.o").parents
+        place.stat().st_mode & stat.S_IXOTH for place in resources.built("observer.bpf.o").parents
     ):
         wanted.add("hog")  # installed below somebody's private home, such as root's
     assert {name for name, state in found.items() if state == "missing"} == wanted

@@ -14,7 +14,7 @@ from oomctl.bpf import libbpf
 from oomctl.bpf.gate import Gate
 from oomctl.bpf.observer import PROGRAMS, Observer
 from oomctl.bpf.probes import ON_FUNCTIONS, silent_programs
-from oomctl.bpf.selftest import TRIED
+from oomctl.bpf.selftest import TESTED
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Kind
 from oomctl.proc.kmsg import Kmsg
@@ -216,14 +216,14 @@ def test_programs_that_do_not_run_are_named(cgroup, detached, names):
     """At the opening those that any process can try, all that matter once somebody was killed."""
     detached(names)
     with Observer() as opened:
-        assert set(opened.silent) == names & TRIED
+        assert set(opened.silent) == names & TESTED
         assert opened.kinds == frozenset(Kind) - {
             *({Kind.EXIT} if names >= ENDS else ()),
             *({Kind.SIGKILL} if "sigkill" in names else ()),
         }
         lost = names - REAPER if names >= ENDS else names - REAPER - ENDS
         assert silent_in_a_kill(opened, cgroup) == lost
-        assert names - TRIED <= set(opened.unproved)
+        assert names - TESTED <= set(opened.unproved)
 
 
 def test_a_group_whose_first_victim_is_killed_twice_is_no_silence(oomctl, tmp_path):
@@ -244,7 +244,7 @@ def test_a_group_whose_first_victim_is_killed_twice_is_no_silence(oomctl, tmp_pa
 def test_the_self_test_is_no_event_and_leaves_no_process():
     with Observer() as opened:
         assert opened.read() == []
-        assert {name for name, count in opened.fired().items() if count} == TRIED
+        assert {name for name, count in opened.fired().items() if count} == TESTED
 
 
 @pytest.mark.usefixtures("switchable_ftrace")
@@ -274,6 +274,6 @@ def test_a_program_that_was_not_loaded_is_named(monkeypatch, name):
         made(loaded, path, [*without, name])
 
     monkeypatch.setattr(libbpf.BpfObject, "__init__", without_one)
-    says = f"does not attach oomctl's program '{name}'"
+    says = f"did not attach oomctl's program '{name}'"
     with pytest.raises(UnsupportedError, match=says), Observer():
         pass

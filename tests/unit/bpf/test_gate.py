@@ -1,4 +1,4 @@
-"""Who was to hold oom_lock and does not: what became of it is said, not that nobody came."""
+"""If the holder of oom_lock does not hold it, the error says how that process ended."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from tests.descriptors import descriptors
 
 @pytest.fixture
 def closed(monkeypatch):
-    """A gate without a kernel, which nobody passes."""
+    """A gate without a kernel, which no process passes."""
     made = object.__new__(Gate)
     monkeypatch.setattr(made, "_log", GateLogStruct)
     monkeypatch.setattr(made, "_set", lambda _gate: None)
@@ -33,7 +33,7 @@ def refuse():
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed by SIGKILL"),
         (refuse, "failed: the cgroup was removed; run it again"),
         (lambda: errno.EPERM, "could not run the BPF program: Operation not permitted"),
-        (lambda: 0, "came back from the call without passing the gate"),
+        (lambda: 0, "returned from the call without passing the gate"),
         (lambda: time.sleep(60), "has not called out_of_memory() after 1 s"),
     ],
 )
@@ -44,7 +44,7 @@ def test_who_does_not_hold_the_lock(closed, enter, says):
         closed.shut(enter, lambda: False, 1.0),
     ):
         pytest.fail("nobody holds the lock")
-    assert str(caught.value).startswith("oom_lock is not held: the process (pid ")
-    assert str(caught.value).endswith(f" for it {says}")
+    assert str(caught.value).startswith("oom_lock is not held: its holder (pid ")
+    assert str(caught.value).endswith(f") {says}")
     assert time.monotonic() - began < 30
     assert descriptors() == before

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from oomctl.bpf import selftest
-from oomctl.bpf.selftest import TRIED, silent_programs
+from oomctl.bpf.selftest import TESTED, silent_programs
 from oomctl.errors import OomctlError
 
 ATTACHED = ("oom_begin", "sigkill", "mark_victim", "process_exit", "missed_exit")
@@ -36,7 +36,7 @@ def no_process_left():
 
 
 def test_each_that_should_have_run_and_did_not_is_named():
-    tried = sorted(TRIED)
+    tried = sorted(TESTED)
     sets = chain.from_iterable(combinations(tried, n) for n in range(len(tried) + 1))
     for silent in sets:
         counters = Counters({name: 1 for name in ATTACHED if name not in silent})

@@ -147,10 +147,10 @@ def test_a_signal_ends_the_suite_even_if_the_clean_up_fails():
             try:
                 raise ProcessLookupError
             except OSError:
-                raise OomctlError("who held oom_lock does not come back") from None
+                raise OomctlError("the holder of oom_lock does not end") from None
         yield
 
-    with pytest.raises(OomctlError, match="does not come back"):
+    with pytest.raises(OomctlError, match="does not end"):
         run(ended)
 
 

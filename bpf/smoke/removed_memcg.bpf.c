@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Takes a memory cgroup while it is there, and declares OOM on it only once it was removed: the
- * program keeps its reference meanwhile, and waits for the word that the cgroup is gone.
+ * Declares OOM on a memory cgroup after its removal: the program takes a reference while the cgroup
+ * exists, and waits until user space has removed it.
  */
 #include "../kernel.h"
-#include "dying.h"
+#include "removed_memcg.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -35,7 +35,7 @@ static long wait(__u32 turn __attribute__((unused)), void *none __attribute__((u
 }
 
 SEC("syscall")
-int declare_late(struct oomctl_late *call)
+int declare_on_removed(struct oomctl_removal *call)
 {
 	struct oomctl_removed_memcg *removed = the_slot();
 	struct mem_cgroup *memcg;
