@@ -117,14 +117,14 @@ def vmlinux() -> Iterator[Vmlinux]:
 
 def find_kfunc() -> Kfunc | None:
     """Find bpf_out_of_memory() in the BTF of vmlinux, then in that of each module."""
-    lib = libbpf.library()
+    load = libbpf.library().btf__load_module_btf
     with _vmlinux() as vmlinux:
-        if found := _lookup(vmlinux, VMLINUX):
-            return found
+        if (parameters := _parameters(vmlinux, KFUNC, _FUNC)) is not None:
+            return Kfunc(VMLINUX, parameters)
         for module in sorted(path.name for path in _KERNEL_BTF.iterdir() if path.name != VMLINUX):
-            with _owned(lib.btf__load_module_btf, module.encode(), vmlinux) as btf:
-                if btf is not None and (found := _lookup(btf, module)):
-                    return found
+            with _owned(load, module.encode(), vmlinux) as btf:
+                if btf and (parameters := _parameters(btf, KFUNC, _FUNC)) is not None:
+                    return Kfunc(module, parameters)
     return None
 
 
@@ -148,11 +148,6 @@ def _vmlinux() -> Iterator[int]:
                 "boot one with CONFIG_DEBUG_INFO_BTF=y",
             )
         yield btf
-
-
-def _lookup(btf: int, provider: str) -> Kfunc | None:
-    parameters = _parameters(btf, KFUNC, _FUNC)
-    return None if parameters is None else Kfunc(provider, parameters)
 
 
 def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:

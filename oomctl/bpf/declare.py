@@ -32,22 +32,17 @@ class CallResultStruct(Structure):
     ]
 
 
-class DeclareProgram:
+class DeclareProgram(libbpf.BpfObject):
     """The loaded program; its results stay in a map, one for each slot."""
 
     def __init__(self) -> None:
-        self._object = libbpf.BpfObject(resources.built("declare.bpf.o"))
+        super().__init__(resources.built("declare.bpf.o"))
 
     def __enter__(self) -> Self:
-        """Load it; UnsupportedError if the kernel refuses it."""
-        self._object.__enter__()
-        self._program = self._object.program_fd("declare")
-        self._results = self._object.array("call_results", CallResultStruct)
+        super().__enter__()
+        self._fd = self.program_fd("declare")
+        self._results = self.array("call_results", CallResultStruct)
         return self
-
-    def __exit__(self, *_exc: object) -> None:
-        """Unload it."""
-        self._object.close()
 
     def run(self, call: Call, cgroup_id: int | None, slot: int) -> int:
         """Declare OOM on a cgroup (None: the whole system) in this task.
@@ -56,7 +51,7 @@ class DeclareProgram:
         """
         self._results[slot] = CallResultStruct()
         context = CallStruct(cgroup_id or 0, call.flags, call.order, cgroup_id is None, slot)
-        return libbpf.run_syscall_program(self._program, context)
+        return libbpf.run_syscall_program(self._fd, context)
 
     def read(self, slot: int) -> CallResultStruct:
         """Return the result in a slot."""

@@ -90,31 +90,27 @@ class LockHold:
     until_ns: int
 
 
-class Gate:
-    """The gate, open unless `shut()`."""
+class Gate(libbpf.BpfObject):
+    """The attached gate, open unless `shut()`."""
 
     def __init__(self) -> None:
-        self._object = libbpf.BpfObject(resources.built("gate.bpf.o"))
+        super().__init__(resources.built("gate.bpf.o"))
 
     def __enter__(self) -> Self:
-        """Attach it; UnsupportedError if the kernel does not allow tracing."""
-        self._object.__enter__()
+        """Load and attach it; UnsupportedError if the kernel does not allow tracing."""
+        super().__enter__()
         try:
-            self._gates = self._object.array("gates", GateStruct)
-            self._passages = self._object.array("passages", PassageStruct)
-            self._logs = self._object.array("logs", GateLogStruct)
+            self._gates = self.array("gates", GateStruct)
+            self._passages = self.array("passages", PassageStruct)
+            self._logs = self.array("logs", GateLogStruct)
             for program in _PROGRAMS:
-                self._object.attach(program)
+                self.attach(program)
             if procfs.sysctl(probes.FTRACE_ENABLED) == 0:
                 raise probes.ftrace_off(_PROGRAMS)
         except BaseException:
-            self._object.close()
+            self.close()
             raise
         return self
-
-    def __exit__(self, *_exc: object) -> None:
-        """Detach it."""
-        self._object.close()
 
     def passed(self) -> int:
         """Return the number of runs through out_of_memory() so far."""
@@ -188,17 +184,8 @@ class Gate:
 
     def _passage(self, number: int) -> Passage:
         raw = self._passages[number % _PASSAGES]
-        return Passage(
-            tid=raw.tid,
-            memcg_id=raw.memcg_id or None,
-            order=raw.order,
-            gfp_mask=raw.gfp_mask,
-            zonelist=raw.zonelist,
-            nodemask=raw.nodemask,
-            totalpages_before=raw.totalpages_before,
-            totalpages=raw.totalpages,
-            points=raw.points,
-        )
+        values = {name: getattr(raw, name) for name, *_type in PassageStruct._fields_}
+        return Passage(**values | {"memcg_id": raw.memcg_id or None})
 
 
 def _not_held(holder: fork.Child, watch: PidfdWatch) -> OomctlError:

@@ -159,7 +159,7 @@ class Only:
 
 
 class BpfObject:
-    """A loaded BPF object; closing it detaches and unloads what nothing else holds.
+    """A loaded BPF object.
 
     `without` names programs that are not loaded; with `only` it is the only one that is.
     """
@@ -199,11 +199,10 @@ class BpfObject:
             self._lib.bpf_program__set_flags(chosen, only.flags)
 
     def __exit__(self, *_exc: object) -> None:
-        """Close it."""
         self.close()
 
     def close(self) -> None:
-        """Detach and unload the programs and maps."""
+        """Detach the programs and unload what nothing else holds."""
         while self._links:
             self._lib.bpf_link__destroy(self._links.pop())
         if self._handle:

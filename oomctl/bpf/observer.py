@@ -52,24 +52,6 @@ class LossStruct(Structure):
     _fields_ = [("count", c_uint64)]
 
 
-class FiredStruct(Structure):
-    """`struct oomctl_fired` of bpf/observer.h; its fields are named like the programs."""
-
-    _fields_ = [
-        ("oom_begin", c_uint64),
-        ("oom_end", c_uint64),
-        ("sigkill", c_uint64),
-        ("mark_victim", c_uint64),
-        ("mark_victim_pid", c_uint64),
-        ("wake_reaper", c_uint64),
-        ("start_reaping", c_uint64),
-        ("finish_reaping", c_uint64),
-        ("skip_reaping", c_uint64),
-        ("process_exit", c_uint64),
-        ("missed_exit", c_uint64),
-    ]
-
-
 @dataclass(frozen=True)
 class Program:
     """A program of observer.bpf.c, the kind of its events, and whether it suits a kernel."""
@@ -111,6 +93,12 @@ PROGRAMS = (
     Program("process_exit", Kind.EXIT, _function("exit_files")),
     Program("missed_exit", Kind.EXIT, _function("do_notify_parent")),
 )
+
+
+class FiredStruct(Structure):
+    """`struct oomctl_fired` of bpf/observer.h; its fields are named like the programs."""
+
+    _fields_ = [(program.name, c_uint64) for program in PROGRAMS]
 
 
 class Observer:
@@ -155,7 +143,6 @@ class Observer:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Detach and unload."""
         self._stack.close()
 
     def fileno(self) -> int:

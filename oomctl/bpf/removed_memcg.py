@@ -35,22 +35,17 @@ class RemovedMemcgStruct(Structure):
     ]
 
 
-class RemovedMemcg:
+class RemovedMemcg(libbpf.BpfObject):
     """The loaded program."""
 
     def __init__(self) -> None:
-        self._object = libbpf.BpfObject(resources.built("removed_memcg.bpf.o"))
+        super().__init__(resources.built("removed_memcg.bpf.o"))
 
     def __enter__(self) -> Self:
-        """Load it; UnsupportedError if the kernel refuses it."""
-        self._object.__enter__()
-        self._program = self._object.program_fd("declare_on_removed")
-        self._slots = self._object.array("removed_memcgs", RemovedMemcgStruct)
+        super().__enter__()
+        self._fd = self.program_fd("declare_on_removed")
+        self._slots = self.array("removed_memcgs", RemovedMemcgStruct)
         return self
-
-    def __exit__(self, *_exc: object) -> None:
-        """Unload it."""
-        self._object.close()
 
     def declare_on_removed(self, cgroup_id: int, remove: Callable[[], object]) -> int | None:
         """Let the program take the cgroup, call `remove`, and return what the kfunc returned.
@@ -61,7 +56,7 @@ class RemovedMemcg:
         self._slots[0] = RemovedMemcgStruct(until_ns=until)
         with PidfdWatch() as watch:
             caller = fork.forked(
-                lambda: libbpf.run_syscall_program(self._program, RemovalStruct(cgroup_id)), COMM
+                lambda: libbpf.run_syscall_program(self._fd, RemovalStruct(cgroup_id)), COMM
             )
             pid = caller.pid
             watch.add(pid, reap=True)

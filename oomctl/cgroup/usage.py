@@ -35,7 +35,6 @@ class Sampler:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Close them."""
         for _cgroup, fd in self._files:
             os.close(fd)
         self._files.clear()

@@ -50,7 +50,6 @@ class Kmsg:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Close it."""
         os.close(self._fd)
 
     def fileno(self) -> int:

@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Self
 
 from oomctl.oom.fate import Death
@@ -89,25 +90,18 @@ class PidfdWatch:
         `tick` is called about every 5 ms. `done` is called again after each death, and when the
         descriptor `wake` is readable, which it must read.
         """
-        if wake is not None:
-            self._pollfds.register(wake, select.POLLIN)
-        try:
-            return self._wait(done, timeout, tick)
-        finally:
-            if wake is not None:
-                self._pollfds.unregister(wake)
-
-    def _wait(
-        self, done: Callable[[], bool], timeout: float, tick: Callable[[], None] | None
-    ) -> bool:
         deadline = time.monotonic() + timeout
-        while not done():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            if tick:
-                tick()
-            self._poll(min(left, _TICK) if tick else left)
+        with ExitStack() as stack:
+            if wake is not None:
+                self._pollfds.register(wake, select.POLLIN)
+                stack.callback(self._pollfds.unregister, wake)
+            while not done():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                if tick:
+                    tick()
+                self._poll(min(left, _TICK) if tick else left)
         return True
 
     def poll(self) -> None:
