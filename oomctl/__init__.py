@@ -1,3 +1,3 @@
-"""oomctl: grow memory hogs in a cgroup, declare OOM on it, and tell what the kernel did."""
+"""oomctl: grow memory hogs in a cgroup, declare OOM on it, and report what the kernel did."""
 
 __version__ = "0.2.0"

@@ -25,7 +25,7 @@ def cut(text: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Cut the middle of a text that is wider; the end of a path tells most."""
+    """Cut the middle of a text that is wider; the end of a path is the most useful part."""
     if len(text) <= width or "\n" in text:
         return text
     end = (2 * width - 3) // 3

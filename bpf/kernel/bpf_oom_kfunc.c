@@ -53,7 +53,7 @@ enum bpf_oom_flags {
 
 /*
  * A static call is a direct call. An indirect one into vmlinux would fault with
- * IBT or FineIBT, which seal every function whose address nobody takes
+ * IBT or FineIBT, which seal every function whose address is not taken
  * (apply_seal_endbr() in arch/x86/kernel/alternative.c).
  */
 #ifdef MODULE

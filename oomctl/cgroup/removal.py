@@ -40,7 +40,7 @@ def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
                         f"held by {_holders(fd)}",
                         "end them, then run `oomctl clean`",
                     ) from error
-            _require_others(path, fd)
+            _require_not_ours(path, fd)
             # kills frozen tasks too (kernel/cgroup/freezer.c)
             with suppress(KernelFileError):  # whether it helped is seen by what follows
                 kernelfile.write(path / "cgroup.kill", 1, at=fd)
@@ -90,13 +90,13 @@ def _directory(path: str, at: int) -> Iterator[int]:
         os.close(fd)
 
 
-def _require_others(path: Path, fd: int) -> None:
+def _require_not_ours(path: Path, fd: int) -> None:
     """Raise KernelFileError if cgroup.kill would end oomctl itself, or what it runs in."""
     inside = set(_pids(fd))
-    for one in procfs.family():
-        if one.pid in inside:
+    for task in procfs.protected_tasks():
+        if task.pid in inside:
             raise KernelFileError(
-                f"cannot remove the cgroup {path}: {one.who} is in it",
+                f"cannot remove the cgroup {path}: {task.who} is in it",
                 "move it elsewhere, then run `oomctl clean`",
             )
 

@@ -114,7 +114,7 @@ class Session:
         back. Raises the errors of the stages it runs through, but once a call was made, or hogs
         were filled without one, there is an outcome, and what fails then is its `failure`.
         """
-        family = procfs.family()
+        family = procfs.protected_tasks()
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         safety.check_targets(map(str, targets), family)
         found = procfs.sysctls(SYSCTLS)

@@ -86,19 +86,21 @@ def read(data: bytes) -> tuple[Owner | None, list[Entry]]:
 
 def _entry(text: bytes) -> Owner | Entry:
     try:
-        told = json.loads(text)
+        fields = json.loads(text)
     except RecursionError:
-        told = None
-    kind = _KINDS.get(str(told.pop("kind", None))) if isinstance(told, dict) else None
+        fields = None
+    kind = _KINDS.get(str(fields.pop("kind", None))) if isinstance(fields, dict) else None
     if kind is None:
         raise ValueError(f"{text[:40]!r} is not a line of a journal")
     types = get_type_hints(kind)
-    if told.keys() != types.keys() or not all(isinstance(told[key], types[key]) for key in types):
+    if fields.keys() != types.keys() or not all(
+        isinstance(fields[key], types[key]) for key in types
+    ):
         raise ValueError(f"{text[:40]!r} has other fields than are known")
-    path = told.get("path", "/")
+    path = fields.get("path", "/")
     if not path.startswith("/") or "\0" in path:
         raise ValueError(f"{text[:40]!r} does not name a file")
-    made: Owner | Entry = kind(**told)
+    made: Owner | Entry = kind(**fields)
     return made
 
 

@@ -24,7 +24,7 @@ _LINKS = 40
 
 
 def folder() -> Path:
-    """Return where journals are kept."""
+    """Return the path of the folder of the journals."""
     return Path(os.environ.get(ENV) or _USUAL).absolute()
 
 
@@ -73,16 +73,16 @@ def opened() -> Iterator[JournalFolder | None]:
 
     Raises UnsupportedError if it cannot be read, or if other users could have written to it.
     """
-    where = folder()
+    path = folder()
     try:
-        fd = _open(where, make=False)
+        fd = _open(path, make=False)
     except (FileNotFoundError, NotADirectoryError):
         yield None
         return
     except OSError as error:
-        raise _not_ours(where, error.strerror or str(error), "run it as root") from error
+        raise _not_ours(path, error.strerror or str(error), "run it as root") from error
     try:
-        yield JournalFolder(where, fd)
+        yield JournalFolder(path, fd)
     finally:
         os.close(fd)
 
@@ -92,11 +92,11 @@ def made() -> JournalFolder:
 
     Raises UnsupportedError if it cannot be made, or if other users could write to it.
     """
-    where = folder()
+    path = folder()
     try:
-        return JournalFolder(where, _open(where, make=True))
+        return JournalFolder(path, _open(path, make=True))
     except OSError as error:
-        raise no_room(where, error) from error
+        raise no_room(path, error) from error
 
 
 def no_room(path: Path, error: OSError) -> OomctlError:
@@ -107,20 +107,20 @@ def no_room(path: Path, error: OSError) -> OomctlError:
     return UnsupportedError(why, f"name a folder that root can write to in {ENV}")
 
 
-def _open(where: Path, *, make: bool) -> int:
+def _open(path: Path, *, make: bool) -> int:
     """Walk to the folder; links above it are followed if only root or we can change them.
 
     A fault above it is raised once the folder is found, or before anything is made.
     """
-    ahead, links, fault = list(where.parts[1:]), 0, None
-    at, reached = os.open(where.root, PATH_ONLY), Path(where.root)
+    ahead, links, fault = list(path.parts[1:]), 0, None
+    at, reached = os.open(path.root, PATH_ONLY), Path(path.root)
     try:
         while ahead:
             fault = fault or _fault_of_parent(os.fstat(at), reached)
             name = ahead.pop(0)
             found = _lstat(name, at)
             if found is None and make:
-                _require_sound(where, fault)
+                _require_sound(path, fault)
                 with suppress(FileExistsError):  # by another oomctl
                     os.mkdir(name, 0o700, dir_fd=at)
             elif found and stat.S_ISLNK(found.st_mode) and ahead:
@@ -136,14 +136,14 @@ def _open(where: Path, *, make: bool) -> int:
             elif found and not stat.S_ISDIR(found.st_mode):
                 if ahead:
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-                raise _not_ours(where, "is not a folder", _REMOVE)
+                raise _not_ours(path, "is not a folder", _REMOVE)
             at, reached = step(name, at), reached / name
-        _require_sound(where, fault)
+        _require_sound(path, fault)
         last = os.fstat(at)
         if last.st_uid != os.geteuid():
-            raise _not_ours(where, f"belongs to user {last.st_uid}", "run it as that user")
+            raise _not_ours(path, f"belongs to user {last.st_uid}", "run it as that user")
         if last.st_mode & 0o022:
-            raise _not_ours(where, "users other than its owner may write there", _REMOVE)
+            raise _not_ours(path, "users other than its owner may write there", _REMOVE)
         at = step(".", at, READABLE)
     except BaseException:
         os.close(at)
@@ -185,15 +185,15 @@ def _fault_of_file(found: os.stat_result) -> str:
     return ""
 
 
-def _require_sound(where: Path, fault: str | None) -> None:
+def _require_sound(path: Path, fault: str | None) -> None:
     if fault:
-        raise _not_ours(where, fault)
+        raise _not_ours(path, fault)
 
 
-def _not_ours(where: Path, why: str, cure: str = "") -> UnsupportedError:
+def _not_ours(path: Path, why: str, cure: str = "") -> UnsupportedError:
     other = f"name another in {ENV}"
-    if cure == _REMOVE and str(where) != _USUAL:  # one that the user named may be anything
+    if cure == _REMOVE and str(path) != _USUAL:  # one that the user named may be anything
         cure = ""
     return UnsupportedError(
-        f"the folder of oomctl's journals, {where}: {why}", f"{cure}, or {other}" if cure else other
+        f"the folder of oomctl's journals, {path}: {why}", f"{cure}, or {other}" if cure else other
     )

@@ -46,10 +46,10 @@ def headers_of(release: str) -> Path:
 def release_of(headers: Path) -> str:
     """Return the release (`uname -r`) of a build folder, UNKNOWN if it does not name one."""
     try:
-        told = (headers / "include/config/kernel.release").read_text(errors="replace").strip()
+        text = (headers / "include/config/kernel.release").read_text(errors="replace").strip()
     except OSError:
         return UNKNOWN
-    return told if is_release(told) else UNKNOWN
+    return text if is_release(text) else UNKNOWN
 
 
 def is_release(text: str) -> bool:
@@ -79,7 +79,7 @@ def read_config(headers: Path) -> dict[str, str]:
         if not Path(included).exists():
             raise UnsupportedError(
                 f"{makefile} includes {included}, which does not exist",
-                "install the package, or edit that line where it was only unpacked",
+                "install the package, or edit that line if it was only unpacked",
             )
     return parse_config(auto.read_text(errors="replace"))
 
@@ -105,7 +105,7 @@ def compiler_of(config: dict[str, str]) -> Compiler:
 def require(headers: Path) -> tuple[str, ...]:
     """Return the arguments that make needs to build against this folder.
 
-    Raises UnsupportedError that names what the kernel or this machine lacks for it.
+    UnsupportedError names what the kernel or this machine lacks.
     """
     config = read_config(headers)
     off = [f"CONFIG_{option}" for option in NEEDED if config.get(option) != "y"]
@@ -116,7 +116,7 @@ def require(headers: Path) -> tuple[str, ...]:
         )
     if not (headers / "vmlinux").exists():
         raise UnsupportedError(
-            f"{headers} has no vmlinux: the module would get no BTF, and nobody would find it",
+            f"{headers} has no vmlinux: the module would get no BTF: its kfunc could not be found",
             f"for the running kernel: cp /sys/kernel/btf/vmlinux {shlex.quote(str(headers))}/",
         )
     compiler = compiler_of(config)
@@ -144,18 +144,18 @@ def find(compiler: Compiler) -> str | None:
 
 
 def has_kfunc(headers: Path, kfunc: str) -> bool | None:
-    """Tell whether the kernel of a build folder has the kfunc itself; None if it cannot tell."""
+    """Return whether the kernel of a build folder has the kfunc; None if it is not known."""
     return names(headers / "vmlinux", kfunc)
 
 
 def names(file: Path, kfunc: str) -> bool | None:
-    """Tell whether a vmlinux or System.map names the kfunc; None if it names no function at all.
+    """Return whether a vmlinux or System.map names the kfunc; None if it names no functions.
 
-    A stripped vmlinux is such a file, and the System.map of Debian's packages, which only says
-    where the real one is.
+    That is a stripped vmlinux, or the System.map of Debian's packages, which only has the path of
+    the real one.
     """
-    for name, answer in ((kfunc, True), (_IN_EVERY_KERNEL, False)):
+    for name, found in ((kfunc, True), (_IN_EVERY_KERNEL, False)):
         status, _output = programs.run("grep", "-qaw", name, str(file))
         if status == 0:
-            return answer
+            return found
     return None

@@ -1,4 +1,4 @@
-"""The kernel module that provides the kfunc where the kernel does not: build, load, unload."""
+"""The kernel module with the kfunc, for kernels without it: build, load, unload."""
 
 import os
 import platform

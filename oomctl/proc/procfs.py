@@ -168,7 +168,7 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def family() -> list[ProtectedTask]:
+def protected_tasks() -> list[ProtectedTask]:
     """Return oomctl itself, its ancestors, its session's leader, and init."""
     own = os.getpid()
     found: list[ProtectedTask] = []

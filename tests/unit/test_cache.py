@@ -1,4 +1,4 @@
-"""Folders for a while: gone afterwards, and those of a killed oomctl with the next one."""
+"""Scratch folders: removed at the end, or by the next oomctl after a kill."""
 
 import signal
 import subprocess
@@ -54,7 +54,7 @@ def test_the_folder_of_who_lives_stays_and_of_who_was_killed_goes(holder):
 
 
 def many(script, count=4):
-    """Run a script in several processes at once; return what they said on stderr."""
+    """Run a script in several processes at once; return their stderr."""
     words = [sys.executable, "-c", f"from oomctl import cache\n{script}"]
     running = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(count)]
     said = [each.communicate(timeout=120)[1] for each in running]

@@ -66,7 +66,7 @@ def test_a_tree_is_the_same_whenever_it_is_made():
 
 @pytest.mark.parametrize("number", range(500))
 def test_a_tree_can_be_made(number):
-    """Parents come first, processes only where the kernel lets them be, targets with controller."""
+    """Parents come first, processes only in cgroups that may hold them, targets with controller."""
     tree = random_tree(number)
     plan = tree.plan
     enabled = {s.cgroup for s in plan.settings if s.file == "cgroup.subtree_control"}

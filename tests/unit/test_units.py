@@ -14,7 +14,7 @@ KERNEL_READS = {
     "64m": 67_108_864,
     "64Mi": 67_108_864,
     "64MiB": 67_108_864,
-    "64mib": None,  # nobody writes that
+    "64mib": None,  # not a usual spelling
     "1K": 1024,
     "1G": 1 << 30,
     "3T": 3 << 40,

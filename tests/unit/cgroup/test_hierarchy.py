@@ -151,7 +151,7 @@ def test_memory_that_nobody_offers(cgroupfs):
 
 
 def test_mounts_with_odd_names_and_options(mounts, monkeypatch):
-    """An overlay's options hold paths, which may be no UTF-8."""
+    """The options of an overlay contain paths, which may not be UTF-8."""
     mounts()
     hierarchy._MOUNTS.write_bytes(
         b"overlay / overlay rw,lowerdir=/\xff 0 0\nnone\n\ncg /a\\040b\\134\xfe cgroup2 rw,x 0 0\n"

@@ -1,4 +1,4 @@
-"""Which limit refused a hog something, told from files that stand for those of cgroups."""
+"""The limit that refused a hog something, found from plain files in place of a cgroup's."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The one way in which a cgroup is removed: what goes, what stays, and who is named."""
+"""The removal of a cgroup: what it kills, what it leaves alone, and which processes it names."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def test_children_go_first(top):
     made = top.id
     assert remove(top.directory, made)
     assert not top.directory.exists()
-    assert not remove(top.directory, made)  # again is no error
+    assert not remove(top.directory, made)  # a second time is not an error
 
 
 def test_what_lives_there_is_killed(top):

@@ -319,7 +319,7 @@ def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
 
 def test_where_the_family_lives_no_hog_is_even_started(kernel, theirs, monkeypatch):
     shell = ProtectedTask(7, "bash (pid 7, which oomctl runs in)", "/t/large")
-    monkeypatch.setattr("oomctl.proc.procfs.family", lambda: [shell])
+    monkeypatch.setattr("oomctl.proc.procfs.protected_tasks", lambda: [shell])
     with pytest.raises(UsageError, match=r"bash .* runs in /t/large.*another cgroup"):
         run(kernel, planned(kernel))
     assert kernel.pids == {}

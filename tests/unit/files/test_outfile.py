@@ -35,7 +35,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def alone(path):
-    """Nothing else may be left in the folder."""
+    """No other file may be left in the folder."""
     yield path
     assert listed(path.parent) == ["f"]
 
@@ -158,7 +158,7 @@ def nobody():
 
 @pytest.fixture
 def open_folder(path):
-    """The folder of the path, which anybody can come to; pytest's own stay as they were."""
+    """The folder of the path, open to every user; pytest's own folders stay as they were."""
     above = path.parents[1:3]
     before = [folder.stat().st_mode & 0o7777 for folder in above]
     for folder in above:
@@ -169,7 +169,7 @@ def open_folder(path):
 
 
 @ROOT
-def test_a_file_of_ones_own_in_a_folder_of_anothers(path, open_folder, nobody):
+def test_an_own_file_in_a_folder_of_another_user(path, open_folder, nobody):
     os.seteuid(0)
     open_folder.chmod(0o755)
     os.chown(path, NOBODY, NOBODY)
@@ -194,7 +194,7 @@ def test_a_file_that_may_not_be_written_is_not_replaced(path, open_folder, nobod
 
 
 @ROOT
-def test_a_file_of_anothers_that_may_be_written_stays_the_others(path, open_folder, nobody):
+def test_a_writable_file_of_another_user_keeps_its_owner(path, open_folder, nobody):
     os.seteuid(0)
     open_folder.chmod(0o777)
     path.chmod(0o666)

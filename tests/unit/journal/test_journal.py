@@ -1,4 +1,4 @@
-"""The journal: its lines, its file, and who owns it."""
+"""The journal: its lines, its file, and its owner."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ entries = st.one_of(
 
 @contextmanager
 def the_only():
-    """Hold the one journal that there is, if nobody owns it."""
+    """Lock the only journal, if its owner is gone."""
     with rundir.opened() as opened:
         (name,) = opened.names()
         with abandoned(opened, name) as text:
@@ -149,7 +149,7 @@ def test_the_journal_of_who_lives_is_nobody_elses(journal):
 
 
 def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, monkeypatch):
-    """A caller may write memory.max to the last: nobody must put it back before."""
+    """A caller may write memory.max until it ends: it must not be put back before."""
     reader, writer = os.pipe()
     owner = os.fork()
     if owner == 0:
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_made(cgroupfs, monkeypatch, number):
 
 @pytest.mark.parametrize("moment", ["looks", "undoes"])
 def test_one_that_is_held_before_it_is_locked_is_made_again(cgroupfs, monkeypatch, moment):
-    """By who looks for abandoned ones, and may stand still for as long as it likes."""
+    """By `abandoned()` in another process, which may be stopped at any point."""
     from oomctl.journal import file as module
 
     flock, holding = module.fcntl.flock, []
@@ -321,7 +321,7 @@ def test_a_folder_beside_which_others_may_write(cgroupfs, tmp_path, monkeypatch,
 
 @needs_root
 def test_links_on_the_way_to_the_folder(cgroupfs, tmp_path, monkeypatch):
-    """As /var/run is one; who could turn it elsewhere must be us or root."""
+    """Such as /var/run; only we or root may be able to change it."""
     (tmp_path / "real").mkdir()
     link = tmp_path / "link"
     link.symlink_to("../" + tmp_path.name + "/real")
@@ -336,7 +336,7 @@ def test_links_on_the_way_to_the_folder(cgroupfs, tmp_path, monkeypatch):
 
 
 def test_the_folder_is_used_by_its_descriptor(cgroupfs):
-    """Another one that takes its place has no effect on who has opened it."""
+    """A folder that replaces it has no effect on an oomctl that has opened it."""
     before = [*folder().parent.iterdir()]
     with Journal() as journal:
         folder().rename(folder().with_name("away"))

@@ -82,7 +82,7 @@ def test_what_was_there_before_is_skipped(device):
 
 
 def test_what_was_lost_before_the_first_read_is_counted(device):
-    """In a flood, so that what it begins with is gone."""
+    """In a flood: its first records are overwritten."""
     log, answers = device
     answers += [record(1), record(2)]
     with Kmsg(log._path) as log:

@@ -22,7 +22,7 @@ def watch():
 
 
 def spawn(*command) -> int:
-    """Start a command whose wait status is left to whoever waits."""
+    """Start a command whose wait status is not read here."""
     return os.posix_spawnp(command[0], command, os.environ)
 
 
