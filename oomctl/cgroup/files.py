@@ -1,6 +1,6 @@
 """The formats of cgroup v2 interface files, as descriptors of cgroupspy, which knows v1 only."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cgroupspy import interfaces
@@ -12,14 +12,28 @@ _LIMIT = 1 << 64
 
 
 class InterfaceFile(interfaces.BaseFileInterface):
-    """One file of a cgroup; None if this kernel or this cgroup lacks it."""
+    """One file of a cgroup; None if this kernel or this cgroup lacks it.
 
-    def __init__(self, filename: str, *, readonly: bool = False, writeonly: bool = False) -> None:
+    `parse` makes the value from the stripped text, with ValueError for malformed text; `form` makes
+    the text to write from a value.
+    """
+
+    def __init__(
+        self,
+        filename: str,
+        parse: Callable[[str], Any] = str,
+        form: Callable[[Any], str] = str,
+        *,
+        readonly: bool = False,
+        writeonly: bool = False,
+    ) -> None:
         super().__init__(filename, readonly, writeonly)
+        self._parse = parse
+        self._form = form
 
-    def sanitize_get(self, value: str) -> Any:
-        """Return the value for the stripped text of the file; ValueError for malformed text."""
-        return value
+    def sanitize_set(self, value: Any) -> str:
+        """Return the text to write for a value."""
+        return self._form(value)
 
     def __get__(self, instance: Any, owner: type) -> Any:
         """Read the file; on the class itself, return the descriptor."""
@@ -29,54 +43,14 @@ class InterfaceFile(interfaces.BaseFileInterface):
             raise AttributeError(f"{self.filename.decode()} can only be written")
         value = instance.get_property(self.filename)
         try:
-            return None if value is None else self.sanitize_get(value)
+            return None if value is None else self._parse(value)
         except ValueError:
             raise OomctlError(
                 f"{instance.file(self.filename)} has unexpected content {cut(value)!r}"
             ) from None
 
 
-class NumberFile(InterfaceFile):
-    """A plain number, such as memory.current."""
-
-    def sanitize_get(self, value: str) -> int:
-        """Return the number."""
-        return _number(value)
-
-
-class LimitFile(InterfaceFile):
-    """A limit in bytes; infinity is `max`."""
-
-    def sanitize_get(self, value: str) -> float:
-        """Return the limit, infinity for `max`."""
-        return float("inf") if value == "max" else _number(value)
-
-    def sanitize_set(self, value: float) -> str:
-        """Return `max` for infinity, else the number of bytes."""
-        return "max" if value == float("inf") else str(int(value))
-
-
-class SwitchFile(InterfaceFile):
-    """0 or 1, such as memory.oom.group."""
-
-    def sanitize_get(self, value: str) -> bool:
-        """Return whether it is on."""
-        return value != "0"
-
-    def sanitize_set(self, value: bool) -> str:
-        """Return 1 or 0."""
-        return "1" if value else "0"
-
-
-class WordsFile(InterfaceFile):
-    """A set of words on one line, such as cgroup.controllers."""
-
-    def sanitize_get(self, value: str) -> frozenset[str]:
-        """Return the words."""
-        return frozenset(value.split())
-
-
-class SubtreeControlFile(WordsFile):
+class SubtreeControlFile(InterfaceFile):
     """The controllers of the children; assigning a set writes only the difference."""
 
     def __set__(self, instance: Any, wanted: Iterable[str]) -> None:
@@ -89,37 +63,50 @@ class SubtreeControlFile(WordsFile):
             instance.set_property(self.filename, " ".join(changes))
 
 
-class NumbersFile(InterfaceFile):
-    """One number per line, such as cgroup.procs; 0 is a process outside our PID namespace."""
-
-    def sanitize_get(self, value: str) -> tuple[int, ...]:
-        """Return the numbers in the kernel's order."""
-        return tuple(map(_number, value.split()))
-
-
-class CountersFile(InterfaceFile):
-    """`name number` lines, such as memory.events."""
-
-    def sanitize_get(self, value: str) -> dict[str, int]:
-        """Return the counters by name, in the kernel's order."""
-        return {name: _number(number) for name, number in map(str.split, value.splitlines())}
-
-
-class PressureFile(InterfaceFile):
-    """Stall times, such as memory.pressure: `some avg10=0.00 ... total=7`, in microseconds."""
-
-    def sanitize_get(self, value: str) -> dict[str, int]:
-        """Return the total of each line by its first word."""
-        found = {}
-        for line in value.splitlines():
-            kind, *_averages, total = line.split()
-            found[kind] = _number(total.removeprefix("total="))
-        return found
-
-
-def _number(text: str) -> int:
+def number(text: str) -> int:
     """Parse an unsigned number of 64 bits; ValueError for any other text."""
-    number = int(text)
-    if not 0 <= number < _LIMIT:
+    value = int(text)
+    if not 0 <= value < _LIMIT:
         raise ValueError(text)
-    return number
+    return value
+
+
+def limit(text: str) -> float:
+    """Parse a limit in bytes; `max` is infinity."""
+    return float("inf") if text == "max" else number(text)
+
+
+def limit_text(value: float) -> str:
+    """Return the text of a limit."""
+    return "max" if value == float("inf") else str(int(value))
+
+
+def switch(text: str) -> bool:
+    """Parse 0 or 1, such as in memory.oom.group."""
+    return text != "0"
+
+
+def switch_text(value: bool) -> str:
+    """Return 1 or 0."""
+    return "1" if value else "0"
+
+
+def words(text: str) -> frozenset[str]:
+    """Parse words on one line, such as in cgroup.controllers."""
+    return frozenset(text.split())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Parse one number per line, such as in cgroup.procs; 0 is a process of another namespace."""
+    return tuple(map(number, text.split()))
+
+
+def counters(text: str) -> dict[str, int]:
+    """Parse lines `name number`, such as in memory.events, in the kernel's order."""
+    return {name: number(value) for name, value in map(str.split, text.splitlines())}
+
+
+def pressure(text: str) -> dict[str, int]:
+    """Parse the totals of memory.pressure in us: `some avg10=0.00 ... total=7` is {"some": 7}."""
+    lines = (line.split() for line in text.splitlines())
+    return {kind: number(total.removeprefix("total=")) for kind, *_averages, total in lines}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from oomctl.cgroup.files import CountersFile
+from oomctl.cgroup import files
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.units import format_size
 
@@ -87,7 +87,7 @@ def _count(node: UnifiedNode, file: str) -> tuple[int, int]:
     for name in (f"{events}.local", events):
         text = node.controller.get_property(name.encode())
         if text is not None:
-            counters = CountersFile(name).sanitize_get(text)
+            counters = files.counters(text)
             return counters.get("oom", 0), counters.get("max", 0)
     return 0, 0
 

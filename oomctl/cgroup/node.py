@@ -14,17 +14,8 @@ from typing import Any
 from cgroupspy.controllers import Controller
 from cgroupspy.nodes import Node
 
-from oomctl.cgroup.files import (
-    CountersFile,
-    InterfaceFile,
-    LimitFile,
-    NumberFile,
-    NumbersFile,
-    PressureFile,
-    SubtreeControlFile,
-    SwitchFile,
-    WordsFile,
-)
+from oomctl.cgroup import files
+from oomctl.cgroup.files import InterfaceFile, SubtreeControlFile
 from oomctl.files import kernelfile
 from oomctl.files.kernelfile import KernelFileError, explain
 
@@ -66,20 +57,20 @@ class UnifiedController(Controller):
     list_interfaces = refused("vars(UnifiedController)")
 
     cgroup_type = InterfaceFile("cgroup.type", readonly=True)
-    procs = NumbersFile("cgroup.procs", readonly=True)
-    controllers = WordsFile("cgroup.controllers", readonly=True)
-    subtree_control = SubtreeControlFile("cgroup.subtree_control")
-    cgroup_events = CountersFile("cgroup.events", readonly=True)
-    stat = CountersFile("cgroup.stat", readonly=True)
-    kill = SwitchFile("cgroup.kill", writeonly=True)
-    freeze = SwitchFile("cgroup.freeze")
-    memory_current = NumberFile("memory.current", readonly=True)
-    memory_max = LimitFile("memory.max")
-    memory_swap_max = LimitFile("memory.swap.max")
-    memory_oom_group = SwitchFile("memory.oom.group")
-    memory_events = CountersFile("memory.events", readonly=True)
-    memory_events_local = CountersFile("memory.events.local", readonly=True)
-    memory_pressure = PressureFile("memory.pressure", readonly=True)
+    procs = InterfaceFile("cgroup.procs", files.numbers, readonly=True)
+    controllers = InterfaceFile("cgroup.controllers", files.words, readonly=True)
+    subtree_control = SubtreeControlFile("cgroup.subtree_control", files.words)
+    cgroup_events = InterfaceFile("cgroup.events", files.counters, readonly=True)
+    stat = InterfaceFile("cgroup.stat", files.counters, readonly=True)
+    kill = InterfaceFile("cgroup.kill", form=files.switch_text, writeonly=True)
+    freeze = InterfaceFile("cgroup.freeze", files.switch, files.switch_text)
+    memory_current = InterfaceFile("memory.current", files.number, readonly=True)
+    memory_max = InterfaceFile("memory.max", files.limit, files.limit_text)
+    memory_swap_max = InterfaceFile("memory.swap.max", files.limit, files.limit_text)
+    memory_oom_group = InterfaceFile("memory.oom.group", files.switch, files.switch_text)
+    memory_events = InterfaceFile("memory.events", files.counters, readonly=True)
+    memory_events_local = InterfaceFile("memory.events.local", files.counters, readonly=True)
+    memory_pressure = InterfaceFile("memory.pressure", files.pressure, readonly=True)
 
     def __init__(self, node: "UnifiedNode") -> None:
         super().__init__(node)

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 
 import psutil
 
-from oomctl.cgroup.files import CountersFile
+from oomctl.cgroup.files import counters
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.holdings import Holdings, compared, of_cgroup, of_tasks
 from oomctl.oom.plan import Hog
 from oomctl.proc import procfs
 
-_STAT = CountersFile("memory.stat")
 _BATCH = 64
 """MEMCG_CHARGE_BATCH: a CPU may keep so many changes to itself (mm/memcontrol.c)."""
 
@@ -38,4 +37,4 @@ def _huge(tasks: Iterable[int]) -> int:
 
 def _stat(node: UnifiedNode) -> Mapping[str, int] | None:
     text = node.controller.get_property(b"memory.stat")
-    return None if text is None else _STAT.sanitize_get(text)
+    return None if text is None else counters(text)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from oomctl.cgroup.files import LimitFile, SwitchFile
+from oomctl.cgroup.files import InterfaceFile, SubtreeControlFile
 from oomctl.cgroup.node import UnifiedController
 from oomctl.errors import OomctlError
 from oomctl.files.kernelfile import KernelFileError
@@ -111,8 +111,8 @@ def test_what_the_kernel_only_takes_cannot_be_read(node):
 
 
 def test_on_the_class_a_descriptor_is_itself():
-    assert isinstance(UnifiedController.memory_max, LimitFile)
-    assert isinstance(UnifiedController.freeze, SwitchFile)
+    assert isinstance(UnifiedController.memory_max, InterfaceFile)
+    assert isinstance(UnifiedController.subtree_control, SubtreeControlFile)
 
 
 @pytest.mark.parametrize(
