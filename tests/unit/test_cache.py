@@ -42,7 +42,7 @@ def test_a_folder_is_gone_with_its_block():
     assert not folder.exists()
 
 
-def test_the_folder_of_who_lives_stays_and_of_who_was_killed_goes(holder):
+def test_the_folder_of_a_living_oomctl_stays_that_of_a_killed_one_goes(holder):
     process, folder = holder
     with cache.scratch("x-"):
         assert (folder / "file").exists()
@@ -72,7 +72,7 @@ for _ in range(400):
     assert [path.name for path in tmp_path.glob("scratch/*")] == ["lock"]
 
 
-def test_nothing_is_removed_while_somebody_uses_it():
+def test_a_folder_in_use_is_not_removed():
     """Each makes, uses and removes the same few folders, as checkouts that share a cache do."""
     script = """
 import contextlib, os, random
@@ -115,7 +115,7 @@ def test_what_is_used_stays_for_the_next_time(tmp_path):
         assert not there
 
 
-def test_a_folder_that_took_the_place_of_the_one_that_was_opened(tmp_path, monkeypatch):
+def test_a_folder_that_replaced_the_opened_one(tmp_path, monkeypatch):
     entry = tmp_path / "entry"
     entry.mkdir()
     lock = cache._lock
@@ -148,7 +148,7 @@ def owner():
         process.kill()
 
 
-def test_who_waits_for_a_lock_says_for_whom_and_not_without_end(owner, capsys, tmp_path):
+def test_waiting_for_a_lock_names_its_holder_and_ends(owner, capsys, tmp_path):
     with (
         pytest.raises(OomctlError) as caught,
         cache.locked("x", doing="here", patience=1.5),
@@ -176,7 +176,7 @@ def test_a_lock_that_is_free_soon_is_not_worth_a_word(owner, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_program_dies_with_who_ran_it(tmp_path):
+def test_a_program_dies_with_its_parent(tmp_path):
     out = tmp_path / "pid"
     words = ("sh", "-c", f"echo $$ >{out}; exec sleep 60")
     script = f"from oomctl.proc import programs; programs.run(*{words!r})"

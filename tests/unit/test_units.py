@@ -44,7 +44,7 @@ def test_size_is_read_as_the_kernel_does(text, size):
         *("8E", str(2**63), "9" * 40 + "E", "9" * 5000, "0x" + "f" * 30, "010", "007M", "00"),
     ],
 )
-def test_what_is_no_size_is_refused_in_one_line(text):
+def test_text_that_is_not_a_size_is_refused_in_one_line(text):
     with pytest.raises(ValueError, match=r"^['\"].*['\"] (is|begins)") as caught:
         parse_size(text)
     assert "\n" not in str(caught.value)
@@ -141,7 +141,7 @@ def test_a_time_is_seconds(text, seconds):
 @pytest.mark.parametrize(
     "text", ["", "s", "-1", "+1", "1e3", "1,5", ".5", "1.", "nan", "inf", "1 d", "1M", "1 2", "٣s"]
 )
-def test_what_is_no_time_is_refused_in_one_line(text):
+def test_text_that_is_not_a_duration_is_refused_in_one_line(text):
     with pytest.raises(ValueError, match=r"^'.*' is not a time; write seconds, or such as '100ms'"):
         parse_duration(text)
 

@@ -39,7 +39,7 @@ def test_the_signature_is_c():
     kfunc.require_callable()
 
 
-def test_another_shape_is_refused_with_what_it_is():
+def test_another_shape_is_refused_and_named():
     kfunc = Kfunc("vmlinux", (Parameter(MEMCG, "memcg"), Parameter(INT, "order")))
     with pytest.raises(UnsupportedError, match=r"\(RFC\): int bpf_out_of_memory\("):
         kfunc.require_callable()
@@ -57,7 +57,7 @@ def test_any_function_of_the_running_kernel_is_rendered(monkeypatch):
     assert found.variant == "unknown"
 
 
-def test_a_name_nobody_has(monkeypatch):
+def test_an_unknown_name(monkeypatch):
     if not (btf._KERNEL_BTF / "vmlinux").exists():
         pytest.skip("this kernel has no BTF")
     monkeypatch.setattr(btf, "KFUNC", "no_such_function_anywhere")

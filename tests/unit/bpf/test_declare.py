@@ -24,7 +24,7 @@ def test_why_a_program_did_not_load(monkeypatch, number, hint):
     assert hint in error.hint
 
 
-def test_an_object_that_is_none(tmp_path):
+def test_a_file_that_is_not_an_object(tmp_path):
     path = tmp_path / "x.bpf.o"
     path.write_bytes(b"not an ELF file")
     with pytest.raises(OomctlError, match=r"libbpf cannot open .*x\.bpf\.o") as caught:

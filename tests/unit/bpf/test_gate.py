@@ -37,7 +37,7 @@ def refuse():
         (lambda: time.sleep(60), "has not called out_of_memory() after 1 s"),
     ],
 )
-def test_who_does_not_hold_the_lock(closed, enter, says):
+def test_a_holder_that_does_not_get_the_lock(closed, enter, says):
     before, began = descriptors(), time.monotonic()
     with (
         pytest.raises(OomctlError) as caught,

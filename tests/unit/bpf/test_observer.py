@@ -147,7 +147,7 @@ def test_what_comes_with_a_pid_only_is_completed_by_what_was_seen_before():
     assert (unknown.pid, unknown.tgid, unknown.comm) == (7, 7, "")
 
 
-def test_the_runner_of_the_oom_killer_is_no_victim_to_remember():
+def test_the_invoker_of_the_oom_killer_is_not_remembered_as_a_victim():
     known = {}
     remembered(decode(raw(Kind.OOM_BEGIN)), known)
     assert known == {}
@@ -274,12 +274,12 @@ def test_ftrace_is_not_blamed_for_a_tracepoint(opening):
         assert "ftrace_enabled" not in str(observer.silence(opened.silent))
 
 
-def test_a_kernel_without_btf_is_told_so(monkeypatch):
+def test_a_kernel_without_btf_is_named(monkeypatch):
     monkeypatch.setattr(libbpf, "call", lambda *_: (None, 2))
     with pytest.raises(UnsupportedError, match="no BTF"), observer.Observer():
         pass
 
 
-def test_a_map_that_is_no_ring_buffer_is_refused():
+def test_a_map_that_is_not_a_ring_buffer_is_refused():
     with pytest.raises(OomctlError, match="ring buffer"):
         libbpf.RingBuffer(-1)

@@ -45,7 +45,7 @@ def test_only_what_must_have_run_is_asked_for():
 
 
 @pytest.mark.parametrize("program", sorted({*ALL, *OLD}))
-def test_one_that_fell_silent_halfway_is_named(program):
+def test_a_program_that_fell_silent_halfway_is_named(program):
     attached = OLD if program == "mark_victim_pid" else ALL
     before, after = period(attached, (), times=3)
     after[program] -= 1
@@ -60,7 +60,7 @@ def test_a_victim_that_is_killed_twice_is_marked_once():
     assert silent_programs(before, after, calls=1, kills=2) == ()
 
 
-def test_one_that_this_kernel_lacks_is_not_silent():
+def test_a_program_that_is_not_attached_is_not_silent():
     for attached in subsets(ALL):
         assert silent_programs(*period(attached, ()), calls=1, kills=1, exits=1) == ()
 

@@ -43,13 +43,13 @@ def test_each_that_should_have_run_and_did_not_is_named():
         assert set(silent_programs(ATTACHED, counters)) == set(silent)
 
 
-def test_one_that_is_passed_over_once_is_tried_again():
+def test_a_program_that_misses_one_process_is_tested_again():
     counters = Counters({"sigkill": 1, "process_exit": 2, "missed_exit": 1})
     assert silent_programs(ATTACHED, counters) == ()
     assert counters.readings == 3
 
 
-def test_one_that_this_kernel_lacks_is_not_missed():
+def test_a_program_that_is_not_attached_is_not_missed():
     assert silent_programs(("oom_begin", "mark_victim"), Counters({})) == ()
 
 
@@ -66,7 +66,7 @@ def test_the_process_ends_by_itself_and_is_reaped(monkeypatch):
     assert statuses == [0]
 
 
-def test_children_that_nobody_waits_for_will_do_as_well():
+def test_sigchld_may_be_ignored():
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         silent = silent_programs(ATTACHED, Counters(dict.fromkeys(ATTACHED, 1)))
@@ -83,7 +83,7 @@ def test_a_process_that_does_not_end_is_not_waited_for_without_end(monkeypatch):
     assert time.monotonic() - began < 60
 
 
-def test_where_there_may_be_no_more_processes_that_is_said(monkeypatch):
+def test_a_process_that_cannot_be_started_is_an_error(monkeypatch):
     def full():
         raise BlockingIOError(11, "Resource temporarily unavailable")
 

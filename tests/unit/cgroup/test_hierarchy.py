@@ -78,7 +78,7 @@ def test_a_cgroup_is_found_though_something_else_has_its_name(tree, elsewhere):
 
 
 @pytest.mark.parametrize("text", ["/", "//", "/.", "{mount}", "{mount}/", "{mount}/a/..", "/a/.."])
-def test_the_root_is_no_target(tree, text):
+def test_the_root_is_not_a_target(tree, text):
     with pytest.raises(UsageError, match=r"the root cgroup cannot be a target.*--global"):
         find_cgroup(tree, text.format(mount=tree.directory))
 
@@ -144,7 +144,7 @@ def test_memory_bound_to_v1(cgroupfs, tmp_path, mounts):
         require_memory(cgroupfs)
 
 
-def test_memory_that_nobody_offers(cgroupfs):
+def test_a_hierarchy_without_memory_controller(cgroupfs):
     (cgroupfs.directory / "cgroup.controllers").unlink()
     with pytest.raises(UnsupportedError, match="does not offer the memory controller"):
         require_memory(UnifiedNode(str(cgroupfs.directory)))
@@ -209,7 +209,7 @@ def test_processes_belong_into_a_threaded_domain_itself(threads):
     assert children_get(threads) == {"pids"}
 
 
-def test_who_lacks_the_controller_is_told_who_has_to_give_it(cgroupfs):
+def test_a_cgroup_without_controller_is_told_which_cgroups_must_enable_it(cgroupfs):
     top = cgroupfs.create_cgroup("top")
     deep = top.create_cgroup("a b").create_cgroup("deep")
     (deep.directory / "memory.current").unlink()
@@ -225,7 +225,7 @@ def test_who_lacks_the_controller_is_told_who_has_to_give_it(cgroupfs):
         require_target(deep)
 
 
-def test_the_root_is_told_to_give_it(cgroupfs):
+def test_the_root_must_enable_it(cgroupfs):
     (cgroupfs.directory / "cgroup.subtree_control").write_text("")
     node = cgroupfs.create_cgroup("a")
     (node.directory / "memory.current").unlink()
@@ -234,7 +234,7 @@ def test_the_root_is_told_to_give_it(cgroupfs):
         require_target(node)
 
 
-def test_a_cgroup_that_has_just_gone_is_no_question_of_controllers(cgroupfs):
+def test_a_cgroup_that_was_just_removed_does_not_lack_a_controller(cgroupfs):
     node = cgroupfs.create_cgroup("a")
     (node.directory / "memory.current").unlink()
     with pytest.raises(UnsupportedError, match="check that it still exists"):

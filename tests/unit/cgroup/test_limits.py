@@ -57,7 +57,7 @@ def test_what_ended_in_oom_comes_before_what_was_reclaimed(tree):
     assert told(tree, refuse) == "memory.max of /t (8M)"
 
 
-def test_a_neighbour_that_was_refused_is_no_reason(tree):
+def test_the_refusal_of_a_neighbour_does_not_count(tree):
     tree("t/b", memory_max=8 * M)
     refuse = {"memory_events_local": events(max=1, oom=1)}
     assert told(tree, lambda: tree("t/b", **refuse)) == ""
@@ -80,7 +80,7 @@ def test_what_was_asked_for_decides_between_memory_and_tasks(tree, tasks, file):
     assert told(tree, refuse, tasks=tasks).startswith(f"{file} of /t ")
 
 
-def test_who_counts_where_it_forks_means_the_limit_with_the_least_room(tree):
+def test_with_localevents_the_limit_with_the_least_room_is_named(tree):
     """With pids_localevents: the cgroup itself has no limit."""
     tree("t", pids_max=3, pids_current=3)
     tree("t/a", pids_max="max")

@@ -90,7 +90,7 @@ def test_names_that_are_not_utf8(cgroupfs):
     assert UnifiedNode(str(cgroupfs.directory)).at(f"/{name}").directory.exists()
 
 
-def test_a_cgroup_that_is_removed_while_it_is_read_is_as_one_that_is_gone(cgroupfs, monkeypatch):
+def test_a_cgroup_that_is_removed_while_it_is_read_reads_as_absent(cgroupfs, monkeypatch):
     """kernfs answers ENODEV for a file that was opened before the rmdir."""
     node = cgroupfs.create_cgroup("t")
 

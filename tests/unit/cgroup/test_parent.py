@@ -21,7 +21,7 @@ def test_the_root_and_a_cgroup_below_it(cgroupfs, slice_):
 
 
 @pytest.mark.parametrize("text", ["", "/gone", "../..", "a\0b"])
-def test_what_is_no_cgroup(cgroupfs, text):
+def test_a_path_that_is_not_a_cgroup(cgroupfs, text):
     with pytest.raises(UsageError, match=r"^--parent"):
         find_parent(cgroupfs, text)
 
@@ -63,7 +63,7 @@ def test_oomctl_gets_out_of_the_way_and_comes_back(slice_, journal):
     assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
 
 
-def test_who_is_not_in_the_way_stays(cgroupfs, slice_, journal):
+def test_oomctl_stays_if_it_is_not_in_the_way(cgroupfs, slice_, journal):
     with in_leaf_cgroup(slice_, journal), in_leaf_cgroup(cgroupfs, journal):
         assert [path for path in slice_.directory.iterdir() if path.is_dir()] == []
 

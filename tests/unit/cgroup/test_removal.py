@@ -49,7 +49,7 @@ def test_many_below_each_other(top):
     assert remove(top.directory, top.id)
 
 
-def test_another_under_its_path_is_left_alone(cgroupfs, top):
+def test_another_cgroup_at_its_path_is_left_alone(cgroupfs, top):
     made = top.id
     theirs = cgroupfs.create_cgroup("u")
     holds(theirs, 7)
@@ -61,7 +61,7 @@ def test_another_under_its_path_is_left_alone(cgroupfs, top):
     assert (top.directory / "cgroup.procs").read_text() == "7\n"
 
 
-def test_one_that_is_replaced_while_it_is_removed_is_left_alone(cgroupfs, top, monkeypatch):
+def test_a_cgroup_that_replaces_it_during_the_removal_is_left_alone(cgroupfs, top, monkeypatch):
     holds(top, 2**22 + 7)
     theirs = cgroupfs.create_cgroup("u")
 
@@ -83,7 +83,7 @@ def test_a_link_is_not_followed(cgroupfs, top):
     assert top.directory.exists()
 
 
-def test_who_holds_it_is_named_with_what_it_is_at(top, no_kill):
+def test_the_processes_that_hold_it_are_named_with_their_state(top, no_kill):
     child = subprocess.Popen(["sleep", "60"])
     try:
         holds(top.create_cgroup("a"), child.pid, 2**22 + 7)

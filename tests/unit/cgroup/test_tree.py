@@ -75,7 +75,7 @@ def test_a_cgroup_of_that_name_is_not_taken_over_nor_removed(cgroupfs, journal):
     assert cgroups(cgroupfs) == ["/", "/t", "/t/theirs"]
 
 
-def test_what_others_made_inside_meanwhile_goes_too(cgroupfs, journal):
+def test_cgroups_that_others_made_inside_are_removed_too(cgroupfs, journal):
     with Tree(cgroupfs, planned(), journal):
         cgroupfs.at("/t/a").create_cgroup("late")
     assert cgroups(cgroupfs) == ["/"]

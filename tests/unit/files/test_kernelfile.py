@@ -46,7 +46,7 @@ def test_what_an_errno_means_hangs_on_the_file(number, name, hint):
     assert f"/x/{name}" in error.why
 
 
-def test_an_errno_nobody_foresaw_is_passed_on():
+def test_an_unexpected_errno_is_passed_on():
     error = explain(OSError(errno.EIO, "Input/output error"), Path("/x/y"), "read")
     assert str(error) == "cannot read /x/y: Input/output error"
 

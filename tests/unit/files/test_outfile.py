@@ -254,7 +254,7 @@ def test_a_file_that_is_gone_is_made_again(alone):
     assert alone.read_bytes() == NEW
 
 
-def test_a_file_with_other_names_that_is_gone_is_told(path):
+def test_a_removed_file_with_other_names_is_an_error(path):
     os.link(path, path.with_name("g"))
     with open_output(path) as file:
         path.unlink()
@@ -340,7 +340,7 @@ def test_a_descriptor_that_is_not_for_writing_is_refused(path):
     assert path.read_bytes() == OLD
 
 
-def test_another_process_descriptor_is_written_through(path, tmp_path):
+def test_a_descriptor_of_another_process_is_written_through(path, tmp_path):
     pid = os.fork()
     if pid == 0:
         try:

@@ -63,7 +63,7 @@ def test_a_journal_without_even_its_owner_has_nothing():
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_what_is_no_journal(data):
+def test_text_that_is_not_a_journal(data):
     try:
         owner, found = read(data + b"\n")
     except ValueError:
@@ -90,7 +90,7 @@ def test_faults(data):
         read(data)
 
 
-def test_what_goes_with_another_is_not_undone_by_itself():
+def test_a_cgroup_below_another_is_not_undone_by_itself():
     assert tops([each for each in TREE if isinstance(each, Made)]) == [TREE[1]]
     assert list(to_undo([Stays("/c", "+memory"), *TREE, LIMIT])) == [LIMIT, TREE[1]]
 
@@ -143,7 +143,7 @@ def test_what_still_stands_stays_in_it(cgroupfs):
         assert read(text)[1] == [LIMIT]
 
 
-def test_the_journal_of_who_lives_is_nobody_elses(journal):
+def test_the_journal_of_a_living_owner_is_left_alone(journal):
     with the_only() as text:
         assert text is None
 
@@ -177,7 +177,7 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, m
         os.close(fd)
 
 
-def test_one_that_is_taken_away_before_it_is_locked_is_made_again(cgroupfs, monkeypatch):
+def test_a_journal_removed_before_its_lock_is_made_again(cgroupfs, monkeypatch):
     from oomctl.journal import file as module
 
     flock, taken = module.fcntl.flock, []
@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_made(cgroupfs, monkeypatch, number):
 
 
 @pytest.mark.parametrize("moment", ["looks", "undoes"])
-def test_one_that_is_held_before_it_is_locked_is_made_again(cgroupfs, monkeypatch, moment):
+def test_a_journal_locked_by_another_first_is_made_again(cgroupfs, monkeypatch, moment):
     """By `abandoned()` in another process, which may be stopped at any point."""
     from oomctl.journal import file as module
 

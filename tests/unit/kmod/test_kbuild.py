@@ -97,7 +97,7 @@ def test_no_headers_names_their_package(tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["Makefile", "include/config/auto.conf"])
-def test_a_folder_that_is_no_build_folder(headers, lost):
+def test_a_folder_that_is_not_a_build_folder(headers, lost):
     folder = headers()
     (folder / lost).unlink()
     with pytest.raises(UnsupportedError, match=f"not a prepared kernel build folder.*{lost}"):
@@ -119,7 +119,7 @@ def test_release_of(headers, tmp_path):
 @pytest.mark.parametrize(
     "data", [b"\xff\n", b"\n", b"../../etc\n", b"..\n", b"6.12 x\n", b"x" * 65]
 )
-def test_a_release_that_is_none(headers, data):
+def test_text_that_is_not_a_release(headers, data):
     """It becomes the name of a folder in the cache."""
     folder = headers()
     (folder / "include/config/kernel.release").write_bytes(data)

@@ -63,7 +63,7 @@ def test_a_make_that_succeeds_without_an_object_is_an_error(machine, headers, tm
         "echo '  [   1c3]  bpf_out_of_memory_handler'",
     ],
 )
-def test_an_object_without_btf_of_the_kfunc_is_no_module(
+def test_an_object_without_btf_of_the_kfunc_is_refused(
     machine, headers, tmp_path, scratch, readelf
 ):
     machine(**TOOLS | {"readelf": readelf})
@@ -138,7 +138,7 @@ def test_refusal_finds_the_cause(machine, kernel, message, state, cause):
     assert error.hint
 
 
-def test_a_file_that_is_no_module(machine, kernel):
+def test_a_file_that_is_not_a_module(machine, kernel):
     machine(modinfo="echo modinfo: ERROR: could not get modinfo; exit 1")
     assert isinstance(kernel("Invalid module format"), UsageError)
 
@@ -150,7 +150,7 @@ def test_a_kernel_without_modules_says_so_before_insmod(machine, monkeypatch):
         module.load(Path("x.ko"))
 
 
-def test_loaded_wants_the_whole_name(tmp_path, monkeypatch):
+def test_loaded_compares_the_whole_name(tmp_path, monkeypatch):
     modules = tmp_path / "modules"
     monkeypatch.setattr(module, "_LOADED", modules)
     assert not module.loaded()

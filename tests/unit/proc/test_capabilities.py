@@ -94,7 +94,7 @@ def test_a_program_that_is_refused_for_want_of_one(without, number):
     ("names", "says"),
     [(("CAP_SYS_RESOURCE",), "CAP_SYS_RESOURCE is not held"), ((), "cannot be lowered here")],
 )
-def test_who_cannot_protect_itself_says_so(without, monkeypatch, capsys, names, says):
+def test_without_protection_a_note_says_so(without, monkeypatch, capsys, names, says):
     without(*names)
     monkeypatch.setattr(procfs, "set_oom_score_adj", lambda *_: False)
     with environment.protected():

@@ -123,7 +123,7 @@ def test_a_flood_that_outruns_the_reader_does_not_hold_it(device, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", "a line\n" * 3])
-def test_what_is_another_file_is_said_before_anything_is_done(tmp_path, text):
+def test_a_file_that_is_not_the_kernel_log_is_refused_at_once(tmp_path, text):
     """In a container /dev/kmsg may be /dev/null."""
     path = tmp_path / "kmsg"
     path.write_text(text)
@@ -140,7 +140,7 @@ def test_what_ceases_to_be_the_kernel_log_is_said(device):
         log.read()
 
 
-def test_who_may_not_read_is_told_the_capability(tmp_path, monkeypatch):
+def test_without_permission_the_capability_is_named(tmp_path, monkeypatch):
     """Root without CAP_SYSLOG was advised to run it as root."""
 
     def refuse(*_args):

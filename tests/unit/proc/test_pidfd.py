@@ -57,7 +57,7 @@ def test_the_signal_that_ended_a_child(watch, number):
     assert (death.status, death.signal) == (None, number)
 
 
-def test_a_child_of_somebody_else_has_no_status_for_us(watch):
+def test_a_process_that_is_not_our_child_has_no_status(watch):
     shell = subprocess.Popen(
         ["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True
     )
@@ -77,7 +77,7 @@ def test_a_child_that_is_not_to_be_reaped_is_left_to_its_owner(watch):
     assert process.wait() == 5
 
 
-def test_who_is_gone_already_is_dead_now(watch):
+def test_a_process_that_is_gone_is_dead_since_now(watch):
     process = subprocess.Popen(["true"])
     process.wait()
     watch.add(process.pid)
@@ -85,14 +85,14 @@ def test_who_is_gone_already_is_dead_now(watch):
     assert watch.watched() == {process.pid}
 
 
-def test_who_is_gone_already_is_dead_since_then_if_that_is_known(watch):
+def test_a_process_that_is_gone_is_dead_since_a_known_time(watch):
     child = subprocess.Popen(["true"])
     child.wait()
     watch.add(child.pid, gone_ns=7)
     assert watch.deaths[child.pid].at_ns == 7
 
 
-def test_a_thread_cannot_be_watched_and_is_no_error(watch):
+def test_a_thread_cannot_be_watched_and_counts_as_dead(watch):
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()
@@ -126,7 +126,7 @@ def test_only_those_are_killed_that_are_watched(watch):
         os.waitpid(other, 0)
 
 
-def test_killing_the_dead_is_no_error(watch):
+def test_killing_a_dead_process_is_not_an_error(watch):
     pid = spawn("true")
     watch.add(pid, reap=True)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -145,7 +145,7 @@ def test_many_children_take_a_descriptor_each_and_leave_none(watch):
     assert descriptors() == before
 
 
-def test_leaving_closes_what_is_left_and_kills_nobody():
+def test_leaving_closes_the_pidfds_and_kills_no_process():
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     pid = spawn("sleep", "60")
     before = descriptors()
@@ -159,7 +159,7 @@ def test_leaving_closes_what_is_left_and_kills_nobody():
     os.waitpid(pid, 0)
 
 
-def test_a_child_that_a_tracer_holds_keeps_nobody_waiting(watch):
+def test_a_child_that_a_tracer_holds_does_not_block(watch):
     """Its pidfd says that it has ended, but only its tracer may reap it."""
     pid = spawn("sleep", "60")
     watch.add(pid, reap=True)

@@ -57,7 +57,7 @@ def test_a_zombie_has_no_memory_to_kill_it_for(child):
     assert task.rss == 0
 
 
-def test_who_is_gone_is_none():
+def test_a_task_that_is_gone_is_none():
     process = subprocess.Popen(["true"])
     process.wait()
     assert procfs.read_task(process.pid) is None
@@ -88,7 +88,7 @@ def test_an_oom_score_adj_out_of_range_does_not_stand(child, value):
     assert not procfs.set_oom_score_adj(value, child.pid)
 
 
-def test_the_oom_score_adj_of_nobody():
+def test_the_oom_score_adj_of_a_missing_process():
     assert not procfs.set_oom_score_adj(0, 2**22 + 1)
 
 

@@ -22,7 +22,7 @@ def test_a_program_that_does_not_end_is_killed(monkeypatch):
     assert time.monotonic() - began < 30
 
 
-def test_who_has_left_its_session_does_not_hold_us():
+def test_a_child_that_left_its_session_does_not_block():
     with pytest.raises(subprocess.TimeoutExpired):
         programs.run("sh", "-c", "setsid sleep 5 & exit 3", timeout=0.3)
 
