@@ -100,7 +100,9 @@ def explain(error: OSError, path: Path, doing: str) -> KernelFileError:
             hint = "the cgroup was removed in the meantime"
         case _:
             hint = ""
-    return KernelFileError(f"cannot {doing} {path}: {error.strerror}", hint, error.errno or 0)
+    return KernelFileError(
+        f"cannot {doing} {path}: {error.strerror}", hint, error.errno or errno.EIO
+    )
 
 
 def _of_proc(path: Path) -> bool:

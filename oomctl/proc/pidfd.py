@@ -48,11 +48,9 @@ class PidfdWatch:
         """
         try:
             fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self.deaths.setdefault(pid, Death(pid, gone_ns or time.monotonic_ns()))
-            return
         except OSError as error:
-            if not reap and error.errno in (errno.EINVAL, errno.ENOENT):
+            is_thread = not reap and error.errno in (errno.EINVAL, errno.ENOENT)
+            if is_thread or error.errno == errno.ESRCH:
                 self.deaths.setdefault(pid, Death(pid, gone_ns or time.monotonic_ns()))
                 return
             if reap:  # its PID cannot be reused before it is reaped
