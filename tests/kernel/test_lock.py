@@ -18,8 +18,8 @@ SLOT = 200
 
 @pytest.fixture(scope="module")
 def gate():
-    with Gate() as keep_tree:
-        yield keep_tree
+    with Gate() as made:
+        yield made
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def held(gate, cgroup, warm):
         empty.rmdir()
 
 
-# While somebody stands in the gate no RCU grace period ends: nothing can be attached to the place
+# While a task stands in the gate no RCU grace period ends: nothing can be attached to the place
 # where it stands, and no process can change its cgroup. So there is no tracing here, and no hogs.
 @pytest.mark.usefixtures("no_tracing")
-def test_a_held_lock_is_busy_for_some_and_interrupts_others(declare, cgroup, held):
+def test_a_held_lock_is_busy_for_a_caller_that_does_not_wait(declare, cgroup, held):
     code, result = declare("--cgroup", str(cgroup), "--no-wait")
     assert not held.held().until_ns
     assert code == 1
@@ -54,10 +54,13 @@ def test_a_held_lock_is_busy_for_some_and_interrupts_others(declare, cgroup, hel
     assert result["verdict"] == "busy"
     assert not any(result["events"][result["calls"][0]["target"]].values())
 
+
+@pytest.mark.usefixtures("no_tracing")
+def test_a_caller_that_waits_for_a_held_lock_is_interrupted(declare, cgroup, held):
     code, result = declare("--cgroup", str(cgroup), "--timeout", "0.5")
     assert not held.held().until_ns
     assert code == 1
-    # The caller was killed while it waited; its answer was written by the BPF program.
+    # The caller was killed while it waited; its result was written by the BPF program.
     assert (result["calls"][0]["ret"], result["calls"][0]["errno"]) == (-4, "EINTR")
     assert result["calls"][0]["timed_out"] is True
     assert result["verdict"] == "interrupted"

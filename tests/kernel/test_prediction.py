@@ -39,7 +39,7 @@ class Predicted:
     ret: int
     killed: frozenset[int]
     names: dict[int, str]
-    declared: CallReport
+    report: CallReport
 
     @property
     def predicted(self):
@@ -59,10 +59,10 @@ def attempt():
     def run(plan):
         with Session(root, kfunc, lambda ranking: None) as session:
             outcome = session.run(plan)
-        (declared,) = outcome.calls
+        (report,) = outcome.calls
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
         names = {fated.task.pid: fated.name for fated in outcome.tasks}
-        return Predicted(declared.prediction, declared.result.ret, killed, names, declared)
+        return Predicted(report.prediction, report.result.ret, killed, names, report)
 
     return run
 
@@ -151,22 +151,22 @@ def test_over_random_trees_prediction_and_kernel_agree(declared_tree, capsys):
 @pytest.mark.parametrize("paths", [("/a", "/b", "/c"), ("/a", "/a", "/a")])
 def test_of_equals_the_last_in_scan_order_dies(attempt, paths):
     """By the order of the cgroups' making, and inside one by the order of joining it."""
-    trial = attempt(plan_of([(f"same{i}", 4 * M, 0, path) for i, path in enumerate(paths)]))
-    scores = {candidate.badness for candidate in trial.prediction.candidates}
+    found = attempt(plan_of([(f"same{i}", 4 * M, 0, path) for i, path in enumerate(paths)]))
+    scores = {candidate.badness for candidate in found.prediction.candidates}
     if len(scores) == 1:
-        assert trial.predicted == {"same2"}
-    assert trial.prediction.agrees(trial.killed) or trial.prediction.explains(trial.killed)
+        assert found.predicted == {"same2"}
+    assert found.prediction.agrees(found.killed) or found.prediction.explains(found.killed)
 
 
 def test_of_equals_in_cgroups_without_the_controller_any_may_be_the_last(attempt):
     """The kernel scans them in the order in which processes first joined them."""
     hogs = [("first", 4 * M, 0, "/b"), ("second", 4 * M, 0, "/a")]
-    trial = attempt(plan_of(hogs, cgroups=["/a", "/b"], enabled=[]))
-    scores = {candidate.badness for candidate in trial.prediction.candidates}
+    found = attempt(plan_of(hogs, cgroups=["/a", "/b"], enabled=[]))
+    scores = {candidate.badness for candidate in found.prediction.candidates}
     if len(scores) == 1:
-        assert len(trial.prediction.close) == 1
-    assert trial.prediction.agrees(trial.killed) or trial.prediction.explains(trial.killed)
-    assert trial.calls.verdict.name == "killed"
+        assert len(found.prediction.close) == 1
+    assert found.prediction.agrees(found.killed) or found.prediction.explains(found.killed)
+    assert found.report.verdict.name == "killed"
 
 
 @pytest.mark.parametrize(
@@ -180,25 +180,25 @@ def test_of_equals_in_cgroups_without_the_controller_any_may_be_the_last(attempt
 def test_what_the_targets_own_limit_makes_of_adj(attempt, limit, totalpages, dies):
     sizes = (100 * K, 1 * M) if limit == 3900 * K else (4 * M, 24 * M)
     hogs = [("little", sizes[0], 1000, "/a"), ("large", sizes[1], 0, "/b")]
-    trial = attempt(plan_of(hogs, ("", "memory.max", limit)))
-    assert trial.prediction.totalpages == totalpages
-    assert trial.predicted == trial.died == {dies}
+    found = attempt(plan_of(hogs, ("", "memory.max", limit)))
+    assert found.prediction.totalpages == totalpages
+    assert found.predicted == found.died == {dies}
 
 
 def test_a_limit_that_is_lowered_is_the_one_that_weighs(attempt):
     """By the limit that is lifted, or by none at all, the little one would have to die."""
     hogs = [("little", 4 * M, 1, "/a"), ("large", 24 * M, 0, "/b")]
-    trial = attempt(plan_of(hogs, via="limit"))
-    assert trial.prediction.totalpages < 32 * M // 4096
+    found = attempt(plan_of(hogs, via="limit"))
+    assert found.prediction.totalpages < 32 * M // 4096
     # a kernel that is quicker to choose again than to free takes the little one too
-    assert trial.predicted == {"large"} <= trial.died
-    assert trial.calls.as_predicted is True
-    assert trial.calls.verdict.name == "killed"
+    assert found.predicted == {"large"} <= found.died
+    assert found.report.as_predicted is True
+    assert found.report.verdict.name == "killed"
 
 
 def test_a_limit_above_or_below_the_target_has_no_weight(attempt):
     hogs = [("little", 4 * M, 1000, "/in/a"), ("large", 24 * M, 0, "/in/b")]
-    trial = attempt(
+    found = attempt(
         plan_of(
             hogs,
             ("", "memory.max", 64 * M),
@@ -208,8 +208,8 @@ def test_a_limit_above_or_below_the_target_has_no_weight(attempt):
             enabled=["", "/in"],
         )
     )
-    assert trial.prediction.totalpages == PAGE_COUNTER_MAX
-    assert trial.predicted == trial.died == {"little"}
+    assert found.prediction.totalpages == PAGE_COUNTER_MAX
+    assert found.predicted == found.died == {"little"}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_where_memory_oom_group_is_set(attempt, group_at, dies):
         ("beside", 1 * M, 0, "/in/b"),
         ("outside", 32 * M, 0, "/out"),
     ]
-    trial = attempt(
+    found = attempt(
         plan_of(
             hogs,
             ("/in", "memory.max", 1024 * M),
@@ -239,24 +239,24 @@ def test_where_memory_oom_group_is_set(attempt, group_at, dies):
             enabled=["", "/in"],
         )
     )
-    assert trial.predicted == trial.died == dies
+    assert found.predicted == found.died == dies
 
 
 def test_who_dies_with_its_parent_before_the_group_s_turn_is_no_miss(attempt):
     """The children of a forker are sent SIGKILL by its end, and may be gone by then."""
     plan = plan_of([("big", 24 * M, 0, "/a"), ("forks", 8 * M, 0, "/a")], ("/a", *GROUP))
     forks = replace(plan.hogs[1], kind="forker", tasks=4)
-    declared = attempt(replace(plan, hogs=(plan.hogs[0], forks))).calls
-    assert len(declared.prediction.victims) == 6
-    assert declared.victims | declared.gone == frozenset(declared.prediction.victims)
-    assert declared.as_predicted is True
-    assert declared.verdict.name == "group-killed"
+    report = attempt(replace(plan, hogs=(plan.hogs[0], forks))).report
+    assert len(report.prediction.victims) == 6
+    assert report.victims | report.gone == frozenset(report.prediction.victims)
+    assert report.as_predicted is True
+    assert report.verdict.name == "group-killed"
 
 
 @pytest.mark.parametrize("hogs", [[], [("safe", 8 * M, -1000, "/a")]])
 def test_nobody_is_predicted_where_nobody_may_die(attempt, hogs):
-    trial = attempt(plan_of(hogs))
-    assert (trial.ret, trial.died, trial.prediction.victims) == (0, frozenset(), ())
+    found = attempt(plan_of(hogs))
+    assert (found.ret, found.died, found.prediction.victims) == (0, frozenset(), ())
 
 
 def test_the_swap_that_a_target_may_use_weighs_too(attempt, sysctl):
