@@ -14,8 +14,8 @@ import typer
 from oomctl import console, units
 from oomctl.cli import options
 from oomctl.errors import UsageError
-from oomctl.lab import kernel, kvm, stock, tools
-from oomctl.lab.kernel import Kernel
+from oomctl.lab import guest_kernel, kvm, stock, tools
+from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Job
 
 _SMALLEST = 256 << 20
@@ -69,7 +69,7 @@ def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None)
         chosen = stack.enter_context(_kernel(kernel_option))
         look = kfunc and module is None and chosen.provides is None
         if kfunc and module is None:
-            module = stack.enter_context(kernel.module_in_use(chosen))
+            module = stack.enter_context(guest_kernel.module_in_use(chosen))
         accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
         how = "KVM" if accelerated else "emulation"
         console.progress(f"booting {chosen.release} under {how}")
@@ -88,8 +88,8 @@ def _kernel(text: str) -> Iterator[Kernel]:
         with stock.in_use() as found:
             yield found
         return
-    found = kernel.given(Path(text))
-    with kernel.in_use(found) as there:
+    found = guest_kernel.given(Path(text))
+    with guest_kernel.in_use(found) as there:
         if not there:
             raise UsageError(f"--kernel: {text} was just removed", "give another")
         yield found

@@ -15,8 +15,8 @@ from oomctl.cli.guard import guarded
 from oomctl.cli.output import Output
 from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import kernel, kvm, qemu, stock, tools, vm
-from oomctl.lab.kernel import Kernel
+from oomctl.lab import guest_kernel, kvm, qemu, stock, tools, vm
+from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
 from oomctl.text import printable
@@ -140,7 +140,7 @@ def fetch(
     with Output(None) as place:
         tools.require()
         found = stock.get(update)
-        kernel.module_for(found)
+        guest_kernel.module_for(found)
         state = "with KVM" if kvm.works(found.image) else "emulated (no working KVM)"
         place.write(f"{found.release} is ready, {state}\n")
 
@@ -159,7 +159,7 @@ def status(verbose: Verbose = 0) -> None:
         programs = str(error)
     lines = [f"programs  {programs}", f"kernel    {found.release if found else lack}"]
     if found:
-        lines.append(f"module    {'built' if kernel.built(found) else 'to be built'}")
+        lines.append(f"module    {'built' if guest_kernel.built(found) else 'to be built'}")
         lines.append(f"image     {found.image}")
     lines.append(f"KVM       {answer}")
     with Output(None) as place:
@@ -182,12 +182,12 @@ def _outputs() -> tuple[int, int]:
 
 def _show(text: str, kvm_option: str, wanted: Machine) -> None:
     """Print what would be run; the initramfs and descriptors get their real names only then."""
-    found = stock.chosen() if text == "stock" else kernel.given(Path(text))
+    found = stock.chosen() if text == "stock" else guest_kernel.given(Path(text))
     if found is None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
     accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
     shown = replace(wanted, image=found.image, kvm=accelerated)
-    said = vm.asked(qemu.virtme(shown))
+    said = vm.run_virtme(qemu.virtme(shown))
     asked = shlex.join(qemu.with_initramfs(shown, Path("initramfs")))
     started = shlex.join(qemu.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)]))
     with Output(None) as place:

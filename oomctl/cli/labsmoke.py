@@ -27,8 +27,7 @@ from oomctl.cli.smoke import (
     reporting,
     status,
 )
-from oomctl.lab import suite as lab_smoke
-from oomctl.lab import vm
+from oomctl.lab import guest_suite, vm
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
@@ -100,9 +99,9 @@ class _Run:
         self._report = Report({}, chosen)
         self._tell = tell
 
-    def of(self, boot: lab_smoke.Boot, repeat: int) -> Report:
+    def of(self, boot: guest_suite.Boot, repeat: int) -> Report:
         """Run the suite."""
-        suite = lab_smoke.Suite(boot, repeat, self._met, self._came, _say_booting)
+        suite = guest_suite.GuestSuite(boot, repeat, self._met, self._came, _say_booting)
         suite.run(self._report.cases)
         self._tell.end(self._report)
         return self._report
@@ -126,7 +125,7 @@ def _say_booting(name: str) -> None:
 def _boot(
     host: guest.Host, machine: Machine, timeout: float, words: tuple[str, ...], out: Sink
 ) -> Ending:
-    environment = guest.environment([]) | lab_smoke.environment()
+    environment = guest.environment([]) | guest_suite.environment()
     job = host.job(words, environment, "/")
     said = Tail()
     ending = vm.run(machine, job, timeout, out, said.take)

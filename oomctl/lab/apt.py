@@ -1,13 +1,12 @@
-"""A private apt beside the machine's own: its mirror, keys and proxy, but suites of our choosing.
+"""A private apt beside the machine's own: the same mirror, keys and proxy, but another suite.
 
-Nothing is installed and nothing of the machine's apt changes; apt checks every signature.
+Nothing is installed, and the machine's apt is not changed; apt checks every signature.
 """
 
-import functools
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,16 +14,18 @@ from pathlib import Path
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.proc import fork
 
-# Other names that a Debian machine's sources may give to its own suite.
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
+"""Other names that the sources of a Debian machine may use for its own suite."""
 _PARTS = ("linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-")
-_LONGEST = 7200.0  # seconds: 120 MB over a slow line; apt ends a line that is silent itself
+_TIMEOUT = 7200.0  # seconds: 120 MB over a slow line; apt itself ends a line without data
 _TARGETS = "$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
+_OWN_KERNEL = "give a kernel of your own with --kernel FOLDER-or-IMAGE"
+_TRY_UPDATE = "see whether `apt-get update` works on this machine"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line or stanza of the machine's sources: file, its apt number in it, and the release."""
+    """An entry of the machine's apt sources: file, its number in it (from 1), and the release."""
 
     file: Path
     number: int
@@ -33,20 +34,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Package:
-    """What the index says of one package; `depends` holds the first of each set of choices."""
+    """A package of the index; `depends` has the first name of each set of alternatives."""
 
     name: str
     version: str
-    size: int = 0
     depends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kernel in the archive: its release (`uname -r`), version, and all packages it takes."""
+    """A kernel in the archive: its release (`uname -r`), and all packages that it needs."""
 
     release: str
-    version: str
     packages: tuple[str, ...]
 
 
@@ -54,7 +53,7 @@ class Candidate:
 
 
 def parse_targets(text: str) -> list[Entry]:
-    """Read the lines that `apt-get indextargets` prints for our format; only component main."""
+    """Parse the output of `apt-get indextargets` in the format _TARGETS; only component main."""
     entries: dict[Entry, None] = {}
     for line in text.splitlines():
         release, component, position = line.split("|")
@@ -65,17 +64,26 @@ def parse_targets(text: str) -> list[Entry]:
 
 
 def own_entries(entries: Iterable[Entry], codename: str) -> list[Entry]:
-    """Pick the entries of the machine's own suite, in the order of the sources."""
+    """Return the entries of the machine's own suite, in the order of the sources."""
     return [entry for entry in entries if entry.release in (codename, *_ALIASES)]
 
 
-def with_suite(text: str, number: int, suite: str) -> str:
-    """Take entry `number` out of a sources file and put one other suite in; options stay.
+def is_deb822(text: str) -> bool:
+    """Tell whether a sources file is in deb822 format, not in the one-line format."""
+    return bool(re.search(r"^Types:", text, re.MULTILINE | re.IGNORECASE))
 
-    `text` is a deb822 file (numbered by stanza) or a one-line file (numbered by line), from 1.
+
+def with_suite(text: str, number: int, suite: str) -> str:
+    """Return entry `number` of a sources file, changed to component main of another suite.
+
+    Entries are counted from 1: by stanza in a deb822 file, by line in a one-line file.
     """
-    if re.search(r"^Types:", text, re.MULTILINE | re.IGNORECASE):
-        return _stanza_with_suite(text, number, suite)
+    if is_deb822(text):
+        from debian.deb822 import Deb822
+
+        stanza = list(Deb822.iter_paragraphs(text, use_apt_pkg=False))[number - 1]
+        stanza.update({"Types": "deb", "Suites": suite, "Components": "main"})
+        return str(stanza.dump())
     line = text.splitlines()[number - 1]
     found = re.match(r"\s*deb(?:-src)?\s+(?P<options>\[[^]]*\]\s+)?(?P<uri>\S+)\s", line)
     if found is None:
@@ -83,77 +91,44 @@ def with_suite(text: str, number: int, suite: str) -> str:
     return f"deb {found['options'] or ''}{found['uri']} {suite} main\n"
 
 
-def _stanza_with_suite(text: str, number: int, suite: str) -> str:
-    stanza = [part for part in re.split(r"\n(?:[ \t]*\n)+", text) if _fields(part)][number - 1]
-    replaced = {"types": "deb", "suites": suite, "components": "main"}
-    lines, dropping = [], False
-    for line in stanza.splitlines():
-        if line.startswith("#"):
-            continue
-        if line[:1] not in (" ", "\t"):
-            name = line.partition(":")[0].strip()
-            dropping = name.lower() in replaced
-            if dropping:
-                lines.append(f"{name}: {replaced[name.lower()]}")
-        if not dropping:
-            lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def _fields(stanza: str) -> bool:
-    return any(line.strip() and not line.startswith("#") for line in stanza.splitlines())
-
-
 def parse_packages(text: str) -> list[Package]:
-    """Read the stanzas that `apt-cache show` prints."""
-    packages = []
-    for stanza in text.split("\n\n"):
-        fields = dict(re.findall(r"^([A-Za-z-]+): (.*)$", stanza, re.MULTILINE))
-        if "Package" in fields:
-            depends = tuple(
-                choice.split("|")[0].split("(")[0].strip()
-                for choice in fields.get("Depends", "").split(",")
-            )
-            size = int(fields.get("Size", 0))
-            packages.append(Package(fields["Package"], fields["Version"], size, depends))
-    return packages
+    """Parse the output of `apt-cache show`."""
+    from debian.deb822 import Packages
+
+    return [
+        Package(
+            stanza["Package"],
+            stanza["Version"],
+            tuple(choice[0]["name"] for choice in stanza.relations["depends"] or ()),
+        )
+        for stanza in Packages.iter_paragraphs(text, use_apt_pkg=False)
+    ]
 
 
-def candidates(
-    packages: Sequence[Package], architecture: str, older: Callable[[str, str], bool]
-) -> list[Candidate]:
-    """Find the generic kernels whose headers exist too, newest first.
+def candidates(packages: Sequence[Package], architecture: str) -> list[Candidate]:
+    """Return the generic kernels whose headers are in the index too, newest first."""
+    from debian.debian_support import Version
 
-    `older(a, b)` tells whether version a is below version b in Debian's order.
-    """
-    known: dict[str, Package] = {}
-    for package in packages:
-        if package.name not in known or older(known[package.name].version, package.version):
-            known[package.name] = package
-
-    def older_first(a: str, b: str) -> int:
-        return -1 if older(a, b) else int(older(b, a))
-
-    image = re.compile(rf"linux-image-\d[^-]*(?:-\d+|-rc\d+)?-{re.escape(architecture)}")
+    by_version = sorted(packages, key=lambda package: Version(package.version))
+    known = {package.name: package for package in by_version}  # the newest of each name
+    image = re.compile(rf"linux-image-(\d[^-]*(?:-\d+|-rc\d+)?-{re.escape(architecture)})")
     found = []
-    for package in known.values():
-        release = package.name.removeprefix("linux-image-")
-        headers = f"linux-headers-{release}"
+    for package in reversed(by_version):
+        headers = package.name.replace("linux-image-", "linux-headers-")
+        newest = known[package.name] is package
         same = headers in known and known[headers].version == package.version
-        if image.fullmatch(package.name) and same:
-            names = _closure([package.name, headers], known)
-            found.append(Candidate(release, package.version, names))
-    by_version = functools.cmp_to_key(older_first)
-    return sorted(found, key=lambda candidate: by_version(candidate.version), reverse=True)
+        if newest and same and (name := image.fullmatch(package.name)):
+            found.append(Candidate(name[1], _closure([package.name, headers], known)))
+    return found
 
 
 def _closure(names: list[str], known: dict[str, Package]) -> tuple[str, ...]:
     """Follow dependencies to this kernel's own parts: from 6.19 on image and modules are apart."""
-    wanted: dict[str, None] = {}
+    wanted: set[str] = set()
     while names:
         name = names.pop()
         if name in known and name not in wanted:
-            wanted[name] = None
+            wanted.add(name)
             names += [other for other in known[name].depends if other.startswith(_PARTS)]
     return tuple(sorted(wanted))
 
@@ -162,7 +137,7 @@ def _closure(names: list[str], known: dict[str, Package]) -> tuple[str, ...]:
 
 
 def machine_codename() -> str:
-    """Return the Debian codename of this machine; UnsupportedError where it is no Debian."""
+    """Return the Debian codename of this machine; UnsupportedError if it is not Debian."""
     try:
         release = Path("/etc/os-release").read_text()
     except OSError:
@@ -171,30 +146,17 @@ def machine_codename() -> str:
     if fields.get("ID") != "debian" or not fields.get("VERSION_CODENAME"):
         raise UnsupportedError(
             f"the stock kernel comes from Debian, this machine is {fields.get('ID', 'unknown')}",
-            "give a kernel of your own with --kernel FOLDER-or-IMAGE",
+            _OWN_KERNEL,
         )
     return fields["VERSION_CODENAME"]
 
 
-def architecture() -> str:
-    """Return dpkg's name of this machine's architecture, such as amd64."""
-    return _run(["dpkg", "--print-architecture"]).strip()
-
-
-def older(a: str, b: str) -> bool:
-    """Tell whether Debian version `a` is below `b`."""
-    compared = subprocess.run(
-        ["dpkg", "--compare-versions", a, "lt", b], check=False, timeout=_LONGEST
-    )
-    return compared.returncode == 0
-
-
 def machine_sources(suite: str) -> str:
-    """Write the machine's own entry again for `suite`; UnsupportedError where it has none."""
-    asked = ["--no-release-info", "--format", _TARGETS, "Created-By: Packages"]
-    listed = _run(["apt-get", "indextargets", *asked])
+    """Return the machine's own entry, changed to `suite`; UnsupportedError if it has none."""
+    targets = ["--no-release-info", "--format", _TARGETS, "Created-By: Packages"]
+    entries = parse_targets(_run(["apt-get", "indextargets", *targets]))
     codename = machine_codename()
-    for entry in own_entries(parse_targets(listed), codename):
+    for entry in own_entries(entries, codename):
         try:
             return with_suite(entry.file.read_text(), entry.number, suite)
         except (OSError, ValueError, IndexError):
@@ -206,21 +168,19 @@ def machine_sources(suite: str) -> str:
 
 
 class Archive:
-    """apt on lists of its own for one suite, all state in `folder`."""
+    """apt with package lists of its own for one suite, all of its state in `folder`."""
 
     def __init__(self, folder: Path, suite: str) -> None:
         self.folder = folder
         self.suite = suite
 
     def update(self) -> None:
-        """Fetch the suite's index; OomctlError where the mirror or the signature fails."""
+        """Fetch the suite's index; OomctlError if the mirror or the signature fails."""
         text = machine_sources(self.suite)
-        deb822 = re.search(r"^Types:", text, re.MULTILINE | re.IGNORECASE)
         for part in ("state/lists/partial", "cache/archives/partial", "parts"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        for stale in (self.folder / "parts").iterdir():
-            stale.unlink()
-        (self.folder / "parts" / f"lab.{'sources' if deb822 else 'list'}").write_text(text)
+        suffix = "sources" if is_deb822(text) else "list"
+        (self.folder / "parts" / f"lab.{suffix}").write_text(text)
         (self.folder / "status").touch()
         # The machine's hooks after an update are about the machine's lists, not about these.
         (self.folder / "apt.conf").write_text(
@@ -229,13 +189,14 @@ class Archive:
         self._apt("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
 
     def candidates(self) -> list[Candidate]:
-        """List the kernels of the suite, newest first."""
+        """Return the kernels of the suite, newest first."""
         listed = self._apt("apt-cache", "search", "--names-only", r"^linux-[a-z]+-[0-9]")
         names = [line.split(" - ")[0] for line in listed.splitlines()]
         if not names:
             return []
         shown = self._apt("apt-cache", "show", *names)
-        return candidates(parse_packages(shown), architecture(), older)
+        architecture = _run(["dpkg", "--print-architecture"]).strip()
+        return candidates(parse_packages(shown), architecture)
 
     def download(self, candidate: Candidate, into: Path) -> list[Path]:
         """Fetch the packages of a candidate and return the files."""
@@ -266,25 +227,19 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=_LONGEST,
+            timeout=_TIMEOUT,
             preexec_fn=partial(fork.die_with, os.getpid()),
         )
     except subprocess.TimeoutExpired as error:
         raise OomctlError(
-            f"{command[0]} did not end within {_LONGEST / 3600:g} hours",
-            "see whether `apt-get update` works on this machine",
+            f"{command[0]} did not end within {_TIMEOUT / 3600:g} hours", _TRY_UPDATE
         ) from error
     except FileNotFoundError as error:
         raise UnsupportedError(
-            f"{command[0]} is not on this machine, so there is no Debian archive to ask",
-            "give a kernel of your own with --kernel FOLDER-or-IMAGE",
+            f"there is no {command[0]} on this machine to fetch the stock kernel with", _OWN_KERNEL
         ) from error
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
-        why = said[-1][3:].strip() if said else f"exit {done.returncode}"
-        raise OomctlError(
-            f"{command[0]} failed: {why}",
-            "see whether `apt-get update` works on this machine",
-            done.stderr,
-        )
+        errors = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
+        why = errors[-1][3:].strip() if errors else f"exit {done.returncode}"
+        raise OomctlError(f"{command[0]} failed: {why}", _TRY_UPDATE, done.stderr)
     return done.stdout

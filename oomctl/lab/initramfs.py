@@ -5,14 +5,18 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_HERE = Path(__file__).parent
+_GUEST_FILES = {
+    "init": "guest-init.sh",
+    "lab/guest-run.sh": "guest-run.sh",
+    "lab/fstab": "guest-fstab",
+}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """Pack files as a cpio archive in `newc` format, folders first made for each.
+    """Pack files, and the folders they are in, as a cpio archive in `newc` format.
 
-    The kernel unpacks one archive after another, the later file wins: appended to virtme-ng's
-    initramfs this replaces its /init (Documentation/driver-api/early-userspace/buffer-format.rst).
+    The kernel unpacks one archive after another, and a later file replaces an earlier one, as the
+    lab's /init does (Documentation/driver-api/early-userspace/buffer-format.rst).
     """
     folders = sorted({str(parent) for name in files for parent in Path(name).parents} - {"."})
     entries = [_entry(name, b"", stat.S_IFDIR | 0o755) for name in folders]
@@ -33,12 +37,12 @@ def _padded(data: bytes) -> bytes:
 
 
 def settings(**values: str | int) -> bytes:
-    """Write shell text that sets each name to its value, whatever bytes the value has."""
+    """Return shell text that sets each name to its value, which may have any bytes."""
     return b"".join(b"%s=%s\n" % (name.encode(), _quoted(str(v))) for name, v in values.items())
 
 
 def command(words: Sequence[str], environment: Mapping[str, str], cwd: str) -> bytes:
-    """Write shell text that becomes `words` with exactly that environment and folder.
+    """Return shell text that becomes `words` with exactly that environment and folder.
 
     It names setsid by the path in $setsid: busybox's own would run busybox's applets.
     """
@@ -50,12 +54,9 @@ def command(words: Sequence[str], environment: Mapping[str, str], cwd: str) -> b
 
 
 def guest_files() -> dict[str, bytes]:
-    """Read the scripts that the guest runs, under their names in the initramfs."""
-    return {
-        "init": (_HERE / "guest-init.sh").read_bytes(),
-        "lab/guest-run.sh": (_HERE / "guest-run.sh").read_bytes(),
-        "lab/fstab": (_HERE / "guest-fstab").read_bytes(),
-    }
+    """Return the scripts that the guest runs, by their names in the initramfs."""
+    here = Path(__file__).parent
+    return {name: (here / file).read_bytes() for name, file in _GUEST_FILES.items()}
 
 
 def _quoted(word: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether KVM works, proven by a boot: /dev/kvm may be there, take a VM, and hang every guest."""
+"""Whether KVM works, found out by a boot: /dev/kvm may exist, accept a VM, and hang every guest."""
 
 import json
 import os
@@ -10,31 +10,31 @@ from oomctl import cache, console
 from oomctl.lab import tools
 from oomctl.proc import fork, programs
 
-_LIMIT_SECONDS = 10.0
+_PROBE_SECONDS = 10.0
 
 
 def works(image: Path) -> bool:
-    """Tell whether `image` comes up under KVM here; probed once per boot of this host and QEMU."""
-    answer = known()
-    if answer is None:
-        answer = _present() and _probe(image)
-        _remembered().write_text(json.dumps({"asked": _circumstances(), "works": answer}))
-    return answer
+    """Tell whether `image` boots under KVM; probed once per boot of the host and per QEMU."""
+    result = known()
+    if result is None:
+        result = _present() and _probe(image)
+        _file().write_text(json.dumps({"host": _host(), "works": result}))
+    return result
 
 
 def known() -> bool | None:
-    """Return the answer if it needs no boot, else None."""
+    """Return the result if it needs no boot, else None."""
     if not _present():
         return False
     try:
-        answer = json.loads(_remembered().read_text())
-        return bool(answer["works"]) if answer["asked"] == _circumstances() else None
+        stored = json.loads(_file().read_text())
+        return bool(stored["works"]) if stored["host"] == _host() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def came_up(serial: bytes) -> bool:
-    """Tell from the console whether a kernel booted without a root got as far as missing it."""
+def booted(serial: bytes) -> bool:
+    """Tell from the console whether a kernel without a root file system got as far as that."""
     return b"Unable to mount root fs" in serial or b"No working init found" in serial
 
 
@@ -43,7 +43,7 @@ def _present() -> bool:
 
 
 def _probe(image: Path) -> bool:
-    console.progress(f"probing KVM with a boot, {_LIMIT_SECONDS:.0f} s at most")
+    console.progress(f"probing KVM with a boot, {_PROBE_SECONDS:.0f} s at most")
     command = [str(tools.qemu()), "-enable-kvm", "-cpu", "host", "-m", "512", "-kernel", str(image)]
     command += ["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]
     command += ["-append", "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1"]
@@ -55,21 +55,21 @@ def _probe(image: Path) -> bool:
         preexec_fn=partial(fork.die_with, os.getpid()),
     )
     try:
-        serial, _ = process.communicate(timeout=_LIMIT_SECONDS)
+        serial, _ = process.communicate(timeout=_PROBE_SECONDS)
     except subprocess.TimeoutExpired:
-        console.detail("a guest hangs under KVM here; it is emulated instead, which is slower")
+        console.detail("the guest hangs under KVM on this host; the lab emulates, which is slower")
         return False
     finally:
         process.kill()
         programs.reap(process)
-    return came_up(serial)
+    return booted(serial)
 
 
-def _circumstances() -> list[str]:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+def _host() -> list[str]:
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     qemu = tools.qemu()
-    return [boot, str(qemu), str(qemu.stat().st_mtime_ns)]
+    return [boot_id, str(qemu), str(qemu.stat().st_mtime_ns)]
 
 
-def _remembered() -> Path:
+def _file() -> Path:
     return cache.folder() / "kvm.json"

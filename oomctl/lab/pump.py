@@ -1,4 +1,4 @@
-"""Moves what a machine says to where it belongs, in bounded memory and never past a deadline."""
+"""Passes on the output of a virtual machine, in bounded memory and not past a deadline."""
 
 import os
 import select
@@ -12,10 +12,10 @@ from oomctl.lab.stream import Stream
 from oomctl.text import printable
 
 Sink = int | Callable[[bytes], object] | None
-"""Where a stream of the guest's goes: a descriptor, who takes it piece by piece, or nowhere."""
+"""Where a stream of the guest goes: a descriptor, a function that takes each piece, or nowhere."""
 
-_KEPT_BYTES = 65536
-_LONGEST = 1e5  # seconds of one wait: the kernel takes milliseconds of 31 bits
+_TAIL_BYTES = 65536
+_MAX_WAIT = 1e5  # seconds: poll(2) takes milliseconds of 31 bits
 
 
 class LateError(Exception):
@@ -24,20 +24,20 @@ class LateError(Exception):
 
 @dataclass
 class Tail:
-    """The end of what somebody said, optionally passed on at once."""
+    """The end of an output, optionally passed on to a descriptor at once."""
 
     to: int | None = None
     deadline: float = float("inf")
     kept: bytes = b""
 
     def take(self, data: bytes) -> None:
-        """Take a piece; LateError where it cannot be passed on in time."""
-        self.kept = (self.kept + data)[-_KEPT_BYTES:]
+        """Take a piece; LateError if it cannot be passed on in time."""
+        self.kept = (self.kept + data)[-_TAIL_BYTES:]
         if self.to is not None:
             write(self.to, data, self.deadline)
 
     def lines(self) -> list[str]:
-        """Return its lines without anything that a terminal acts on."""
+        """Return its lines, without control characters."""
         text = self.kept.decode(errors="replace").replace("\r", "")
         return [printable(line.expandtabs()) for line in text.split("\n")]
 
@@ -48,7 +48,7 @@ class Tail:
 
 @dataclass
 class Output:
-    """One of the guest's streams on its way to a descriptor or taker of ours (None: it is kept)."""
+    """A stream of the guest on its way to a sink; its tail is kept if there is no sink."""
 
     stream: Stream
     to: Sink
@@ -56,7 +56,7 @@ class Output:
     tail: Tail = field(default_factory=Tail)
 
     def take(self, data: bytes) -> None:
-        """Take a piece, b"" at the end; LateError where it cannot be passed on in time."""
+        """Take a piece, b"" at the end; LateError if it cannot be passed on in time."""
         own = self.stream.feed(data) if data else self.stream.rest()
         if callable(self.to):
             self.to(own)
@@ -68,7 +68,7 @@ class Output:
 
 @dataclass
 class Pumped:
-    """What came of it: the command's end in a word, when it began, whether it was too late."""
+    """The command's end in a word, when the command began, and whether the deadline passed."""
 
     word: str | None = None
     boot: float | None = None
@@ -76,35 +76,34 @@ class Pumped:
 
 
 def pump(
-    sources: Sequence[tuple[IO[bytes], Output]],
-    voices: Sequence[tuple[IO[bytes], Tail]],
+    streams: Sequence[tuple[IO[bytes], Output]],
+    tails: Sequence[tuple[IO[bytes], Tail]],
     deadline: float,
 ) -> Pumped:
-    """Move bytes until both streams have told the command's end, all are closed, or it is late."""
+    """Pass on bytes until both streams have the command's end, all are closed, or it is late."""
     pumped = Pumped()
     with selectors.DefaultSelector() as selector:
-        for reader, sink in [*sources, *voices]:
-            selector.register(reader, selectors.EVENT_READ, sink)
+        for reader, taker in [*streams, *tails]:
+            selector.register(reader, selectors.EVENT_READ, taker)
         while selector.get_map():
-            left = deadline - time.monotonic()
             try:
-                _move(selector, left)
+                _pass_on(selector, deadline - time.monotonic())
             except LateError:
                 pumped.timed_out = True
                 return pumped
-            if pumped.boot is None and any(sink.stream.began for _, sink in sources):
+            if pumped.boot is None and any(output.stream.began for _, output in streams):
                 pumped.boot = time.monotonic()
-            words = [sink.stream.word for _, sink in sources]
+            words = [output.stream.word for _, output in streams]
             if all(words):
                 pumped.word = words[0]
                 return pumped
     return pumped
 
 
-def _move(selector: selectors.BaseSelector, left: float) -> None:
+def _pass_on(selector: selectors.BaseSelector, left: float) -> None:
     if left <= 0:
         raise LateError
-    for key, _ in selector.select(min(left, _LONGEST)):
+    for key, _ in selector.select(min(left, _MAX_WAIT)):
         data = os.read(key.fd, 1 << 18)
         key.data.take(data)
         if not data:
@@ -112,15 +111,15 @@ def _move(selector: selectors.BaseSelector, left: float) -> None:
 
 
 def write(to: int, data: bytes, deadline: float) -> None:
-    """Write everything to a descriptor, LateError where its reader does not read.
+    """Write everything to a descriptor; LateError if its reader does not read in time.
 
-    A pipe that is ready takes PIPE_BUF bytes without blocking, more only perhaps.
+    A pipe that is ready takes PIPE_BUF bytes without blocking, but may block on more.
     """
     left = memoryview(data)
     poll = select.poll()
     poll.register(to, select.POLLOUT)
     while left:
         wait = deadline - time.monotonic()
-        if wait <= 0 or not poll.poll(min(wait, _LONGEST) * 1000):
+        if wait <= 0 or not poll.poll(min(wait, _MAX_WAIT) * 1000):
             raise LateError
         left = left[os.write(to, left[: select.PIPE_BUF]) :]

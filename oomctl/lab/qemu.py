@@ -1,4 +1,4 @@
-"""What is booted, and the command lines for that; nothing here starts anything."""
+"""The virtual machine, and the command lines that boot it; nothing here starts a program."""
 
 import platform
 import re
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from oomctl.lab import tools
 
-# TCG emulates no more than it needs to with a named model; virtme-ng's own choice, `max`,
-# double-faults on Debian's 6.12 under QEMU 7.2. The models before Haswell make glibc slower.
+# A named model makes TCG emulate only what it has. virtme-ng's choice, `max`, double-faults with
+# Debian's 6.12 under QEMU 7.2; models before Haswell make glibc slower.
 _TCG_CPU = {"x86_64": "Haswell"}
 _CONSOLE = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
-# All of it is there to boot fast under emulation, but for these: panic and -no-reboot make a panic
-# end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves every controller to cgroup v2, and
-# tsc: TCG's is the host's and jumps with it (a guest was seen 14 minutes ahead), HPET does not.
+# panic and -no-reboot make a panic end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves
+# every controller to cgroup v2. tsc=unstable: TCG takes the TSC from the host and jumps with it (a
+# guest was seen 14 minutes ahead), HPET does not. The rest makes a boot under emulation faster.
 _KERNEL_OPTIONS = (
     "panic=-1 oops=panic cgroup_no_v1=all psi=1 "
     "mitigations=off nokaslr init_on_alloc=0 random.trust_cpu=on audit=0 apparmor=0 "
@@ -26,7 +26,7 @@ _KERNEL_OPTIONS = (
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual machine: image path, `uname -r`, size as QEMU reads it, and whether KVM runs it."""
+    """A virtual machine: kernel image, memory as QEMU reads it, and whether KVM runs it."""
 
     image: Path
     memory: str = "2G"
@@ -39,15 +39,14 @@ class Machine:
 
 
 def can_be_given(folder: Path) -> bool:
-    """Tell whether virtme-ng and QEMU can take the name of a folder."""
+    """Tell whether virtme-ng and QEMU accept the name of a folder."""
     return not re.search(r"[=,\s]", str(folder))
 
 
 def virtme(machine: Machine, *words: str) -> list[str]:
-    """Give the command by which virtme-ng prints how it would start QEMU for this machine.
+    """Return the command with which virtme-ng prints how it would start QEMU for this machine.
 
-    `virtme-run` and not `vng`: the latter only turns its words into a shell string for the former,
-    and reads options from the user's configuration.
+    `virtme-run`, since `vng` only makes a shell string for it, and reads the user's configuration.
     """
     command = [str(tools.virtme_run()), "--kimg", str(machine.image), "--mods", "auto"]
     command += ["--name", "oomctl-lab", "--memory", machine.memory, "--cpus", str(machine.cpus)]
@@ -56,42 +55,42 @@ def virtme(machine: Machine, *words: str) -> list[str]:
     command += [] if machine.kvm else ["--disable-kvm"]
     for folder in machine.rwdirs:
         command += ["--rwdir", f"{folder}={folder}"]
-    # The last, so that its tag is known: guest-init.sh mounts it.
+    # It is last, so that guest-init.sh knows the tag to mount.
     command += ["--rwdir", f"/run/oomctl/disk={machine.disk}"] if machine.disk else []
-    # The overlay folder is named for the sake of the module alone: guest-init.sh mounts it.
+    # An overlay folder makes virtme-ng add the overlay module; guest-init.sh mounts the overlay.
     command += ["--force-initramfs", "--overlay-rwdir", "/tmp"]  # noqa: S108
     return [*command, "--dry-run", "--show-command", *words]
 
 
 def with_initramfs(machine: Machine, path: Path) -> list[str]:
-    """Give the same command so that it also writes virtme-ng's initramfs to `path`."""
+    """Return the same command, which then also writes virtme-ng's initramfs to `path`."""
     return virtme(machine, "--save-initramfs", str(path))
 
 
 def kernel_line(machine: Machine) -> str:
-    """Give the kernel command line."""
+    """Return the kernel command line."""
     console = _CONSOLE.get(platform.machine(), "ttyS0")
     level = "loglevel=7" if machine.console else "quiet loglevel=1"
     return f"console={console} {level} {_KERNEL_OPTIONS}"
 
 
 def qemu(
-    machine: Machine, said: str, initramfs: str, outputs: Sequence[tuple[str, int]]
+    machine: Machine, virtme_output: str, initramfs: str, outputs: Sequence[tuple[str, int]]
 ) -> list[str]:
-    """Give the command that boots, made of what virtme-ng `said`.
+    """Return the command that boots, made from the output of virtme-ng.
 
     `outputs` are port names and file descriptors to write to. QEMU takes the last of each option,
-    so -append and -initrd replace what virtme-ng gives: its own init starts udev and
-    systemd-tmpfiles, 6 of 9 seconds under emulation.
+    so -append and -initrd replace virtme-ng's: its own init starts udev and systemd-tmpfiles, 6 of
+    9 seconds under emulation.
     """
-    words = [*shlex.split(said.splitlines()[-1]), "-no-reboot"]
+    words = [*shlex.split(virtme_output.splitlines()[-1]), "-no-reboot"]
     cpu = _TCG_CPU.get(platform.machine())
     if cpu and not machine.kvm:
         words += ["-cpu", cpu]
     words += ["-initrd", initramfs, "-append", kernel_line(machine)]
     words += ["-device", "virtio-serial-pci,id=oomctl"]
     for name, fd in outputs:
-        # append=on because QEMU would else truncate the pipe, which fails (util/osdep.c).
+        # Without append=on QEMU would truncate the pipe, which fails (util/osdep.c).
         words += ["-add-fd", f"fd={fd},set={fd}"]
         words += ["-chardev", f"file,id={name},path=/dev/fdset/{fd},append=on"]
         words += ["-device", f"virtserialport,bus=oomctl.0,name=oomctl.{name},chardev={name}"]

@@ -1,5 +1,6 @@
-"""The programs that the lab needs on the host, and the command that brings each."""
+"""The programs that the lab needs on the host, and the commands that install them."""
 
+import importlib.util
 import platform
 import sys
 from pathlib import Path
@@ -8,22 +9,22 @@ from oomctl.errors import UnsupportedError
 from oomctl.proc import programs
 
 _QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
+_INSTALL_LAB = "pip install 'oomctl[lab]'"
 
 
 def virtme_run() -> Path:
-    """Find virtme-ng's runner beside this Python or in PATH; UnsupportedError where missing."""
+    """Find virtme-ng's runner beside this Python or in PATH; UnsupportedError if missing."""
     beside = Path(sys.executable).parent / "virtme-run"
     found = str(beside) if beside.exists() else programs.which("virtme-run")
     if found is None:
         raise UnsupportedError(
-            "virtme-ng is not installed, and the lab boots through it",
-            "pip install 'oomctl[lab]'",
+            "virtme-ng is not installed, and the lab boots with it", _INSTALL_LAB
         )
     return Path(found)
 
 
 def qemu() -> Path:
-    """Find QEMU for this machine's architecture; UnsupportedError where missing."""
+    """Find QEMU for this machine's architecture; UnsupportedError if missing."""
     return _find(*_qemu())
 
 
@@ -45,12 +46,12 @@ def _qemu() -> tuple[str, str]:
 
 
 def require() -> None:
-    """Check everything a boot needs: UnsupportedError names all that is missing in one line."""
+    """Check everything that a boot needs; UnsupportedError names all missing packages at once."""
     virtme_run()
-    # virtme-ng runs `file` to learn a kernel's release and modprobe to resolve its modules.
-    wanted = dict([_qemu()], modprobe="kmod", depmod="kmod", file="file")
-    missing = {package for name, package in wanted.items() if programs.which(name) is None}
-    if not any(_static(name) for name in ("busybox-static", "busybox.static", "busybox")):
+    # virtme-ng runs `file` to read a kernel's release, and modprobe to resolve its modules.
+    needed = dict([_qemu()], modprobe="kmod", depmod="kmod", file="file")
+    missing = {package for name, package in needed.items() if programs.which(name) is None}
+    if not any(_is_static(name) for name in ("busybox-static", "busybox.static", "busybox")):
         missing.add("busybox-static")
     if missing:
         raise UnsupportedError(
@@ -59,7 +60,15 @@ def require() -> None:
         )
 
 
-def _static(name: str) -> bool:
-    """Tell whether a program is there and asks for no dynamic loader (ELF type PT_INTERP)."""
+def require_python_debian() -> None:
+    """Check that apt's files can be parsed; UnsupportedError if not."""
+    if importlib.util.find_spec("debian") is None:
+        raise UnsupportedError(
+            "python-debian is not installed, and the lab reads apt's index with it", _INSTALL_LAB
+        )
+
+
+def _is_static(name: str) -> bool:
+    """Tell whether a program exists and needs no dynamic loader (ELF type PT_INTERP)."""
     found = programs.which(name)
     return found is not None and b"/ld-linux" not in Path(found).read_bytes()[:4096]

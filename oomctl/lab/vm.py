@@ -1,4 +1,4 @@
-"""Runs one command in one virtual machine: boots it, pumps its output, and ends it for certain."""
+"""Runs one command in one virtual machine: boots it, passes on its output, and always ends it."""
 
 import contextlib
 import os
@@ -21,28 +21,28 @@ from oomctl.lab.qemu import Machine
 from oomctl.lab.stream import Stream
 from oomctl.proc import fork, programs
 
-_GRACE = 3.0
-_SWEEPING = 5.0
+_QEMU_END_SECONDS = 3.0
+_REMOVAL_SECONDS = 5.0
 
-# What the guest says instead of a status when it cannot get as far as the command.
-_WHY = "run with -v to see why"
+_SEE_V = "run with -v to see why"
 _REFUSALS = {
-    "no-memory-controller": ("the guest's kernel has no cgroup v2 memory controller", _WHY),
+    "no-memory-controller": ("the guest's kernel has no cgroup v2 memory controller", _SEE_V),
     "no-kfunc": (
-        "the guest's kernel has no bpf_out_of_memory, and no headers to build the module with",
+        "the guest's kernel has no bpf_out_of_memory() and no headers to build the module with",
         "unpack its headers beside it, or give the build tree",
     ),
-    "no-module": ("the guest's kernel has no bpf_out_of_memory and refused the module", _WHY),
-    "no-rwdir": ("the guest could not mount a folder given with --rwdir", _WHY),
+    "no-module": ("the guest's kernel has no bpf_out_of_memory() and refused the module", _SEE_V),
+    "no-rwdir": ("the guest could not mount a folder given with --rwdir", _SEE_V),
 }
+"""What guest-run.sh reports instead of a status if it cannot run the command."""
 
 
 @dataclass(frozen=True)
 class Job:
     """What the guest runs: words, environment, folder.
 
-    `module` is a .ko to load first; `look` asks for a look at kallsyms before that, a second under
-    emulation, since it is not known whether the kernel has the kfunc itself;
+    `module` is a .ko to load first. With `look` the guest searches kallsyms for the kfunc before
+    that, a second under emulation, since the host does not know whether the kernel has it.
     `modules` is the host's folder of the kernel's own modules, for modprobe.
     """
 
@@ -56,10 +56,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the machine ended: the command's status, or None with timed_out or a dead guest.
+    """How the machine ended: the command's status, or None after a timeout or a dead guest.
 
-    `boot` is the seconds until the command started (None: it never did), `total` all of them;
-    `qemu` tells how QEMU ended where it did so by itself.
+    `boot` is the seconds until the command started (None: it never did), `total` of the whole run;
+    `qemu` says how QEMU ended if it ended by itself.
     """
 
     status: int | None
@@ -73,7 +73,7 @@ class Ending:
 def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     """Boot, run the job, and return how it ended; stdout and stderr go to `out` and `err`.
 
-    UnsupportedError when the guest refuses the job, OomctlError when QEMU does not start.
+    UnsupportedError if the guest refuses the job, OomctlError if QEMU does not start.
     """
     nonce = secrets.token_hex(8)
     started = time.monotonic()
@@ -83,10 +83,10 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     monitor = Tail()
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(cache.scratch("disk-"))
-        stack.enter_context(_swept(disk))
+        stack.enter_context(_removed_at_end(disk))
         vm = replace(vm, disk=disk if qemu.can_be_given(disk) else None)
         try:
-            said, image = _prepared(vm, job, nonce, timeout)
+            virtme_output, image = _prepare(vm, job, nonce, timeout)
         except subprocess.TimeoutExpired:
             return Ending(None, True, None, time.monotonic() - started, "")
         stack.enter_context(image)
@@ -95,45 +95,46 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
         writers = [stack.enter_context(open(write, "wb", buffering=0)) for _, write in pipes]
         fds = [writer.fileno() for writer in writers]
         ports = [*zip(("stdout", "stderr"), fds, strict=True)]
-        command = qemu.qemu(vm, said, f"/proc/self/fd/{image.fileno()}", ports)
+        command = qemu.qemu(vm, virtme_output, f"/proc/self/fd/{image.fileno()}", ports)
         process = stack.enter_context(_started(command, [*fds, image.fileno()]))
         for writer in writers:
             writer.close()
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
-        sources = [*zip(readers, outputs, strict=True)]
-        pumped = pump(sources, [(process.stdout, serial), (process.stderr, monitor)], deadline)
+        streams = [*zip(readers, outputs, strict=True)]
+        pumped = pump(streams, [(process.stdout, serial), (process.stderr, monitor)], deadline)
         boot = pumped.boot - started if pumped.boot is not None else None
         total = time.monotonic() - started
         how = "" if pumped.word or pumped.timed_out else _end(process)
-    for line in monitor.lines():
-        if line and "TCG doesn't support requested feature" not in line:
+    messages = [line for line in monitor.lines() if line]
+    for line in messages:
+        if "TCG doesn't support requested feature" not in line:
             console.detail(line)
-    word = pumped.word
-    if word in _REFUSALS:
-        said = f"{serial.text()}\n{outputs[1].tail.text()}"
-        raise UnsupportedError(*_REFUSALS[word], said)
-    complaint = [line for line in monitor.lines() if line and "warning:" not in line]
-    if complaint and how and boot is None and not serial.kept:
-        raise OomctlError(
-            f"QEMU did not start: {complaint[-1]}", "run with -v to see all it said", monitor.text()
+    if pumped.word in _REFUSALS:
+        raise UnsupportedError(
+            *_REFUSALS[pumped.word], f"{serial.text()}\n{outputs[1].tail.text()}"
         )
-    status = int(word) if word and word.isdigit() else None
+    errors = [line for line in messages if "warning:" not in line]
+    if errors and how and boot is None and not serial.kept:
+        raise OomctlError(
+            f"QEMU did not start: {errors[-1]}", "run with -v to see its output", monitor.text()
+        )
+    status = int(pumped.word) if pumped.word and pumped.word.isdigit() else None
     return Ending(status, pumped.timed_out, boot, total, serial.text(), how)
 
 
 @contextlib.contextmanager
-def _swept(folder: Path) -> Iterator[None]:
-    """Have a folder removed at the end, also by SIGKILL: a shell waits for the end of our pipe."""
+def _removed_at_end(folder: Path) -> Iterator[None]:
+    """Have a folder removed at the end, also by SIGKILL: a shell waits for the end of a pipe."""
     read, write = os.pipe()
     try:
-        sweeper = subprocess.Popen(
+        remover = subprocess.Popen(
             ["sh", "-c", 'cat >/dev/null; until rm -rf -- "$PWD"; do sleep 0.1; done'],
             cwd=folder,
             stdin=read,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a signal to our group is not for it
+            start_new_session=True,  # a signal to oomctl's process group must not end it
         )
     finally:
         os.close(read)
@@ -142,20 +143,20 @@ def _swept(folder: Path) -> Iterator[None]:
     finally:
         os.close(write)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            sweeper.wait(_SWEEPING)
+            remover.wait(_REMOVAL_SECONDS)
 
 
-def asked(command: list[str], timeout: float | None = None) -> str:
-    """Run virtme-ng and return what it says; subprocess.TimeoutExpired where it takes too long."""
-    status, said = programs.run(*command, timeout=timeout)
+def run_virtme(command: list[str], timeout: float | None = None) -> str:
+    """Run virtme-ng and return its output; subprocess.TimeoutExpired if it takes too long."""
+    status, output = programs.run(*command, timeout=timeout)
     if status:
-        raise OomctlError("virtme-ng cannot do it", "run with -v to see what it says", said)
-    return said
+        raise OomctlError("virtme-ng failed", "run with -v to see its output", output)
+    return output
 
 
 @contextlib.contextmanager
 def _started(command: list[str], fds: list[int]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start QEMU, which nothing outlives: the kernel kills it where oomctl is killed."""
+    """Start QEMU, and end it with the block; the kernel kills it if oomctl is killed."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -175,7 +176,7 @@ def _started(command: list[str], fds: list[int]) -> Iterator[subprocess.Popen[by
 def _end(process: subprocess.Popen[bytes]) -> str:
     """Say how QEMU ended, whose descriptors are all closed."""
     try:
-        status = process.wait(_GRACE)
+        status = process.wait(_QEMU_END_SECONDS)
     except subprocess.TimeoutExpired:
         return "its QEMU hangs"
     if status < 0:
@@ -183,14 +184,14 @@ def _end(process: subprocess.Popen[bytes]) -> str:
     return f"its QEMU ended with status {status}" if status else "it was switched off"
 
 
-def _prepared(vm: Machine, job: Job, nonce: str, timeout: float) -> tuple[str, IO[bytes]]:
-    """Ask virtme-ng; return what it said, and its initramfs with the lab's files and the command.
+def _prepare(vm: Machine, job: Job, nonce: str, timeout: float) -> tuple[str, IO[bytes]]:
+    """Return the output of virtme-ng, and its initramfs with the lab's files and the command.
 
-    The file has no name any more, so that nothing of it can stay.
+    The file has no name any more, so that it cannot be left behind.
     """
     with cache.scratch("boot-") as folder:
         path = folder / "initramfs"
-        said = asked(qemu.with_initramfs(vm, path), timeout)
+        virtme_output = run_virtme(qemu.with_initramfs(vm, path), timeout)
         image = path.open("ab+")
     files = initramfs.guest_files()
     if job.module is not None:
@@ -209,10 +210,10 @@ def _prepared(vm: Machine, job: Job, nonce: str, timeout: float) -> tuple[str, I
     files["lab/command"] = initramfs.command(job.words, job.environment, job.cwd)
     image.write(initramfs.archive(files))
     image.flush()
-    return said, image
+    return virtme_output, image
 
 
 def panic(console: str) -> str | None:
-    """Find why the guest's kernel panicked in its console's text; None when it did not."""
+    """Find why the guest's kernel panicked in the console's text; None if it did not."""
     found = re.search(r"Kernel panic - not syncing: (.*)", console)
     return found[1].strip() if found else None

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from oomctl.cli import app, lab
 from oomctl.errors import UnsupportedError
-from oomctl.lab import kernel, kvm, stock, tools, vm
-from oomctl.lab.kernel import Kernel
+from oomctl.lab import guest_kernel, kvm, stock, tools, vm
+from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
 
 KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
@@ -138,7 +138,7 @@ def test_folder_is_the_callers(boots, monkeypatch, tmp_path):
 
 
 def test_no_kfunc_builds_no_module(boots, monkeypatch):
-    monkeypatch.setattr(kernel, "module_for", lambda kernel: pytest.fail("built"))
+    monkeypatch.setattr(guest_kernel, "module_for", lambda kernel: pytest.fail("built"))
     assert invoke("run", "--no-kfunc", "--", "x").exit_code == 0
     assert boots[-1][1].module is None
 
@@ -201,7 +201,7 @@ def test_without_virtme_the_extra_is_named(monkeypatch, tmp_path):
 
 def test_dry_run_prints_commands_a_shell_can_read(monkeypatch):
     monkeypatch.setattr(vm, "run", lambda *_: pytest.fail("booted"))
-    monkeypatch.setattr(vm, "asked", lambda command: "/bin/qemu-x -m 1\n")
+    monkeypatch.setattr(vm, "run_virtme", lambda command: "/bin/qemu-x -m 1\n")
     done = invoke("run", "--dry-run", "--", "x")
     assert done.exit_code == 0
     made, booted = (shlex.split(line) for line in done.stdout.splitlines())

@@ -12,14 +12,14 @@ from oomctl.cli import guest
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.lab import vm
-from oomctl.lab.kernel import Kernel
+from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom.outcome import Environment
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
-from tests.unit.lab.test_suite import DEAD, PANIC, lines
+from tests.unit.lab.test_guest_suite import DEAD, PANIC, lines
 from tests.unit.smoke.fake_suite import CASES, HERE, V1, V3, FakeRunner, fails
 
 GOOD = CASES[:2]

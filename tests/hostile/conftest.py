@@ -10,7 +10,7 @@ from oomctl.cli import doctor, guest, lab, watch
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.kmod import kbuild, module
-from oomctl.lab import kernel as lab_kernel
+from oomctl.lab import guest_kernel as lab_kernel
 from oomctl.lab import kvm, stock, vm
 from oomctl.proc import programs
 from tests.hostile.folder import furnish

@@ -1,4 +1,4 @@
-"""The stock kernel: fetched, proven, updated, damaged and used."""
+"""The stock kernel: fetched, tried, updated, damaged and used."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ import pytest
 
 from oomctl import cache
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.lab import kernel, stock
+from oomctl.lab import guest_kernel, stock
 from oomctl.lab.apt import Candidate
-from tests.unit.lab.test_kernel import bzimage
+from tests.unit.lab.test_guest_kernel import bzimage
 
 
-def test_unpacked_headers_name_the_place_where_they_are(tmp_path):
+def test_paths_in_unpacked_headers_are_changed(tmp_path):
     """The one line that Debian's 6.12 has, and the two of its 7.3; the common one has none."""
     makefiles = {
         "linux-headers-6.12-amd64": "include /usr/src/linux-headers-6.12-common/Makefile\n",
@@ -41,7 +41,7 @@ RELEASES = ("6.12-a", "6.12-b", "6.1-c")
 
 @pytest.fixture
 def archive(monkeypatch, tmp_path):
-    """An archive of kernels of which the last neither builds nor boots; tells what was fetched."""
+    """An archive of kernels, the last of which does not boot; `fetched` has the fetched ones."""
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(stock.tools, "require", lambda: None)
@@ -56,19 +56,19 @@ def archive(monkeypatch, tmp_path):
         if program == "depmod":
             bzimage(Path(words[1]) / f"boot/vmlinuz-{words[2]}", words[2], pages=4)
 
-    def prove(found):
+    def try_boot(found):
         if found.release in has.bad:
             raise OomctlError(f"{found.release} does not boot here")
 
     @contextlib.contextmanager
     def opened(suite):
-        listed = [Candidate(release, "1", ()) for release in has.releases]
+        listed = [Candidate(release, ()) for release in has.releases]
         yield SimpleNamespace(candidates=lambda: listed, download=download)
 
     monkeypatch.setattr(stock, "_archive", opened)
-    monkeypatch.setattr(stock, "_call", unpack)
+    monkeypatch.setattr(stock, "_run", unpack)
     monkeypatch.setattr(stock, "_expand", lambda modules: None)
-    monkeypatch.setattr(stock, "_prove", prove)
+    monkeypatch.setattr(stock, "_try_boot", try_boot)
     return has
 
 
@@ -110,7 +110,7 @@ def test_a_damaged_kernel_is_not_ready_but_fetched_again(archive, capsys, how, u
     assert stock.chosen() == again
 
 
-def test_a_damaged_kernel_that_somebody_uses_is_not_taken_away(archive):
+def test_a_damaged_kernel_in_use_is_not_removed(archive):
     with stock.in_use() as found:
         damage(found.image, 100)
         with pytest.raises(OomctlError, match="is damaged, and another oomctl uses it; end that"):
@@ -118,18 +118,16 @@ def test_a_damaged_kernel_that_somebody_uses_is_not_taken_away(archive):
         assert found.image.exists()
 
 
-def test_kernels_that_do_not_work_do_not_stay(archive):
+def test_kernels_that_do_not_work_are_removed(archive):
     archive.bad = list(RELEASES)
     with pytest.raises(UnsupportedError) as caught:
         stock.get()
-    assert "no stock kernel works here, and Linux 6.12 is the oldest that could" in str(
-        caught.value
-    )
-    assert "of 6 tried the first: 6.12-a: 6.12-a does not boot here" in str(caught.value)
+    assert "no stock kernel works here; Linux 6.12 is the oldest that can" in str(caught.value)
+    assert "first of 6 failures: 6.12-a: 6.12-a does not boot here" in str(caught.value)
     assert kernels() == []
 
 
-def test_an_update_leaves_the_kernel_that_somebody_uses(archive):
+def test_an_update_keeps_a_kernel_in_use(archive):
     archive.releases.remove("6.12-a")
     with stock.in_use() as old:
         archive.releases.insert(0, "6.12-a")
@@ -140,19 +138,21 @@ def test_an_update_leaves_the_kernel_that_somebody_uses(archive):
     assert kernels() == ["6.12-a"]
 
 
-def test_one_that_is_given_by_its_folder_is_used_as_well(archive):
+def test_a_kernel_given_by_its_folder_is_in_use_too(archive):
     archive.releases.remove("6.12-a")
-    old = kernel.given(stock.get().image)
-    with kernel.in_use(old) as there:
+    old = guest_kernel.given(stock.get().image)
+    with guest_kernel.in_use(old) as there:
         assert there
         archive.releases.insert(0, "6.12-a")
         stock.get(update=True)
         assert old.image.exists()
-    with kernel.in_use(kernel.given(bzimage(cache.folder().parent / "vmlinuz-x"))) as there:
+    with guest_kernel.in_use(
+        guest_kernel.given(bzimage(cache.folder().parent / "vmlinuz-x"))
+    ) as there:
         assert there
 
 
-def test_one_that_is_removed_before_it_is_used_is_fetched_again(archive, monkeypatch):
+def test_a_kernel_removed_before_its_use_is_fetched_again(archive, monkeypatch):
     get, taken = stock.get, []
 
     def taken_away(update=False):
@@ -169,7 +169,7 @@ def test_one_that_is_removed_before_it_is_used_is_fetched_again(archive, monkeyp
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"release": 7}', "\xff"])
-def test_a_stamp_that_is_none(archive, text):
+def test_a_malformed_stamp_is_ignored(archive, text):
     stock.get()
     stock._stamp().write_bytes(text.encode("latin-1"))
     assert stock.chosen() is None

@@ -1,4 +1,4 @@
-"""What the console tells, and the answers about KVM that need no boot."""
+"""Panics in the console's text, and results about KVM that need no boot."""
 
 import json
 
@@ -25,30 +25,30 @@ def test_no_panic(text):
     assert vm.panic(text) is None
 
 
-def test_a_kernel_that_misses_its_root_has_come_up():
-    assert kvm.came_up(b"VFS: Unable to mount root fs on unknown-block(0,0)\r\n")
-    assert not kvm.came_up(b"Linux version 6.12.95+deb12-amd64\r\n")
-    assert not kvm.came_up(b"")
+def test_a_kernel_that_misses_its_root_has_booted():
+    assert kvm.booted(b"VFS: Unable to mount root fs on unknown-block(0,0)\r\n")
+    assert not kvm.booted(b"Linux version 6.12.95+deb12-amd64\r\n")
+    assert not kvm.booted(b"")
 
 
-def test_answer_about_kvm_lasts_until_the_circumstances_change(monkeypatch, tmp_path):
+def test_a_result_about_kvm_is_for_one_boot_and_one_qemu(monkeypatch, tmp_path):
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path))
     monkeypatch.setattr(kvm, "_present", lambda: True)
-    monkeypatch.setattr(kvm, "_circumstances", lambda: ["boot 1", "qemu"])
+    monkeypatch.setattr(kvm, "_host", lambda: ["boot 1", "qemu"])
     assert kvm.known() is None
     monkeypatch.setattr(kvm, "_probe", lambda image: True)
     assert kvm.works(tmp_path) is True
-    monkeypatch.setattr(kvm, "_probe", lambda image: pytest.fail("asked again"))
+    monkeypatch.setattr(kvm, "_probe", lambda image: pytest.fail("probed again"))
     assert kvm.works(tmp_path) is True
-    monkeypatch.setattr(kvm, "_circumstances", lambda: ["boot 2", "qemu"])
+    monkeypatch.setattr(kvm, "_host", lambda: ["boot 2", "qemu"])
     assert kvm.known() is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", json.dumps({"asked": None})])
-def test_broken_memory_of_kvm_is_no_answer(monkeypatch, tmp_path, text):
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", json.dumps({"host": None})])
+def test_a_malformed_result_about_kvm_is_ignored(monkeypatch, tmp_path, text):
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path))
     monkeypatch.setattr(kvm, "_present", lambda: True)
-    monkeypatch.setattr(kvm, "_circumstances", lambda: ["boot"])
+    monkeypatch.setattr(kvm, "_host", lambda: ["boot"])
     (tmp_path / "kvm.json").write_text(text)
     assert kvm.known() is None
 

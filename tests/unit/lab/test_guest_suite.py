@@ -1,11 +1,11 @@
-"""The suite in guests that are not booted: what they tell, and how they end."""
+"""The suite in fake guests: their output, and how they end."""
 
 import json
 
 import pytest
 
 from oomctl.errors import OomctlError
-from oomctl.lab.suite import Suite
+from oomctl.lab.guest_suite import GuestSuite
 from oomctl.lab.vm import Ending
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import tree
@@ -18,7 +18,7 @@ DEAD = f"[ 1.0] Out of memory\n[ 1.1] Kernel panic - not syncing: {PANIC}\n[ 1.2
 
 
 def lines(names, last="end", ran=None):
-    """Return what the suite in a guest writes until it ends, or until it dies of its last case."""
+    """Return the output of the suite in a guest up to its end, or up to its death."""
     told = [{"kind": "suite", "environment": ENVIRONMENT, "cases": list(names)}]
     for number, name in enumerate(names):
         told.append({"kind": "start", "name": name})
@@ -30,14 +30,14 @@ def lines(names, last="end", ran=None):
 
 
 class Guests:
-    """Answers each boot with the next of what was prepared."""
+    """Gives each boot the next prepared output and ending."""
 
     def __init__(self, *guests):
         self.guests = list(guests)
-        self.asked = []
+        self.booted = []
 
     def __call__(self, words, out):
-        self.asked.append([word for word in words if "." in word and " " not in word])
+        self.booted.append([word for word in words if "." in word and " " not in word])
         written, ending = self.guests.pop(0)
         for start in range(0, len(written), 7):
             out(written[start : start + 7])
@@ -46,7 +46,7 @@ class Guests:
 
 def suite(boot, cases=CASES):
     met, came, started = [], [], []
-    Suite(boot, 1, met.append, came.append, started.append).run(cases)
+    GuestSuite(boot, 1, met.append, came.append, started.append).run(cases)
     assert boot.guests == []
     return met, {one.name: one for one in came}, started
 
@@ -58,7 +58,7 @@ def ended(status=0, console="", timed_out=False):
 NAMES = [case.name for case in CASES]
 
 
-def test_one_guest_runs_all_that_does_not_panic():
+def test_one_guest_runs_all_cases_without_a_panic():
     boot = Guests((lines(NAMES), ended()))
     met, came, _started = suite(boot)
     assert met == [ENVIRONMENT]
@@ -83,7 +83,7 @@ def test_the_expected_panic_is_a_pass():
         (ended(139), "status 139"),
     ],
 )
-def test_any_other_end_is_none(ending, why):
+def test_any_other_end_is_a_failure(ending, why):
     boot = Guests((lines(["panic.x"], last="dies"), ending))
     _met, came, _started = suite(boot, (DEADLY,))
     assert came["panic.x"].passed is False
@@ -91,14 +91,14 @@ def test_any_other_end_is_none(ending, why):
     assert PANIC in came["panic.x"].checks[0].name
 
 
-def test_no_panic_where_one_was_expected_is_what_the_guest_says():
+def test_without_the_expected_panic_the_guests_result_counts():
     ran = Result("panic.x", False, "it returned 1")
     boot = Guests((lines(["panic.x"], ran=ran), ended(1)))
     _met, came, _started = suite(boot, (DEADLY,))
     assert came["panic.x"] == ran
 
 
-def test_each_that_should_panic_has_a_machine_of_its_own_after_the_others():
+def test_each_case_that_panics_gets_a_machine_after_the_others():
     other = Case("panic.y", "about", passes, panics=PANIC)
     boot = Guests(
         (lines(NAMES), ended()),
@@ -106,8 +106,8 @@ def test_each_that_should_panic_has_a_machine_of_its_own_after_the_others():
         (lines(["panic.y"], last="dies"), ended(None, DEAD)),
     )
     _met, came, started = suite(boot, (*CASES, DEADLY, other))
-    assert boot.asked[0][-4:] == NAMES
-    assert [asked[-1] for asked in boot.asked[1:]] == ["panic.x", "panic.y"]
+    assert boot.booted[0][-4:] == NAMES
+    assert [asked[-1] for asked in boot.booted[1:]] == ["panic.x", "panic.y"]
     assert list(came) == [*NAMES, "panic.x", "panic.y"]
     assert started == ["group.a", "panic.x", "panic.y"]
 
@@ -118,7 +118,7 @@ def test_a_kernel_that_dies_fails_the_case_that_ran_and_the_rest_goes_on():
     assert [one.passed for one in came.values()] == [True, False, True, True]
     assert came["group.b"].checks[0].why == f"the kernel panicked: {PANIC}"
     assert any("CPU: 0" in line for line in came["group.b"].evidence)
-    assert boot.asked[1][-2:] == NAMES[2:]
+    assert boot.booted[1][-2:] == NAMES[2:]
 
 
 def test_a_kernel_that_dies_between_two_cases_fails_the_next():
@@ -128,7 +128,7 @@ def test_a_kernel_that_dies_between_two_cases_fails_the_next():
     assert [one.passed for one in came.values()] == [True, False, True, True]
 
 
-def test_a_kernel_that_dies_when_all_is_said_is_an_error():
+def test_a_kernel_that_dies_after_the_last_case_is_an_error():
     dying = lines(NAMES).replace(b'{"kind": "end"}\n', b"")
     with pytest.raises(OomctlError, match=f"end of the suite: the kernel panicked: {PANIC}"):
         suite(Guests((dying, ended(None, DEAD))))
@@ -140,7 +140,7 @@ def test_after_five_deaths_the_rest_is_not_run():
     _met, came, _started = suite(boot, cases)
     assert list(came) == [case.name for case in cases]
     assert not any(one.passed for one in came.values())
-    assert came["group.6"].reason == "not run: 5 kernels died of others"
+    assert came["group.6"].reason == "not run: 5 kernels died of other cases"
 
 
 def test_a_guest_in_which_the_suite_does_not_start_is_an_error():
@@ -151,14 +151,14 @@ def test_a_guest_in_which_the_suite_does_not_start_is_an_error():
 @pytest.mark.parametrize(
     "said", [b"\x1b[2Jno JSON\n", b"[]\n", b"1\n", b'{"kind": "case"}\n', b"\xff\n"]
 )
-def test_what_is_no_result_is_said_in_one_line(said):
+def test_output_without_a_result_is_quoted_in_one_line(said):
     boot = Guests((said, ended()))
-    with pytest.raises(OomctlError, match="said what is no result: ") as caught:
+    with pytest.raises(OomctlError, match="printed no result: ") as caught:
         suite(boot)
     assert str(caught.value).isprintable()
 
 
-def test_a_suite_that_leaves_cases_out_is_not_booted_for_ever():
+def test_a_suite_that_skips_cases_is_not_booted_for_ever():
     boot = Guests((lines([]), ended()))
-    with pytest.raises(OomctlError, match=r"left out group\.a and all after it"):
+    with pytest.raises(OomctlError, match=r"skipped group\.a and all cases after"):
         suite(boot)

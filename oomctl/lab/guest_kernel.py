@@ -1,4 +1,4 @@
-"""A kernel on the host's disk: its image, its headers, and our module built for it."""
+"""The kernel that a guest boots: its image, its headers, and oomctl's module built for it."""
 
 import hashlib
 import platform
@@ -11,19 +11,19 @@ from oomctl import cache, console, resources
 from oomctl.bpf.btf import KFUNC
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import elf, kbuild, module
-from oomctl.lab import image as images
+from oomctl.lab import kernel_image
 
 _TREE_IMAGE = {"x86_64": "arch/x86/boot/bzImage", "aarch64": "arch/arm64/boot/Image.gz"}
-_BUILDING = 600.0
-"""Seconds that building a module may take somebody else."""
+_BUILD_SECONDS = 600.0
+"""How long to wait for another oomctl that builds a module."""
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A bootable kernel: `uname -r`, image, build folder, folder of its modules.
 
-    `provides` tells whether it has the kfunc itself; None where neither its System.map nor the
-    vmlinux of its headers tells: then the guest is asked.
+    `provides` tells whether it has the kfunc itself; None if neither its System.map nor the vmlinux
+    of its headers tells, and the guest must look.
     """
 
     release: str
@@ -34,7 +34,7 @@ class Kernel:
 
 
 def given(path: Path) -> Kernel:
-    """Take the kernel that `--kernel` names; UsageError when there is none that could boot."""
+    """Return the kernel that `--kernel` names; UsageError if there is none that could boot."""
     try:
         return find(path)
     except UsageError as error:
@@ -44,28 +44,30 @@ def given(path: Path) -> Kernel:
 def find(path: Path) -> Kernel:
     """Find a kernel: an image, a build tree, or a folder of unpacked packages.
 
-    UsageError when there is none at `path`, or one that is cut.
+    UsageError if `path` has none, or its image is truncated.
     """
     path = path.absolute()
     if path.is_file():
-        return _at(path)
+        return _of_image(path)
     tree = path / _TREE_IMAGE.get(platform.machine(), "arch/none")
-    found = [tree] if tree.is_file() else _unpacked(path)
+    # Debian's packages have the image in boot/, from 6.19 on beside the modules.
+    found = [tree] if tree.is_file() else sorted(path.glob("boot/vmlinu[xz]-*"))
+    found = found or sorted(path.glob("lib/modules/*/vmlinu[xz]"))
     if not path.exists():
         raise UsageError(f"{path} does not exist", "give `stock`, a folder or an image")
     if len(found) != 1:
         raise UsageError(
-            f"{path} holds {f'{len(found)} kernel images' if found else 'no kernel image'}",
+            f"{path} contains {f'{len(found)} kernel images' if found else 'no kernel image'}",
             "give a build tree, a folder with boot/vmlinuz-RELEASE, or the image itself",
         )
-    return _at(found[0])
+    return _of_image(found[0])
 
 
 @contextmanager
 def in_use(kernel: Kernel) -> Iterator[bool]:
-    """Keep a kernel from being removed for the block, if it is one of the cache's.
+    """Prevent the removal of a kernel in the cache during the block.
 
-    Gives False where it was just removed.
+    Yields False if it was just removed.
     """
     kernels, image = cache.place("kernels").resolve(), kernel.image.resolve()
     if not image.is_relative_to(kernels):
@@ -75,18 +77,13 @@ def in_use(kernel: Kernel) -> Iterator[bool]:
         yield there
 
 
-def _unpacked(root: Path) -> list[Path]:
-    """Find the images: in boot/, else beside the modules, as in Debian's packages from 6.19 on."""
-    return sorted(root.glob("boot/vmlinu[xz]-*")) or sorted(root.glob("lib/modules/*/vmlinu[xz]"))
-
-
-def _at(image: Path) -> Kernel:
+def _of_image(image: Path) -> Kernel:
     tree = _TREE_IMAGE.get(platform.machine(), "")
     root = image.parents[tree.count("/")] if tree and str(image).endswith(tree) else None
-    release = images.release_of(image)
+    release = kernel_image.release_of(image)
     if root is not None:
-        told = kbuild.release_of(root)
-        release = release if told == kbuild.UNKNOWN else told
+        built = kbuild.release_of(root)
+        release = release if built == kbuild.UNKNOWN else built
         return Kernel(release, image, root, _provides(root / "System.map", root))
     above = image.parent.parent
     beside = above.name == "modules"
@@ -100,27 +97,28 @@ def _at(image: Path) -> Kernel:
 
 
 def _provides(symbols: Path, headers: Path | None) -> bool | None:
-    """Ask the System.map, which is a stub in Debian's packages, else the BTF in the headers."""
-    told = kbuild.names(symbols, KFUNC)
-    return kbuild.has_kfunc(headers, KFUNC) if told is None and headers else told
+    """Look into System.map, which is a stub in Debian's packages, else into the headers' BTF."""
+    provides = kbuild.names(symbols, KFUNC)
+    return kbuild.has_kfunc(headers, KFUNC) if provides is None and headers else provides
 
 
 def module_for(kernel: Kernel) -> Path | None:
-    """Build our module for a kernel unless these very sources were built already.
+    """Build oomctl's module for a kernel, unless the cache has it from the same sources.
 
-    None when the kernel has the kfunc itself, or may have and there are no headers; then the guest
-    is to be asked. UnsupportedError when it cannot be built.
+    None if the kernel has the kfunc itself, or may have it and there are no headers; then the guest
+    must look. UnsupportedError if the module cannot be built.
     """
     if not _needs_module(kernel):
         return None
     if kernel.headers is None:
         raise UnsupportedError(
-            f"kernel {kernel.release} has no bpf_out_of_memory and no headers to build it with",
+            f"kernel {kernel.release} has no bpf_out_of_memory() and no headers to build the "
+            "module with",
             "unpack its headers beside it, or give the build tree",
         )
-    built = _built(kernel)
+    built = _module_path(kernel)
     if not elf.whole(built):
-        with cache.locked("modules", doing="building the module", patience=_BUILDING):
+        with cache.locked("modules", doing="building the module", patience=_BUILD_SECONDS):
             if not elf.whole(built):
                 _build(kernel.headers, kernel.release, built)
     return built
@@ -128,7 +126,7 @@ def module_for(kernel: Kernel) -> Path | None:
 
 @contextmanager
 def module_in_use(kernel: Kernel) -> Iterator[Path | None]:
-    """Give module_for() of a kernel, and keep it from being removed for the block."""
+    """Yield module_for() of a kernel, and prevent its removal during the block."""
     while True:
         built = module_for(kernel)
         if built is None:
@@ -141,8 +139,8 @@ def module_in_use(kernel: Kernel) -> Iterator[Path | None]:
 
 
 def built(kernel: Kernel) -> bool:
-    """Tell whether module_for() would have nothing to do."""
-    return not _needs_module(kernel) or elf.whole(_built(kernel))
+    """Tell whether module_for() would have nothing to build."""
+    return not _needs_module(kernel) or elf.whole(_module_path(kernel))
 
 
 def _needs_module(kernel: Kernel) -> bool:
@@ -151,7 +149,7 @@ def _needs_module(kernel: Kernel) -> bool:
     return not kernel.provides
 
 
-def _built(kernel: Kernel) -> Path:
+def _module_path(kernel: Kernel) -> Path:
     key = hashlib.sha256(f"{kernel.image}\0{kernel.image.stat().st_mtime_ns}\0".encode())
     for source in sorted(resources.kernel_sources().iterdir()):
         if source.is_file():
@@ -161,7 +159,7 @@ def _built(kernel: Kernel) -> Path:
 
 
 def _build(headers: Path, release: str, built: Path) -> None:
-    """Build it, then remove those of other sources or images that nobody uses."""
+    """Build it, then remove the unused modules of other sources or images."""
     console.progress(f"building the module for {release}")
     with cache.scratch("module-") as folder:
         made = module.build(headers, folder / "module")

@@ -1,4 +1,4 @@
-"""A kernel of the user's: image, build tree, unpacked packages; and when the module is built."""
+"""The guest's kernel: image, build tree, unpacked packages; and when the module is built."""
 
 import os
 import platform
@@ -14,8 +14,8 @@ from oomctl import cache, resources
 from oomctl.cli import guest
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import module
-from oomctl.lab import kernel, tools
-from oomctl.lab.image import release_of
+from oomctl.lab import guest_kernel, tools
+from oomctl.lab.kernel_image import release_of
 from tests.elf import elf_file
 
 RELEASE = "6.12.95+deb12-amd64"
@@ -76,12 +76,12 @@ def unpacked(tmp_path):
 
 
 def test_unpacked_packages(unpacked):
-    found = kernel.given(unpacked)
+    found = guest_kernel.given(unpacked)
     assert found.release == RELEASE
     assert found.headers == unpacked / f"usr/src/linux-headers-{RELEASE}"
     assert found.modules == unpacked / "lib/modules" / RELEASE
     assert found.provides is False
-    assert kernel.given(found.image) == found
+    assert guest_kernel.given(found.image) == found
 
 
 def test_unpacked_packages_whose_image_lies_beside_the_modules(unpacked):
@@ -89,22 +89,22 @@ def test_unpacked_packages_whose_image_lies_beside_the_modules(unpacked):
     beside = unpacked / "lib/modules" / RELEASE
     (unpacked / "boot").rename(unpacked / "away")
     image = bzimage(beside / "vmlinuz")
-    found = kernel.given(unpacked)
+    found = guest_kernel.given(unpacked)
     assert (found.image, found.modules, found.release) == (image, beside, RELEASE)
     assert found.headers == unpacked / f"usr/src/linux-headers-{RELEASE}"
     assert found.provides is None
     (beside / "System.map").write_text("ffff T bpf_out_of_memory\n")
-    assert kernel.given(image) == kernel.given(unpacked)
-    assert kernel.given(image).provides is True
+    assert guest_kernel.given(image) == guest_kernel.given(unpacked)
+    assert guest_kernel.given(image).provides is True
 
 
 def test_build_tree_with_the_kfunc_needs_no_module(tmp_path):
     image = bzimage(tmp_path / "arch/x86/boot/bzImage", "7.3.4")
     (tmp_path / "System.map").write_text("ffff T bpf_out_of_memory\n")
-    found = kernel.given(tmp_path)
+    found = guest_kernel.given(tmp_path)
     assert (found.image, found.release, found.headers) == (image, "7.3.4", tmp_path)
     assert found.provides is True
-    assert kernel.module_for(found) is None
+    assert guest_kernel.module_for(found) is None
 
 
 STUB = "ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n"
@@ -126,7 +126,7 @@ def test_where_the_system_map_is_a_stub_the_headers_tell(unpacked, stub, vmlinux
     symbols.unlink() if stub is None else symbols.write_text(stub)
     if vmlinux is not None:
         (unpacked / f"usr/src/linux-headers-{RELEASE}/vmlinux").write_bytes(vmlinux)
-    assert kernel.given(unpacked).provides is provides
+    assert guest_kernel.given(unpacked).provides is provides
 
 
 def test_a_kernel_that_has_the_kfunc_behind_a_stub_is_given_no_module(unpacked, monkeypatch):
@@ -134,16 +134,16 @@ def test_a_kernel_that_has_the_kfunc_behind_a_stub_is_given_no_module(unpacked, 
     (unpacked / f"boot/System.map-{RELEASE}").write_text(STUB)
     vmlinux = unpacked / f"usr/src/linux-headers-{RELEASE}/vmlinux"
     vmlinux.write_bytes(b"\0bpf_out_of_memory\0")
-    found = kernel.given(unpacked)
-    assert kernel.module_for(found) is None
-    assert kernel.built(found)
+    found = guest_kernel.given(unpacked)
+    assert guest_kernel.module_for(found) is None
+    assert guest_kernel.built(found)
 
 
 def test_image_of_which_nothing_is_known_is_booted_and_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "require", lambda: None)
-    found = kernel.given(bzimage(tmp_path / "k/vmlinuz"))
+    found = guest_kernel.given(bzimage(tmp_path / "k/vmlinuz"))
     assert found.provides is None
-    assert kernel.module_for(found) is None
+    assert guest_kernel.module_for(found) is None
     with guest.ready(str(found.image), "off", True, None) as host:
         assert (host.module, host.look) == (None, True)
     with guest.ready(str(found.image), "off", False, None) as host:
@@ -167,7 +167,7 @@ def test_folders_that_are_no_kernel(tmp_path, name, why):
     bzimage(tmp_path / "two/boot/vmlinuz-1")
     bzimage(tmp_path / "two/boot/vmlinuz-2")
     with pytest.raises(UsageError, match=why):
-        kernel.given(tmp_path / name)
+        guest_kernel.given(tmp_path / name)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
@@ -182,17 +182,17 @@ def test_what_is_no_file_is_no_image(tmp_path, make):
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("x", b"hello", "is not a bootable kernel image: it has no header of one; give a bzImage"),
+        ("x", b"hello", "is not a bootable kernel image: it has no kernel header; give a bzImage"),
         ("vmlinuz-6.12", b"", "is not a bootable kernel image: it is empty"),
-        ("vmlinuz-6.12", b"\0" * 4096, "it has no header of one"),
-        ("vmlinux-6.12", b"\x7fELF" + b"\0" * 60, "is cut: its section headers are missing"),
-        ("vmlinux-6.12", b"\x7fELF", "is cut: its section headers are missing"),
+        ("vmlinuz-6.12", b"\0" * 4096, "it has no kernel header"),
+        ("vmlinux-6.12", b"\x7fELF" + b"\0" * 60, "is truncated: its section headers are missing"),
+        ("vmlinux-6.12", b"\x7fELF", "is truncated: its section headers are missing"),
     ],
 )
 def test_file_that_is_no_kernel(tmp_path, name, data, why):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UsageError) as caught:
-        kernel.given(tmp_path / name)
+        guest_kernel.given(tmp_path / name)
     assert str(caught.value).startswith(f"--kernel: {tmp_path / name} ")
     assert why in str(caught.value)
 
@@ -200,22 +200,22 @@ def test_file_that_is_no_kernel(tmp_path, name, data, why):
 @pytest.mark.parametrize("left", [0x400, 0x4000, 1 << 20])
 def test_image_that_is_cut(tmp_path, left):
     image = bzimage(tmp_path / "vmlinuz", pages=4096)
-    kernel.given(image)
+    guest_kernel.given(image)
     os.truncate(image, left)
-    with pytest.raises(UsageError, match=rf"is cut: it has {left} bytes, by its header there are "):
-        kernel.given(image)
+    with pytest.raises(UsageError, match=rf"is truncated: it has {left} bytes, its header says "):
+        guest_kernel.given(image)
 
 
 @pytest.mark.parametrize("release", [b"\xff\xfe", b"", b"../../x", b"..", b"\x1b[31m", b"x" * 65])
 def test_image_with_a_version_that_is_none(tmp_path, release):
     with pytest.raises(UsageError, match="not a bootable kernel image: its version is"):
-        kernel.given(bzimage(tmp_path / "vmlinuz-6.12", release))
+        guest_kernel.given(bzimage(tmp_path / "vmlinuz-6.12", release))
 
 
 def test_image_without_a_version_has_the_one_of_its_name(tmp_path):
-    assert kernel.given(bzimage(tmp_path / "vmlinuz-6.12-x", None)).release == "6.12-x"
-    with pytest.raises(UsageError, match="neither its header nor its name"):
-        kernel.given(bzimage(tmp_path / "vmlinuz", None))
+    assert guest_kernel.given(bzimage(tmp_path / "vmlinuz-6.12-x", None)).release == "6.12-x"
+    with pytest.raises(UsageError, match="neither in its header nor in its name"):
+        guest_kernel.given(bzimage(tmp_path / "vmlinuz", None))
 
 
 @given(near=st.binary(max_size=0x300), at=st.integers(0, 0x3400), cut=st.integers(0, 0x4000))
@@ -226,36 +226,36 @@ def test_any_image_is_one_or_is_said_to_be_none(tmp_path_factory, near, at, cut)
     image.write_bytes(data[:cut])
     said = ""
     try:
-        said = kernel.given(image).release.replace("/", "\n")
+        said = guest_kernel.given(image).release.replace("/", "\n")
     except UsageError as error:
         said = str(error)
     assert said.isprintable()
 
 
 def test_module_is_built_once_and_again_when_its_sources_change(unpacked, built, tmp_path):
-    found = kernel.given(unpacked)
-    assert not kernel.built(found)
-    first = kernel.module_for(found)
-    assert kernel.built(found)
-    assert kernel.module_for(found) == first
+    found = guest_kernel.given(unpacked)
+    assert not guest_kernel.built(found)
+    first = guest_kernel.module_for(found)
+    assert guest_kernel.built(found)
+    assert guest_kernel.module_for(found) == first
     assert b"one" in first.read_bytes()
     (tmp_path / "sources/a.c").write_text("two")
-    assert not kernel.built(found)
-    assert b"two" in kernel.module_for(found).read_bytes()
+    assert not guest_kernel.built(found)
+    assert b"two" in guest_kernel.module_for(found).read_bytes()
     assert built == [found.headers] * 2
     assert not first.exists()
 
 
 def test_module_that_is_used_stays_while_it_is(unpacked, built, tmp_path):
     """Two checkouts share the cache: building for one must not take the other's away."""
-    found = kernel.given(unpacked)
-    with kernel.module_in_use(found) as first:
+    found = guest_kernel.given(unpacked)
+    with guest_kernel.module_in_use(found) as first:
         (tmp_path / "sources/a.c").write_text("two")
-        second = kernel.module_for(found)
+        second = guest_kernel.module_for(found)
         assert b"one" in first.read_bytes()
         assert b"two" in second.read_bytes()
     (tmp_path / "sources/a.c").write_text("three")
-    kernel.module_for(found)
+    guest_kernel.module_for(found)
     assert not first.exists()
     assert not second.exists()
 
@@ -265,7 +265,7 @@ import sys
 from pathlib import Path
 from oomctl import resources
 from oomctl.kmod import module
-from oomctl.lab import kernel
+from oomctl.lab import guest_kernel
 from tests.elf import elf_file
 
 sources, image = map(Path, sys.argv[1:])
@@ -278,9 +278,9 @@ def build(headers, into):
 
 resources.kernel_sources = lambda: sources
 module.build = build
-found = kernel.given(image)
+found = guest_kernel.given(image)
 for _ in range(100):
-    with kernel.module_in_use(found) as ko:
+    with guest_kernel.module_in_use(found) as ko:
         for _ in range(20):
             assert (sources / "a.c").read_bytes() in ko.read_bytes()
 """
@@ -304,21 +304,21 @@ def test_several_checkouts_that_share_a_cache(unpacked, tmp_path):
 def test_module_of_oomctl_kfunc_build_is_not_removed_with_those_of_the_lab(
     unpacked, built, tmp_path
 ):
-    found = kernel.given(unpacked)
+    found = guest_kernel.given(unpacked)
     theirs = cache.folder("modules", RELEASE) / f"{module.MODULE}.ko"
     theirs.touch()
-    kernel.module_for(found)
+    guest_kernel.module_for(found)
     assert theirs.exists()
 
 
 @pytest.mark.parametrize("left", [0, 3, 64, 100])
 def test_module_that_is_cut_is_built_again(unpacked, built, left):
-    found = kernel.given(unpacked)
-    ko = kernel.module_for(found)
+    found = guest_kernel.given(unpacked)
+    ko = guest_kernel.module_for(found)
     whole = ko.read_bytes()
     os.truncate(ko, left)
-    assert not kernel.built(found)
-    assert kernel.module_for(found) == ko
+    assert not guest_kernel.built(found)
+    assert guest_kernel.module_for(found) == ko
     assert ko.read_bytes() == whole
 
 
@@ -329,7 +329,7 @@ def test_failed_build_leaves_nothing_that_looks_built(unpacked, monkeypatch):
         raise UnsupportedError("no compiler")
 
     monkeypatch.setattr(module, "build", build)
-    found = kernel.given(unpacked)
+    found = guest_kernel.given(unpacked)
     with pytest.raises(UnsupportedError, match="no compiler"):
-        kernel.module_for(found)
-    assert not kernel.built(found)
+        guest_kernel.module_for(found)
+    assert not guest_kernel.built(found)

@@ -1,0 +1,174 @@
+"""The suite in virtual machines: one for all cases, and one more for each that should panic.
+
+A kernel that dies of another case fails that case, and the rest is run in a new machine.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import oomctl
+from oomctl.errors import OomctlError
+from oomctl.lab import vm
+from oomctl.lab.pump import Sink
+from oomctl.lab.vm import Ending
+from oomctl.oom.check import Check
+from oomctl.smoke.case import Case, Result
+from oomctl.smoke.results import result_of
+from oomctl.text import counted, printable
+
+_CONSOLE_LINES = 25
+_MAX_LINE = 1 << 24
+_MAX_QUOTE = 80
+_MAX_DEATHS = 5
+"""After this many kernels that died the rest is not run."""
+
+# Swap for the one case that needs it, which is skipped on a kernel without zram.
+_SWAP = (
+    "modprobe zram && echo 192M >/sys/block/zram0/disksize && mkswap /dev/zram0 && "
+    "swapon /dev/zram0"
+)
+_WITH_SWAP = ("sh", "-c", f'{{ {_SWAP}; }} >/dev/null 2>&1; exec "$@"', "sh")
+
+Boot = Callable[[tuple[str, ...], Sink], Ending]
+"""Boots a machine, runs words in it, and passes on their stdout."""
+
+
+@dataclass
+class GuestStream:
+    """The output of the suite in a guest: lines of JSON, which arrive in any pieces."""
+
+    on_environment: Callable[[Mapping[str, Any]], object]
+    on_result: Callable[[Result], object]
+    began: bool = False
+    names: list[str] = field(default_factory=list)
+    ended: bool = False
+    _rest: bytes = b""
+
+    def take(self, data: bytes) -> None:
+        """Take a piece of the guest's stdout."""
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_MAX_LINE]  # a longer line is not a result, and fails at its end
+        for line in lines:
+            try:
+                self._take_line(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                quote = printable(line[:_MAX_QUOTE].decode(errors="replace"))
+                raise OomctlError(f"the suite in the guest printed no result: {quote}") from None
+
+    def _take_line(self, line: Mapping[str, Any]) -> None:
+        match line["kind"]:
+            case "suite":
+                self.began = True
+                self.on_environment(line["environment"])
+            case "case":
+                self.names.append(line["name"])
+                self.on_result(result_of(line))
+            case "end":
+                self.ended = True
+
+
+@dataclass
+class GuestSuite:
+    """Runs cases in guests.
+
+    `on_environment` is given the environment as it is in JSON, `on_boot` the first case of each
+    guest, `on_result` each result.
+    """
+
+    boot: Boot
+    repeat: int
+    on_environment: Callable[[Mapping[str, Any]], object]
+    on_result: Callable[[Result], object]
+    on_boot: Callable[[str], object]
+
+    def run(self, cases: Sequence[Case]) -> None:
+        """Run all cases, those that should panic last; OomctlError if a guest does not start."""
+        rest = [case.name for case in cases if not case.panics]
+        deaths = 0
+        while rest and deaths < _MAX_DEATHS:
+            stream = self._run_in_guest(rest)
+            left = [name for name in rest if name not in stream.names]
+            if left == rest:
+                raise OomctlError(f"the suite in the guest skipped {rest[0]} and all cases after")
+            rest = left
+            deaths += not stream.ended
+        for name in rest:
+            reason = f"not run: {counted(deaths, 'kernel')} died of other cases"
+            self.on_result(Result(name, False, reason))
+        for case in cases:
+            if case.panics:
+                self._run_panic(case)
+
+    def _run_in_guest(self, names: Sequence[str]) -> GuestStream:
+        """Run cases in a guest up to the one that it dies of, which has failed.
+
+        If the guest dies between two cases, it dies of the second. OomctlError if it dies after the
+        last.
+        """
+        stream = GuestStream(self.on_environment, self.on_result)
+        ending = self._run_stream(stream, names, _WITH_SWAP)
+        if not stream.ended:
+            left = [name for name in names if name not in stream.names]
+            if not left:
+                raise OomctlError(
+                    f"the guest did not survive the end of the suite: {_how(ending)}",
+                    "run with -v to see its output",
+                    ending.console,
+                )
+            stream.names.append(left[0])
+            self.on_result(_died(left[0], ending))
+        return stream
+
+    def _run_panic(self, case: Case) -> None:
+        results: list[Result] = []
+        stream = GuestStream(self.on_environment, results.append)
+        ending = self._run_stream(stream, [case.name])
+        if stream.ended:
+            self.on_result(results[0])
+        elif vm.panic(ending.console) == case.panics:
+            check = Check(f"the kernel panics: {case.panics}", True, case.panics)
+            took_ns = round(ending.total * 1e9)
+            self.on_result(Result(case.name, True, "", (check,), good=1, took_ns=took_ns))
+        else:
+            self.on_result(_died(case.name, ending, case.panics))
+
+    def _run_stream(
+        self, stream: GuestStream, names: Sequence[str], wrapper: Sequence[str] = ()
+    ) -> Ending:
+        self.on_boot(names[0])
+        words = [sys.executable, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
+        words += ["--repeat", str(self.repeat), *names]
+        ending = self.boot((*wrapper, *words), stream.take)
+        if not stream.began:
+            raise OomctlError(
+                f"the suite did not start in the guest: {_how(ending)}",
+                "run with -v to see its output",
+                ending.console,
+            )
+        return ending
+
+
+def environment() -> dict[str, str]:
+    """Return the variables by which the guest's Python finds the same oomctl as this one."""
+    return {"PYTHONPATH": str(Path(oomctl.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _died(name: str, ending: Ending, panics: str = "") -> Result:
+    wanted = f"the kernel panics: {panics}" if panics else "the kernel survives"
+    lines = [f"console: {line}" for line in ending.console.splitlines()[-_CONSOLE_LINES:]]
+    check = Check(wanted, False, _how(ending))
+    return Result(name, False, "", (check,), tuple(lines), took_ns=round(ending.total * 1e9))
+
+
+def _how(ending: Ending) -> str:
+    if ending.timed_out:
+        return f"the guest was ended after {ending.total:.0f} s (--timeout)"
+    if panic := vm.panic(ending.console):
+        return f"the kernel panicked: {panic}"
+    if ending.status is not None:
+        return f"the suite ended with status {ending.status}"
+    return f"the guest vanished: {ending.qemu}" if ending.qemu else "the guest vanished"
