@@ -159,7 +159,7 @@ def test_a_function_of_the_walk_is_there(name, file):
     assert re.search(found, text, re.MULTILINE), f"{file} has no {name}"
 
 
-def test_kernel_facts_in_the_glossary_are_in_order():
+def test_the_glossary_is_in_order():
     words = re.findall(r"^\| ([^|]+?) \|", page("glossary.md"), re.MULTILINE)[1:]
     words = [word for word in words if not word.startswith("-")]
     assert words == sorted(words, key=str.casefold)
