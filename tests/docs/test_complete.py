@@ -9,12 +9,15 @@ from typing import get_args
 
 import pytest
 
+from oomctl.describe.call_text import call_rows
 from oomctl.oom import fate, plan
-from oomctl.report import RENDERERS
+from oomctl.report import RENDERERS, outcome_parts
+from oomctl.rounds.round import TIMES
 from oomctl.scenario import fields, model
 from oomctl.scenario.model import Table
 from oomctl.smoke import suite
 from tests.docs.pages import ROOT
+from tests.outcomes import OUTCOMES
 
 REPORT = ROOT / "oomctl/report"
 
@@ -40,6 +43,23 @@ def rows(text: str) -> set[str]:
 )
 def test_words(words):
     assert {*words} <= in_code(page("output.md") + page("scenarios.md"))
+
+
+def test_lines_and_columns():
+    found = rows(page("output.md"))
+    for outcome in OUTCOMES.values():
+        lines = {label for report in outcome.calls for label, _ in call_rows(report)}
+        assert lines | {*outcome_parts.task_table(outcome).headers} <= {*found, "died after"}
+    assert "`died after`" in page("output.md")
+
+
+def test_rows_of_variants():
+    text = page("rounds.md")
+    words = ("as expected", "spared by recheck", "log bytes", "dying cgroups", "lock wait")
+    code = (ROOT / "oomctl/report/run_parts.py").read_text()
+    for word in (*TIMES, *words):
+        assert f"`{word}`" in text, word
+        assert word in code or word in TIMES, word
 
 
 def test_fates():
