@@ -1,7 +1,7 @@
 """Cgroup v2 nodes on top of cgroupspy: strict creation, real identities, errors that say why.
 
-cgroupspy knows v1 only. Of its tree this takes the parents and paths, of its controllers the
-descriptors; what does not work on v2, or goes past the journal, raises NotImplementedError.
+cgroupspy knows v1 only. This uses the parents and paths of its nodes and the descriptors of its
+controllers; what does not work on v2, or bypasses the journal, raises NotImplementedError.
 """
 
 import errno
@@ -72,9 +72,6 @@ class UnifiedController(Controller):
     memory_events_local = InterfaceFile("memory.events.local", files.counters, readonly=True)
     memory_pressure = InterfaceFile("memory.pressure", files.pressure, readonly=True)
 
-    def __init__(self, node: "UnifiedNode") -> None:
-        super().__init__(node)
-
     def file(self, filename: bytes) -> Path:
         """Return the path of an interface file."""
         return Path(os.fsdecode(self.filepath(filename)))
@@ -108,7 +105,7 @@ class UnifiedNode(Node):
     def __init__(self, name: str, parent: "UnifiedNode | None" = None) -> None:
         super().__init__(os.fsencode(name), parent)  # the library assumes UTF-8
         del self.children
-        # known from now on, else the deepest of thousands would ask its parents one by one
+        # cached from the top down: a deep node would otherwise recurse through all its parents
         _ = self.full_path, self.path
 
     def _get_node_type(self) -> bytes:
@@ -126,13 +123,13 @@ class UnifiedNode(Node):
 
     @cached_property
     def full_path(self) -> bytes:
-        """The directory in the file system, as bytes; the base class joins it at every look."""
+        """The directory in the file system, as bytes; cached, unlike in the base class."""
         path: bytes = super().full_path
         return path
 
     @cached_property
     def path(self) -> bytes:
-        """The path inside the hierarchy, as bytes; the base class walks up to the root for it."""
+        """The path inside the hierarchy, as bytes; cached, unlike in the base class."""
         path: bytes = super().path
         return path
 
