@@ -27,8 +27,12 @@ _TICK = 0.002
 _PATIENCE = 10.0  # seconds that a process may take to enter the gate, or to leave it
 
 
-class PassageStruct(Structure):
-    """`struct oomctl_passage` of bpf/smoke/gate.h."""
+class Passage(Structure):
+    """One run through out_of_memory(): `struct oomctl_passage` of bpf/smoke/gate.h.
+
+    `memcg_id` is 0 for the whole system; `zonelist`, `nodemask` and `totalpages_before` are 0 if
+    they were not given. `totalpages` and `points` (of the chosen task) are in pages.
+    """
 
     _fields_ = [
         ("memcg_id", c_uint64),
@@ -64,25 +68,6 @@ class GateLogStruct(Structure):
 
 
 @dataclass(frozen=True)
-class Passage:
-    """One run through out_of_memory(): its arguments, and its results at the end.
-
-    `memcg_id` is None for the whole system. `zonelist`, `nodemask` and `totalpages_before` are 0 if
-    they were not given. `totalpages` and `points` (of the chosen task) are in pages.
-    """
-
-    tid: int
-    memcg_id: int | None
-    order: int
-    gfp_mask: int
-    zonelist: int
-    nodemask: int
-    totalpages_before: int
-    totalpages: int
-    points: int
-
-
-@dataclass(frozen=True)
 class LockHold:
     """The time in which oom_lock was held, in ns of CLOCK_MONOTONIC."""
 
@@ -101,7 +86,7 @@ class Gate(libbpf.BpfObject):
         super().__enter__()
         try:
             self._gates = self.array("gates", GateStruct)
-            self._passages = self.array("passages", PassageStruct)
+            self._passages = self.array("passages", Passage)
             self._logs = self.array("logs", GateLogStruct)
             for program in _PROGRAMS:
                 self.attach(program)
@@ -119,7 +104,8 @@ class Gate(libbpf.BpfObject):
     def passages(self, since: int) -> tuple[Passage, ...]:
         """Return the runs after the first `since`; of more than 64 the last ones."""
         now = self.passed()
-        return tuple(map(self._passage, range(max(since, now - _PASSAGES), now)))
+        numbers = range(max(since, now - _PASSAGES), now)
+        return tuple(self._passages[number % _PASSAGES] for number in numbers)
 
     @contextmanager
     def shut(
@@ -181,11 +167,6 @@ class Gate(libbpf.BpfObject):
 
     def _log(self) -> GateLogStruct:
         return self._logs[0]
-
-    def _passage(self, number: int) -> Passage:
-        raw = self._passages[number % _PASSAGES]
-        values = {name: getattr(raw, name) for name, *_type in PassageStruct._fields_}
-        return Passage(**values | {"memcg_id": raw.memcg_id or None})
 
 
 def _not_held(holder: fork.Child, watch: PidfdWatch) -> OomctlError:

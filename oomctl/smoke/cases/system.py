@@ -29,7 +29,7 @@ def _case(
 
 
 def _memcg(case_run: CaseRun) -> Iterator[Check]:
-    yield equal("memcg", [None], [passage.memcg_id for passage in case_run.passages_of(0)])
+    yield equal("memcg (0 is NULL)", [0], [passage.memcg_id for passage in case_run.passages_of(0)])
 
 
 def _logged(case_run: CaseRun) -> Iterator[Check]:

@@ -9,7 +9,7 @@ import pytest
 from oomctl import resources
 from oomctl.bpf import libbpf
 from oomctl.bpf.declare import CallResultStruct, CallStruct
-from oomctl.bpf.gate import GateLogStruct, GateStruct, PassageStruct
+from oomctl.bpf.gate import GateLogStruct, GateStruct, Passage
 from oomctl.bpf.observer import PROGRAMS, EventStruct, FiredStruct
 from oomctl.bpf.probes import ON_FUNCTIONS
 from oomctl.bpf.removed_memcg import RemovalStruct, RemovedMemcgStruct
@@ -86,7 +86,7 @@ STRUCTS = [
     ("observer.bpf.o", "oomctl_fired", FiredStruct),
     ("gate.bpf.o", "oomctl_gate", GateStruct),
     ("gate.bpf.o", "oomctl_gate_log", GateLogStruct),
-    ("gate.bpf.o", "oomctl_passage", PassageStruct),
+    ("gate.bpf.o", "oomctl_passage", Passage),
     ("removed_memcg.bpf.o", "oomctl_removal", RemovalStruct),
     ("removed_memcg.bpf.o", "oomctl_removed_memcg", RemovedMemcgStruct),
 ]
