@@ -5,8 +5,7 @@ import io
 import os
 import select
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,25 +22,25 @@ def open_input(path: Path) -> BinaryIO:
     consumes it.
     """
     number = _stream(path)
-    if number is not None:
-        with _kept(os.dup(number)) as fd:
-            _require(os.fstat(fd), os.isatty(fd), True)
-        return io.BufferedReader(_Raw(fd))
-    pinned = os.open(path, os.O_PATH | os.O_CLOEXEC)  # unlike other opens this never waits
-    try:
-        found = os.fstat(pinned)
-        _require(found)
-        fd = os.open(f"/proc/self/fd/{pinned}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    finally:
-        os.close(pinned)
-    raw = _Raw(fd)
-    file = io.BufferedReader(raw)
-    if stat.S_ISFIFO(found.st_mode):
-        try:
-            _await_writer(raw, file)
-        except BaseException:
-            file.close()
-            raise
+    with ExitStack() as stack:  # closes the file if anything fails
+        if number is not None:
+            raw = stack.enter_context(_Raw(os.dup(number)))
+            _require(os.fstat(raw.fileno()), raw.isatty(), stream=True)
+            file = io.BufferedReader(raw)
+        else:
+            pinned = os.open(path, os.O_PATH | os.O_CLOEXEC)  # unlike other opens this never waits
+            try:
+                found = os.fstat(pinned)
+                _require(found)
+                itself = f"/proc/self/fd/{pinned}"
+                fd = os.open(itself, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            finally:
+                os.close(pinned)
+            raw = stack.enter_context(_Raw(fd))
+            file = io.BufferedReader(raw)
+            if stat.S_ISFIFO(found.st_mode):
+                _await_writer(raw, file)
+        stack.pop_all()
     return file
 
 
@@ -92,13 +91,3 @@ def _require(found: os.stat_result, terminal: bool = False, stream: bool = False
 
 def _stream(path: Path) -> int | None:
     return 0 if str(path) == "-" else descriptor.own(path)
-
-
-@contextmanager
-def _kept(fd: int) -> Iterator[int]:
-    """Close a descriptor if the block fails."""
-    try:
-        yield fd
-    except BaseException:
-        os.close(fd)
-        raise
