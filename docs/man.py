@@ -46,7 +46,8 @@ def main() -> None:
     words = ["cmark", "-t", "man", "--width", "0"]
     text = sections(markdown())
     page = subprocess.run(words, input=text, capture_output=True, text=True, check=True)
-    sys.stdout.write(HEAD + page.stdout)
+    # cmark sets code in font C, which a terminal lacks; man pages set it bold
+    sys.stdout.write(HEAD + page.stdout.replace(r"\f[C]", r"\f[B]"))
 
 
 if __name__ == "__main__":
