@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.machine import CGROUP2_SUPER_MAGIC, Machine, Program
-from oomctl.oom.event import Kind
+from oomctl.oom.event import EventKind
 
 V3 = Kfunc(
     "vmlinux",
@@ -42,7 +42,7 @@ FILES = {
 def observer(without=(), silent=()):
     """An observer that sees all kinds of event but these; its `silent` programs do not run."""
     unproved = ("oom_begin", "oom_end", "mark_victim", "wake_reaper")
-    kinds = frozenset(Kind) - set(without)
+    kinds = frozenset(EventKind) - set(without)
     return SimpleNamespace(kinds=kinds, silent=tuple(silent), unproved=unproved)
 
 

@@ -4,10 +4,11 @@ import errno
 from dataclasses import replace
 
 from oomctl.oom.call import CallResult, Stage
+from oomctl.oom.enums import Phase
 from oomctl.oom.fate import Fate
 from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
-from oomctl.oom.outcome import CallReport, Environment, Evidence, Outcome, Phase, Sample, TaskReport
+from oomctl.oom.outcome import CallReport, Environment, Evidence, Outcome, Sample, TaskReport
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.oom.task import Task, badness

@@ -11,16 +11,18 @@ from typing import Self
 from oomctl import resources
 from oomctl.bpf import btf, libbpf, probes, selftest
 from oomctl.errors import UnsupportedError
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.enums import Constraint
+from oomctl.oom.event import Event, EventKind
 from oomctl.proc import procfs
 from oomctl.text import printable
 
 _COMM_LEN = 16
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
-# enum oom_constraint, include/linux/oom.h
-_CONSTRAINTS = ("none", "cpuset", "memory-policy", "memcg")
-_TRIGGERED = frozenset({Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM})
+_CONSTRAINTS = tuple(Constraint)
+_TRIGGERED = frozenset(
+    {EventKind.OOM_BEGIN, EventKind.OOM_END, EventKind.SIGKILL, EventKind.MARK_VICTIM}
+)
 
 
 class EventStruct(Structure):
@@ -57,7 +59,7 @@ class Program:
     """A program of observer.bpf.c, the kind of its events, and whether it suits a kernel."""
 
     name: str
-    kind: Kind
+    kind: EventKind
     fits: Callable[[btf.Vmlinux], bool]
 
 
@@ -81,17 +83,19 @@ def _signals(vmlinux: btf.Vmlinux) -> bool:
 
 
 PROGRAMS = (
-    Program("oom_begin", Kind.OOM_BEGIN, _function("out_of_memory")),
-    Program("oom_end", Kind.OOM_END, _function("out_of_memory")),
-    Program("sigkill", Kind.SIGKILL, _signals),
-    Program("mark_victim", Kind.MARK_VICTIM, _tracepoint("mark_victim", "struct task_struct *")),
-    Program("mark_victim_pid", Kind.MARK_VICTIM, _tracepoint("mark_victim", "int")),
-    Program("wake_reaper", Kind.WAKE_REAPER, _tracepoint("wake_reaper", "int")),
-    Program("start_reaping", Kind.START_REAPING, _tracepoint("start_task_reaping", "int")),
-    Program("finish_reaping", Kind.FINISH_REAPING, _tracepoint("finish_task_reaping", "int")),
-    Program("skip_reaping", Kind.SKIP_REAPING, _tracepoint("skip_task_reaping", "int")),
-    Program("process_exit", Kind.EXIT, _function("exit_files")),
-    Program("missed_exit", Kind.EXIT, _function("do_notify_parent")),
+    Program("oom_begin", EventKind.OOM_BEGIN, _function("out_of_memory")),
+    Program("oom_end", EventKind.OOM_END, _function("out_of_memory")),
+    Program("sigkill", EventKind.SIGKILL, _signals),
+    Program(
+        "mark_victim", EventKind.MARK_VICTIM, _tracepoint("mark_victim", "struct task_struct *")
+    ),
+    Program("mark_victim_pid", EventKind.MARK_VICTIM, _tracepoint("mark_victim", "int")),
+    Program("wake_reaper", EventKind.WAKE_REAPER, _tracepoint("wake_reaper", "int")),
+    Program("start_reaping", EventKind.START_REAPING, _tracepoint("start_task_reaping", "int")),
+    Program("finish_reaping", EventKind.FINISH_REAPING, _tracepoint("finish_task_reaping", "int")),
+    Program("skip_reaping", EventKind.SKIP_REAPING, _tracepoint("skip_task_reaping", "int")),
+    Program("process_exit", EventKind.EXIT, _function("exit_files")),
+    Program("missed_exit", EventKind.EXIT, _function("do_notify_parent")),
 )
 
 
@@ -109,7 +113,7 @@ class Observer:
     """
 
     def __init__(self) -> None:
-        self.kinds: frozenset[Kind] = frozenset()
+        self.kinds: frozenset[EventKind] = frozenset()
         self.silent: tuple[str, ...] = ()
         self.unproved: tuple[str, ...] = ()
         self._known: dict[int, Event] = {}
@@ -172,9 +176,9 @@ def silence(silent: Collection[str]) -> UnsupportedError:
 
 def decode(raw: EventStruct) -> Event:
     """Convert an event of the program; pages become bytes."""
-    kind = Kind(raw.kind)
-    about_oom = kind in (Kind.OOM_BEGIN, Kind.OOM_END)
-    ended = kind is Kind.EXIT
+    kind = EventKind(raw.kind)
+    about_oom = kind in (EventKind.OOM_BEGIN, EventKind.OOM_END)
+    ended = kind is EventKind.EXIT
     code = raw.exit_code
     return Event(
         kind=kind,
@@ -192,7 +196,7 @@ def decode(raw: EventStruct) -> Event:
         invoker_comm=_text(raw.invoker_comm) if kind in _TRIGGERED else "",
         order=raw.order if about_oom else None,
         memcg_id=(raw.memcg_id or None) if about_oom else None,
-        constraint=_constraint(raw) if kind is Kind.OOM_END else None,
+        constraint=_constraint(raw) if kind is EventKind.OOM_END else None,
         signal=(code & 0x7F or None) if ended else None,
         status=code >> 8 if ended and not code & 0x7F else None,
     )
@@ -203,11 +207,11 @@ def remembered(event: Event, known: dict[int, Event]) -> Event:
 
     `known` keeps them between the calls: victims by PID until they have ended.
     """
-    if event.kind is Kind.EXIT:
+    if event.kind is EventKind.EXIT:
         for pid in [pid for pid, seen in known.items() if seen.tgid == event.tgid]:
             del known[pid]
         return event
-    if event.kind in (Kind.OOM_BEGIN, Kind.OOM_END):
+    if event.kind in (EventKind.OOM_BEGIN, EventKind.OOM_END):
         return event
     if event.tgid:
         known[event.pid] = event
@@ -227,7 +231,7 @@ def remembered(event: Event, known: dict[int, Event]) -> Event:
 def _constraint(raw: EventStruct) -> str:
     """Return the constraint; out_of_memory() may return before it computes oc->constraint."""
     if raw.memcg_id:
-        return "memcg"
+        return Constraint.MEMCG
     known = raw.constraint < len(_CONSTRAINTS)
     return _CONSTRAINTS[raw.constraint] if known else str(raw.constraint)
 

@@ -180,7 +180,11 @@ def declare(
     wanted = hog_options.plan_hogs(given, hogs, size) if cgroup is None or asked else ()
     if is_global and not wanted and limited:
         raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
-    call = {"order": order, "repeat": repeat, "until": "returned" if back_to_back else "exited"}
+    call = {
+        "order": order,
+        "repeat": repeat,
+        "until": "returned" if back_to_back else "exited",
+    }
     call |= {"global": True} if is_global else {}
     call |= {} if wait is None else {"wait": wait}
     call |= {} if flags is None else {"flags": flags}

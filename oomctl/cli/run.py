@@ -21,12 +21,13 @@ from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
 from oomctl.oom import plan
+from oomctl.oom.enums import Via
 from oomctl.report import RENDERERS, RUN_RENDERERS, Format, render
 from oomctl.rounds.loop import Limits
 from oomctl.rounds.record import Record, open_records
 from oomctl.rounds.run import exit_of
 from oomctl.rounds.series import RecordedScenario, Series
-from oomctl.rounds.variant import VIAS, VariantPlanner, variants
+from oomctl.rounds.variant import VariantPlanner, variants
 from oomctl.scenario.fault import Fault, ScenarioError
 from oomctl.scenario.planning import Site
 from oomctl.text import printable
@@ -48,15 +49,15 @@ def _duration(value: str | float) -> float:
     return seconds
 
 
-def _vias(value: str) -> tuple[plan.Via, ...]:
+def _vias(value: str) -> tuple[Via, ...]:
     """Parse triggers with commas between."""
-    known: dict[str, plan.Via] = {via: via for via in VIAS}
-    for name in value.split(","):
-        if name not in known:
+    names = value.split(",")
+    for name in names:
+        if name not in [*Via]:
             raise UsageError(
-                f"--via {value}: {name!r} is not a trigger", f"write some of {','.join(VIAS)}"
+                f"--via {value}: {name!r} is not a trigger", f"write some of {','.join(Via)}"
             )
-    return tuple(dict.fromkeys(known[name] for name in value.split(",")))
+    return tuple(map(Via, dict.fromkeys(names)))
 
 
 @guarded

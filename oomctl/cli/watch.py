@@ -19,6 +19,7 @@ from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
 from oomctl.experiment.watch import OomWatch
 from oomctl.oom.as_text import task_name
+from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.paths import is_within
 from oomctl.signals import signals_blocked
@@ -218,7 +219,7 @@ def _as_json(seen: OomKill, oom_watch: OomWatch) -> str:
         "constraint": seen.constraint,
         "rss_bytes": seen.rss,
         "exited_after_ns": seen.exited_after_ns,
-        "source": "ring buffer" if seen.traced else "kernel log",
+        "source": EvidenceSource.RING_BUFFER if seen.traced else EvidenceSource.KERNEL_LOG,
     }
     return json.dumps(fields) + "\n"
 

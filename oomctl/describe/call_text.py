@@ -2,6 +2,7 @@
 
 from oomctl.describe.evidence_text import evidence_text
 from oomctl.oom.as_text import returned, target_name, task_name
+from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.oom.plan import Call, flag_names
 from oomctl.oom.verdict import meaning
@@ -42,13 +43,13 @@ def trigger_text(call: Call) -> str:
     kfunc = kfunc_text(call, "NULL" if call.target is None else "memcg")
     amount = "" if call.amount is None else f" by {format_size(call.amount)}"
     match call.via:
-        case "limit":
+        case Via.LIMIT:
             return f"memory.max written below the usage{amount}"
-        case "sysrq":
+        case Via.SYSRQ:
             return "f written to /proc/sysrq-trigger"
-        case "reclaim":
+        case Via.RECLAIM:
             return f"memory.reclaim{amount}, and if that is not enough {kfunc}"
-        case "kill":
+        case Via.KILL:
             return "1 written to cgroup.kill"
         case _:
             return kfunc
@@ -56,7 +57,7 @@ def trigger_text(call: Call) -> str:
 
 def _timed_part(report: CallReport) -> str:
     result = report.result
-    if report.call.via in ("limit", "sysrq", "kill"):
+    if report.call.via not in KFUNC_VIAS:
         return "until the write returned"
     if result.attempts > 1 or result.spared:
         return f"in {counted(result.attempts, 'try', 'tries')} without waiting"

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 from oomctl.describe.task_text import task_notes
 from oomctl.oom.as_text import pid_list
+from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.outcome import Evidence, Outcome
 from oomctl.text import counted
 
 
 def evidence_text(evidence: Evidence) -> str:
     """Name the sources that a report of kills rests on, and say whether they agree."""
-    if evidence.source == "wait status":
+    if evidence.source == EvidenceSource.WAIT_STATUS:
         return "the wait status of each process; the kernel does not log what cgroup.kill kills"
-    if evidence.source == "kernel log":
+    if evidence.source == EvidenceSource.KERNEL_LOG:
         reason = evidence.no_tracing_reason
         return f"the kernel log alone{f', without BPF tracing: {reason}' if reason else ''}"
     if evidence.silent:

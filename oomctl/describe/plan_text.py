@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
+from oomctl.oom.enums import Until, Via
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
@@ -18,7 +19,7 @@ _FILLED_WITH = {
     "socket": "of socket buffers",
     "slab": "of dentries and inodes",
 }
-_UNTIL = {"freed": "then wait for its memory only", "returned": "then go on at once"}
+_UNTIL = {Until.FREED: "then wait for its memory only", Until.RETURNED: "then go on at once"}
 
 
 def describe(plan: Plan) -> list[str]:
@@ -111,13 +112,13 @@ def _trigger(step: Step) -> str:
     kfunc = f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
     amount = "a little" if call.amount is None else format_size(call.amount)
     match call.via:
-        case "limit":
+        case Via.LIMIT:
             return f"write {call.target}/memory.max = its usage less {amount}{times}"
-        case "sysrq":
+        case Via.SYSRQ:
             return f"write /proc/sysrq-trigger = f{times}"
-        case "reclaim":
+        case Via.RECLAIM:
             return f"write {call.target}/memory.reclaim = {amount}, else {kfunc}{times}"
-        case "kill":
+        case Via.KILL:
             return f"write {call.target}/cgroup.kill = 1{times}"
     return f"{kfunc}{times}"
 

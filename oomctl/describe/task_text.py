@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from oomctl.oom.as_text import task_name
+from oomctl.oom.enums import Constraint, Phase
 from oomctl.oom.hogexit import own_end
 from oomctl.oom.kill import OomKill
-from oomctl.oom.outcome import Phase, TaskReport
+from oomctl.oom.outcome import TaskReport
 from oomctl.oom.paths import relative
 from oomctl.oom.plan import CALLER
 from oomctl.units import format_size
@@ -47,7 +48,7 @@ def _kill_note(report: TaskReport, kill: OomKill) -> str:
 def _oom_of(kill: OomKill, top: str | None) -> str:
     """Name the OOM that a kill belongs to."""
     if kill.memcg is None:
-        system_wide = kill.constraint not in (None, "memcg")
+        system_wide = kill.constraint not in (None, Constraint.MEMCG)
         return "system-wide OOM" if system_wide else "not by a call"
     trigger = "call" if kill.invoker_comm == CALLER else "limit"
     return f"{trigger} of {relative(kill.memcg, top)}"

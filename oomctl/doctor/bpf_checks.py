@@ -6,7 +6,7 @@ from oomctl.doctor.machine import Machine, selected
 from oomctl.doctor.privilege_checks import may_trace
 from oomctl.errors import UnsupportedError
 from oomctl.kmod import module
-from oomctl.oom.event import Kind
+from oomctl.oom.event import EventKind
 
 CHECKS = Checks()
 
@@ -103,7 +103,7 @@ def _tracing(machine: Machine) -> Finding:
             _DENIED if denied else error.hint,
             detail=error.detail,
         ) from error
-    unseen = ", ".join(kind.name.lower() for kind in Kind if kind not in observer.kinds)
+    unseen = ", ".join(kind.name.lower() for kind in EventKind if kind not in observer.kinds)
     if observer.silent:
         silence = probes.silence(observer.silent, machine.sysctl(probes.FTRACE_ENABLED))
         lost = f"; not seen: {unseen}" if unseen else ""
@@ -111,6 +111,6 @@ def _tracing(machine: Machine) -> Finding:
     if unseen:
         return warning(f"this kernel cannot report all events: not {unseen}", "boot a newer kernel")
     return ok(
-        f"all {len(Kind)} kinds of event are attached; {len(observer.unproved)} programs cannot be "
-        "tried without an OOM kill, the others ran"
+        f"all {len(EventKind)} kinds of event are attached; {len(observer.unproved)} programs "
+        "cannot be tried without an OOM kill, the others ran"
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from oomctl.experiment.sources import History
 from oomctl.experiment.target import Snapshot, TargetState
 from oomctl.hog.hogset import RunningHog
+from oomctl.oom.enums import FateKind, Role
 from oomctl.oom.fate import Death, Fate
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport, TaskReport
@@ -27,7 +28,7 @@ def kills_beside(
     found = []
     for kill in history.kills():
         kill = replace(kill, pid=threads.get(kill.pid, kill.pid))
-        if kill.pid in of_calls or kill.role == "exiting":
+        if kill.pid in of_calls or kill.role == Role.EXITING:
             continue
         cgroup, memcg = (
             path or (number and target_state.path_of(number))
@@ -59,7 +60,7 @@ def _unlogged(
                 victim,
                 pid=task.pid,
                 comm=task.comm,
-                role="sharer",
+                role=Role.SHARER,
                 rss=task.rss,
                 cgroup=task.cgroup,
                 oom_score_adj=task.oom_score_adj,
@@ -89,7 +90,7 @@ def fated(task: Task, before: Snapshot) -> TaskReport:
         name=hog.name if hog else None,
         asked=hog.size if hog and itself else None,
         charged=before.charged.get(task.pid, task.footprint),
-        fate=Fate("not-filled" if failed else "survived"),
+        fate=Fate(FateKind.NOT_FILLED if failed else FateKind.SURVIVED),
         entry=(hog.entry or hog.name) if hog else None,
         kind=hog.kind if hog else None,
         filled=running_hog.filled if running_hog and itself else None,
@@ -106,7 +107,7 @@ def _gone(running_hog: RunningHog) -> TaskReport:
         name=hog.name,
         asked=hog.size,
         charged=0,
-        fate=Fate("not-filled" if running_hog.failed else "survived"),
+        fate=Fate(FateKind.NOT_FILLED if running_hog.failed else FateKind.SURVIVED),
         entry=hog.entry or hog.name,
         kind=hog.kind,
         filled=running_hog.filled,

@@ -21,7 +21,8 @@ from oomctl.oom import safety
 from oomctl.oom.account import account
 from oomctl.oom.attribution import SYSRQ_ORDER, CallObservation, PostRun, killed_by
 from oomctl.oom.call import CallResult
-from oomctl.oom.event import Kind
+from oomctl.oom.enums import Moment, Until, Via
+from oomctl.oom.event import EventKind
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Plan, Step
@@ -72,7 +73,7 @@ class RoundRunner:
             self.failure = error
         asked = [
             one
-            if self.plan.steps[one.step].until != "returned"
+            if self.plan.steps[one.step].until != Until.RETURNED
             else self._settle([one], self.plan.steps[one.step])[0]
             for one in asked
         ]
@@ -86,7 +87,7 @@ class RoundRunner:
                 if step.delay:
                     self.watch.wait(lambda: False, step.delay, self.sampler.sample)
                 together = self._ask(step, index, turn)
-                yield together if step.until == "returned" else self._settle(together, step)
+                yield together if step.until == Until.RETURNED else self._settle(together, step)
                 if self.failure:
                     return
 
@@ -108,7 +109,7 @@ class RoundRunner:
         target = None if call.target is None else self.root.at(call.target)
         lineup = read_candidates(target, self.root)
         safety.check_candidates(call, step.callers, lineup, self.family)
-        members = self._members(target) if call.via == "kill" else {}
+        members = self._members(target) if call.via == Via.KILL else {}
         cgroup_id = None if target is None else target_id(target)
         counters, pressure = self.target_state.events(), self.target_state.pressure()
         grouping = {*lineup.groups, *([] if call.target is None else [call.target])}
@@ -125,7 +126,7 @@ class RoundRunner:
             nonlocal batch
             self.sampler.sample()
             # a limit's writer spins in the OOM killer, which would overflow the ring buffer
-            if call.via == "limit":
+            if call.via == Via.LIMIT:
                 batch += self.history.update()
 
         answers: list[CallResult] = []
@@ -151,7 +152,7 @@ class RoundRunner:
             self.failure = error
         self.sampler.sample()
         batch += self.history.update()
-        if call.via == "sysrq":
+        if call.via == Via.SYSRQ:
             batch = self._await_sysrq(batch)
         self.sampler.sample()
         rise = rises(counters, self.target_state.events()).get(call.target or "", {})
@@ -160,13 +161,13 @@ class RoundRunner:
         silent = self.history.silent + silent_programs(
             fired,
             batch.fired,
-            calls=sum(answer.ret in (0, 1) for answer in answers if call.via == "bpf"),
+            calls=sum(answer.ret in (0, 1) for answer in answers if call.via == Via.BPF),
             kills=len(
                 {
                     said.pid
                     for said in batch.logged
                     if said.invoker_pid in callers
-                    or (call.via == "sysrq" and said.order == SYSRQ_ORDER)
+                    or (call.via == Via.SYSRQ and said.order == SYSRQ_ORDER)
                 }
             ),
         )
@@ -220,7 +221,7 @@ class RoundRunner:
         for pid in kills.keys() - self.watch.watched():
             self.watch.add(pid)
         usage = self._usage_before(together[0].result.began_ns)
-        if step.until == "freed" and usage is not None:
+        if step.until == Until.FREED and usage is not None:
             goal = usage - _FREED * sum(kill.rss for kill in kills.values())
             over, what = lambda: (self.target_state.memory() or 0) <= goal, "given its memory back"
         else:
@@ -242,9 +243,9 @@ class RoundRunner:
         was = self._usage_before(since)
         relieved = None if was is None else self.sampler.first_below(was, since)
         if relieved is not None:
-            yield Stamp("relieved", relieved)
+            yield Stamp(Moment.RELIEVED, relieved)
         if not self.target_state.gone and not self.target_state.populated():
-            yield Stamp("unpopulated", time.monotonic_ns())
+            yield Stamp(Moment.UNPOPULATED, time.monotonic_ns())
 
     def _usage_before(self, since_ns: int) -> int | None:
         top = self.plan.top
@@ -261,7 +262,7 @@ class RoundRunner:
     def _aftermath(self) -> PostRun:
         ended = {pid: death.at_ns for pid, death in self.watch.deaths.items()}
         # the kernel's own stamp is earlier and better than when a pidfd was noticed
-        ended |= {e.tgid: e.at_ns for e in self.history.events if e.kind is Kind.EXIT}
+        ended |= {e.tgid: e.at_ns for e in self.history.events if e.kind is EventKind.EXIT}
         return PostRun(
             self.history.events,
             ended,
@@ -283,4 +284,4 @@ def _rest(one: CallObservation, kills: Mapping[int, OomKill]) -> set[int]:
 def _served(batch: Batch) -> bool:
     if batch.logged or batch.log.found_no_killable or batch.log.refused_sysrq:
         return True
-    return any(e.kind is Kind.OOM_END and e.order == SYSRQ_ORDER for e in batch.events)
+    return any(e.kind is EventKind.OOM_END and e.order == SYSRQ_ORDER for e in batch.events)

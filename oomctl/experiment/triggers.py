@@ -22,6 +22,7 @@ from oomctl.files import kernelfile
 from oomctl.files.kernelfile import KernelFileError, explain
 from oomctl.journal.file import Journal
 from oomctl.oom.call import CallResult, Stage
+from oomctl.oom.enums import Via
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.proc.procfs import PAGE_SIZE
 from oomctl.units import format_size
@@ -198,11 +199,11 @@ def trigger(
     call = step.call
     program.clear(step.callers)
     kfunc = Declaration(program, call, None if target is None else target_id(target))
-    if call.via == "sysrq":
+    if call.via == Via.SYSRQ:
         yield Write(_SYSRQ, "f")
     elif target is None:
         yield kfunc
-    elif call.via == "limit":
+    elif call.via == Via.LIMIT:
         hierarchy.require_target(target)
         limit = max((target.controller.memory_current or 0) - _amount(call), 0)
         limit -= (
@@ -212,9 +213,9 @@ def trigger(
         path = target.directory / "memory.max"
         with temporarily(path, str(limit), journal) as change:
             yield Limit(target, limit, change.was)
-    elif call.via == "reclaim":
+    elif call.via == Via.RECLAIM:
         yield Reclaim(target, _amount(call), kfunc)
-    elif call.via == "kill":
+    elif call.via == Via.KILL:
         yield Write(target.directory / "cgroup.kill", "1")
     elif step.recheck is None:
         yield kfunc

@@ -9,6 +9,7 @@ from typing import Self
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.experiment.sources import OomSources
+from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, KillsFromEvents, OomKill
 from oomctl.signals import signals_unblocked
@@ -48,9 +49,9 @@ class OomWatch:
         return self._sources.no_tracing_reason
 
     @property
-    def source(self) -> str:
-        """The source of the kills: "ring buffer" or "kernel log"."""
-        return "kernel log" if self.no_tracing_reason else "ring buffer"
+    def source(self) -> EvidenceSource:
+        """The source of the kills."""
+        return EvidenceSource.KERNEL_LOG if self.no_tracing_reason else EvidenceSource.RING_BUFFER
 
     def wait(self, seconds: float) -> None:
         """Sleep until there may be new evidence; ending signals are delivered only here."""

@@ -12,6 +12,7 @@ from oomctl.cgroup.limits import Limit, reached, refusals
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError
 from oomctl.hog.protocol import WANT, Report, Step, failure, hint, interrupted, no_task
+from oomctl.oom.enums import FateKind
 from oomctl.oom.fate import Death, Fate, fate_of
 from oomctl.oom.hogexit import HogExit, own_end
 from oomctl.oom.plan import Hog
@@ -87,7 +88,7 @@ class Diagnosis:
 
     def _killed(self, hog: Hog, what: str, death: Death) -> Why:
         fate = self._fate(hog, death)
-        limit = self._oom(hog) if fate.kind == "oom-killed" else None
+        limit = self._oom(hog) if fate.kind == FateKind.OOM_KILLED else None
         cure = hint(Step.FILL, hog, 0, limit) or "see dmesg for what the kernel says of it"
         return Why(f"{what}{fate}{_told(limit)}", cure)
 

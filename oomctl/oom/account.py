@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from oomctl.oom.as_text import task_name
 from oomctl.oom.attribution import MARKS, OF_THE_CALL, SIGNALS, CallObservation, PostRun, killed_by
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.enums import EvidenceSource, Role, Via
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport, Evidence
 from oomctl.oom.plan import Call
@@ -16,12 +17,12 @@ from oomctl.oom.verdict import Circumstances, judge
 def account(asked: CallObservation, earlier: Collection[int], after: PostRun) -> CallReport:
     """Judge one declaration; `earlier` are the PIDs that the OOM killer took before it."""
     own = asked.own
-    marked = {e.tgid: e for e in own if e.kind is Kind.MARK_VICTIM}
+    marked = {e.tgid: e for e in own if e.kind is EventKind.MARK_VICTIM}
     kills = killed_by(asked, after, earlier)
     prediction = asked.lineup.predict(earlier) if asked.lineup else None
     members = _members(asked, kills, prediction)
     # who shares memory and is of the killed group dies for either
-    collateral = frozenset(p for p, one in kills.items() if one.role == "sharer") - members
+    collateral = frozenset(p for p, one in kills.items() if one.role == Role.SHARER) - members
     victims = frozenset(kills) - collateral
     gone = (members - kills.keys() - {*earlier}) & after.ended.keys()
     caller = asked.result.caller
@@ -78,8 +79,8 @@ def _once(own: Sequence[Event]) -> list[Event]:
     Who writes memory.max goes in again and again until the usage is below (mm/memcontrol.c,
     memory_max_write).
     """
-    begun = [e for e in own if e.kind is Kind.OOM_BEGIN][1:]
-    ended = [e for e in own if e.kind is Kind.OOM_END][:-1]
+    begun = [e for e in own if e.kind is EventKind.OOM_BEGIN][1:]
+    ended = [e for e in own if e.kind is EventKind.OOM_END][:-1]
     left_out = {id(event) for event in (*begun, *ended)}
     return [event for event in own if id(event) not in left_out]
 
@@ -125,16 +126,18 @@ def _members(
 
 
 def _evidence(asked: CallObservation, kills: Mapping[int, OomKill], after: PostRun) -> Evidence:
-    if asked.call.via == "kill":
-        return Evidence("wait status", lost=asked.lost)
-    victims = [one for one in kills.values() if one.role == "victim"]
+    if asked.call.via == Via.KILL:
+        return Evidence(EvidenceSource.WAIT_STATUS, lost=asked.lost)
+    victims = [one for one in kills.values() if one.role == Role.VICTIM]
     logged = frozenset(one.pid for one in victims if one.logged)
     if after.no_tracing_reason:
-        return Evidence("kernel log", after.no_tracing_reason, logged=logged, lost=asked.lost)
+        return Evidence(
+            EvidenceSource.KERNEL_LOG, after.no_tracing_reason, logged=logged, lost=asked.lost
+        )
     seen = frozenset(one.pid for one in victims if one.traced)
     blind = (SIGNALS | MARKS).intersection(asked.silent)
     agree = None if asked.lost or blind else seen == logged
-    return Evidence("ring buffer", "", seen, logged, agree, asked.lost, asked.silent)
+    return Evidence(EvidenceSource.RING_BUFFER, "", seen, logged, agree, asked.lost, asked.silent)
 
 
 def _missed(
@@ -145,9 +148,9 @@ def _missed(
     A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice was
     too close to call, or fell on a task that was born after the look.
     """
-    if prediction is None or not victims or call.via == "kill":
+    if prediction is None or not victims or call.via == Via.KILL:
         return ()
-    more = call.via == "limit"
+    more = call.via == Via.LIMIT
     if prediction.agrees(victims | gone, more) or prediction.explains(victims | gone, more):
         return ()
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}

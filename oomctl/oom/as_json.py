@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
@@ -95,7 +96,7 @@ def _evidence(declared: CallReport) -> dict[str, Any]:
     return {
         "source": evidence.source,
         "no_tracing_reason": evidence.no_tracing_reason or None,
-        "seen": sorted(evidence.seen) if evidence.source == "ring buffer" else None,
+        "seen": sorted(evidence.seen) if evidence.source == EvidenceSource.RING_BUFFER else None,
         "logged": sorted(evidence.logged),
         "agree": evidence.agree,
         "lost": evidence.lost,

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from oomctl.oom.call import CallResult
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.enums import Constraint, Role, Via
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Call
@@ -21,7 +21,7 @@ MARKS = frozenset({"mark_victim", "mark_victim_pid"})
 SYSRQ_ORDER = -1
 """The order by which the OOM killer knows sysrq's (mm/oom_kill.c, is_sysrq_oom)."""
 
-OF_THE_CALL = {Kind.OOM_BEGIN, Kind.OOM_END, Kind.SIGKILL, Kind.MARK_VICTIM}
+OF_THE_CALL = {EventKind.OOM_BEGIN, EventKind.OOM_END, EventKind.SIGKILL, EventKind.MARK_VICTIM}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class CallObservation:
     @property
     def trigger(self) -> int:
         """The PID of who ran the OOM killer: the caller, but for sysrq a worker of the kernel."""
-        if self.call.via != "sysrq":
+        if self.call.via != Via.SYSRQ:
             return self.result.caller
         seen = [e.pid for e in self.events if e.order == SYSRQ_ORDER]
         said = [one.invoker_pid for one in self.logged if one.order == SYSRQ_ORDER]
@@ -77,7 +77,7 @@ class CallObservation:
     @property
     def locked_ns(self) -> int:
         """When it had oom_lock; without that, when it came back."""
-        begun = [e.at_ns for e in self.own if e.kind is Kind.OOM_BEGIN]
+        begun = [e.at_ns for e in self.own if e.kind is EventKind.OOM_BEGIN]
         return min(begun, default=self.result.ended_ns or self.result.began_ns)
 
 
@@ -110,7 +110,7 @@ def killed_by(
     this caller; where it names none, if nobody else was seen taking that task, none of the
     `earlier` did, and it is in the target.
     """
-    if asked.call.via == "kill":
+    if asked.call.via == Via.KILL:
         return _killed_with_cgroup(asked, after)
     known = (*after.tasks, *(asked.lineup.tasks if asked.lineup else ()))
     threads = threads_of(asked.events) | {task.thread: task.pid for task in known if task.thread}
@@ -127,18 +127,20 @@ def killed_by(
     kills = {one.pid: one for one in reconcile(seen, mine)}
     if after.no_tracing_reason or asked.silent or asked.lost:
         kills = _unseen(kills, asked, after, known, earlier)
-    return {pid: one for pid, one in kills.items() if one.role != "exiting"}
+    return {pid: one for pid, one in kills.items() if one.role != Role.EXITING}
 
 
 def _is_of(said: OomKill, asked: CallObservation, after: PostRun) -> bool:
     """Tell whether a kill of the log belongs to a call, by its report or else by its place."""
     target = asked.call.target
-    if said.constraint is not None and (said.constraint == "memcg") != (target is not None):
+    if said.constraint is not None and (said.constraint == Constraint.MEMCG) != (
+        target is not None
+    ):
         return False
     # in a cgroup namespace the log's path begins above ours (pr_cont_cgroup_path)
     if said.memcg is not None and not (target and said.memcg.endswith(target)):
         return False
-    if asked.call.via == "sysrq":
+    if asked.call.via == Via.SYSRQ:
         return said.order in (None, SYSRQ_ORDER)
     if said.invoker_pid is not None:
         return said.invoker_pid == asked.trigger
@@ -161,16 +163,18 @@ def _unseen(
     died = {pid for pid in after.sigkilled if after.ended.get(pid, 0) >= began} - {*earlier}
     unsignalled = died if SIGNALS.intersection(asked.silent) else ()
     found = {
-        pid: replace(one, role="victim") if one.role == "exiting" and pid in unsignalled else one
+        pid: replace(one, role=Role.VICTIM)
+        if one.role == Role.EXITING and pid in unsignalled
+        else one
         for pid, one in kills.items()
     }
     if not any(one.logged for one in found.values()) and MARKS.intersection(asked.silent):
-        found = {pid: replace(one, role="victim") for pid, one in found.items()}
+        found = {pid: replace(one, role=Role.VICTIM) for pid, one in found.items()}
     tasks = {task.pid: task for task in known}
     memories = {task.shares or task.pid for task in tasks.values() if task.pid in found}
     for task in tasks.values():
         if task.pid in died - found.keys() and (task.shares or task.pid) in memories:
-            found[task.pid] = _sighting(task, "sharer", began)
+            found[task.pid] = _sighting(task, Role.SHARER, began)
     return found
 
 
@@ -178,13 +182,13 @@ def _killed_with_cgroup(asked: CallObservation, after: PostRun) -> dict[int, Oom
     """Return the target's members that SIGKILL ended after the write; nobody logs those."""
     began = asked.result.began_ns
     return {
-        pid: _sighting(task, "victim", began)
+        pid: _sighting(task, Role.VICTIM, began)
         for pid, task in asked.members.items()
         if pid in after.sigkilled and after.ended.get(pid, 0) >= began
     }
 
 
-def _sighting(task: Task, role: Literal["victim", "sharer"], at_ns: int) -> OomKill:
+def _sighting(task: Task, role: Role, at_ns: int) -> OomKill:
     return OomKill(
         at_ns,
         task.pid,

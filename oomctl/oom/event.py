@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """What happened; equal to `enum oomctl_event_kind` in bpf/observer.h."""
 
     OOM_BEGIN = 1
@@ -31,7 +31,7 @@ class Event:
     OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None where they make no sense.
     """
 
-    kind: Kind
+    kind: EventKind
     at_ns: int
     pid: int
     tgid: int

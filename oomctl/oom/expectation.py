@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.oom.as_text import returned
 from oomctl.oom.check import Check
+from oomctl.oom.enums import FateKind, Moment
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import relative
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Plan
 from oomctl.text import counted
 from oomctl.units import format_duration
 
-KILLED = ("oom-killed", "cgroup-killed")
+KILLED = (FateKind.OOM_KILLED, FateKind.CGROUP_KILLED)
 """The fates that count as killed; another's signal and an exit of its own do not."""
 
 
@@ -72,13 +73,13 @@ def _survivors(names: Sequence[str], tasks: Sequence[TaskReport]) -> Check:
     wrong += [
         f"{_name(fated)} {fated.fate}"
         for fated in tasks
-        if fated.fate.kind != "survived" and any(_is(fated, name) for name in names)
+        if fated.fate.kind != FateKind.SURVIVED and any(_is(fated, name) for name in names)
     ]
     why = "; ".join(dict.fromkeys(wrong)) or "all of them live"
     return Check(f"survivors are {', '.join(names)}", not wrong, why)
 
 
-def _latency(moment: str, seconds: float, declared: Sequence[CallReport]) -> Check:
+def _latency(moment: Moment, seconds: float, declared: Sequence[CallReport]) -> Check:
     name = f"{moment} within {format_duration(round(seconds * 1e9))}"
     killing = [one for one in declared if one.kills]
     seen = [one.timeline.after_call(moment) for one in killing]
@@ -104,7 +105,7 @@ def _of_step(
         name = f"{call} returns {_or(list(map(_bare, expect.returns)))}"
         yield Check(name, bool(calls) and came.keys() <= right, _times(came))
     if expect.verdicts:
-        verdicts = Counter(declared.verdict.name for declared in calls)
+        verdicts = Counter(str(declared.verdict.name) for declared in calls)
         right = set(expect.verdicts)
         name = f"{call} has verdict {_or(expect.verdicts)}"
         yield Check(name, bool(calls) and verdicts.keys() <= right, _times(verdicts))

@@ -2,19 +2,8 @@
 
 import signal
 from dataclasses import dataclass
-from typing import Literal
 
-Kind = Literal[
-    "survived",
-    "oom-killed",
-    "cgroup-killed",
-    "dying",
-    "exited",
-    "killed",
-    "gone",
-    "ended-with-hog",
-    "not-filled",
-]
+from oomctl.oom.enums import FateKind
 
 
 @dataclass(frozen=True)
@@ -40,32 +29,35 @@ class Death:
 class Fate:
     """The end of a task, or that there was none."""
 
-    kind: Kind
+    kind: FateKind
     status: int | None = None
     signal: int | None = None
 
     @property
     def signal_name(self) -> str | None:
         """The signal's name, such as "SIGKILL"."""
-        if self.signal is None:
-            return None
-        try:
-            return signal.Signals(self.signal).name
-        except ValueError:  # a realtime signal
-            return f"SIG{self.signal}"
+        return None if self.signal is None else signal_name(self.signal)
 
     def __str__(self) -> str:
         match self.kind:
-            case "exited":
+            case FateKind.EXITED:
                 return f"exited {self.status}"
-            case "killed":
+            case FateKind.KILLED:
                 return f"killed {self.signal_name} by someone else"
-            case "ended-with-hog":
+            case FateKind.ENDED_WITH_HOG:
                 return "ended with its hog"
-            case "gone":
+            case FateKind.GONE:
                 return "gone, not by the OOM killer"
             case kind:
                 return kind
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as "SIGKILL"."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a realtime signal
+        return f"SIG{number}"
 
 
 def fate_of(death: Death | None, oom_killed: bool, cgroup_killed: bool = False) -> Fate:
@@ -76,14 +68,14 @@ def fate_of(death: Death | None, oom_killed: bool, cgroup_killed: bool = False) 
     has not ended yet is `dying`. A task that is not our child has no wait status for us.
     """
     if death is None:
-        return Fate("dying" if oom_killed else "survived")
+        return Fate(FateKind.DYING if oom_killed else FateKind.SURVIVED)
     unknown = death.signal is None and death.status is None
     if oom_killed and (unknown or death.signal == signal.SIGKILL):
-        return Fate("oom-killed", signal=signal.SIGKILL)
+        return Fate(FateKind.OOM_KILLED, signal=signal.SIGKILL)
     if cgroup_killed and (unknown or death.signal == signal.SIGKILL):
-        return Fate("cgroup-killed", signal=signal.SIGKILL)
+        return Fate(FateKind.CGROUP_KILLED, signal=signal.SIGKILL)
     if death.signal is not None:
-        return Fate("killed", signal=death.signal)
+        return Fate(FateKind.KILLED, signal=death.signal)
     if death.status is not None:
-        return Fate("exited", status=death.status)
-    return Fate("gone")
+        return Fate(FateKind.EXITED, status=death.status)
+    return Fate(FateKind.GONE)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from oomctl.oom.enums import FateKind, Moment, Phase, Role, Via
 from oomctl.oom.fate import Death, Fate, fate_of
 from oomctl.oom.kill import OomKill
-from oomctl.oom.outcome import CallReport, Phase, TaskReport
+from oomctl.oom.outcome import CallReport, TaskReport
 from oomctl.oom.task import Task
 from oomctl.text import printable
 
@@ -27,12 +28,12 @@ def fates(
     """
     kills = {one.pid: one for one in others}
     kills |= {kill.pid: kill for one in declared for kill in one.kills}
-    by_cgroup = {kill.pid for one in declared if one.call.via == "kill" for kill in one.kills}
+    by_cgroup = {kill.pid for one in declared if one.call.via == Via.KILL for kill in one.kills}
     exits = {
         stamp.pid: stamp.at_ns
         for one in declared
         for stamp in one.timeline.stamps
-        if stamp.name == "exited"
+        if stamp.name == Moment.EXITED
     }
     badness = {
         candidate.task.pid: candidate.badness
@@ -54,8 +55,8 @@ def fates(
         oom_killed = kill is not None and pid not in by_cgroup
         fate = fate_of(death, oom_killed, pid in by_cgroup)
         # by PR_SET_PDEATHSIG (hog/tasks.c)
-        if fate.kind == "gone" and fated.name and fated.task.parent in deaths:
-            fate = Fate("ended-with-hog")
+        if fate.kind == FateKind.GONE and fated.name and fated.task.parent in deaths:
+            fate = Fate(FateKind.ENDED_WITH_HOG)
         yield replace(
             fated,
             fate=fated.fate if fated.failed and not kill else fate,
@@ -65,7 +66,7 @@ def fates(
             else None,
             badness=badness.get(pid),
             collateral=any(pid in one.collateral for one in declared)
-            or (kill is not None and kill.role == "sharer" and phase is not Phase.CALL),
+            or (kill is not None and kill.role == Role.SHARER and phase is not Phase.CALL),
             phase=phase,
             kill=kill if oom_killed else None,
         )

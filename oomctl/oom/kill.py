@@ -3,15 +3,12 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.enums import Role
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.klog import KillsFromLog, Record
 
-Role = Literal["victim", "sharer", "exiting"]
-
-
-HITS = frozenset({Kind.SIGKILL, Kind.MARK_VICTIM})
+HITS = frozenset({EventKind.SIGKILL, EventKind.MARK_VICTIM})
 """The kinds of event that tell whom the OOM killer took."""
 
 
@@ -99,7 +96,7 @@ def reconcile(traced: Iterable[OomKill], logged: Iterable[OomKill]) -> list[OomK
 def _merged(seen: OomKill, said: OomKill) -> OomKill:
     return replace(
         seen,
-        role="victim",
+        role=Role.VICTIM,
         oom_score_adj=said.oom_score_adj,
         rss=said.rss,  # the kernel's own sum; tracing reads the counters without what CPUs hold
         cgroup=seen.cgroup or said.cgroup,
@@ -125,14 +122,14 @@ class KillsFromEvents:
         done: list[OomKill] = []
         for event in events:
             match event.kind:
-                case Kind.OOM_BEGIN:
+                case EventKind.OOM_BEGIN:
                     self._running[event.pid] = event
-                case Kind.SIGKILL | Kind.MARK_VICTIM:
+                case EventKind.SIGKILL | EventKind.MARK_VICTIM:
                     self._open[event.tgid] = self._hit(event)
-                case Kind.OOM_END:
+                case EventKind.OOM_END:
                     self._running.pop(event.pid, None)
                     done += self._judge(event)
-                case Kind.EXIT:
+                case EventKind.EXIT:
                     done += self._ended(event)
         return done
 
@@ -143,15 +140,15 @@ class KillsFromEvents:
 
     def _hit(self, event: Event) -> OomKill:
         seen = self._open.get(event.tgid)
-        if event.kind is Kind.MARK_VICTIM:
+        if event.kind is EventKind.MARK_VICTIM:
             # The signal comes first, the mark after it. If the OOM killer has ended in between, a
             # later one met a sharer on its way out (mm/oom_kill.c, task_will_free_mem).
-            if seen and seen.role == "sharer" and seen.constraint is None:
-                return replace(seen, role="victim", at_ns=event.at_ns)
-            return seen or self._sight(event, "exiting")
+            if seen and seen.role == Role.SHARER and seen.constraint is None:
+                return replace(seen, role=Role.VICTIM, at_ns=event.at_ns)
+            return seen or self._sight(event, Role.EXITING)
         if seen is None:
-            return self._sight(event, "sharer")
-        return replace(seen, role="victim") if seen.role == "exiting" else seen
+            return self._sight(event, Role.SHARER)
+        return replace(seen, role=Role.VICTIM) if seen.role == Role.EXITING else seen
 
     def _sight(self, event: Event, role: Role) -> OomKill:
         begun = self._running.get(event.invoker_pid)
@@ -209,7 +206,7 @@ class Reading:
                 at_ns=kill.at_us * 1000,
                 pid=kill.pid,
                 comm=kill.comm,
-                role="victim",
+                role=Role.VICTIM,
                 rss=kill.rss,
                 oom_score_adj=kill.oom_score_adj,
                 logged=True,

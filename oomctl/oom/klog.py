@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from oomctl.oom.enums import Constraint
 from oomctl.oom.oomreport import Facts, Report, SplitText
 from oomctl.text import printable
 
@@ -205,7 +206,7 @@ class KillsFromLog:
             comm=printable(found["comm"]),
             rss=sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024,
             oom_score_adj=int(found["adj"] or 0),
-            constraint="memcg" if _is_memcg(found) else None,
+            constraint=Constraint.MEMCG if _is_memcg(found) else None,
             allocating=found["own"] is not None,
         )
         before, self._told[pid] = self._told.get(pid), record.time_us
@@ -237,7 +238,7 @@ def _is_memcg(found: re.Match[str]) -> bool:
 def _facts(report: Report | None, found: re.Match[str]) -> Facts | None:
     """Return what a report says of this victim; None if it is of another kind of OOM."""
     facts = report.facts(int(found["pid"]), found["comm"]) if report else None
-    if facts and facts.constraint and (facts.constraint == "memcg") != _is_memcg(found):
+    if facts and facts.constraint and (facts.constraint == Constraint.MEMCG) != _is_memcg(found):
         return None
     return facts
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from oomctl.errors import OomctlError
 from oomctl.oom.call import CallResult
 from oomctl.oom.check import Check
+from oomctl.oom.enums import EvidenceSource, Phase, VerdictName, Via
 from oomctl.oom.fate import Fate
 from oomctl.oom.filled import Filled
 from oomctl.oom.holdings import Holdings
@@ -49,7 +49,7 @@ class Evidence:
     of the observer are attached but reported nothing of what must have happened.
     """
 
-    source: str = "kernel log"
+    source: EvidenceSource = EvidenceSource.KERNEL_LOG
     no_tracing_reason: str = ""
     seen: frozenset[int] = frozenset()
     logged: frozenset[int] = frozenset()
@@ -97,7 +97,11 @@ class CallReport:
             return None
         if self.victims:
             return self.prediction.agrees(self.victims | self.gone, self.may_repeat)
-        return not self.prediction.victims if self.verdict.name == "no-killable-task" else None
+        return (
+            not self.prediction.victims
+            if self.verdict.name == VerdictName.NO_KILLABLE_TASK
+            else None
+        )
 
     @property
     def too_close(self) -> bool:
@@ -108,18 +112,7 @@ class CallReport:
     @property
     def may_repeat(self) -> bool:
         """Whether the OOM killer may have chosen more than once: a limit has to be met."""
-        return self.call.via == "limit"
-
-
-class Phase(StrEnum):
-    """When a task ended."""
-
-    FILLING = "filling"
-    """Before all hogs had come to their size."""
-    CALL = "call"
-    """It was killed by a call of the plan."""
-    BESIDE = "beside"
-    """Afterwards, but not killed by a call."""
+        return self.call.via == Via.LIMIT
 
 
 @dataclass(frozen=True)

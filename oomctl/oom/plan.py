@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from oomctl.oom.enums import Moment, Until, VerdictName, Via
+
 WAIT_ON_OOM_LOCK = 1
 """BPF_OOM_FLAGS_WAIT_ON_OOM_LOCK, bit 0 and the only valid one (v3 of the kfunc's series)."""
 
@@ -20,7 +22,7 @@ MAX_HOGS = 4096
 MAX_CALLERS = 256
 """Callers of one step; equal to OOMCTL_MAX_CALLERS in bpf/declare.h."""
 
-Kind = Literal[
+HogKind = Literal[
     "anon",
     "file",
     "shmem",
@@ -35,11 +37,12 @@ Kind = Literal[
     "stopped",
     "traced",
 ]
-Via = Literal["bpf", "limit", "sysrq", "reclaim", "kill"]
-Until = Literal["exited", "freed", "returned"]
+
 
 EVENTS, EVENTS_LOCAL = "memory.events", "memory.events.local"
 """The files that count events: those of a cgroup with all below it, and its own."""
+COUNTERS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill", "sock_throttled")
+"""The counters of these files (mm/memcontrol.c, __memory_events_show)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Hog:
     size: int
     oom_score_adj: int = 0
     cgroup: str = ""
-    kind: Kind = "anon"
+    kind: HogKind = "anon"
     comm: str = ""
     entry: str = ""
 
@@ -111,7 +114,7 @@ class Call:
     target: str | None
     order: int = 0
     flags: int = 0
-    via: Via = "bpf"
+    via: Via = Via.BPF
     amount: int | None = None
 
 
@@ -152,7 +155,7 @@ class CallExpect:
     """
 
     returns: tuple[str, ...] = ()
-    verdicts: tuple[str, ...] = ()
+    verdicts: tuple[VerdictName, ...] = ()
     victims: tuple[str, ...] | None = None
 
 
@@ -168,7 +171,7 @@ class Step:
     callers: int = 1
     repeat: int = 1
     delay: float = 0.0
-    until: Until = "exited"
+    until: Until = Until.EXITED
     recheck: Recheck | None = None
     expect: CallExpect = CallExpect()
     caller_adj: int | None = None
@@ -187,14 +190,14 @@ class Expect:
     rose. `latency` has seconds by moment of the timeline, counted from the call.
     """
 
-    verdicts: tuple[str, ...] = ()
+    verdicts: tuple[VerdictName, ...] = ()
     victims: tuple[str, ...] | None = None
     survivors: tuple[str, ...] = ()
     collateral: int = 0
     kills: Range | None = None
     returns: Mapping[str, Range] = field(default_factory=dict)
     events: Mapping[tuple[str, str], Mapping[str, Range]] = field(default_factory=dict)
-    latency: Mapping[str, float] = field(default_factory=dict)
+    latency: Mapping[Moment, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from oomctl.oom.call import CallResult
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.enums import Moment
+from oomctl.oom.event import Event, EventKind
 
-_NAMES = {
-    Kind.OOM_BEGIN: "locked",
-    Kind.SIGKILL: "killed",
-    Kind.MARK_VICTIM: "marked",
-    Kind.OOM_END: "unlocking",
-    Kind.WAKE_REAPER: "reaper-woken",
-    Kind.START_REAPING: "reaping",
-    Kind.FINISH_REAPING: "reaped",
-    Kind.SKIP_REAPING: "reaping-skipped",
-    Kind.EXIT: "exited",
+_MOMENTS = {
+    EventKind.OOM_BEGIN: Moment.LOCKED,
+    EventKind.SIGKILL: Moment.KILLED,
+    EventKind.MARK_VICTIM: Moment.MARKED,
+    EventKind.OOM_END: Moment.UNLOCKING,
+    EventKind.WAKE_REAPER: Moment.REAPER_WOKEN,
+    EventKind.START_REAPING: Moment.REAPING,
+    EventKind.FINISH_REAPING: Moment.REAPED,
+    EventKind.SKIP_REAPING: Moment.REAPING_SKIPPED,
+    EventKind.EXIT: Moment.EXITED,
 }
 
 
@@ -24,7 +25,7 @@ _NAMES = {
 class Stamp:
     """One moment: its name, CLOCK_MONOTONIC in ns, and the task it is about, if any."""
 
-    name: str
+    name: Moment
     at_ns: int
     pid: int | None = None
 
@@ -46,10 +47,10 @@ class Timeline:
         """The time from the first stamp to the last, in ns."""
         return self.stamps[-1].at_ns - self.stamps[0].at_ns if self.stamps else 0
 
-    def after_call(self, name: str, pid: int | None = None) -> int | None:
+    def after_call(self, moment: Moment, pid: int | None = None) -> int | None:
         """Return how long after the call a moment came, in ns; None if it was not seen."""
         for stamp in self.stamps:
-            if stamp.name == name and pid in (None, stamp.pid):
+            if stamp.name == moment and pid in (None, stamp.pid):
                 return stamp.at_ns - self.stamps[0].at_ns
         return None
 
@@ -60,9 +61,9 @@ def timeline(answer: CallResult, events: Iterable[Event], later: Sequence[Stamp]
     `events` are those of this declaration only; `later` is what user space saw itself, such as
     `unpopulated` or `relieved`.
     """
-    stamps = [Stamp("call", answer.began_ns)]
-    stamps += [Stamp(_NAMES[event.kind], event.at_ns, event.tgid) for event in events]
+    stamps = [Stamp(Moment.CALL, answer.began_ns)]
+    stamps += [Stamp(_MOMENTS[event.kind], event.at_ns, event.tgid) for event in events]
     if answer.ret is not None:
-        stamps.append(Stamp("return", answer.ended_ns))
+        stamps.append(Stamp(Moment.RETURN, answer.ended_ns))
     stamps += later
     return Timeline(tuple(sorted(stamps, key=lambda stamp: stamp.at_ns)))

@@ -9,19 +9,26 @@ from dataclasses import dataclass
 
 from oomctl.oom.as_text import returned
 from oomctl.oom.call import CallResult
-from oomctl.oom.plan import Via
+from oomctl.oom.enums import KFUNC_VIAS, VerdictName, Via
 from oomctl.text import counted
 from oomctl.units import format_size
 
-KILLED, GROUP_KILLED = "killed", "group-killed"
-_WANTED = frozenset({KILLED, GROUP_KILLED, "cgroup-killed", "spared", "reclaimed"})
+_WANTED = frozenset(
+    {
+        VerdictName.KILLED,
+        VerdictName.GROUP_KILLED,
+        VerdictName.CGROUP_KILLED,
+        VerdictName.SPARED,
+        VerdictName.RECLAIMED,
+    }
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A stable name for machines and one sentence for people."""
 
-    name: str
+    name: VerdictName
     reason: str
 
     @property
@@ -49,7 +56,7 @@ class Circumstances:
     expected: Sequence[str] = ()
     not_ended: Sequence[str] = ()
     counted: int = 0
-    via: Via = "bpf"
+    via: Via = Via.BPF
 
 
 def judge(
@@ -67,7 +74,9 @@ def judge(
     """
     seen = circumstances or Circumstances()
     if seen.caller_killed:
-        return Verdict("caller-killed", "the OOM killer took the caller itself; its result is lost")
+        return Verdict(
+            VerdictName.CALLER_KILLED, "the OOM killer took the caller itself; its result is lost"
+        )
     verdict = _judge(answer, killed, group_kills, no_killable, seen)
     if not answer.failed or answer.failed in verdict.reason:
         return verdict
@@ -83,68 +92,82 @@ def _judge(
 ) -> Verdict:
     if killed:
         names = ", ".join(killed)
-        if seen.via == "kill":
-            return Verdict("cgroup-killed", f"cgroup.kill ended {names}")
+        if seen.via == Via.KILL:
+            return Verdict(VerdictName.CGROUP_KILLED, f"cgroup.kill ended {names}")
         if seen.expected:
             return Verdict(
-                "wrong-victim",
+                VerdictName.WRONG_VICTIM,
                 f"the kernel killed {names}, but by its own arithmetic it is the turn of "
                 + ", ".join(seen.expected),
             )
         late = f"; {_who(seen.not_ended)} still dying at the timeout" if seen.not_ended else ""
         if group_kills and len(killed) > 1:
-            return Verdict(GROUP_KILLED, f"the kernel killed the group: {names}{late}")
-        if len(killed) > 1 and seen.via != "limit":
-            return Verdict("over-kill", f"one declaration, several victims, and no group: {names}")
-        return Verdict(KILLED, f"the kernel killed {names}{late}")
+            return Verdict(VerdictName.GROUP_KILLED, f"the kernel killed the group: {names}{late}")
+        if len(killed) > 1 and seen.via != Via.LIMIT:
+            return Verdict(
+                VerdictName.OVER_KILL, f"one declaration, several victims, and no group: {names}"
+            )
+        return Verdict(VerdictName.KILLED, f"the kernel killed {names}{late}")
     if seen.counted > 0 and answer.ret == (0 if seen.via in ("limit", "sysrq") else 1):
         return Verdict(
-            KILLED,
+            VerdictName.KILLED,
             f"oom_kill of the target rose by {seen.counted}, but neither BPF tracing nor the "
             "kernel log names the victim",
         )
     if answer.spared:
-        return Verdict("spared", f"it was not needed any more after {_tries(answer)}")
+        return Verdict(VerdictName.SPARED, f"it was not needed any more after {_tries(answer)}")
     if answer.reclaimed is not None and answer.ret is None and not answer.attempts:
         given = format_size(answer.reclaimed)
-        return Verdict("reclaimed", f"memory.reclaim gave back {given}, so nobody had to die")
+        return Verdict(
+            VerdictName.RECLAIMED, f"memory.reclaim gave back {given}, so nobody had to die"
+        )
     if answer.ret is None:
         why = "it did not return in time; the caller was killed" if answer.timed_out else ""
-        return Verdict("no-answer", answer.failed or why or "no return")
-    if seen.via in ("limit", "sysrq", "kill"):
+        return Verdict(VerdictName.NO_ANSWER, answer.failed or why or "no return")
+    if seen.via not in KFUNC_VIAS:
         return _judge_write(answer.ret, no_killable, seen.via)
     match answer.ret:
         case 1:
-            return Verdict("claimed-but-none-died", _why_none_died(seen))
+            return Verdict(VerdictName.CLAIMED_BUT_NONE_DIED, _why_none_died(seen))
         case 0 if no_killable:
-            return Verdict("no-killable-task", "the target has no task that may be killed")
+            return Verdict(
+                VerdictName.NO_KILLABLE_TASK, "the target has no task that may be killed"
+            )
         case 0:
-            return Verdict("oom-killer-disabled", "the OOM killer did not look for a victim at all")
+            return Verdict(
+                VerdictName.OOM_KILLER_DISABLED, "the OOM killer did not look for a victim at all"
+            )
         case value if value == -errno.EINVAL:
-            return Verdict("invalid-argument", "the kernel refused the order or the flags")
+            return Verdict(
+                VerdictName.INVALID_ARGUMENT, "the kernel refused the order or the flags"
+            )
         case value if value == -errno.EBUSY:
-            return Verdict("busy", "somebody else held oom_lock and waiting was not asked for")
+            return Verdict(
+                VerdictName.BUSY, "somebody else held oom_lock and waiting was not asked for"
+            )
         case value if value == -errno.EINTR and answer.timed_out:
-            return Verdict("interrupted", "oom_lock was not to be had before --timeout ran out")
+            return Verdict(
+                VerdictName.INTERRUPTED, "oom_lock was not to be had before --timeout ran out"
+            )
         case value if value == -errno.EINTR:
             why = answer.failed or "the caller was killed while it waited for oom_lock"
-            return Verdict("interrupted", why)
+            return Verdict(VerdictName.INTERRUPTED, why)
         case value:
             return Verdict(
-                "unexpected-return", f"the kfunc's contract knows no return value {value}"
+                VerdictName.UNEXPECTED_RETURN, f"the kfunc's contract knows no return value {value}"
             )
 
 
 def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
     if ret < 0:
-        return Verdict("refused", f"the kernel refused the write: {returned(ret)}")
+        return Verdict(VerdictName.REFUSED, f"the kernel refused the write: {returned(ret)}")
     if no_killable:
-        return Verdict("no-killable-task", "the target has no task that may be killed")
+        return Verdict(VerdictName.NO_KILLABLE_TASK, "the target has no task that may be killed")
     why = {
-        "limit": "reclaim alone brought the usage below the limit",
-        "kill": "the target has no task",
+        Via.LIMIT: "reclaim alone brought the usage below the limit",
+        Via.KILL: "the target has no task",
     }
-    return Verdict("nobody-died", why.get(via, "no victim was seen"))
+    return Verdict(VerdictName.NOBODY_DIED, why.get(via, "no victim was seen"))
 
 
 def _tries(answer: CallResult) -> str:
@@ -176,11 +199,11 @@ def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
     if verdicts:
         return next((verdict for verdict in verdicts if not verdict.as_wanted), verdicts[-1])
     if killed:
-        return Verdict(KILLED, f"without a call, the kernel killed {', '.join(killed)}")
-    return Verdict("nobody-died", "no call was made, and no limit killed")
+        return Verdict(VerdictName.KILLED, f"without a call, the kernel killed {', '.join(killed)}")
+    return Verdict(VerdictName.NOBODY_DIED, "no call was made, and no limit killed")
 
 
-def meaning(answer: CallResult, via: Via = "bpf") -> str:
+def meaning(answer: CallResult, via: Via = Via.BPF) -> str:
     """Say what the return value means by the kfunc's contract, whatever else is known."""
     if via in ("limit", "sysrq", "kill"):
         return "the kernel took the write" if answer.ret == 0 else "the kernel refused the write"

@@ -14,7 +14,7 @@ from pathlib import Path
 from oomctl.errors import Exit, OomctlError, UnsupportedError
 from oomctl.files import kernelfile
 from oomctl.files.kernelfile import KernelFileError
-from oomctl.oom.fate import Death, Fate
+from oomctl.oom.fate import Death, signal_name
 from oomctl.signals import ENDING
 
 _OWN_ADJ = Path("/proc/self/oom_score_adj")
@@ -56,7 +56,7 @@ class Child:
         if death is None:
             return "did not end in time"
         if death.signal is not None:
-            return f"was killed by {Fate('killed', signal=death.signal).signal_name}"
+            return f"was killed by {signal_name(death.signal)}"
         return f"ended with status {death.status}"
 
 

@@ -11,6 +11,7 @@ from oomctl.describe.evidence_text import outcome_notes
 from oomctl.describe.machine_text import machine_line
 from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import task_name
+from oomctl.oom.enums import FateKind, Moment
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.prediction import Candidate
@@ -21,19 +22,19 @@ from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 
 _MEANINGS = {
-    "call": "the BPF program calls bpf_out_of_memory()",
-    "locked": "out_of_memory() is entered: oom_lock is held",
-    "marked": "the OOM killer marks it as its victim",
-    "killed": "the OOM killer sends SIGKILL",
-    "unlocking": "out_of_memory() is about to return",
-    "return": "the kfunc has returned",
-    "reaper-woken": "the OOM reaper is told",
-    "reaping": "the OOM reaper begins to take its memory",
-    "reaped": "the OOM reaper is done",
-    "reaping-skipped": "the OOM reaper has nothing to take",
-    "exited": "its last thread has given up its memory",
-    "unpopulated": "no process is left in the cgroup",
-    "relieved": "memory.current is below what it was",
+    Moment.CALL: "the BPF program calls bpf_out_of_memory()",
+    Moment.LOCKED: "out_of_memory() is entered: oom_lock is held",
+    Moment.MARKED: "the OOM killer marks it as its victim",
+    Moment.KILLED: "the OOM killer sends SIGKILL",
+    Moment.UNLOCKING: "out_of_memory() is about to return",
+    Moment.RETURN: "the kfunc has returned",
+    Moment.REAPER_WOKEN: "the OOM reaper is told",
+    Moment.REAPING: "the OOM reaper begins to take its memory",
+    Moment.REAPED: "the OOM reaper is done",
+    Moment.REAPING_SKIPPED: "the OOM reaper has nothing to take",
+    Moment.EXITED: "its last thread has given up its memory",
+    Moment.UNPOPULATED: "no process is left in the cgroup",
+    Moment.RELIEVED: "memory.current is below what it was",
 }
 _BEGIN = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
 _POLICY = (
@@ -146,7 +147,7 @@ def _branches(nodes: Mapping[str, _Node]) -> str:
 def _leaf(fated: TaskReport) -> str:
     task = fated.task
     asked = f"asked {format_size(fated.asked)}, " if fated.asked is not None else ""
-    kind = ' class="bad"' if fated.fate.kind == "oom-killed" else ""
+    kind = ' class="bad"' if fated.fate.kind == FateKind.OOM_KILLED else ""
     return (
         f"{_escape(task_name(task.comm, task.pid))}: {asked}charged {format_size(fated.charged)}, "
         f"adj {task.oom_score_adj}, <span{kind}>{_escape(fate_text(fated, None))}</span>"
@@ -207,15 +208,15 @@ def _marks(outcome: Outcome, index: int) -> list[svg.Mark]:
     """Return the call, its return, what came of it, and a mark for each death."""
     declared = outcome.calls[index]
     line = declared.timeline
-    marks = [svg.Mark(0, "call")]
+    marks = [svg.Mark(0, Moment.CALL)]
     if (took := declared.result.duration_ns) is not None:
-        marks.append(svg.Mark(took, "return"))
+        marks.append(svg.Mark(took, Moment.RETURN))
     for stamp in line.stamps:
-        if stamp.name in ("unpopulated", "relieved", "reaping"):
+        if stamp.name in (Moment.UNPOPULATED, Moment.RELIEVED, Moment.REAPING):
             marks.append(svg.Mark(stamp.at_ns - line.stamps[0].at_ns, stamp.name))
     for fated in outcome.tasks:
         if fated.call == index:
-            after = line.after_call("exited", fated.task.pid)
+            after = line.after_call(Moment.EXITED, fated.task.pid)
             after = fated.died_after_ns if after is None else after
             if after is not None:
                 label = f"† {printable(fated.task.comm)}"

@@ -2,6 +2,7 @@
 
 from oomctl.oom.as_text import pid_list, returned
 from oomctl.oom.check import Check
+from oomctl.oom.enums import VerdictName
 from oomctl.oom.outcome import CallReport, Evidence
 from oomctl.rounds.round import WITHOUT_OUTCOME
 from oomctl.rounds.statistics import CheckTally, Statistics
@@ -17,7 +18,7 @@ def expectations(declared: CallReport) -> tuple[Check, ...]:
         Check("somebody died", died, declared.verdict.reason),
         Check(
             "only one victim or one group died",
-            name != "over-kill" if died else None,
+            name != VerdictName.OVER_KILL if died else None,
             declared.verdict.reason if died else "nobody died",
         ),
         _as_predicted(declared),

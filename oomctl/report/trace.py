@@ -12,19 +12,20 @@ from typing import Any, Literal, NamedTuple
 from oomctl.describe.call_text import call_rows, subject
 from oomctl.describe.machine_text import machine_line
 from oomctl.oom.as_text import task_name
-from oomctl.oom.outcome import CallReport, Outcome, Phase
+from oomctl.oom.enums import Moment, Phase, Via
+from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.oom.paths import relative
 from oomctl.text import printable
 
 _PROCESS = 1
 _NO_PID = 1 << 22  # include/linux/threads.h, PID_MAX_LIMIT
 _WRITES = {
-    "limit": "write memory.max",
-    "sysrq": "write sysrq-trigger",
-    "kill": "write cgroup.kill",
-    "reclaim": "write memory.reclaim, bpf_out_of_memory()",
+    Via.LIMIT: "write memory.max",
+    Via.SYSRQ: "write sysrq-trigger",
+    Via.KILL: "write cgroup.kill",
+    Via.RECLAIM: "write memory.reclaim, bpf_out_of_memory()",
 }
-_OF_THE_CALLER = frozenset({"call", "locked", "unlocking", "return"})
+_OF_THE_CALLER = frozenset({Moment.CALL, Moment.LOCKED, Moment.UNLOCKING, Moment.RETURN})
 
 
 class Track(NamedTuple):
@@ -135,18 +136,18 @@ def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
         name = _WRITES.get(declared.call.via, "bpf_out_of_memory()")
         yield Span(caller, name, answer.began_ns, answer.ended_ns, about)
     began = line.stamps[0].at_ns if line.stamps else answer.began_ns
-    locked, unlocking = line.after_call("locked"), line.after_call("unlocking")
+    locked, unlocking = line.after_call(Moment.LOCKED), line.after_call(Moment.UNLOCKING)
     if locked is not None and unlocking is not None:
-        invoker = next(stamp.pid for stamp in line.stamps if stamp.name == "locked")
+        invoker = next(stamp.pid for stamp in line.stamps if stamp.name == Moment.LOCKED)
         track = caller if invoker is None else Track("caller", invoker)
         yield Span(track, "out_of_memory()", began + locked, began + unlocking)
     noticed = {fated.task.pid: fated.died_after_ns for fated in outcome.tasks}
     for pid in [kill.pid for kill in declared.kills]:
-        start = line.after_call("killed", pid) or line.after_call("marked", pid) or 0
-        end = line.after_call("exited", pid) or noticed.get(pid)
+        start = line.after_call(Moment.KILLED, pid) or line.after_call(Moment.MARKED, pid) or 0
+        end = line.after_call(Moment.EXITED, pid) or noticed.get(pid)
         if end is not None and end >= start:
             yield Span(Track("task", pid), "dying", began + start, began + end)
-        reaping, reaped = line.after_call("reaping", pid), line.after_call("reaped", pid)
+        reaping, reaped = line.after_call(Moment.REAPING, pid), line.after_call(Moment.REAPED, pid)
         if reaping is not None and reaped is not None:
             yield Span(_REAPER, "reaping", began + reaping, began + reaped, {"pid": pid})
 
@@ -154,7 +155,7 @@ def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
 def _instants(declared: CallReport) -> Iterator[tuple[Track, str, int]]:
     answer = declared.result
     for stamp in declared.timeline.stamps:
-        if stamp.name in ("call", "return") and answer.ret is not None:
+        if stamp.name in (Moment.CALL, Moment.RETURN) and answer.ret is not None:
             continue  # the ends of the span
         if stamp.pid is None:
             yield Track("caller", answer.caller), stamp.name, stamp.at_ns
@@ -168,9 +169,9 @@ def _beside(outcome: Outcome) -> Iterator[tuple[Track, str, int]]:
     for fated in outcome.tasks:
         if fated.kill and fated.phase is not Phase.CALL:
             kill, track = fated.kill, Track("task", fated.task.pid)
-            yield track, "killed", kill.at_ns
+            yield track, Moment.KILLED, kill.at_ns
             if kill.exited_after_ns is not None:
-                yield track, "exited", kill.at_ns + kill.exited_after_ns
+                yield track, Moment.EXITED, kill.at_ns + kill.exited_after_ns
 
 
 def _counters(outcome: Outcome) -> Sequence[dict[str, Any]]:

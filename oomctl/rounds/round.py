@@ -7,6 +7,7 @@ from typing import Any
 
 from oomctl.oom.as_text import returned
 from oomctl.oom.check import Check
+from oomctl.oom.enums import Moment
 from oomctl.oom.expectation import KILLED
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK
 
@@ -22,10 +23,10 @@ BY_THE_KERNEL = ("killed", "collateral", "stranger")
 memory of a victim, and a task that is not a hog."""
 
 _MOMENTS = {
-    "lock wait": "locked",
-    "to marked": "marked",
-    "to killed": "killed",
-    "to relieved": "relieved",
+    "lock wait": Moment.LOCKED,
+    "to marked": Moment.MARKED,
+    "to killed": Moment.KILLED,
+    "to relieved": Moment.RELIEVED,
 }
 
 

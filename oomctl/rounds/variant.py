@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from oomctl.errors import UsageError
-from oomctl.oom.plan import CallExpect, Plan, Step, Via, flag_names, flags_of
+from oomctl.oom.enums import Via
+from oomctl.oom.plan import CallExpect, Plan, Step, flag_names, flags_of
 from oomctl.rounds.run import VariantRecord
 from oomctl.scenario import planning
 
 if TYPE_CHECKING:
     from oomctl.scenario.loader import Scenario
 
-VIAS: tuple[Via, ...] = get_args(Via)
 MAX_VARIANTS = 1000
 
 

@@ -5,33 +5,25 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
+from oomctl.oom.enums import Moment, Until, VerdictName, Via
 from oomctl.oom.plan import (
+    COUNTERS,
     INT32_MAX,
     INT32_MIN,
     MAX_CALLERS,
     MAX_HOGS,
     UINT64_MAX,
-    Kind,
+    HogKind,
     Range,
-    Until,
-    Via,
 )
 from oomctl.scenario import names, patterns, values
 from oomctl.scenario.values import Percent
 from oomctl.units import SIZE_LIMIT
 
-KINDS, VIAS, UNTILS = get_args(Kind), get_args(Via), get_args(Until)
-VERDICTS = (
-    *("killed", "group-killed", "wrong-victim", "over-kill", "claimed-but-none-died"),
-    *("caller-killed", "no-killable-task", "oom-killer-disabled", "invalid-argument", "busy"),
-    *("interrupted", "no-answer", "unexpected-return", "spared", "reclaimed", "cgroup-killed"),
-    *("refused", "nobody-died"),
-)
-COUNTERS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill", "sock_throttled")
-MOMENTS = (
-    *("locked", "killed", "marked", "unlocking", "reaper-woken", "reaping", "reaped"),
-    *("reaping-skipped", "exited", "return", "relieved", "unpopulated"),
-)
+KINDS: tuple[HogKind, ...] = get_args(HogKind)
+MOMENTS = tuple(moment for moment in Moment if moment is not Moment.CALL)
+"""The moments after the call, which an expectation may bound."""
+
 
 Schema = dict[str, Any]
 Validators = tuple[PlainValidator, WithJsonSchema]
@@ -148,13 +140,14 @@ Callers = Annotated[int, *_whole(1, MAX_CALLERS)]
 Repeat = Annotated[int, *_whole(1, 100_000)]
 Natural = Annotated[int, *_whole(0, INT32_MAX)]
 
-KindName = Annotated[Kind, *_one_of(KINDS, "kind of hog")]
-ViaName = Annotated[Via, *_one_of(VIAS, "trigger")]
-UntilName = Annotated[Until, *_one_of(UNTILS, "value of until")]
+KindName = Annotated[HogKind, *_one_of(KINDS, "kind of hog")]
+ViaName = Annotated[Via, *_one_of(tuple(Via), "trigger")]
+UntilName = Annotated[Until, *_one_of(tuple(Until), "value of until")]
 Counter = Annotated[str, *_one_of(COUNTERS, "counter of memory.events")]
-Moment = Annotated[str, *_one_of(MOMENTS, "moment of the timeline")]
+MomentName = Annotated[Moment, *_one_of(MOMENTS, "moment of the timeline")]
 Verdicts = Annotated[
-    tuple[str, ...], *_some(values.one_of(VERDICTS, "verdict"), {"enum": [*VERDICTS]})
+    tuple[VerdictName, ...],
+    *_some(values.one_of(tuple(VerdictName), "verdict"), {"enum": [*VerdictName]}),
 ]
 Names = Annotated[tuple[str, ...], *_some(values.text, {"type": "string"}, none=True)]
 

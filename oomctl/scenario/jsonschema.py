@@ -10,10 +10,10 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from oomctl.oom.plan import Via
+from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.scenario.fields import DEFINITIONS
 from oomctl.scenario.model import File, Hog
-from oomctl.scenario.rules.calls import DECLARE, HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
+from oomctl.scenario.rules.calls import HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
 from oomctl.scenario.rules.expect import OF_NO_CALL, VERDICTS_OF_NO_CALL
 from oomctl.scenario.rules.hogs import KINDS_OF
 
@@ -58,16 +58,15 @@ def _of_a_hog() -> Iterator[dict[str, Any]]:
 
 
 def _of_a_call() -> Iterator[dict[str, Any]]:
-    system_wide, sysrq = {"global": [True]}, ["sysrq"]
-    bpf: list[Via] = ["bpf"]
+    system_wide = {"global": [True]}
     yield {"not": _given("target", **system_wide)}
     yield {"not": _given("wait", "flags")}
     yield {"not": _given(via=NEED_A_CGROUP, **system_wide)}
-    yield {"if": _given(via=sysrq), "then": _given(**system_wide)}
+    yield {"if": _given(via=[Via.SYSRQ]), "then": _given(**system_wide)}
     yield {"if": _given("amount"), "then": _given(via=HAVE_AN_AMOUNT)}
     for key in OF_A_DECLARATION:
-        yield {"if": _given(key), "then": _at_most(via=DECLARE)}
-    yield {"if": _given("recheck"), "then": _at_most(via=bpf, wait=[False])}
+        yield {"if": _given(key), "then": _at_most(via=KFUNC_VIAS)}
+    yield {"if": _given("recheck"), "then": _at_most(via=[Via.BPF], wait=[False])}
     yield {"not": _given("recheck", "flags")}
     yield {"not": _given("recheck", **system_wide)}
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from oomctl.oom.enums import Until, Via
 from oomctl.scenario import fields
 
 
@@ -144,7 +145,7 @@ class Call(Table):
     """Wait for oom_lock, or get -EBUSY. Unless given: wait for a cgroup, not for the system."""
     flags: fields.Flags | None = None
     """Raw flags instead of `wait`; any but 0 and 1 is -EINVAL."""
-    via: fields.ViaName = "bpf"
+    via: fields.ViaName = Via.BPF
     """How: the kfunc, memory.max below usage, sysrq-f, memory.reclaim first, or cgroup.kill."""
     amount: fields.Amount | None = None
     """What is to be freed, for `limit` and `reclaim`; a share is of the target's memory.max."""
@@ -154,7 +155,7 @@ class Call(Table):
     """How often, one after the other."""
     delay: fields.Time = 0.0
     """How long to wait before each call: seconds, or 100ms."""
-    until: fields.UntilName = "exited"
+    until: fields.UntilName = Until.EXITED
     """What is waited for after each call: the victims' end, their memory, or only its return."""
     recheck: (
         Annotated[
@@ -194,7 +195,7 @@ class Expect(Table):
     """How far counters of the top's memory.events rise: events.oom_kill = 1."""
     cgroup: dict[fields.CgroupName, CgroupExpect] = {}
     """The same of any cgroup of the tree: [expect.cgroup."left/inner"]."""
-    latency: dict[fields.Moment, fields.Time] = {}
+    latency: dict[fields.MomentName, fields.Time] = {}
     """The latest that a moment may come after the call: latency.exited = "2s"."""
 
 

@@ -5,13 +5,16 @@ A parser takes a value as TOML has it. Its FieldError says what was given and wh
 
 import math
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from oomctl.oom.errnos import NUMBERS, name_of
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, Range
 from oomctl.scenario.fault import FieldError, instead, shown
 from oomctl.units import BLANKS, SIZE_LIMIT, parse_duration, parse_size
+
+Name = TypeVar("Name", bound=str)
 
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,18})?\.\.([0-9]{1,18})?", re.ASCII)
@@ -138,25 +141,25 @@ def text(value: object) -> str:
     return value
 
 
-def one_of(known: tuple[str, ...], noun: str) -> Callable[[object], str]:
+def one_of(known: Sequence[Name], noun: str) -> Callable[[object], Name]:
     """Return a parser of one of the known names."""
 
-    def parse(value: object) -> str:
+    def parse(value: object) -> Name:
         if not isinstance(value, str):
             raise FieldError(f"{shown(value)} is not a {noun}", f"write one of {', '.join(known)}")
         if value not in known:
             raise FieldError(f"{shown(value)} is not a {noun}", instead(value, known))
-        return value
+        return known[known.index(value)]
 
     return parse
 
 
 def some_of(
-    item: Callable[[object], str], none: bool = False
-) -> Callable[[object], tuple[str, ...]]:
+    item: Callable[[object], Name], none: bool = False
+) -> Callable[[object], tuple[Name, ...]]:
     """Return a parser of one item or an array of them; with `none` the array may be empty."""
 
-    def parse(value: object) -> tuple[str, ...]:
+    def parse(value: object) -> tuple[Name, ...]:
         if value == [] and not none:
             raise FieldError("is an empty array", "name at least one, or leave it out")
         return tuple(item(each) for each in (value if isinstance(value, list) else [value]))

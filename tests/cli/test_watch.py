@@ -8,7 +8,7 @@ import pytest
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.klog import KernelLog, Record
 from tests.cli.command import refused, run
 from tests.klogs import Log
@@ -76,11 +76,11 @@ def kill(pid, cgroup_id, by=1):
     victim = (pid, pid, "hog", cgroup_id)
     more = {"invoker_pid": 99, "invoker_comm": "caller"}
     return [
-        Event(Kind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id),
-        Event(Kind.SIGKILL, 20, *victim, anon=64 << 20, **more),
-        Event(Kind.MARK_VICTIM, 21, *victim, anon=64 << 20, **more),
-        Event(Kind.OOM_END, 30, *caller, order=2, memcg_id=cgroup_id, constraint="memcg"),
-        Event(Kind.EXIT, 5_000_021, *victim, signal=9),
+        Event(EventKind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id),
+        Event(EventKind.SIGKILL, 20, *victim, anon=64 << 20, **more),
+        Event(EventKind.MARK_VICTIM, 21, *victim, anon=64 << 20, **more),
+        Event(EventKind.OOM_END, 30, *caller, order=2, memcg_id=cgroup_id, constraint="memcg"),
+        Event(EventKind.EXIT, 5_000_021, *victim, signal=9),
     ]
 
 

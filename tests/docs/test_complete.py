@@ -10,10 +10,12 @@ from typing import get_args
 import pytest
 
 from oomctl.describe.call_text import call_rows
-from oomctl.oom import fate, plan
+from oomctl.oom.enums import FateKind, Moment, Until, VerdictName, Via
+from oomctl.oom.fate import Fate
+from oomctl.oom.plan import HogKind
 from oomctl.report import RENDERERS, outcome_parts
 from oomctl.rounds.round import TIMES
-from oomctl.scenario import fields, model
+from oomctl.scenario import model
 from oomctl.scenario.model import Table
 from oomctl.smoke import suite
 from tests.docs.pages import ROOT
@@ -38,7 +40,7 @@ def rows(text: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [fields.VERDICTS, fields.MOMENTS, tuple(RENDERERS), get_args(plan.Via), get_args(plan.Until)],
+    [VerdictName, Moment, tuple(RENDERERS), Via, Until],
     ids=["verdicts", "moments", "formats", "triggers", "until"],
 )
 def test_words(words):
@@ -63,13 +65,13 @@ def test_rows_of_variants():
 
 
 def test_fates():
-    fates = {str(fate.Fate(kind, 0, 9)) for kind in get_args(fate.Kind)}
+    fates = {str(Fate(kind, 0, 9)) for kind in FateKind}
     shown = {each.replace("exited 0", "exited N").replace("SIGKILL", "SIGx") for each in fates}
     assert {each for each in shown if f"| `{each}`" not in page("output.md")} == set()
 
 
 def test_kinds_of_hogs():
-    assert {*get_args(plan.Kind)} <= rows(page("scenarios.md"))
+    assert {*get_args(HogKind)} <= rows(page("scenarios.md"))
 
 
 @pytest.mark.parametrize("table", [model.File, model.Hog, model.Call, model.Expect])

@@ -22,7 +22,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.hog import hogset, pagecache
 from oomctl.hog.hogset import HogSet, NotFilledError
 from oomctl.oom.hogexit import HogExit
-from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, HogKind
 from oomctl.proc.kmsg import Kmsg
 from oomctl.proc.pidfd import PidfdWatch
 
@@ -377,7 +377,7 @@ def test_a_forker_whose_children_do_not_fit(leaf, watch):
 TINY = list(
     product(
         [(0, "0"), (4 * M, "0"), (0, "4K"), (4 * M, "4K"), (4 * M, "160K")],
-        get_args(Kind),
+        get_args(HogKind),
         [False, True],
     )
 )

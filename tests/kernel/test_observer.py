@@ -16,11 +16,11 @@ from oomctl.bpf.observer import PROGRAMS, Observer
 from oomctl.bpf.probes import ON_FUNCTIONS, silent_programs
 from oomctl.bpf.selftest import TESTED
 from oomctl.errors import UnsupportedError
-from oomctl.oom.event import Kind
+from oomctl.oom.event import EventKind
 from oomctl.proc.kmsg import Kmsg
 
 MIB = 1 << 20
-FRAME = [Kind.OOM_BEGIN, Kind.SIGKILL, Kind.MARK_VICTIM, Kind.EXIT]
+FRAME = [EventKind.OOM_BEGIN, EventKind.SIGKILL, EventKind.MARK_VICTIM, EventKind.EXIT]
 GREEDY = "import time; b = b'x' * (64 << 20); time.sleep(60)"
 
 
@@ -43,14 +43,14 @@ def until_exit(observer, tgid, seconds=10):
     events, deadline = [], time.monotonic() + seconds
     while time.monotonic() < deadline:
         events += observer.read()
-        if any(each.kind is Kind.EXIT and each.tgid == tgid for each in events):
+        if any(each.kind is EventKind.EXIT and each.tgid == tgid for each in events):
             return events
         time.sleep(0.02)
     raise AssertionError(f"{tgid} was not seen to end: {events}")
 
 
 def test_every_kind_can_be_seen_here(observer):
-    assert observer.kinds == frozenset(Kind)
+    assert observer.kinds == frozenset(EventKind)
 
 
 def test_a_declaration_is_seen_from_the_lock_to_the_end(observer, declare):
@@ -64,7 +64,7 @@ def test_a_declaration_is_seen_from_the_lock_to_the_end(observer, declare):
     assert [each.at_ns for each in events] == sorted(each.at_ns for each in events)
     begin, end = (
         next(each for each in events if each.kind is kind)
-        for kind in (Kind.OOM_BEGIN, Kind.OOM_END)
+        for kind in (EventKind.OOM_BEGIN, EventKind.OOM_END)
     )
     assert begin.memcg_id == end.memcg_id == call["cgroup_id"]
     assert begin.order == end.order == 3
@@ -88,7 +88,9 @@ def test_the_hogs_that_oomctl_kills_itself_are_no_victims(observer, declare):
     _code, run = declare("--hog", "a=4M", "--hog", "b=8M")
     (victim,) = run["calls"][0]["killed_pids"]
     events = until_exit(observer, victim)
-    killed = {each.tgid for each in events if each.kind in (Kind.SIGKILL, Kind.MARK_VICTIM)}
+    killed = {
+        each.tgid for each in events if each.kind in (EventKind.SIGKILL, EventKind.MARK_VICTIM)
+    }
     assert killed == {victim}
 
 
@@ -102,9 +104,9 @@ def test_a_limit_that_is_hit_is_seen_too(observer, cgroup: Path):
     )
     assert child.wait(30) == -9
     events = until_exit(observer, child.pid)
-    end = next(each for each in events if each.kind is Kind.OOM_END)
+    end = next(each for each in events if each.kind is EventKind.OOM_END)
     assert (end.constraint, end.order, end.memcg_id) == ("memcg", 0, cgroup.stat().st_ino)
-    mark = next(each for each in events if each.kind is Kind.MARK_VICTIM)
+    mark = next(each for each in events if each.kind is EventKind.MARK_VICTIM)
     assert mark.tgid == mark.invoker_pid == child.pid
     assert mark.cgroup_id == cgroup.stat().st_ino
     assert 16 * MIB < mark.rss < 40 * MIB
@@ -129,7 +131,7 @@ def test_who_runs_into_a_dying_victim_over_and_over_is_told_once(
     (call,) = one["outcome"]["calls"]
     (victim,) = call["killed_pids"]
     events = until_exit(observer, victim)
-    frame = (Kind.OOM_BEGIN, Kind.OOM_END)
+    frame = (EventKind.OOM_BEGIN, EventKind.OOM_END)
     told = [each for each in events if each.kind in frame and each.pid == call["caller_pid"]]
     assert call["duration_ns"] > 0.5e9
     assert 2 <= len(told) <= 40
@@ -142,7 +144,7 @@ def test_how_a_process_ends_by_another_hand_is_not_the_oom_killers(observer):
     child.wait()
     events = until_exit(observer, child.pid)
     about = [each for each in events if each.tgid == child.pid]
-    assert [(each.kind, each.signal) for each in about] == [(Kind.EXIT, 9)]
+    assert [(each.kind, each.signal) for each in about] == [(EventKind.EXIT, 9)]
 
 
 def test_an_end_with_many_threads_is_told_once(observer):
@@ -157,7 +159,7 @@ def test_an_end_with_many_threads_is_told_once(observer):
     events = until_exit(observer, child.pid)
     time.sleep(0.2)
     events += observer.read()
-    assert [each.kind for each in events if each.tgid == child.pid] == [Kind.EXIT]
+    assert [each.kind for each in events if each.tgid == child.pid] == [EventKind.EXIT]
 
 
 FTRACE = "kernel.ftrace_enabled"
@@ -217,9 +219,9 @@ def test_programs_that_do_not_run_are_named(cgroup, detached, names):
     detached(names)
     with Observer() as opened:
         assert set(opened.silent) == names & TESTED
-        assert opened.kinds == frozenset(Kind) - {
-            *({Kind.EXIT} if names >= ENDS else ()),
-            *({Kind.SIGKILL} if "sigkill" in names else ()),
+        assert opened.kinds == frozenset(EventKind) - {
+            *({EventKind.EXIT} if names >= ENDS else ()),
+            *({EventKind.SIGKILL} if "sigkill" in names else ()),
         }
         lost = names - REAPER if names >= ENDS else names - REAPER - ENDS
         assert silent_in_a_kill(opened, cgroup) == lost

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from oomctl.oom.outcome import CallReport, Outcome, Phase, TaskReport
+from oomctl.oom.enums import Phase
+from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within
 from oomctl.oom.prediction import Prediction, predict
 from oomctl.oom.task import Task

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from oomctl.oom.paths import is_within
-from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, Kind, Plan, Setting, Step, Sysctl
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog, HogKind, Plan, Setting, Step, Sysctl
 
 TOP = "/oomctl-predicted"
 K, M = 1 << 10, 1 << 20
@@ -174,7 +174,7 @@ def _random_adj(dice: random.Random) -> int:
 
 
 def _of_random_kind(dice: random.Random, hog: Hog, places: Sequence[str]) -> Hog:
-    kind = dice.choice(get_args(Kind))
+    kind = dice.choice(get_args(HogKind))
     tasks = dice.randint(*_MORE.get(kind, (1, 1)))
     size, path = hog.size, ""
     if kind == "hugetlb":

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from oomctl.oom.paths import is_within
-from oomctl.oom.plan import Kind
+from oomctl.oom.plan import HogKind
 from tests.kernel.trees import K, random_tree
 
 SLICE = [random_tree(number) for number in range(15)]
@@ -41,7 +41,7 @@ FEATURES = {
     },
     **{
         kind: lambda tree, kind=kind: any(h.kind == kind for h in tree.plan.hogs)
-        for kind in get_args(Kind)
+        for kind in get_args(HogKind)
     },
     **{
         f"shared {hog} {sharer}": lambda tree, here=(hog, sharer): any(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from oomctl.errors import UsageError
 from oomctl.oom import plan
+from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.oom.safety import check_sysctls
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN
 from oomctl.scenario.fault import Fault, Path, instead
@@ -11,9 +12,8 @@ from oomctl.scenario.layout import Layout
 from oomctl.scenario.model import Call
 from oomctl.scenario.names import TOP
 
-NEED_A_CGROUP = ("limit", "reclaim", "kill")
-HAVE_AN_AMOUNT = ("limit", "reclaim")
-DECLARE = ("bpf", "reclaim")
+NEED_A_CGROUP = (Via.LIMIT, Via.RECLAIM, Via.KILL)
+HAVE_AN_AMOUNT = (Via.LIMIT, Via.RECLAIM)
 OF_A_DECLARATION = ("order", "wait", "flags")
 
 
@@ -55,18 +55,18 @@ def _clashes(call: Call) -> Iterator[tuple[str, ...]]:
         yield "flags", "wait and flags exclude each other", "give one of them", "wait"
     if call.is_global and call.via in NEED_A_CGROUP:
         yield "via", f"'{call.via}' needs a cgroup", "name a target instead of global", "global"
-    if call.via == "sysrq" and not call.is_global:
+    if call.via == Via.SYSRQ and not call.is_global:
         yield "via", "'sysrq' may kill any task of the machine", "write global = true", "global"
     if call.amount is not None and call.via not in HAVE_AN_AMOUNT:
         what = f"'{call.via}' takes no amount"
         yield "amount", what, "leave it out, or write via = 'limit' or 'reclaim'", "via"
-    for key in OF_A_DECLARATION if call.via not in DECLARE else ():
+    for key in OF_A_DECLARATION if call.via not in KFUNC_VIAS else ():
         if key in call.model_fields_set:
             what = f"'{call.via}' takes no {key}"
             yield key, what, "leave it out, or write via = 'bpf' or 'reclaim'", "via"
     if call.recheck is None:
         return
-    if call.via != "bpf":
+    if call.via != Via.BPF:
         what = f"'{call.via}' does not wait for oom_lock"
         yield "recheck", what, "leave it out, or write via = 'bpf'", "via"
     if call.wait or call.flags is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 
+from oomctl.oom.enums import VerdictName
 from oomctl.oom.plan import Range
 from oomctl.scenario.fault import Fault, Path, instead
 from oomctl.scenario.layout import Layout
@@ -14,12 +15,23 @@ from oomctl.text import counted
 
 OF_NO_CALL = ("returns", "latency")
 """Expectations of calls only."""
-VERDICTS_OF_NO_CALL = ("killed", "nobody-died")
-_OOM_KILLING = {"killed", "group-killed", "wrong-victim", "over-kill"}
-_KILLING = {*_OOM_KILLING, "cgroup-killed"}
+VERDICTS_OF_NO_CALL = (VerdictName.KILLED, VerdictName.NOBODY_DIED)
+_OOM_KILLING = {
+    VerdictName.KILLED,
+    VerdictName.GROUP_KILLED,
+    VerdictName.WRONG_VICTIM,
+    VerdictName.OVER_KILL,
+}
+_KILLING = {*_OOM_KILLING, VerdictName.CGROUP_KILLED}
 _SPARING = {
-    *("invalid-argument", "busy", "spared", "reclaimed", "no-killable-task"),
-    *("oom-killer-disabled", "refused", "nobody-died"),
+    VerdictName.INVALID_ARGUMENT,
+    VerdictName.BUSY,
+    VerdictName.SPARED,
+    VerdictName.RECLAIMED,
+    VerdictName.NO_KILLABLE_TASK,
+    VerdictName.OOM_KILLER_DISABLED,
+    VerdictName.REFUSED,
+    VerdictName.NOBODY_DIED,
 }
 _TASKS = {"forker": inf, "shared": 2, "traced": 2}
 """Tasks of a hog that may die in one round; one for the other kinds."""

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from oomctl.oom.plan import Kind
+from oomctl.oom.plan import HogKind
 from oomctl.scenario.fault import Fault, Path, instead
 from oomctl.scenario.layout import Layout, Member
 from oomctl.scenario.model import Hog
 from oomctl.scenario.names import parent
 from oomctl.units import format_size
 
-_ANONYMOUS: tuple[Kind, ...] = (
+_ANONYMOUS: tuple[HogKind, ...] = (
     *("anon", "mlock", "threads", "forker", "shared", "stopped", "traced"),
 )
-KINDS_OF: dict[str, tuple[Kind, ...]] = {
+KINDS_OF: dict[str, tuple[HogKind, ...]] = {
     "thp": _ANONYMOUS,
     "working_set": (*_ANONYMOUS, "file", "shmem", "hugetlb"),
     "tasks": ("threads", "forker"),

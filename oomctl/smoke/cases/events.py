@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.check import Check
+from oomctl.oom.enums import EvidenceSource, Moment
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal, rises
@@ -81,20 +82,20 @@ def _silent(case_run: CaseRun) -> Iterator[Check]:
 
 def _marked(case_run: CaseRun) -> Iterator[Check]:
     stamps = case_run.only_call.timeline.stamps
-    marked = [stamp.pid for stamp in stamps if stamp.name == "marked"]
+    marked = [stamp.pid for stamp in stamps if stamp.name == Moment.MARKED]
     yield equal("PIDs of mark_victim", sorted(case_run.only_call.victims), marked)
 
 
 def _agree(case_run: CaseRun) -> Iterator[Check]:
     evidence = case_run.only_call.evidence
-    if evidence.source == "ring buffer":
+    if evidence.source == EvidenceSource.RING_BUFFER:
         yield equal("tracing and kernel log agree", True, evidence.agree)
 
 
 def _order_of_moments(case_run: CaseRun) -> Iterator[Check]:
     stamps = case_run.only_call.timeline.stamps
     wanted = ["locked", "killed", "marked", "unlocking", "return"]
-    names = [stamp.name for stamp in stamps if stamp.name in wanted]
+    names = [stamp.name.value for stamp in stamps if stamp.name in wanted]
     yield equal("order of moments", wanted, names)
 
 

@@ -12,6 +12,7 @@ import psutil
 
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.check import Check
+from oomctl.oom.enums import Moment, Until
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
@@ -30,13 +31,14 @@ def _traced(name: str, size: int, seconds: float = _HOLD, at: str = "") -> Hog:
 
 
 def _at_once(target: str = TOP, callers: int = 1, delay: float = 0.0) -> Step:
-    return Step(call(target), callers=callers, delay=delay, until="returned")
+    return Step(call(target), callers=callers, delay=delay, until=Until.RETURNED)
 
 
 def _still_dying(case_run: CaseRun) -> bool:
     """Tell whether the first call's victim was still dying when the last call had returned."""
     first, last = case_run.calls[0], case_run.calls[-1]
-    gone = [s.at_ns for s in first.timeline.stamps if s.name in ("reaping", "reaped", "exited")]
+    ends = (Moment.REAPING, Moment.REAPED, Moment.EXITED)
+    gone = [stamp.at_ns for stamp in first.timeline.stamps if stamp.name in ends]
     return not gone or min(gone) > last.result.ended_ns
 
 
@@ -54,8 +56,8 @@ def _kill(_runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
 
 def _only_marked(case_run: CaseRun) -> Iterator[Check]:
     names = [stamp.name for stamp in case_run.only_call.timeline.stamps]
-    yield equal("times marked as a victim", 1, names.count("marked"))
-    yield equal("SIGKILLs sent", 0, names.count("killed"))
+    yield equal("times marked as a victim", 1, names.count(Moment.MARKED))
+    yield equal("SIGKILLs sent", 0, names.count(Moment.KILLED))
     yield equal("kills in the kernel log", 0, len(KernelLog(case_run.only_call.log).kills))
 
 

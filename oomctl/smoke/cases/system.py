@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from oomctl.oom.check import Check
+from oomctl.oom.enums import Constraint
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Step
 from oomctl.smoke import facts
@@ -34,7 +35,7 @@ def _memcg(case_run: CaseRun) -> Iterator[Check]:
 
 def _logged(case_run: CaseRun) -> Iterator[Check]:
     kills = KernelLog(case_run.only_call.log).kills
-    killed = [kill.comm for kill in kills if kill.constraint != "memcg"]
+    killed = [kill.comm for kill in kills if kill.constraint != Constraint.MEMCG]
     name = "the kernel log has the kill of large, without a memcg"
     yield Check(name, "large" in killed, f"{killed}")
 

@@ -7,7 +7,7 @@ from oomctl.bpf import btf, libbpf, observer, selftest
 from oomctl.bpf.btf import Parameter
 from oomctl.bpf.observer import PROGRAMS, EventStruct, decode, remembered
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.event import Event, EventKind
 from oomctl.proc import procfs
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -75,7 +75,7 @@ def test_the_running_kernel_is_asked():
         assert [each.type for each in vmlinux.function("out_of_memory")] == ["struct oom_control *"]
         assert [each.type for each in vmlinux.tracepoint("signal_generate")][:3:2] == [INT, TASK]
         kinds = {program.kind for program in PROGRAMS if program.fits(vmlinux)}
-        assert {Kind.MARK_VICTIM, Kind.OOM_BEGIN, Kind.SIGKILL} <= kinds
+        assert {EventKind.MARK_VICTIM, EventKind.OOM_BEGIN, EventKind.SIGKILL} <= kinds
         assert len({"mark_victim", "mark_victim_pid"} & fitting(vmlinux)) == 1
 
 
@@ -86,7 +86,7 @@ def raw(kind, **fields):
 def test_a_victim():
     event = decode(
         raw(
-            Kind.SIGKILL,
+            EventKind.SIGKILL,
             anon=3,
             file=-2,
             shmem=1,
@@ -96,7 +96,7 @@ def test_a_victim():
         )
     )
     assert event == Event(
-        kind=Kind.SIGKILL,
+        kind=EventKind.SIGKILL,
         at_ns=5,
         pid=7,
         tgid=6,
@@ -119,9 +119,9 @@ def test_a_victim():
     ],
 )
 def test_the_constraint_has_a_name_when_the_oom_killer_is_through(memcg, number, name):
-    ended = decode(raw(Kind.OOM_END, memcg_id=memcg, constraint=number, order=2))
+    ended = decode(raw(EventKind.OOM_END, memcg_id=memcg, constraint=number, order=2))
     assert (ended.order, ended.memcg_id, ended.constraint) == (2, memcg or None, name)
-    begun = decode(raw(Kind.OOM_BEGIN, memcg_id=memcg, order=2))
+    begun = decode(raw(EventKind.OOM_BEGIN, memcg_id=memcg, order=2))
     assert (begun.order, begun.memcg_id, begun.constraint) == (2, memcg or None, None)
 
 
@@ -130,26 +130,26 @@ def test_the_constraint_has_a_name_when_the_oom_killer_is_through(memcg, number,
     [(9, 9, None), (0, None, 0), (3 << 8, None, 3), (0x80 | 11, 11, None)],
 )
 def test_how_a_process_ended(code, signal, status):
-    event = decode(raw(Kind.EXIT, exit_code=code))
+    event = decode(raw(EventKind.EXIT, exit_code=code))
     assert (event.signal, event.status) == (signal, status)
 
 
 def test_what_comes_with_a_pid_only_is_completed_by_what_was_seen_before():
     known = {}
-    killed = remembered(decode(raw(Kind.SIGKILL, invoker_pid=9, invoker_comm=b"me")), known)
-    woken = remembered(decode(EventStruct(kind=Kind.WAKE_REAPER, at_ns=8, pid=7)), known)
-    assert (woken.kind, woken.at_ns) == (Kind.WAKE_REAPER, 8)
+    killed = remembered(decode(raw(EventKind.SIGKILL, invoker_pid=9, invoker_comm=b"me")), known)
+    woken = remembered(decode(EventStruct(kind=EventKind.WAKE_REAPER, at_ns=8, pid=7)), known)
+    assert (woken.kind, woken.at_ns) == (EventKind.WAKE_REAPER, 8)
     assert (woken.pid, woken.tgid, woken.comm) == (killed.pid, killed.tgid, killed.comm)
     assert (woken.cgroup_id, woken.invoker_pid, woken.invoker_comm) == (28, 0, "")
-    remembered(decode(raw(Kind.EXIT, exit_code=9)), known)
+    remembered(decode(raw(EventKind.EXIT, exit_code=9)), known)
     assert known == {}
-    unknown = remembered(decode(EventStruct(kind=Kind.WAKE_REAPER, at_ns=8, pid=7)), known)
+    unknown = remembered(decode(EventStruct(kind=EventKind.WAKE_REAPER, at_ns=8, pid=7)), known)
     assert (unknown.pid, unknown.tgid, unknown.comm) == (7, 7, "")
 
 
 def test_the_invoker_of_the_oom_killer_is_not_remembered_as_a_victim():
     known = {}
-    remembered(decode(raw(Kind.OOM_BEGIN)), known)
+    remembered(decode(raw(EventKind.OOM_BEGIN)), known)
     assert known == {}
 
 
@@ -247,15 +247,15 @@ def opening(monkeypatch):
 
 def test_a_kind_is_seen_while_one_of_its_programs_runs(opening):
     with opening(()) as all_run:
-        assert (all_run.silent, Kind.EXIT in all_run.kinds) == ((), True)
+        assert (all_run.silent, EventKind.EXIT in all_run.kinds) == ((), True)
         assert all_run.unproved
         assert selftest.TESTED.isdisjoint(all_run.unproved)
     for silent, unseen in [
         (("process_exit",), set()),
         (("missed_exit",), set()),
-        (("process_exit", "missed_exit"), {Kind.EXIT}),
-        (("sigkill",), {Kind.SIGKILL}),
-        (("sigkill", "process_exit", "missed_exit"), {Kind.SIGKILL, Kind.EXIT}),
+        (("process_exit", "missed_exit"), {EventKind.EXIT}),
+        (("sigkill",), {EventKind.SIGKILL}),
+        (("sigkill", "process_exit", "missed_exit"), {EventKind.SIGKILL, EventKind.EXIT}),
     ]:
         with opening(silent) as some_run:
             assert (some_run.silent, all_run.kinds - some_run.kinds) == (silent, unseen)

@@ -15,7 +15,7 @@ from oomctl.bpf.probes import ON_FUNCTIONS
 from oomctl.bpf.removed_memcg import RemovalStruct, RemovedMemcgStruct
 from oomctl.hog.hogset import Step
 from oomctl.oom.call import Stage
-from oomctl.oom.event import Kind
+from oomctl.oom.event import EventKind
 
 ROOT = Path(__file__).parents[3]
 STRUCT, ENUM = 4, 6  # BTF_KIND_*, include/uapi/linux/btf.h
@@ -141,7 +141,7 @@ def test_the_stages_are_those_of_the_program(btf):
 
 def test_the_kinds_of_event_are_those_of_the_observer(observer_btf):
     theirs = enumerators(observer_btf, "oomctl_event_kind")
-    assert theirs == {f"OOMCTL_{kind.name}": kind.value for kind in Kind}
+    assert theirs == {f"OOMCTL_{kind.name}": kind.value for kind in EventKind}
 
 
 def test_the_steps_are_those_of_the_hog():

@@ -6,7 +6,7 @@ import pytest
 
 from oomctl.doctor.machine import selected
 from oomctl.errors import UnsupportedError
-from oomctl.oom.event import Kind
+from oomctl.oom.event import EventKind
 from tests.machine import observer, the
 
 REFUSED = UnsupportedError("it refused", "fix it")
@@ -93,7 +93,7 @@ def test_modules(fit_machine, path, text, says):
 
 
 def test_events_that_this_kernel_cannot_report(fit_machine):
-    fit_machine.said["trace"] = observer(without={Kind.SIGKILL})
+    fit_machine.said["trace"] = observer(without={EventKind.SIGKILL})
     found = the(fit_machine, "BPF tracing")
     assert (found.state, "not sigkill" in found.found) == ("warning", True)
 
@@ -101,10 +101,10 @@ def test_events_that_this_kernel_cannot_report(fit_machine):
 @pytest.mark.parametrize(
     ("silent", "unseen"),
     [
-        (("sigkill",), {Kind.SIGKILL}),
+        (("sigkill",), {EventKind.SIGKILL}),
         (("process_exit",), set()),
-        (("process_exit", "missed_exit"), {Kind.EXIT}),
-        (("sigkill", "process_exit", "missed_exit"), {Kind.SIGKILL, Kind.EXIT}),
+        (("process_exit", "missed_exit"), {EventKind.EXIT}),
+        (("sigkill", "process_exit", "missed_exit"), {EventKind.SIGKILL, EventKind.EXIT}),
     ],
 )
 def test_silent_programs_are_named_and_their_events_not_claimed(fit_machine, silent, unseen):
@@ -113,7 +113,7 @@ def test_silent_programs_are_named_and_their_events_not_claimed(fit_machine, sil
     assert (found.state, bool(found.fix)) == ("warning", True)
     assert f"programs {', '.join(silent)}" in found.found
     lost = found.found.partition("; not seen: ")[2]
-    assert lost == ", ".join(kind.name.lower() for kind in Kind if kind in unseen)
+    assert lost == ", ".join(kind.name.lower() for kind in EventKind if kind in unseen)
 
 
 def test_programs_that_cannot_be_tried_are_counted_apart(fit_machine):

@@ -9,7 +9,7 @@ import pytest
 
 from oomctl.hog.readback import read_holdings
 from oomctl.oom.holdings import Holdings, compared, of_cgroup, of_tasks
-from oomctl.oom.plan import Hog, Kind
+from oomctl.oom.plan import Hog, HogKind
 
 M = 1 << 20
 STAT = {"anon": M, "file": 16 * M, "kernel": 3 * M, "sock": 0, "shmem": 4 * M, "slab": 2 * M}
@@ -19,7 +19,7 @@ def held(**sizes: int) -> Holdings:
     return Holdings("cgroup", **{"file": 0, "kernel": 0, **sizes})
 
 
-def differs(holds: Holdings, kind: Kind, size: int = 16 * M, **more) -> str:
+def differs(holds: Holdings, kind: HogKind, size: int = 16 * M, **more) -> str:
     return compared(holds, Hog("h", size, kind=kind, **more)).differs
 
 

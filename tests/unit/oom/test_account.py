@@ -8,7 +8,7 @@ import pytest
 from oomctl.oom.account import account
 from oomctl.oom.attribution import CallObservation, PostRun, killed_by
 from oomctl.oom.call import CallResult, Stage
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import Reading
 from oomctl.oom.klog import KernelLog, Record
 from oomctl.oom.plan import Call
@@ -26,8 +26,8 @@ def event(kind, at, pid, trigger=CALLER, **fields):
 
 def kill_events(pid, at=1200, trigger=CALLER):
     return (
-        event(Kind.SIGKILL, at, pid, trigger),
-        event(Kind.MARK_VICTIM, at + 10, pid, trigger, anon=4096),
+        event(EventKind.SIGKILL, at, pid, trigger),
+        event(EventKind.MARK_VICTIM, at + 10, pid, trigger, anon=4096),
     )
 
 
@@ -93,7 +93,7 @@ def test_a_kill_by_another_oom_is_not_ours():
 
 
 def test_who_is_killed_without_a_mark_shares_the_victims_memory():
-    one = asked(*kill_events(7), event(Kind.SIGKILL, 1230, 8), log=logged(7))
+    one = asked(*kill_events(7), event(EventKind.SIGKILL, 1230, 8), log=logged(7))
     declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
     assert declared.collateral == {8}
     assert declared.verdict.name == "killed"
@@ -123,7 +123,7 @@ def test_a_lost_event_lets_the_log_speak_and_nobody_claims_agreement():
 
 
 def test_a_mark_without_a_kill_is_a_victim_that_was_exiting():
-    one = asked(event(Kind.MARK_VICTIM, 1200, 7))
+    one = asked(event(EventKind.MARK_VICTIM, 1200, 7))
     declared = account(one, (), after(*one.events))
     assert declared.verdict.name == "claimed-but-none-died"
     assert "victim already exiting: t7 (pid 7)" in declared.verdict.reason
@@ -184,12 +184,12 @@ def test_whom_a_call_before_took_is_nobodys_choice():
 
 def test_who_writes_a_limit_enters_again_and_again():
     events = [
-        event(Kind.OOM_BEGIN, 1100, CALLER),
-        event(Kind.SIGKILL, 1200, 7),
-        event(Kind.MARK_VICTIM, 1210, 7),
-        event(Kind.OOM_END, 1300, CALLER),
-        event(Kind.OOM_BEGIN, 1310, CALLER),
-        event(Kind.OOM_END, 1320, CALLER),
+        event(EventKind.OOM_BEGIN, 1100, CALLER),
+        event(EventKind.SIGKILL, 1200, 7),
+        event(EventKind.MARK_VICTIM, 1210, 7),
+        event(EventKind.OOM_END, 1300, CALLER),
+        event(EventKind.OOM_BEGIN, 1310, CALLER),
+        event(EventKind.OOM_END, 1320, CALLER),
     ]
     one = asked(*events, log=logged(7))
     line = account(one, (), after(*one.events, ended={7: 1500})).timeline
@@ -203,9 +203,9 @@ def test_who_writes_a_limit_enters_again_and_again():
 def test_the_worker_that_serves_sysrq_is_the_one_with_order_minus_1():
     worker = 77
     events = [
-        replace(event(Kind.OOM_BEGIN, 1050, 66), order=0),  # somebody else's, at the same time
+        replace(event(EventKind.OOM_BEGIN, 1050, 66), order=0),  # somebody else's, at the same time
         *kill_events(9, trigger=66),
-        replace(event(Kind.OOM_BEGIN, 1100, worker), order=-1),
+        replace(event(EventKind.OOM_BEGIN, 1100, worker), order=-1),
         *kill_events(7, trigger=worker),
     ]
     one = replace(asked(*events, log=logged(9, 7), ret=0), call=Call(None, -1, 0, "sysrq"))
@@ -214,7 +214,7 @@ def test_the_worker_that_serves_sysrq_is_the_one_with_order_minus_1():
     assert declared.verdict.name == "killed"
 
 
-@pytest.mark.parametrize("seen", [Kind.OOM_BEGIN, Kind.OOM_END, None])
+@pytest.mark.parametrize("seen", [EventKind.OOM_BEGIN, EventKind.OOM_END, None])
 def test_the_worker_that_serves_sysrq_is_known_by_whatever_tells_of_its_order(seen):
     worker = 77
     report = [
@@ -287,10 +287,10 @@ def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills
 
 
 def test_the_timeline_has_the_call_first_and_only_what_belongs_to_it():
-    begin = event(Kind.OOM_BEGIN, 1100, CALLER)
-    end = event(Kind.OOM_END, 1900, CALLER)
-    stranger = event(Kind.EXIT, 1950, 99, trigger=0)
-    mine = event(Kind.EXIT, 2500, 7, trigger=0, signal=9)
+    begin = event(EventKind.OOM_BEGIN, 1100, CALLER)
+    end = event(EventKind.OOM_END, 1900, CALLER)
+    stranger = event(EventKind.EXIT, 1950, 99, trigger=0)
+    mine = event(EventKind.EXIT, 2500, 7, trigger=0, signal=9)
     one = asked(begin, *kill_events(7), end, log=logged(7), later=(Stamp("relieved", 2600),))
     declared = account(one, (), after(*one.events, stranger, mine, ended={7: 2500}))
     names = [stamp.name for stamp in declared.timeline.stamps]
@@ -327,7 +327,7 @@ def grouped(*pids, by="/t"):
 
 def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
     """It is gone before the group is scanned, so that nobody marks it and no line names it."""
-    events = *kill_events(8), event(Kind.SIGKILL, 1220, 7), *kill_events(6, at=1300)
+    events = *kill_events(8), event(EventKind.SIGKILL, 1220, 7), *kill_events(6, at=1300)
     one = asked(*events, log=logged(8, 6), lineup=grouped(6, 7, 8), group_kills=1)
     declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 7, 8), 1500)))
     assert declared.collateral == frozenset()
@@ -367,7 +367,7 @@ def test_the_group_that_the_log_names_counts_not_the_predicted_one():
         Task(8, "t8", "/t/g", 0, 8 << 12, 0, 0, 0.0, slack=1 << 13),
         Task(9, "t9", "/t/g", 0, 0, 0, 0, 0.0, shares=8),
     ]
-    events = *kill_events(8), event(Kind.SIGKILL, 1220, 9)
+    events = *kill_events(8), event(EventKind.SIGKILL, 1220, 9)
     group = Record(9, 9, "Tasks in /t/g are going to be killed due to memory.oom.group set")
     log = KernelLog((*logged(8).records, group, *logged(8).records))
     one = asked(
@@ -418,8 +418,8 @@ def test_a_victim_that_has_not_ended_was_killed_all_the_same():
 @pytest.mark.parametrize("no_tracing_reason", ["", "no BTF"])
 def test_a_thread_that_the_log_names_is_its_process(no_tracing_reason):
     leaderless = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0, thread=70)
-    marks = replace(event(Kind.MARK_VICTIM, 1210, 70), tgid=7)
-    shots = replace(event(Kind.SIGKILL, 1200, 70), tgid=7)
+    marks = replace(event(EventKind.MARK_VICTIM, 1210, 70), tgid=7)
+    shots = replace(event(EventKind.SIGKILL, 1200, 70), tgid=7)
     one = asked(
         *(() if no_tracing_reason else (shots, marks)),
         log=logged(70),
@@ -460,10 +460,10 @@ def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
 
 
 SILENT = {
-    "oom_begin": {Kind.OOM_BEGIN, Kind.SIGKILL},
-    "oom_end": {Kind.OOM_END},
-    "sigkill": {Kind.SIGKILL},
-    "mark_victim": {Kind.MARK_VICTIM},
+    "oom_begin": {EventKind.OOM_BEGIN, EventKind.SIGKILL},
+    "oom_end": {EventKind.OOM_END},
+    "sigkill": {EventKind.SIGKILL},
+    "mark_victim": {EventKind.MARK_VICTIM},
 }
 
 
@@ -484,9 +484,9 @@ def test_any_silent_programs_change_no_verdict(silent, in_log):
     Without oom_begin no SIGKILL is told either (bpf/observer.bpf.c, sigkill).
     """
     events = (
-        event(Kind.OOM_BEGIN, 1100, CALLER),
+        event(EventKind.OOM_BEGIN, 1100, CALLER),
         *kill_events(7),
-        event(Kind.OOM_END, 1300, CALLER),
+        event(EventKind.OOM_END, 1300, CALLER),
     )
     missing = set().union(*(SILENT[name] for name in silent))
     told = [each for each in events if each.kind not in missing]

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from oomctl.oom.call import CallResult, Stage
+from oomctl.oom.enums import Phase
 from oomctl.oom.fate import Death, Fate
 from oomctl.oom.fates import fates
 from oomctl.oom.kill import OomKill
-from oomctl.oom.outcome import CallReport, Phase, TaskReport
+from oomctl.oom.outcome import CallReport, TaskReport
 from oomctl.oom.plan import Call
 from oomctl.oom.task import Task
 from oomctl.oom.verdict import Verdict

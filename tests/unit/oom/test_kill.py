@@ -1,4 +1,4 @@
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import KillsFromEvents, Reading
 from oomctl.oom.klog import Record
 
@@ -6,9 +6,9 @@ CALLER, BIG, OTHER = 100, 7, 8
 
 
 def event(kind, at, tgid=BIG, pid=None, **more):
-    if kind in (Kind.OOM_BEGIN, Kind.OOM_END):
+    if kind in (EventKind.OOM_BEGIN, EventKind.OOM_END):
         return Event(kind, at, CALLER, CALLER, "caller", 1, **{"order": 3, "memcg_id": 28} | more)
-    if kind is Kind.EXIT:
+    if kind is EventKind.EXIT:
         return Event(kind, at, tgid, tgid, "hog", 30, signal=9)
     return Event(
         kind,
@@ -24,24 +24,32 @@ def event(kind, at, tgid=BIG, pid=None, **more):
     )
 
 
-BEGIN = event(Kind.OOM_BEGIN, 10)
-END = event(Kind.OOM_END, 50, constraint="memcg")
+BEGIN = event(EventKind.OOM_BEGIN, 10)
+END = event(EventKind.OOM_END, 50, constraint="memcg")
 
 
 def test_a_kill_is_told_when_its_victim_has_ended():
     tracing = KillsFromEvents()
-    assert tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END]) == []
-    (seen,) = tracing.feed([event(Kind.EXIT, 90)])
+    assert (
+        tracing.feed([BEGIN, event(EventKind.SIGKILL, 20), event(EventKind.MARK_VICTIM, 21), END])
+        == []
+    )
+    (seen,) = tracing.feed([event(EventKind.EXIT, 90)])
     assert (seen.pid, seen.comm, seen.role, seen.rss) == (BIG, "hog", "victim", 4096)
     assert (seen.invoker_pid, seen.invoker_comm, seen.invoker_cgroup_id) == (CALLER, "caller", 1)
     assert (seen.order, seen.constraint, seen.memcg_id, seen.cgroup_id) == (3, "memcg", 28, 30)
     assert (seen.at_ns, seen.exited_after_ns) == (21, 69)
-    assert tracing.feed([event(Kind.EXIT, 95)]) == []
+    assert tracing.feed([event(EventKind.EXIT, 95)]) == []
 
 
 def test_a_victim_that_ends_before_the_oom_killer_does_still_gets_the_constraint():
     tracing = KillsFromEvents()
-    hit = [BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), event(Kind.EXIT, 40)]
+    hit = [
+        BEGIN,
+        event(EventKind.SIGKILL, 20),
+        event(EventKind.MARK_VICTIM, 21),
+        event(EventKind.EXIT, 40),
+    ]
     assert tracing.feed(hit) == []
     (seen,) = tracing.feed([END])
     assert (seen.constraint, seen.exited_after_ns) == ("memcg", 19)
@@ -50,8 +58,8 @@ def test_a_victim_that_ends_before_the_oom_killer_does_still_gets_the_constraint
 def test_a_group_kill_hits_its_first_victim_twice_and_tells_of_it_once():
     events = [BEGIN]
     for at, tgid in ((20, BIG), (24, BIG), (28, OTHER)):
-        events += [event(Kind.SIGKILL, at, tgid), event(Kind.MARK_VICTIM, at + 1, tgid)]
-    events += [END, event(Kind.EXIT, 60, OTHER), event(Kind.EXIT, 70, BIG)]
+        events += [event(EventKind.SIGKILL, at, tgid), event(EventKind.MARK_VICTIM, at + 1, tgid)]
+    events += [END, event(EventKind.EXIT, 60, OTHER), event(EventKind.EXIT, 70, BIG)]
     assert [(seen.pid, seen.at_ns) for seen in KillsFromEvents().feed(events)] == [
         (OTHER, 29),
         (BIG, 21),
@@ -59,18 +67,18 @@ def test_a_group_kill_hits_its_first_victim_twice_and_tells_of_it_once():
 
 
 def test_who_shares_the_memory_is_killed_but_not_marked():
-    events = [BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21)]
-    events += [event(Kind.SIGKILL, 30, OTHER), END]
-    events += [event(Kind.EXIT, 60, OTHER), event(Kind.EXIT, 61, BIG)]
+    events = [BEGIN, event(EventKind.SIGKILL, 20), event(EventKind.MARK_VICTIM, 21)]
+    events += [event(EventKind.SIGKILL, 30, OTHER), END]
+    events += [event(EventKind.EXIT, 60, OTHER), event(EventKind.EXIT, 61, BIG)]
     seen = KillsFromEvents().feed(events)
     assert [(each.pid, each.role) for each in seen] == [(OTHER, "sharer"), (BIG, "victim")]
 
 
 def test_a_sharer_that_the_next_oom_only_marks_stays_a_sharer():
-    events = [BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21)]
-    events += [event(Kind.SIGKILL, 30, OTHER), END, event(Kind.EXIT, 55)]
-    events += [event(Kind.OOM_BEGIN, 60), event(Kind.MARK_VICTIM, 61, OTHER)]
-    events += [event(Kind.OOM_END, 62, constraint="memcg"), event(Kind.EXIT, 70, OTHER)]
+    events = [BEGIN, event(EventKind.SIGKILL, 20), event(EventKind.MARK_VICTIM, 21)]
+    events += [event(EventKind.SIGKILL, 30, OTHER), END, event(EventKind.EXIT, 55)]
+    events += [event(EventKind.OOM_BEGIN, 60), event(EventKind.MARK_VICTIM, 61, OTHER)]
+    events += [event(EventKind.OOM_END, 62, constraint="memcg"), event(EventKind.EXIT, 70, OTHER)]
     seen = KillsFromEvents().feed(events)
     assert [(each.pid, each.role, each.at_ns) for each in seen] == [
         (BIG, "victim", 21),
@@ -80,42 +88,44 @@ def test_a_sharer_that_the_next_oom_only_marks_stays_a_sharer():
 
 def test_who_was_exiting_is_marked_but_gets_no_signal():
     (seen,) = KillsFromEvents().feed(
-        [BEGIN, event(Kind.MARK_VICTIM, 21), END, event(Kind.EXIT, 60)]
+        [BEGIN, event(EventKind.MARK_VICTIM, 21), END, event(EventKind.EXIT, 60)]
     )
     assert seen.role == "exiting"
 
 
 def test_the_thread_that_is_marked_may_be_another_than_the_process():
-    hit = [event(Kind.SIGKILL, 20, pid=71), event(Kind.MARK_VICTIM, 21, pid=71)]
-    (seen,) = KillsFromEvents().feed([BEGIN, *hit, END, event(Kind.EXIT, 60)])
+    hit = [event(EventKind.SIGKILL, 20, pid=71), event(EventKind.MARK_VICTIM, 21, pid=71)]
+    (seen,) = KillsFromEvents().feed([BEGIN, *hit, END, event(EventKind.EXIT, 60)])
     assert (seen.pid, seen.exited_after_ns) == (BIG, 39)
 
 
 def test_patience_ends():
     tracing = KillsFromEvents()
-    tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END])
+    tracing.feed([BEGIN, event(EventKind.SIGKILL, 20), event(EventKind.MARK_VICTIM, 21), END])
     assert tracing.overdue(21) == []
     (seen,) = tracing.overdue(22)
     assert seen.exited_after_ns is None
     assert tracing.overdue(99) == []
-    assert tracing.feed([event(Kind.EXIT, 60)]) == []
+    assert tracing.feed([event(EventKind.EXIT, 60)]) == []
 
 
 def test_an_end_that_the_oom_killer_has_no_part_in_is_nobodys_business():
-    assert KillsFromEvents().feed([event(Kind.EXIT, 60)]) == []
+    assert KillsFromEvents().feed([event(EventKind.EXIT, 60)]) == []
 
 
 def test_without_the_frame_the_rest_is_told():
     """Where out_of_memory() cannot be attached to, only marks and ends are seen."""
-    (seen,) = KillsFromEvents().feed([event(Kind.MARK_VICTIM, 21), event(Kind.EXIT, 60)])
+    (seen,) = KillsFromEvents().feed([event(EventKind.MARK_VICTIM, 21), event(EventKind.EXIT, 60)])
     assert (seen.order, seen.constraint, seen.exited_after_ns) == (None, None, 39)
 
 
 def test_a_second_oom_by_the_same_task_does_not_claim_the_first_ones_victims():
     tracing = KillsFromEvents()
-    tracing.feed([BEGIN, event(Kind.SIGKILL, 20), event(Kind.MARK_VICTIM, 21), END])
-    tracing.feed([event(Kind.OOM_BEGIN, 52, order=0), event(Kind.OOM_END, 55, constraint="none")])
-    (seen,) = tracing.feed([event(Kind.EXIT, 60)])
+    tracing.feed([BEGIN, event(EventKind.SIGKILL, 20), event(EventKind.MARK_VICTIM, 21), END])
+    tracing.feed(
+        [event(EventKind.OOM_BEGIN, 52, order=0), event(EventKind.OOM_END, 55, constraint="none")]
+    )
+    (seen,) = tracing.feed([event(EventKind.EXIT, 60)])
     assert (seen.order, seen.constraint) == (3, "memcg")
 
 

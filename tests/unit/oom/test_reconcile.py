@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from oomctl.oom.event import Event, Kind
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import OomKill, reconcile, threads_of, traced
 
 SEEN = OomKill(5, 7, "t", "victim", 4096, cgroup="/t/a", invoker_pid=50, order=0, traced=True)
@@ -38,7 +38,7 @@ def test_a_pid_that_comes_twice_is_matched_in_order():
 
 
 def test_a_finished_stretch_also_has_those_that_have_not_ended():
-    kinds = Kind.OOM_BEGIN, Kind.SIGKILL, Kind.MARK_VICTIM, Kind.OOM_END
+    kinds = EventKind.OOM_BEGIN, EventKind.SIGKILL, EventKind.MARK_VICTIM, EventKind.OOM_END
     pids = 50, 70, 70, 50
     events = [
         Event(kind, at, pid, 7 if pid == 70 else pid, "t", 9, invoker_pid=50, order=3)

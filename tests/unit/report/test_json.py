@@ -7,6 +7,7 @@ from importlib.resources import files
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from oomctl.oom.enums import EvidenceSource, Moment, Phase, VerdictName, Via
 from oomctl.oom.holdings import Holdings
 from oomctl.report import RENDERERS
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
@@ -38,6 +39,20 @@ def test_every_line_is_as_the_schema_says_and_complete_by_itself(name):
 def test_lines_can_be_appended_to_one_another():
     text = RENDERERS["jsonl"](DEFAULT_RUN) * 2
     assert [json.loads(line)["verdict"] for line in text.splitlines()] == ["killed", "killed"]
+
+
+@pytest.mark.parametrize(
+    ("names", "enum"),
+    [
+        (SCHEMA["$defs"]["verdict"], VerdictName),
+        (SCHEMA["$defs"]["evidence"]["properties"]["source"], EvidenceSource),
+        (SCHEMA["$defs"]["stamp"]["properties"]["name"], Moment),
+        (SCHEMA["$defs"]["call"]["properties"]["via"], Via),
+        (SCHEMA["$defs"]["task"]["properties"]["phase"], [*Phase, None]),
+    ],
+)
+def test_the_schema_has_the_names_of_the_model(names, enum):
+    assert names["enum"] == [*enum]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.oom.outcome import Phase
+from oomctl.oom.enums import Phase
 from oomctl.oom.timeline import Stamp, Timeline
 from oomctl.report import RENDERERS
 from oomctl.report.trace import Span, Track, lanes

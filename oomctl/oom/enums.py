@@ -1,0 +1,132 @@
+"""The names that scenarios, results and JSON schemas share, each with its meaning. Pure."""
+
+from enum import StrEnum
+
+
+class Via(StrEnum):
+    """How the OOM killer is invoked for a call."""
+
+    BPF = "bpf"
+    """bpf_out_of_memory()."""
+    LIMIT = "limit"
+    """memory.max is written below the usage."""
+    SYSRQ = "sysrq"
+    """f is written to /proc/sysrq-trigger."""
+    RECLAIM = "reclaim"
+    """memory.reclaim is written; bpf_out_of_memory() if that is not enough."""
+    KILL = "kill"
+    """1 is written to cgroup.kill, without the OOM killer."""
+
+
+KFUNC_VIAS = (Via.BPF, Via.RECLAIM)
+"""Those that return what the kfunc returns; the others return what a write does."""
+
+
+class Until(StrEnum):
+    """What a step waits for after each call."""
+
+    EXITED = "exited"
+    """The end of its victims."""
+    FREED = "freed"
+    """The memory of its victims."""
+    RETURNED = "returned"
+    """Nothing but the return of the call."""
+
+
+class VerdictName(StrEnum):
+    """What a call did, or all the calls of a round."""
+
+    KILLED = "killed"
+    GROUP_KILLED = "group-killed"
+    WRONG_VICTIM = "wrong-victim"
+    OVER_KILL = "over-kill"
+    CLAIMED_BUT_NONE_DIED = "claimed-but-none-died"
+    CALLER_KILLED = "caller-killed"
+    NO_KILLABLE_TASK = "no-killable-task"
+    OOM_KILLER_DISABLED = "oom-killer-disabled"
+    INVALID_ARGUMENT = "invalid-argument"
+    BUSY = "busy"
+    INTERRUPTED = "interrupted"
+    NO_ANSWER = "no-answer"
+    UNEXPECTED_RETURN = "unexpected-return"
+    SPARED = "spared"
+    RECLAIMED = "reclaimed"
+    CGROUP_KILLED = "cgroup-killed"
+    REFUSED = "refused"
+    NOBODY_DIED = "nobody-died"
+
+
+class EvidenceSource(StrEnum):
+    """What tells of kills."""
+
+    RING_BUFFER = "ring buffer"
+    """BPF tracing, checked against the kernel log."""
+    KERNEL_LOG = "kernel log"
+    WAIT_STATUS = "wait status"
+    """How each process ended: the kernel logs nothing of cgroup.kill."""
+
+
+class Role(StrEnum):
+    """Why the OOM killer took a process."""
+
+    VICTIM = "victim"
+    SHARER = "sharer"
+    """It shares a victim's memory."""
+    EXITING = "exiting"
+    """It was marked only, and got no signal: it was ending already."""
+
+
+class Constraint(StrEnum):
+    """What limited the allocation; `enum oom_constraint` in include/linux/oom.h, in its order."""
+
+    NONE = "none"
+    CPUSET = "cpuset"
+    MEMORY_POLICY = "memory-policy"
+    MEMCG = "memcg"
+
+
+class Moment(StrEnum):
+    """A moment of a call, as the observer, the caller or oomctl saw it."""
+
+    CALL = "call"
+    LOCKED = "locked"
+    KILLED = "killed"
+    MARKED = "marked"
+    UNLOCKING = "unlocking"
+    REAPER_WOKEN = "reaper-woken"
+    REAPING = "reaping"
+    REAPED = "reaped"
+    REAPING_SKIPPED = "reaping-skipped"
+    EXITED = "exited"
+    RETURN = "return"
+    RELIEVED = "relieved"
+    UNPOPULATED = "unpopulated"
+
+
+class FateKind(StrEnum):
+    """What became of a task."""
+
+    SURVIVED = "survived"
+    OOM_KILLED = "oom-killed"
+    CGROUP_KILLED = "cgroup-killed"
+    """By our write to cgroup.kill."""
+    DYING = "dying"
+    """The OOM killer took it, and it had not ended when oomctl stopped waiting."""
+    EXITED = "exited"
+    KILLED = "killed"
+    """By a signal that neither the OOM killer nor oomctl sent."""
+    GONE = "gone"
+    """It has ended, and is not our child, so that its wait status is not known."""
+    ENDED_WITH_HOG = "ended-with-hog"
+    NOT_FILLED = "not-filled"
+
+
+class Phase(StrEnum):
+    """When a task ended."""
+
+    FILLING = "filling"
+    """Before all hogs had come to their size."""
+    CALL = "call"
+    """It was killed by a call of the plan."""
+    BESIDE = "beside"
+    """Afterwards, but not killed by a call."""
