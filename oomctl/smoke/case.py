@@ -32,16 +32,6 @@ class Case:
         """The part of the name before the dot."""
         return self.name.partition(".")[0]
 
-    @property
-    def short(self) -> str:
-        """The part of the name after the dot."""
-        return self.name.partition(".")[2]
-
-    @property
-    def deadly(self) -> bool:
-        """Whether it may take the machine down."""
-        return facts.disposable in self.needs
-
     def lacks(self, known: Facts) -> str:
         """Say why it cannot be run on such a machine; empty if it can."""
         needs = (facts.kfunc, facts.kfunc_variant, facts.no_panic, *self.needs)

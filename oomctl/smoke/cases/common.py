@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.check import Check
@@ -10,6 +11,7 @@ from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need, Skipped
 from oomctl.smoke.runner import CaseRun, CaseRunner, HoldUntil
 from oomctl.smoke.spec import CaseSpec, M, hog, spec
+from oomctl.units import parse_size
 
 _ATTEMPTS = 3
 _POLL_SECONDS = 0.002
@@ -20,6 +22,22 @@ PAIR = (hog("small", 2 * M), hog("large", 6 * M))
 """Two hogs that differ in size by more than the error of any per-CPU counter."""
 
 LARGE_DIES = spec(*PAIR, dies=("large",))
+
+
+def spec_of(text: str, **more: Any) -> CaseSpec:
+    """Return spec() of anonymous hogs that are given as text: `large 6M adj -500 in a/b dies, ...`.
+
+    Each has its name and size, and if needed an oom_score_adj, a cgroup, and `dies`.
+    """
+    hogs, dies = [], []
+    for part in text.split(", "):
+        name, size, *words = part.split()
+        if words[-1:] == ["dies"]:
+            dies.append(name)
+        options = dict(zip(words[::2], words[1::2], strict=False))
+        place = options.get("in", "")
+        hogs.append(hog(name, parse_size(size), int(options.get("adj", 0)), place))
+    return spec(*hogs, dies=dies, **more)
 
 
 def case(

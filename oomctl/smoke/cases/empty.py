@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from oomctl.oom.check import Check
 from oomctl.oom.plan import Step
-from oomctl.smoke.cases.common import case, equal
+from oomctl.smoke.cases.common import case, equal, spec_of
 from oomctl.smoke.runner import CaseRun
-from oomctl.smoke.spec import M, call, hog, spec
+from oomctl.smoke.spec import call, spec
 
 _MESSAGE = "Out of memory and no killable processes..."
 
@@ -31,17 +31,17 @@ _CASES = (
     (
         "only-minus-1000",
         "two tasks, both at oom_score_adj -1000: 0",
-        spec(hog("a", 2 * M, -1000), hog("b", 4 * M, -1000), returns="0"),
+        spec_of("a 2M adj -1000, b 4M adj -1000", returns="0"),
     ),
     (
         "only-minus-1000-in-a-group",
         "a task at -1000 in a cgroup with memory.oom.group: 0",
-        spec(hog("a", 2 * M, -1000), returns="0", files={".": {"memory.oom.group": "1"}}),
+        spec_of("a 2M adj -1000", returns="0", files={".": {"memory.oom.group": "1"}}),
     ),
     (
         "task-beside",
         "a task in a cgroup beside the target is not a candidate: 0",
-        spec(hog("beside", 4 * M), returns="0", cgroups=("target",), calls=(call("target"),)),
+        spec_of("beside 4M", returns="0", cgroups=("target",), calls=(call("target"),)),
     ),
     (
         "twice",

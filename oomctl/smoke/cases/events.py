@@ -9,18 +9,15 @@ from oomctl.oom.check import Check
 from oomctl.oom.enums import EvidenceSource, Moment
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
-from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal, rises
+from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal, rises, spec_of
 from oomctl.smoke.runner import CaseRun, CaseRunner
-from oomctl.smoke.spec import M, call, hog, spec
+from oomctl.smoke.spec import call, spec
 
 _RATE_LIMIT_SECONDS = 5.1
 """Seconds until the kernel prints reports again: 10 in 5 s (mm/oom_kill.c, oom_rs)."""
 
-_NESTED = spec(
-    hog("victim", 6 * M, at="target/middle/victim"),
-    hog("beside", 2 * M, at="target/beside"),
-    hog("outside", 2 * M),
-    dies=("victim",),
+_NESTED = spec_of(
+    "victim 6M in target/middle/victim dies, beside 2M in target/beside, outside 2M",
     calls=(call("target"),),
 )
 
@@ -140,7 +137,7 @@ CASES = (
     case(
         "events.nothing-counted-without-a-kill",
         "a call that returns 0 moves no counter",
-        spec(hog("spared", 2 * M, -1000), returns="0"),
+        spec_of("spared 2M adj -1000", returns="0"),
     ),
     _logged(
         "events.log-names-caller-and-order",

@@ -7,7 +7,7 @@ from oomctl.oom.call import Stage
 from oomctl.oom.check import Check
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke.case import Case
-from oomctl.smoke.cases.common import PAIR, case, equal, verdicts
+from oomctl.smoke.cases.common import case, equal, spec_of, verdicts
 from oomctl.smoke.runner import CaseRunner
 from oomctl.smoke.spec import M, call, hog, spec
 
@@ -31,65 +31,44 @@ CASES = (
     case(
         "scope.nested-target",
         "a target inside a tree reaches only its own task",
-        spec(*PAIR, dies=("small",), calls=(call("small"),)),
+        spec_of("small 2M dies, large 6M", calls=(call("small"),)),
     ),
     case(
         "scope.sibling-is-untouched",
         "a larger task in a cgroup beside the target lives",
-        spec(
-            hog("inside", 2 * M, at="target/leaf"),
-            hog("beside", 12 * M, at="sibling/leaf"),
-            dies=("inside",),
-            calls=(call("target"),),
+        spec_of(
+            "inside 2M in target/leaf dies, beside 12M in sibling/leaf", calls=(call("target"),)
         ),
     ),
     case(
         "scope.cousin-at-1000-is-untouched",
         "a task at oom_score_adj 1000 in a cgroup beside the target lives",
-        spec(
-            hog("inside", 2 * M, at="target"),
-            hog("beside", 2 * M, 1000, at="sibling"),
-            dies=("inside",),
-            calls=(call("target"),),
-        ),
+        spec_of("inside 2M in target dies, beside 2M adj 1000 in sibling", calls=(call("target"),)),
     ),
     case(
         "scope.descendants",
         "the largest task in any cgroup below the target dies",
-        spec(
-            hog("near", 2 * M, at="near"),
-            hog("deep", 6 * M, at="a/b/c"),
-            hog("beside", 4 * M, at="a/d"),
-            dies=("deep",),
-        ),
+        spec_of("near 2M in near, deep 6M in a/b/c dies, beside 4M in a/d"),
         checks=verdicts("killed"),
     ),
     case(
         "scope.same-cgroup",
         "of two tasks in one cgroup the larger dies",
-        spec(hog("small", 2 * M, at="leaf"), hog("large", 6 * M, at="leaf"), dies=("large",)),
+        spec_of("small 2M in leaf, large 6M in leaf dies"),
     ),
     case(
         "scope.membership-not-charge",
         "a task that moved into the target dies, though its memory is charged elsewhere",
-        spec(
-            hog("moved", 6 * M, at="home"),
-            hog("resident", 2 * M, at="home"),
-            dies=("moved",),
-            cgroups=("away",),
-            calls=(call("away"),),
+        spec_of(
+            "moved 6M in home dies, resident 2M in home", cgroups=("away",), calls=(call("away"),)
         ),
         prepare=_move_away,
     ),
     case(
         "scope.charge-without-membership",
         "a task that moved out of the target lives, though its memory is still charged to it",
-        spec(
-            hog("moved", 12 * M, at="home"),
-            hog("resident", 2 * M, at="home"),
-            dies=("resident",),
-            cgroups=("away",),
-            calls=(call("home"),),
+        spec_of(
+            "moved 12M in home, resident 2M in home dies", cgroups=("away",), calls=(call("home"),)
         ),
         prepare=_move_away,
     ),
@@ -103,9 +82,8 @@ CASES = (
     case(
         "scope.caller-outside-lives",
         "a caller outside the target is not a candidate, even at oom_score_adj 1000",
-        spec(
-            *PAIR,
-            dies=("large",),
+        spec_of(
+            "small 2M, large 6M dies",
             calls=(Step(call("large"), caller_adj=1000, caller_cgroup="outside"),),
         ),
     ),

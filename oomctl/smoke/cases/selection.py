@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import psutil
 
@@ -11,22 +12,21 @@ from oomctl.oom.check import Check
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
-from oomctl.smoke.cases.common import LARGE_DIES, case, equal, wait_until
+from oomctl.smoke.cases.common import LARGE_DIES, case, equal, spec_of, wait_until
 from oomctl.smoke.facts import Skipped
 from oomctl.smoke.runner import CaseRun, CaseRunner
-from oomctl.smoke.spec import TOP, Files, K, M, call, hog, spec
+from oomctl.smoke.spec import TOP, Files, M, call, hog, spec
 
 
-def _of(name: str, about: str, dies: str, *hogs: Hog) -> Case:
-    """Return the case that of these hogs one dies."""
-    return case(f"selection.{name}", about, spec(*hogs, dies=(dies,)))
+def _of(name: str, about: str, hogs: str) -> Case:
+    """Return the case which of these hogs dies."""
+    return case(f"selection.{name}", about, spec_of(hogs))
 
 
-def _limited(name: str, about: str, limit: int, dies: str, *hogs: Hog) -> Case:
-    """Return the case that of these hogs, in a target with memory.max, one dies."""
-    files = {TOP: {"memory.max": str(limit)}}
-    kill = spec(*hogs, dies=(dies,), files=files)
-    return case(f"selection.{name}", about, kill, facts.pages_of_4k)
+def _limited(name: str, about: str, limit: str, hogs: str) -> Case:
+    """Return the case which of these hogs dies in a target with memory.max."""
+    files = {TOP: {"memory.max": limit}}
+    return case(f"selection.{name}", about, spec_of(hogs, files=files), facts.pages_of_4k)
 
 
 def _totalpages(name: str, about: str, pages: int, files: Files, at: str = TOP) -> Case:
@@ -77,111 +77,87 @@ def _later_dies(case_run: CaseRun) -> Iterator[Check]:
     )
 
 
-_SMALL, _LARGE = hog("small", 2 * M), hog("large", 24 * M)
-_64M = {TOP: {"memory.max": str(64 * M)}}
+_THREADS = Hog("threads", 4 * M, kind="threads", tasks=4)
+_64M = {TOP: {"memory.max": "64M"}}
 
 CASES = (
     case("selection.largest", "the larger of two tasks dies", LARGE_DIES),
     _of(
         "largest-of-many",
         "the largest of eight tasks dies",
-        "hog-7",
-        *(hog(f"hog-{n}", (n + 1) * M) for n in range(8)),
+        ", ".join(f"hog-{n} {n + 1}M" for n in range(8)) + " dies",
     ),
     _of(
         "largest-is-not-the-last",
         "the largest task dies, though it was made first",
-        "large",
-        hog("large", 6 * M),
-        _SMALL,
+        "large 6M dies, small 2M",
     ),
     _limited(
         "adj-outweighs-size",
         "with memory.max 64M an oom_score_adj of 1000 is worth 62.5 MiB",
-        64 * M,
-        "small",
-        hog("small", 2 * M, 1000),
-        _LARGE,
+        "64M",
+        "small 2M adj 1000 dies, large 24M",
     ),
     _limited(
         "adj-too-little",
         "with memory.max 64M an oom_score_adj of 100 is worth 6.25 MiB",
-        64 * M,
-        "large",
-        hog("small", 2 * M, 100),
-        hog("large", 16 * M),
+        "64M",
+        "small 2M adj 100, large 16M dies",
     ),
     _limited(
         "negative-adj-protects",
         "with memory.max 64M an oom_score_adj of -500 is worth -31 MiB",
-        64 * M,
-        "small",
-        _SMALL,
-        hog("large", 24 * M, -500),
+        "64M",
+        "small 2M dies, large 24M adj -500",
     ),
     case(
         "selection.negative-scores-are-fine",
         "of two tasks with a negative score the one with the higher score dies",
-        spec(hog("less", 2 * M, -900), hog("more", 2 * M, -600), dies=("more",), files=_64M),
+        spec_of("less 2M adj -900, more 2M adj -600 dies", files=_64M),
     ),
     _of(
         "adj-minus-999-is-eligible",
         "the only task dies even at oom_score_adj -999",
-        "only",
-        hog("only", 2 * M, -999),
+        "only 2M adj -999 dies",
     ),
     _of(
         "adj-minus-1000-is-passed-over",
         "a large task at oom_score_adj -1000 lives, and a small one dies",
-        "small",
-        _SMALL,
-        hog("large", 16 * M, -1000),
+        "small 2M dies, large 16M adj -1000",
     ),
     _of(
         "unlimited-any-adj-wins",
         "without memory.max one point of oom_score_adj outweighs any size",
-        "small",
-        hog("small", 2 * M, 1),
-        _LARGE,
+        "small 2M adj 1 dies, large 24M",
     ),
     _of(
         "unlimited-more-adj-wins",
         "without memory.max a small task at 1000 dies before a large one at 999",
-        "small",
-        hog("small", 2 * M, 1000),
-        hog("large", 24 * M, 999),
+        "small 2M adj 1000 dies, large 24M adj 999",
     ),
     _limited(
         "tiny-limit-ignores-adj",
         "with a limit below 1000 pages totalpages / 1000 is 0: oom_score_adj has no weight",
-        3996 * K,
-        "large",
-        hog("small", 512 * K, 1000),
-        hog("large", 1536 * K),
+        "3996K",
+        "small 512K adj 1000, large 1536K dies",
     ),
     _limited(
         "tiny-limit-keeps-minus-1000",
         "with a limit below 1000 pages a task at -1000 still lives",
-        3996 * K,
-        "small",
-        hog("small", 512 * K),
-        hog("large", 1536 * K, -1000),
+        "3996K",
+        "small 512K dies, large 1536K adj -1000",
     ),
     _limited(
         "1000-pages-weigh-1",
         "with a limit of 1000 pages a point of oom_score_adj is worth one page",
-        4000 * K,
-        "small",
-        hog("small", 512 * K, 1000),
-        hog("large", 1536 * K),
+        "4000K",
+        "small 512K adj 1000 dies, large 1536K",
     ),
     case(
         "selection.limits-above-are-ignored",
         "a limit above the target does not count: one point of oom_score_adj outweighs any size",
-        spec(
-            hog("small", 2 * M, 1, "target/small"),
-            hog("large", 24 * M, 0, "target/large"),
-            dies=("small",),
+        spec_of(
+            "small 2M adj 1 in target/small dies, large 24M in target/large",
             files=_64M,
             calls=(call("target"),),
         ),
@@ -189,12 +165,7 @@ CASES = (
     case(
         "selection.limits-below-are-ignored",
         "the target's limit of 64M counts, not the limit of a child",
-        spec(
-            hog("small", 2 * M, 10),
-            hog("large", 16 * M),
-            dies=("large",),
-            files={**_64M, "small": {"memory.max": "16M"}},
-        ),
+        spec_of("small 2M adj 10, large 16M dies", files={**_64M, "small": {"memory.max": "16M"}}),
         facts.pages_of_4k,
     ),
     _totalpages("totalpages-is-the-limit", "memory.max 64M is 16384 totalpages", 16384, _64M),
@@ -233,40 +204,30 @@ CASES = (
         LARGE_DIES,
         prepare=_stop,
     ),
-    _of(
-        "threads-count-once",
+    case(
+        "selection.threads-count-once",
         "four threads share their 4 MiB, so a task of 8 MiB dies",
-        "single",
-        Hog("threads", 4 * M, kind="threads", tasks=4),
-        hog("single", 8 * M),
+        spec(_THREADS, hog("single", 8 * M), dies=("single",)),
     ),
-    _of(
-        "a-process-dies-with-its-threads",
+    case(
+        "selection.a-process-dies-with-its-threads",
         "a process of four threads dies as a whole",
-        "threads",
-        Hog("threads", 8 * M, kind="threads", tasks=4),
-        hog("single", 2 * M),
+        spec(replace(_THREADS, size=8 * M), hog("single", 2 * M), dies=("threads",)),
     ),
-    _of(
-        "shmem-counts",
+    case(
+        "selection.shmem-counts",
         "resident shared memory counts like anonymous memory",
-        "shmem",
-        Hog("shmem", 8 * M, kind="shmem"),
-        hog("anon", 4 * M),
+        spec(Hog("shmem", 8 * M, kind="shmem"), hog("anon", 4 * M), dies=("shmem",)),
     ),
-    _of(
-        "pipe-memory-does-not-count",
-        "pages in pipes belong to no task, so the task with less of its own memory lives",
-        "anon",
-        Hog("pipe", 12 * M, kind="pipe"),
-        hog("anon", 2 * M),
+    case(
+        "selection.pipe-memory-does-not-count",
+        "pages in pipes belong to no task: a task with less memory of its own dies",
+        spec(Hog("pipe", 12 * M, kind="pipe"), hog("anon", 2 * M), dies=("anon",)),
     ),
     case(
         "selection.swap-counts",
         "swapped-out memory counts like resident memory",
-        spec(
-            hog("small", 12 * M), _LARGE, dies=("large",), files={TOP: {"memory.swap.max": "max"}}
-        ),
+        spec_of("small 12M, large 24M dies", files={TOP: {"memory.swap.max": "max"}}),
         facts.swap,
         prepare=_swap_out,
     ),
