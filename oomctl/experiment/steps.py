@@ -1,4 +1,4 @@
-"""The declarations of one round: asks step by step, waits for the victims, then takes account."""
+"""The calls of one round: makes them step by step, waits for the victims, and reports each call."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from oomctl.experiment.candidates import read_candidates, target_pages
 from oomctl.experiment.sources import NOTHING, Batch, History
 from oomctl.experiment.target import Snapshot, TargetState, rises
 from oomctl.experiment.triggers import Limit, target_id, trigger
+from oomctl.hog.hogset import RunningHog
 from oomctl.journal.file import Journal
 from oomctl.oom import safety
 from oomctl.oom.account import account
@@ -26,164 +27,135 @@ from oomctl.oom.event import EventKind
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Plan, Step
+from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import ProtectedTask, Task
 from oomctl.oom.timeline import Stamp
 from oomctl.proc import procfs
 from oomctl.proc.pidfd import PidfdWatch
 
-_AFTERGLOW = 0.02
-"""Seconds of samples after the last death, so that a drawing shows where the memory went."""
-_SYSRQ_PATIENCE = 5.0
-"""Seconds that the kernel's worker may take to serve sysrq (drivers/tty/sysrq.c, moom_callback)."""
-_REST = 2.0
-"""Seconds for those of a killed group to end who are ending by themselves, not by its kill."""
+_SAMPLES_AFTER = 0.02
+"""Seconds of samples after the last death, so that a chart shows where the memory went."""
+_SYSRQ_TIMEOUT = 5.0
+"""Seconds for the kernel's worker to serve sysrq (drivers/tty/sysrq.c, moom_callback())."""
+_GROUP_TIMEOUT = 2.0
+"""Seconds for members of a killed group to exit that were exiting already and got no kill."""
 _FREED = 0.9
-"""The part of what the victims held that has to be back for their memory to count as freed."""
+"""The share of the victims' memory that must be free again for it to count as freed."""
+
+
+@dataclass(frozen=True)
+class RoundSetup:
+    """What a session gives to a round.
+
+    `ready` gets the hogs once they are filled, before the tasks are read. `around` is entered just
+    before the callers of a step are started, and left once they have returned.
+    """
+
+    plan: Plan
+    root: UnifiedNode
+    program: DeclareProgram
+    journal: Journal
+    protected: Sequence[ProtectedTask]
+    ready: Callable[[Sequence[RunningHog]], object] | None = None
+    around: Callable[[Step], AbstractContextManager[object]] | None = None
 
 
 @dataclass
 class RoundRunner:
-    """Everything that the declarations of one round need; `run()` makes them all."""
+    """Makes all calls of one round.
 
-    plan: Plan
-    root: UnifiedNode
+    `failure` is why they stopped after at least one call was made; None if all were made.
+    """
+
+    setup: RoundSetup
     target_state: TargetState
     before: Snapshot
-    program: DeclareProgram
     history: History
     watch: PidfdWatch
-    journal: Journal
     sampler: Sampler
-    family: Sequence[ProtectedTask]
-    around: Callable[[Step], AbstractContextManager[object]] = nullcontext
-    """Entered just before the callers of a step are started, and left once they are back."""
     failure: OomctlError | None = None
-    """Why the calls stopped after at least one was made; None if all were made."""
 
     def run(self) -> tuple[CallReport, ...]:
-        """Declare as planned; raises only what comes up before the first call is made."""
+        """Make the calls of the plan; raises only errors that occur before the first of them."""
         self.history.update()
-        asked: list[CallObservation] = []
+        made: list[CallObservation] = []
+        steps = self.setup.plan.steps
         try:
-            for together in self._turns():
-                asked += together
+            for turn in self._turns():
+                made += turn
         except OomctlError as error:
-            if not asked:
+            if not made:
                 raise
             self.failure = error
-        asked = [
-            one
-            if self.plan.steps[one.step].until != Until.RETURNED
-            else self._settle([one], self.plan.steps[one.step])[0]
-            for one in asked
+        made = [
+            self._settle([one], steps[one.step])[0]
+            if steps[one.step].until == Until.RETURNED
+            else one
+            for one in made
         ]
         self.watch.poll()
         self.history.update()
-        return tuple(self._accounts(asked))
+        return tuple(self._reports(made))
 
     def _turns(self) -> Iterator[list[CallObservation]]:
-        for index, step in enumerate(self.plan.steps):
-            for turn in range(step.repeat):
+        for index, step in enumerate(self.setup.plan.steps):
+            for number in range(step.repeat):
                 if step.delay:
-                    self.watch.wait(lambda: False, step.delay, self.sampler.sample)
-                together = self._ask(step, index, turn)
-                yield together if step.until == Until.RETURNED else self._settle(together, step)
+                    self._pause(step.delay)
+                turn = self._call(step, index, number)
+                yield turn if step.until == Until.RETURNED else self._settle(turn, step)
                 if self.failure:
                     return
 
-    def _accounts(self, asked: Sequence[CallObservation]) -> Iterator[CallReport]:
-        after = self._aftermath()
+    def _reports(self, made: Sequence[CallObservation]) -> Iterator[CallReport]:
+        after = self._post_run()
         killed: set[int] = set()
-        told: tuple[int, int] | None = None
-        for one in asked:
-            earlier = one.taken | killed
-            declared = account(one, frozenset(earlier), after)
-            killed |= {kill.pid for kill in declared.kills}
-            # what callers of one turn heard is the same log: it is told once
-            yield declared if told != (one.step, one.turn) else replace(declared, log=())
-            told = one.step, one.turn
+        last: tuple[int, int] | None = None
+        for one in made:
+            report = account(one, frozenset(one.taken | killed), after)
+            killed |= {kill.pid for kill in report.kills}
+            # simultaneous calls share their log records: only the first report has them
+            yield report if last != (one.step, one.turn) else replace(report, log=())
+            last = one.step, one.turn
 
-    def _ask(self, step: Step, index: int, turn: int) -> list[CallObservation]:
-        """Let the callers of one turn call; return what came, who had the lock first before."""
-        call = step.call
-        target = None if call.target is None else self.root.at(call.target)
-        lineup = read_candidates(target, self.root)
-        safety.check_candidates(call, step.callers, lineup, self.family)
+    def _call(self, step: Step, index: int, turn: int) -> list[CallObservation]:
+        """Run the callers of one turn; results in the order in which they took oom_lock."""
+        call, state = step.call, self.target_state
+        target = None if call.target is None else self.setup.root.at(call.target)
+        candidates = read_candidates(target, self.setup.root)
+        safety.check_candidates(call, step.callers, candidates, self.setup.protected)
         members = self._members(target) if call.via == Via.KILL else {}
         cgroup_id = None if target is None else target_id(target)
-        counters, pressure = self.target_state.events(), self.target_state.pressure()
-        grouping = {*lineup.groups, *([] if call.target is None else [call.target])}
-        groups = self.target_state.group_kills(grouping)
+        events, pressure = state.events(), state.pressure()
+        groups = {*candidates.groups, *([] if call.target is None else [call.target])}
+        group_kills = state.group_kills(groups)
         fired = self.history.update().fired
         taken = frozenset(self.history.taken)
-        # a victim that was not watched so far is in flight only if it still exists
+        # a victim that is not watched yet is in flight only if it still exists
         for pid in taken - self.watch.watched():
             self.watch.add(pid)
         self.sampler.sample()
-        batch = NOTHING
-
-        def tick() -> None:
-            nonlocal batch
-            self.sampler.sample()
-            # a limit's writer spins in the OOM killer, which would overflow the ring buffer
-            if call.via == Via.LIMIT:
-                batch += self.history.update()
-
-        answers: list[CallResult] = []
-        try:
-            with (
-                trigger(step, target, self.program, self.journal) as pulled,
-                self.around(step),
-            ):
-                if target and isinstance(pulled, Limit):
-                    # what is written is what oom_score_adj is scaled by
-                    lineup = replace(lineup, totalpages=target_pages(target, pulled.limit))
-                answers = call_together(
-                    pulled,
-                    step.callers,
-                    self.watch,
-                    self.plan.timeout,
-                    tick,
-                    lambda: self._disguise(step),
-                )
-        except OomctlError as error:
-            if not answers:
-                raise
-            self.failure = error
+        candidates, results, batch = self._run_callers(step, target, candidates)
         self.sampler.sample()
-        batch += self.history.update()
-        if call.via == Via.SYSRQ:
-            batch = self._await_sysrq(batch)
+        rise = rises(events, state.events()).get(call.target or "", {})
         self.sampler.sample()
-        rise = rises(counters, self.target_state.events()).get(call.target or "", {})
-        self.sampler.sample()
-        callers = {answer.caller for answer in answers}
-        silent = self.history.silent + silent_programs(
-            fired,
-            batch.fired,
-            calls=sum(answer.ret in (0, 1) for answer in answers if call.via == Via.BPF),
-            kills=len(
-                {
-                    said.pid
-                    for said in batch.logged
-                    if said.invoker_pid in callers
-                    or (call.via == Via.SYSRQ and said.order == SYSRQ_ORDER)
-                }
-            ),
-        )
-        grouped = self.target_state.group_kills(grouping)
-        asked = [
+        silent = self.history.silent + _silent(step, results, fired, batch)
+        group_kills_after = state.group_kills(groups)
+        made = [
             CallObservation(
                 call,
                 cgroup_id,
-                answer,
+                result,
                 batch.events,
                 batch.log,
                 batch.lost,
-                group_kills=max((grouped[each] - groups[each] for each in groups), default=0),
-                lineup=lineup,
+                group_kills=max(
+                    (group_kills_after[each] - group_kills[each] for each in group_kills),
+                    default=0,
+                ),
+                lineup=candidates,
                 pressure={
-                    k: v - pressure.get(k, 0) for k, v in self.target_state.pressure().items()
+                    name: us - pressure.get(name, 0) for name, us in state.pressure().items()
                 },
                 step=index,
                 turn=turn,
@@ -193,75 +165,124 @@ class RoundRunner:
                 silent=tuple(dict.fromkeys(silent)),
                 counted=rise.get("oom_kill"),
             )
-            for answer in answers
+            for result in results
         ]
-        return sorted(asked, key=lambda one: one.locked_ns)
+        return sorted(made, key=lambda one: one.locked_ns)
 
-    def _disguise(self, step: Step) -> None:
-        """Make the caller, in which this runs, what the step wants it to be."""
+    def _run_callers(
+        self, step: Step, target: UnifiedNode | None, candidates: Candidates
+    ) -> tuple[Candidates, list[CallResult], Batch]:
+        """Pull the trigger; an error that occurs after the calls becomes the round's failure."""
+        batch = NOTHING
+
+        def tick() -> None:
+            nonlocal batch
+            self.sampler.sample()
+            # the writer of memory.max loops in the OOM killer, which would overflow the ring buffer
+            if step.call.via == Via.LIMIT:
+                batch += self.history.update()
+
+        setup = self.setup
+        results: list[CallResult] = []
+        try:
+            with (
+                trigger(step, target, setup.program, setup.journal) as pulled,
+                setup.around(step) if setup.around else nullcontext(),
+            ):
+                if target and isinstance(pulled, Limit):
+                    # the kernel scales oom_score_adj by the limit that is written
+                    totalpages = target_pages(target, pulled.limit)
+                    candidates = replace(candidates, totalpages=totalpages)
+                results = call_together(
+                    pulled,
+                    step.callers,
+                    self.watch,
+                    setup.plan.timeout,
+                    tick,
+                    lambda: self._prepare_caller(step),
+                )
+        except OomctlError as error:
+            if not results:
+                raise
+            self.failure = error
+        self.sampler.sample()
+        batch += self.history.update()
+        if step.call.via == Via.SYSRQ:
+            batch = self._await_sysrq(batch)
+        return candidates, results, batch
+
+    def _prepare_caller(self, step: Step) -> None:
+        """Apply caller_adj and caller_cgroup; runs in the caller."""
         if step.caller_adj is not None:
             procfs.set_oom_score_adj(step.caller_adj)
         if step.caller_cgroup:
-            self.root.at(step.caller_cgroup).controller.set_property(b"cgroup.procs", 0)
+            node = self.setup.root.at(step.caller_cgroup)
+            node.controller.set_property(b"cgroup.procs", 0)
 
     def _await_sysrq(self, batch: Batch) -> Batch:
-        """Wait for the worker that serves sysrq; the write itself comes back at once."""
-        deadline = time.monotonic() + _SYSRQ_PATIENCE
+        """Wait for the worker that serves sysrq: the write itself returns at once."""
+        deadline = time.monotonic() + _SYSRQ_TIMEOUT
         while not _served(batch) and time.monotonic() < deadline:
-            self.watch.wait(lambda: False, 0.02, self.sampler.sample)
+            self._pause(0.02)
             batch = batch + self.history.update()
         return batch
 
-    def _settle(self, together: list[CallObservation], step: Step) -> list[CallObservation]:
-        """Wait until the victims of a turn have ended, or until their memory is back."""
+    def _settle(self, turn: list[CallObservation], step: Step) -> list[CallObservation]:
+        """Wait until the victims of a turn have exited, or until their memory is free."""
         self.sampler.sample()
-        after = self._aftermath()
-        kills = {pid: kill for one in together for pid, kill in killed_by(one, after).items()}
+        after, timeout = self._post_run(), self.setup.plan.timeout
+        kills = {pid: kill for one in turn for pid, kill in killed_by(one, after).items()}
         self.sampler.sample()
         for pid in kills.keys() - self.watch.watched():
             self.watch.add(pid)
-        usage = self._usage_before(together[0].result.began_ns)
+        usage = self._usage_before(turn[0].result.began_ns)
         if step.until == Until.FREED and usage is not None:
             goal = usage - _FREED * sum(kill.rss for kill in kills.values())
-            over, what = lambda: (self.target_state.memory() or 0) <= goal, "given its memory back"
+            done, what = lambda: (self.target_state.memory() or 0) <= goal, "freed its memory"
         else:
-            pids = kills.keys() | together[0].members.keys()
-            over, what = lambda: pids <= self.watch.deaths.keys(), "ended"
-        if not self.watch.wait(over, self.plan.timeout, self.sampler.sample):
-            console.note(f"a victim has not {what} within {self.plan.timeout:g} s of the call")
+            pids = kills.keys() | turn[0].members.keys()
+            done, what = lambda: pids <= self.watch.deaths.keys(), "ended"
+        if not self.watch.wait(done, timeout, self.sampler.sample):
+            console.note(f"a victim has not {what} within {timeout:g} s of the call")
         if kills:
-            self.watch.wait(lambda: False, _AFTERGLOW, self.sampler.sample)
-        rest = {pid for one in together for pid in _rest(one, kills)} & self.watch.watched()
-        self.watch.wait(lambda: rest <= self.watch.deaths.keys(), _REST, self.sampler.sample)
+            self._pause(_SAMPLES_AFTER)
+        rest = {pid for one in turn for pid in _spared_members(one, kills)} & self.watch.watched()
+        self.watch.wait(
+            lambda: rest <= self.watch.deaths.keys(), _GROUP_TIMEOUT, self.sampler.sample
+        )
         self.sampler.sample()
         self.history.update()
-        return [replace(one, later=tuple(self._moments(one))) for one in together]
+        return [replace(one, later=tuple(self._moments(one))) for one in turn]
+
+    def _pause(self, seconds: float) -> None:
+        """Take samples and note deaths for some time."""
+        self.watch.wait(lambda: False, seconds, self.sampler.sample)
 
     def _moments(self, one: CallObservation) -> Iterator[Stamp]:
-        """Tell what user space saw of the end: memory below what it was, nobody left."""
+        """Yield what user space can see: memory below its former usage, no process left."""
         since = one.result.began_ns
-        was = self._usage_before(since)
-        relieved = None if was is None else self.sampler.first_below(was, since)
+        usage = self._usage_before(since)
+        relieved = None if usage is None else self.sampler.first_below(usage, since)
         if relieved is not None:
             yield Stamp(Moment.RELIEVED, relieved)
         if not self.target_state.gone and not self.target_state.populated():
             yield Stamp(Moment.UNPOPULATED, time.monotonic_ns())
 
     def _usage_before(self, since_ns: int) -> int | None:
-        top = self.plan.top
-        was = [s.bytes for s in self.sampler.samples if s.at_ns < since_ns and s.cgroup == top]
-        return was[-1] if was else None
+        top, samples = self.setup.plan.top, self.sampler.samples
+        sizes = [each.bytes for each in samples if each.at_ns < since_ns and each.cgroup == top]
+        return sizes[-1] if sizes else None
 
     def _members(self, target: UnifiedNode | None) -> dict[int, Task]:
-        """Return the processes of a target by PID, watched from now on."""
+        """Return the processes of a target by PID, and watch them."""
         tasks = procfs.read_tasks(target.members()) if target else []
         for pid in {task.pid for task in tasks} - self.watch.watched():
             self.watch.add(pid)
         return {task.pid: task for task in tasks}
 
-    def _aftermath(self) -> PostRun:
+    def _post_run(self) -> PostRun:
         ended = {pid: death.at_ns for pid, death in self.watch.deaths.items()}
-        # the kernel's own stamp is earlier and better than when a pidfd was noticed
+        # the kernel's time of the exit is more precise than that of the pidfd
         ended |= {e.tgid: e.at_ns for e in self.history.events if e.kind is EventKind.EXIT}
         return PostRun(
             self.history.events,
@@ -274,7 +295,21 @@ class RoundRunner:
         )
 
 
-def _rest(one: CallObservation, kills: Mapping[int, OomKill]) -> set[int]:
+def _silent(
+    step: Step, results: Sequence[CallResult], fired: Mapping[str, int], batch: Batch
+) -> tuple[str, ...]:
+    """Return the observer's programs that must have run during the calls but did not."""
+    via, callers = step.call.via, {result.caller for result in results}
+    kills = {
+        kill.pid
+        for kill in batch.logged
+        if kill.invoker_pid in callers or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
+    }
+    calls = sum(result.ret in (0, 1) for result in results if via == Via.BPF)
+    return tuple(silent_programs(fired, batch.fired, calls=calls, kills=len(kills)))
+
+
+def _spared_members(one: CallObservation, kills: Mapping[int, OomKill]) -> set[int]:
     """Return the members of the killed groups that are not among the kills."""
     groups = {kill.group for kill in kills.values() if kill.group}
     found = {pid for each in groups if one.lineup for pid in one.lineup.members(each)}

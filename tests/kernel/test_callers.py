@@ -50,7 +50,9 @@ def test_a_cgroup_of_the_callers_that_is_gone(session, callers):
 
 @COUNTS
 def test_a_caller_that_is_stopped_is_waited_for_until_the_timeout(session, callers, monkeypatch):
-    monkeypatch.setattr(RoundRunner, "_disguise", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
+    monkeypatch.setattr(
+        RoundRunner, "_prepare_caller", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+    )
     began = time.monotonic()
     with pytest.raises(OomctlError, match=r"was not ready to call after 10 s: it is stopped"):
         session.run(plan(on_top(callers=callers), timeout=10.0))

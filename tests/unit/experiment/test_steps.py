@@ -79,7 +79,9 @@ def declare(kernel, monkeypatch):
     """Declare on a fresh tree and lower a limit of an existing cgroup, failing at one point."""
     monkeypatch.setattr(steps, "call_together", callers.call_together)
     answer = CallResultStruct(began_ns=1, ended_ns=2, ret=1, stage=Stage.CALLED)
-    program = SimpleNamespace(clear=id, run=lambda *_: 0, read=lambda _slot: answer)
+    program = SimpleNamespace(
+        clear=lambda _slots: None, run=lambda *_: 0, read=lambda _slot: answer
+    )
     monkeypatch.setattr(session, "DeclareProgram", lambda: nullcontext(program))
     theirs = kernel.root.create_cgroup("theirs")
     (theirs.directory / "memory.current").write_text(f"{100 << 20}\n")
@@ -87,7 +89,7 @@ def declare(kernel, monkeypatch):
     wanted = replace(planned(kernel), steps=two, timeout=5.0)
 
     def command():
-        with Session(kernel.root, Kfunc("vmlinux", ()), id) as session:
+        with Session(kernel.root, Kfunc("vmlinux", ()), None) as session:
             session.run(wanted)
 
     app = typer.Typer()

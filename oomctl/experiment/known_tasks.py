@@ -1,4 +1,4 @@
-"""The tasks of a round, as far as they are known before anything is said of their end."""
+"""The known tasks of a round, before their fate is told, and kills that no call made."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,14 +15,14 @@ from oomctl.oom.task import Task
 
 def kills_beside(
     history: History,
-    declared: Sequence[CallReport],
+    calls: Sequence[CallReport],
     target_state: TargetState,
     before: Snapshot,
     deaths: Mapping[int, Death],
 ) -> list[OomKill]:
-    """Return the kills of a round that no call made, of tasks that the plan is about."""
-    of_calls = {kill.pid for one in declared for kill in one.kills}
-    of_calls |= {one.result.caller for one in declared}
+    """Return the kills in a round that no call made, of tasks that the plan is about."""
+    of_calls = {kill.pid for call in calls for kill in call.kills}
+    of_calls |= {call.result.caller for call in calls}
     known = {*before.hogs, *(task.pid for task in before.tasks)}
     threads = {task.thread: task.pid for task in before.tasks if task.thread}
     found = []
@@ -45,9 +45,9 @@ def _unlogged(
     tasks: Sequence[Task],
     deaths: Mapping[int, Death],
 ) -> Iterator[OomKill]:
-    """Yield who died because it shares a victim's memory, and of whom no source tells.
+    """Yield kills that no source has: of tasks that share a victim's memory.
 
-    The log has no line for those (mm/oom_kill.c, __oom_kill_process).
+    The log has no line for those (mm/oom_kill.c, __oom_kill_process()).
     """
     kills = {kill.pid: kill for kill in found}
     victims = {task.shares or task.pid: kills[task.pid] for task in tasks if task.pid in kills}
@@ -70,46 +70,44 @@ def _unlogged(
             )
 
 
-def known(before: Snapshot, running_hogs: Sequence[RunningHog]) -> list[TaskReport]:
-    """Return every task that was looked at, and every hog that was gone before that."""
-    seen = {task.pid for task in before.tasks}
-    found = [fated(task, before) for task in before.tasks]
-    return found + [
-        _gone(running_hog) for running_hog in running_hogs if running_hog.pid not in seen
-    ]
+def known_tasks(before: Snapshot, running_hogs: Sequence[RunningHog]) -> list[TaskReport]:
+    """Return a report of every task in the snapshot and of every hog that had ended before it."""
+    pids = {task.pid for task in before.tasks}
+    reports = [report_of(task, before) for task in before.tasks]
+    for running_hog in running_hogs:
+        if running_hog.pid not in pids:
+            hog = running_hog.hog
+            task = Task(running_hog.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0)
+            reports.append(_report(task, running_hog, 0))
+    return reports
 
 
-def fated(task: Task, before: Snapshot) -> TaskReport:
-    """Say what is known of a task beforehand; what only a hog itself has is not its children's."""
-    running_hog = before.hog_of(task)
-    itself = running_hog is not None and running_hog.pid == task.pid
-    hog = running_hog.hog if running_hog else None
-    failed = running_hog.failed if running_hog and itself else ""
-    return TaskReport(
-        task=task,
-        name=hog.name if hog else None,
-        asked=hog.size if hog and itself else None,
-        charged=before.charged.get(task.pid, task.footprint),
-        fate=Fate(FateKind.NOT_FILLED if failed else FateKind.SURVIVED),
-        entry=(hog.entry or hog.name) if hog else None,
-        kind=hog.kind if hog else None,
-        filled=running_hog.filled if running_hog and itself else None,
-        failed=failed,
-        holds=running_hog.holds if running_hog and itself else None,
-    )
+def report_of(task: Task, before: Snapshot) -> TaskReport:
+    """Return the report of a task as far as it is known before the calls."""
+    return _report(task, before.hog_of(task), before.charged.get(task.pid, task.footprint))
 
 
-def _gone(running_hog: RunningHog) -> TaskReport:
-    """Stand for a hog that was gone before there was anything to be seen of it."""
+def _report(task: Task, running_hog: RunningHog | None, charged: int) -> TaskReport:
+    """Make a report; a hog's child has the hog's name, entry and kind, but not its memory."""
+    if running_hog is None:
+        return TaskReport(task, None, None, charged, Fate(FateKind.SURVIVED))
     hog = running_hog.hog
-    return TaskReport(
-        task=Task(running_hog.pid, hog.label, hog.cgroup, hog.oom_score_adj, 0, 0, 0, 0.0),
+    report = TaskReport(
+        task=task,
         name=hog.name,
-        asked=hog.size,
-        charged=0,
-        fate=Fate(FateKind.NOT_FILLED if running_hog.failed else FateKind.SURVIVED),
+        asked=None,
+        charged=charged,
+        fate=Fate(FateKind.SURVIVED),
         entry=hog.entry or hog.name,
         kind=hog.kind,
+    )
+    if running_hog.pid != task.pid:
+        return report
+    return replace(
+        report,
+        asked=hog.size,
+        fate=Fate(FateKind.NOT_FILLED) if running_hog.failed else report.fate,
         filled=running_hog.filled,
         failed=running_hog.failed,
+        holds=running_hog.holds,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oomctl.experiment.participants import kills_beside
+from oomctl.experiment.known_tasks import kills_beside
 from oomctl.experiment.sources import NOTHING, Batch, History
 from oomctl.experiment.target import Snapshot, TargetState, rises
 from oomctl.hog.hogset import RunningHog
