@@ -1,4 +1,4 @@
-"""Starts hogs in their cgroups and hands them over when each holds its memory."""
+"""Starts hogs in their cgroups and waits until each holds its memory."""
 
 import os
 import select
@@ -11,9 +11,9 @@ from typing import Self
 from oomctl import console
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.hog.diagnosis import Diagnosis, Why
+from oomctl.hog.diagnosis import Diagnosis, Explanation
 from oomctl.hog.pagecache import find_place
-from oomctl.hog.protocol import READ_SIZE, Report, Step, for_want, reports
+from oomctl.hog.protocol import READ_SIZE, Report, Step, is_shortage, reports
 from oomctl.hog.readback import read_holdings
 from oomctl.hog.requirements import require_memory, require_thp
 from oomctl.hog.spawn import start
@@ -24,15 +24,16 @@ from oomctl.proc.pidfd import PidfdWatch
 from oomctl.signals import signals_unblocked
 from oomctl.units import format_size
 
-_STOPS_IN = 5.0
+_STOPS_IN = 5.0  # seconds
+_ENDS_IN = 10.0
 
 
 @dataclass
 class RunningHog:
-    """A hog that runs: its plan, its PID, and how it came to its size.
+    """A started hog: its plan, its PID, and how it was filled.
 
-    `filled` is None as long as it has not, or where it did not; `failed` says why then. `holds` is
-    what it held once all were filled.
+    `filled` is None until it reports that; if it fails instead, `failed` says why. `holds` is what
+    it held once all hogs were filled.
     """
 
     hog: Hog
@@ -46,7 +47,7 @@ class RunningHog:
 
 
 class NotFilledError(UnsupportedError):
-    """A hog did not reach its size; `reason` says at which step and why."""
+    """A hog did not reach its size; `reason` says in which step and why."""
 
     def __init__(self, running_hog: RunningHog, reason: str, hint: str = "") -> None:
         super().__init__(f"the hog {running_hog} {reason}", hint)
@@ -55,7 +56,7 @@ class NotFilledError(UnsupportedError):
 
 
 class HogSet:
-    """All hogs of an experiment: filled when the block is entered, gone when it is left."""
+    """All hogs of a round: filled when the block is entered, ended when it is left."""
 
     def __init__(
         self,
@@ -74,15 +75,15 @@ class HogSet:
         self._keep = keep
         self._alone = {cgroup for cgroup, n in Counter(hog.cgroup for hog in hogs).items() if n < 2}
         self._reports: dict[int, RunningHog] = {}
-        self._came: dict[int, Step] = {}
+        self._last_steps: dict[int, Step] = {}
         self._leash: list[int] = []
         self.runners: list[RunningHog] = []
 
     def __enter__(self) -> Self:
         """Start every hog and wait until all are filled.
 
-        A hog that fails ends them all, unless it may fail. Raises NotFilledError for one that does
-        not reach its size, UnsupportedError for what else it could not do.
+        If a hog fails that must not fail, all are ended. Raises NotFilledError if it did not reach
+        its size, UnsupportedError for other failures.
         """
         require_memory(self._hogs)
         require_thp(self._hogs)
@@ -101,22 +102,19 @@ class HogSet:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        """Kill and reap what is left, unless they are to be kept."""
+        """Kill and reap the remaining hogs, unless they are to be kept."""
         if not (self._keep and kind is None):
             self._end()
 
     def require_alive(self) -> None:
-        """Raise UnsupportedError if a hog ended by itself or by somebody else meanwhile.
-
-        Those that may fail are left out.
-        """
+        """Raise UnsupportedError if a hog that must not fail has ended."""
         self._watch.poll()
         for running_hog in self.runners:
             if running_hog.pid in self._watch.deaths and not running_hog.hog.may_fail:
                 death = self._watch.deaths[running_hog.pid]
                 why = self._diagnosis.of_death(running_hog.hog, death, Step.READY)
                 raise UnsupportedError(
-                    f"the hog {running_hog} did not live to see the declaration: {why.reason}",
+                    f"the hog {running_hog} ended before the call: {why.reason}",
                     why.hint,
                 )
 
@@ -134,7 +132,7 @@ class HogSet:
             raise self._diagnosis.of_start(error) from error
         running_hog = RunningHog(hog, pid)
         self._reports[reader] = running_hog
-        self._came[reader] = Step.START
+        self._last_steps[reader] = Step.START
         self._watch.add(pid, reap=True)
         self.runners.append(running_hog)
 
@@ -164,21 +162,21 @@ class HogSet:
                 running_hog.holds = read_holdings(running_hog.hog, running_hog.pid, node)
 
     def _drain(self, fd: int) -> bool:
-        """Take what a hog reports; tell whether there is no more to come."""
+        """Read a hog's reports; return whether that was the last."""
         running_hog = self._reports[fd]
         data = os.read(fd, READ_SIZE)
         if not data:
-            self._fail_by_death(running_hog, self._came[fd])
+            self._fail_by_death(running_hog, self._last_steps[fd])
             return True
         for report in reports(data):
-            self._came[fd] = report.step
+            self._last_steps[fd] = report.step
             if report.error:
                 self._fail_by_error(running_hog, report)
                 return True
             if report.step is Step.READY:
                 running_hog.filled = report.filled(running_hog.hog)
                 if running_hog.hog.kind == "stopped":
-                    # it stops right after it said so, unless somebody lets it go on
+                    # it stops right after this report, unless another process sends SIGCONT
                     self._watch.wait(lambda: _stopped(running_hog.pid), _STOPS_IN, lambda: None)
                 return True
         return False
@@ -191,10 +189,10 @@ class HogSet:
         for fd, running_hog in list(self._reports.items()):
             if running_hog.hog.may_fail:
                 running_hog.failed = self._diagnosis.of_lateness(
-                    running_hog.hog, running_hog.pid, self._came[fd], self._timeout
+                    running_hog.hog, running_hog.pid, self._last_steps[fd], self._timeout
                 )
                 self._hang_up(fd)
-                # its next report would be its end by SIGPIPE; a tracer may hold it on its way out
+                # its next report would end it by SIGPIPE; a tracer may delay its exit
                 self._watch.kill({running_hog.pid})
                 if running_hog.hog.kind != "traced":
                     self._await_end({running_hog.pid})
@@ -206,28 +204,28 @@ class HogSet:
 
     def _fail_by_error(self, running_hog: RunningHog, report: Report) -> None:
         why = self._diagnosis.of_step(running_hog.hog, report)
-        if not for_want(report):
+        if not is_shortage(report):
             raise UnsupportedError(f"the hog {running_hog} {why.reason}", why.hint)
         self._not_filled(running_hog, why)
 
-    def _fail_by_death(self, running_hog: RunningHog, came: Step) -> None:
+    def _fail_by_death(self, running_hog: RunningHog, last: Step) -> None:
         self._watch.wait(lambda: running_hog.pid in self._watch.deaths, 5)
         death = self._watch.deaths.get(running_hog.pid)
         if death is None:
             raise OomctlError(
-                f"the hog {running_hog} reports no more, and has not ended",
+                f"the hog {running_hog} has closed its pipe but has not exited",
                 f"see `cat /proc/{running_hog.pid}/stack` for why",
             )
-        self._not_filled(running_hog, self._diagnosis.of_death(running_hog.hog, death, came))
+        self._not_filled(running_hog, self._diagnosis.of_death(running_hog.hog, death, last))
 
-    def _not_filled(self, running_hog: RunningHog, why: Why) -> None:
+    def _not_filled(self, running_hog: RunningHog, why: Explanation) -> None:
         if not running_hog.hog.may_fail:
             raise NotFilledError(running_hog, why.reason, why.hint)
         running_hog.failed = why.reason
 
     def _end(self) -> None:
         if self._leash:
-            # a forked process may hold the pipe open, so that closing it alone says nothing
+            # a forked process may hold the pipe open, so closing it is not enough
             os.write(self._leash[1], b"0")
         for fd in (*self._leash, *self._reports):
             os.close(fd)
@@ -238,13 +236,16 @@ class HogSet:
         self._await_end(pids)
 
     def _await_end(self, pids: set[int]) -> None:
-        if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), 10):
+        if not self._watch.wait(lambda: pids <= self._watch.deaths.keys(), _ENDS_IN):
             left = ", ".join(map(str, sorted(pids - self._watch.deaths.keys())))
-            raise OomctlError(f"these hogs do not die: {left}", "see `cat /proc/PID/stack` for why")
+            raise OomctlError(
+                f"hogs still alive {_ENDS_IN:g} s after SIGKILL: pids {left}",
+                "see `cat /proc/PID/stack` for why",
+            )
 
 
 def _stopped(pid: int) -> bool:
-    """Tell whether a child has stopped or ended; its end is noted elsewhere, or was already."""
+    """Return whether a child has stopped or ended; its end is noted by the PidfdWatch."""
     any_end = os.WSTOPPED | os.WEXITED
     try:
         return os.waitid(os.P_PID, pid, any_end | os.WNOWAIT | os.WNOHANG) is not None

@@ -13,16 +13,16 @@ from oomctl.errors import UnsupportedError
 from oomctl.units import format_size
 
 LAB_DISK = Path("/run/oomctl/disk")
-"""A folder of the host that the lab's guest has for this; lab/guest-init.sh mounts it."""
+"""A folder on the host's disk, mounted in the lab's guest by lab/guest-init.sh."""
 
 _SAMPLE = 64 * mmap.PAGESIZE
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def find_place(size: int) -> Path:
-    """Return the first folder in which files are page cache, and that has room for `size` bytes.
+    """Return the first folder whose files are page cache and that has room for `size` bytes.
 
-    Raises UnsupportedError that says of each folder why it does not do.
+    Raises UnsupportedError with the reason for each folder that is not suitable.
     """
     refused = []
     for folder in _candidates():
@@ -37,10 +37,10 @@ def find_place(size: int) -> Path:
 
 
 def refusal(folder: Path, size: int) -> str:
-    """Say why a folder does not do; empty if it does.
+    """Return why a folder is not suitable; empty if it is.
 
-    It is tried, because file systems do not tell: an overlay has its pages in the one below it, a
-    tmpfs cannot drop them, others keep none.
+    A sample is written, because no interface tells: an overlay has its pages in the file system
+    below, a tmpfs cannot drop them, and others cache nothing.
     """
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -75,7 +75,7 @@ def _resident(fd: int) -> int:
         pages = (ctypes.c_ubyte * (_SAMPLE // mmap.PAGESIZE))()
         view = ctypes.c_char.from_buffer(mapped)
         address = ctypes.c_void_p(ctypes.addressof(view))
-        del view  # else the mapping could not be closed
+        del view  # otherwise the mapping cannot be closed
         if _libc.mincore(address, ctypes.c_size_t(_SAMPLE), pages):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return sum(page & 1 for page in pages)

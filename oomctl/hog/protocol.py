@@ -1,4 +1,4 @@
-"""What a hog reports through its pipe, step by step, and what it means when a step fails."""
+"""What a hog reports through its pipe, step by step, and what a failed step means."""
 
 import errno
 import os
@@ -16,11 +16,11 @@ _SECOND = 1_000_000_000
 _HUGE_PAGE = 2 << 20
 
 READ_SIZE = 16 * _REPORT.size
-"""Bytes to read at once: whole reports, since each is written in one piece."""
+"""Bytes to read at once: whole reports, since each is written by one write(2)."""
 
 
 class Step(IntEnum):
-    """How far a hog came; equal to `enum step` in hog/hog.c."""
+    """The steps of a hog; equal to `enum step` in hog/hog.c."""
 
     START = 0
     TRACE = 1
@@ -33,9 +33,9 @@ class Step(IntEnum):
 
 
 class Report(NamedTuple):
-    """One step that was done, or that failed with `error`, an errno.
+    """One step that was done or failed; `error` is the errno.
 
-    `child` is the PID of the child that was killed while the hog filled, `status` its wait status.
+    `child` is the PID of a child that was killed while the hog filled, `status` its wait status.
     """
 
     step: Step
@@ -47,7 +47,7 @@ class Report(NamedTuple):
     lost_ns: int
 
     def filled(self, hog: Hog) -> Filled:
-        """Return the same in bytes, as the hog's rate has it."""
+        """Return what was filled; lost time is converted to bytes at the hog's rate."""
         return Filled(self.bytes, self.took_ns, self.lost_ns * (hog.rate or 0) // _SECOND)
 
 
@@ -79,54 +79,54 @@ _NO_FILE = frozenset(
         errno.ENXIO,
     )
 )
-"""What comes of the path of a hog of kind `file` that is no regular file that can be read."""
+"""Errors for the path of a hog of kind `file` that is not a readable regular file."""
 
-WANT = frozenset(
+NO_MEMORY = frozenset(
     (errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.EFAULT, errno.ENFILE, errno.ENOSPC)
 )
-"""What the kernel says for want of memory; ENFILE and ENOSPC of an inode that was not charged."""
+"""The kernel's errors for a lack of memory; ENFILE and ENOSPC for an inode."""
 
 
-def interrupted(came: Step, hog: Hog) -> Step:
-    """Return the step that a hog was at which last reported `came`, and then no more."""
+def interrupted(last: Step, hog: Hog) -> Step:
+    """Return the step that a hog was in if its last report was of the step `last`."""
     left_out = set() if hog.size else {Step.MAP}
     left_out |= set() if hog.size or hog.kind in ("threads", "forker") else {Step.FILL}
     left_out |= set() if hog.kind == "shared" else {Step.SHARE}
-    return next(step for step in Step if step > came and step not in left_out) if came else came
+    return next(step for step in Step if step > last and step not in left_out) if last else last
 
 
 def reports(data: bytes) -> Iterator[Report]:
-    """Take whole reports apart."""
+    """Parse whole reports."""
     for step, *rest in _REPORT.iter_unpack(data):
         yield Report(Step(step), *rest)
 
 
 def failure(step: Step, hog: Hog, error: int = 0) -> str:
-    """Say in words which step failed, and by which errno if there was one."""
+    """Say which step failed, and with which errno if there is one."""
     what = _OPENED.get(hog.kind) if step is Step.MAP else None
     what = what or _FAILED[step]
     return f"{what}: {os.strerror(error)}" if error else what
 
 
-def for_want(report: Report) -> bool:
-    """Tell whether a step may have failed for want of memory, or of room for one more task."""
-    return report.step in (Step.MAP, Step.FILL) or report.error in WANT
+def is_shortage(report: Report) -> bool:
+    """Return whether a step may have failed for a lack of memory or of a free task slot."""
+    return report.step in (Step.MAP, Step.FILL) or report.error in NO_MEMORY
 
 
-def no_task(hog: Hog, error: int) -> bool:
-    """Tell whether it was a task that a hog could not have; mlock() says the same of memory."""
+def is_no_task(hog: Hog, error: int) -> bool:
+    """Return whether a new task was refused; mlock() has the same errno for memory."""
     return error == errno.EAGAIN and hog.kind != "mlock"
 
 
 def hint(step: Step, hog: Hog, error: int, limit: Limit | None = None) -> str:
-    """Say in a line what to do about it; empty where nothing is known.
+    """Say what to do about a failed step; empty if that is not known.
 
-    `limit` is the limit of a cgroup that has refused it something.
+    `limit` is the cgroup limit that has refused memory or a task.
     """
     if limit:
         return f"raise it, or ask for {'fewer tasks' if limit.file == 'pids.max' else 'less'}"
     match step, error:
-        case Step.ADJUST, _ if hog.oom_score_adj < 0 and error not in WANT:
+        case Step.ADJUST, _ if hog.oom_score_adj < 0 and error not in NO_MEMORY:
             return "lowering it needs CAP_SYS_RESOURCE, which root may lack in a container"
         case Step.TRACE, errno.EPERM:
             return "tracing needs CAP_SYS_PTRACE"
@@ -134,7 +134,7 @@ def hint(step: Step, hog: Hog, error: int, limit: Limit | None = None) -> str:
             return known
         case _, _ if step is Step.MAP:
             return "ask for less"
-        case _, _ if no_task(hog, error):
+        case _, _ if is_no_task(hog, error):
             return "kernel.threads-max or kernel.pid_max is reached; ask for fewer tasks"
         case _, (errno.ENOMEM | errno.EFAULT | errno.ENOBUFS | errno.EAGAIN):
             return (

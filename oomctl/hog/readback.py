@@ -1,4 +1,4 @@
-"""Reads back what a hog really holds: from its cgroup if it is alone there, else from its tasks."""
+"""Reads what a hog actually holds: from its cgroup if it is alone there, else from its tasks."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,11 +12,11 @@ from oomctl.oom.plan import Hog
 from oomctl.proc import procfs
 
 _BATCH = 64
-"""MEMCG_CHARGE_BATCH: a CPU may keep so many changes to itself (mm/memcontrol.c)."""
+"""Pages by which a CPU's counters may lag behind (mm/memcontrol.c, MEMCG_CHARGE_BATCH)."""
 
 
 def read_holdings(hog: Hog, pid: int, node: UnifiedNode) -> Holdings | None:
-    """Return what a hog holds that lives in the cgroup `node`; None if it is gone."""
+    """Return what a hog in the cgroup `node` holds; None if it has ended."""
     try:
         children = procfs.children(pid)
         tasks = [pid, *children] if hog.kind == "forker" else [pid]

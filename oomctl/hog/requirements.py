@@ -10,27 +10,27 @@ from oomctl.oom.plan import Hog
 from oomctl.units import format_size
 
 _NO_RAM = frozenset({"file", "hugetlb"})
-"""Kinds that need no free memory: page cache makes room, huge pages are set aside already."""
+"""Kinds that need no free memory: page cache is reclaimed, huge pages are reserved already."""
 
 _THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def require_memory(hogs: Sequence[Hog]) -> None:
-    """Raise UnsupportedError if hogs that must be filled want more than there is."""
+    """Raise UnsupportedError if the hogs that must be filled need more memory than is available."""
     wanted = sum(hog.size for hog in hogs if hog.kind not in _NO_RAM and not hog.may_fail)
     available = psutil.virtual_memory().available
     if wanted > available:
         raise UnsupportedError(
-            f"the hogs want {format_size(wanted)}, this machine has {format_size(available)} left",
-            "ask for less, or the machine itself runs out of memory before the declaration",
+            f"the hogs need {format_size(wanted)}, this machine has {format_size(available)} left",
+            "ask for less; otherwise the machine runs out of memory before the call",
         )
 
 
 def require_thp(hogs: Sequence[Hog]) -> None:
-    """Raise UnsupportedError if a hog wants huge pages (THP) that the kernel does not give."""
-    asking = [hog.name for hog in hogs if hog.thp]
-    if asking and (not _THP.exists() or "[never]" in _THP.read_text()):
+    """Raise UnsupportedError if a hog needs huge pages (THP) and they are disabled."""
+    names = [hog.name for hog in hogs if hog.thp]
+    if names and (not _THP.exists() or "[never]" in _THP.read_text()):
         raise UnsupportedError(
-            f"the hog '{asking[0]}' wants transparent huge pages, which this kernel does not give",
-            f"allow them with `echo madvise >{_THP}`, or leave out thp",
+            f"the hog '{names[0]}' needs transparent huge pages, which are disabled in this kernel",
+            f"enable them with `echo madvise >{_THP}`, or leave out thp",
         )

@@ -1,4 +1,4 @@
-"""Starts one hog: what it is told in words, and what it is given as open files."""
+"""Starts one hog with its arguments and its open files."""
 
 import os
 import platform
@@ -24,10 +24,10 @@ def start(
 ) -> tuple[int, int]:
     """Start a hog; return its PID and the descriptor that its reports are read from.
 
-    It dies with the process `parent`, 0 is nobody. `alone` says that no other hog lives in its
-    cgroup, so that what the cgroup is charged is its own. Its tracer lets go of it when the pipe
-    `leash` is closed. `place` is the folder for a file of its own, which has no name there. Raises
-    OomctlError where a cgroup is gone or the program cannot be run.
+    It dies with the process `parent`, unless that is 0. `alone` says that no other hog is in its
+    cgroup, so that the cgroup's charge is its own. Its tracer releases it when the pipe `leash` is
+    closed. `place` is the folder for its own file, which has no name there. Raises OomctlError if a
+    cgroup is gone or the program cannot be run.
     """
     binary = resources.built(f"hog.{platform.machine()}")
     with ExitStack() as ours:
@@ -43,11 +43,11 @@ def start(
                 binary,
                 [str(binary), hog.label, *_words(hog, parent=parent, **passed)],
                 {},
-                # onto itself: inherited, though it is closed on exec for everybody else
+                # dup2 onto itself clears close-on-exec in the hog only
                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
-                # a group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
+                # a process group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
                 setpgroup=0,
-                # a file beyond RLIMIT_FSIZE is an error of the write, not the end of the hog
+                # beyond RLIMIT_FSIZE the write fails instead of a signal that ends the hog
                 setsigmask=[signal.SIGXFSZ],
                 setsigdef=[
                     signal.SIGPIPE,
@@ -73,7 +73,7 @@ def _nameless(place: Path | None) -> IO[bytes]:
 
 
 def _open(hog: Hog, root: UnifiedNode, alone: bool, ours: ExitStack) -> dict[str, int]:
-    """Open what the hog is given as descriptors, by the words that name them to it."""
+    """Open the files that the hog inherits; return their descriptors by argument name."""
     directory = root.at(hog.cgroup).directory
     wanted = {"procs": (directory / "cgroup.procs", os.O_WRONLY)}
     if hog.kind in _CHARGED and alone:
@@ -85,7 +85,7 @@ def _open(hog: Hog, root: UnifiedNode, alone: bool, ours: ExitStack) -> dict[str
         try:
             passed[word] = os.open(path, mode | os.O_CLOEXEC)
         except OSError as error:
-            # without the memory controller it counts what it makes
+            # without the memory controller the hog counts what it writes
             if word == "charge" and isinstance(error, FileNotFoundError):
                 continue
             raise explain(error, path, "open") from error
@@ -94,7 +94,7 @@ def _open(hog: Hog, root: UnifiedNode, alone: bool, ours: ExitStack) -> dict[str
 
 
 def _words(hog: Hog, **numbers: int) -> list[str]:
-    """Return what the hog is told, as hog/hog.c lists it; what is not set is left out."""
+    """Return the hog's arguments, which hog/hog.c lists; those that are 0 are left out."""
     numbers |= {
         "rate": hog.rate or 0,
         "touch": hog.working_set,

@@ -288,7 +288,7 @@ def test_a_hog_that_dies_before_the_call_stops_it(kernel, monkeypatch):
         require_alive(hog_set)
 
     monkeypatch.setattr(HogSet, "require_alive", kill_first)
-    with pytest.raises(UnsupportedError, match="did not live to see the declaration"):
+    with pytest.raises(UnsupportedError, match="ended before the call"):
         run(kernel, planned(kernel))
     assert kernel.calls == []
 
