@@ -2,8 +2,9 @@
 /*
  * Kernel memory that belongs to no task: pipes, sockets, dentries and inodes.
  *
- * What an object costs differs from kernel to kernel. So a hog that is alone in its cgroup looks at
- * memory.current, and adds until it has risen by what was asked for; else it counts what it wrote.
+ * The size of such an object depends on the kernel. So a hog that is alone in its cgroup reads
+ * memory.current and adds objects until it has risen by the hog's size; otherwise the hog counts
+ * what it wrote.
  */
 #include "hog.h"
 
@@ -34,7 +35,7 @@ static long begin(struct hog *hog)
 	return make_zeros(hog);
 }
 
-static unsigned long risen(struct hog *hog)
+static unsigned long rise(struct hog *hog)
 {
 	unsigned long seen;
 
@@ -44,15 +45,15 @@ static unsigned long risen(struct hog *hog)
 	return seen > hog->base ? seen - hog->base : 0;
 }
 
-/* `add` makes about so many bytes, and returns what it believes to have made. */
+/* `add` makes about as many bytes as it is told, and returns its estimate of how many it made. */
 static long fill_charge(struct hog *hog, unsigned long to,
 			long (*add)(struct hog *hog, unsigned long bytes))
 {
 	unsigned long seen;
 	long ret;
 
-	while ((seen = risen(hog)) < to) {
-		/* It is not charged at all (cgroup.memory=nokmem), and there would be no end. */
+	while ((seen = rise(hog)) < to) {
+		/* Kernel memory is not charged (cgroup.memory=nokmem): this would never end. */
 		if (hog->added > 2 * to + SEND_BUFFER)
 			return -EOPNOTSUPP;
 		ret = add(hog, to - seen);
@@ -64,7 +65,7 @@ static long fill_charge(struct hog *hog, unsigned long to,
 	return 0;
 }
 
-/* What is written stays as long as the reading end is open: one descriptor for each is enough. */
+/* Written data stays while the reading end is open, so the writing end can be closed. */
 static long write_or_close(struct hog *hog, unsigned long bytes)
 {
 	unsigned long pages = round_up(smaller(bytes, MOST_AT_ONCE), PAGE);
@@ -87,13 +88,13 @@ static long add_pipe(struct hog *hog, unsigned long bytes)
 		if (ret < 0)
 			return ret;
 		hog->fd = ends[1];
-		/* May be refused without CAP_SYS_RESOURCE; then it takes more of them. */
+		/* Refused above fs.pipe-max-size without CAP_SYS_RESOURCE; then it takes more pipes. */
 		sys(SYS_fcntl, hog->fd, F_SETPIPE_SZ, MOST_AT_ONCE);
 	}
 	return write_or_close(hog, bytes);
 }
 
-/* The kernel counts only TCP and UDP as `sock`: AF_UNIX is charged as what it is, slab and pages. */
+/* Only TCP and UDP count as `sock`; the buffers of AF_UNIX are charged as slab and pages. */
 static long add_socket(struct hog *hog, unsigned long bytes)
 {
 	int ends[2], size = SEND_BUFFER;
@@ -109,7 +110,7 @@ static long add_socket(struct hog *hog, unsigned long bytes)
 	return write_or_close(hog, bytes);
 }
 
-/* An empty file: one dentry and one inode. Its name is the number in letters. */
+/* Empty files: one dentry and one inode each. The name is the file's number in letters. */
 static long add_entries(struct hog *hog, unsigned long bytes)
 {
 	unsigned long i, n, entries = smaller(bytes / ENTRY_BYTES / 2 + 1, ENTRIES_AT_ONCE);
@@ -122,7 +123,7 @@ static long add_entries(struct hog *hog, unsigned long bytes)
 			*at++ = (char)('a' + n % 16);
 		*at = 0;
 		ret = sys(SYS_mknodat, hog->fd, name, S_IFREG | 0600);
-		/* What tmpfs says of an inode that could not be charged; it has no limit of its own. */
+		/* The tmpfs has no limit on inodes: it means that the inode could not be charged. */
 		if (ret == -ENOSPC)
 			return -ENOMEM;
 		if (ret < 0)
@@ -141,7 +142,7 @@ long make_sockets(struct hog *hog)
 	return begin(hog);
 }
 
-/* A tmpfs that is mounted nowhere: it goes when the last descriptor goes, that is with the hog. */
+/* A tmpfs that is not mounted on any path: it goes with the last descriptor, when the hog ends. */
 long make_slab(struct hog *hog)
 {
 	long fs, ret = begin(hog);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Page cache: a file of its own that is written, or an existing one that is read. */
+/* Page cache: a new file that is written, or an existing one that is read. */
 #include "hog.h"
 
 enum { POSIX_FADV_DONTNEED = 4 };
@@ -10,15 +10,15 @@ long make_file(struct hog *hog)
 		hog->fd = (long)hog->file;
 		return make_zeros(hog);
 	}
-	/* A pipe would wait for its writer; fadvise64() refuses it. */
+	/* O_NONBLOCK, so that a FIFO does not wait for its writer; fadvise64() refuses it. */
 	hog->fd = sys(SYS_openat, AT_FDCWD, hog->path, O_RDONLY | O_NONBLOCK);
 	if (hog->fd < 0)
 		return hog->fd;
-	/* What others have cached is charged to them, and reading it would charge nothing. */
+	/* Pages that are cached already are charged to another cgroup; drop them. */
 	return sys(SYS_fadvise64, hog->fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
-/* Into /dev/null, so that the data needs no buffer that would be charged as well. */
+/* Into /dev/null, so that the data needs no buffer, which would be charged too. */
 static long read_piece(struct hog *hog, unsigned long bytes)
 {
 	long ret, null = sys(SYS_openat, AT_FDCWD, "/dev/null", O_WRONLY);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A memory hog: joins a cgroup, sets its oom_score_adj, fills memory through the kernel, reports
- * each step, and waits to be killed. No libc, so that an idle hog is a few pages and what the
- * kernel charges is what was asked for.
+ * each step, and waits to be killed. It has no libc, so that an idle hog takes a few pages and the
+ * kernel charges little more than the size.
  *
  *	hog NAME kind=KIND adj=TEXT size=BYTES report=FD procs=FD [KEY=VALUE...]
  *
- *	parent=PID	dies with it; without, it outlives who started it
- *	rate=BYTES	a second, while it fills
- *	touch=BYTES	touched over and over once it is filled
+ *	parent=PID	dies with this process; without it, the hog outlives its parent
+ *	rate=BYTES	per second, while it fills
+ *	touch=BYTES	to touch again and again once it is filled
  *	thp=1		transparent huge pages
- *	file=FD		for file: writes this one,
- *	path=FILE	or reads this one instead
+ *	file=FD		for file: the file to write,
+ *	path=FILE	or the file to read instead
  *	charge=FD	for pipe, socket, slab: memory.current of its cgroup, if it is alone there
  *	tasks=N		for threads, forker
- *	sharer=FD	for shared: cgroup.procs of who shares its memory
- *	hold=NS		for traced: how long its tracer stops it on its way out,
- *	leash=FD	unless this pipe is written to or closed before
+ *	sharer=FD	for shared: cgroup.procs for the process that shares its memory
+ *	hold=NS		for traced: how long its tracer stops it when it exits,
+ *	leash=FD	unless this pipe is written to or closed before that
  */
 #include <stddef.h>
 
@@ -41,7 +41,7 @@ static const struct kind kinds[] = {
 	{ "pipe", make_pipes, fill_pipes, fill_alone, rest },
 	{ "socket", make_sockets, fill_sockets, fill_alone, rest },
 	{ "slab", make_slab, fill_slab, fill_alone, rest },
-	{ "threads", make_anon, populate, fill_by_threads, leave_to_threads },
+	{ "threads", make_anon, populate, fill_by_threads, wait_for_threads },
 	{ "forker", make_anon, populate, fill_by_children, replace_children },
 	{ "shared", make_anon, populate, fill_alone, rest },
 	{ "stopped", make_anon, populate, fill_alone, rest },
@@ -49,7 +49,7 @@ static const struct kind kinds[] = {
 	{ 0 },
 };
 
-static void tell(struct hog *hog, enum step step, long ret)
+static void report_step(struct hog *hog, enum step step, long ret)
 {
 	struct report report = { (int)step, ret < 0 ? (int)-ret : 0, hog->child, hog->status,
 				 hog->filled, hog->took, hog->lost };
@@ -66,7 +66,7 @@ static const struct { char key[8]; unsigned long at; } numbers[] = {
 	AT(report), AT(procs), AT(charge), AT(sharer), AT(leash), AT(file),
 };
 
-static int understand(struct hog *hog, const char *word)
+static int parse_argument(struct hog *hog, const char *word)
 {
 	const char *value;
 	unsigned i;
@@ -88,13 +88,13 @@ static int understand(struct hog *hog, const char *word)
 	return 0;
 }
 
-/* Writes, and looks whether it took. */
+/* Write oom_score_adj and read it back. */
 static long adjust(const char *adj)
 {
 	char text[16];
 	long ret, fd = sys(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_RDWR);
 
-	/* What proc says of an inode that was not charged (fs/proc/base.c, proc_pident_instantiate). */
+	/* The inode could not be charged (fs/proc/base.c, proc_pident_instantiate()). */
 	if (fd == -ENOENT)
 		return -ENOMEM;
 	if (fd < 0)
@@ -105,7 +105,7 @@ static long adjust(const char *adj)
 	sys(SYS_close, fd);
 	if (ret <= 0)
 		return ret;
-	text[ret - 1] = 0;	/* the end of the line */
+	text[ret - 1] = 0;	/* the newline */
 	return same(text, adj) ? 0 : -EPERM;
 }
 
@@ -115,10 +115,10 @@ static void fill(struct hog *hog)
 	long ret;
 
 	if (hog->size)
-		tell(hog, MAP, hog->kind->make(hog));
+		report_step(hog, MAP, hog->kind->make(hog));
 	ret = hog->kind->fill(hog);
 	hog->took = now() - began;
-	tell(hog, FILL, ret);
+	report_step(hog, FILL, ret);
 }
 
 __attribute__((used)) static _Noreturn void start(long *stack)
@@ -129,7 +129,7 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	hog.charge = hog.sharer = hog.leash = hog.file = (unsigned long)NONE;
 	hog.name = *++word;
 	while (*word && *++word)
-		if (!understand(&hog, *word))
+		if (!parse_argument(&hog, *word))
 			leave(USAGE);
 	if (!hog.kind || !hog.adj || !hog.report || !hog.procs)
 		leave(USAGE);
@@ -140,16 +140,16 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 		die_with(hog.parent);
 
 	if (same(hog.kind->name, "traced"))
-		tell(&hog, TRACE, be_traced(&hog));
-	tell(&hog, JOIN, sys(SYS_write, hog.procs, "0", 1));
+		report_step(&hog, TRACE, be_traced(&hog));
+	report_step(&hog, JOIN, sys(SYS_write, hog.procs, "0", 1));
 	sys(SYS_close, hog.procs);
-	tell(&hog, ADJUST, adjust(hog.adj));
-	/* Of size 0 they are so many tasks still. */
+	report_step(&hog, ADJUST, adjust(hog.adj));
+	/* Even with size 0, threads and forker start their tasks. */
 	if (hog.size || hog.kind->fill != fill_alone)
 		fill(&hog);
 	if (same(hog.kind->name, "shared"))
-		tell(&hog, SHARE, share(&hog));
-	tell(&hog, READY, 0);
+		report_step(&hog, SHARE, share(&hog));
+	report_step(&hog, READY, 0);
 	sys(SYS_close, hog.report);
 	if (same(hog.kind->name, "stopped"))
 		sys(SYS_kill, sys(SYS_getpid), SIGSTOP);

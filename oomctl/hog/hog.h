@@ -1,42 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a hog is told to be, and the parts that hogs of every kind are put together from. */
+/* The arguments and the state of a hog, and the functions that the kinds are made of. */
 #ifndef OOMCTL_HOG_H
 #define OOMCTL_HOG_H
 
 #include "sys.h"
 
 enum { NONE = -1, PAGE = 4096, HUGE_PAGE = 2 << 20, MOST_AT_ONCE = 1 << 20 };
-/* Where a piece may begin: a multiple of every page size that the architecture has. */
+/* A piece begins at a multiple of this: of every page size that the architecture has. */
 #if defined(__aarch64__)
 enum { GRAIN = 65536 };
 #else
 enum { GRAIN = PAGE };
 #endif
 
-/* Why a task of a hog ends itself: its exit status. Equal to HogExit in oomctl/oom/hogexit.py. */
+/* The exit status of a hog and of its tasks. Equal to HogExit in oomctl/oom/hogexit.py. */
 enum hog_exit { DONE = 0, FAILED, USAGE, NO_CHILD, NO_PARENT, CHILD_KILLED };
 
 struct kind;
 
 struct hog {
-	/* As told; descriptors are NONE where there is nothing to pass. */
+	/* The arguments; a descriptor that is not passed is NONE. */
 	const char *name, *adj, *path;
 	const struct kind *kind;
-	unsigned long parent;		/* who it dies with; 0 is nobody */
+	unsigned long parent;		/* the process it dies with; 0: none */
 	unsigned long size, rate;	/* bytes, bytes a second */
-	unsigned long thp, touch;	/* yes or no; bytes to be touched over and over */
+	unsigned long thp, touch;	/* 0 or 1; bytes to touch again and again */
 	unsigned long tasks, hold;	/* threads or children; nanoseconds */
 	unsigned long report, procs, charge, sharer, leash, file;
 
-	/* As done. */
-	char *memory;			/* what it has mapped */
+	/* The state. */
+	char *memory;			/* the mapping */
 	const char *zeros;		/* MOST_AT_ONCE bytes to write from */
 	long fd;			/* the file, pipe, socket or mount it fills */
-	unsigned long base;		/* what its cgroup was charged before */
-	unsigned long added;		/* bytes of kernel memory it believes to hold */
+	unsigned long base;		/* the charge of its cgroup before */
+	unsigned long added;		/* estimated bytes of kernel memory */
 	unsigned long objects;
 	unsigned long filled, took, lost;	/* bytes, nanoseconds, nanoseconds */
-	int child, status;		/* who was killed while it filled, and by what */
+	int child, status;		/* a child killed while it filled; wait status */
 };
 
 /* Returns 0 or a negative errno. */
@@ -44,21 +44,21 @@ typedef long fill_piece(struct hog *hog, unsigned long from, unsigned long to);
 
 struct kind {
 	const char *name;
-	long (*make)(struct hog *hog);	/* what is to be filled; NULL: nothing to make */
-	fill_piece *piece;		/* a piece of it */
-	long (*fill)(struct hog *hog);	/* all of it, by pieces */
+	long (*make)(struct hog *hog);	/* makes what is to be filled */
+	fill_piece *piece;		/* fills a piece */
+	long (*fill)(struct hog *hog);	/* fills all, piece by piece */
 	void (*rest)(struct hog *hog);	/* does not return */
 };
 
-/* A stretch to be filled at `rate`; `from` moves, `lost` is the delay that was never made up. */
-struct stretch {
+/* A range to fill at `rate`; `from` advances, `lost` is the delay that was not made up for. */
+struct range {
 	unsigned long from, to, rate, lost;
 };
 
 /* pace.c */
 unsigned long now(void);
 void sleep_until(unsigned long when);
-long pace(struct hog *hog, struct stretch *stretch);
+long pace(struct hog *hog, struct range *range);
 long fill_alone(struct hog *hog);
 
 /* memory.c */
@@ -78,7 +78,7 @@ fill_piece fill_pipes, fill_sockets, fill_slab;
 
 /* tasks.c */
 long fill_by_threads(struct hog *hog), fill_by_children(struct hog *hog);
-void leave_to_threads(struct hog *hog), replace_children(struct hog *hog);
+void wait_for_threads(struct hog *hog), replace_children(struct hog *hog);
 long share(struct hog *hog);
 void die_with(unsigned long parent);
 

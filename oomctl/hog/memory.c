@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory that is mapped: anonymous, shared, huge, locked. All of it is filled by the kernel. */
+/* Mapped memory: anonymous, shared, huge, locked. The kernel fills it. */
 #include "hog.h"
 
 enum { PROT_READ = 1, PROT_READ_WRITE = 3 };
 enum { MAP_SHARED = 1, MAP_PRIVATE_ANON = 0x4022 /* and NORESERVE */ };
-/* Without NORESERVE: what cannot be had is refused by mmap(), and no SIGBUS later. */
+/* Without NORESERVE: mmap() refuses what is not available, instead of a SIGBUS later. */
 enum { MAP_PRIVATE_HUGE = 0x40022 };
 enum { MADV_HUGEPAGE = 14, MADV_NOHUGEPAGE = 15, MADV_POPULATE_WRITE = 23 };
 enum { MFD_CLOEXEC = 1, MFD_NOEXEC_SEAL = 8 };
 enum { BETWEEN_PASSES = 10000000 };
 
-/* The address, or a negative errno. 4 KiB pages, so that what is charged does not hang on the
- * machine's policy. */
+/* Returns the address or a negative errno. Without huge pages, so that the charge does not depend
+ * on the machine's policy for them. */
 static long map(unsigned long bytes, int protection, int flags, long fd)
 {
 	long ret = sys(SYS_mmap, 0, bytes, protection, flags, fd, 0);
@@ -34,7 +34,7 @@ long map_private(unsigned long bytes)
 	return map(bytes, PROT_READ_WRITE, MAP_PRIVATE_ANON, NONE);
 }
 
-/* Something to write from that costs nothing: what was only read is the kernel's one zero page. */
+/* A buffer to write from that is not charged: reads of it map the kernel's zero page. */
 long make_zeros(struct hog *hog)
 {
 	long ret = map(MOST_AT_ONCE, PROT_READ, MAP_PRIVATE_ANON, NONE);
@@ -54,15 +54,15 @@ long make_anon(struct hog *hog)
 	if (ret < 0 || !hog->thp)
 		return ret;
 	hog->memory = (char *)round_up((unsigned long)hog->memory, HUGE_PAGE);
-	/* Only what is asked for: the rest of the last huge page would be charged too. */
+	/* Only up to the size: the rest of the last huge page would be charged too. */
 	return sys(SYS_madvise, hog->memory, hog->size, MADV_HUGEPAGE);
 }
 
-/* Mapped, since to the OOM killer a task is as large as what it maps. */
+/* Mapped, because oom_badness() (mm/oom_kill.c) counts mapped pages. */
 long make_shmem(struct hog *hog)
 {
 	hog->fd = sys(SYS_memfd_create, hog->name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-	/* Before Linux 6.3; from then on the kernel grumbles about who leaves it out. */
+	/* MFD_NOEXEC_SEAL is new in 6.3, which warns about callers without it. */
 	if (hog->fd == -EINVAL)
 		hog->fd = sys(SYS_memfd_create, hog->name, MFD_CLOEXEC);
 	if (hog->fd < 0)
@@ -85,7 +85,7 @@ long populate(struct hog *hog, unsigned long from, unsigned long to)
 	return ret;
 }
 
-/* fallocate() makes the pages several times faster than faults do. */
+/* fallocate() makes the pages several times faster than page faults. */
 long populate_shmem(struct hog *hog, unsigned long from, unsigned long to)
 {
 	long ret;

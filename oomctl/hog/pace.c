@@ -29,29 +29,29 @@ static unsigned long piece_size(struct hog *hog, unsigned long rate)
 }
 
 /*
- * Who falls behind makes up for it by not sleeping. Behind by more than half a second it would
- * only rush: the delay is dropped, and counted as lost.
+ * A hog that is late makes up for it by not sleeping. If it is late by more than half a second, the
+ * delay is dropped and counted as lost, so that it does not fill in a rush.
  */
-long pace(struct hog *hog, struct stretch *stretch)
+long pace(struct hog *hog, struct range *range)
 {
-	unsigned long end, time, due = now(), piece = stretch->to - stretch->from;
+	unsigned long end, time, due = now(), piece = range->to - range->from;
 	long ret;
 
-	if (stretch->rate)
-		piece = piece_size(hog, stretch->rate);
-	for (; stretch->from < stretch->to; stretch->from = end) {
-		end = stretch->from + smaller(piece, stretch->to - stretch->from);
-		ret = hog->kind->piece(hog, stretch->from, end);
+	if (range->rate)
+		piece = piece_size(hog, range->rate);
+	for (; range->from < range->to; range->from = end) {
+		end = range->from + smaller(piece, range->to - range->from);
+		ret = hog->kind->piece(hog, range->from, end);
 		if (ret < 0)
 			return ret;
-		if (!stretch->rate)
+		if (!range->rate)
 			continue;
-		due += (end - stretch->from) * SECOND / stretch->rate;
+		due += (end - range->from) * SECOND / range->rate;
 		time = now();
 		if (time <= due)
 			sleep_until(due);
 		else if (time - due > MOST_DEBT) {
-			stretch->lost += time - due;
+			range->lost += time - due;
 			due = time;
 		}
 	}
@@ -60,7 +60,7 @@ long pace(struct hog *hog, struct stretch *stretch)
 
 long fill_alone(struct hog *hog)
 {
-	struct stretch all = { 0, hog->size, hog->rate, 0 };
+	struct range all = { 0, hog->size, hog->rate, 0 };
 	long ret = pace(hog, &all);
 
 	hog->filled = all.from;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* System calls without a libc, and the constants of the kernel that hogs use. */
+/* System calls without a libc, and the kernel's constants that hogs use. */
 #ifndef OOMCTL_SYS_H
 #define OOMCTL_SYS_H
 
@@ -68,7 +68,7 @@ static inline long syscall6(long nr, long a, long b, long c, long d, long e, lon
 #endif
 }
 
-/* sys(SYS_close, fd): what is not given is 0. Errors are -4095 to -1. */
+/* sys(SYS_close, fd): missing arguments are 0. Errors are -4095 to -1. */
 #define sys(...) sys_pad(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define sys_pad(nr, a, b, c, d, e, f, ...) \
 	syscall6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))

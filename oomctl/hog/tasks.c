@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Hogs of several tasks: threads, children that are replaced, and one that shares the memory. */
+/* Hogs of several tasks: threads, children that are replaced, a process that shares the memory. */
 #include "hog.h"
 
 enum { PR_SET_PDEATHSIG = 1, FUTEX_WAIT = 0, FUTEX_WAKE = 1, STACK = 16384 };
@@ -7,7 +7,7 @@ enum { CLONE_VM = 0x100, CLONE_THREAD_OF_OURS = 0x50f00 };
 enum { PAUSE = 10000000, WNOHANG = 1 };
 
 /*
- * clone() onto a stack of its own, where `run(of)` is called and must not return.
+ * clone() with a new stack, on which `run(of)` is called, which must not return.
  * Returns the TID, or a negative errno.
  */
 long clone_onto(unsigned long flags, void *stack, void (*run)(void *of), void *of);
@@ -44,10 +44,10 @@ __asm__(".globl clone_onto\nclone_onto:\n"
 	"1:	ret\n");
 #endif
 
-/* A task on the stack below it, in the same memory. */
+/* A task in the same memory; its stack is below this struct. */
 struct task {
 	struct hog *hog;
-	struct stretch stretch;
+	struct range range;
 	unsigned long parent;
 	long ret;
 	int done;
@@ -65,7 +65,7 @@ static void finish(struct task *task, long ret)
 	sys(SYS_futex, &task->done, FUTEX_WAKE, 1);
 }
 
-static long outcome(struct task *task)
+static long wait_for(struct task *task)
 {
 	while (!__atomic_load_n(&task->done, __ATOMIC_ACQUIRE))
 		sys(SYS_futex, &task->done, FUTEX_WAIT, 0);
@@ -75,12 +75,12 @@ static long outcome(struct task *task)
 void die_with(unsigned long parent)
 {
 	sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-	/* The parent may have died before the line above. */
+	/* The parent may have died before prctl(). */
 	if ((unsigned long)sys(SYS_getppid) != parent)
 		leave(NO_PARENT);
 }
 
-/* What each task holds: begins and ends where pages do. */
+/* The bytes of each task, a multiple of `unit`. */
 static unsigned long part(struct hog *hog, unsigned long unit)
 {
 	return round_up((hog->size + hog->tasks - 1) / hog->tasks, unit);
@@ -90,15 +90,15 @@ static void thread(void *of)
 {
 	struct task *task = of;
 	struct hog *hog = task->hog;
-	char *memory = hog->memory + task->stretch.from;
-	unsigned long bytes = task->stretch.to - task->stretch.from;
+	char *memory = hog->memory + task->range.from;
+	unsigned long bytes = task->range.to - task->range.from;
 
-	finish(task, pace(hog, &task->stretch));
+	finish(task, pace(hog, &task->range));
 	touch(memory, smaller(hog->touch / hog->tasks, bytes));
 }
 
-/* They touch their parts themselves. */
-void leave_to_threads(struct hog *hog)
+/* The threads touch their parts themselves. */
+void wait_for_threads(struct hog *hog)
 {
 	(void)hog;
 	sleep_forever();
@@ -116,54 +116,54 @@ long fill_by_threads(struct hog *hog)
 		from = smaller(i * each, hog->size);
 		task = task_at(stacks, i);
 		task->hog = hog;
-		task->stretch.from = from;
-		task->stretch.to = smaller(from + each, hog->size);
-		task->stretch.rate = hog->rate ? hog->rate / hog->tasks + 1 : 0;
+		task->range.from = from;
+		task->range.to = smaller(from + each, hog->size);
+		task->range.rate = hog->rate ? hog->rate / hog->tasks + 1 : 0;
 		ret = clone_onto(CLONE_THREAD_OF_OURS, task, thread, task);
 		if (ret < 0)
 			return ret;
 	}
 	for (i = 0; i < hog->tasks; i++) {
 		task = task_at(stacks, i);
-		ret = outcome(task);
+		ret = wait_for(task);
 		if (ret < 0)
 			return ret;
-		hog->lost += task->stretch.lost / hog->tasks;
+		hog->lost += task->range.lost / hog->tasks;
 	}
 	hog->filled = hog->size;
 	return 0;
 }
 
-/* What a child tells the hog once it is filled. */
-struct word {
+/* What a child writes to the hog once it is filled. */
+struct child_report {
 	long ret;
 	unsigned long lost;
 };
 
-static long fork_child(struct hog *hog, long tell)
+static long fork_child(struct hog *hog, long pipe)
 {
-	struct stretch all = { 0, part(hog, PAGE), hog->rate, 0 };
+	struct range all = { 0, part(hog, PAGE), hog->rate, 0 };
 	unsigned long parent = (unsigned long)sys(SYS_getpid);
 	long pid = sys(SYS_clone, SIGCHLD);
-	struct word word;
+	struct child_report report;
 
 	if (pid)
 		return pid;
 	die_with(parent);
 	sys(SYS_close, hog->report);
-	word.ret = pace(hog, &all);
-	word.lost = all.lost;
-	sys(SYS_write, tell, &word, sizeof(word));
-	sys(SYS_close, tell);
-	if (word.ret < 0)
+	report.ret = pace(hog, &all);
+	report.lost = all.lost;
+	sys(SYS_write, pipe, &report, sizeof(report));
+	sys(SYS_close, pipe);
+	if (report.ret < 0)
 		leave(FAILED);
 	touch(hog->memory, smaller(hog->touch / hog->tasks, all.to));
 }
 
-/* One after the other, so that the rate is kept. All fill the same addresses, each its own pages. */
+/* One after the other, to keep the rate. All fill the same addresses, each its own pages. */
 long fill_by_children(struct hog *hog)
 {
-	struct word word;
+	struct child_report report;
 	unsigned long i;
 	int ends[2];
 	long pid, ret, got;
@@ -174,21 +174,21 @@ long fill_by_children(struct hog *hog)
 			return ret;
 		pid = fork_child(hog, ends[1]);
 		sys(SYS_close, ends[1]);
-		got = pid < 0 ? 0 : sys(SYS_read, ends[0], &word, sizeof(word));
+		got = pid < 0 ? 0 : sys(SYS_read, ends[0], &report, sizeof(report));
 		sys(SYS_close, ends[0]);
 		if (pid < 0)
 			return pid;
-		if (got != sizeof(word)) {
+		if (got != sizeof(report)) {
 			sys(SYS_wait4, pid, &hog->status);	/* killed before it was filled */
 			hog->child = (int)pid;
 			return -ECHILD;
 		}
-		if (word.ret < 0)
-			return word.ret;
-		hog->lost += word.lost;
+		if (report.ret < 0)
+			return report.ret;
+		hog->lost += report.lost;
 		hog->filled += part(hog, PAGE);
 	}
-	/* Those that were full may have been killed while others filled. */
+	/* Filled children may have been killed while others filled. */
 	hog->child = (int)sys(SYS_wait4, NONE, &hog->status, WNOHANG);
 	return hog->child ? -ECHILD : 0;
 }
@@ -198,7 +198,7 @@ void replace_children(struct hog *hog)
 	int status;
 
 	while (sys(SYS_wait4, NONE, &status) > 0) {
-		/* Who was killed is replaced at once; who cannot be filled would be a busy loop. */
+		/* A killed child is replaced at once; one that failed to fill would be a busy loop. */
 		if (!(status & 0x7f))
 			sleep_until(now() + PAUSE);
 		while (fork_child(hog, NONE) < 0)
@@ -217,7 +217,7 @@ static void sharer(void *of)
 	sleep_forever();
 }
 
-/* No thread: a process that has the same memory and may live in another cgroup. */
+/* Not a thread: a process with the same memory that may be in another cgroup. */
 long share(struct hog *hog)
 {
 	long ret, stack = map_private(STACK);
@@ -229,5 +229,5 @@ long share(struct hog *hog)
 	task->hog = hog;
 	task->parent = (unsigned long)sys(SYS_getpid);
 	ret = clone_onto(CLONE_VM | SIGCHLD, task, sharer, task);
-	return ret < 0 ? ret : outcome(task);
+	return ret < 0 ? ret : wait_for(task);
 }

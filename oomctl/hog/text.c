@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Words and numbers, and the two functions that a compiler takes for granted. */
+/* Words and numbers, and the two functions that compilers call implicitly. */
 #include "hog.h"
 
 unsigned long length(const char *text)
@@ -18,7 +18,7 @@ int same(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* Up to the first character that is no digit. */
+/* Parses up to the first character that is not a digit. */
 unsigned long number(const char *text)
 {
 	unsigned long value = 0;
@@ -28,7 +28,7 @@ unsigned long number(const char *text)
 	return value;
 }
 
-/* What follows `key=`, NULL if the word is another. */
+/* Returns what follows `key=`; NULL if the word has another key. */
 const char *after(const char *word, const char *key)
 {
 	while (*key && *word == *key)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A tracer that holds its hog on the way out: killed, but with all of its memory still there.
+ * A tracer that stops its hog at its exit: killed, but with all of its memory still charged.
  *
- * It is the hog's child, forked before the hog joins its cgroup, so that it lives outside of the
- * target, with the oom_score_adj of oomctl. It ends with the hog.
+ * It is a child of the hog, forked before the hog joins its cgroup, so that it is outside the
+ * target and has the oom_score_adj of oomctl. It ends with the hog.
  */
 #include "hog.h"
 
@@ -21,7 +21,7 @@ static int stops(long signal)
 	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* The leash is a pipe that is written to when oomctl lets go of its hogs; closed when it is gone. */
+/* oomctl writes to the leash, a pipe, to release its hogs; it is closed when oomctl ends. */
 static void hold(struct hog *hog, unsigned long pid)
 {
 	struct timespec time = { (long)(hog->hold / SECOND), (long)(hog->hold % SECOND) };
@@ -29,7 +29,7 @@ static void hold(struct hog *hog, unsigned long pid)
 	unsigned long status = 0;
 
 	sys(SYS_ptrace, PTRACE_GETEVENTMSG, pid, 0, &status);
-	if (status & 0x7f)	/* by a signal, not by an exit of its own */
+	if (status & 0x7f)	/* ended by a signal, not by exit() */
 		sys(SYS_ppoll, &leash, 1, &time, 0, 0);
 }
 
