@@ -1,4 +1,4 @@
-"""Kernel tests run where the kernel has the kfunc: in the lab, `make test` sees to it."""
+"""Kernel tests need a kernel with the kfunc: `make test` runs them in the lab."""
 
 import contextlib
 import json
@@ -18,6 +18,8 @@ from typer.testing import CliRunner, Result
 from oomctl.cli import app
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
+from oomctl.experiment.environment import require_machine
+from oomctl.experiment.session import Session
 from tests.journals import journals
 
 FORCE = "OOMCTL_KERNEL_TESTS"
@@ -37,14 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def leftovers() -> list[str]:
-    """Name what oomctl may have left behind: its cgroups, its children and its journals."""
+    """List what oomctl may leave behind: cgroups, children and journals."""
     cgroups = [str(path) for path in (*CGROUPS.rglob("oomctl-*"), *journals())]
     mine = [f"{p.pid} {p.name()}" for p in psutil.Process().children(recursive=True)]
     return cgroups + mine
 
 
 def sweep() -> None:
-    """Remove what a failed test has left behind, without the code that is tested."""
+    """Remove what a failed test left behind, without the code under test."""
     for process in (children := psutil.Process().children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -56,7 +58,7 @@ def sweep() -> None:
 
 
 def tear_down(cgroup: Path) -> None:
-    """Kill what lives in a cgroup and below, and remove them."""
+    """Kill all processes in a cgroup and below, and remove the cgroups."""
     (cgroup / "cgroup.kill").write_text("1")
     deadline = time.monotonic() + 10
     while "populated 1" in (cgroup / "cgroup.events").read_text():
@@ -69,7 +71,7 @@ def tear_down(cgroup: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Every test begins and ends with a clean machine; one that does not is the only to fail."""
+    """Each test starts and ends on a clean machine, so one that leaves something fails alone."""
     assert leftovers() == []
     yield
     found = leftovers()
@@ -80,7 +82,7 @@ def nothing_left() -> Iterator[None]:
 
 @pytest.fixture
 def oomctl() -> Callable[..., Result]:
-    """Run a command line in this process, which spares a slow VM the start of another Python."""
+    """Run a command line in this process: starting another Python is slow in a VM."""
 
     def run(*arguments: str) -> Result:
         result = CliRunner().invoke(app, arguments)
@@ -105,7 +107,7 @@ def declare(oomctl: Callable[..., Result]) -> Callable[..., tuple[int, dict[str,
 
 @pytest.fixture
 def cgroup() -> Iterator[Path]:
-    """A cgroup that oomctl has not made, with the memory controller."""
+    """A cgroup with the memory controller that oomctl did not make."""
     (CGROUPS / "cgroup.subtree_control").write_text("+memory")
     path = CGROUPS / "test target"
     path.mkdir()
@@ -117,7 +119,7 @@ def cgroup() -> Iterator[Path]:
 
 @pytest.fixture
 def stranger(cgroup: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in that cgroup that is no child of oomctl's experiment: 24 MiB, adj 0."""
+    """A process in that cgroup that oomctl did not start: 24 MiB, oom_score_adj 0."""
     code = "import mmap, time; m = mmap.mmap(-1, 24 << 20); m[:] = b'x' * len(m); print(flush=True)"
     code += "; time.sleep(600)"
     child = subprocess.Popen(
@@ -134,8 +136,16 @@ def stranger(cgroup: Path) -> Iterator[subprocess.Popen[bytes]]:
     child.stdout.close()
 
 
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """A session that does not ask before a system-wide call."""
+    root, kfunc = require_machine()
+    with Session(root, kfunc, None) as running:
+        yield running
+
+
 class NoTracing:
-    """Stands for an observer on a kernel that does not let us trace."""
+    """An observer on a kernel that does not allow tracing."""
 
     def __enter__(self) -> NoReturn:
         raise UnsupportedError("the kernel allows no tracing")

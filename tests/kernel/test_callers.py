@@ -1,4 +1,4 @@
-"""Callers that fail, are killed or stopped, on a real kernel: what is said, and what is left."""
+"""Callers that fail, are killed or stopped, on a real kernel: messages and leftovers."""
 
 import os
 import re
@@ -14,29 +14,19 @@ import pytest
 
 from oomctl.errors import OomctlError
 from oomctl.experiment import triggers
-from oomctl.experiment.environment import require_machine
-from oomctl.experiment.session import Session
 from oomctl.experiment.steps import RoundRunner
 from tests.kernel.conftest import CGROUPS, tear_down
 from tests.kernel.test_steps import dead, on_top, plan
 
-
-@pytest.fixture
-def session():
-    root, kfunc = require_machine()
-    with Session(root, kfunc, lambda ranking: None) as running:
-        yield running
-
-
 COUNTS = pytest.mark.parametrize("callers", [1, 8])
 
 
-def nobody_left():
+def no_child_left():
     return [child.name() for child in psutil.Process().children()] == []
 
 
 @COUNTS
-def test_a_cgroup_of_the_callers_that_is_gone(session, callers):
+def test_a_caller_cgroup_that_does_not_exist_is_an_error(session, callers):
     step = replace(on_top(callers=callers), caller_cgroup="/gone-for-good")
     with pytest.raises(OomctlError) as caught:
         session.run(plan(step))
@@ -45,11 +35,11 @@ def test_a_cgroup_of_the_callers_that_is_gone(session, callers):
         r"'0' to /sys/fs/cgroup/gone-for-good/cgroup.procs: No such file or directory; ",
         str(caught.value),
     )
-    assert nobody_left()
+    assert no_child_left()
 
 
 @COUNTS
-def test_a_caller_that_is_stopped_is_waited_for_until_the_timeout(session, callers, monkeypatch):
+def test_a_stopped_caller_is_killed_at_the_timeout(session, callers, monkeypatch):
     monkeypatch.setattr(
         RoundRunner, "_prepare_caller", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
     )
@@ -57,23 +47,23 @@ def test_a_caller_that_is_stopped_is_waited_for_until_the_timeout(session, calle
     with pytest.raises(OomctlError, match=r"was not ready to call after 10 s: it is stopped"):
         session.run(plan(on_top(callers=callers), timeout=10.0))
     assert 10 < time.monotonic() - began < 60
-    assert nobody_left()
+    assert no_child_left()
 
 
-def test_a_reclaim_that_was_cut_off_is_not_told_as_enough(session, monkeypatch):
+def test_a_reclaim_that_was_cut_off_has_no_result(session, monkeypatch):
     monkeypatch.setattr(triggers, "_write", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(OomctlError, match=r"was killed by SIGKILL while it wrote .*memory.reclaim"):
         session.run(plan(on_top("reclaim")))
-    assert nobody_left()
+    assert no_child_left()
 
 
-def test_one_killed_caller_does_not_take_the_result_of_the_others(session, monkeypatch):
+def test_a_killed_caller_leaves_the_results_of_the_others(session, monkeypatch):
     pull = triggers.Declaration.pull
 
-    def first_dies(self, number, note):
+    def first_dies(self, number, shared):
         if number == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return pull(self, number, note)
+        return pull(self, number, shared)
 
     monkeypatch.setattr(triggers.Declaration, "pull", first_dies)
     outcome = session.run(plan(on_top(callers=2)))
@@ -125,7 +115,7 @@ def test_threaded_cgroups(oomctl, declare, threads, tmp_path):
     assert (code, result["verdict"]) == (0, "killed")
 
 
-def test_the_cure_of_a_cgroup_without_the_controller_is_a_command(oomctl, declare):
+def test_the_hint_for_a_cgroup_without_the_controller_is_a_command(oomctl, declare):
     (CGROUPS / "cgroup.subtree_control").write_text("+memory")
     top = CGROUPS / "bare"
     deep = top / "a b" / "deep"
@@ -177,14 +167,14 @@ def test_a_capability_that_is_lacking_is_named(names, said):
     assert said in run_without(names, "watch", "--timeout", "0.1")[1]
 
 
-def test_who_cannot_protect_itself_says_so_once():
+def test_oomctl_says_once_that_it_cannot_protect_itself():
     _status, stderr = run_without(["sys_resource"], "watch", "--timeout", "0.1")
     assert stderr == (
         "oomctl: oomctl is not protected from the OOM killer: CAP_SYS_RESOURCE is not held\n"
     )
 
 
-def test_watch_is_nobody_that_a_system_wide_oom_takes():
+def test_a_system_wide_oom_does_not_kill_watch():
     watching = subprocess.Popen(
         [sys.executable, "-m", "oomctl", "watch", "--timeout", "120"],
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Sources that disagree, fall silent or come from elsewhere: what is told must still be so."""
+"""Sources that disagree, are silent or report other kills: the result must still be right."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from tests.kernel.conftest import CGROUPS
 
 @pytest.fixture
 def run(oomctl, tmp_path, monkeypatch):
-    """Run a scenario's text with `oomctl run --format json`; return exit code and outcomes."""
+    """Run a scenario given as text; return exit code and outcomes."""
     monkeypatch.chdir(tmp_path)
 
     def running(text, *options):
@@ -28,6 +28,25 @@ def run(oomctl, tmp_path, monkeypatch):
         return result.exit_code, [one["outcome"] for one in rounds]
 
     return running
+
+
+@pytest.fixture(params=[True, False], ids=["tracing", "log"])
+def tracing(request):
+    """Whether there is tracing; without it the kernel log is the only source."""
+    if not request.param:
+        request.getfixturevalue("no_tracing")
+    return request.param
+
+
+@pytest.fixture
+def sleeper(cgroup):
+    """A second process in that cgroup."""
+    child = subprocess.Popen(
+        ["sleep", "600"], preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0")
+    )
+    yield child
+    child.kill()
+    child.wait()
 
 
 def fates(outcome):
@@ -52,17 +71,14 @@ size = "4M"
 """
 
 
-@pytest.mark.parametrize("tracing", [True, False])
-def test_who_shares_memory_inside_the_killed_group_is_of_the_group(run, request, tracing):
-    if not tracing:
-        request.getfixturevalue("no_tracing")
+def test_a_sharer_inside_the_killed_group_belongs_to_the_group(run, tracing):
     code, outcomes = run(GROUPED, "--repeat", "6")
     assert {one["verdict"] for one in outcomes} == {"group-killed"}, [o["reason"] for o in outcomes]
     for outcome in outcomes:
         (call,) = outcome["calls"]
         assert call["collateral"] == []
         assert call["prediction"]["agrees"] is True
-        # a sharer may end with its hog before the kernel comes to it (PR_SET_PDEATHSIG)
+        # a sharer may end with its hog (PR_SET_PDEATHSIG) before the kernel kills it
         ends = Counter(task["fate"] for task in outcome["tasks"])
         assert ends["oom-killed"] + ends["ended with its hog"] == ends.total() == 5
         assert ends["ended with its hog"] == len(call["gone"])
@@ -71,7 +87,7 @@ def test_who_shares_memory_inside_the_killed_group_is_of_the_group(run, request,
 
 
 @pytest.mark.usefixtures("no_tracing")
-def test_the_log_alone_has_no_line_for_who_shares_the_victims_memory(run):
+def test_a_sharer_that_the_log_does_not_name_is_found_without_tracing(run):
     text = """
 [cgroup.elsewhere]
 [hog.sharing]
@@ -90,7 +106,7 @@ size = "4M"
     assert fates_of == ["oom-killed"] * 2
 
 
-def test_a_group_outside_of_the_plans_top_is_seen_too(declare, cgroup, stranger):
+def test_a_group_outside_the_plans_top_is_found(declare, cgroup, stranger):
     (cgroup / "memory.oom.group").write_text("1")
     Path(f"/proc/{stranger.pid}/oom_score_adj").write_text("1000")
     code, result = declare("--global", "--yes", "--hogs", "1", "--size", "1M")
@@ -99,37 +115,23 @@ def test_a_group_outside_of_the_plans_top_is_seen_too(declare, cgroup, stranger)
     assert call["killed_pids"] == [stranger.pid]
 
 
-def test_a_group_of_two_by_a_system_wide_call(declare, cgroup, stranger):
+def test_a_group_of_two_by_a_system_wide_call(declare, cgroup, stranger, sleeper):
     (cgroup / "memory.oom.group").write_text("1")
-    second = subprocess.Popen(
-        ["sleep", "600"], preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0")
-    )
-    try:
-        for pid in (stranger.pid, second.pid):
-            Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
-        code, result = declare("--global", "--yes", "--hogs", "1", "--size", "1M")
-        (call,) = result["calls"]
-        assert (code, call["verdict"]) == (0, "group-killed"), call["reason"]
-        assert set(call["killed_pids"]) == {stranger.pid, second.pid}
-    finally:
-        second.kill()
-        second.wait()
+    for pid in (stranger.pid, sleeper.pid):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+    code, result = declare("--global", "--yes", "--hogs", "1", "--size", "1M")
+    (call,) = result["calls"]
+    assert (code, call["verdict"]) == (0, "group-killed"), call["reason"]
+    assert set(call["killed_pids"]) == {stranger.pid, sleeper.pid}
 
 
-def test_a_hog_of_ours_beside_an_existing_target_with_a_group(run, cgroup, stranger):
+def test_a_hog_outside_an_existing_target_with_a_group(run, cgroup, stranger, sleeper):
     (cgroup / "memory.oom.group").write_text("1")
-    second = subprocess.Popen(
-        ["sleep", "600"], preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0")
-    )
-    try:
-        text = f'[hog.own]\nsize = "4M"\n[[call]]\ntarget = "/{cgroup.name}"\n'
-        _code, (outcome,) = run(text)
-        (call,) = outcome["calls"]
-        assert call["verdict"] == "group-killed", call["reason"]
-        assert set(call["killed_pids"]) == {stranger.pid, second.pid}
-    finally:
-        second.kill()
-        second.wait()
+    text = f'[hog.own]\nsize = "4M"\n[[call]]\ntarget = "/{cgroup.name}"\n'
+    _code, (outcome,) = run(text)
+    (call,) = outcome["calls"]
+    assert call["verdict"] == "group-killed", call["reason"]
+    assert set(call["killed_pids"]) == {stranger.pid, sleeper.pid}
 
 
 BESIDE = """
@@ -151,10 +153,7 @@ kills = 2
 """
 
 
-@pytest.mark.parametrize("tracing", [True, False])
-def test_a_kill_by_a_limit_is_told_with_the_limit_whenever_it_comes(run, request, tracing):
-    if not tracing:
-        request.getfixturevalue("no_tracing")
+def test_a_kill_by_a_limit_is_reported_with_the_limit_in_any_phase(run, tracing):
     code, (outcome,) = run(BESIDE)
     assert code == 0, outcome["checks"]
     tasks = {task["name"]: task for task in outcome["tasks"]}
@@ -186,7 +185,7 @@ victims = ["first", "second"]
 """
 
 
-def test_a_hog_that_dies_while_another_fills_keeps_its_row(run):
+def test_a_hog_that_dies_while_another_fills_is_reported(run):
     _code, (outcome,) = run(FILLING)
     tasks = {task["name"]: task for task in outcome["tasks"]}
     assert tasks.keys() == {"first", "second"}
@@ -198,8 +197,8 @@ def test_a_hog_that_dies_while_another_fills_keeps_its_row(run):
     assert all(check["passed"] for check in outcome["checks"]), outcome["checks"]
 
 
-def test_a_limit_that_kills_during_the_delay_is_not_by_someone_else(run, tmp_path):
-    """A hog in the plan's tree is pushed over a limit of its own while the round waits."""
+def test_a_kill_by_a_limit_during_the_delay_is_an_oom_kill(run):
+    """The limit of a hog in the plan's tree is lowered while the round waits."""
     text = """
 [cgroup.calm]
 [cgroup.squeezed]
@@ -219,11 +218,11 @@ kills = 2
     def squeeze():
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for place in CGROUPS.glob("oomctl-*/squeezed"):
+            for leaf in CGROUPS.glob("oomctl-*/squeezed"):
                 with contextlib.suppress(OSError):
-                    if int((place / "memory.current").read_text()) > 8 << 20:
+                    if int((leaf / "memory.current").read_text()) > 8 << 20:
                         time.sleep(1)
-                        (place / "memory.max").write_text("1M")
+                        (leaf / "memory.max").write_text("1M")
                         return
             time.sleep(0.05)
 
@@ -239,7 +238,7 @@ kills = 2
     assert other["oom_kill"]["memcg"].endswith("/squeezed")
 
 
-def test_a_victim_that_outlives_the_timeout_was_killed_all_the_same(run):
+def test_a_victim_that_is_dying_at_the_timeout_counts_as_killed(run):
     text = """
 timeout = 3
 [hog.slow]
@@ -266,7 +265,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 @pytest.fixture
 def leaderless(cgroup):
-    """A process whose leader has ended while another thread has its memory."""
+    """A process whose leader has ended while another thread keeps the memory."""
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", LEADERLESS],
         stdout=subprocess.PIPE,
@@ -281,12 +280,7 @@ def leaderless(cgroup):
     child.stdout.close()
 
 
-@pytest.mark.parametrize("tracing", [True, False])
-def test_a_victim_whose_leader_has_ended_is_one_process(
-    declare, cgroup, leaderless, request, tracing
-):
-    if not tracing:
-        request.getfixturevalue("no_tracing")
+def test_a_victim_whose_leader_has_ended_is_one_process(declare, cgroup, leaderless, tracing):
     code, result = declare("--cgroup", str(cgroup))
     (call,) = result["calls"]
     assert (code, call["verdict"]) == (0, "killed"), call["reason"]
@@ -299,7 +293,7 @@ def test_a_victim_whose_leader_has_ended_is_one_process(
 
 
 @pytest.mark.usefixtures("switchable_ftrace")
-def test_tracing_that_falls_silent_leaves_the_log_to_tell(run):
+def test_if_tracing_becomes_silent_the_log_is_used(run):
     code, (outcome,) = run('[sysctl]\nkernel.ftrace_enabled = 0\n[hog.only]\nsize = "8M"\n')
     (call,) = outcome["calls"]
     assert (code, call["verdict"]) == (0, "killed"), call["reason"]
@@ -322,8 +316,8 @@ PROGRAMS = ["oom_begin", "oom_end", "sigkill", "mark_victim", "process_exit", "m
     ],
     ids=" ".join,
 )
-def test_each_program_that_is_silent_changes_no_verdict(declare, monkeypatch, silent):
-    """Attached, as far as the observer knows, but never run by the kernel."""
+def test_a_silent_program_changes_no_verdict(declare, monkeypatch, silent):
+    """The observer believes that the programs are attached, but the kernel never runs them."""
     attach = Observer.__enter__
 
     def without(observer):
@@ -344,14 +338,14 @@ def test_each_program_that_is_silent_changes_no_verdict(declare, monkeypatch, si
     assert (code, call["verdict"]) == (0, "group-killed"), call["reason"]
     assert set(fates(result).values()) == {"oom-killed"}
     assert call["collateral"] == []
-    told = set(call["evidence"]["silent"])
+    reported = set(call["evidence"]["silent"])
     ends = {"process_exit", "missed_exit"}
-    assert told - ends == set(silent) - ends
+    assert reported - ends == set(silent) - ends
     assert call["evidence"]["agree"] is not False
 
 
 def test_a_target_that_is_removed_right_after_the_kill_is_reported(oomctl, cgroup, stranger):
-    """As a service manager does it: as soon as nobody lives there."""
+    """A service manager removes a cgroup as soon as it is empty."""
     target = CGROUPS / "removed soon"
     target.mkdir()
     (target / "cgroup.procs").write_text(str(stranger.pid))
@@ -399,10 +393,7 @@ order = 11
 """
 
 
-@pytest.mark.parametrize("tracing", [True, False])
-def test_a_child_that_dies_while_the_hogs_fill_is_its_hogs_and_of_no_call(run, request, tracing):
-    if not tracing:
-        request.getfixturevalue("no_tracing")
+def test_a_child_that_dies_while_the_hogs_fill_belongs_to_its_hog_and_to_no_call(run, tracing):
     _code, (outcome,) = run(FORKING)
     dead = [task for task in outcome["tasks"] if task["fate"] == "oom-killed"]
     assert dead
@@ -412,7 +403,7 @@ def test_a_child_that_dies_while_the_hogs_fill_is_its_hogs_and_of_no_call(run, r
     assert {(task["call"], task["died_after_ns"]) for task in early} == {(None, None)}
 
 
-def test_without_a_call_a_victim_is_waited_for(run):
+def test_without_a_call_the_run_waits_for_a_victim(run):
     text = """
 call = []
 [cgroup."."]
@@ -434,7 +425,7 @@ may_fail = true
 
 @pytest.mark.usefixtures("switchable_ftrace")
 @pytest.mark.parametrize("via", ["limit", "reclaim"])
-def test_silent_programs_are_told_for_every_trigger(run, via):
+def test_silent_programs_are_reported_for_every_trigger(run, via):
     text = f"""
 [sysctl]
 kernel.ftrace_enabled = 0
@@ -453,10 +444,7 @@ amount = "8M"
     assert call["evidence"]["agree"] is None
 
 
-@pytest.mark.parametrize("tracing", [True, False])
-def test_who_meets_a_group_of_another_caller_in_flight_has_killed_nobody(run, request, tracing):
-    if not tracing:
-        request.getfixturevalue("no_tracing")
+def test_a_call_during_the_group_kill_of_another_caller_kills_no_task(run, tracing):
     text = """
 [cgroup.g]
 memory.oom.group = true

@@ -14,13 +14,6 @@ M = 1 << 20
 SIZES = {"small": 8 * M, "medium": 16 * M, "large": 32 * M}
 
 
-@pytest.fixture
-def session():
-    root, kfunc = require_machine()
-    with Session(root, kfunc, lambda ranking: None) as running:
-        yield running
-
-
 def plan(*steps, sizes=SIZES, settings=(), **more):
     """Plan a fresh cgroup with a leaf for each hog; a step's target is relative to it."""
     top = f"/oomctl-{os.getpid()}-{secrets.token_hex(3)}"
@@ -52,7 +45,7 @@ def rises(outcome):
 
 
 def first(outcome):
-    """Name who was killed first."""
+    """Return the name of the first victim."""
     pid = next(s.pid for s in outcome.calls[0].timeline.stamps if s.name == "killed")
     return next(fated.name for fated in outcome.tasks if fated.task.pid == pid)
 
@@ -64,11 +57,11 @@ def moments(declared):
 EIGHT = {f"hog-{number}": 4 * M for number in range(8)}
 
 
-def test_callers_that_wait_are_let_in_one_after_the_other(session):
+def test_callers_that_wait_run_one_after_the_other(session):
     outcome = session.run(plan(on_top(callers=4), sizes=EIGHT))
     assert [one.result.ret for one in outcome.calls] == [1, 1, 1, 1]
     assert len({one.result.caller for one in outcome.calls}) == 4
-    # each that found nobody in flight took one more; all of them have their own victims
+    # each caller that found no victim in flight killed one more; each has its own victims
     killed = [kill.pid for one in outcome.calls for kill in one.kills]
     assert len(killed) == len(set(killed)) == len(dead(outcome))
     locked = [one.timeline.after_call("locked") for one in outcome.calls]
@@ -76,7 +69,7 @@ def test_callers_that_wait_are_let_in_one_after_the_other(session):
     assert all(one.evidence.agree for one in outcome.calls)
 
 
-def test_callers_that_do_not_wait_are_let_in_or_busy(session):
+def test_callers_that_do_not_wait_run_or_get_ebusy(session):
     seen = set()
     for _ in range(5):
         outcome = session.run(plan(on_top(flags=0, callers=8), sizes=EIGHT))
@@ -89,7 +82,7 @@ def test_callers_that_do_not_wait_are_let_in_or_busy(session):
     assert seen == {1, -16}
 
 
-def test_callers_that_recheck_are_spared_once_the_memory_is_back(session):
+def test_callers_that_recheck_give_up_once_the_memory_is_freed(session):
     step = on_top(flags=0, callers=4, recheck=Recheck(30 * M, 0.001))
     outcome = session.run(plan(step, sizes=EIGHT))
     names = [one.verdict.name for one in outcome.calls]
@@ -103,7 +96,7 @@ def test_callers_that_recheck_are_spared_once_the_memory_is_back(session):
             assert one.result.duration_ns > 0
 
 
-def test_a_limit_takes_the_same_victim_and_moves_other_counters(session):
+def test_a_limit_kills_the_same_victim_and_changes_other_counters(session):
     kfunc = session.run(plan(on_top()))
     limit = session.run(plan(on_top("limit")))
     assert dead(kfunc) == {"large"}
@@ -119,14 +112,14 @@ def test_a_limit_takes_the_same_victim_and_moves_other_counters(session):
     assert declared.timeline.after_call("return") == declared.result.duration_ns
 
 
-def test_a_limit_may_take_several(session):
+def test_a_limit_may_kill_several(session):
     outcome = session.run(plan(on_top("limit", amount=40 * M)))
     assert {"large", "medium"} <= dead(outcome)
     assert outcome.verdict.name == "killed"
     assert len(outcome.calls[0].kills) == len(dead(outcome))
 
 
-def test_sysrq_takes_the_largest_of_the_machine(session):
+def test_sysrq_kills_the_largest_task_of_the_machine(session):
     outcome = session.run(plan(Step(Call(None, -1, 0, "sysrq")), sizes={"huge": 512 * M}))
     (declared,) = outcome.calls
     assert (declared.verdict.name, declared.result.ret) == ("killed", 0)
@@ -136,7 +129,7 @@ def test_sysrq_takes_the_largest_of_the_machine(session):
     assert outcome.tasks[0].fate.kind == "oom-killed"
 
 
-def test_cgroup_kill_takes_them_all_and_no_oom_counter_moves(session):
+def test_cgroup_kill_kills_all_and_changes_no_oom_counter(session):
     outcome = session.run(plan(on_top("kill")))
     (declared,) = outcome.calls
     assert declared.verdict.name == "cgroup-killed"
@@ -146,7 +139,7 @@ def test_cgroup_kill_takes_them_all_and_no_oom_counter_moves(session):
     assert declared.evidence.source == "wait status"
 
 
-def test_reclaim_of_what_cannot_be_reclaimed_is_followed_by_the_kfunc(session):
+def test_reclaim_that_frees_nothing_is_followed_by_the_kfunc(session):
     outcome = session.run(plan(on_top("reclaim", amount=8 * M)))
     (declared,) = outcome.calls
     assert (declared.verdict.name, declared.result.ret) == ("killed", 1)
@@ -155,7 +148,7 @@ def test_reclaim_of_what_cannot_be_reclaimed_is_followed_by_the_kfunc(session):
     assert rises(outcome)["oom"] == 0
 
 
-def test_steps_have_targets_of_their_own_and_repeat(session):
+def test_each_step_has_its_own_target_and_repeat(session):
     steps = [
         Step(Call("/small", 0, 1)),
         Step(Call(".", 11, 1)),
@@ -169,7 +162,7 @@ def test_steps_have_targets_of_their_own_and_repeat(session):
     assert victims == [["small"], [], ["large"], ["medium"]]
 
 
-def test_a_standing_tree_gets_fresh_hogs(session):
+def test_a_kept_tree_gets_fresh_hogs(session):
     wanted = plan(on_top())
     with session.keep_tree(wanted):
         first, second = session.run(wanted), session.run(wanted)
@@ -179,7 +172,7 @@ def test_a_standing_tree_gets_fresh_hogs(session):
 
 
 @pytest.mark.usefixtures("no_tracing")
-def test_without_tracing_each_caller_has_its_own_victims_still():
+def test_without_tracing_each_caller_has_its_own_victims():
     root, kfunc = require_machine()
     with Session(root, kfunc, lambda ranking: None) as session:
         outcome = session.run(plan(on_top(callers=3), sizes=EIGHT))

@@ -41,7 +41,7 @@ def watching() -> Iterator:
         child.communicate()
 
 
-def test_a_declaration_is_one_object(watching, declare):
+def test_a_call_is_reported_as_one_object(watching, declare):
     child = watching("--json", "--count", "1")
     _code, run = declare("--hog", "small=4M", "--hog", "big=16M", "--order", "2")
     (call,) = run["calls"]
@@ -77,7 +77,7 @@ def test_only_the_subtree_and_lines_come_at_once(watching, declare, cgroup, stra
 
 
 @pytest.mark.usefixtures("no_tracing")
-def test_the_log_alone_tells_each_member_of_a_group_once(declare):
+def test_without_tracing_each_member_of_a_group_is_reported_once(declare):
     with OomWatch(hierarchy.unified_root()) as oom_watch:
         time.sleep(5.1)  # the kernel limits its reports to 10 in 5 s
         _code, run = declare("--oom-group", "--hogs", "3", "--size", "4M")
