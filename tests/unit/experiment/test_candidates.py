@@ -35,26 +35,26 @@ def target(tmp_path, monkeypatch):
     ("pages", "files"),
     [
         (50 + 30, {"max": 50 * PAGE, "swap_max": 30 * PAGE}),
-        (50 + 100, {"max": 50 * PAGE, "swap_max": 300 * PAGE}),  # no more than there is
+        (50 + 100, {"max": 50 * PAGE, "swap_max": 300 * PAGE}),  # limited by the swap that exists
         (50 + 100, {"max": 50 * PAGE, "swap_max": "max"}),
         (50, {"max": 50 * PAGE, "swap_max": 0}),
         (50, {"max": 50 * PAGE, "swap_max": 30 * PAGE, "swappiness": 0}),
         (50, {"max": 50 * PAGE, "swap": 0}),  # a kernel without swap
         (NONE + 30, {"max": "max", "swap_max": 30 * PAGE}),
-        (1, {"max": 0, "swap_max": 0}),  # no division by nothing
+        (1, {"max": 0, "swap_max": 0}),  # never 0: it is a divisor
     ],
 )
 def test_the_targets_own_limits_are_its_totalpages(target, pages, files):
     assert candidates.target_pages(target(**files)) == pages
 
 
-def test_a_limit_that_is_about_to_be_written_is_the_one_that_counts(target):
+def test_a_limit_that_is_about_to_be_written_counts(target):
     node = target(max="max", swap_max=30 * PAGE)
     assert candidates.target_pages(node, 50 * PAGE) == 50 + 30
     assert candidates.target_pages(node, 0) == 30
 
 
-def test_a_task_is_charged_to_the_next_cgroup_that_has_the_controller(target, monkeypatch):
+def test_a_task_is_charged_to_the_nearest_cgroup_with_the_controller(target, monkeypatch):
     monkeypatch.setattr(procfs, "read_task", lambda pid, cgroup: Task(pid, "", cgroup, *[0] * 5))
     node = target(max="max", oom_group=0)
     for pid, (path, group) in enumerate({"a": 1, "a/b": None, "a/b/c": None, "d": 0}.items(), 2):
@@ -69,7 +69,7 @@ def test_a_task_is_charged_to_the_next_cgroup_that_has_the_controller(target, mo
 
 
 def test_a_threaded_cgroup_lists_no_processes_of_its_own(target, monkeypatch):
-    """The kernel answers EOPNOTSUPP; the threaded domain above has them."""
+    """The kernel fails with EOPNOTSUPP; the threaded domain above lists them."""
     node = target(max="max")
     threaded = node.directory / "threads"
     threaded.mkdir()
@@ -85,6 +85,6 @@ def test_a_threaded_cgroup_lists_no_processes_of_its_own(target, monkeypatch):
     assert node.members() == {7: "/t", 8: "/t"}
 
 
-def test_no_limit_is_what_the_kernel_says():
+def test_page_counter_max_is_the_kernels():
     if PAGE == 4096:
         assert NONE == 2251799813685247

@@ -1,4 +1,4 @@
-"""What a process that was killed has left: every entry, every moment, and who is left alone."""
+"""What a killed process has left: every entry, every moment, and what is not touched."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from tests.journals import journals
 
 
 def leave(*entries, owner=None):
-    """Write a journal that nobody owns."""
+    """Write a journal whose process is gone."""
     folder().mkdir(exist_ok=True, mode=0o700)
     path = folder() / "1-gone.journal"
     owner = owner or Owner(4242, boot())
@@ -48,11 +48,11 @@ def theirs(cgroupfs):
     return cgroupfs.create_cgroup("theirs")
 
 
-def test_nothing_at_all(cgroupfs):
+def test_without_journals_nothing_is_done(cgroupfs):
     assert said() == []
 
 
-def test_a_tree_goes_with_what_others_made_in_it(cgroupfs):
+def test_a_tree_is_removed_with_the_cgroups_that_others_made_in_it(cgroupfs):
     top = cgroupfs.create_cgroup("t")
     leaf = top.create_cgroup("a")
     leaf.create_cgroup("late")
@@ -64,21 +64,21 @@ def test_a_tree_goes_with_what_others_made_in_it(cgroupfs):
     assert said() == []
 
 
-def test_a_cgroup_that_is_another_by_now_is_left_alone(cgroupfs, theirs):
+def test_a_cgroup_that_was_replaced_is_not_touched(cgroupfs, theirs):
     path = leave(Made(str(theirs.directory), theirs.id + 1))
     assert said() == [([], [])]
     assert cgroups(cgroupfs) == ["/", "/theirs"]
     assert not path.exists()
 
 
-def test_a_cgroup_that_was_about_to_be_made(cgroupfs, theirs):
+def test_a_cgroup_that_was_being_made_is_removed(cgroupfs, theirs):
     leave(Making(str(theirs.directory)))
     assert said() == [([f"removed {theirs.directory}"], [])]
     leave(Making(str(theirs.directory)))
     assert said() == [([], [])]
 
 
-def test_a_cgroup_that_was_about_to_be_made_and_is_in_use_may_be_anybodys(cgroupfs, theirs):
+def test_a_cgroup_that_was_being_made_and_is_in_use_is_not_removed(cgroupfs, theirs):
     (theirs.directory / "cgroup.procs").write_text("7\n")
     path = leave(Making(str(theirs.directory)))
     ((done, (failure,)),) = said()
@@ -97,7 +97,7 @@ def test_a_setting_is_put_back(theirs):
 
 
 @pytest.mark.parametrize("holds", ["max\n", "8192\n"])
-def test_a_setting_that_somebody_wrote_since_is_left_alone(theirs, holds):
+def test_a_setting_that_another_program_wrote_is_not_touched(theirs, holds):
     limit = theirs.directory / "memory.max"
     limit.write_text(holds)
     path = leave(Changed(str(limit), theirs.id, "max", "4096"))
@@ -106,7 +106,7 @@ def test_a_setting_that_somebody_wrote_since_is_left_alone(theirs, holds):
     assert not path.exists()
 
 
-def test_a_setting_of_a_cgroup_that_is_another_by_now(theirs):
+def test_a_setting_of_a_cgroup_that_was_replaced_is_not_touched(theirs):
     limit = theirs.directory / "memory.max"
     limit.write_text("4096\n")
     leave(Changed(str(limit), theirs.id + 1, "max", "4096"))
@@ -114,12 +114,12 @@ def test_a_setting_of_a_cgroup_that_is_another_by_now(theirs):
     assert limit.read_text() == "4096\n"
 
 
-def test_a_setting_of_a_cgroup_that_is_gone(theirs):
+def test_a_setting_of_a_cgroup_that_is_gone_is_dropped(theirs):
     leave(Changed(f"{theirs.directory}/gone/memory.max", 5, "max", "4096"))
     assert said() == [([], [])]
 
 
-def test_a_sysctl_is_put_back_too(cgroupfs, tmp_path, monkeypatch):
+def test_a_sysctl_is_put_back(cgroupfs, tmp_path, monkeypatch):
     monkeypatch.setattr(setting, "SYSCTLS", tmp_path / "sys")
     sysctl = tmp_path / "sys/vm/panic_on_oom"
     sysctl.parent.mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_after_another_boot_there_is_nothing_to_undo(theirs):
     assert not path.exists()
 
 
-def test_what_is_no_journal_is_named_and_stays(cgroupfs):
+def test_a_file_that_is_not_a_journal_is_named_and_stays(cgroupfs):
     path = leave()
     path.write_bytes(b"\xff\xfe\n")
     ((done, (failure,)),) = said()
@@ -148,7 +148,7 @@ def test_what_is_no_journal_is_named_and_stays(cgroupfs):
     assert f"{path} is not a journal of oomctl" in failure
 
 
-def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_goes(
+def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_is_removed(
     cgroupfs, theirs, monkeypatch
 ):
     stuck = cgroupfs.create_cgroup("stuck")
@@ -172,7 +172,7 @@ def test_what_cannot_be_removed_stays_in_the_journal_and_the_rest_goes(
     assert not path.exists()
 
 
-def test_it_may_only_say_what_it_would_do(cgroupfs, theirs):
+def test_a_dry_run_only_says_what_it_would_do(cgroupfs, theirs):
     limit = theirs.directory / "memory.max"
     limit.write_text("4096")
     top, maybe = cgroupfs.create_cgroup("t"), cgroupfs.create_cgroup("m")
@@ -193,7 +193,7 @@ def test_it_may_only_say_what_it_would_do(cgroupfs, theirs):
     assert sorted(cgroups(cgroupfs)) == ["/", "/m", "/t", "/theirs"]
 
 
-def test_the_sweep_says_a_line_for_each(cgroupfs, capsys):
+def test_the_sweep_prints_a_line_for_each(cgroupfs, capsys):
     top = cgroupfs.create_cgroup("t")
     leave(Made(str(top.directory), top.id))
     sweep()
@@ -204,7 +204,7 @@ def test_the_sweep_says_a_line_for_each(cgroupfs, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_who_lives_is_left_alone(cgroupfs, journal):
+def test_the_journal_of_a_running_process_is_not_touched(cgroupfs, journal):
     made = JournaledCgroup.make(cgroupfs, "t", journal)
     assert said() == []
     assert cgroups(cgroupfs) == ["/", "/t"]
@@ -213,7 +213,7 @@ def test_who_lives_is_left_alone(cgroupfs, journal):
 
 
 def work(root):
-    """What a run does to cgroups, from the journal on."""
+    """Do what a run does to cgroups, from the journal on."""
     hogs = [Hog("a", 1), Hog("b", 1)]
     plan = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site(lambda: "t", 1 << 30))
     limit = root.at("/theirs").directory / "memory.max"
@@ -225,7 +225,7 @@ STEPS = ("mkdir", "rmdir", "write", "open", "ftruncate", "unlink", "fstat")
 
 
 def crash(what, moment):
-    """Be killed at the so-manieth system call of something; tell whether there are so many."""
+    """Be killed at the system call with number `moment`; return whether there was one."""
     child = os.fork()
     if child == 0:
         left = moment
@@ -268,7 +268,7 @@ def test_killed_at_any_system_call_nothing_is_left(cgroupfs, theirs):
     assert moments > 30
 
 
-def test_killed_at_any_system_call_of_cleaning_up_the_next_does_it(cgroupfs, theirs):
+def test_killed_at_any_system_call_of_the_clean_up_the_next_one_does_it(cgroupfs, theirs):
     moments = 0
     while True:
         assert crash(lambda: work(cgroupfs), 24)
@@ -298,7 +298,7 @@ def test_killed_at_any_system_call_of_cleaning_up_the_next_does_it(cgroupfs, the
         b"\xff",
     ],
 )
-def test_what_no_oomctl_wrote_is_not_acted_on(cgroupfs, tmp_path, monkeypatch, text):
+def test_a_line_that_oomctl_did_not_write_is_not_acted_on(cgroupfs, tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "relative").mkdir()
     path = leave()
@@ -327,7 +327,7 @@ def test_a_journal_that_cannot_be_read_does_not_hide_the_others(cgroupfs):
 
 @pytest.fixture
 def outside(cgroupfs, tmp_path, monkeypatch):
-    """Files and folders beside the mount and the sysctls that no entry may reach."""
+    """Files and folders outside the mount and the sysctls, which no entry may reach."""
     monkeypatch.setattr(setting, "SYSCTLS", tmp_path / "sys")
     files = ("sys/vm/swappiness", "system/memory.max", "cgroup2x/a/memory.max", "etc/memory.max")
     for name in files:
@@ -340,7 +340,7 @@ def outside(cgroupfs, tmp_path, monkeypatch):
 
 
 def furnish(root):
-    """Make a cgroup with what no kernel has in one: another file, links to the outside."""
+    """Make a cgroup with files that no kernel has in one: a file, links to the outside."""
     theirs = root.create_cgroup("a").directory
     (theirs / "memory.max").write_text("1")
     (theirs / "core").write_text("1")
@@ -376,7 +376,7 @@ ODD = [
 
 
 def at(entry, root):
-    """Put an entry where the test works, with the true inode number wherever there is one."""
+    """Move an entry into the test's folder, with the true inode number if there is one."""
     path = entry.path.replace("/HERE", str(root))
     fields = {"path": path}
     if isinstance(entry, Made):
@@ -395,8 +395,8 @@ def ino(path):
 
 @pytest.mark.parametrize("entry", ODD, ids=str)
 @pytest.mark.parametrize("words", [("clean", "--dry-run"), ("clean",)])
-def test_an_entry_that_names_what_its_kind_cannot(outside, changes, entry, words):
-    """With a sound one after it: of such a journal nothing is done at all."""
+def test_an_entry_with_a_path_that_does_not_fit_its_kind_is_refused(outside, changes, entry, words):
+    """A valid entry follows: but nothing at all is done for such a journal."""
     entry = at(entry, outside)
     path = leave(entry, Changed(str(outside / "sys/vm/swappiness"), None, "0", "1"))
     changes.clear()
@@ -432,7 +432,7 @@ def test_nothing_is_written_outside_the_cgroups_and_the_sysctls(cgroupfs, outsid
     with batch(written.append):
         list(clean_up())
     assert contents(*beside) == before
-    # a name alone is in a folder that was opened through no link; the fake itself uses paths
+    # a bare name is in a folder that was not opened through a link; the fake itself uses paths
     assert all("/" not in where or f"{outside}/cgroup2/" in where for _what, where, *_ in written)
     if core.exists():
         assert core.read_text() == "1"

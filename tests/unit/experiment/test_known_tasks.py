@@ -1,4 +1,4 @@
-"""Whose a task is, and who died beside the calls."""
+"""Which hog a task belongs to, and kills that no call made."""
 
 import pytest
 
@@ -32,23 +32,23 @@ SHARED = Hog("s" * 20, 4096, cgroup="/t/s", kind="shared", sharer="/t/b")
         (task(99), 10),
         (task(99, "s" * 15, "/t/b"), 11),
         (task(99, parent=10), 10),
-        (task(99, parent=1), None),  # its parent is known, and no hog
+        (task(99, parent=1), None),  # its parent is known and not a hog
         (task(99, "g"), None),
         (task(99, cgroup="/t"), None),
         (task(99, "s" * 15, "/t/s"), None),
     ],
 )
-def test_a_child_that_nobody_looked_at_is_its_hogs(one, pid):
+def test_a_child_whose_parent_is_unknown_belongs_to_its_hog(one, pid):
     found = snapshot(FORKER, SHARED).hog_of(one)
     assert (found and found.pid) == pid
 
 
-def test_a_child_that_may_be_of_either_hog_is_nobodys():
+def test_a_child_that_may_belong_to_either_hog_belongs_to_none():
     assert snapshot(FORKER, FORKER).hog_of(task(99)) is None
 
 
 class OomSources:
-    """Tells of one kill in the log."""
+    """Sources with one kill in the log."""
 
     no_tracing_reason = "no tracing"
 
@@ -60,13 +60,13 @@ class OomSources:
 
 
 class Everywhere:
-    """A scope that everything is in."""
+    """A target that every cgroup is in."""
 
     def holds(self, _cgroup):
         return True
 
 
-def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
+def test_a_task_that_shares_the_memory_of_a_logged_victim_is_a_kill():
     kill = OomKill(5, 10, "s", "victim", 4096, cgroup="/t/s", memcg="/t", logged=True)
     history = History(OomSources(kill))
     history.update()
@@ -75,19 +75,19 @@ def test_who_shares_the_memory_of_a_limits_victim_has_no_line_in_the_log():
     deaths = {pid: Death(pid, 2**62) for pid in (10, 12, 13)}
     victim, sharer = kills_beside(history, (), Everywhere(), before, deaths)
     assert (victim.pid, victim.role) == (10, "victim")
-    assert victim.at_ns > 5  # when it was heard: the log's clock is another
+    assert victim.at_ns > 5  # when the log was read: it has another clock
     assert (sharer.pid, sharer.role, sharer.memcg, sharer.logged) == (13, "sharer", "/t", False)
 
 
-def test_a_kill_in_an_existing_target_beside_our_own_tree_is_told(cgroupfs):
+def test_a_kill_in_an_existing_target_outside_the_tree_counts(cgroupfs):
     steps = (Step(Call("/existing")), Step(Call("/ours/a")))
     target_state = TargetState(Plan((), (), (), steps, top="/ours"), cgroupfs)
-    told = ["/ours", "/ours/b", "/existing", "/existing/below"]
+    counted = ["/ours", "/ours/b", "/existing", "/existing/below"]
     others = ["/", "/existing2", "/else", None]
-    assert [one for one in (*told, *others) if target_state.holds(one)] == told
+    assert [one for one in (*counted, *others) if target_state.holds(one)] == counted
 
 
-def test_the_counters_of_a_cgroup_that_was_made_anew_began_at_0():
+def test_the_counters_of_a_cgroup_that_was_replaced_began_at_0():
     before = {"/t/a": {"oom": 1, "oom_kill": 5}, "/t/b": {"oom": 1}}
     after = {"/t/a": {"oom": 1, "oom_kill": 2}, "/t/b": {"oom": 3}, "/t/c": {"oom": 4}}
     assert rises(before, after) == {

@@ -1,4 +1,4 @@
-"""The order of an experiment: real hogs in a fake cgroupfs, and a kernel that is played."""
+"""The order of a round: real hogs in a fake cgroupfs with a fake kernel."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ EVENTS = "low 0\nhigh 0\nmax 0\noom 0\noom_kill {}\noom_group_kill {}\n"
 
 
 class Kernel:
-    """Plays DeclareProgram and kernel log at once; `react` is what a declaration does."""
+    """A fake DeclareProgram and kernel log; `react` is called for each call."""
 
     def __init__(self, root):
         self.root, self.records, self.calls, self.pids = root, [], [], {}
@@ -84,7 +84,7 @@ class Kernel:
 
 class NoTracing:
     def __enter__(self):
-        raise UnsupportedError("a played kernel runs no BPF programs")
+        raise UnsupportedError("a fake kernel runs no BPF programs")
 
     def __exit__(self, *_):
         raise AssertionError("was never entered")
@@ -96,7 +96,7 @@ def kernel(cgroupfs, monkeypatch):
     enter = HogSet.__enter__
 
     def enter_and_tell(hog_set):
-        """A hog writes 0 to cgroup.procs; cgroupfs then shows its PID."""
+        """Show the PIDs of the hogs in cgroup.procs, as the kernel does."""
         enter(hog_set)
         for running_hog in hog_set.runners:
             played.pids[running_hog.hog.name] = running_hog.pid
@@ -147,7 +147,7 @@ def fates(outcome):
     return {fated.name: str(fated.fate) for fated in outcome.tasks}
 
 
-def test_the_victim_is_known_by_its_wait_status_and_the_kernels_word(kernel):
+def test_the_victim_is_known_by_its_wait_status_and_the_log(kernel):
     kernel.react = lambda _call: kernel.kills("large")
     outcome = run(kernel, planned(kernel))
     assert outcome.verdict.name == "killed"
@@ -163,20 +163,20 @@ def test_the_victim_is_known_by_its_wait_status_and_the_kernels_word(kernel):
     assert declared.cgroup_id > 0
 
 
-def test_a_return_of_1_alone_is_no_kill(kernel):
+def test_a_return_value_of_1_alone_is_not_a_kill(kernel):
     outcome = run(kernel, planned(kernel))
     assert outcome.verdict.name == "claimed-but-none-died"
     assert set(fates(outcome).values()) == {"survived"}
 
 
-def test_a_sigkill_without_the_kernels_word_is_somebody_elses(kernel):
+def test_a_sigkill_that_the_log_does_not_have_is_not_an_oom_kill(kernel):
     kernel.react = lambda _call: kernel.kills("large", said=False)
     outcome = run(kernel, planned(kernel))
     assert outcome.verdict.name == "claimed-but-none-died"
     assert fates(outcome)["large"] == "killed SIGKILL by someone else"
 
 
-def test_the_kernels_word_without_a_death_is_dying(kernel, capsys):
+def test_a_logged_kill_without_an_exit_is_dying(kernel, capsys):
     def react(_call):
         kernel.says(kernel.pids["large"], "large", "/t/large")
         return 1
@@ -190,7 +190,7 @@ def test_the_kernels_word_without_a_death_is_dying(kernel, capsys):
     assert "has not ended within 0.5 s" in capsys.readouterr().err
 
 
-def test_a_kill_elsewhere_meanwhile_is_not_ours(kernel):
+def test_a_kill_in_another_cgroup_does_not_count(kernel):
     def react(_call):
         kernel.says(2**22 + 5, "stranger", "/elsewhere")
         return 1
@@ -201,7 +201,7 @@ def test_a_kill_elsewhere_meanwhile_is_not_ours(kernel):
     assert len(outcome.tasks) == 3
 
 
-def test_a_victim_born_in_the_target_after_the_snapshot_is_ours(kernel):
+def test_a_victim_that_started_after_the_snapshot_counts(kernel):
     def react(_call):
         kernel.says(2**22 + 5, "newborn", "/t/small")
         return 1
@@ -212,7 +212,7 @@ def test_a_victim_born_in_the_target_after_the_snapshot_is_ours(kernel):
     assert (outcome.tasks[-1].task.comm, outcome.tasks[-1].task.cgroup) == ("newborn", "/t/small")
 
 
-def test_several_declarations_each_take_their_own(kernel):
+def test_each_of_several_calls_has_its_own_victim(kernel):
     order = ["large", "medium"]
     kernel.react = lambda _call: kernel.kills(order.pop(0)) if order else 0
     outcome = run(kernel, planned(kernel, repeat=3))
@@ -227,7 +227,7 @@ def test_several_declarations_each_take_their_own(kernel):
 
 
 def test_a_group_kill(kernel, monkeypatch):
-    # knows of no group here
+    # no group is known here
     monkeypatch.setattr(steps, "read_candidates", lambda *_: Candidates((), 1, 4096, frozenset()))
 
     def react(_call):
@@ -243,7 +243,7 @@ def test_a_group_kill(kernel, monkeypatch):
     assert outcome.events["/t"]["oom_kill"] == 4  # one more than died
 
 
-def test_an_error_of_the_loader_leaves_nothing(kernel):
+def test_an_error_of_the_program_leaves_nothing(kernel):
     def react(_call):
         raise UnsupportedError("no")
 
@@ -253,8 +253,8 @@ def test_an_error_of_the_loader_leaves_nothing(kernel):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_comes_through_while_it_waits_and_leaves_nothing(kernel, number):
-    """It is held back until the victim is waited for, which would else take 20 s."""
+def test_a_signal_is_delivered_during_a_wait_and_leaves_nothing(kernel, number):
+    """It is pending until the wait for the victim, which would otherwise take 20 s."""
 
     class EndedError(Exception):
         pass
@@ -293,7 +293,7 @@ def test_a_hog_that_dies_before_the_call_stops_it(kernel, monkeypatch):
     assert kernel.calls == []
 
 
-def test_what_was_kept_is_said_and_lives(kernel, capsys):
+def test_kept_cgroups_are_named_and_kept_hogs_live(kernel, capsys):
     run(kernel, planned(kernel, keep=True))
     assert f"kept {kernel.root.directory}/t; to remove it:" in capsys.readouterr().err
     assert (kernel.root.directory / "t" / "large").is_dir()
@@ -310,14 +310,14 @@ def theirs(kernel):
     return kernel.root.create_cgroup("theirs")
 
 
-def test_oomctl_does_not_declare_on_what_it_runs_in(kernel, theirs):
+def test_oomctl_refuses_a_call_on_its_own_cgroup(kernel, theirs):
     (theirs.directory / "cgroup.procs").write_text(f"{os.getpid()}\n")
     with pytest.raises(UnsupportedError, match=r"oomctl itself is in /theirs: .* could kill it"):
         run(kernel, Plan((), (), (), (Step(Call("/theirs", 0, 1)),), "/theirs"))
     assert kernel.calls == []
 
 
-def test_where_the_family_lives_no_hog_is_even_started(kernel, theirs, monkeypatch):
+def test_no_hog_is_started_in_the_cgroup_of_a_protected_task(kernel, theirs, monkeypatch):
     shell = ProtectedTask(7, "bash (pid 7, which oomctl runs in)", "/t/large")
     monkeypatch.setattr("oomctl.proc.procfs.protected_tasks", lambda: [shell])
     with pytest.raises(UsageError, match=r"bash .* runs in /t/large.*another cgroup"):
@@ -347,7 +347,7 @@ def tasks_of(kernel):
     ]
 
 
-def test_a_system_wide_declaration_asks_with_the_ranking_first(kernel, monkeypatch):
+def test_a_system_wide_call_asks_first_with_the_ranking(kernel, monkeypatch):
     monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: tasks_of(kernel))
     seen = SimpleNamespace(ranking=None)
 
@@ -359,10 +359,10 @@ def test_a_system_wide_declaration_asks_with_the_ranking_first(kernel, monkeypat
     outcome = run(kernel, planned(kernel, target=None), confirm)
     assert seen.ranking[0][1].comm == "big"
     assert kernel.calls == [(Call(None, 0, 1), None)]
-    assert outcome.verdict.name == "wrong-victim"  # by size it is the turn of "big"
+    assert outcome.verdict.name == "wrong-victim"  # by oom_badness(), "big" should have been chosen
 
 
-def test_a_no_leaves_nothing(kernel, monkeypatch):
+def test_a_refused_call_leaves_nothing(kernel, monkeypatch):
     monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: tasks_of(kernel))
 
     def confirm(_ranking):
@@ -374,7 +374,7 @@ def test_a_no_leaves_nothing(kernel, monkeypatch):
 
 
 @pytest.mark.parametrize("family", [os.getpid(), os.getppid()])
-def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
+def test_a_protected_task_must_not_be_the_first_victim(kernel, monkeypatch, family):
     first = Task(family, "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: [first])
     with pytest.raises(UnsupportedError, match=r"could pick (oomctl itself|\S+ \(pid \d+, which)"):
@@ -382,7 +382,7 @@ def test_what_oomctl_runs_in_must_not_be_the_first(kernel, monkeypatch, family):
     assert kernel.calls == []
 
 
-def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monkeypatch):
+def test_it_stops_before_a_protected_task_is_next_and_reports_the_victims(kernel, monkeypatch):
     shell = Task(os.getppid(), "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr(
         "oomctl.proc.procfs.all_tasks",
@@ -397,7 +397,7 @@ def test_it_stops_before_the_session_is_next_and_says_who_has_died(kernel, monke
     assert fates(outcome)["large"] == "oom-killed"
 
 
-def test_panic_on_oom_is_looked_at_before_anything_is_made(kernel, monkeypatch):
+def test_panic_on_oom_is_checked_before_anything_is_made(kernel, monkeypatch):
     monkeypatch.setattr("oomctl.proc.procfs.sysctls", lambda _names: {"vm.panic_on_oom": 2})
     with pytest.raises(UnsupportedError, match="panic_on_oom is 2"):
         run(kernel, planned(kernel))
@@ -409,10 +409,10 @@ VANISHING = ("*", "memory.*", "memory.events", "memory.current", "cgroup.procs",
 
 @pytest.mark.parametrize("when", ["in the call", "once it is over"])
 @pytest.mark.parametrize("what", VANISHING)
-def test_whatever_vanishes_after_the_call_its_result_is_told(
+def test_a_result_is_reported_even_if_files_vanish_after_the_call(
     kernel, theirs, monkeypatch, what, when
 ):
-    """A service manager removes a cgroup as soon as nobody lives in it."""
+    """A service manager removes a cgroup as soon as it is empty."""
     victim = subprocess.Popen(["sleep", "60"])
     (theirs.directory / "cgroup.procs").write_text(f"{victim.pid}\n")
 
@@ -465,11 +465,11 @@ def ended():
     return process.pid
 
 
-def test_who_died_while_the_hogs_filled_is_of_no_call_and_not_in_flight(kernel, ended, monkeypatch):
+def test_a_task_that_died_while_the_hogs_filled_belongs_to_no_call(kernel, ended, monkeypatch):
     filled = HogSet.__enter__
 
     def limited(hog_set):
-        """A limit takes a child of a hog, which nobody has ever looked at."""
+        """A limit kills a child of a hog that oomctl has never seen."""
         filled(hog_set)
         kernel.says(ended, "child", "/t/large")
         return hog_set

@@ -1,4 +1,4 @@
-"""Each system call of a declaration fails in turn: one line, exit code 3 or 4, nothing is left."""
+"""Each system call of a round fails in turn: one line, exit code 3 or 4, nothing is left."""
 
 import errno
 import fcntl
@@ -48,13 +48,13 @@ SURROUNDINGS = {
     "forbidden": dict.fromkeys(["open", "write", "mkdir", "rmdir", "pidfd_open"], errno.EACCES),
     "taken away": {"mkdir": errno.ENOENT, "write": errno.ENODEV},
 }
-"""What else each may answer; only the first in every run of the tests."""
+"""Other errors of these system calls; only the first set runs by default."""
 
 UNDOING = ("rmdir", "open", "write", "unlink", "ftruncate")
 
 
 class Faulty:
-    """Counts the calls, and fails one of them."""
+    """Counts the system calls, and lets one of them fail."""
 
     def __init__(self, patch, at, answers):
         self.left, self.failed, self.calls = at, "", Counter()
@@ -76,7 +76,7 @@ class Faulty:
 
 @pytest.fixture
 def declare(kernel, monkeypatch):
-    """Declare on a fresh tree and lower a limit of an existing cgroup, failing at one point."""
+    """Make a call on a fresh tree and lower a limit of an existing cgroup, failing at one point."""
     monkeypatch.setattr(steps, "call_together", callers.call_together)
     answer = CallResultStruct(began_ns=1, ended_ns=2, ret=1, stage=Stage.CALLED)
     program = SimpleNamespace(
@@ -117,7 +117,7 @@ def state(root):
 @pytest.mark.parametrize("name", SURROUNDINGS if "OOMCTL_HOSTILE" in os.environ else ["broken"])
 def test_one_line_and_nothing_left_wherever_it_fails(kernel, declare, name):
     answers = SURROUNDINGS[name]
-    declare(-1, {})  # the first makes the folder of the journals
+    declare(-1, {})  # the first run makes the folder of the journals
     result, calls = declare(-1, answers)
     assert result.exit_code == 0, result.stderr
     before = state(kernel.root)
@@ -134,7 +134,7 @@ def test_one_line_and_nothing_left_wherever_it_fails(kernel, declare, name):
         assert len(said) == (result.exit_code != 0), where
         borne[result.exit_code] += 1
         found = list(clean_up())
-        # only what failed while it was taken down is left to the next command
+        # only what failed during the clean-up is left to the next command
         assert not found or faulty.failed in UNDOING, where
         assert not any(each.failed for each in found), where
         assert state(kernel.root) == before, where

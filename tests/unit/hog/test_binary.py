@@ -35,7 +35,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def start(procs: Path, name: str, *words: str, writable=True, **files: Path) -> tuple[int, int]:
-    """Start a hog with these words and open files; return its PID and the reports' reading end."""
+    """Start a hog with these arguments and open files; return its PID and its reports' pipe."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     passed = {"report": writer, "procs": os.open(procs, os.O_WRONLY if writable else os.O_RDONLY)}
     passed |= {word: os.open(path, os.O_RDWR) for word, path in files.items()}
@@ -135,7 +135,7 @@ def plain(procs, name="x", adj="0", size="4096", parent=None, **more):
 # What all of them do.
 
 
-def test_a_hog_fills_what_it_is_told_and_says_each_step(procs):
+def test_a_hog_fills_its_size_and_reports_each_step(procs):
     pid, reader = plain(procs, "sixteen", "321", str(16 * M))
     try:
         said = listen(reader)
@@ -174,22 +174,22 @@ def failure(procs, *arguments, **more):
     return last.step, last.error
 
 
-def test_a_cgroup_that_cannot_be_joined(procs):
+def test_a_cgroup_that_cannot_be_joined_is_reported(procs):
     assert failure(procs, writable=False) == (Step.JOIN, errno.EBADF)
 
 
-def test_an_oom_score_adj_that_cannot_be_set(procs):
+def test_an_oom_score_adj_that_cannot_be_set_is_reported(procs):
     assert failure(procs, adj="1001") == (Step.ADJUST, errno.EINVAL)
 
 
-def test_an_oom_score_adj_that_did_not_take(procs):
-    """The kernel takes `5x` for no number, and `05` for 5, which is not what was written."""
+def test_an_oom_score_adj_that_reads_back_differently_is_reported(procs):
+    """The kernel refuses `5x`, and stores 5 for `05`."""
     assert failure(procs, adj="05") == (Step.ADJUST, errno.EPERM)
 
 
 @pytest.mark.parametrize("size", [1 << 47, 1 << 60, (1 << 63) - 1, (1 << 64) - 1])
 @pytest.mark.parametrize("thp", [0, 1])
-def test_a_size_beyond_any_address_space(procs, size, thp):
+def test_a_size_beyond_any_address_space_is_reported(procs, size, thp):
     pid, reader = start(procs, "x", "kind=anon", "adj=0", f"size={size}", f"thp={thp}")
     last = listen(reader)[-1]
     assert (last.step, last.error) == (Step.MAP, errno.ENOMEM)
@@ -199,13 +199,13 @@ def test_a_size_beyond_any_address_space(procs, size, thp):
 @pytest.mark.parametrize(
     "words", [(), ("kind=anon",), ("adj=0",), ("kind=tulip", "adj=0"), ("kind=anon", "adj=0", "z")]
 )
-def test_wrong_words_are_refused_without_a_report(procs, words):
+def test_wrong_arguments_are_refused_without_a_report(procs, words):
     pid, reader = start(procs, "x", *words)
     assert listen(reader) == []
     assert exit_status(pid) == HogExit.USAGE
 
 
-def test_a_hog_whose_parent_is_gone_already_does_not_start(procs):
+def test_a_hog_whose_parent_has_ended_does_not_start(procs):
     pid, reader = plain(procs, parent=os.getpid() + 1)
     assert listen(reader) == []
     assert exit_status(pid) == HogExit.NO_PARENT
@@ -237,7 +237,7 @@ sys.stdin.read()
     ("kind", "more"),
     [("anon", ()), ("forker", ("tasks=3",)), ("threads", ("tasks=3",)), ("traced", ("hold=1000",))],
 )
-def test_a_hog_and_what_belongs_to_it_die_with_its_parent(procs, kind, more):
+def test_a_hog_and_its_tasks_die_with_its_parent(procs, kind, more):
     words = f"kind={kind}", "size=65536", "parent={pid}", *more
     pids = by_a_parent_that_dies(procs, *words)
     assert len(pids) == {"forker": 4, "traced": 2}.get(kind, 1)
@@ -258,12 +258,12 @@ def test_a_hog_that_is_to_be_kept_outlives_its_parent(procs):
 # Kinds of memory.
 
 
-def test_anon_has_small_pages_unless_asked_for_huge_ones(procs):
+def test_anon_has_small_pages_without_thp(procs):
     with hog(procs, size=8 * M) as (pid, _said):
         assert smaps(pid, "AnonHugePages") == 0
 
 
-def test_thp_are_huge_pages_as_far_as_they_fit_and_no_more(procs):
+def test_thp_has_only_the_huge_pages_that_fit_its_size(procs):
     with hog(procs, size=9 * M, thp=1) as (pid, _said):
         assert smaps(pid, "AnonHugePages") == 8 * M
         assert 9 * M <= size_of(pid, "RssAnon") <= 9 * M + (20 << 10)
@@ -298,7 +298,7 @@ def huge_pages():
 
 
 @needs_root
-def test_hugetlb_takes_what_was_set_aside(procs, huge_pages):
+def test_hugetlb_takes_reserved_pages(procs, huge_pages):
     huge_pages(4)
     with hog(procs, "hugetlb", 8 * M) as (pid, _said):
         assert size_of(pid, "HugetlbPages") == 8 * M
@@ -306,7 +306,7 @@ def test_hugetlb_takes_what_was_set_aside(procs, huge_pages):
 
 
 @needs_root
-def test_hugetlb_without_huge_pages(procs, huge_pages):
+def test_hugetlb_fails_without_reserved_pages(procs, huge_pages):
     huge_pages(0)
     pid, reader = start(procs, "x", "kind=hugetlb", "adj=0", f"size={8 * M}")
     last = listen(reader)[-1]
@@ -325,7 +325,7 @@ def resident(path: Path) -> int:
     return int(done.stdout)
 
 
-def test_a_file_that_it_is_given_is_in_the_page_cache(procs):
+def test_a_file_that_it_writes_is_in_the_page_cache(procs):
     path = Path(tempfile.mkstemp(dir="/var/tmp")[1])
     try:
         with hog(procs, "file", 8 * M + 5, file=path) as (pid, _said):
@@ -348,7 +348,7 @@ def data():
     path.unlink()
 
 
-def test_an_existing_file_is_read_as_far_as_asked_for(procs, data):
+def test_an_existing_file_is_read_up_to_the_size(procs, data):
     with hog(procs, "file", 2 * M, path=data) as (pid, _said):
         assert 2 * M <= resident(data) < 16 * M  # as far as it was read ahead
         assert size_of(pid, "VmRSS") <= 20 << 10
@@ -362,14 +362,14 @@ def test_an_existing_file_is_read_as_far_as_asked_for(procs, data):
         ("/", Step.FILL, errno.EINVAL),
     ],
 )
-def test_a_file_that_does_not_do(procs, data, path, step, error):
+def test_an_unsuitable_file_is_reported(procs, data, path, step, error):
     pid, reader = start(procs, "x", "kind=file", "adj=0", f"size={32 * M + 1}", f"path={path}")
     last = listen(reader)[-1]
     assert (last.step, last.error) == (step, error)
     os.waitpid(pid, 0)
 
 
-def test_a_pipe_is_no_file_and_is_not_waited_for(procs, tmp_path):
+def test_a_fifo_is_refused_without_waiting(procs, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     path = f"path={tmp_path / 'pipe'}"
     pid, reader = start(procs, "x", "kind=file", "adj=0", "size=1", path)
@@ -387,7 +387,7 @@ def unread(pipe: str) -> int:
 
 
 def in_pipes(pid: int) -> int:
-    """Add up what lies in the pipes of a process and is still to be read."""
+    """Add up the unread bytes in the pipes of a process."""
     found = {}
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # it closes those that are full
@@ -398,7 +398,7 @@ def in_pipes(pid: int) -> int:
 
 @pytest.mark.parametrize(("kind", "most"), [("pipe", 1), ("socket", 16)])
 def test_kernel_memory_belongs_to_no_task(procs, kind, most):
-    """One descriptor holds up to `most` MiB; the last has both of its ends still."""
+    """One descriptor holds up to `most` MiB; the last one still has both ends."""
     with hog(procs, kind, 32 * M) as (pid, said):
         assert said.bytes == 32 * M
         assert size_of(pid, "VmRSS") <= 24 << 10
@@ -409,7 +409,7 @@ def test_kernel_memory_belongs_to_no_task(procs, kind, most):
 
 
 @needs_root
-def test_slab_is_a_tmpfs_that_is_mounted_nowhere(procs):
+def test_slab_is_a_tmpfs_that_is_not_mounted_on_a_path(procs):
     mounts = Path("/proc/self/mounts").read_text()
     with hog(procs, "slab", 2 * M) as (pid, _said):
         assert Path(f"/proc/{pid}/mounts").read_text() == mounts
@@ -418,7 +418,7 @@ def test_slab_is_a_tmpfs_that_is_mounted_nowhere(procs):
         assert len(list(folder.iterdir())) >= 2048
 
 
-def test_kernel_memory_that_is_not_charged_has_an_end(procs, tmp_path):
+def test_kernel_memory_that_is_not_charged_does_not_fill_forever(procs, tmp_path):
     charge = tmp_path / "memory.current"
     charge.write_text("0\n")
     pid, reader = start(procs, "x", "kind=pipe", "adj=0", f"size={M}", charge=charge)
@@ -445,7 +445,7 @@ def test_more_threads_than_pages(procs):
         assert said.bytes == 8192
 
 
-def test_a_forker_replaces_who_dies(procs):
+def test_a_forker_replaces_dead_children(procs):
     with hog(procs, "forker", 12 * M, tasks=3) as (pid, said):
         first = children(pid)
         assert len(first) == 3
@@ -462,7 +462,7 @@ def test_a_forker_replaces_who_dies(procs):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_forker_whose_child_is_killed_while_it_fills_says_so(procs, number):
+def test_a_forker_reports_a_child_that_was_killed_while_it_filled(procs, number):
     words = "kind=forker", "adj=0", f"size={1 << 33}", "tasks=2", "rate=4096"
     pid, reader = start(procs, "x", *words)
     soon(lambda: len(children(pid)) == 1)
@@ -474,7 +474,7 @@ def test_a_forker_whose_child_is_killed_while_it_fills_says_so(procs, number):
     assert exit_status(pid) == HogExit.CHILD_KILLED
 
 
-def test_a_forker_whose_full_child_is_killed_while_others_fill_says_so(procs):
+def test_a_forker_reports_a_full_child_that_was_killed_while_others_filled(procs):
     words = "kind=forker", "adj=0", f"size={2 * M}", "tasks=2", f"rate={2 * M}"
     pid, reader = start(procs, "x", *words)
     soon(lambda: len(children(pid)) == 2)
@@ -486,8 +486,8 @@ def test_a_forker_whose_full_child_is_killed_while_others_fill_says_so(procs):
 
 
 @pytest.mark.parametrize("kind", ["threads", "forker"])
-def test_of_size_0_it_is_so_many_tasks_still(procs, kind):
-    """A forker without a child would have ended at once."""
+def test_with_size_0_it_still_has_all_its_tasks(procs, kind):
+    """A forker without a child would end at once."""
     with hog(procs, kind, 0, tasks=3) as (pid, said):
         assert said.bytes == 0
         assert status(pid)["Threads"] == {"threads": "4", "forker": "1"}[kind]
@@ -502,8 +502,8 @@ def test_every_exit_status_of_a_hog_has_words():
     assert own_end(len(HogExit)) is None
 
 
-def test_every_exit_of_a_hog_has_a_reason():
-    """A number of its own is one that nobody reads."""
+def test_every_exit_of_a_hog_uses_the_enum():
+    """A bare number would have no words."""
     sources = HEADER.parent.glob("*.c")
     given = {word for path in sources for word in re.findall(r"leave\((.*)\);", path.read_text())}
     names = {name for word in given for name in re.findall(r"\w+", word)} - {"hog", "child"}
@@ -522,7 +522,7 @@ def test_a_sharer_has_the_memory_in_another_cgroup(procs, tmp_path):
     soon(lambda: gone(sharer))
 
 
-def test_a_stopped_hog_stops_once_it_said_so(procs):
+def test_a_stopped_hog_stops_after_its_last_report(procs):
     with hog(procs, "stopped", 4 * M) as (pid, _said):
         soon(lambda: status(pid)["State"][0] == "T")
         assert size_of(pid, "RssAnon") >= 4 * M
@@ -539,7 +539,7 @@ def traced(procs, *words: str) -> tuple[int, int]:
     return pid, tracer
 
 
-def test_a_traced_hog_is_held_on_its_way_out(procs):
+def test_a_traced_hog_is_stopped_at_its_exit(procs):
     adj = Path("/proc/self/oom_score_adj").read_text()
     pid, tracer = traced(procs, f"hold={400_000_000}")
     assert Path(f"/proc/{tracer}/oom_score_adj").read_text() == adj
@@ -553,7 +553,7 @@ def test_a_traced_hog_is_held_on_its_way_out(procs):
     soon(lambda: gone(tracer))
 
 
-def test_a_traced_hog_still_takes_its_signals(procs):
+def test_a_traced_hog_still_gets_its_signals(procs):
     pid, tracer = traced(procs, f"hold={10**12}")
     os.kill(pid, signal.SIGSTOP)
     soon(lambda: status(pid)["State"][0] in "Tt")
@@ -568,7 +568,7 @@ def test_a_traced_hog_still_takes_its_signals(procs):
     os.waitpid(pid, 0)
 
 
-def test_a_tracer_that_is_let_go_of_holds_no_more(procs):
+def test_a_released_tracer_does_not_stop_its_hog(procs):
     reader, writer = os.pipe()
     words = f"hold={10**12}", f"leash={reader}"
     os.set_inheritable(reader, True)
@@ -580,7 +580,7 @@ def test_a_tracer_that_is_let_go_of_holds_no_more(procs):
     soon(lambda: gone(tracer))
 
 
-def test_a_traced_hog_without_its_tracer_goes_on(procs):
+def test_a_traced_hog_outlives_its_tracer(procs):
     pid, tracer = traced(procs, f"hold={10**12}")
     os.kill(tracer, signal.SIGKILL)
     soon(lambda: status(pid)["TracerPid"] == "0")
@@ -599,8 +599,8 @@ def test_a_rate_is_kept(procs, kind, more):
         assert 0.2e9 < said.took_ns - said.lost_ns < 0.5e9
 
 
-def test_what_is_too_slow_for_its_rate_is_said_to_be_lost(procs):
-    """Stopped in the middle of what should take 1.3 s."""
+def test_time_that_was_not_made_up_for_is_reported_as_lost(procs):
+    """The hog is stopped in the middle of 1.3 s."""
     words = "kind=anon", "adj=0", f"size={64 * M}", f"rate={50 * M}"
     pid, reader = start(procs, "x", *words)
     try:
@@ -616,7 +616,7 @@ def test_what_is_too_slow_for_its_rate_is_said_to_be_lost(procs):
         end(pid)
 
 
-def test_a_rate_beyond_the_machine_is_just_as_fast_as_it_can(procs):
+def test_a_rate_beyond_the_machine_fills_as_fast_as_it_can(procs):
     with hog(procs, size=64 * M, rate=1 << 62) as (_pid, said):
         assert said.bytes == 64 * M
 

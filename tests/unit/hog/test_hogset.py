@@ -45,7 +45,9 @@ def hog_set(cgroupfs, watch, *wanted, timeout=20.0, keep=False):
     return HogSet(wanted, cgroupfs, watch, timeout, keep)
 
 
-def test_a_herd_is_filled_when_entered_and_gone_when_left(cgroupfs, target, watch):
+def test_hogs_are_filled_when_the_block_is_entered_and_gone_when_it_is_left(
+    cgroupfs, target, watch
+):
     wanted = Hog("a", 8 * M, 5, "/t"), Hog("b", 4 * M, 0, "/t")
     with hog_set(cgroupfs, watch, *wanted) as running:
         a, b = running.runners
@@ -61,12 +63,12 @@ def test_a_herd_is_filled_when_entered_and_gone_when_left(cgroupfs, target, watc
     assert {watch.deaths[running_hog.pid].signal for running_hog in (a, b)} == {signal.SIGKILL}
 
 
-def test_a_herd_of_none(cgroupfs, watch):
+def test_a_set_without_hogs(cgroupfs, watch):
     with hog_set(cgroupfs, watch) as running:
         running.require_alive()
 
 
-def test_an_error_inside_ends_the_herd(cgroupfs, target, watch):
+def test_an_error_in_the_block_ends_the_hogs(cgroupfs, target, watch):
     with (
         pytest.raises(RuntimeError, match="inside"),
         hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")),
@@ -75,7 +77,7 @@ def test_an_error_inside_ends_the_herd(cgroupfs, target, watch):
     assert children() == set()
 
 
-def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, monkeypatch):
+def test_a_hog_that_fails_ends_all_and_the_error_says_why(cgroupfs, target, watch, monkeypatch):
     monkeypatch.setattr(hogset, "require_memory", lambda _: None)
     wanted = Hog("good", M, 0, "/t"), Hog("huge", 1 << 60, 0, "/t")
     with (
@@ -88,7 +90,7 @@ def test_a_hog_that_fails_ends_them_all_and_says_why(cgroupfs, target, watch, mo
     assert children() == set()
 
 
-def test_a_hog_that_cannot_take_its_adj_says_so(cgroupfs, target, watch):
+def test_the_error_names_an_adj_that_cannot_be_set(cgroupfs, target, watch):
     with (
         pytest.raises(UnsupportedError, match="could not set its oom_score_adj: Invalid argument"),
         hog_set(cgroupfs, watch, Hog("a", M, 1001, "/t")),
@@ -97,7 +99,7 @@ def test_a_hog_that_cannot_take_its_adj_says_so(cgroupfs, target, watch):
     assert children() == set()
 
 
-def test_more_than_the_machine_has_is_refused_before_anything_starts(cgroupfs, target, watch):
+def test_more_than_the_machine_has_is_refused_before_any_hog_starts(cgroupfs, target, watch):
     with (
         pytest.raises(UnsupportedError, match=r"the hogs need 1P, this machine has .* left; ask"),
         hog_set(cgroupfs, watch, Hog("a", 1 << 50, 0, "/t")),
@@ -106,7 +108,7 @@ def test_more_than_the_machine_has_is_refused_before_anything_starts(cgroupfs, t
     assert (target.directory / "cgroup.procs").read_text() == ""
 
 
-def test_a_hog_that_ends_meanwhile_is_told_by_its_fate(cgroupfs, target, watch):
+def test_the_error_names_the_fate_of_a_hog_that_ended(cgroupfs, target, watch):
     with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")) as running:
         pid = running.runners[0].pid
         os.kill(pid, signal.SIGTERM)
@@ -118,7 +120,7 @@ def test_a_hog_that_ends_meanwhile_is_told_by_its_fate(cgroupfs, target, watch):
 
 
 def test_a_hog_that_dies_while_it_fills(cgroupfs, target, watch, monkeypatch):
-    """It may already have joined, or not: each step that can find it dead says so."""
+    """It may have joined its cgroup or not."""
     start = HogSet._start
 
     def start_and_kill(self, hog):
@@ -136,7 +138,7 @@ def test_a_hog_that_dies_while_it_fills(cgroupfs, target, watch, monkeypatch):
     assert children() == set()
 
 
-def test_a_hog_that_takes_too_long(cgroupfs, target, watch, monkeypatch):
+def test_a_hog_that_takes_too_long_is_named(cgroupfs, target, watch, monkeypatch):
     start = HogSet._start
 
     def start_and_stop(self, hog):
@@ -173,7 +175,7 @@ def test_kept_hogs_live_on(cgroupfs, target, watch):
     watch.wait(lambda: pid in watch.deaths, 20)
 
 
-def test_hogs_that_are_to_be_kept_go_after_an_error(cgroupfs, target, watch):
+def test_hogs_that_are_to_be_kept_end_after_an_error(cgroupfs, target, watch):
     with (
         pytest.raises(RuntimeError, match="inside"),
         hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t"), keep=True),
@@ -182,7 +184,7 @@ def test_hogs_that_are_to_be_kept_go_after_an_error(cgroupfs, target, watch):
     assert children() == set()
 
 
-def test_a_missing_binary_is_said_with_its_cure(cgroupfs, target, watch, monkeypatch):
+def test_a_missing_binary_is_an_error_with_a_hint(cgroupfs, target, watch, monkeypatch):
     monkeypatch.setattr(spawn.platform, "machine", lambda: "vax")
     with (
         pytest.raises(OomctlError, match=r"hog\.vax is missing.*make build"),
@@ -191,8 +193,8 @@ def test_a_missing_binary_is_said_with_its_cure(cgroupfs, target, watch, monkeyp
         pass
 
 
-def test_no_controller_is_asked(cgroupfs, target, watch, monkeypatch):
-    """A hog joins through an open descriptor; nothing of it goes through the descriptors' code."""
+def test_no_controller_is_used(cgroupfs, target, watch, monkeypatch):
+    """A hog joins its cgroup through an open descriptor."""
     monkeypatch.setattr(UnifiedController, "set_property", None)
     with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t")):
         pass
@@ -219,7 +221,7 @@ def soon(true, seconds=20.0) -> None:
         time.sleep(0.005)
 
 
-def test_a_hog_says_how_it_came_to_its_size(cgroupfs, target, watch):
+def test_a_hog_reports_how_it_was_filled(cgroupfs, target, watch):
     wanted = Hog("a", 8 * M, 0, "/t"), Hog("b", 8 * M, 0, "/t", rate=32 * M)
     with hog_set(cgroupfs, watch, *wanted) as running:
         at_once, paced = (running_hog.filled for running_hog in running.runners)
@@ -230,18 +232,18 @@ def test_a_hog_says_how_it_came_to_its_size(cgroupfs, target, watch):
         assert [running_hog.failed for running_hog in running.runners] == ["", ""]
 
 
-def test_what_was_lost_is_told_in_bytes_of_the_rate():
+def test_lost_time_is_converted_to_bytes_at_the_rate():
     report = Report(Step.READY, 0, 0, 0, 10 * M, 3_000_000_000, 500_000_000)
     hog = Hog("a", 10 * M, rate=4 * M)
     assert report.filled(hog) == Filled(10 * M, 3_000_000_000, 2 * M)
 
 
-def test_a_comm_of_its_own(cgroupfs, target, watch):
+def test_a_hog_has_its_own_comm(cgroupfs, target, watch):
     with hog_set(cgroupfs, watch, Hog("a", 0, 0, "/t", comm="postgres: main")) as running:
         assert psutil.Process(running.runners[0].pid).name() == "postgres: main"
 
 
-def test_a_slow_rate_has_its_time(cgroupfs, target, watch):
+def test_a_slow_rate_extends_the_timeout(cgroupfs, target, watch):
     wanted = Hog("a", 2 * M, 0, "/t", rate=4 * M)
     with hog_set(cgroupfs, watch, wanted, timeout=0.4) as running:
         assert running.runners[0].filled.took_ns > 0.4e9
@@ -250,7 +252,7 @@ def test_a_slow_rate_has_its_time(cgroupfs, target, watch):
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 @pytest.mark.parametrize("accounted", [True, False])
 def test_kernel_memory_without_the_memory_controller(cgroupfs, target, watch, kind, accounted):
-    """A kernel that charges it to nobody would have it filled for ever."""
+    """If the kernel does not charge it, the hog must not fill forever."""
     if not accounted:
         (target.directory / "memory.current").unlink()
     wanted = Hog("a", 4 * M, 0, "/t", kind, may_fail=True)
@@ -278,7 +280,7 @@ def test_a_sharer_joins_its_own_cgroup(cgroupfs, target, watch):
     soon(lambda: gone([sharer.pid]))
 
 
-def test_a_stopped_hog_is_stopped_when_the_herd_is_there(cgroupfs, target, watch):
+def test_a_stopped_hog_is_stopped_when_the_block_begins(cgroupfs, target, watch):
     with hog_set(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "stopped")) as running:
         pid = running.runners[0].pid
         assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
@@ -286,7 +288,7 @@ def test_a_stopped_hog_is_stopped_when_the_herd_is_there(cgroupfs, target, watch
     assert watch.deaths[pid].signal == signal.SIGKILL
 
 
-def test_a_traced_hog_does_not_hold_up_the_end_of_the_herd(cgroupfs, target, watch):
+def test_a_traced_hog_does_not_delay_the_end_of_the_set(cgroupfs, target, watch):
     began = time.monotonic()
     with hog_set(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=1000.0)) as running:
         (tracer,) = psutil.Process(running.runners[0].pid).children()
@@ -297,7 +299,7 @@ def test_a_traced_hog_does_not_hold_up_the_end_of_the_herd(cgroupfs, target, wat
     assert children() == set()
 
 
-def test_a_traced_hog_is_held_after_its_kill(cgroupfs, target, watch):
+def test_a_traced_hog_is_stopped_after_its_kill(cgroupfs, target, watch):
     with hog_set(cgroupfs, watch, Hog("a", 4 * M, 0, "/t", "traced", hold=0.4)) as running:
         pid = running.runners[0].pid
         began = time.monotonic()
@@ -323,7 +325,7 @@ def test_threads_and_children(cgroupfs, target, watch):
 # Hogs that do not reach their size.
 
 
-def test_who_cannot_reach_its_size_is_named_by_the_error(cgroupfs, target, watch):
+def test_the_error_names_a_hog_that_does_not_reach_its_size(cgroupfs, target, watch):
     wanted = Hog("a", M, 0, "/t", "file", path="/etc/passwd")
     with pytest.raises(NotFilledError) as caught, hog_set(cgroupfs, watch, wanted):
         pass
@@ -334,7 +336,7 @@ def test_who_cannot_reach_its_size_is_named_by_the_error(cgroupfs, target, watch
     assert children() == set()
 
 
-def test_who_may_fail_does_not_end_the_others(cgroupfs, target, watch):
+def test_a_hog_that_may_fail_does_not_end_the_others(cgroupfs, target, watch):
     wanted = (
         Hog("short", M, 0, "/t", "file", path="/etc/passwd", may_fail=True),
         Hog("huge", 1 << 60, 0, "/t", may_fail=True),
@@ -350,7 +352,7 @@ def test_who_may_fail_does_not_end_the_others(cgroupfs, target, watch):
         running.require_alive()
 
 
-def test_who_may_fail_may_be_killed(cgroupfs, target, watch):
+def test_a_hog_that_may_fail_may_be_killed(cgroupfs, target, watch):
     wanted = Hog("a", 64 * M, 0, "/t", rate=16 * M, may_fail=True)
     running = hog_set(cgroupfs, watch, wanted)
     start = running._start
@@ -368,7 +370,7 @@ def test_who_may_fail_may_be_killed(cgroupfs, target, watch):
         assert running_hog.filled is None
 
 
-def test_who_may_fail_may_be_late(cgroupfs, target, watch):
+def test_a_hog_that_may_fail_may_be_late(cgroupfs, target, watch):
     wanted = Hog("a", 64 * M, 0, "/t", may_fail=True), Hog("b", M, 0, "/t")
     running = hog_set(cgroupfs, watch, *wanted, timeout=0.3)
     start = running._start
@@ -413,8 +415,8 @@ def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, w
         assert watch.deaths[running_hog.pid].status == HogExit.CHILD_KILLED
 
 
-def test_a_hog_that_ended_itself_is_no_victim_of_others(cgroupfs, target, watch, monkeypatch):
-    """It was told to die with a parent that it does not have."""
+def test_a_hog_that_ended_itself_was_not_killed(cgroupfs, target, watch, monkeypatch):
+    """Its argument names a parent that it does not have."""
     monkeypatch.setattr(hogset.os, "getpid", lambda: 1)
     with (
         pytest.raises(NotFilledError) as caught,
@@ -443,8 +445,8 @@ def test_the_step_at_which_a_hog_was_interrupted(last, hog, step):
     assert interrupted(last, hog) is step
 
 
-def test_a_late_hog_that_was_oom_killed_is_not_said_to_be_ended_by_oomctl(cgroupfs, target, watch):
-    """Its tracer holds it longer than anybody waits."""
+def test_a_late_hog_that_was_oom_killed_was_not_killed_by_oomctl(cgroupfs, target, watch):
+    """Its tracer stops it for longer than the timeout."""
     wanted = Hog("a", 64 * M, 0, "/t", "traced", rate=M, hold=1000.0, may_fail=True)
     running = hog_set(cgroupfs, watch, wanted, timeout=0.5)
     running._timeout = 0.5
@@ -463,11 +465,11 @@ def test_a_late_hog_that_was_oom_killed_is_not_said_to_be_ended_by_oomctl(cgroup
     assert children() == set()
 
 
-def test_what_may_fail_is_not_asked_of_the_machine_before(cgroupfs, target, watch):
+def test_hogs_that_may_fail_need_no_available_memory(cgroupfs, target, watch):
     requirements.require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
 
 
-def test_thp_where_there_are_none(cgroupfs, watch, monkeypatch, tmp_path):
+def test_thp_is_refused_if_it_is_disabled(cgroupfs, watch, monkeypatch, tmp_path):
     monkeypatch.setattr(requirements, "_THP", tmp_path / "enabled")
     (tmp_path / "enabled").write_text("always madvise [never]\n")
     with (
@@ -510,7 +512,7 @@ def test_hints(kind, step, error, said):
 
 
 @pytest.mark.parametrize("error", [errno.ENOENT, errno.ESPIPE, errno.EINVAL, errno.ENXIO])
-def test_the_hint_for_a_path_that_is_no_file(error):
+def test_the_hint_for_a_path_that_is_not_a_file(error):
     wanted = Hog("a", M, kind="file", path="/x")
     assert hint(Step.MAP, wanted, error) == "name a file that can be read instead of /x"
 
@@ -532,7 +534,7 @@ def test_no_descriptor_is_left(cgroupfs, target, watch):
 @pytest.mark.parametrize(
     ("number", "cure"), [(errno.EAGAIN, "a limit on processes"), (errno.ENOEXEC, "install oomctl")]
 )
-def test_a_hog_that_cannot_be_started_says_what_to_do(cgroupfs, monkeypatch, number, cure):
+def test_a_hog_that_cannot_be_started_is_an_error_with_a_hint(cgroupfs, monkeypatch, number, cure):
     cgroupfs.create_cgroup("t")
 
     def refused(*_args, **_kwargs):
@@ -548,7 +550,7 @@ def test_a_hog_that_cannot_be_started_says_what_to_do(cgroupfs, monkeypatch, num
 
 
 def test_a_limit_that_refuses_the_start_of_a_hog_is_named(cgroupfs, target, watch, monkeypatch):
-    """Until it has joined its cgroup a hog lives where oomctl does."""
+    """Until it has joined its cgroup, a hog is in that of oomctl."""
     own = cgroupfs.create_cgroup("own")
     (own.directory / "pids.max").write_text("20\n")
     monkeypatch.setattr(diagnosis.procfs, "unified_path", lambda _text: "/own")
@@ -566,7 +568,7 @@ def test_a_limit_that_refuses_the_start_of_a_hog_is_named(cgroupfs, target, watc
 
 
 def test_a_limit_is_not_blamed_for_a_file_that_is_missing(cgroupfs, target, watch):
-    """Though it was reached meanwhile, by another hog."""
+    """Even if another hog reached it at the same time."""
     (target.directory / "memory.max").write_text("4096\n")
     wanted = Hog("a", M, 0, "/t", "file", path="/nowhere", may_fail=True)
     running = hog_set(cgroupfs, watch, wanted)
@@ -576,10 +578,10 @@ def test_a_limit_is_not_blamed_for_a_file_that_is_missing(cgroupfs, target, watc
 
 
 @pytest.mark.parametrize("may_fail", [True, False])
-def test_a_step_that_fails_for_want_of_memory_is_no_error_of_oomctl(
+def test_a_step_that_lacks_memory_is_not_an_error_of_oomctl(
     cgroupfs, target, watch, monkeypatch, may_fail
 ):
-    """Whichever step it is; what the hog says is taken from one that joined."""
+    """This holds for each step; the reports are those of a hog that joined."""
     (target.directory / "memory.max").write_text("4096\n")
     read, said = os.read, struct.pack("@iiiiLLL", Step.ADJUST, errno.ENOMEM, 0, 0, 0, 0, 0)
 

@@ -17,35 +17,35 @@ needs_shm = pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/sh
 
 
 @needs_disk
-def test_a_folder_on_a_disk_does():
+def test_a_folder_on_a_disk_is_suitable():
     before = sorted(Path("/var/tmp").iterdir())
     assert refusal(Path("/var/tmp"), 1) == ""
     assert sorted(Path("/var/tmp").iterdir()) == before
 
 
 @needs_shm
-def test_a_tmpfs_does_not():
+def test_a_tmpfs_is_refused():
     assert refusal(Path("/dev/shm"), 1) == "holds them as shmem"
 
 
 @needs_disk
-def test_a_disk_without_room_does_not():
+def test_a_disk_without_room_is_refused():
     assert refusal(Path("/var/tmp"), 1 << 62).startswith("has room for ")
 
 
 @pytest.mark.parametrize("folder", ["/nowhere", "/proc/self", "/etc/passwd"])
-def test_what_takes_no_file_does_not(folder):
+def test_a_folder_that_takes_no_file_is_refused(folder):
     assert refusal(Path(folder), 1).startswith("cannot be used (")
 
 
-def test_a_file_system_without_a_page_cache_does_not(tmp_path, monkeypatch):
+def test_a_file_system_without_a_page_cache_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pagecache, "_resident", lambda _fd: 0)
     assert refusal(tmp_path, 1) == "keeps no page cache"
 
 
 @needs_disk
 @needs_shm
-def test_the_first_that_does_is_taken_tmpdir_first(monkeypatch, tmp_path):
+def test_the_first_suitable_folder_is_taken_tmpdir_first(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", "/dev/shm")
     assert find_place(1) == Path("/var/tmp")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -53,7 +53,7 @@ def test_the_first_that_does_is_taken_tmpdir_first(monkeypatch, tmp_path):
 
 
 @needs_shm
-def test_where_none_does_each_is_named_with_its_reason(monkeypatch):
+def test_if_none_is_suitable_each_is_named_with_its_reason(monkeypatch):
     places = [Path("/dev/shm"), Path("/proc/self")]
     monkeypatch.setattr(pagecache, "_candidates", lambda: iter(places))
     with pytest.raises(UnsupportedError) as caught:
@@ -65,8 +65,8 @@ def test_where_none_does_each_is_named_with_its_reason(monkeypatch):
     )
 
 
-def test_a_file_system_without_nameless_files_does(monkeypatch, tmp_path):
-    """As 9p, of which the lab's folder is."""
+def test_a_file_system_without_nameless_files_is_suitable(monkeypatch, tmp_path):
+    """9p, on which the lab's folder is, has none."""
     real = os.open
 
     def without(path, flags, *rest, **more):
@@ -79,6 +79,6 @@ def test_a_file_system_without_nameless_files_does(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lab_mounts_the_folder_that_is_looked_for():
+def test_the_lab_mounts_its_folder():
     script = initramfs.guest_files()["init"].decode()
     assert f'"$disk" {str(pagecache.LAB_DISK).lstrip("/")} ' in script

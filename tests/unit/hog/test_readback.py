@@ -23,7 +23,7 @@ def differs(holds: Holdings, kind: HogKind, size: int = 16 * M, **more) -> str:
     return compared(holds, Hog("h", size, kind=kind, **more)).differs
 
 
-def test_page_cache_is_what_is_no_shmem():
+def test_page_cache_is_file_without_shmem():
     own = Holdings("process", swap=5, hugetlb=6, locked=7, anon=8)
     holds = of_cgroup(STAT, own, 9)
     assert (holds.anon, holds.file, holds.shmem) == (M, 12 * M, 4 * M)
@@ -31,7 +31,7 @@ def test_page_cache_is_what_is_no_shmem():
     assert (holds.swap, holds.hugetlb, holds.locked, holds.slack) == (5, 6, 7, 9)
 
 
-def test_what_tasks_hold_is_added_up():
+def test_the_memory_of_several_tasks_is_added_up():
     holds = of_tasks([{"RssAnon": M, "VmSwap": 2}, {"RssAnon": M, "RssShmem": 3}], None)
     assert (holds.anon, holds.swap, holds.shmem) == (2 * M, 2, 3)
     assert (holds.file, holds.kernel) == (None, None)
@@ -45,7 +45,7 @@ def test_what_tasks_hold_is_added_up():
         *(("threads", "anon"), ("forker", "anon"), ("shared", "anon"), ("traced", "anon")),
     ],
 )
-def test_each_kind_is_held_to_its_own_kind_of_memory(kind, field):
+def test_each_kind_is_compared_with_its_own_counter(kind, field):
     assert differs(held(**{field: 16 * M}), kind) == ""
     assert differs(held(**{field: 15 * M}), kind) == ""
     assert differs(held(), kind).startswith("holds 0 of ")
@@ -65,15 +65,15 @@ def test_each_kind_is_held_to_its_own_kind_of_memory(kind, field):
         ),
     ],
 )
-def test_what_is_held_instead_is_named(holds, kind, said):
+def test_other_memory_than_expected_is_named(holds, kind, said):
     assert differs(holds, kind) == f"holds {said}"
 
 
-def test_the_counters_have_their_error():
+def test_the_counters_have_a_tolerance():
     assert differs(held(file=8 * M, slack=8 * M), "file") == ""
 
 
-def test_huge_pages_that_were_not_to_be_had_are_told():
+def test_missing_huge_pages_are_reported():
     holds = held(anon=17 * M, anon_thp=4 * M)
     assert differs(holds, "anon", 17 * M, thp=True) == "holds 4M in huge pages, not 16M"
     assert differs(holds, "anon", 17 * M) == ""
@@ -81,7 +81,7 @@ def test_huge_pages_that_were_not_to_be_had_are_told():
     assert differs(replace(holds, anon_thp=None), "anon", 17 * M, thp=True) == ""
 
 
-def test_its_fields_in_json():
+def test_the_fields_in_json():
     plain = replace(held(file=6 * M, slack=3), differs="x").tree()
     assert plain["source"] == "cgroup"
     assert plain["file_bytes"] == 6 * M
@@ -123,6 +123,6 @@ def test_a_hog_that_is_not_alone_is_read_in_proc(cgroupfs, child, reason):
     assert holds.anon_thp is not None
 
 
-def test_of_a_hog_that_is_gone_nothing_is_known(cgroupfs):
+def test_a_hog_that_has_ended_has_no_holdings(cgroupfs):
     node = cgroupfs.create_cgroup("t")
     assert read_holdings(Hog("h", M), 2**22 + 1, node) is None
