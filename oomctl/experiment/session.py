@@ -82,7 +82,7 @@ class Session:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Take everything down; ending signals that arrived during a round are raised after it."""
         self._stack.close()
 
@@ -142,7 +142,7 @@ class Session:
         history = History(self._sources)
         console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         hog_set = stack.enter_context(
-            HogSet(plan.hogs, self._root, watch, plan.timeout, plan.keep, _taker(history))
+            HogSet(plan.hogs, self._root, watch, plan.timeout, plan.keep, history.took)
         )
         history.update()
         filled_ns = time.monotonic_ns()
@@ -201,16 +201,6 @@ class Session:
         with signals_unblocked():
             confirm(rank(candidates.tasks, candidates.totalpages, candidates.page_size))
         self._confirm = None
-
-
-def _taker(history: History) -> Callable[[int], bool]:
-    """Return a function that tells whether the OOM killer has taken a PID in this round."""
-
-    def took(pid: int) -> bool:
-        history.update()
-        return pid in history.taken
-
-    return took
 
 
 def _notes(plan: Plan, state: TargetState) -> Iterator[str]:

@@ -76,6 +76,11 @@ class History:
         self.taken.update(e.tgid for e in batch.events if e.kind in HITS)
         return batch
 
+    def took(self, pid: int) -> bool:
+        """Update, and return whether the OOM killer has taken a PID in this round."""
+        self.update()
+        return pid in self.taken
+
     def kills(self) -> list[OomKill]:
         """Return every kill so far, combined from both sources.
 

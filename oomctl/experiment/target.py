@@ -61,6 +61,20 @@ def rises(before: Events, after: Events) -> Events:
     return found
 
 
+class CgroupPaths:
+    """Paths of cgroups by id; the path of a removed cgroup stays known."""
+
+    def __init__(self, root: UnifiedNode) -> None:
+        self._root = root
+        self.known: dict[int, str] = {}
+
+    def refresh(self) -> None:
+        """Read the paths of all cgroups there are now."""
+        for node in self._root.walk():
+            with contextlib.suppress(OSError):  # removed during the walk
+                self.known[node.id] = node.cgroup
+
+
 class TargetState:
     """Reads tasks and counters of the plan's `top` cgroup, if it has one.
 
@@ -74,7 +88,7 @@ class TargetState:
         self._targets = {plan.top or "/", *(step.call.target or "/" for step in plan.steps)}
         self.top = None if plan.top is None else root.at(plan.top)
         self._id = self.top and _id(self.top)
-        self._paths: dict[int, str] = {}
+        self._paths = CgroupPaths(root)
 
     @property
     def _existing(self) -> UnifiedNode | None:
@@ -148,11 +162,9 @@ class TargetState:
 
     def path_of(self, cgroup_id: int) -> str | None:
         """Return the path of a cgroup by its id; None if it was removed before it was read."""
-        if cgroup_id not in self._paths:
-            for node in self._root.walk():
-                with contextlib.suppress(OSError):
-                    self._paths[node.id] = node.cgroup
-        return self._paths.get(cgroup_id)
+        if cgroup_id not in self._paths.known:
+            self._paths.refresh()
+        return self._paths.known.get(cgroup_id)
 
     def owns(self, kill: OomKill, target: str | None, snapshot: Snapshot) -> bool:
         """Return whether a kill belongs to a call on `target`, not to an OOM elsewhere."""

@@ -9,6 +9,7 @@ from typing import Self
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.experiment.sources import OomSources
+from oomctl.experiment.target import CgroupPaths
 from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, KillsFromEvents, OomKill
@@ -89,7 +90,7 @@ class OomWatch:
 
     def path(self, cgroup_id: int | None) -> str | None:
         """Return the path of a cgroup; None if it was removed before its path was read."""
-        return None if cgroup_id is None else self._paths.known.get(cgroup_id)
+        return None if cgroup_id is None else _printable(self._paths.known.get(cgroup_id))
 
     def _learn(self, events: Sequence[Event]) -> None:
         """Read the paths at once: a cgroup is often removed as soon as its victim has ended."""
@@ -100,19 +101,3 @@ class OomWatch:
 
 def _printable(path: str | None) -> str | None:
     return None if path is None else printable(path)
-
-
-class CgroupPaths:
-    """Paths of cgroups by id, escaped for terminals; the path of a removed cgroup stays known."""
-
-    def __init__(self, root: UnifiedNode) -> None:
-        self._root = root
-        self.known: dict[int, str] = {}
-
-    def refresh(self) -> None:
-        """Read the paths of all cgroups there are now."""
-        for node in self._root.walk():
-            try:
-                self.known[node.id] = printable(node.cgroup)
-            except FileNotFoundError:  # removed while we walk
-                continue
