@@ -101,10 +101,10 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
 
     def late(enter, most):
         time.sleep(0.5)
-        return stand(enter, most)
+        return hold(enter, most)
 
-    stand = gate._stand
-    monkeypatch.setattr(gate, "_stand", late)
+    hold = gate._hold
+    monkeypatch.setattr(gate, "_hold", late)
     before = signal.signal(signal.SIGUSR1, interrupt)
     began = time.monotonic()
     try:
