@@ -10,8 +10,8 @@ from oomctl import console
 from oomctl.bpf.observer import Observer
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, OomKill, Reading, by_process, reconcile, threads_of, traced
-from oomctl.oom.klog import KernelLog
+from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
+from oomctl.oom.klog import KernelLog, KillsFromLog
 from oomctl.proc.kmsg import Kmsg
 
 
@@ -106,7 +106,7 @@ class OomSources:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._observer: Observer | None = None
-        self._from_log = Reading()
+        self._from_log = KillsFromLog()
         self._lost = 0
         self.no_tracing_reason = ""
 

@@ -17,8 +17,7 @@ from oomctl.hog.protocol import READ_SIZE, Report, Step, is_shortage, reports
 from oomctl.hog.readback import read_holdings
 from oomctl.hog.requirements import require_memory, require_thp
 from oomctl.hog.spawn import start
-from oomctl.oom.filled import Filled
-from oomctl.oom.holdings import Holdings
+from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.plan import Hog
 from oomctl.proc.pidfd import PidfdWatch
 from oomctl.signals import signals_unblocked

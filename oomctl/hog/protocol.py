@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from oomctl.cgroup.limits import Limit
-from oomctl.oom.filled import Filled
+from oomctl.oom.holdings import Filled
 from oomctl.oom.plan import Hog
 
 _REPORT = struct.Struct("=iiiiQQQ")

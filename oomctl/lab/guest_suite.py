@@ -15,7 +15,7 @@ from oomctl.errors import OomctlError
 from oomctl.lab import vm
 from oomctl.lab.pump import Sink
 from oomctl.lab.vm import Ending
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import result_of
 from oomctl.text import counted, printable

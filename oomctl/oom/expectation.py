@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.oom.as_text import returned
-from oomctl.oom.check import Check
 from oomctl.oom.enums import FateKind, Moment
-from oomctl.oom.outcome import CallReport, Outcome, TaskReport
+from oomctl.oom.outcome import CallReport, Check, Outcome, TaskReport
 from oomctl.oom.paths import relative
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Plan
 from oomctl.text import counted

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from oomctl.oom.enums import Role
 from oomctl.oom.event import Event, EventKind
-from oomctl.oom.klog import KillsFromLog, Record
 
 HITS = frozenset({EventKind.SIGKILL, EventKind.MARK_VICTIM})
 """The kinds of event that tell whom the OOM killer took."""
@@ -16,11 +15,11 @@ HITS = frozenset({EventKind.SIGKILL, EventKind.MARK_VICTIM})
 class OomKill:
     """One process that the OOM killer took; times are CLOCK_MONOTONIC in ns, sizes bytes.
 
-    `role` is "victim", "sharer" (it died because it shares a victim's memory) or "exiting" (it was
-    ending already and got no signal). `memcg_id` and `memcg`, a path, name the cgroup that is out
-    of memory, and are None for a system-wide OOM; `group` is the cgroup whose memory.oom.group
-    took it. `traced` and `logged` say which source told of it. What the sources do not tell is
-    None; `exited_after_ns` also if it was not over within the patience.
+    `memcg_id` and `memcg`, a path, name the cgroup that is out of memory, and are None for a
+    system-wide OOM. `group` is the cgroup whose memory.oom.group took it, and `cgroup` the same if
+    the sources do not name the member's own. `allocating` says that it was chosen for
+    vm.oom_kill_allocating_task. `traced` and `logged` say which sources reported it. Unknown values
+    are None; so is `exited_after_ns` if the process did not end while oomctl waited.
     """
 
     at_ns: int
@@ -40,6 +39,7 @@ class OomKill:
     memcg: str | None = None
     group: str | None = None
     oom_score_adj: int = 0
+    allocating: bool = False
     traced: bool = False
     logged: bool = False
 
@@ -106,6 +106,7 @@ def _merged(seen: OomKill, said: OomKill) -> OomKill:
         constraint=seen.constraint or said.constraint,
         memcg=seen.memcg or said.memcg,
         group=said.group,
+        allocating=said.allocating,
         logged=True,
     )
 
@@ -191,32 +192,3 @@ class KillsFromEvents:
             return []
         del self._open[event.tgid]
         return [seen]
-
-
-class Reading:
-    """Turns records of the kernel log into sightings; the log says nothing of a victim's end."""
-
-    def __init__(self) -> None:
-        self._kills = KillsFromLog()
-
-    def feed(self, records: Iterable[Record]) -> list[OomKill]:
-        """Take records in order; of a group's other members it only knows the group's cgroup."""
-        return [
-            OomKill(
-                at_ns=kill.at_us * 1000,
-                pid=kill.pid,
-                comm=kill.comm,
-                role=Role.VICTIM,
-                rss=kill.rss,
-                oom_score_adj=kill.oom_score_adj,
-                logged=True,
-                cgroup=kill.cgroup or kill.group,
-                invoker_pid=kill.invoker_pid,
-                invoker_comm=kill.invoker_comm,
-                order=kill.order,
-                constraint=kill.constraint,
-                memcg=kill.oom_memcg,
-                group=kill.group,
-            )
-            for kill in self._kills.feed(records)
-        ]

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from oomctl.oom.enums import Constraint
+from oomctl.oom.enums import Constraint, Role
+from oomctl.oom.kill import OomKill
 from oomctl.oom.oomreport import Facts, Report, SplitText
 from oomctl.text import printable
 
@@ -49,32 +50,6 @@ class Record:
 
 
 @dataclass(frozen=True)
-class LogKill:
-    """One "Killed process" record and what its own report says: microseconds since boot, bytes.
-
-    `pid` is the process as far as the log tells, `thread` the one that has the memory: another
-    where the leader has ended (mm/oom_kill.c, find_lock_task_mm). `cgroup` is the victim's,
-    `oom_memcg` the one out of memory, `group` the one whose memory.oom.group took it. What the log
-    does not say, or not for certain, is None.
-    """
-
-    at_us: int
-    pid: int
-    thread: int
-    comm: str
-    rss: int
-    oom_score_adj: int
-    cgroup: str | None = None
-    oom_memcg: str | None = None
-    constraint: str | None = None
-    order: int | None = None
-    invoker_pid: int | None = None
-    invoker_comm: str | None = None
-    group: str | None = None
-    allocating: bool = False
-
-
-@dataclass(frozen=True)
 class KernelLog:
     """What the log said between two moments; `lost` counts records overwritten before we read."""
 
@@ -82,9 +57,9 @@ class KernelLog:
     lost: int = 0
 
     @property
-    def kills(self) -> tuple[LogKill, ...]:
+    def kills(self) -> tuple[OomKill, ...]:
         """The kills in order, each process once."""
-        kills: dict[int, LogKill] = {}
+        kills: dict[int, OomKill] = {}
         for kill in KillsFromLog().feed(self.records):
             kills.setdefault(kill.pid, kill)
         return tuple(kills.values())
@@ -116,8 +91,8 @@ class _Oom:
 
     caller: str
     cause: str
-    facts: Facts | None
-    kill: LogKill | None = None
+    facts: Facts
+    kill: OomKill | None = None
 
 
 @dataclass
@@ -151,12 +126,12 @@ class KillsFromLog:
         self._group: _Group | None = None
         self._split: SplitText | None = None
 
-    def feed(self, records: Iterable[Record]) -> list[LogKill]:
+    def feed(self, records: Iterable[Record]) -> list[OomKill]:
         """Take records in order; return the kills among them, each process once.
 
         The first victim of a group has no `group` if the record of that comes in the next read.
         """
-        kills: list[LogKill] = []
+        kills: list[OomKill] = []
         for record in records:
             if record.after_loss:
                 self._forget()
@@ -164,11 +139,11 @@ class KillsFromLog:
             if kill := self._read(record):
                 kills.append(kill)
             elif self._group and kills and kills[-1] is self._group.oom.kill:
-                kills[-1] = replace(kills[-1], group=self._group.text.group)
+                kills[-1] = _in_group(kills[-1], self._group.text.group)
                 self._group.oom.kill = kills[-1]
         return kills
 
-    def _read(self, record: Record) -> LogKill | None:
+    def _read(self, record: Record) -> OomKill | None:
         text, caller = record.text, record.caller
         report = self._report if self._report and self._report.caller == caller else None
         if record.continued:  # never a record by itself: it may be the name of a cgroup alone
@@ -197,17 +172,18 @@ class KillsFromLog:
             report.add(text)
         return None
 
-    def _kill(self, found: re.Match[str], record: Record, report: Report | None) -> LogKill | None:
+    def _kill(self, found: re.Match[str], record: Record, report: Report | None) -> OomKill | None:
         pid, caller, cause = int(found["pid"]), record.caller, found["cause"]
-        kill = LogKill(
-            at_us=record.time_us,
+        kill = OomKill(
+            at_ns=record.time_us * 1000,
             pid=pid,
-            thread=pid,
             comm=printable(found["comm"]),
+            role=Role.VICTIM,
             rss=sum(int(found[kind]) for kind in ("anon", "file", "shmem")) * 1024,
             oom_score_adj=int(found["adj"] or 0),
             constraint=Constraint.MEMCG if _is_memcg(found) else None,
             allocating=found["own"] is not None,
+            logged=True,
         )
         before, self._told[pid] = self._told.get(pid), record.time_us
         self._report = self._split = None
@@ -216,12 +192,12 @@ class KillsFromLog:
             if before is not None and record.time_us - before < _AGAIN_US:
                 return None
             if group.oom.facts and not self._limited(record):
-                shared = replace(group.oom.facts, pid=None, cgroup=None)
-                return replace(_with(kill, shared), group=group.text.group)
+                shared = {**group.oom.facts, "pid": pid, "cgroup": None}
+                return _in_group(replace(kill, **shared), group.text.group)
             # else either a member, or chosen by another OOM whose report was left out
         else:
             self._group = None
-        kill = _with(kill, facts) if facts else kill
+        kill = replace(kill, **facts)
         self._oom = _Oom(caller, cause, facts, kill)
         return kill
 
@@ -235,25 +211,18 @@ def _is_memcg(found: re.Match[str]) -> bool:
     return found["cause"].startswith("Memory cgroup")
 
 
-def _facts(report: Report | None, found: re.Match[str]) -> Facts | None:
-    """Return what a report says of this victim; None if it is of another kind of OOM."""
-    facts = report.facts(int(found["pid"]), found["comm"]) if report else None
-    if facts and facts.constraint and (facts.constraint == Constraint.MEMCG) != _is_memcg(found):
-        return None
+def _facts(report: Report | None, found: re.Match[str]) -> Facts:
+    """Return what a report says of this victim; nothing if it is of another kind of OOM."""
+    facts = report.facts(int(found["pid"]), found["comm"]) if report else {}
+    constraint = facts.get("constraint")
+    if constraint and (constraint == Constraint.MEMCG) != _is_memcg(found):
+        return {}
     return facts
 
 
-def _with(kill: LogKill, facts: Facts) -> LogKill:
-    return replace(
-        kill,
-        pid=facts.pid or kill.pid,
-        cgroup=facts.cgroup,
-        oom_memcg=facts.oom_memcg,
-        constraint=facts.constraint or kill.constraint,
-        order=facts.order,
-        invoker_pid=facts.invoker_pid,
-        invoker_comm=facts.invoker_comm,
-    )
+def _in_group(kill: OomKill, group: str | None) -> OomKill:
+    """Return the kill of a group's member, of whose cgroup the log may say no more than that."""
+    return replace(kill, group=group, cgroup=kill.cgroup or group)
 
 
 def parse_record(raw: bytes) -> Record | None:

@@ -6,7 +6,8 @@ could be read in two ways is not told.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from oomctl.oom.paths import is_within
 from oomctl.text import printable
@@ -37,17 +38,8 @@ _GROUP = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a report says of a kill; None is what it does not say, or not for certain."""
-
-    pid: int | None = None
-    cgroup: str | None = None
-    oom_memcg: str | None = None
-    constraint: str | None = None
-    order: int | None = None
-    invoker_pid: int | None = None
-    invoker_comm: str | None = None
+Facts = dict[str, Any]
+"""Fields of an OomKill that a report states for certain, by name."""
 
 
 @dataclass
@@ -106,16 +98,18 @@ class Report:
 
     def facts(self, thread: int, comm: str) -> Facts:
         """Read it, for the thread that was killed and its comm."""
-        invoker_comm = None if self._comm is None else printable(self._comm)
-        facts = Facts(order=self._order, invoker_pid=self._pid, invoker_comm=invoker_comm)
+        facts: Facts = {"order": self._order, "invoker_pid": self._pid}
+        if self._comm is not None:
+            facts["invoker_comm"] = printable(self._comm)
         found = _SUMMARY.fullmatch(self.summary.text) if self.summary else None
         if not self.summary or not found:
             return facts
-        pid, constraint = int(found["pid"]), found["constraint"].lower().replace("_", "-")
-        oom_memcg, cgroup = _paths(found, comm if pid == thread else None)
-        if self.summary.cut:
-            oom_memcg = cgroup = None
-        return replace(facts, pid=pid, constraint=constraint, oom_memcg=oom_memcg, cgroup=cgroup)
+        facts["pid"] = int(found["pid"])
+        facts["constraint"] = found["constraint"].lower().replace("_", "-")
+        if not self.summary.cut:
+            same = facts["pid"] == thread
+            facts["memcg"], facts["cgroup"] = _paths(found, comm if same else None)
+        return facts
 
 
 def _paths(found: re.Match[str], comm: str | None) -> tuple[str | None, str | None]:

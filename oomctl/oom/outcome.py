@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 
 from oomctl.errors import OomctlError
 from oomctl.oom.call import CallResult
-from oomctl.oom.check import Check
 from oomctl.oom.enums import EvidenceSource, Phase, VerdictName, Via
 from oomctl.oom.fate import Fate
-from oomctl.oom.filled import Filled
-from oomctl.oom.holdings import Holdings
+from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
 from oomctl.oom.plan import Call
@@ -145,6 +143,15 @@ class TaskReport:
     phase: Phase | None = None
     kill: OomKill | None = None
     holds: Holdings | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named test: `passed` is None where it could not be made; `why` says what was found."""
+
+    name: str
+    passed: bool | None
+    why: str = ""
 
 
 @dataclass(frozen=True)

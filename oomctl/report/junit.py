@@ -6,8 +6,7 @@ from xml.etree import ElementTree as ET
 from oomctl.describe.call_text import call_rows
 from oomctl.describe.evidence_text import outcome_notes
 from oomctl.describe.machine_text import machine_line
-from oomctl.oom.check import Check
-from oomctl.oom.outcome import CallReport, Outcome
+from oomctl.oom.outcome import CallReport, Check, Outcome
 from oomctl.report.run_parts import rate, title
 from oomctl.report.testcases import expectations, over_rounds
 from oomctl.rounds.run import Run, Section

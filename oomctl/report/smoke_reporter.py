@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
 from oomctl.oom.as_json import SCHEMA
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.report import ktap
 from oomctl.report.parts import Table, as_text
 from oomctl.smoke.case import Case, Result

@@ -1,9 +1,8 @@
 """What is expected of a declaration by itself, and of many rounds, as tests. Pure."""
 
 from oomctl.oom.as_text import pid_list, returned
-from oomctl.oom.check import Check
 from oomctl.oom.enums import VerdictName
-from oomctl.oom.outcome import CallReport, Evidence
+from oomctl.oom.outcome import CallReport, Check, Evidence
 from oomctl.rounds.round import WITHOUT_OUTCOME
 from oomctl.rounds.statistics import CheckTally, Statistics
 from oomctl.text import counted

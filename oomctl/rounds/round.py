@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oomctl.oom.as_text import returned
-from oomctl.oom.check import Check
 from oomctl.oom.enums import Moment
 from oomctl.oom.expectation import KILLED
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK
 
 NOT_FILLED, FAILED = "not-filled", "failed"

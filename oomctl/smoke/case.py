@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts
 from oomctl.smoke.facts import Facts, Need
 

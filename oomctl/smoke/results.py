@@ -6,7 +6,7 @@ from typing import Any
 
 from oomctl.describe.machine_text import machine_line
 from oomctl.errors import Exit
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from oomctl.errors import OomctlError, UsageError, while_ending
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.facts import Skipped
 

@@ -12,8 +12,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.journal.entries import Changed, Made, Making, Owner, line
 from oomctl.journal.file import boot
 from oomctl.journal.rundir import folder
-from oomctl.oom.kill import Reading
-from oomctl.oom.klog import KernelLog, parse_record
+from oomctl.oom.klog import KernelLog, KillsFromLog, parse_record
 from oomctl.proc import procfs
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
@@ -60,7 +59,7 @@ def test_any_record_of_the_kernel_log_is_read_or_left_out(data):
     records = tuple(filter(None, map(parse_record, data)))
     log = KernelLog(records)
     kills = log.kills
-    seen = Reading().feed(records)
+    seen = KillsFromLog().feed(records)
     said = "".join([*(kill.comm for kill in kills), *(one.comm for one in seen)])
     assert printable(said) == said
     assert log.found_no_killable in (True, False)

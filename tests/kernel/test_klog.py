@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from oomctl.oom.klog import KillsFromLog, LogKill
+from oomctl.oom.kill import OomKill
+from oomctl.oom.klog import KillsFromLog
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 from tests.kernel.conftest import CGROUPS, tear_down
@@ -88,7 +89,7 @@ def name_of(cgroup: Path) -> str:
     return f"/{cgroup.relative_to(CGROUPS)}"
 
 
-def only(log: Kmsg) -> LogKill:
+def only(log: Kmsg) -> OomKill:
     (kill,) = KillsFromLog().feed(log.read().records)
     return kill
 
@@ -111,8 +112,8 @@ def test_a_limit_s_kill_is_told_whole_whatever_its_comm(top: Path, comm: bytes) 
         pid = killed(child(cgroup, 16 * M, comm))
         kill = only(log)
     shown = printable(os.fsdecode(comm))
-    assert (kill.pid, kill.thread, kill.comm) == (pid, pid, shown)
-    assert (kill.cgroup, kill.oom_memcg, kill.group) == (name_of(cgroup), name_of(cgroup), None)
+    assert (kill.pid, kill.comm) == (pid, shown)
+    assert (kill.cgroup, kill.memcg, kill.group) == (name_of(cgroup), name_of(cgroup), None)
     assert (kill.invoker_pid, kill.invoker_comm) == (pid, shown)
     assert (kill.order, kill.constraint, kill.allocating) == (0, "memcg", False)
 
@@ -153,7 +154,7 @@ def test_a_long_path_is_put_together_and_one_that_was_cut_is_not_told(
         killed(idle)
         first, member = KillsFromLog().feed(log.read().records)
     path = name_of(cgroup) if known else None
-    assert (first.pid, first.cgroup, first.oom_memcg, first.group) == (pid, path, path, path)
+    assert (first.pid, first.cgroup, first.memcg, first.group) == (pid, path, path, path)
     assert (member.pid, member.group, member.invoker_pid) == (idle, path, pid)
 
 
@@ -178,7 +179,7 @@ def test_a_process_whose_leader_has_ended_is_named_by_its_process(top: Path) -> 
         thread = int(os.read(ready, 20))
         killed(pid)
         kill = only(log)
-    assert (kill.pid, kill.thread, kill.invoker_pid) == (pid, thread, thread)
+    assert (kill.pid, kill.invoker_pid) == (pid, thread)
     assert kill.cgroup == name_of(cgroup)
 
 
@@ -189,7 +190,7 @@ def test_sysrq_s_kill(top: Path) -> None:
         Path("/proc/sysrq-trigger").write_text("f")
         killed(pid)
         kill = only(log)
-    assert (kill.pid, kill.cgroup, kill.oom_memcg) == (pid, "/klog/a", None)
+    assert (kill.pid, kill.cgroup, kill.memcg) == (pid, "/klog/a", None)
     assert (kill.constraint, kill.order, kill.oom_score_adj) == ("none", -1, 1000)
     assert (kill.invoker_comm or "").startswith("kworker/")
 
@@ -201,7 +202,7 @@ def test_no_kill_of_a_burst_has_a_fact_of_another(top: Path) -> None:
     groups = [limited(top / f"group-{n}", group=True) for n in range(2)]
     (top / "shrunk").mkdir()
     found = KillsFromLog()
-    kills: list[LogKill] = []
+    kills: list[OomKill] = []
     with Kmsg() as log:
         for n in range(47):
             pid = killed(child(single, 16 * M))
@@ -226,7 +227,7 @@ def test_no_kill_of_a_burst_has_a_fact_of_another(top: Path) -> None:
     for kill in kills:
         cgroup, group_path, triggers = told[kill.pid]
         assert kill.cgroup in (None, cgroup)
-        assert kill.oom_memcg in (None, cgroup)
+        assert kill.memcg in (None, cgroup)
         assert kill.group in (None, group_path)
         assert kill.invoker_pid is None or kill.invoker_pid in triggers
         assert (kill.order, kill.constraint) in ((None, "memcg"), (0, "memcg"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, UINT64_MAX
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case

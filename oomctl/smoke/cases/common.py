@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from oomctl.hog.hogset import RunningHog
-from oomctl.oom.check import Check
 from oomctl.oom.klog import KernelLog
+from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need, Skipped
 from oomctl.smoke.runner import CaseRun, CaseRunner, HoldUntil

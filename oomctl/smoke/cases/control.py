@@ -6,7 +6,7 @@ It is read at the entry of out_of_memory(), so the checks do not depend on the t
 from collections.abc import Callable, Iterator
 
 from oomctl.bpf.gate import Passage
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from oomctl.bpf.removed_memcg import RemovedMemcg
 from oomctl.errors import OomctlError
 from oomctl.oom.call import Stage
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import equal

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Step
 from oomctl.smoke.cases.common import case, equal, spec_of
 from oomctl.smoke.runner import CaseRun

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.oom.check import Check
 from oomctl.oom.enums import EvidenceSource, Moment
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal, rises, spec_of

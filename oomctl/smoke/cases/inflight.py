@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import psutil
 
 from oomctl.hog.hogset import RunningHog
-from oomctl.oom.check import Check
 from oomctl.oom.enums import Moment, Until
 from oomctl.oom.klog import KernelLog
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke import facts
 from oomctl.smoke.cases.common import case, equal, verdicts, wait_until

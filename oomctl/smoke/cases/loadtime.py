@@ -11,7 +11,7 @@ from errno import EACCES, EINVAL
 
 from oomctl.bpf.libbpf import Only
 from oomctl.oom.as_text import returned
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need

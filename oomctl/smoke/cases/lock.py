@@ -6,7 +6,7 @@ Each case checks that the lock was held when its calls began, so a call that beg
 from collections.abc import Iterator
 from dataclasses import replace
 
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Range, Step
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oomctl.files import kernelfile
 from oomctl.files.kernelfile import KernelFileError
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import LARGE_DIES, equal

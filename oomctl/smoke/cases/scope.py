@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.call import Stage
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Hog, Step
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import case, equal, spec_of, verdicts

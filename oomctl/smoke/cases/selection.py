@@ -8,7 +8,7 @@ from dataclasses import replace
 import psutil
 
 from oomctl.hog.hogset import RunningHog
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Hog
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from oomctl.oom.check import Check
 from oomctl.oom.enums import Constraint
 from oomctl.oom.klog import KernelLog
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Step
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case

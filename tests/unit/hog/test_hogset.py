@@ -16,8 +16,8 @@ from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.hog import diagnosis, hogset, requirements, spawn
 from oomctl.hog.hogset import HogSet, NotFilledError
 from oomctl.hog.protocol import READ_SIZE, Report, Step, hint, interrupted, reports
-from oomctl.oom.filled import Filled
 from oomctl.oom.hogexit import HogExit
+from oomctl.oom.holdings import Filled
 from oomctl.oom.plan import Hog
 from oomctl.proc.pidfd import PidfdWatch
 

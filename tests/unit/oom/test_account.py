@@ -9,8 +9,7 @@ from oomctl.oom.account import account
 from oomctl.oom.attribution import CallObservation, PostRun, killed_by
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.event import Event, EventKind
-from oomctl.oom.kill import Reading
-from oomctl.oom.klog import KernelLog, Record
+from oomctl.oom.klog import KernelLog, KillsFromLog, Record
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Candidates, Prediction
 from oomctl.oom.task import Task
@@ -57,7 +56,7 @@ def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()
         group_kills,
         lineup,
         later=later,
-        logged=tuple(Reading().feed(log.records)),
+        logged=tuple(KillsFromLog().feed(log.records)),
     )
 
 
@@ -237,7 +236,7 @@ def test_the_worker_that_serves_sysrq_is_known_by_whatever_tells_of_its_order(se
 def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
     """A group of 8 and 7, by another caller: the kernel counts its first victim twice."""
     events = [*kill_events(8, trigger=60), *kill_events(7, trigger=60)] if tracing else []
-    said = Reading().feed(logged(8, 7).records)
+    said = KillsFromLog().feed(logged(8, 7).records)
     one = replace(
         asked(*events, group_kills=1),
         counted=3,
@@ -250,7 +249,7 @@ def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
 
 
 def test_each_group_that_others_killed_counts_its_first_victim_twice():
-    said = Reading().feed(logged(6, 7, 8, 9).records)
+    said = KillsFromLog().feed(logged(6, 7, 8, 9).records)
     groups = {6: "/t/a", 7: "/t/a", 8: "/t/b", 9: "/t/b"}  # neither counts more than one
     told = tuple(replace(one, invoker_pid=60 + one.pid // 8, group=groups[one.pid]) for one in said)
     one = replace(asked(group_kills=1), counted=6, logged=told)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.oom.check import Check
 from oomctl.oom.expectation import check_outcome
 from oomctl.oom.fate import Fate
+from oomctl.oom.outcome import Check
 from oomctl.oom.plan import EVENTS, EVENTS_LOCAL, Call, CallExpect, Expect, Plan, Range, Step
 from tests.outcomes import OUTCOMES, TARGET
 from tests.rounds import called, happened

@@ -1,6 +1,6 @@
 from oomctl.oom.event import Event, EventKind
-from oomctl.oom.kill import KillsFromEvents, Reading
-from oomctl.oom.klog import Record
+from oomctl.oom.kill import KillsFromEvents
+from oomctl.oom.klog import KillsFromLog, Record
 
 CALLER, BIG, OTHER = 100, 7, 8
 
@@ -140,7 +140,7 @@ KILLED = (
 
 
 def test_the_log_tells_the_same_but_for_the_end():
-    seen = Reading().feed(
+    seen = KillsFromLog().feed(
         records(
             "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=2, oom_score_adj=0",
             "CPU: 1 UID: 0 PID: 166 Comm: python3 Not tainted 6.12 #1",
@@ -158,13 +158,13 @@ def test_the_log_tells_the_same_but_for_the_end():
 
 
 def test_a_report_that_was_limited_leaves_gaps():
-    (seen,) = Reading().feed(records(KILLED.format(7)))
+    (seen,) = KillsFromLog().feed(records(KILLED.format(7)))
     assert (seen.invoker_comm, seen.order, seen.memcg, seen.cgroup) == (None,) * 4
     assert seen.constraint == "memcg"  # its own record says so
 
 
 def test_a_group_kill_is_told_once_for_each_member_and_with_its_cgroup():
-    seen = Reading().feed(
+    seen = KillsFromLog().feed(
         records(
             "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=2, oom_score_adj=0",
             "CPU: 1 UID: 0 PID: 166 Comm: python3 Not tainted 6.12 #1",
@@ -183,7 +183,7 @@ def test_a_group_kill_is_told_once_for_each_member_and_with_its_cgroup():
 
 
 def test_the_log_of_one_oom_says_nothing_of_the_next():
-    reading = Reading()
+    reading = KillsFromLog()
     reading.feed(records("a invoked oom-killer: gfp_mask=0x0, order=1", "CPU: 0 PID: 5 Comm: a x"))
     (seen,) = reading.feed(
         records("b invoked oom-killer: gfp_mask=0x0, order=-1", KILLED.format(7))

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.oom.klog import KernelLog, KillsFromLog, LogKill, Record, parse_record
+from oomctl.oom.kill import OomKill
+from oomctl.oom.klog import KernelLog, KillsFromLog, Record, parse_record
 from oomctl.text import printable
 from tests.klogs import Log
 
@@ -35,25 +36,26 @@ def log(*raws: bytes) -> KernelLog:
     return KernelLog(tuple(record for raw in raws if (record := parse_record(raw))))
 
 
-def killed(text: bytes) -> tuple[LogKill, ...]:
+def killed(text: bytes) -> tuple[OomKill, ...]:
     return log(b"3,1,1,-;" + text + b"\n").kills
 
 
-def kills(said: Log) -> list[LogKill]:
+def kills(said: Log) -> list[OomKill]:
     return KillsFromLog().feed(said.records)
 
 
 def test_a_kill_has_what_its_report_says():
     assert log(INVOKED, CPU, CHOSEN, MEMCG_KILL).kills == (
-        LogKill(
-            at_us=98000300,
+        OomKill(
+            at_ns=98000300_000,
             pid=241,
-            thread=241,
             comm="large",
+            role="victim",
             rss=(65536 + 4 + 8) * 1024,
             oom_score_adj=0,
             cgroup="/oomctl-7-ab/large",
-            oom_memcg="/oomctl-7-ab",
+            memcg="/oomctl-7-ab",
+            logged=True,
             constraint="memcg",
             order=0,
             invoker_pid=169,
@@ -69,7 +71,7 @@ def test_sysrq_has_order_minus_1_and_no_memcg():
     said.killed(186, cause="Out of memory", adj=1000)
     (kill,) = kills(said)
     assert (kill.order, kill.invoker_pid, kill.invoker_comm) == (-1, 10, "kworker/0:1")
-    assert (kill.constraint, kill.oom_memcg, kill.cgroup) == ("none", None, "/plain2")
+    assert (kill.constraint, kill.memcg, kill.cgroup) == ("none", None, "/plain2")
     assert kill.oom_score_adj == 1000
 
 
@@ -85,12 +87,15 @@ def test_a_kill_without_a_report_has_no_more_than_its_own_record_says(
     cause, constraint, allocating
 ):
     text = cause + b": Killed process 7 (sh) " + NUMBERS
-    plain = LogKill(1, 7, 7, "sh", 4096, 0, constraint=constraint, allocating=allocating)
+    plain = OomKill(
+        1000, 7, "sh", "victim", 4096, constraint=constraint, allocating=allocating, logged=True
+    )
     assert killed(text) == (plain,)
 
 
-def facts(kill: LogKill):
-    return kill.cgroup, kill.oom_memcg, kill.order, kill.invoker_pid, kill.invoker_comm, kill.group
+def facts(kill: OomKill):
+    own = None if kill.cgroup == kill.group else kill.cgroup  # of a member only the group is known
+    return own, kill.memcg, kill.order, kill.invoker_pid, kill.invoker_comm, kill.group
 
 
 NOTHING = (None,) * 6
@@ -196,7 +201,7 @@ def test_the_victim_of_a_dead_leader_is_the_process():
     said.chose(7, comm="leader")
     said.killed(9, comm="thread")
     (kill,) = kills(said)
-    assert (kill.pid, kill.thread, kill.comm, kill.cgroup) == (7, 9, "thread", "/a/b")
+    assert (kill.pid, kill.comm, kill.cgroup) == (7, "thread", "/a/b")
 
 
 def test_the_callers_of_printk_keep_reports_apart():
@@ -352,7 +357,7 @@ def test_a_comm_may_hold_anything(comm, oom_memcg):
     said.killed(77, comm, "Memory cgroup out of memory" if oom_memcg else "Out of memory")
     (kill,) = kills(said)
     assert (kill.pid, kill.comm) == (77, printable(comm))
-    assert (kill.cgroup, kill.oom_memcg) == ("/u", oom_memcg)
+    assert (kill.cgroup, kill.memcg) == ("/u", oom_memcg)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +379,7 @@ def test_a_path_may_hold_anything(path):
     said.group(path)
     said.killed(6)
     first, member = kills(said)
-    assert (first.cgroup, first.oom_memcg, first.group) == (path, path, path)
+    assert (first.cgroup, first.memcg, first.group) == (path, path, path)
     assert member.group == path
 
 
@@ -386,7 +391,7 @@ def test_what_can_be_read_in_two_ways_is_not_told():
     said.invoked()
     said.chose(8, comm="x,task=y", cgroup="/a")
     said.killed(9, comm="thread")  # the leader is dead, and its comm not known
-    assert [(kill.cgroup, kill.oom_memcg) for kill in kills(said)] == [(None, None)] * 2
+    assert [(kill.cgroup, kill.memcg) for kill in kills(said)] == [(None, None)] * 2
 
 
 @pytest.mark.parametrize("cpuset", ["/", "x,mems_allowed=0,oom_memcg=", "a,global_oom,task_memcg="])
@@ -411,7 +416,7 @@ def test_a_long_path_is_put_together(length):
     said.group(path)
     said.killed(6)
     first, member = kills(said)
-    assert (first.cgroup, first.oom_memcg, first.group, member.group) == (path,) * 4
+    assert (first.cgroup, first.memcg, first.group, member.group) == (path,) * 4
 
 
 @pytest.mark.parametrize("length", [1019, 1500, 4000])
@@ -426,7 +431,7 @@ def test_a_path_that_was_cut_is_not_told(length):
     said.killed(6)
     first, member = kills(said)
     assert facts(first) == facts(member) == (None, None, 0, 166, "python3", None)
-    assert (first.pid, first.thread, first.constraint) == (7, 9, "memcg")
+    assert (first.pid, first.constraint) == (7, "memcg")
 
 
 FORGED = (
@@ -512,7 +517,7 @@ def test_what_the_kernel_prints_is_read_back(trigger, comm, top, below, cpuset, 
     if kill.cgroup is None:
         assert ambiguous or longest > 950
     else:
-        assert (kill.cgroup, kill.oom_memcg) == (cgroup, top)
+        assert (kill.cgroup, kill.memcg) == (cgroup, top)
 
 
 @pytest.mark.parametrize("facility", [1, 3, 4, 10, 23], ids=lambda number: f"facility {number}")

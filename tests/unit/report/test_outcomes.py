@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.oom.timeline import Stamp
 from oomctl.report import RENDERERS, render
 from oomctl.report.outcome_parts import timeline_table

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.rounds.lines import round_line
 from oomctl.rounds.round import TIMES, Called, Casualty, Round, round_of
 from oomctl.rounds.statistics import (

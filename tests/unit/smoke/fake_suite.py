@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.errors import OomctlError
-from oomctl.oom.check import Check
+from oomctl.oom.outcome import Check
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Facts, Skipped
