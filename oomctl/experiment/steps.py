@@ -153,7 +153,7 @@ class RoundRunner:
                     (group_kills_after[each] - group_kills[each] for each in group_kills),
                     default=0,
                 ),
-                lineup=candidates,
+                candidates=candidates,
                 pressure={
                     name: us - pressure.get(name, 0) for name, us in state.pressure().items()
                 },
@@ -312,7 +312,7 @@ def _silent(
 def _spared_members(one: CallObservation, kills: Mapping[int, OomKill]) -> set[int]:
     """Return the members of the killed groups that are not among the kills."""
     groups = {kill.group for kill in kills.values() if kill.group}
-    found = {pid for each in groups if one.lineup for pid in one.lineup.members(each)}
+    found = {pid for each in groups if one.candidates for pid in one.candidates.members(each)}
     return found - kills.keys() - one.taken
 
 

@@ -14,36 +14,38 @@ from oomctl.oom.timeline import timeline
 from oomctl.oom.verdict import Circumstances, judge
 
 
-def account(asked: CallObservation, earlier: Collection[int], after: PostRun) -> CallReport:
+def account(observation: CallObservation, earlier: Collection[int], after: PostRun) -> CallReport:
     """Judge one declaration; `earlier` are the PIDs that the OOM killer took before it."""
-    own = asked.own
+    own = observation.own
     marked = {e.tgid: e for e in own if e.kind is EventKind.MARK_VICTIM}
-    kills = killed_by(asked, after, earlier)
-    prediction = asked.lineup.predict(earlier) if asked.lineup else None
-    members = _members(asked, kills, prediction)
+    kills = killed_by(observation, after, earlier)
+    prediction = observation.candidates.predict(earlier) if observation.candidates else None
+    members = _members(observation, kills, prediction)
     # who shares memory and is of the killed group dies for either
     collateral = frozenset(p for p, one in kills.items() if one.role == Role.SHARER) - members
     victims = frozenset(kills) - collateral
     gone = (members - kills.keys() - {*earlier}) & after.ended.keys()
-    caller = asked.result.caller
+    caller = observation.result.caller
     circumstances = Circumstances(
-        system_wide=asked.call.target is None,
+        system_wide=observation.call.target is None,
         in_flight=[
-            f"pid {pid}" for pid in earlier if after.ended.get(pid, 2**63) > asked.result.began_ns
+            f"pid {pid}"
+            for pid in earlier
+            if after.ended.get(pid, 2**63) > observation.result.began_ns
         ],
         marked_only=[task_name(e.comm, pid) for pid, e in marked.items() if pid not in kills],
         caller_marked=caller in marked and caller not in kills,
         caller_killed=caller in kills,
-        expected=_missed(asked.call, prediction, victims, gone),
+        expected=_missed(observation.call, prediction, victims, gone),
         not_ended=[task_name(kills[p].comm, p) for p in victims if p not in after.ended],
-        counted=_untold(asked),
-        via=asked.call.via,
+        counted=_unreported(observation),
+        via=observation.call.via,
     )
     verdict = judge(
-        asked.result,
+        observation.result,
         [task_name(one.comm, one.pid) for one in kills.values() if one.pid not in collateral],
-        _groups(asked, kills, prediction),
-        asked.log.found_no_killable,
+        _groups(observation, kills, prediction),
+        observation.log.found_no_killable,
         circumstances,
     )
     about = {*kills, *marked}
@@ -52,24 +54,24 @@ def account(asked: CallObservation, earlier: Collection[int], after: PostRun) ->
         e
         for e in after.events
         if e.kind not in OF_THE_CALL
-        and e.at_ns >= asked.result.began_ns
+        and e.at_ns >= observation.result.began_ns
         and (e.tgid in about or e.pid in threads)
     ]
     return CallReport(
-        asked.call,
-        asked.cgroup_id,
-        asked.result,
+        observation.call,
+        observation.cgroup_id,
+        observation.result,
         tuple(kills.values()),
         verdict,
-        evidence=_evidence(asked, kills, after),
-        timeline=timeline(asked.result, [*_once(own), *aftermath], asked.later),
+        evidence=_evidence(observation, kills, after),
+        timeline=timeline(observation.result, [*_once(own), *aftermath], observation.later),
         prediction=prediction,
-        step=asked.step,
-        turn=asked.turn,
+        step=observation.step,
+        turn=observation.turn,
         collateral=collateral,
         gone=gone,
-        pressure=asked.pressure,
-        log=asked.log.records,
+        pressure=observation.pressure,
+        log=observation.log.records,
     )
 
 
@@ -86,29 +88,33 @@ def _once(own: Sequence[Event]) -> list[Event]:
 
 
 def _groups(
-    asked: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
+    observation: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
 ) -> int:
-    """Return how many groups memory.oom.group killed: by the counter, by the log, or as predicted.
+    """Return how many groups memory.oom.group killed, by the counter or by the log.
 
-    The counter cannot be read of a cgroup that was removed in the meantime.
+    If neither reports a group, several kills count as one if it was predicted and every victim is
+    in it: a removed cgroup has no counter, and older kernels have none. So two choices of the OOM
+    killer inside a predicted group are not told from a kill of that group.
     """
-    logged = len({one.group for one in kills.values() if one.group})
-    foreseen = prediction is not None and prediction.group is not None
-    return max(asked.group_kills, logged, int(foreseen and len(kills) > 1))
+    reported = max(observation.group_kills, len({kill.group for kill in kills.values()} - {None}))
+    if reported or len(kills) < 2 or not (prediction and prediction.group):
+        return reported
+    members = observation.candidates.members(prediction.group) if observation.candidates else ()
+    return int({pid for pid, kill in kills.items() if kill.role != Role.SHARER} <= {*members})
 
 
-def _untold(asked: CallObservation) -> int:
+def _unreported(observation: CallObservation) -> int:
     """Return how many kills the target's oom_kill counts more than any source tells of.
 
     It counts the first victim of a group twice (mm/oom_kill.c, oom_kill_process).
     """
-    told = asked.taken_by_others | {said.pid for said in asked.logged}
-    groups = {(said.group, said.invoker_pid) for said in asked.logged if said.group}
-    return (asked.counted or 0) - len(told) - max(asked.group_kills, len(groups))
+    reported = observation.taken_by_others | {said.pid for said in observation.logged}
+    groups = {(said.group, said.invoker_pid) for said in observation.logged if said.group}
+    return (observation.counted or 0) - len(reported) - max(observation.group_kills, len(groups))
 
 
 def _members(
-    asked: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
+    observation: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
 ) -> frozenset[int]:
     """Return the PIDs of the groups that memory.oom.group took, whether it came to each or not.
 
@@ -116,28 +122,37 @@ def _members(
     there is no log, it is the predicted one.
     """
     named = {one.group for one in kills.values() if one.group}
-    if asked.lineup is None or prediction is None or not kills or not (named or prediction.group):
+    if (
+        observation.candidates is None
+        or prediction is None
+        or not kills
+        or not (named or prediction.group)
+    ):
         return frozenset()
-    groups = named & asked.lineup.groups
+    groups = named & observation.candidates.groups
     logged = any(one.logged for one in kills.values())
-    if prediction.group and not groups and (named or asked.group_kills or not logged):
+    if prediction.group and not groups and (named or observation.group_kills or not logged):
         groups = {prediction.group}
-    return frozenset(pid for each in groups for pid in asked.lineup.members(each))
+    return frozenset(pid for each in groups for pid in observation.candidates.members(each))
 
 
-def _evidence(asked: CallObservation, kills: Mapping[int, OomKill], after: PostRun) -> Evidence:
-    if asked.call.via == Via.KILL:
-        return Evidence(EvidenceSource.WAIT_STATUS, lost=asked.lost)
+def _evidence(
+    observation: CallObservation, kills: Mapping[int, OomKill], after: PostRun
+) -> Evidence:
+    if observation.call.via == Via.KILL:
+        return Evidence(EvidenceSource.WAIT_STATUS, lost=observation.lost)
     victims = [one for one in kills.values() if one.role == Role.VICTIM]
     logged = frozenset(one.pid for one in victims if one.logged)
     if after.no_tracing_reason:
         return Evidence(
-            EvidenceSource.KERNEL_LOG, after.no_tracing_reason, logged=logged, lost=asked.lost
+            EvidenceSource.KERNEL_LOG, after.no_tracing_reason, logged=logged, lost=observation.lost
         )
     seen = frozenset(one.pid for one in victims if one.traced)
-    blind = (SIGNALS | MARKS).intersection(asked.silent)
-    agree = None if asked.lost or blind else seen == logged
-    return Evidence(EvidenceSource.RING_BUFFER, "", seen, logged, agree, asked.lost, asked.silent)
+    blind = (SIGNALS | MARKS).intersection(observation.silent)
+    agree = None if observation.lost or blind else seen == logged
+    return Evidence(
+        EvidenceSource.RING_BUFFER, "", seen, logged, agree, observation.lost, observation.silent
+    )
 
 
 def _missed(

@@ -21,8 +21,8 @@ def tree(outcome: Outcome) -> dict[str, Any]:
         "schema": SCHEMA,
         "environment": environment(outcome.environment),
         "top": outcome.top,
-        "calls": [call(declared) for declared in outcome.calls],
-        "tasks": [task(fated) for fated in outcome.tasks],
+        "calls": [call(report) for report in outcome.calls],
+        "tasks": [task(report) for report in outcome.tasks],
         "events": {cgroup: dict(delta) for cgroup, delta in outcome.moved.items()},
         "memory_current": {"before": outcome.memory_before, "after": outcome.memory_after},
         "samples": _samples(outcome.samples),
@@ -50,38 +50,38 @@ def environment(machine: Environment) -> dict[str, Any]:
     return plain
 
 
-def call(declared: CallReport) -> dict[str, Any]:
+def call(report: CallReport) -> dict[str, Any]:
     """Return one declaration, and all that was found out about it, as plain values."""
-    answer = declared.result
+    result = report.result
     return {
-        "step": declared.step,
-        "turn": declared.turn,
-        "via": declared.call.via,
-        "target": declared.call.target,
-        "cgroup_id": declared.cgroup_id,
-        "order": declared.call.order,
-        "flags": declared.call.flags,
-        "flag_names": flag_names(declared.call.flags),
-        "amount_bytes": declared.call.amount,
-        "ret": answer.ret,
-        "errno": answer.errno_name,
-        "began_ns": answer.began_ns,
-        "duration_ns": answer.duration_ns,
-        "timed_out": answer.timed_out,
-        "attempts": answer.attempts,
-        "spared": answer.spared,
-        "reclaimed_bytes": answer.reclaimed,
-        "caller_pid": answer.caller or None,
-        "killed_pids": [kill.pid for kill in declared.kills],
-        "collateral": sorted(declared.collateral),
-        "gone": sorted(declared.gone),
-        "verdict": declared.verdict.name,
-        "reason": declared.verdict.reason,
-        "evidence": _evidence(declared),
-        "timeline": _timeline(declared),
-        "prediction": _prediction(declared),
-        "pressure": {f"{kind}_us": rise for kind, rise in declared.pressure.items()} or None,
-        "log": _log(declared.log),
+        "step": report.step,
+        "turn": report.turn,
+        "via": report.call.via,
+        "target": report.call.target,
+        "cgroup_id": report.cgroup_id,
+        "order": report.call.order,
+        "flags": report.call.flags,
+        "flag_names": flag_names(report.call.flags),
+        "amount_bytes": report.call.amount,
+        "ret": result.ret,
+        "errno": result.errno_name,
+        "began_ns": result.began_ns,
+        "duration_ns": result.duration_ns,
+        "timed_out": result.timed_out,
+        "attempts": result.attempts,
+        "spared": result.spared,
+        "reclaimed_bytes": result.reclaimed,
+        "caller_pid": result.caller or None,
+        "killed_pids": [kill.pid for kill in report.kills],
+        "collateral": sorted(report.collateral),
+        "gone": sorted(report.gone),
+        "verdict": report.verdict.name,
+        "reason": report.verdict.reason,
+        "evidence": _evidence(report),
+        "timeline": _timeline(report),
+        "prediction": _prediction(report),
+        "pressure": {f"{kind}_us": rise for kind, rise in report.pressure.items()} or None,
+        "log": _log(report.log),
     }
 
 
@@ -91,8 +91,8 @@ def _log(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def _evidence(declared: CallReport) -> dict[str, Any]:
-    evidence = declared.evidence
+def _evidence(report: CallReport) -> dict[str, Any]:
+    evidence = report.evidence
     return {
         "source": evidence.source,
         "no_tracing_reason": evidence.no_tracing_reason or None,
@@ -104,8 +104,8 @@ def _evidence(declared: CallReport) -> dict[str, Any]:
     }
 
 
-def _timeline(declared: CallReport) -> list[dict[str, Any]]:
-    stamps = declared.timeline.stamps
+def _timeline(report: CallReport) -> list[dict[str, Any]]:
+    stamps = report.timeline.stamps
     return [
         {
             "name": stamp.name,
@@ -117,15 +117,15 @@ def _timeline(declared: CallReport) -> list[dict[str, Any]]:
     ]
 
 
-def _prediction(declared: CallReport) -> dict[str, Any] | None:
-    prediction = declared.prediction
+def _prediction(report: CallReport) -> dict[str, Any] | None:
+    prediction = report.prediction
     if prediction is None:
         return None
     return {
         "victims": list(prediction.victims),
         "group": prediction.group,
         "totalpages": prediction.totalpages,
-        "agrees": declared.as_predicted,
+        "agrees": report.as_predicted,
         "close": list(prediction.close),
         "candidates": [candidate_tree(candidate) for candidate in prediction.candidates],
     }
@@ -157,35 +157,35 @@ def _samples(samples: Sequence[Sample]) -> dict[str, dict[str, list[int]]]:
     return rows
 
 
-def task(fated: TaskReport) -> dict[str, Any]:
+def task(report: TaskReport) -> dict[str, Any]:
     """Return one task and what became of it as plain values."""
-    seen = fated.task
+    seen = report.task
     return {
         "pid": seen.pid,
         "comm": seen.comm,
         "cgroup": seen.cgroup,
-        "name": fated.name,
-        "entry": fated.entry,
-        "kind": fated.kind,
-        "asked_bytes": fated.asked,
-        "filled_bytes": fated.filled.bytes if fated.filled else None,
-        "fill_ns": fated.filled.took_ns if fated.filled else None,
-        "lost_bytes": fated.filled.lost_bytes if fated.filled else None,
-        "failed": fated.failed or None,
-        "holds": fated.holds.tree() if fated.holds else None,
-        "charged_bytes": fated.charged,
+        "name": report.name,
+        "entry": report.entry,
+        "kind": report.kind,
+        "asked_bytes": report.asked,
+        "filled_bytes": report.filled.bytes if report.filled else None,
+        "fill_ns": report.filled.took_ns if report.filled else None,
+        "lost_bytes": report.filled.lost_bytes if report.filled else None,
+        "failed": report.failed or None,
+        "holds": report.holds.tree() if report.holds else None,
+        "charged_bytes": report.charged,
         "rss_bytes": seen.rss,
         "swap_bytes": seen.swap,
         "pgtables_bytes": seen.pgtables,
         "oom_score_adj": seen.oom_score_adj,
-        "badness": fated.badness,
-        "fate": str(fated.fate),
-        "signal": fated.fate.signal_name,
-        "call": fated.call,
-        "phase": fated.phase,
-        "died_after_ns": fated.died_after_ns,
-        "collateral": fated.collateral,
-        "oom_kill": _oom_kill(fated.kill) if fated.kill else None,
+        "badness": report.badness,
+        "fate": str(report.fate),
+        "signal": report.fate.signal_name,
+        "call": report.call,
+        "phase": report.phase,
+        "died_after_ns": report.died_after_ns,
+        "collateral": report.collateral,
+        "oom_kill": _oom_kill(report.kill) if report.kill else None,
     }
 
 

@@ -44,7 +44,7 @@ class CallObservation:
     log: KernelLog
     lost: int
     group_kills: int
-    lineup: Candidates | None = None
+    candidates: Candidates | None = None
     pressure: Mapping[str, int] = field(default_factory=dict)
     later: tuple[Stamp, ...] = ()
     step: int = 0
@@ -102,7 +102,7 @@ class PostRun:
 
 
 def killed_by(
-    asked: CallObservation, after: PostRun, earlier: Collection[int] = ()
+    observation: CallObservation, after: PostRun, earlier: Collection[int] = ()
 ) -> dict[int, OomKill]:
     """Return what each source tells of whom the OOM killer took for this call, by PID.
 
@@ -110,29 +110,31 @@ def killed_by(
     this caller; where it names none, if nobody else was seen taking that task, none of the
     `earlier` did, and it is in the target.
     """
-    if asked.call.via == Via.KILL:
-        return _killed_with_cgroup(asked, after)
-    known = (*after.tasks, *(asked.lineup.tasks if asked.lineup else ()))
-    threads = threads_of(asked.events) | {task.thread: task.pid for task in known if task.thread}
-    seen = [_named(one, after.path_of) for one in traced(asked.own)]
-    of_others = asked.taken_by_others
-    said = by_process(asked.logged, threads)
+    if observation.call.via == Via.KILL:
+        return _killed_with_cgroup(observation, after)
+    known = (*after.tasks, *(observation.candidates.tasks if observation.candidates else ()))
+    threads = threads_of(observation.events) | {
+        task.thread: task.pid for task in known if task.thread
+    }
+    seen = [_named(one, after.path_of) for one in traced(observation.own)]
+    of_others = observation.taken_by_others
+    said = by_process(observation.logged, threads)
     pids = {one.pid for one in seen}
     mine = [
         one
         for one in said
         if one.pid in pids
-        or (one.pid not in of_others and one.pid not in earlier and _is_of(one, asked, after))
+        or (one.pid not in of_others and one.pid not in earlier and _is_of(one, observation, after))
     ]
     kills = {one.pid: one for one in reconcile(seen, mine)}
-    if after.no_tracing_reason or asked.silent or asked.lost:
-        kills = _unseen(kills, asked, after, known, earlier)
+    if after.no_tracing_reason or observation.silent or observation.lost:
+        kills = _unseen(kills, observation, after, known, earlier)
     return {pid: one for pid, one in kills.items() if one.role != Role.EXITING}
 
 
-def _is_of(said: OomKill, asked: CallObservation, after: PostRun) -> bool:
+def _is_of(said: OomKill, observation: CallObservation, after: PostRun) -> bool:
     """Tell whether a kill of the log belongs to a call, by its report or else by its place."""
-    target = asked.call.target
+    target = observation.call.target
     if said.constraint is not None and (said.constraint == Constraint.MEMCG) != (
         target is not None
     ):
@@ -140,16 +142,16 @@ def _is_of(said: OomKill, asked: CallObservation, after: PostRun) -> bool:
     # in a cgroup namespace the log's path begins above ours (pr_cont_cgroup_path)
     if said.memcg is not None and not (target and said.memcg.endswith(target)):
         return False
-    if asked.call.via == Via.SYSRQ:
+    if observation.call.via == Via.SYSRQ:
         return said.order in (None, SYSRQ_ORDER)
     if said.invoker_pid is not None:
-        return said.invoker_pid == asked.trigger
+        return said.invoker_pid == observation.trigger
     return after.owns(said, target)
 
 
 def _unseen(
     kills: Mapping[int, OomKill],
-    asked: CallObservation,
+    observation: CallObservation,
     after: PostRun,
     known: Iterable[Task],
     earlier: Collection[int],
@@ -159,16 +161,16 @@ def _unseen(
     A victim that is only marked got its signal if SIGKILL ended it. The log has no line for a
     process that dies because it shares a victim's memory (mm/oom_kill.c, __oom_kill_process).
     """
-    began = asked.result.began_ns
+    began = observation.result.began_ns
     died = {pid for pid in after.sigkilled if after.ended.get(pid, 0) >= began} - {*earlier}
-    unsignalled = died if SIGNALS.intersection(asked.silent) else ()
+    unsignalled = died if SIGNALS.intersection(observation.silent) else ()
     found = {
         pid: replace(one, role=Role.VICTIM)
         if one.role == Role.EXITING and pid in unsignalled
         else one
         for pid, one in kills.items()
     }
-    if not any(one.logged for one in found.values()) and MARKS.intersection(asked.silent):
+    if not any(one.logged for one in found.values()) and MARKS.intersection(observation.silent):
         found = {pid: replace(one, role=Role.VICTIM) for pid, one in found.items()}
     tasks = {task.pid: task for task in known}
     memories = {task.shares or task.pid for task in tasks.values() if task.pid in found}
@@ -178,12 +180,12 @@ def _unseen(
     return found
 
 
-def _killed_with_cgroup(asked: CallObservation, after: PostRun) -> dict[int, OomKill]:
+def _killed_with_cgroup(observation: CallObservation, after: PostRun) -> dict[int, OomKill]:
     """Return the target's members that SIGKILL ended after the write; nobody logs those."""
-    began = asked.result.began_ns
+    began = observation.result.began_ns
     return {
         pid: _sighting(task, Role.VICTIM, began)
-        for pid, task in asked.members.items()
+        for pid, task in observation.members.items()
         if pid in after.sigkilled and after.ended.get(pid, 0) >= began
     }
 

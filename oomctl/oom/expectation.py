@@ -22,7 +22,7 @@ def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
     """Return a check for each expectation of the plan: those of the round, then step by step."""
     checks = list(_of_round(plan, plan.expect, outcome)) if plan.expect else []
     for index, step in enumerate(plan.steps):
-        calls = [declared for declared in outcome.calls if declared.step == index]
+        calls = [report for report in outcome.calls if report.step == index]
         checks += _of_step(f"call {index + 1}", step.expect, calls, outcome)
     return tuple(checks)
 
@@ -31,17 +31,17 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
     if expect.verdicts:
         name, verdict = f"verdict is {_or(expect.verdicts)}", outcome.verdict
         yield Check(name, verdict.name in expect.verdicts, f"{verdict.name}: {verdict.reason}")
-    killed = [fated for fated in outcome.tasks if fated.fate.kind in KILLED]
+    killed = [task for task in outcome.tasks if task.fate.kind in KILLED]
     if expect.victims is not None:
         yield from _victims(expect.victims, expect.collateral, killed)
     if expect.survivors:
         yield _survivors(expect.survivors, outcome.tasks)
     if expect.kills is not None:
         yield Check(f"kills: {expect.kills}", len(killed) in expect.kills, f"{len(killed)} died")
-    came = Counter(_bare(returned(declared.result.ret)) for declared in outcome.calls)
+    counts = Counter(_bare(returned(report.result.ret)) for report in outcome.calls)
     for value, wanted in expect.returns.items():
-        count = came[_bare(value)]
-        yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(came))
+        count = counts[_bare(value)]
+        yield Check(f"calls returning {_bare(value)}: {wanted}", count in wanted, _times(counts))
     for (cgroup, file), counters in expect.events.items():
         where = "" if cgroup == plan.top else f" of {relative(cgroup, plan.top)}"
         rises = (outcome.events if file == EVENTS else outcome.events_local).get(cgroup, {})
@@ -56,9 +56,9 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
 
 
 def _victims(names: Sequence[str], others: int, killed: Sequence[TaskReport]) -> Iterator[Check]:
-    dead = _listed(_name(fated) for fated in killed)
+    dead = _listed(_name(task) for task in killed)
     if names:
-        missing = [name for name in names if not any(_is(fated, name) for fated in killed)]
+        missing = [name for name in names if not any(_is(task, name) for task in killed)]
         yield Check(f"victims are {', '.join(names)}", not missing, f"killed: {dead}")
     beside = [_name(f) for f in killed if not any(_is(f, name) for name in names)]
     who = f"{'nobody else' if names else 'nobody'} dies"
@@ -70,18 +70,18 @@ def _victims(names: Sequence[str], others: int, killed: Sequence[TaskReport]) ->
 def _survivors(names: Sequence[str], tasks: Sequence[TaskReport]) -> Check:
     wrong = [f"there is no {name}" for name in names if not any(_is(f, name) for f in tasks)]
     wrong += [
-        f"{_name(fated)} {fated.fate}"
-        for fated in tasks
-        if fated.fate.kind != FateKind.SURVIVED and any(_is(fated, name) for name in names)
+        f"{_name(task)} {task.fate}"
+        for task in tasks
+        if task.fate.kind != FateKind.SURVIVED and any(_is(task, name) for name in names)
     ]
     why = "; ".join(dict.fromkeys(wrong)) or "all of them live"
     return Check(f"survivors are {', '.join(names)}", not wrong, why)
 
 
-def _latency(moment: Moment, seconds: float, declared: Sequence[CallReport]) -> Check:
+def _latency(moment: Moment, seconds: float, calls: Sequence[CallReport]) -> Check:
     name = f"{moment} within {format_duration(round(seconds * 1e9))}"
-    killing = [one for one in declared if one.kills]
-    seen = [one.timeline.after_call(moment) for one in killing]
+    killing = [report for report in calls if report.kills]
+    seen = [report.timeline.after_call(moment) for report in killing]
     known = [after for after in seen if after is not None]
     if not killing:
         return Check(name, None, "no call killed anybody")
@@ -100,11 +100,11 @@ def _of_step(
 ) -> Iterator[Check]:
     if expect.returns:
         right = {_bare(value) for value in expect.returns}
-        came = Counter(_bare(returned(declared.result.ret)) for declared in calls)
+        counts = Counter(_bare(returned(report.result.ret)) for report in calls)
         name = f"{call} returns {_or(list(map(_bare, expect.returns)))}"
-        yield Check(name, bool(calls) and came.keys() <= right, _times(came))
+        yield Check(name, bool(calls) and counts.keys() <= right, _times(counts))
     if expect.verdicts:
-        verdicts = Counter(str(declared.verdict.name) for declared in calls)
+        verdicts = Counter(str(report.verdict.name) for report in calls)
         right = set(expect.verdicts)
         name = f"{call} has verdict {_or(expect.verdicts)}"
         yield Check(name, bool(calls) and verdicts.keys() <= right, _times(verdicts))
@@ -116,11 +116,11 @@ def _call_victims(
     call: str, names: Sequence[str], calls: Sequence[CallReport], outcome: Outcome
 ) -> Check:
     """Hold what each call chose against the names; who only shares a victim's memory is not it."""
-    fated = {one.task.pid: one for one in outcome.tasks}
+    tasks = {task.task.pid: task for task in outcome.tasks}
     right, found = bool(calls), []
-    for declared in calls:
-        chosen = [fated[pid] for pid in sorted(declared.victims) if pid in fated]
-        strangers = declared.victims - fated.keys()
+    for report in calls:
+        chosen = [tasks[pid] for pid in sorted(report.victims) if pid in tasks]
+        strangers = report.victims - tasks.keys()
         right &= not strangers
         right &= all(any(_is(task, name) for name in names) for task in chosen)
         right &= all(any(_is(task, name) for task in chosen) for name in names)
@@ -129,12 +129,12 @@ def _call_victims(
     return Check(name, right, f"killed: {_listed(found)}" if calls else "it was not made")
 
 
-def _is(fated: TaskReport, name: str) -> bool:
-    return name in (fated.name, fated.entry)
+def _is(task: TaskReport, name: str) -> bool:
+    return name in (task.name, task.entry)
 
 
-def _name(fated: TaskReport) -> str:
-    return fated.name or f"{fated.task.comm} (not ours)"
+def _name(task: TaskReport) -> str:
+    return task.name or f"{task.task.comm} (not ours)"
 
 
 def _bare(value: str) -> str:
@@ -152,10 +152,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(texts) or "nobody"
 
 
-def _times(came: Counter[str]) -> str:
+def _times(counts: Counter[str]) -> str:
     """Say what came how often; a single call has no number."""
-    if not came:
+    if not counts:
         return "it was not made"
-    if came.total() == 1:
-        return f"it was {next(iter(came))}"
-    return ", ".join(f"{name} {counted(count, 'time')}" for name, count in came.most_common())
+    if counts.total() == 1:
+        return f"it was {next(iter(counts))}"
+    return ", ".join(f"{name} {counted(count, 'time')}" for name, count in counts.most_common())

@@ -15,7 +15,7 @@ def fates(
     known: Sequence[TaskReport],
     stranger: Callable[[Task], TaskReport],
     find: Callable[[int], Task | None],
-    declared: Sequence[CallReport],
+    reports: Sequence[CallReport],
     others: Sequence[OomKill],
     deaths: Mapping[int, Death],
     filled_ns: int,
@@ -27,59 +27,59 @@ def fates(
     `others` are kills that no call of the plan made. `filled_ns` is when the hogs were filled.
     """
     kills = {one.pid: one for one in others}
-    kills |= {kill.pid: kill for one in declared for kill in one.kills}
-    by_cgroup = {kill.pid for one in declared if one.call.via == Via.KILL for kill in one.kills}
+    kills |= {kill.pid: kill for one in reports for kill in one.kills}
+    by_cgroup = {kill.pid for one in reports if one.call.via == Via.KILL for kill in one.kills}
     exits = {
         stamp.pid: stamp.at_ns
-        for one in declared
+        for one in reports
         for stamp in one.timeline.stamps
         if stamp.name == Moment.EXITED
     }
     badness = {
         candidate.task.pid: candidate.badness
-        for one in reversed(declared)
+        for one in reversed(reports)
         if one.prediction
         for candidate in one.prediction.candidates
     }
-    pids = {fated.task.pid for fated in known}
+    pids = {row.task.pid for row in known}
     strangers = [
         stranger(find(pid) or _unknown(kill)) for pid, kill in kills.items() if pid not in pids
     ]
-    for fated in (*known, *strangers):
-        pid = fated.task.pid
+    for row in (*known, *strangers):
+        pid = row.task.pid
         kill, death = kills.get(pid), deaths.get(pid)
         if death and pid in exits:
             death = replace(death, at_ns=exits[pid])
-        phase = _phase(pid, kill, death, declared, filled_ns)
-        call = None if phase is Phase.FILLING else _call_of(pid, death, declared)
+        phase = _phase(pid, kill, death, reports, filled_ns)
+        call = None if phase is Phase.FILLING else _call_of(pid, death, reports)
         oom_killed = kill is not None and pid not in by_cgroup
         fate = fate_of(death, oom_killed, pid in by_cgroup)
         # by PR_SET_PDEATHSIG (hog/tasks.c)
-        if fate.kind == FateKind.GONE and fated.name and fated.task.parent in deaths:
+        if fate.kind == FateKind.GONE and row.name and row.task.parent in deaths:
             fate = Fate(FateKind.ENDED_WITH_HOG)
         yield replace(
-            fated,
-            fate=fated.fate if fated.failed and not kill else fate,
+            row,
+            fate=row.fate if row.failed and not kill else fate,
             call=call,
-            died_after_ns=death.at_ns - declared[call].result.began_ns
+            died_after_ns=death.at_ns - reports[call].result.began_ns
             if death and call is not None
             else None,
             badness=badness.get(pid),
-            collateral=any(pid in one.collateral for one in declared)
+            collateral=any(pid in one.collateral for one in reports)
             or (kill is not None and kill.role == Role.SHARER and phase is not Phase.CALL),
             phase=phase,
             kill=kill if oom_killed else None,
         )
 
 
-def _call_of(pid: int, death: Death | None, declared: Sequence[CallReport]) -> int | None:
+def _call_of(pid: int, death: Death | None, reports: Sequence[CallReport]) -> int | None:
     """Return the index of the call that killed it, else of the last that began before it died."""
-    for index, one in enumerate(declared):
+    for index, one in enumerate(reports):
         if any(kill.pid == pid for kill in one.kills):
             return index
     if death is None:
         return None
-    began = [i for i, one in enumerate(declared) if one.result.began_ns <= death.at_ns]
+    began = [i for i, one in enumerate(reports) if one.result.began_ns <= death.at_ns]
     return began[-1] if began else None
 
 
@@ -87,10 +87,10 @@ def _phase(
     pid: int,
     kill: OomKill | None,
     death: Death | None,
-    declared: Sequence[CallReport],
+    reports: Sequence[CallReport],
     filled_ns: int,
 ) -> Phase | None:
-    if any(each.pid == pid for one in declared for each in one.kills):
+    if any(each.pid == pid for one in reports for each in one.kills):
         return Phase.CALL
     if kill:
         at = min(kill.at_ns, death.at_ns) if death else kill.at_ns

@@ -58,10 +58,10 @@ def _number(text: str) -> int | None:
         return None
 
 
-def check_targets(targets: Iterable[str], family: Iterable[ProtectedTask]) -> None:
+def check_targets(targets: Iterable[str], protected: Iterable[ProtectedTask]) -> None:
     """Raise UsageError where a target, the path of a cgroup, holds one of oomctl's own family."""
     for target in targets:
-        for one in family:
+        for one in protected:
             if is_within(one.cgroup, target):
                 raise UsageError(
                     f"{one.who} runs in {printable(one.cgroup)}, so the declaration could kill it",
@@ -70,7 +70,7 @@ def check_targets(targets: Iterable[str], family: Iterable[ProtectedTask]) -> No
 
 
 def check_candidates(
-    call: Call, callers: int, lineup: Candidates, family: Iterable[ProtectedTask]
+    call: Call, callers: int, candidates: Candidates, protected: Iterable[ProtectedTask]
 ) -> None:
     """Raise UnsupportedError where a call could end one of oomctl's own family, or panic.
 
@@ -78,8 +78,10 @@ def check_candidates(
     it may be among those of whom the `callers`, one after the other, may take one each.
     """
     target = call.target
-    reached = _within_reach(lineup, callers) if target is None else {t.pid for t in lineup.tasks}
-    for one in family:
+    reached = (
+        _within_reach(candidates, callers) if target is None else {t.pid for t in candidates.tasks}
+    )
+    for one in protected:
         if one.pid in reached and target is None:
             raise UnsupportedError(
                 f"the kernel could pick {one.who}",
@@ -92,12 +94,12 @@ def check_candidates(
             )
 
 
-def _within_reach(lineup: Candidates, callers: int) -> set[int]:
+def _within_reach(candidates: Candidates, callers: int) -> set[int]:
     """Return whom a number of system-wide calls may kill; UnsupportedError if that is nobody."""
     reached: set[int] = set()
     gone: set[int] = set()
     for _ in range(callers):
-        prediction = lineup.predict(gone)
+        prediction = candidates.predict(gone)
         if not prediction.victims:
             break
         reached |= {*prediction.victims, *chain(*prediction.instead)}

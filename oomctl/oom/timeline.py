@@ -55,15 +55,15 @@ class Timeline:
         return None
 
 
-def timeline(answer: CallResult, events: Iterable[Event], later: Sequence[Stamp] = ()) -> Timeline:
+def timeline(result: CallResult, events: Iterable[Event], later: Sequence[Stamp] = ()) -> Timeline:
     """Order what is known of one declaration.
 
     `events` are those of this declaration only; `later` is what user space saw itself, such as
     `unpopulated` or `relieved`.
     """
-    stamps = [Stamp(Moment.CALL, answer.began_ns)]
+    stamps = [Stamp(Moment.CALL, result.began_ns)]
     stamps += [Stamp(_MOMENTS[event.kind], event.at_ns, event.tgid) for event in events]
-    if answer.ret is not None:
-        stamps.append(Stamp(Moment.RETURN, answer.ended_ns))
+    if result.ret is not None:
+        stamps.append(Stamp(Moment.RETURN, result.ended_ns))
     stamps += later
     return Timeline(tuple(sorted(stamps, key=lambda stamp: stamp.at_ns)))

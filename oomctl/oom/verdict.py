@@ -60,7 +60,7 @@ class Circumstances:
 
 
 def judge(
-    answer: CallResult,
+    result: CallResult,
     killed: Sequence[str],
     group_kills: int,
     no_killable: bool,
@@ -77,14 +77,14 @@ def judge(
         return Verdict(
             VerdictName.CALLER_KILLED, "the OOM killer took the caller itself; its result is lost"
         )
-    verdict = _judge(answer, killed, group_kills, no_killable, seen)
-    if not answer.failed or answer.failed in verdict.reason:
+    verdict = _judge(result, killed, group_kills, no_killable, seen)
+    if not result.failed or result.failed in verdict.reason:
         return verdict
-    return Verdict(verdict.name, f"{verdict.reason}; {answer.failed}")
+    return Verdict(verdict.name, f"{verdict.reason}; {result.failed}")
 
 
 def _judge(
-    answer: CallResult,
+    result: CallResult,
     killed: Sequence[str],
     group_kills: int,
     no_killable: bool,
@@ -108,25 +108,25 @@ def _judge(
                 VerdictName.OVER_KILL, f"one declaration, several victims, and no group: {names}"
             )
         return Verdict(VerdictName.KILLED, f"the kernel killed {names}{late}")
-    if seen.counted > 0 and answer.ret == (0 if seen.via in ("limit", "sysrq") else 1):
+    if seen.counted > 0 and result.ret == (0 if seen.via in ("limit", "sysrq") else 1):
         return Verdict(
             VerdictName.KILLED,
             f"oom_kill of the target rose by {seen.counted}, but neither BPF tracing nor the "
             "kernel log names the victim",
         )
-    if answer.spared:
-        return Verdict(VerdictName.SPARED, f"it was not needed any more after {_tries(answer)}")
-    if answer.reclaimed is not None and answer.ret is None and not answer.attempts:
-        given = format_size(answer.reclaimed)
+    if result.spared:
+        return Verdict(VerdictName.SPARED, f"it was not needed any more after {_tries(result)}")
+    if result.reclaimed is not None and result.ret is None and not result.attempts:
+        given = format_size(result.reclaimed)
         return Verdict(
             VerdictName.RECLAIMED, f"memory.reclaim gave back {given}, so nobody had to die"
         )
-    if answer.ret is None:
-        why = "it did not return in time; the caller was killed" if answer.timed_out else ""
-        return Verdict(VerdictName.NO_ANSWER, answer.failed or why or "no return")
+    if result.ret is None:
+        why = "it did not return in time; the caller was killed" if result.timed_out else ""
+        return Verdict(VerdictName.NO_ANSWER, result.failed or why or "no return")
     if seen.via not in KFUNC_VIAS:
-        return _judge_write(answer.ret, no_killable, seen.via)
-    match answer.ret:
+        return _judge_write(result.ret, no_killable, seen.via)
+    match result.ret:
         case 1:
             return Verdict(VerdictName.CLAIMED_BUT_NONE_DIED, _why_none_died(seen))
         case 0 if no_killable:
@@ -145,12 +145,12 @@ def _judge(
             return Verdict(
                 VerdictName.BUSY, "somebody else held oom_lock and waiting was not asked for"
             )
-        case value if value == -errno.EINTR and answer.timed_out:
+        case value if value == -errno.EINTR and result.timed_out:
             return Verdict(
                 VerdictName.INTERRUPTED, "oom_lock was not to be had before --timeout ran out"
             )
         case value if value == -errno.EINTR:
-            why = answer.failed or "the caller was killed while it waited for oom_lock"
+            why = result.failed or "the caller was killed while it waited for oom_lock"
             return Verdict(VerdictName.INTERRUPTED, why)
         case value:
             return Verdict(
@@ -170,8 +170,8 @@ def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
     return Verdict(VerdictName.NOBODY_DIED, why.get(via, "no victim was seen"))
 
 
-def _tries(answer: CallResult) -> str:
-    return counted(answer.attempts, "try", "tries")
+def _tries(result: CallResult) -> str:
+    return counted(result.attempts, "try", "tries")
 
 
 def _why_none_died(seen: Circumstances) -> str:
@@ -203,15 +203,15 @@ def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
     return Verdict(VerdictName.NOBODY_DIED, "no call was made, and no limit killed")
 
 
-def meaning(answer: CallResult, via: Via = Via.BPF) -> str:
+def meaning(result: CallResult, via: Via = Via.BPF) -> str:
     """Say what the return value means by the kfunc's contract, whatever else is known."""
     if via in ("limit", "sysrq", "kill"):
-        return "the kernel took the write" if answer.ret == 0 else "the kernel refused the write"
-    if answer.reclaimed is not None and answer.ret is None and answer.ended_ns:
+        return "the kernel took the write" if result.ret == 0 else "the kernel refused the write"
+    if result.reclaimed is not None and result.ret is None and result.ended_ns:
         return "not called: memory.reclaim was enough"
-    if answer.spared:
-        return f"gave up after {_tries(answer)}: the target uses little enough"
-    match answer.ret:
+    if result.spared:
+        return f"gave up after {_tries(result)}: the target uses little enough"
+    match result.ret:
         case None:
             return "did not return"
         case 1:

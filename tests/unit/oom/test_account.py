@@ -44,7 +44,7 @@ def logged(*pids):
     )
 
 
-def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()):
+def asked(*events, log=None, ret=1, lost=0, candidates=None, group_kills=0, later=()):
     log = log or KernelLog()
     return CallObservation(
         Call("/t", 0, 1),
@@ -54,7 +54,7 @@ def asked(*events, log=None, ret=1, lost=0, lineup=None, group_kills=0, later=()
         log,
         lost,
         group_kills,
-        lineup,
+        candidates,
         later=later,
         logged=tuple(KillsFromLog().feed(log.records)),
     )
@@ -146,7 +146,7 @@ def predicted(*victims, instead=()):
 
 
 class Foreseen:
-    """A lineup whose prediction is known."""
+    """Candidates whose prediction is known."""
 
     tasks = ()
 
@@ -158,7 +158,7 @@ class Foreseen:
 
 
 @pytest.mark.parametrize(
-    ("lineup", "name"),
+    ("candidates", "name"),
     [
         (None, "killed"),
         (predicted(7), "killed"),
@@ -168,14 +168,14 @@ class Foreseen:
         (predicted(8, instead=((7, 8),)), "wrong-victim"),
     ],
 )
-def test_predicted_against_actual(lineup, name):
-    one = asked(*kill_events(7), log=logged(7), lineup=lineup)
+def test_predicted_against_actual(candidates, name):
+    one = asked(*kill_events(7), log=logged(7), candidates=candidates)
     assert account(one, (), after(*one.events, ended={7: 1500})).verdict.name == name
 
 
 def test_whom_a_call_before_took_is_nobodys_choice():
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
-    one = asked(*kill_events(7), log=logged(7), lineup=Candidates(tasks, 1, 4096, frozenset()))
+    one = asked(*kill_events(7), log=logged(7), candidates=Candidates(tasks, 1, 4096, frozenset()))
     ended = {7: 1500, 8: 1400}
     assert account(one, (), after(*one.events, ended=ended)).verdict.name == "wrong-victim"
     assert account(one, {8}, after(*one.events, ended=ended)).verdict.name == "killed"
@@ -327,7 +327,7 @@ def grouped(*pids, by="/t"):
 def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
     """It is gone before the group is scanned, so that nobody marks it and no line names it."""
     events = *kill_events(8), event(EventKind.SIGKILL, 1220, 7), *kill_events(6, at=1300)
-    one = asked(*events, log=logged(8, 6), lineup=grouped(6, 7, 8), group_kills=1)
+    one = asked(*events, log=logged(8, 6), candidates=grouped(6, 7, 8), group_kills=1)
     declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 7, 8), 1500)))
     assert declared.collateral == frozenset()
     assert declared.as_predicted is True
@@ -339,7 +339,7 @@ def test_a_first_victim_that_is_told_again_by_a_thread_is_one_kill():
     """Its leader had ended when its group was killed: the line names the thread with the memory."""
     hits = [replace(hit, pid=88) for hit in kill_events(8, at=1400)]
     events = (*kill_events(8), *kill_events(6, at=1300), *hits)
-    one = asked(*events, log=logged(8, 6, 88), lineup=grouped(6, 8), group_kills=1)
+    one = asked(*events, log=logged(8, 6, 88), candidates=grouped(6, 8), group_kills=1)
     declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 8), 1500)))
     assert [kill.pid for kill in declared.kills] == [8, 6]
     assert declared.evidence.agree is True
@@ -348,7 +348,7 @@ def test_a_first_victim_that_is_told_again_by_a_thread_is_one_kill():
 
 def test_who_of_a_killed_group_has_ended_by_itself_is_no_miss():
     """A child that dies with its parent may be gone before the kernel comes to it."""
-    one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), lineup=grouped(6, 7, 8))
+    one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), candidates=grouped(6, 7, 8))
     known = after(*one.events, ended={6: 1500, 7: 1500, 8: 1500})
     declared = account(replace(one, group_kills=1), (), known)
     assert (declared.victims, declared.gone) == ({6, 8}, {7})
@@ -370,7 +370,7 @@ def test_the_group_that_the_log_names_counts_not_the_predicted_one():
     group = Record(9, 9, "Tasks in /t/g are going to be killed due to memory.oom.group set")
     log = KernelLog((*logged(8).records, group, *logged(8).records))
     one = asked(
-        *events, log=log, lineup=Candidates(tasks, 1, 4096, frozenset({"/t/g"})), group_kills=1
+        *events, log=log, candidates=Candidates(tasks, 1, 4096, frozenset({"/t/g"})), group_kills=1
     )
     declared = account(one, (), after(*one.events, ended=dict.fromkeys((8, 9), 1500)))
     assert declared.prediction.victims == (7,)
@@ -383,7 +383,7 @@ def test_a_limit_may_take_more_than_the_predicted():
     one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), ret=0)
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
     one = replace(
-        one, call=replace(one.call, via="limit"), lineup=Candidates(tasks, 1, 4096, frozenset())
+        one, call=replace(one.call, via="limit"), candidates=Candidates(tasks, 1, 4096, frozenset())
     )
     declared = account(one, (), after(*one.events, ended={6: 1500, 8: 1500}))
     assert declared.as_predicted is True
@@ -393,17 +393,24 @@ def test_a_limit_may_take_more_than_the_predicted():
 def test_a_predicted_group_needs_no_counter():
     """The counter went with the cgroup, or lies outside of what is counted."""
     events = *kill_events(8), *kill_events(7, at=1300)
-    one = asked(*events, log=logged(8, 7), lineup=grouped(7, 8))
+    one = asked(*events, log=logged(8, 7), candidates=grouped(7, 8))
     declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
     assert declared.verdict.name == "group-killed"
 
 
+def test_a_victim_outside_of_the_predicted_group_is_no_group_kill():
+    events = *kill_events(8), *kill_events(9, at=1300)
+    one = asked(*events, log=logged(8, 9), candidates=grouped(7, 8))
+    declared = account(one, (), after(*one.events, ended={8: 1500, 9: 1500}))
+    assert declared.verdict.name == "over-kill"
+
+
 def test_several_victims_without_a_group_are_too_many():
     events = *kill_events(8), *kill_events(7, at=1300)
-    one = asked(*events, log=logged(8, 7), lineup=grouped(7, 8, by="/elsewhere"))
+    one = asked(*events, log=logged(8, 7), candidates=grouped(7, 8, by="/elsewhere"))
     declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
     assert declared.verdict.name == "wrong-victim"
-    without = account(replace(one, lineup=None), (), after(*one.events, ended={7: 1500}))
+    without = account(replace(one, candidates=None), (), after(*one.events, ended={7: 1500}))
     assert without.verdict.name == "over-kill"
 
 
@@ -422,7 +429,7 @@ def test_a_thread_that_the_log_names_is_its_process(no_tracing_reason):
     one = asked(
         *(() if no_tracing_reason else (shots, marks)),
         log=logged(70),
-        lineup=Candidates([leaderless], 1, 4096, frozenset()),
+        candidates=Candidates([leaderless], 1, 4096, frozenset()),
     )
     known = after(
         *one.events,
@@ -443,8 +450,8 @@ def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
     parent = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0)
     sharing = replace(parent, pid=8, comm="t8", shares=7)
     bystander = replace(parent, pid=9, rss=4096)
-    lineup = Candidates([bystander, parent, sharing], 1, 4096, frozenset())
-    one = asked(log=logged(victim), lineup=lineup)
+    candidates = Candidates([bystander, parent, sharing], 1, 4096, frozenset())
+    one = asked(log=logged(victim), candidates=candidates)
     known = PostRun(
         (),
         {7: 1500, 8: 1500, 9: 1500},

@@ -514,7 +514,8 @@ def test_what_the_kernel_prints_is_read_back(trigger, comm, top, below, cpuset, 
     assert kill.group == (top if grouped else None)
     ambiguous = f"{cgroup},task_memcg={top}".count(",task_memcg=/") > 1
     longest = max(len(path.encode()) for path in (top, cgroup))
-    if kill.cgroup is None:
+    if kill.memcg is None:
+        assert kill.cgroup == kill.group
         assert ambiguous or longest > 950
     else:
         assert (kill.cgroup, kill.memcg) == (cgroup, top)
