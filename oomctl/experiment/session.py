@@ -166,12 +166,12 @@ class Session:
         tasks = tuple(
             fates(
                 known_tasks(before, hog_set.runners),
-                lambda task: report_of(task, before),
-                before.find,
-                calls,
-                others,
-                watch.deaths,
-                filled_ns,
+                stranger=lambda task: report_of(task, before),
+                find=before.find,
+                reports=calls,
+                others=others,
+                deaths=watch.deaths,
+                filled_ns=filled_ns,
             )
         )
         killed = [f"{one.task.comm} (pid {one.task.pid})" for one in tasks if one.kill]

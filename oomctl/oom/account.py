@@ -1,4 +1,4 @@
-"""What one declaration did, put together from everything that was seen and heard. Pure."""
+"""The report of one call: its kills, verdict, evidence and timeline. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -15,13 +15,16 @@ from oomctl.oom.verdict import Circumstances, judge
 
 
 def account(observation: CallObservation, earlier: Collection[int], after: PostRun) -> CallReport:
-    """Judge one declaration; `earlier` are the PIDs that the OOM killer took before it."""
+    """Combine the events and log records of one call into its report.
+
+    `earlier` are the PIDs that the OOM killer took before the call.
+    """
     own = observation.own
     marked = {e.tgid: e for e in own if e.kind is EventKind.MARK_VICTIM}
     kills = killed_by(observation, after, earlier)
     prediction = observation.candidates.predict(earlier) if observation.candidates else None
     members = _members(observation, kills, prediction)
-    # who shares memory and is of the killed group dies for either
+    # a task of the killed group that also shares a victim's memory is a victim
     collateral = frozenset(p for p, one in kills.items() if one.role == Role.SHARER) - members
     victims = frozenset(kills) - collateral
     gone = (members - kills.keys() - {*earlier}) & after.ended.keys()
@@ -76,9 +79,9 @@ def account(observation: CallObservation, earlier: Collection[int], after: PostR
 
 
 def _once(own: Sequence[Event]) -> list[Event]:
-    """Leave out all but the first entry into the OOM killer and the last end of it.
+    """Keep only the first entry into out_of_memory() and the last return from it.
 
-    Who writes memory.max goes in again and again until the usage is below (mm/memcontrol.c,
+    A write to memory.max enters it until the usage is below the limit (mm/memcontrol.c,
     memory_max_write).
     """
     begun = [e for e in own if e.kind is EventKind.OOM_BEGIN][1:]
@@ -104,9 +107,9 @@ def _groups(
 
 
 def _unreported(observation: CallObservation) -> int:
-    """Return how many kills the target's oom_kill counts more than any source tells of.
+    """Return how many kills the target's oom_kill counts beyond those that a source reports.
 
-    It counts the first victim of a group twice (mm/oom_kill.c, oom_kill_process).
+    oom_kill counts the first victim of a group twice (mm/oom_kill.c, oom_kill_process).
     """
     reported = observation.taken_by_others | {said.pid for said in observation.logged}
     groups = {(said.group, said.invoker_pid) for said in observation.logged if said.group}
@@ -116,10 +119,10 @@ def _unreported(observation: CallObservation) -> int:
 def _members(
     observation: CallObservation, kills: Mapping[int, OomKill], prediction: Prediction | None
 ) -> frozenset[int]:
-    """Return the PIDs of the groups that memory.oom.group took, whether it came to each or not.
+    """Return all PIDs of the groups that memory.oom.group killed, also of members that survived.
 
-    The kernel log names the group, by a path that in a cgroup namespace is not ours: then, and if
-    there is no log, it is the predicted one.
+    The kernel log names the group, but in a cgroup namespace by a path that differs from ours. In
+    that case, and without a log, the predicted group is used.
     """
     named = {one.group for one in kills.values() if one.group}
     if (
@@ -158,10 +161,10 @@ def _evidence(
 def _missed(
     call: Call, prediction: Prediction | None, victims: frozenset[int], gone: frozenset[int]
 ) -> Sequence[str]:
-    """Name who should have died instead.
+    """Name the tasks that oom_badness() predicts, if the kernel chose others.
 
-    A limit may take more than one, and cgroup.kill does not choose. Nobody where the choice was
-    too close to call, or fell on a task that was born after the look.
+    A limit may kill more than the predicted task, and cgroup.kill does not choose. Empty if the
+    scores were too close to tell, or if a victim was started after the candidates were read.
     """
     if prediction is None or not victims or call.via == Via.KILL:
         return ()

@@ -1,4 +1,4 @@
-"""An outcome as plain values, for JSON; SCHEMA rises when a field changes its meaning or goes."""
+"""An outcome as JSON values; SCHEMA rises if a field changes its meaning or is removed. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +16,7 @@ SCHEMA = 2
 
 
 def tree(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as plain values: bytes, nanoseconds, null for what is not known."""
+    """Return the outcome as plain values: bytes, nanoseconds, null if unknown."""
     return {
         "schema": SCHEMA,
         "environment": environment(outcome.environment),
@@ -51,7 +51,7 @@ def environment(machine: Environment) -> dict[str, Any]:
 
 
 def call(report: CallReport) -> dict[str, Any]:
-    """Return one declaration, and all that was found out about it, as plain values."""
+    """Return one call and its evidence as plain values."""
     result = report.result
     return {
         "step": report.step,
@@ -127,13 +127,13 @@ def _prediction(report: CallReport) -> dict[str, Any] | None:
         "totalpages": prediction.totalpages,
         "agrees": report.as_predicted,
         "close": list(prediction.close),
-        "candidates": [candidate_tree(candidate) for candidate in prediction.candidates],
+        "candidates": [candidate(each) for each in prediction.candidates],
     }
 
 
-def candidate_tree(candidate: Candidate) -> dict[str, Any]:
+def candidate(ranked: Candidate) -> dict[str, Any]:
     """Return one candidate of a prediction as plain values: sizes in bytes, badness in pages."""
-    task = candidate.task
+    task = ranked.task
     return {
         "pid": task.pid,
         "comm": task.comm,
@@ -142,13 +142,13 @@ def candidate_tree(candidate: Candidate) -> dict[str, Any]:
         "swap_bytes": task.swap,
         "pgtables_bytes": task.pgtables,
         "oom_score_adj": task.oom_score_adj,
-        "badness": candidate.badness,
-        "excluded": candidate.excluded or None,
+        "badness": ranked.badness,
+        "excluded": ranked.excluded or None,
     }
 
 
 def _samples(samples: Sequence[Sample]) -> dict[str, dict[str, list[int]]]:
-    """Return two rows of equal length for each cgroup, ready to be plotted."""
+    """Return times and sizes of each cgroup, in two arrays of equal length."""
     rows: dict[str, dict[str, list[int]]] = {}
     for sample in samples:
         row = rows.setdefault(sample.cgroup, {"at_ns": [], "bytes": []})
@@ -158,7 +158,7 @@ def _samples(samples: Sequence[Sample]) -> dict[str, dict[str, list[int]]]:
 
 
 def task(report: TaskReport) -> dict[str, Any]:
-    """Return one task and what became of it as plain values."""
+    """Return one task and its end as plain values."""
     seen = report.task
     return {
         "pid": seen.pid,
@@ -190,7 +190,7 @@ def task(report: TaskReport) -> dict[str, Any]:
 
 
 def _oom_kill(kill: OomKill) -> dict[str, Any]:
-    """Return whose OOM took a task: of which cgroup, and who ran the OOM killer."""
+    """Return the OOM that killed a task: its cgroup, and the task that ran the OOM killer."""
     return {
         "memcg": kill.memcg,
         "constraint": kill.constraint,

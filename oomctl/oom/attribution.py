@@ -1,4 +1,4 @@
-"""Whose doing a kill was: what each source tells, put down to the call that caused it. Pure."""
+"""The kills of one call: which events and log records belong to it. Pure."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -14,27 +14,26 @@ from oomctl.oom.task import Task
 from oomctl.oom.timeline import Stamp
 
 SIGNALS = frozenset({"sigkill", "oom_begin"})
-"""Programs without which no SIGKILL of the OOM killer is told (bpf/observer.bpf.c, sigkill)."""
+"""The observer needs both programs to report a SIGKILL (bpf/observer.bpf.c, sigkill)."""
 MARKS = frozenset({"mark_victim", "mark_victim_pid"})
-"""Programs of which one tells of marks (72ba14deb40a changed the tracepoint's arguments)."""
+"""One of these programs reports marks (72ba14deb40a changed the tracepoint's arguments)."""
 
 SYSRQ_ORDER = -1
-"""The order by which the OOM killer knows sysrq's (mm/oom_kill.c, is_sysrq_oom)."""
+"""The order that marks an OOM of sysrq (mm/oom_kill.c, is_sysrq_oom)."""
 
 OF_THE_CALL = {EventKind.OOM_BEGIN, EventKind.OOM_END, EventKind.SIGKILL, EventKind.MARK_VICTIM}
 
 
 @dataclass(frozen=True)
 class CallObservation:
-    """One declaration as it was made: what was known before, the answer, what came with it.
+    """One call: the state before it, its result, and the evidence of its time.
 
-    `events`, `log` and `logged` (the kills that this tells of) are what was seen and heard from
-    just before the call until it returned, that of other callers of the same turn included;
-    `silent` names the observer's programs that must have run meanwhile and did not. `group_kills`
-    is the rise of oom_group_kill, `counted` that of the target's oom_kill; None where it could not
-    be read. `taken` are the PIDs that the OOM killer had taken before, whoever called it. `members`
-    are the processes of the target by PID, for a trigger that takes them all. `later` are moments
-    that user space saw.
+    `events`, `log` and `logged` (the kills in that log) are from just before the call until it
+    returned, and include those of other callers of the same turn. `silent` names programs of the
+    observer that should have run and did not. `group_kills` is the rise of oom_group_kill,
+    `counted` the rise of the target's oom_kill; None if it could not be read. `taken` are the PIDs
+    that the OOM killer took before, for any caller. `members` are the target's processes by PID, if
+    the trigger kills all of them. `later` are moments that user space saw.
     """
 
     call: Call
@@ -57,17 +56,17 @@ class CallObservation:
 
     @property
     def own(self) -> list[Event]:
-        """What the caller's own run through the OOM killer did, and nobody else's."""
+        """The events of the caller's own run of out_of_memory()."""
         return [e for e in self.events if e.kind in OF_THE_CALL and e.invoker_pid == self.trigger]
 
     @property
     def taken_by_others(self) -> set[int]:
-        """The PIDs that other runs through the OOM killer took in the meantime."""
+        """The PIDs that other runs of out_of_memory() took during the call."""
         return {e.tgid for e in self.events if e.kind in HITS and e.invoker_pid != self.trigger}
 
     @property
     def trigger(self) -> int:
-        """The PID of who ran the OOM killer: the caller, but for sysrq a worker of the kernel."""
+        """The PID that ran the OOM killer: the caller; for sysrq a worker of the kernel."""
         if self.call.via != Via.SYSRQ:
             return self.result.caller
         seen = [e.pid for e in self.events if e.order == SYSRQ_ORDER]
@@ -76,20 +75,20 @@ class CallObservation:
 
     @property
     def locked_ns(self) -> int:
-        """When it had oom_lock; without that, when it came back."""
+        """When the caller took oom_lock; without that event, when it returned."""
         begun = [e.at_ns for e in self.own if e.kind is EventKind.OOM_BEGIN]
         return min(begun, default=self.result.ended_ns or self.result.began_ns)
 
 
 @dataclass(frozen=True)
 class PostRun:
-    """What is known once everybody has ended, of all declarations together.
+    """What is known of all calls once their victims have ended.
 
-    `events` are all that were ever seen; `ended` has the CLOCK_MONOTONIC ns of every known death by
-    PID, `sigkilled` those of them that SIGKILL ended, as far as is known. `tasks` are those that
-    were ever looked at. `owns` tells whether a kill that only the log reports belongs to a target;
-    `path_of` names a cgroup by its id. `no_tracing_reason` says why nothing was traced, empty if
-    it was.
+    `events` are the events of the whole round. `ended` has the CLOCK_MONOTONIC ns of every known
+    death by PID, `sigkilled` the PIDs that SIGKILL ended or may have ended. `tasks` are all tasks
+    that were read. `owns` tells whether a kill that only the log reports belongs to a target,
+    `path_of` returns the path of a cgroup by its id. `no_tracing_reason` is empty if the observer
+    ran.
     """
 
     events: Sequence[Event]
@@ -104,11 +103,11 @@ class PostRun:
 def killed_by(
     observation: CallObservation, after: PostRun, earlier: Collection[int] = ()
 ) -> dict[int, OomKill]:
-    """Return what each source tells of whom the OOM killer took for this call, by PID.
+    """Return the kills of this call by PID, with what each source reports of them.
 
-    Tracing knows whose call it was. A kill that only the log tells of counts if its report names
-    this caller; where it names none, if nobody else was seen taking that task, none of the
-    `earlier` did, and it is in the target.
+    An event names the task that ran the OOM killer. A kill that only the log reports counts if its
+    report names this caller. If it names none, the kill counts if its task is in the target, not
+    among `earlier`, and no other run of the OOM killer was seen taking it.
     """
     if observation.call.via == Via.KILL:
         return _killed_with_cgroup(observation, after)
@@ -133,7 +132,7 @@ def killed_by(
 
 
 def _is_of(said: OomKill, observation: CallObservation, after: PostRun) -> bool:
-    """Tell whether a kill of the log belongs to a call, by its report or else by its place."""
+    """Tell whether a kill in the log belongs to a call, by its report or else by its cgroup."""
     target = observation.call.target
     if said.constraint is not None and (said.constraint == Constraint.MEMCG) != (
         target is not None
@@ -156,9 +155,9 @@ def _unseen(
     known: Iterable[Task],
     earlier: Collection[int],
 ) -> dict[int, OomKill]:
-    """Complete what incomplete sources tell by how the tasks themselves ended.
+    """Complete incomplete sources by how the tasks ended.
 
-    A victim that is only marked got its signal if SIGKILL ended it. The log has no line for a
+    A victim that is only marked was sent SIGKILL if SIGKILL ended it. The log has no line for a
     process that dies because it shares a victim's memory (mm/oom_kill.c, __oom_kill_process).
     """
     began = observation.result.began_ns
@@ -176,21 +175,21 @@ def _unseen(
     memories = {task.shares or task.pid for task in tasks.values() if task.pid in found}
     for task in tasks.values():
         if task.pid in died - found.keys() and (task.shares or task.pid) in memories:
-            found[task.pid] = _sighting(task, Role.SHARER, began)
+            found[task.pid] = _kill_of(task, Role.SHARER, began)
     return found
 
 
 def _killed_with_cgroup(observation: CallObservation, after: PostRun) -> dict[int, OomKill]:
-    """Return the target's members that SIGKILL ended after the write; nobody logs those."""
+    """Return the target's members that SIGKILL ended after the write; the kernel logs none."""
     began = observation.result.began_ns
     return {
-        pid: _sighting(task, Role.VICTIM, began)
+        pid: _kill_of(task, Role.VICTIM, began)
         for pid, task in observation.members.items()
         if pid in after.sigkilled and after.ended.get(pid, 0) >= began
     }
 
 
-def _sighting(task: Task, role: Role, at_ns: int) -> OomKill:
+def _kill_of(task: Task, role: Role, at_ns: int) -> OomKill:
     return OomKill(
         at_ns,
         task.pid,
@@ -203,7 +202,7 @@ def _sighting(task: Task, role: Role, at_ns: int) -> OomKill:
 
 
 def _named(seen: OomKill, path_of: Callable[[int], str | None]) -> OomKill:
-    """Give a traced kill the paths of its cgroups, as far as they are still there."""
+    """Add the paths of a traced kill's cgroups, if they still exist."""
     cgroup, memcg = (
         None if number is None else path_of(number) for number in (seen.cgroup_id, seen.memcg_id)
     )

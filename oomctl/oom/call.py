@@ -1,4 +1,4 @@
-"""What the kernel answered to one declaration. Pure."""
+"""The result of one call. Pure."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,7 +7,7 @@ from oomctl.oom.errnos import name_of
 
 
 class Stage(IntEnum):
-    """How far a declaration came; equal to `enum oomctl_stage` in bpf/declare.h."""
+    """How far the BPF program got; equal to `enum oomctl_stage` in bpf/declare.h."""
 
     NOT_RUN = 0
     NO_CGROUP = 1
@@ -18,11 +18,11 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class CallResult:
-    """The kfunc's answer: times are CLOCK_MONOTONIC in ns, taken inside the kernel around the call.
+    """What a call returned; times are CLOCK_MONOTONIC in ns, taken in the kernel around it.
 
-    `ret` is None where the kfunc was not called or has not returned; of a trigger that writes a
-    file it is 0 or the negative errno. `timed_out` says that the caller was killed because it did
-    not come back in time.
+    `ret` is None if the kfunc was not called or did not return; for a trigger that writes a file it
+    is 0 or the negative errno. `timed_out` says that oomctl killed the caller because it did not
+    return in time.
     """
 
     stage: Stage
@@ -35,15 +35,15 @@ class CallResult:
     attempts: int = 1
     """How often the kfunc was entered: a caller that rechecks tries again after each -EBUSY."""
     spared: bool = False
-    """It gave up, because what its target uses had fallen far enough without its doing."""
+    """The caller gave up, because the usage of its target had fallen far enough by itself."""
     reclaimed: int | None = None
     """The bytes that memory.reclaim gave back first (`reclaim`)."""
     failed: str = ""
-    """Why there is no answer of the kernel's: what ended the caller, and how far it had come."""
+    """Why the kernel returned nothing: what ended the caller, and how far it had got."""
 
     @property
     def duration_ns(self) -> int | None:
-        """The time from the first try to the end; None if it did not come back."""
+        """The time from the first try to the return; None if it did not return."""
         return self.ended_ns - self.began_ns if self.ended_ns else None
 
     @property

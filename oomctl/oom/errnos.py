@@ -1,4 +1,4 @@
-"""Errnos by the kernel's names, those that user space does not know included. Pure."""
+"""Errnos by name, with those that only the kernel uses. Pure."""
 
 import errno
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the kernel was seen doing, one event at a time, on one clock. Pure."""
+"""Events of the observer, on one clock. Pure."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -8,11 +8,11 @@ class EventKind(IntEnum):
     """What happened; equal to `enum oomctl_event_kind` in bpf/observer.h."""
 
     OOM_BEGIN = 1
-    """out_of_memory() was entered, so oom_lock is held; `pid` is who runs it."""
+    """out_of_memory() was entered, so oom_lock is held; `pid` is the task that runs it."""
     OOM_END = 2
     """out_of_memory() is about to return."""
     SIGKILL = 3
-    """The OOM killer sent SIGKILL to `pid`: a victim, or who shares its memory."""
+    """The OOM killer sent SIGKILL to `pid`: a victim, or a task that shares its memory."""
     MARK_VICTIM = 4
     WAKE_REAPER = 5
     START_REAPING = 6
@@ -28,7 +28,7 @@ class Event:
 
     `invoker_pid` and `invoker_comm` are the task that ran the OOM killer (for OOM_BEGIN, OOM_END,
     SIGKILL, MARK_VICTIM). `order`, `memcg_id` (None: system-wide) and `constraint` belong to
-    OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None where they make no sense.
+    OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None for other kinds.
     """
 
     kind: EventKind

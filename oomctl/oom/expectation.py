@@ -1,6 +1,6 @@
-"""A plan's expectations, held against the outcome. Pure.
+"""The checks of a plan's expectations against the outcome. Pure.
 
-The name of a check holds nothing that differs from round to round; what was found is in its `why`.
+The name of a check is the same in each round; `why` has what was found.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from oomctl.text import counted
 from oomctl.units import format_duration
 
 KILLED = (FateKind.OOM_KILLED, FateKind.CGROUP_KILLED)
-"""The fates that count as killed; another's signal and an exit of its own do not."""
+"""The fates that count as killed; other signals and exits do not."""
 
 
 def check_outcome(plan: Plan, outcome: Outcome) -> tuple[Check, ...]:
@@ -115,7 +115,7 @@ def _of_step(
 def _call_victims(
     call: str, names: Sequence[str], calls: Sequence[CallReport], outcome: Outcome
 ) -> Check:
-    """Hold what each call chose against the names; who only shares a victim's memory is not it."""
+    """Check the victims of each call; tasks that only share a victim's memory do not count."""
     tasks = {task.task.pid: task for task in outcome.tasks}
     right, found = bool(calls), []
     for report in calls:
@@ -153,7 +153,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _times(counts: Counter[str]) -> str:
-    """Say what came how often; a single call has no number."""
+    """Say how often each result occurred; a single call has no number."""
     if not counts:
         return "it was not made"
     if counts.total() == 1:

@@ -1,4 +1,4 @@
-"""What became of a task, from its wait status together with the kernel's own word. Pure."""
+"""How one task ended, by its wait status and the kernel's reports. Pure."""
 
 import signal
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from oomctl.oom.enums import FateKind
 class Death:
     """The end of one process: `at_ns` is CLOCK_MONOTONIC when it was noticed.
 
-    `status` is the exit status, `signal` the signal that ended it; both None where the process was
-    not our child, so that its wait status is not ours to read.
+    `status` is the exit status, `signal` the signal that ended it; both None if the
+    process is not our child: only a parent can read the wait status.
     """
 
     pid: int
@@ -21,7 +21,7 @@ class Death:
 
     @property
     def by_sigkill(self) -> bool:
-        """Whether SIGKILL ended it, as far as is known: of who is not our child nobody tells."""
+        """Whether SIGKILL ended it, or may have: the signal is unknown if it is not our child."""
         return self.signal == signal.SIGKILL or (self.signal is None and self.status is None)
 
 
@@ -63,9 +63,9 @@ def signal_name(number: int) -> str:
 def fate_of(death: Death | None, oom_killed: bool, cgroup_killed: bool = False) -> Fate:
     """Judge one task.
 
-    `oom_killed` is the kernel's word that its OOM killer took this very PID. SIGKILL alone proves
-    nothing: cgroup.kill looks the same, and `cgroup_killed` says that we wrote that. A victim that
-    has not ended yet is `dying`. A task that is not our child has no wait status for us.
+    `oom_killed` says that the kernel reported this PID as killed by the OOM killer, `cgroup_killed`
+    that oomctl wrote cgroup.kill. SIGKILL alone does not tell them apart. A victim that has not
+    ended is `dying`. The wait status of a task that is not our child is unknown.
     """
     if death is None:
         return Fate(FateKind.DYING if oom_killed else FateKind.SURVIVED)

@@ -1,4 +1,4 @@
-"""What became of every task of an experiment, put together from all its declarations. Pure."""
+"""The end of every task of a round, from the reports of all its calls. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +13,7 @@ from oomctl.text import printable
 
 def fates(
     known: Sequence[TaskReport],
+    *,
     stranger: Callable[[Task], TaskReport],
     find: Callable[[int], Task | None],
     reports: Sequence[CallReport],
@@ -20,11 +21,11 @@ def fates(
     deaths: Mapping[int, Death],
     filled_ns: int,
 ) -> Iterator[TaskReport]:
-    """Tell the fate of each task that was ever there, and of victims elsewhere, once each.
+    """Yield the report of each task of the round, and of victims elsewhere, once each.
 
-    `known` are the tasks with what is known of them beforehand, their fate left open; `stranger`
-    makes the same of a victim that is not among them, whose task `find` returns where it was seen.
-    `others` are kills that no call of the plan made. `filled_ns` is when the hogs were filled.
+    `known` are the tasks as they were before the calls, without a fate. `stranger` returns such a
+    report for a victim that is not among them; `find` returns the task of that victim, if it was
+    read. `others` are kills without a call of the plan. `filled_ns` is when the hogs were filled.
     """
     kills = {one.pid: one for one in others}
     kills |= {kill.pid: kill for one in reports for kill in one.kills}
@@ -73,7 +74,7 @@ def fates(
 
 
 def _call_of(pid: int, death: Death | None, reports: Sequence[CallReport]) -> int | None:
-    """Return the index of the call that killed it, else of the last that began before it died."""
+    """Return the index of the call that killed it, else of the last call before its death."""
     for index, one in enumerate(reports):
         if any(kill.pid == pid for kill in one.kills):
             return index
@@ -102,6 +103,6 @@ def _phase(
 
 
 def _unknown(kill: OomKill) -> Task:
-    """Stand in for a victim born after the snapshot: all there is, is the kernel's word."""
+    """Return a task for a victim that was started after the snapshot, from its kill alone."""
     cgroup = printable(kill.cgroup or "?")
     return Task(kill.pid, kill.comm, cgroup, kill.oom_score_adj, kill.rss, 0, 0, 0.0)

@@ -1,7 +1,6 @@
-"""The exit status of a hog and of the tasks that belong to it: they end themselves by these. Pure.
+"""The exit statuses with which a hog and its tasks end themselves. Pure.
 
-A hog has no libc and handles no signal, so that an exit status is always its own doing, and a
-signal never is.
+A hog has no libc and handles no signal: an exit status is always its own, a signal never is.
 """
 
 from enum import IntEnum

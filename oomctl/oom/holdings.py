@@ -1,4 +1,4 @@
-"""What a hog really holds, by the kernel's kinds of memory, beside what it was to hold. Pure."""
+"""The memory that a hog holds, by the kernel's counters, against its size. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -43,7 +43,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a hog holds in bytes; None is not known.
+    """The memory of a hog in bytes; None if unknown.
 
     `source` "cgroup": as memory.stat counts it, the hog being alone in its cgroup. "process": as
     far as its tasks have it mapped. `file` is page cache without shmem; `swap`, `hugetlb` and

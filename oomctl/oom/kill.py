@@ -1,4 +1,4 @@
-"""From what was seen of the OOM killer to one kill each: by tracing, or in the kernel log. Pure."""
+"""One kill by the OOM killer, from events, the kernel log, or both. Pure."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from oomctl.oom.enums import Role
 from oomctl.oom.event import Event, EventKind
 
 HITS = frozenset({EventKind.SIGKILL, EventKind.MARK_VICTIM})
-"""The kinds of event that tell whom the OOM killer took."""
+"""The kinds of event that name a task that the OOM killer took."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class OomKill:
 
 
 def traced(events: Iterable[Event]) -> list[OomKill]:
-    """Return the kills of a finished stretch of events, also of those that have not ended."""
+    """Return the kills in these events, also those of victims that have not ended."""
     tracing = KillsFromEvents()
     return [*tracing.feed(events), *tracing.overdue()]
 
 
 def threads_of(events: Iterable[Event]) -> dict[int, int]:
-    """Return the process of each thread that the OOM killer chose or shot, by TID.
+    """Return the process of each thread that the OOM killer chose or sent SIGKILL, by TID.
 
-    "Killed process" names the thread that has the memory, which is another where the leader has
-    ended (mm/oom_kill.c, find_lock_task_mm).
+    "Killed process" names the thread that has the memory: not the leader if that has ended
+    (mm/oom_kill.c, find_lock_task_mm).
     """
     return {event.pid: event.tgid for event in events if event.tgid}
 
 
 def by_process(logged: Iterable[OomKill], threads: Mapping[int, int]) -> list[OomKill]:
-    """Name the process in kills of the log that name one of these `threads`, each process once.
+    """Replace the TIDs in kills of the log by PIDs, and keep one kill for each process.
 
-    A group's first victim is killed with its group again (mm/oom_kill.c, oom_kill_process), and if
-    its leader has ended by then, under the name of another thread.
+    A group's first victim is killed again with its group (mm/oom_kill.c, oom_kill_process); if its
+    leader has ended by then, the log has the TID of another thread.
     """
     found: dict[int, list[OomKill]] = {}
     for said in logged:
@@ -75,11 +75,11 @@ def by_process(logged: Iterable[OomKill], threads: Mapping[int, int]) -> list[Oo
 
 
 def reconcile(traced: Iterable[OomKill], logged: Iterable[OomKill]) -> list[OomKill]:
-    """Merge what two sources tell of the same kills; what only one of them tells is kept.
+    """Merge the kills of two sources; a kill that only one of them has is kept.
 
-    They are matched by PID, of a PID that comes twice in order: their clocks differ. The log names
-    only whom the OOM killer sent SIGKILL as a victim (mm/oom_kill.c, __oom_kill_process), so where
-    it names somebody, a missing mark or signal is a probe's silence.
+    They are matched by PID, and by order if a PID occurs twice: the clocks differ. The log names
+    only victims that were sent SIGKILL (mm/oom_kill.c, __oom_kill_process), so if it names a task,
+    a missing mark or signal is an event that the observer missed.
     """
     unmatched: dict[int, deque[OomKill]] = {}
     for said in logged:
@@ -112,14 +112,14 @@ def _merged(seen: OomKill, said: OomKill) -> OomKill:
 
 
 class KillsFromEvents:
-    """Turns the observer's events into sightings, each as soon as its victim has ended."""
+    """Combines the observer's events into kills, each as soon as its victim has ended."""
 
     def __init__(self) -> None:
         self._running: dict[int, Event] = {}
         self._open: dict[int, OomKill] = {}
 
     def feed(self, events: Iterable[Event]) -> list[OomKill]:
-        """Take events in order of time; return what they complete."""
+        """Take events in order of time; return the kills that they complete."""
         done: list[OomKill] = []
         for event in events:
             match event.kind:
@@ -135,7 +135,7 @@ class KillsFromEvents:
         return done
 
     def overdue(self, before_ns: int | None = None) -> list[OomKill]:
-        """Give up on the victims that were taken before that time, if given, and have not ended."""
+        """Return the incomplete kills of victims that have not ended, up to that time if given."""
         late = [seen for seen in self._open.values() if before_ns is None or seen.at_ns < before_ns]
         return [self._open.pop(seen.pid) for seen in late]
 
@@ -146,12 +146,12 @@ class KillsFromEvents:
             # later one met a sharer on its way out (mm/oom_kill.c, task_will_free_mem).
             if seen and seen.role == Role.SHARER and seen.constraint is None:
                 return replace(seen, role=Role.VICTIM, at_ns=event.at_ns)
-            return seen or self._sight(event, Role.EXITING)
+            return seen or self._new(event, Role.EXITING)
         if seen is None:
-            return self._sight(event, Role.SHARER)
+            return self._new(event, Role.SHARER)
         return replace(seen, role=Role.VICTIM) if seen.role == Role.EXITING else seen
 
-    def _sight(self, event: Event, role: Role) -> OomKill:
+    def _new(self, event: Event, role: Role) -> OomKill:
         begun = self._running.get(event.invoker_pid)
         return OomKill(
             at_ns=event.at_ns,
@@ -170,7 +170,7 @@ class KillsFromEvents:
         )
 
     def _judge(self, end: Event) -> list[OomKill]:
-        """Only at its end the OOM killer has the constraint; who has ended by then is complete."""
+        """Add the constraint, known at the end of out_of_memory(); return ended victims' kills."""
         done = []
         for pid, seen in list(self._open.items()):
             if seen.invoker_pid == end.pid and seen.constraint is None:

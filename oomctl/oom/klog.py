@@ -1,4 +1,4 @@
-"""The kernel log: its records, and the OOM kills in it with what their own reports say. Pure."""
+"""The kernel log: its records, and the OOM kills in it with their reports. Pure."""
 
 import re
 from collections import deque
@@ -11,7 +11,7 @@ from oomctl.oom.oomreport import Facts, Report, SplitText
 from oomctl.text import printable
 
 _REPORTS, _WINDOW_US = 10, 6_000_000  # DEFAULT_RATELIMIT_BURST; _INTERVAL is 5 s, and some more
-_AGAIN_US = 10_000_000  # how soon a PID that was killed is not another process's yet
+_AGAIN_US = 10_000_000  # within this time a PID is not used again
 
 # __oom_kill_process(), with the message of oom_kill_process() before it
 _CAUSE = r"(?P<cause>(?:Memory cgroup out|Out) of memory(?P<own> \(oom_kill_allocating_task\))?): "
@@ -37,8 +37,8 @@ _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 class Record:
     """One record of the kernel log: sequence number, time in microseconds since boot, text.
 
-    `continued` is set for what belongs to a record before it and had no place there; `caller` is
-    empty without CONFIG_PRINTK_CALLER; `after_loss` tells that records before it were lost.
+    `continued` marks the rest of a record that was too long; `caller` is empty without
+    CONFIG_PRINTK_CALLER; `after_loss` says that records before this one were lost.
     """
 
     sequence: int
@@ -51,7 +51,7 @@ class Record:
 
 @dataclass(frozen=True)
 class KernelLog:
-    """What the log said between two moments; `lost` counts records overwritten before we read."""
+    """Records of the kernel log; `lost` counts records overwritten before oomctl read them."""
 
     records: tuple[Record, ...] = ()
     lost: int = 0
@@ -65,12 +65,12 @@ class KernelLog:
         return tuple(kills.values())
 
     def __add__(self, later: "KernelLog") -> "KernelLog":
-        """Return both as one; `later` is what came after this."""
+        """Return both as one; `later` follows this."""
         return KernelLog(self.records + later.records, self.lost + later.lost)
 
     @property
     def refused_sysrq(self) -> bool:
-        """Whether sysrq's OOM found nobody (drivers/tty/sysrq.c, moom_callback)."""
+        """Whether the OOM killer of sysrq found no task (drivers/tty/sysrq.c, moom_callback)."""
         return self._says(_NO_SYSRQ)
 
     @property
@@ -84,10 +84,7 @@ class KernelLog:
 
 @dataclass
 class _Oom:
-    """One run of the OOM killer, as far as can be told; `kill` is None if its victim had ended.
-
-    `facts` are those of its report.
-    """
+    """One run of the OOM killer and the facts of its report; no `kill` if its victim had ended."""
 
     caller: str
     cause: str
@@ -97,7 +94,7 @@ class _Oom:
 
 @dataclass
 class _Group:
-    """A cgroup whose tasks are killed together, since one of them was chosen."""
+    """A cgroup whose tasks are killed together because one of them was chosen."""
 
     oom: _Oom
     text: SplitText
@@ -110,14 +107,14 @@ class _Group:
 class KillsFromLog:
     """Finds the OOM kills in records, in order; a report may be split over two reads.
 
-    The OOM killer reports under oom_lock, one kill after the other. The report before a kill is
-    rate limited (mm/oom_kill.c, oom_kill_process), "Killed process" is not: a kill without a report
-    of its own gets no facts of another's.
+    The OOM killer prints under oom_lock, one kill after the other. The report before a kill is rate
+    limited (mm/oom_kill.c, oom_kill_process), "Killed process" is not: a kill without a report of
+    its own has no facts.
     """
 
     def __init__(self) -> None:
         self._reported: deque[int] = deque(maxlen=_REPORTS)
-        self._told: dict[int, int] = {}
+        self._killed_us: dict[int, int] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -129,7 +126,7 @@ class KillsFromLog:
     def feed(self, records: Iterable[Record]) -> list[OomKill]:
         """Take records in order; return the kills among them, each process once.
 
-        The first victim of a group has no `group` if the record of that comes in the next read.
+        The first victim of a group has no `group` if "Tasks in" is in the next read.
         """
         kills: list[OomKill] = []
         for record in records:
@@ -185,7 +182,7 @@ class KillsFromLog:
             allocating=found["own"] is not None,
             logged=True,
         )
-        before, self._told[pid] = self._told.get(pid), record.time_us
+        before, self._killed_us[pid] = self._killed_us.get(pid), record.time_us
         self._report = self._split = None
         facts, group = _facts(report, found), self._group
         if not report and group and group.takes(caller, cause):
@@ -221,15 +218,15 @@ def _facts(report: Report | None, found: re.Match[str]) -> Facts:
 
 
 def _in_group(kill: OomKill, group: str | None) -> OomKill:
-    """Return the kill of a group's member, of whose cgroup the log may say no more than that."""
+    """Add its group to a kill; of a member's cgroup the log may name only the group."""
     return replace(kill, group=group, cgroup=kill.cgroup or group)
 
 
 def parse_record(raw: bytes) -> Record | None:
-    """Parse one read of /dev/kmsg; None for what is not the kernel's own.
+    """Parse one read of /dev/kmsg; None if the kernel did not write it.
 
-    Whoever may write /dev/kmsg can put any text there, but not with facility 0: devkmsg_write()
-    in kernel/printk/printk.c replaces it.
+    User space can write any text to /dev/kmsg, but not with facility 0 (kernel/printk/printk.c,
+    devkmsg_write).
     """
     head, _, body = raw.partition(b";")
     fields = head.split(b",")

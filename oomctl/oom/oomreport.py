@@ -1,8 +1,8 @@
-"""The report of one OOM kill in the kernel log, and what it says. Pure.
+"""The report of one OOM kill in the kernel log. Pure.
 
-Nothing that a task can choose may change how a record is read: a comm is any 15 bytes, the path of
-a cgroup anything but a newline. So a record is matched as a whole, from its fixed parts, and what
-could be read in two ways is not told.
+A task must not be able to change how a record is parsed: a comm is any 15 bytes, the path of a
+cgroup any text without a newline. So a record is matched as a whole, by its fixed parts, and a part
+that could be parsed in two ways is unknown.
 """
 
 import re
@@ -44,7 +44,7 @@ Facts = dict[str, Any]
 
 @dataclass
 class SplitText:
-    """The text of a record that printk() may have split: put together as its parts come."""
+    """The text of a record that printk() may have split, joined part by part."""
 
     caller: str
     text: str
@@ -52,7 +52,7 @@ class SplitText:
     _last: int = 0
 
     def add(self, caller: str, text: str) -> None:
-        """Append a continuation, if it is this caller's; what is cut is never the last of them."""
+        """Append a continuation of this caller; a cut part is never the last one."""
         if caller == self.caller:
             self.text += text
             self.cut, self._last = self.cut or self._last > _UNCUT_MAX, _size(text)
@@ -71,7 +71,7 @@ class SplitText:
 
 @dataclass
 class Report:
-    """What comes before one kill: who invoked the OOM killer, and the "oom-kill:" record."""
+    """The records before one kill: "invoked oom-killer" and "oom-kill:"."""
 
     caller: str
     summary: SplitText | None = None
@@ -97,7 +97,7 @@ class Report:
                 self._pid, self._comm = int(found["pid"]), f"{found['level']}{self._comm}"
 
     def facts(self, thread: int, comm: str) -> Facts:
-        """Read it, for the thread that was killed and its comm."""
+        """Return the facts, for the thread that was killed and its comm."""
         facts: Facts = {"order": self._order, "invoker_pid": self._pid}
         if self._comm is not None:
             facts["invoker_comm"] = printable(self._comm)
@@ -113,9 +113,9 @@ class Report:
 
 
 def _paths(found: re.Match[str], comm: str | None) -> tuple[str | None, str | None]:
-    """Return the cgroup out of memory and the victim's, None where they are not certain.
+    """Return the cgroup out of memory and the victim's, None if they are not certain.
 
-    `paths` is "PATH[,task_memcg=PATH],task=COMM": what a comm or path holds may look like the rest.
+    `paths` is "PATH[,task_memcg=PATH],task=COMM"; a comm or path may look like the text after it.
     """
     paths = found["paths"]
     starts = [start for start in _all(",task=", paths) if _size(paths[start + 6 :]) <= _COMM_MAX]

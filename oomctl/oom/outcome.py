@@ -19,7 +19,7 @@ from oomctl.oom.verdict import Verdict
 
 @dataclass(frozen=True)
 class Environment:
-    """The machine a result was got on; sizes in bytes, sysctls None where the kernel lacks them."""
+    """The machine of a result; sizes in bytes, sysctls None if the kernel lacks them."""
 
     oomctl: str
     kernel: str
@@ -38,13 +38,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Who says who was killed, and whether the sources agree.
+    """The sources that report the kills of a call, and whether they agree.
 
-    `source` is "ring buffer" if BPF tracing was available, else "kernel log" (`no_tracing_reason`
-    says why). `seen` are the PIDs that tracing saw the OOM killer take as victims, `logged` those
-    that the kernel log names; `agree` is None where they cannot be compared: there is one source
-    only, `lost` events or log records were overwritten before they were read, or `silent` programs
-    of the observer are attached but reported nothing of what must have happened.
+    `no_tracing_reason` says why the source is not the ring buffer. `seen` are the victims' PIDs in
+    the observer's events, `logged` those in the kernel log. `agree` is None if they cannot be
+    compared: there is only one source, `lost` events or log records were overwritten before they
+    were read, or `silent` programs of the observer are attached but did not report what must have
+    happened.
     """
 
     source: EvidenceSource = EvidenceSource.KERNEL_LOG
@@ -58,7 +58,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class CallReport:
-    """One declaration: what was asked, the answer, who died of it, and what it was worth.
+    """One call: its result, its kills, and the verdict.
 
     `step` is the index of the plan's step and `turn` which of its repetitions it was; calls of one
     turn were made at once. `collateral` are the PIDs that died with a victim because they shared
@@ -90,7 +90,7 @@ class CallReport:
 
     @property
     def as_predicted(self) -> bool | None:
-        """Whether just those died that should have; None where the prediction was not tested."""
+        """Whether exactly the predicted tasks died; None if the prediction was not tested."""
         if self.prediction is None:
             return None
         if self.victims:
@@ -103,28 +103,28 @@ class CallReport:
 
     @property
     def too_close(self) -> bool:
-        """Whether just those died who were too close to the predicted ones to call."""
+        """Whether tasks died whose scores were too close to the predicted ones to tell."""
         taken = self.victims | self.gone
         return bool(self.prediction and self.prediction.explains(taken, self.may_repeat))
 
     @property
     def may_repeat(self) -> bool:
-        """Whether the OOM killer may have chosen more than once: a limit has to be met."""
+        """Whether the OOM killer may choose more than once, until the usage is below the limit."""
         return self.call.via == Via.LIMIT
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """One task of the experiment and what became of it.
+    """One task of the experiment and its end.
 
-    `name` is None for what is not our hog, nor a child of one; `asked`, `filled` and `holds` (from
-    just before the first call) are None for all but the hog itself. `entry` is the scenario's name
-    for it. `charged` is memory.current of the hog's own cgroup; for a task that shares its cgroup
-    it is rss + swap + page tables. `call` is the index of the declaration after which it died,
-    `died_after_ns` counts from that call.
+    `name` is None for a task that is neither a hog nor a child of one; `asked`, `filled` and
+    `holds` (from just before the first call) are None for all but the hog itself. `entry` is the
+    scenario's name for it. `charged` is memory.current of the hog's own cgroup; for a task that
+    shares its cgroup it is rss + swap + page tables. `call` is the index of the call after which it
+    died, `died_after_ns` counts from that call.
     `badness` is the kernel's score in pages just before the first call, `collateral` says that it
-    died only because it shared a victim's memory. `kill` is what took it where that was the OOM
-    killer, whoever called that; `phase` is None for what lives.
+    died only because it shared a victim's memory. `kill` is its kill by the OOM killer, with or
+    without a call; `phase` is None for a task that survived.
     """
 
     task: Task
@@ -165,7 +165,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything an experiment found out.
+    """The outcome of an experiment.
 
     `events` are what each counter of memory.events rose by since the tree was made, by cgroup, for
     the top cgroup and all below it; `events_local` those of memory.events.local. `memory_before`
@@ -174,8 +174,8 @@ class Outcome:
     out to its end, or not everything could be cleaned up.
     `top` is the cgroup whose tasks and counters were looked at, None for the whole system. `checks`
     are the plan's expectations, held against it. `dying` is nr_dying_descendants of the hierarchy
-    afterwards, `own_rss` what oomctl itself holds, in bytes; None where that is not to be had.
-    `took_ns` is the time of it all, from the first mkdir to the last rmdir.
+    afterwards, `own_rss` what oomctl itself holds, in bytes; None if unknown.
+    `took_ns` is the whole time, from the first mkdir to the last rmdir.
     """
 
     environment: Environment

@@ -85,7 +85,7 @@ class Hog:
 
 @dataclass(frozen=True)
 class Sysctl:
-    """A sysctl such as `vm.swappiness`, and what it is to hold for the time of a round."""
+    """A sysctl such as `vm.swappiness`, and its value during a round."""
 
     name: str
     value: str
@@ -105,10 +105,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Call:
-    """One declaration: the target's path inside the hierarchy, None for the whole system.
+    """One call: the target's path inside the hierarchy, None for the whole system.
 
-    `amount` is what is to be freed where that can be said (`limit`, `reclaim`), in bytes; None
-    leaves it to the trigger.
+    `amount` are the bytes to free (`limit`, `reclaim`); None leaves it to the trigger.
     """
 
     target: str | None
@@ -120,7 +119,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Recheck:
-    """Instead of waiting on oom_lock: try without, and look in between whether it is still needed.
+    """Try without waiting on oom_lock, and check between two tries if the kill is still needed.
 
     `above` is the usage of the target in bytes below which the caller gives up; `every` are the
     seconds between two tries.
@@ -148,10 +147,10 @@ class Range:
 
 @dataclass(frozen=True)
 class CallExpect:
-    """What each call of one step should come to; what is empty or None is not judged.
+    """The expected result of each call of one step; an empty field or None is not checked.
 
     `returns` has numbers and names of errnos as text, any of which is right; `victims` are names of
-    hogs or of families.
+    hogs or of their entries.
     """
 
     returns: tuple[str, ...] = ()
@@ -161,10 +160,9 @@ class CallExpect:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of an experiment: a call, by how many callers at once, how often, and what then.
+    """One step of an experiment: a call, its callers, and its repetitions.
 
-    `delay` are seconds before each call. `until` is what is waited for after each: the end of its
-    victims, their memory, or nothing but its return.
+    `delay` are seconds before each call. `until` is what oomctl waits for after each.
     """
 
     call: Call
@@ -182,10 +180,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Expect:
-    """What a round should come to; what is empty or None is not judged.
+    """The expected outcome of a round; an empty field or None is not checked.
 
-    `victims` and `survivors` are names of hogs or of families: each of `victims` has a death, and
-    nobody else dies but `collateral` tasks at most. `kills` counts the dead. `returns` says how
+    `victims` and `survivors` are names of hogs or of their entries: each of `victims` must die, and
+    at most `collateral` other tasks. `kills` counts the dead. `returns` says how
     many calls returned what, `events` how far counters of a cgroup and file (EVENTS, EVENTS_LOCAL)
     rose. `latency` has seconds by moment of the timeline, counted from the call.
     """
@@ -204,8 +202,8 @@ class Expect:
 class Plan:
     """An experiment; `cgroups` and `settings` are in the order in which they are made.
 
-    Without `steps` nobody calls: the limits alone do the killing while the hogs fill.
-    `top` is the cgroup whose tasks and counters are looked at, None where only the whole system is.
+    Without `steps` there is no call: only limits kill, while the hogs fill. `top` is the cgroup
+    whose tasks and counters are read, None if only the whole system is a target.
     """
 
     cgroups: tuple[str, ...]

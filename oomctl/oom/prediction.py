@@ -1,4 +1,4 @@
-"""Who should die: the kernel's own arithmetic on what /proc showed just before the call. Pure."""
+"""The predicted victims: oom_badness() of the tasks in /proc just before the call. Pure."""
 
 from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from oomctl.oom.task import Task, badness, rank
 
 @dataclass(frozen=True)
 class Candidate:
-    """One task and its badness in pages; None where the OOM killer passes it over, and why."""
+    """One task and its badness in pages; None if the OOM killer skips it, and why."""
 
     task: Task
     badness: int | None
@@ -18,7 +18,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The ranking of a target, the one to be chosen first; `victims` are the PIDs that should die.
+    """The ranking of a target, highest badness first; `victims` are the PIDs that should die.
 
     More than one victim means memory.oom.group of `group` (a cgroup's path). `totalpages` is what
     the kernel scales oom_score_adj by. `close` are the PIDs whose badness is so near the first's
@@ -36,20 +36,20 @@ class Prediction:
 
     def agrees(self, killed: frozenset[int], more: bool = False) -> bool:
         """Tell whether these died, and no others unless there may be `more`."""
-        return _came(self.victims, killed, more)
+        return _killed_are(self.victims, killed, more)
 
     def explains(self, killed: frozenset[int], more: bool = False) -> bool:
-        """Tell whether just those died who would, had the kernel chosen one of `close`."""
-        return any(_came(pids, killed, more) for pids in self.instead)
+        """Tell whether exactly those died that die if the kernel chooses one of `close`."""
+        return any(_killed_are(pids, killed, more) for pids in self.instead)
 
 
-def _came(pids: Collection[int], killed: frozenset[int], more: bool) -> bool:
+def _killed_are(pids: Collection[int], killed: frozenset[int], more: bool) -> bool:
     return killed == frozenset(pids) or (more and bool(pids) and killed > frozenset(pids))
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All that a prediction is made of, as it was just before a call; see predict()."""
+    """The input of a prediction, as it was just before a call; see predict()."""
 
     tasks: Sequence[Task]
     totalpages: int
@@ -67,7 +67,7 @@ class Candidates:
 
 
 def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[str]) -> Prediction:
-    """Return whom the OOM killer would choose, and who would die with it.
+    """Predict the task that the OOM killer chooses, and those that die with it.
 
     `tasks` are those of the target in scan order, `totalpages` is as for badness(), `groups` the
     paths of the cgroups with memory.oom.group, from the target downwards; what is set above the
@@ -90,11 +90,11 @@ def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[
 
 
 def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) -> list[Task]:
-    """Return who else may be chosen, in scan order.
+    """Return the other tasks that may be chosen, in scan order.
 
-    That is the first of a kernel that does not add up its counters, and in both views whoever at
-    its highest reaches the first at its lowest. Of equals the last in scan order does, where that
-    is known.
+    These are the first task in the view of a kernel that does not sum its per-CPU counters, and in
+    both views each task whose highest score reaches the lowest of the first. Of equal scores the
+    last in scan order wins, if that order is known.
     """
     as_read = [t if t.rss_read is None else replace(t, rss=t.rss_read) for t in tasks]
     places: set[int] = set()
@@ -111,7 +111,7 @@ def _close(tasks: Sequence[Task], totalpages: int, page_size: int, first: Task) 
 
 
 def _unordered(one: Task, other: Task) -> bool:
-    """Tell whether nobody knows which of two tasks the kernel scans first.
+    """Tell whether the scan order of two tasks is unknown.
 
     Cgroups without the memory controller are scanned in the order in which processes first joined
     them (kernel/cgroup/cgroup.c, find_css_set and css_task_iter_start), which no file shows.

@@ -1,4 +1,4 @@
-"""What must hold before OOM is declared; each refusal says why. Pure."""
+"""Checks before a call: it must not panic the machine or kill oomctl. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
@@ -17,10 +17,10 @@ def check_sysctls(
     own_adj: int,
     settings: Collection[Sysctl] = (),
 ) -> None:
-    """Raise UnsupportedError where the kernel would panic or kill its caller.
+    """Raise UnsupportedError if the kernel would panic or kill its caller.
 
-    `own_adj` is oomctl's oom_score_adj. `settings` are the scenario's own, which stand in the place
-    of the machine's: UsageError where it is one of them. Kernel: mm/oom_kill.c,
+    `own_adj` is oomctl's oom_score_adj. `settings` are those of the scenario, which replace
+    the machine's: UsageError if one of them is the cause. Kernel: mm/oom_kill.c,
     check_panic_on_oom() and out_of_memory(); panic_on_oom 1 spares a memcg OOM, 2 does not, and
     sysrq's is never asked.
     """
@@ -47,7 +47,7 @@ def check_sysctls(
 
 
 def _of_the_file(name: str, why: str) -> UsageError:
-    """Return the error of a sysctl that the scenario itself sets: the machine's is no cure."""
+    """Return the error of a sysctl that the scenario sets, whatever the machine has."""
     return UsageError(why, f"write {name} = 0 in [sysctl], or take it out")
 
 
@@ -59,7 +59,7 @@ def _number(text: str) -> int | None:
 
 
 def check_targets(targets: Iterable[str], protected: Iterable[ProtectedTask]) -> None:
-    """Raise UsageError where a target, the path of a cgroup, holds one of oomctl's own family."""
+    """Raise UsageError if a target, the path of a cgroup, holds a protected task."""
     for target in targets:
         for one in protected:
             if is_within(one.cgroup, target):
@@ -72,10 +72,10 @@ def check_targets(targets: Iterable[str], protected: Iterable[ProtectedTask]) ->
 def check_candidates(
     call: Call, callers: int, candidates: Candidates, protected: Iterable[ProtectedTask]
 ) -> None:
-    """Raise UnsupportedError where a call could end one of oomctl's own family, or panic.
+    """Raise UnsupportedError if a call could kill a protected task, or panic.
 
-    On a target none of it may be a candidate. On the whole system everybody is one: there none of
-    it may be among those of whom the `callers`, one after the other, may take one each.
+    On a cgroup, no protected task may be a candidate. System-wide, every task is a candidate; no
+    protected task may be among the first `callers` predicted victims.
     """
     target = call.target
     reached = (
@@ -95,7 +95,7 @@ def check_candidates(
 
 
 def _within_reach(candidates: Candidates, callers: int) -> set[int]:
-    """Return whom a number of system-wide calls may kill; UnsupportedError if that is nobody."""
+    """Return the PIDs that system-wide calls may kill; UnsupportedError if there are none."""
     reached: set[int] = set()
     gone: set[int] = set()
     for _ in range(callers):

@@ -20,28 +20,28 @@ class Task:
     started: float
 
     has_mm: bool = True
-    """False for kernel threads and for what is dead already."""
+    """False for kernel threads and for dead tasks."""
 
     rss_read: int | None = None
-    """RSS in bytes as a kernel reads it that does not add up its per-CPU counters; None as rss."""
+    """RSS in bytes as read by a kernel that does not sum its per-CPU counters; None: as rss."""
 
     slack: int = 0
-    """The bytes by which badness may count more or less than is seen here even so."""
+    """The bytes by which badness may still differ from these numbers."""
 
     parent: int = 0
     """The PID of its parent."""
 
     thread: int = 0
-    """The TID that has the memory where the leader has ended; 0 is the leader itself."""
+    """The TID that has the memory if the leader has ended; 0 is the leader itself."""
 
     shares: int = 0
-    """The PID of its parent where both use the same memory (CLONE_VM), else 0."""
+    """The PID of its parent if both use the same memory (CLONE_VM), else 0."""
 
     memcg: str = ""
-    """The cgroup that it is charged to, above its own where that has no memory controller."""
+    """The cgroup that it is charged to, above its own if that has no memory controller."""
 
     not_eligible_reason: str = ""
-    """Why it is not chosen, beyond what the fields above tell, such as "kernel thread"."""
+    """Why it is not eligible, if the fields above do not tell, such as "kernel thread"."""
 
     @property
     def footprint(self) -> int:
@@ -93,7 +93,7 @@ def badness(task: Task, totalpages: int, page_size: int) -> int:
 
 
 def rank(tasks: Iterable[Task], totalpages: int, page_size: int) -> list[tuple[int, Task]]:
-    """Return (badness, task) of every killable task, the one to be chosen first.
+    """Return (badness, task) of every killable task, highest badness first.
 
     Of equals the later one in scan order wins, so `tasks` must be in that order.
     """

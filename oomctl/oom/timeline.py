@@ -1,4 +1,4 @@
-"""One declaration as a row of moments on one clock. Pure."""
+"""One call as moments on one clock. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Timeline:
         return self.stamps[-1].at_ns - self.stamps[0].at_ns if self.stamps else 0
 
     def after_call(self, moment: Moment, pid: int | None = None) -> int | None:
-        """Return how long after the call a moment came, in ns; None if it was not seen."""
+        """Return the time from the call to a moment, in ns; None if it was not seen."""
         for stamp in self.stamps:
             if stamp.name == moment and pid in (None, stamp.pid):
                 return stamp.at_ns - self.stamps[0].at_ns
@@ -56,9 +56,9 @@ class Timeline:
 
 
 def timeline(result: CallResult, events: Iterable[Event], later: Sequence[Stamp] = ()) -> Timeline:
-    """Order what is known of one declaration.
+    """Return the moments of one call in order.
 
-    `events` are those of this declaration only; `later` is what user space saw itself, such as
+    `events` are those of this call only; `later` are moments that user space saw, such as
     `unpopulated` or `relieved`.
     """
     stamps = [Stamp(Moment.CALL, result.began_ns)]

@@ -1,6 +1,6 @@
-"""One name for what a declaration did, from return value, dead and kernel log. Pure.
+"""The verdict of a call, from its return value, its kills and the kernel log. Pure.
 
-The return value alone misleads: 1 does not prove that somebody died, 0 has two causes.
+The return value is not enough: 1 does not prove that a task died, and 0 has two causes.
 """
 
 import errno
@@ -26,26 +26,26 @@ _WANTED = frozenset(
 
 @dataclass(frozen=True)
 class Verdict:
-    """A stable name for machines and one sentence for people."""
+    """A name for programs, and a sentence for people."""
 
     name: VerdictName
     reason: str
 
     @property
     def as_wanted(self) -> bool:
-        """Whether it killed somebody, or found that nobody has to die."""
+        """Whether it killed a task, or no kill was needed."""
         return self.name in _WANTED
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What else was seen of one declaration; names are texts such as "large (pid 7)".
+    """What else is known of one call; names are texts such as "large (pid 7)".
 
-    `in_flight` names victims of earlier OOMs that had not ended when this declaration began,
+    `in_flight` names victims of earlier OOMs that had not ended when this call began,
     `marked_only` those that were marked as victims but not sent SIGKILL because they were exiting
     already, `not_ended` those that were sent SIGKILL and had not ended when oomctl stopped waiting.
-    `via` is the trigger. `expected` names who should have died by the kernel's own arithmetic,
-    where others died and no rounding explains it. `counted` is the rise of the target's oom_kill.
+    `via` is the trigger. `expected` names the predicted victims if others died and
+    rounding does not explain it. `counted` is the rise of the target's oom_kill.
     """
 
     system_wide: bool = False
@@ -66,11 +66,11 @@ def judge(
     no_killable: bool,
     circumstances: Circumstances | None = None,
 ) -> Verdict:
-    """Judge one declaration.
+    """Judge one call.
 
-    `killed` names the tasks that it sent SIGKILL, by the kernel's word; `group_kills` says how many
-    groups memory.oom.group took, `no_killable` whether the kernel log said that no task was
-    eligible. Kernel: mm/oom_kill.c, out_of_memory().
+    `killed` names the tasks that it sent SIGKILL, by the kernel's reports. `group_kills` is the
+    number of groups that memory.oom.group killed, `no_killable` says that the kernel log had "no
+    killable processes". Kernel: mm/oom_kill.c, out_of_memory().
     """
     seen = circumstances or Circumstances()
     if seen.caller_killed:
@@ -175,7 +175,7 @@ def _tries(result: CallResult) -> str:
 
 
 def _why_none_died(seen: Circumstances) -> str:
-    """Find which of the ways to return 1 without a kill it was (mm/oom_kill.c, out_of_memory)."""
+    """Say why the kfunc returned 1 without a kill (mm/oom_kill.c, out_of_memory)."""
     if seen.caller_marked:
         return "caller dying: the caller was marked as the victim, since it was dying already"
     if seen.marked_only:
@@ -192,9 +192,9 @@ def _who(tasks: Sequence[str]) -> str:
 
 
 def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
-    """Judge several declarations: the first that was not as wanted, else the last.
+    """Judge several calls: the first that was not as wanted, else the last.
 
-    Without any, `killed` names whom the OOM killer took in the round.
+    Without a call, `killed` names the tasks that the OOM killer took in the round.
     """
     if verdicts:
         return next((verdict for verdict in verdicts if not verdict.as_wanted), verdicts[-1])
@@ -204,7 +204,7 @@ def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
 
 
 def meaning(result: CallResult, via: Via = Via.BPF) -> str:
-    """Say what the return value means by the kfunc's contract, whatever else is known."""
+    """Say what the return value alone means by the kfunc's contract."""
     if via in ("limit", "sysrq", "kill"):
         return "the kernel took the write" if result.ret == 0 else "the kernel refused the write"
     if result.reclaimed is not None and result.ret is None and result.ended_ns:

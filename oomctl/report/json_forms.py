@@ -93,7 +93,7 @@ def render_prediction(prediction: Prediction, target: str | None, top: int | Non
     per_point = prediction.totalpages // 1000
 
     def candidate(one: Candidate) -> dict[str, Any]:
-        return as_json.candidate_tree(one) | {
+        return as_json.candidate(one) | {
             "rss_read_bytes": one.task.rss_read,
             "slack_bytes": one.task.slack,
             "adj_pages": one.task.oom_score_adj * per_point,

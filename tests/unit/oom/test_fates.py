@@ -35,7 +35,15 @@ def declared(*kills, via="bpf"):
 def told(rows, calls=(), others=(), deaths=()):
     ends = {pid: Death(pid, at, signal=9) for pid, at in deaths}
     stranger = lambda task: TaskReport(task, None, None, 0, Fate("survived"))  # noqa: E731
-    found = fates(rows, stranger, lambda _pid: None, calls, others, ends, FILLED)
+    found = fates(
+        rows,
+        stranger=stranger,
+        find=lambda _pid: None,
+        reports=calls,
+        others=others,
+        deaths=ends,
+        filled_ns=FILLED,
+    )
     return {one.task.pid: one for one in found}
 
 
@@ -87,7 +95,13 @@ def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
     child = replace(known(8), task=replace(known(8).task, parent=7), asked=None)
     ends = {7: Death(7, 1020, signal=9), 8: Death(8, 1021)}
     found = fates(
-        [known(7), child], known, lambda _pid: None, [declared(kill(7, 1010))], [], ends, FILLED
+        [known(7), child],
+        stranger=known,
+        find=lambda _pid: None,
+        reports=[declared(kill(7, 1010))],
+        others=[],
+        deaths=ends,
+        filled_ns=FILLED,
     )
     assert [str(one.fate) for one in found] == ["oom-killed", "ended with its hog"]
 
