@@ -60,6 +60,23 @@ def parse_duration(text: str) -> float:
     return float(match["number"]) * times / parts
 
 
+class Size(int):
+    """Bytes that are shown as they are written: 64M, 2G."""
+
+    def __str__(self) -> str:
+        return format_size(self)
+
+
+class Duration(float):
+    """Seconds that are shown as they are written: 10m, 90s, 1.5s, 100ms."""
+
+    def __str__(self) -> str:
+        for unit, seconds in (("h", 3600), ("m", 60)):
+            if self and self % seconds == 0:
+                return f"{self // seconds:.0f}{unit}"
+        return f"{float(self):g}s" if self >= 1 or not self else f"{self * 1000:g}ms"
+
+
 def format_size(size: float | None) -> str:
     """Format bytes for people: exact if a suffix divides them, else with one decimal."""
     if size is None:

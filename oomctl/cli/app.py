@@ -1,43 +1,71 @@
-"""The command tree."""
+"""The program itself: its streams, and what `oomctl` does without a command."""
 
 import os
+import platform
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from oomctl import __version__
-from oomctl.cli.oneline import OneLineGroup
+from oomctl import __version__, console
+from oomctl.cli.command import exit_codes
+from oomctl.cli.options import Verbose
+from oomctl.cli.tree import Root
+from oomctl.errors import OomctlError
+
+_EXITS = exit_codes("0 as wanted", "1 not as wanted: the wrong task or none died")
 
 app = typer.Typer(
     name="oomctl",
-    cls=OneLineGroup,
+    cls=Root,
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"oomctl {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(epilog=_EXITS)
 def oomctl(
+    ctx: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", help="Show the version; with -v also what it works with here."),
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Grow memory hogs in a cgroup, declare OOM on it, and tell what the kernel did.
+    """Fill cgroups with memory hogs, declare OOM on them, and report what the kernel did.
 
-    Exit codes: 0 as wanted; 1 not as wanted (nobody died, the wrong task died, the kernel
-    refused); 2 usage; 3 this machine or kernel cannot, `oomctl doctor` says why; 4 oomctl
-    failed or could not clean up; 130 Ctrl-C, after cleaning up.
+    Examples:
+      oomctl doctor                    # can this machine do it?
+      oomctl declare                   # one OOM on a fresh cgroup, and who died
+      oomctl lab run oomctl declare    # the same in a virtual machine
+      oomctl --version -v              # libbpf, kernel, kfunc and cache
     """
+    console.set_verbosity(int(verbose))
+    if version:
+        typer.echo("".join(_versions(verbose)), nl=False)
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        ctx.fail("Missing command.")
+
+
+def _versions(verbose: bool) -> Iterator[str]:
+    yield f"oomctl {__version__}\n"
+    if not verbose:
+        return
+    from oomctl import cache
+    from oomctl.bpf import btf, libbpf
+
+    try:
+        yield f"libbpf {libbpf.version()}\n"
+        kfunc = btf.find_kfunc()
+        shape = f"{kfunc.variant}, provided by {kfunc.provider}" if kfunc else "none"
+    except OomctlError as error:
+        shape = f"unknown: {error.why}"
+    yield f"kernel {platform.release()}\nkfunc  {shape}\ncache  {cache.place()}\n"
 
 
 def main() -> None:

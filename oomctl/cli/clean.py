@@ -1,37 +1,45 @@
-"""`oomctl clean`: removes what an oomctl left behind that was killed."""
+"""`oomctl clean`: removes what an oomctl that was killed left behind."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from oomctl import console
-from oomctl.cli.guard import guarded
+from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli.options import flag
 from oomctl.cli.output import Output
 from oomctl.errors import Exit
 from oomctl.experiment.cleanup import clean_up
 from oomctl.text import printable
 
 
-@guarded
-def clean(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be undone; touch nothing.")
-    ] = False,
-) -> None:
-    """Undo what an oomctl has made or changed that was killed before it could do so itself.
+@dataclass(frozen=True)
+class CleanOptions:
+    """The options of `oomctl clean`."""
 
-    Each process of oomctl writes what it makes into a journal in /run/oomctl. Those whose process
-    is gone are worked off: processes in its cgroups are killed, the cgroups removed, settings put
-    back. What belongs to an oomctl that still runs is left alone, and so is what --keep has kept.
-    `declare` and `run` do the same before they begin.
+    dry_run: Annotated[bool, flag("--dry-run", "Print what would be undone; do nothing.")] = False
 
-    Exit codes: 0 nothing is left; 3 the journals cannot be read; 4 something could not be undone.
+
+@command("nothing is left", environment=[RUN_DIR])
+def clean(given: CleanOptions) -> None:
+    """Undo what an oomctl left behind that was killed.
+
+    Each oomctl process writes what it makes into a journal. If the process is gone, `clean` kills
+    the processes in its cgroups, removes the cgroups, and restores the settings. It does not touch
+    what belongs to an oomctl that still runs, or what --keep has kept. `declare` and `run` do the
+    same before they begin.
+
+    Examples:
+      oomctl clean --dry-run
+      sudo oomctl clean
     """
     lines: list[str] = []
     failed = False
     with Output(None) as place:
-        for found in clean_up(really=not dry_run):
-            lines += [f"{found.owner}: {'would ' if dry_run else ''}{did}" for did in found.done]
+        for found in clean_up(really=not given.dry_run):
+            would = "would " if given.dry_run else ""
+            lines += [f"{found.owner}: {would}{done}" for done in found.done]
             for failure in found.failed:
                 console.note(f"{found.owner}: {failure}")
             failed = failed or bool(found.failed)

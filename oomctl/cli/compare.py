@@ -1,13 +1,14 @@
 """`oomctl compare`: what changed between two records, such as those of two kernels."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from oomctl import console
-from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.cli import completion, options
+from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.report import COMPARISON_RENDERERS, ShortFormat
@@ -15,32 +16,41 @@ from oomctl.rounds.comparison import compare as compared
 from oomctl.rounds.record import read_record
 
 
-@guarded
-def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A record of `oomctl run`.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    output_format: Annotated[
-        ShortFormat, typer.Option("--format", "-f", help="Form of the result.")
-    ] = "table",
-    output: options.OutputFile = None,
-) -> None:
-    """Show what changed between two records, ready to be pasted into a mail (72 columns).
+@dataclass(frozen=True)
+class CompareOptions:
+    """The options of `oomctl compare`."""
 
-    Scenarios are matched by name and variant. Verdicts, victims, returned values and expectations
-    are counted in rounds, and have changed where chance alone would make such a difference in
-    fewer than 1 of 100 comparisons (Fisher's exact test, two-sided): a difference that is noise is
-    none, and with fewer than 5 rounds on a side nothing can be told. Times and counters are shown,
-    not judged.
+    first: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A", help="A record of `oomctl run`.", autocompletion=completion.records
+        ),
+    ]
+    second: Annotated[
+        Path,
+        typer.Argument(metavar="B", help="Another record.", autocompletion=completion.records),
+    ]
+    form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
+    output: options.OutputFile = None
 
-    \b
+
+@command("nothing changed", "something changed")
+def compare(given: CompareOptions) -> None:
+    """Show what changed between two records.
+
+    The text fits a mail (72 columns). Scenarios are matched by name and variant. Verdicts, victims,
+    returned values and expectations are counted in rounds. A count has changed if chance alone
+    would make such a difference in fewer than 1 of 100 comparisons (Fisher's exact test,
+    two-sided), so noise is not reported; with fewer than 5 rounds on a side there is no answer.
+    Times and counters are shown, not judged.
+
     Examples:
       oomctl run examples/recheck.toml --repeat 50 --record old.jsonl    # on one kernel
       oomctl run examples/recheck.toml --repeat 50 --record new.jsonl    # on the other
       oomctl compare old.jsonl new.jsonl
-
-    Exit codes: 0 nothing changed; 1 something did; 2 no record, or nothing to compare.
     """
-    with Output(output) as place:
+    first, second = given.first, given.second
+    with Output(given.output) as place:
         place.require_apart([first, second])
         runs = []
         for path in (first, second):
@@ -58,5 +68,5 @@ def compare(
                 f"{first} and {second} have no rounds of the same variant",
                 "compare records with rounds in them",
             )
-        place.write(COMPARISON_RENDERERS[output_format](found, (first.name, second.name)))
+        place.write(COMPARISON_RENDERERS[given.form](found, (first.name, second.name)))
     raise typer.Exit(Exit.NOT_AS_WANTED if found.changes else Exit.OK)

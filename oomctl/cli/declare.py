@@ -1,219 +1,199 @@
 """`oomctl declare`: options become a scenario and a plan, the outcome a report and an exit code."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
 import psutil
 import typer
 
-from oomctl import console, scenario
+from oomctl import scenario
 from oomctl.cgroup import hierarchy
-from oomctl.cli import consent, hog_options, options
-from oomctl.cli.guard import guarded
+from oomctl.cli import consent, dryrun, hog_options, options
+from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli.options import duration, flag, integer, value
 from oomctl.cli.output import Output
-from oomctl.describe.plan_text import describe
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
-from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX
+from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX, Hog, Plan
 from oomctl.report import RENDERERS, Format, render
 from oomctl.scenario.planning import Existing, Site, plan
-from oomctl.text import printable
+from oomctl.units import Duration
 
 
-@guarded
-def declare(
-    cgroup: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Declare OOM on this existing cgroup instead of a fresh one: a directory below "
-            "the cgroup2 mount, or a path as /proc/PID/cgroup shows it. No hogs are added unless "
-            "asked for.",
-        ),
-    ] = None,
-    is_global: Annotated[
-        bool,
-        typer.Option(
-            "--global",
-            help="Declare OOM on the whole system (NULL memcg): the largest task of the MACHINE "
-            "dies. Asks first, or needs --yes.",
-        ),
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --global.")] = False,
+@dataclass(frozen=True)
+class DeclareOptions:
+    """The options of `oomctl declare`; UsageError if they exclude each other."""
+
+    cgroup: options.Cgroup = None
+    is_global: options.Global = False
+    yes: options.Yes = False
     order: Annotated[
         int,
-        typer.Option(
-            parser=options.integer(INT32_MIN, INT32_MAX),
-            metavar="N",
-            help="Allocation order that the declaration claims; passed as it is, so 11 or -1 show "
-            "the kernel's -EINVAL.",
+        value(
+            "N",
+            "Allocation order, passed to the kfunc as it is: 11 and -1 show its -EINVAL.",
+            integer(INT32_MIN, INT32_MAX),
         ),
-    ] = 0,
+    ] = 0
     wait: Annotated[
         bool | None,
-        typer.Option(
+        flag(
             "--wait/--no-wait",
-            help="Wait for oom_lock, or get -EBUSY if it is held. Default: wait for a memcg, do "
-            "not wait for --global, as the kfunc's documentation advises.",
-            show_default=False,
+            "Wait for oom_lock, or get -EBUSY if it is held. [default: wait for a cgroup, do not "
+            "wait for --global, as the kfunc's documentation advises]",
         ),
-    ] = None,
+    ] = None
     flags: Annotated[
         int | None,
-        typer.Option(
-            parser=options.integer(0, UINT64_MAX),
-            metavar="N",
-            help="Raw flags instead of --wait/--no-wait, for testing; any but 0 and 1 is -EINVAL.",
+        value(
+            "N",
+            "Raw flags instead of --wait or --no-wait; all but 0 and 1 are -EINVAL.",
+            integer(0, UINT64_MAX),
         ),
-    ] = None,
+    ] = None
     hogs: Annotated[
-        int | None,
-        typer.Option(
-            parser=options.integer(0, MAX_HOGS),
-            metavar="N",
-            help="Add N hogs of --size each; 0 for none.",
-        ),
-    ] = None,
+        int | None, value("N", "Add N hogs of --size each; 0 adds none.", integer(0, MAX_HOGS))
+    ] = None
     size: Annotated[
-        int | None,
-        typer.Option(
-            parser=options.size,
-            metavar="SIZE",
-            help="Size of each of --hogs, such as 64M. [default: 32M]",
-        ),
-    ] = None,
+        int | None, value("SIZE", "Size of each of --hogs. [default: 32M]", options.size)
+    ] = None
     hog: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="[NAME=]SIZE[,adj=N]",
-            help="Add one hog, with its oom_score_adj if you like; may be given again. "
-            f"[default: {' '.join(hog_options.DEFAULT_HOGS)}]",
+        value(
+            "[NAME=]SIZE[,adj=N]",
+            "Add a hog, with an oom_score_adj if given; may be repeated. [default: "
+            f"{' '.join(hog_options.DEFAULT_HOGS)}]",
         ),
-    ] = None,
+    ] = None
     memory_max: Annotated[
         int | None,
-        typer.Option(
-            parser=options.size,
-            metavar="SIZE",
-            help="memory.max of the fresh cgroup. It also sets what a point of oom_score_adj "
-            "weighs: a thousandth of it. [default: no limit]",
+        value(
+            "SIZE",
+            "memory.max of the fresh cgroup. A point of oom_score_adj weighs a thousandth of it. "
+            "[default: no limit]",
+            options.size,
         ),
-    ] = None,
+    ] = None
     swap_max: Annotated[
         int | None,
-        typer.Option(
-            parser=options.size,
-            metavar="SIZE",
-            help="memory.swap.max of the fresh cgroup. [default: 0]",
-        ),
-    ] = None,
+        value("SIZE", "memory.swap.max of the fresh cgroup. [default: 0]", options.size),
+    ] = None
     oom_group: Annotated[
-        bool,
-        typer.Option("--oom-group", help="Set memory.oom.group in the fresh cgroup: all die."),
-    ] = False,
+        bool, flag("--oom-group", "Set memory.oom.group in the fresh cgroup: all hogs die.")
+    ] = False
     repeat: Annotated[
         int,
-        typer.Option(
-            parser=options.integer(1, 100_000),
-            metavar="N",
-            help="Declare N times on the same tree, each after the victims before are gone.",
+        value(
+            "N",
+            "Declare N times on the same tree, each time after the last victims are gone.",
+            integer(1, 100_000),
         ),
-    ] = 1,
+    ] = 1
     back_to_back: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--back-to-back",
-            help="With --repeat: do not wait for the victims in between, so that a call may meet "
-            "one that is still dying.",
+            "With --repeat: do not wait for the last victims, so that a call may find one that is "
+            "still dying.",
         ),
-    ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            parser=options.seconds(0.1, 86_400),
-            metavar="SECONDS",
-            help="Limit on filling the hogs, on one call, and on its victims' end; each.",
-        ),
-    ] = 30.0,
-    output_format: Annotated[
-        Format, typer.Option("--format", "-f", help="Form of the result.")
-    ] = "table",
-    output: options.OutputFile = None,
-    dry_run: options.DryRun = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the fresh cgroups and surviving hogs for a look.")
-    ] = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Declare OOM on a cgroup and tabulate who died and what the kernel returned.
+    ] = False
+    timeout: Annotated[Duration, value("TIME", options.LIMIT, duration(0.1, 86_400))] = Duration(30)
+    form: Annotated[Format, options.form(Format, "With --dry-run: table or json.")] = "table"
+    output: options.OutputFile = None
+    dry_run: options.DryRun = False
+    keep: Annotated[bool, flag("--keep", "Leave the fresh cgroups and the hogs that survive.")] = (
+        False
+    )
 
-    Without options: a fresh cgroup with three hogs of different size, one declaration on it; the
-    largest should die. Everything made is removed again.
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        if self.cgroup is not None and self.is_global:
+            raise UsageError("--cgroup and --global exclude each other", "give one of them")
+        if self.flags is not None and self.wait is not None:
+            raise UsageError("--flags and --wait/--no-wait exclude each other", "give one of them")
+        if self.back_to_back and self.repeat == 1:
+            raise UsageError("--back-to-back needs --repeat N", "say how many calls to make")
+        limited = self.memory_max is not None or self.swap_max is not None or self.oom_group
+        if self.cgroup is not None and limited:
+            raise UsageError(
+                "--memory-max, --swap-max and --oom-group belong to a fresh cgroup, not to "
+                "--cgroup",
+                "set them in that cgroup yourself; oomctl does not change what it has not made",
+            )
+        if self.is_global and not self.planned_hogs and limited:
+            raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
+        if self.keep and not self.planned_hogs and (self.cgroup is not None or self.is_global):
+            raise UsageError("--keep has no effect, since nothing is made", "leave out --keep")
+        if self.dry_run:
+            dryrun.check_form(self.form)
 
-    \b
+    @property
+    def planned_hogs(self) -> tuple[Hog, ...]:
+        """The hogs that are wanted; the default ones are not added to an existing cgroup."""
+        given = [hog_options.parse_hog(text) for text in self.hog or ()]
+        if self.cgroup is not None and not given and self.hogs is None and self.size is None:
+            return ()
+        return hog_options.plan_hogs(given, self.hogs, self.size)
+
+    def plan(self) -> Plan:
+        """Return the plan; UsageError or UnsupportedError if the target cannot be one."""
+        call = {
+            "order": self.order,
+            "repeat": self.repeat,
+            "until": "returned" if self.back_to_back else "exited",
+            "global": self.is_global or None,
+            "wait": self.wait,
+            "flags": self.flags,
+        }
+        existing = None
+        if self.cgroup is not None:
+            node = hierarchy.find_cgroup(hierarchy.unified_root(), self.cgroup)
+            hierarchy.require_target(node, f"--cgroup {self.cgroup}: ")
+            existing = Existing(node.cgroup, hierarchy.children_get(node))
+            call["target"] = node.cgroup
+        written = scenario.of_options(
+            self.planned_hogs,
+            {key: value for key, value in call.items() if value is not None},
+            memory_max=self.memory_max,
+            swap_max=self.swap_max,
+            oom_group=self.oom_group,
+            timeout=self.timeout,
+        )
+        site = Site(unique_name, psutil.virtual_memory().total, existing=existing)
+        return replace(plan(written, site), keep=self.keep)
+
+
+@command(
+    "every call killed a task",
+    "a call killed none, or the kernel refused it",
+    environment=[RUN_DIR],
+)
+def declare(given: DeclareOptions) -> None:
+    """Declare OOM on a cgroup; show who died and what it returned.
+
+    Without options it makes a cgroup with three hogs of different size and declares OOM on it
+    once: the largest should die. Everything that it makes is removed again.
+
     Examples:
       oomctl declare
       oomctl declare --hog big=64M --hog small=16M,adj=1000 --memory-max 128M
       oomctl declare --hogs 4 --size 16M --oom-group --format json
       oomctl declare --cgroup /sys/fs/cgroup/mytest --no-wait
       oomctl declare --order 11          # -EINVAL is a result
-
-    Exit codes: 0 somebody was OOM-killed by every declaration; 1 not as wanted (nobody died, the
-    kernel refused); 2 usage; 3 this machine or kernel cannot; 4 oomctl failed or could not clean
-    up; 130 Ctrl-C.
     """
-    console.set_verbosity(int(verbose))
-    if cgroup is not None and is_global:
-        raise UsageError("--cgroup and --global exclude each other", "give one of them")
-    if flags is not None and wait is not None:
-        raise UsageError("--flags and --wait/--no-wait exclude each other", "give one of them")
-    limited = memory_max is not None or swap_max is not None or oom_group
-    if cgroup is not None and limited:
-        raise UsageError(
-            "--memory-max, --swap-max and --oom-group belong to a fresh cgroup, not to --cgroup",
-            "set them in that cgroup yourself; oomctl does not change what it has not made",
-        )
-    given = [hog_options.parse_hog(text) for text in hog or ()]
-    asked = bool(given) or hogs is not None or size is not None
-    wanted = hog_options.plan_hogs(given, hogs, size) if cgroup is None or asked else ()
-    if is_global and not wanted and limited:
-        raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
-    call = {
-        "order": order,
-        "repeat": repeat,
-        "until": "returned" if back_to_back else "exited",
-    }
-    call |= {"global": True} if is_global else {}
-    call |= {} if wait is None else {"wait": wait}
-    call |= {} if flags is None else {"flags": flags}
-    existing = None
-    if cgroup is not None:
-        node = hierarchy.find_cgroup(hierarchy.unified_root(), cgroup)
-        hierarchy.require_target(node, f"--cgroup {cgroup}: ")
-        existing = Existing(node.cgroup, hierarchy.children_get(node))
-        call["target"] = node.cgroup
-    written = scenario.of_options(
-        wanted,
-        call,
-        memory_max=memory_max,
-        swap_max=swap_max,
-        oom_group=oom_group,
-        timeout=timeout,
-    )
-    site = Site(unique_name, psutil.virtual_memory().total, existing=existing)
-    todo = replace(plan(written, site), keep=keep)
-    with Output(output) as place:
-        if dry_run:
-            place.write("".join(f"{printable(line)}\n" for line in describe(todo)))
+    todo = given.plan()
+    with Output(given.output) as place:
+        if given.dry_run:
+            place.write(dryrun.render([("declare", "", todo)], given.form))
             return
-        if is_global:
-            consent.require_somebody(yes, "--global")
+        if given.is_global:
+            consent.require_somebody(given.yes, "--global")
         root, kfunc = require_machine()
-        with Session(root, kfunc, partial(consent.confirm, yes=yes)) as session:
+        with Session(root, kfunc, partial(consent.confirm, yes=given.yes)) as session:
             outcome = session.run(todo)
-        place.write(render(RENDERERS, output_format, outcome, terminal=place.width))
+        place.write(render(RENDERERS, given.form, outcome, terminal=place.width))
         if outcome.failure:
             raise outcome.failure
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)

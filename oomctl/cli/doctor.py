@@ -1,12 +1,12 @@
 """`oomctl doctor`: whether this machine is fit, check by check."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from oomctl import console
 from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.machine import Machine
@@ -14,24 +14,27 @@ from oomctl.errors import Exit
 from oomctl.report import DOCTOR_RENDERERS, DoctorFormat, render
 
 
-@guarded
-def doctor(
-    output_format: Annotated[
-        DoctorFormat, typer.Option("--format", "-f", help="Form of the result.")
-    ] = "table",
-    output: options.OutputFile = None,
-    verbose: options.Verbose = False,
-) -> None:
-    """Tell whether `oomctl declare` can work here, what may surprise, and what mends it.
+@dataclass(frozen=True)
+class DoctorOptions:
+    """The options of `oomctl doctor`."""
+
+    form: Annotated[DoctorFormat, options.form(DoctorFormat)] = "table"
+    output: options.OutputFile = None
+
+
+@command("`oomctl declare` can work here, perhaps with warnings", environment=[CACHE, RUN_DIR])
+def doctor(given: DoctorOptions) -> None:
+    """Check whether `oomctl declare` can work here, and how to fix it.
 
     It asks the kernel itself, check by check, and changes nothing: the BPF programs are loaded to
-    see whether they can be, not run, and unloaded. Without root it says what it could not look at.
+    see whether the verifier takes them, and unloaded without a run. Without root it says which
+    checks it could not make.
 
-    Exit codes: 0 it can (there may be warnings); 3 it cannot: something is missing; 2 usage; 4
-    oomctl failed.
+    Examples:
+      oomctl doctor
+      oomctl doctor --format json -o machine.json
     """
-    console.set_verbosity(int(verbose))
-    with Output(output) as place:
-        seen = examine(Machine(), CHECKS)
-        place.write(render(DOCTOR_RENDERERS, output_format, seen, terminal=place.width))
-    raise typer.Exit(Exit.OK if seen.fit else Exit.UNSUPPORTED)
+    with Output(given.output) as place:
+        examination = examine(Machine(), CHECKS)
+        place.write(render(DOCTOR_RENDERERS, given.form, examination, terminal=place.width))
+    raise typer.Exit(Exit.OK if examination.fit else Exit.UNSUPPORTED)

@@ -4,75 +4,80 @@ import json
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from oomctl import console, resources
-from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.cli import completion, options
+from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 from oomctl.scenario.fault import nearest
 from oomctl.text import counted
 
-
-def _names() -> list[str]:
-    return [path.stem for path in resources.examples() if path.suffix == ".toml"]
+ListFormat = Literal["table", "json"]
 
 
-@guarded
-def examples(
+@dataclass(frozen=True)
+class ExamplesOptions:
+    """The options of `oomctl examples`; UsageError if a name is that of none."""
+
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
-            help="Print this example.",
-            autocompletion=lambda incomplete: [n for n in _names() if n.startswith(incomplete)],
+            metavar="[NAME]", help="Print this example.", autocompletion=completion.examples
         ),
-    ] = None,
+    ] = None
     copy: Annotated[
         Path | None,
-        typer.Option(
-            "--copy",
-            metavar="DIR",
+        options.value(
+            "DIR",
+            "Write every example, or the named one, into this folder; replace no file.",
             file_okay=False,
-            help="Write every example, or the named one, into this folder; replace no file.",
         ),
-    ] = None,
-    output_format: Annotated[
-        Literal["table", "json"], typer.Option("--format", "-f", help="Form of the list.")
-    ] = "table",
-    output: options.OutputFile = None,
-) -> None:
-    """List the scenarios that oomctl brings; print one, or copy them to be changed.
+    ] = None
+    form: Annotated[ListFormat | None, options.form(ListFormat, "[default: table]")] = None
+    output: options.OutputFile = None
 
-    \b
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        if self.copy is not None:
+            options.refuse(self, "--copy prints nothing", {"name", "copy"})
+        if self.name is not None:
+            options.refuse(self, "an example is TOML", {"name", "copy", "output"})
+
+
+@command("listed, printed or copied")
+def examples(given: ExamplesOptions) -> None:
+    """List, print or copy the scenarios that oomctl brings.
+
     Examples:
       oomctl examples
       oomctl examples largest-dies
       oomctl examples --copy examples && oomctl run examples/largest-dies.toml
-
-    Exit codes: 0 done; 2 usage, such as a name that no example has; 4 a file cannot be written.
     """
     found = {path.stem: path for path in resources.examples() if path.suffix == ".toml"}
-    if name is not None and name.removesuffix(".toml") not in found:
-        near = nearest(name, found)
-        hint = f"did you mean {near}?" if near else "`oomctl examples` lists them"
-        raise UsageError(f"{name!r} is not the name of an example", hint)
-    chosen = None if name is None else found[name.removesuffix(".toml")]
-    if copy is not None:
-        _copy([chosen] if chosen else [*resources.examples()], copy)
+    chosen = None
+    if given.name is not None:
+        chosen = found.get(given.name.removesuffix(".toml"))
+        if chosen is None:
+            near = nearest(given.name, found)
+            hint = f"did you mean {near}?" if near else "`oomctl examples` lists them"
+            raise UsageError(f"{given.name!r} is not the name of an example", hint)
+    if given.copy is not None:
+        _copy([chosen] if chosen else [*resources.examples()], given.copy)
         return
-    with Output(output) as place:
+    with Output(given.output) as place:
         if chosen:
             place.write(chosen.read_text())
             return
         about = {
             stem: tomllib.loads(path.read_text())["description"] for stem, path in found.items()
         }
-        if output_format == "json":
+        if given.form == "json":
             listed = [{"name": stem, "description": text} for stem, text in about.items()]
             place.write(json.dumps(listed, indent=2) + "\n")
         else:

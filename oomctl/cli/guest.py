@@ -1,4 +1,4 @@
-"""What commands that boot a virtual machine have in common: their options, and the machine."""
+"""What commands that boot a virtual machine share: their options, and the machine."""
 
 import os
 import re
@@ -11,42 +11,85 @@ from typing import Annotated, Literal
 
 import typer
 
-from oomctl import console, units
-from oomctl.cli import options
+from oomctl import console
+from oomctl.cli import completion, options
+from oomctl.cli.options import flag, value
 from oomctl.errors import UsageError
-from oomctl.lab import guest_kernel, kvm, stock, tools
+from oomctl.lab import guest_kernel, kvm, qemu, stock, tools
 from oomctl.lab.guest_kernel import Kernel
+from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Job
+from oomctl.units import Duration, Size
 
 _SMALLEST = 256 << 20
-_LONGEST = 1e8
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TIMEOUT = value(
+    "TIME",
+    "End the guest after this time, such as 90s, 10m or 5 (seconds), boot included.",
+    options.duration(1, 366 * 86_400),
+)
 
-KernelOption = Annotated[
-    str,
-    typer.Option(
-        "--kernel",
-        metavar="stock|FOLDER|IMAGE",
-        help="Debian's newest kernel that works here, fetched into the cache; or a build tree, a "
-        "folder of unpacked packages, or an image of your own.",
-    ),
-]
-Memory = Annotated[
-    str, typer.Option(metavar="SIZE", help="Memory of the guest, 256M or more; no swap.")
-]
-Cpus = Annotated[int, typer.Option(min=1, help="Processors of the guest.")]
-Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", help="End the guest after so long, boot included.")
-]
-Kvm = Annotated[
-    Literal["auto", "on", "off"],
-    typer.Option("--kvm", help="auto: only where a probe boot has proven that it works."),
-]
-Module = options.Module
+
+def _memory(value: str | Size) -> Size:
+    """Parse the size of a guest."""
+    size = Size(options.size(value))
+    if size < _SMALLEST:
+        raise typer.BadParameter(f"{value} is too small for a guest to boot; give 256M or more")
+    return size
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """The options of commands that boot a virtual machine; UsageError if a folder is unfit."""
+
+    kernel: Annotated[
+        str,
+        value(
+            "stock|FOLDER|IMAGE",
+            "Debian's newest kernel that works here, fetched into the cache; or a build tree, a "
+            "folder of unpacked packages, or an image.",
+            autocompletion=completion.kernels,
+        ),
+    ] = "stock"
+    memory: Annotated[Size, value("SIZE", "Memory of the guest, at least 256M.", _memory)] = Size(
+        2 << 30
+    )
+    cpus: Annotated[int, value("N", "Processors of the guest.", options.integer(1, 255))] = 2
+    timeout: Annotated[Duration, TIMEOUT] = Duration(600)
+    kvm: Annotated[
+        Literal["auto", "on", "off"],
+        value("auto|on|off", "auto uses KVM only if a probe boot proved that it works."),
+    ] = "auto"
+    module: options.Module = None
+    rwdir: Annotated[
+        list[Path] | None,
+        value("FOLDER", "Let the guest write to this folder of the host; may be repeated."),
+    ] = None
+    console: Annotated[
+        bool, flag("--console", "Show the kernel's console on stderr, all levels.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Check the folders."""
+        for folder in self.rwdir or ():
+            if not folder.is_dir():
+                raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
+            if not qemu.can_be_given(folder.absolute()):
+                raise UsageError(
+                    f"--rwdir: {folder} has a character that virtme-ng cannot take",
+                    "rename it, or give the folder above it",
+                )
+
+    def machine(self, image: Path, accelerated: bool) -> Machine:
+        """Return the machine that boots this image."""
+        memory = f"{self.memory >> 20}M"
+        folders = tuple(folder.absolute() for folder in self.rwdir or ())
+        return Machine(image, memory, self.cpus, accelerated, self.console, folders)
 
 
 @dataclass(frozen=True)
 class Host:
-    """What was got ready for a boot: kernel, module if one is to be loaded, whether KVM works."""
+    """What is ready for a boot: kernel, module if one is to be loaded, whether KVM works."""
 
     kernel: Kernel
     kvm: bool
@@ -76,12 +119,6 @@ def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None)
         yield Host(chosen, accelerated, module, look)
 
 
-def check_timeout(timeout: float) -> None:
-    """Raise UsageError where no guest could be ended after so long."""
-    if not 0 < timeout < _LONGEST:
-        raise UsageError(f"--timeout {timeout:g} makes no sense", "give seconds above 0")
-
-
 @contextmanager
 def _kernel(text: str) -> Iterator[Kernel]:
     if text == "stock":
@@ -89,35 +126,25 @@ def _kernel(text: str) -> Iterator[Kernel]:
             yield found
         return
     found = guest_kernel.given(Path(text))
-    with guest_kernel.in_use(found) as there:
-        if not there:
+    with guest_kernel.in_use(found) as is_there:
+        if not is_there:
             raise UsageError(f"--kernel: {text} was just removed", "give another")
         yield found
 
 
-def memory(text: str) -> str:
-    """Return the size of a guest as QEMU reads it; UsageError where it is none."""
-    try:
-        size = units.parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"--memory: {error}") from None
-    if size < _SMALLEST:
-        raise UsageError(f"--memory {text} is too small for the guest to boot", "give 256M or more")
-    return f"{size >> 20}M"
-
-
-def environment(wanted: list[str]) -> dict[str, str]:
-    """Make the command's environment of what always passes and what `--env` asks for."""
+def environment(wanted: Sequence[str]) -> dict[str, str]:
+    """Return the command's environment: a few variables of its own, and those of `--env`."""
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     made = {"PATH": f"{Path(sys.executable).parent}:{system}", "HOME": "/root"}
     made |= {"USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "TERM": "dumb"}
-    names = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-    passing = (n for n in os.environ if n == "TERM" or n.startswith("OOMCTL_"))
-    made |= {name: os.environ[name] for name in passing if names.fullmatch(name)}
+    passing = (name for name in os.environ if name == "TERM" or name.startswith("OOMCTL_"))
+    made |= {name: os.environ[name] for name in passing if _VARIABLE.fullmatch(name)}
     for text in wanted:
         name, given, value = text.partition("=")
-        if not names.fullmatch(name):
-            raise UsageError(f"--env {text!r}: {name!r} is no name of a variable")
+        if not _VARIABLE.fullmatch(name):
+            raise UsageError(
+                f"--env {text!r}: {name!r} is not the name of a variable", "write NAME=VALUE"
+            )
         if not given and name not in os.environ:
             raise UsageError(f"--env {name}: not set here, so there is nothing to pass on")
         made[name] = value if given else os.environ[name]

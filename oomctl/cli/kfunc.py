@@ -3,55 +3,41 @@
 import json
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
-
-import typer
 
 from oomctl import cache, console
 from oomctl.bpf import btf
 from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.cli.command import CACHE, command
+from oomctl.cli.options import value
 from oomctl.cli.output import Output
-from oomctl.errors import UnsupportedError
+from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_kfunc
 from oomctl.kmod import elf, kbuild, module
 from oomctl.oom.as_json import SCHEMA
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Give this kernel bpf_out_of_memory(): look, build the module, load it, unload it.",
-)
-
-Headers = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Kernel build folder to build against. Default: that of the running kernel, "
-        "/lib/modules/$(uname -r)/build.",
-        show_default=False,
-    ),
-]
+StatusFormat = Literal["table", "json"]
 
 
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say each step, and show the output of make.")
-]
+@dataclass(frozen=True)
+class StatusOptions:
+    """The options of `oomctl kfunc status`."""
+
+    form: Annotated[StatusFormat, options.form(StatusFormat)] = "table"
+    output: options.OutputFile = None
 
 
-@app.command()
-@guarded
-def status(
-    form: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="How to print it.")
-    ] = "table",
-) -> None:
-    """Tell whether the running kernel has the kfunc, from where, and in which shape.
+@command("`oomctl declare` can call the kfunc", environment=[CACHE])
+def status(given: StatusOptions) -> None:
+    """Show whether the running kernel has the kfunc, and its shape.
 
-    Exits with 0 if `oomctl declare` can call it, and with 3 if not; the last line then names the
-    command that mends it.
+    If `oomctl declare` cannot call it, the last line names the command that changes that.
+
+    Examples:
+      oomctl kfunc status
+      oomctl kfunc status --format json
     """
     headers = kbuild.headers_of(platform.release())
     kfunc, problem = _look()
@@ -67,71 +53,104 @@ def status(
         "module": str(path) if built else None,
         "can_build": lack is None,
     }
-    with Output(None) as output:
-        output.write(
-            json.dumps({"schema": SCHEMA, **facts}) + "\n" if form == "json" else _lines(facts)
-        )
+    with Output(given.output) as place:
+        as_json = given.form == "json"
+        place.write(json.dumps({"schema": SCHEMA, **facts}) + "\n" if as_json else _lines(facts))
     if problem:
-        raise problem if kfunc else _with_cure(problem, None if built else lack)
+        raise problem if kfunc else _with_fix(problem, None if built else lack)
 
 
-@app.command()
-@guarded
-def build(
-    headers: Headers = None,
-    output: Annotated[
+@dataclass(frozen=True)
+class BuildOptions:
+    """The options of `oomctl kfunc build`."""
+
+    headers: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder to put the module into, created if need be. Default: oomctl's cache.",
-            show_default=False,
+        value(
+            "DIR",
+            "Kernel build folder. [default: that of the running kernel, /lib/modules/$(uname "
+            "-r)/build]",
         ),
-    ] = None,
-    verbose: Verbose = False,
-) -> None:
-    """Build the module and print its path. Needs make, the kernel's gcc, and pahole; not root."""
-    console.set_verbosity(int(verbose))
-    if headers is None:
+    ] = None
+    into: Annotated[
+        Path | None,
+        value("DIR", "Folder for the module, made if it is missing. [default: oomctl's cache]"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Check the folder to build against."""
+        if self.headers and not self.headers.is_dir():
+            raise UsageError(
+                f"--headers: {self.headers} is not a folder",
+                "name a kernel's build folder, such as /lib/modules/$(uname -r)/build",
+            )
+
+
+@command("built, or not needed since the kernel has the kfunc", environment=[CACHE])
+def build(given: BuildOptions) -> None:
+    """Build the module and print its path.
+
+    It needs make, the compiler that built the kernel, and pahole; not root.
+
+    Examples:
+      oomctl kfunc build
+      oomctl kfunc build --headers ~/linux --into .
+    """
+    if given.headers is None:
         if _in_kernel():
             return
         module.require_modules()
-    folder = headers or kbuild.headers_of(platform.release())
-    release = kbuild.release_of(headers) if headers else platform.release()
+    folder = given.headers or kbuild.headers_of(platform.release())
+    release = kbuild.release_of(folder) if given.headers else platform.release()
     if kbuild.has_kfunc(folder, btf.KFUNC):
         console.note(f"the kernel of {folder} has {btf.KFUNC}() itself; it needs no module")
         return
-    with Output(None) as result:
-        path = module.build(folder, output or _path(release).parent)
-        result.write(f"{path}\n")
+    with Output(None) as place:
+        path = module.build(folder, given.into or _path(release).parent)
+        place.write(f"{path}\n")
 
 
-@app.command()
-@guarded
-def load(
-    file: options.Module = None,
-    verbose: Verbose = False,
-) -> None:
-    """Load the module into the running kernel, built first where that is necessary. Needs root."""
-    console.set_verbosity(int(verbose))
+@dataclass(frozen=True)
+class LoadOptions:
+    """The options of `oomctl kfunc load`."""
+
+    module: options.Module = None
+
+
+@command("loaded, or there already", environment=[CACHE])
+def load(given: LoadOptions) -> None:
+    """Load the module; build it first if need be.
+
+    It needs root.
+
+    Examples:
+      sudo oomctl kfunc load
+      sudo oomctl kfunc load --module ./bpf_oom_kfunc.ko
+    """
     if _in_kernel():
         return
-    if file is None and module.loaded():
+    if given.module is None and module.loaded():
         console.note(f"{module.MODULE} is loaded already; nothing to do")
         return
     module.require_modules()
     headers = kbuild.headers_of(platform.release())
-    path = file or _path(platform.release())
-    if file is None and not _built(path, headers):
+    path = given.module or _path(platform.release())
+    if given.module is None and not _built(path, headers):
         console.progress(f"building the module for {platform.release()}")
         module.build(headers, path.parent)
     module.load(path)
     console.note(f"loaded {path}: {require_kfunc().signature}")
 
 
-@app.command()
-@guarded
+@command("unloaded, or not there")
 def unload() -> None:
-    """Take the module out of the running kernel. Needs root."""
+    """Unload the module from the running kernel.
+
+    It needs root.
+
+    Examples:
+      sudo oomctl kfunc unload
+    """
     if module.loaded():
         module.unload()
         console.note(f"unloaded {module.MODULE}")
@@ -140,7 +159,7 @@ def unload() -> None:
 
 
 def _look() -> tuple[btf.Kfunc | None, UnsupportedError | None]:
-    """Return the kernel's kfunc, and what keeps oomctl from calling it."""
+    """Return the kernel's kfunc, and why oomctl cannot call it."""
     kfunc = None
     try:
         kfunc = btf.find_kfunc()
@@ -149,8 +168,8 @@ def _look() -> tuple[btf.Kfunc | None, UnsupportedError | None]:
         return kfunc, problem
 
 
-def _with_cure(problem: UnsupportedError, lack: UnsupportedError | None) -> UnsupportedError:
-    """Name the one command that comes next: for the module, or for what its build lacks."""
+def _with_fix(problem: UnsupportedError, lack: UnsupportedError | None) -> UnsupportedError:
+    """Name the next command: it loads the module, or brings what its build lacks."""
     if lack:
         return UnsupportedError(f"{problem.why}, and no module for it: {lack.why}", lack.hint)
     sudo = "" if os.geteuid() == 0 else "sudo "
@@ -158,7 +177,7 @@ def _with_cure(problem: UnsupportedError, lack: UnsupportedError | None) -> Unsu
 
 
 def _in_kernel() -> bool:
-    """Say so where the running kernel has the kfunc without a module."""
+    """Note it if the running kernel has the kfunc without a module."""
     kfunc = btf.find_kfunc()
     if kfunc is None or kfunc.provider == module.MODULE:
         return False

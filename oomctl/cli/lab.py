@@ -3,30 +3,23 @@
 import select
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from oomctl import console
-from oomctl.cli import guest, labsmoke
-from oomctl.cli.guard import guarded
+from oomctl.cli import guest
+from oomctl.cli.command import CACHE, command
+from oomctl.cli.options import flag, value
 from oomctl.cli.output import Output
-from oomctl.cli.smoke import BisectCommand
 from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import guest_kernel, kvm, qemu, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
-from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
 from oomctl.text import printable
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="A virtual machine whose kernel has bpf_out_of_memory(), to run a command in.",
-)
+from oomctl.units import Duration
 
 TIMED_OUT = 124
 VANISHED = 125
@@ -34,122 +27,115 @@ _CONSOLE_LINES = 60
 _CONSOLE_COLUMNS = 240
 _PATIENCE = 1.0
 
-Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="Say each step; show logs of failures.")
-]
 
+@dataclass(frozen=True, kw_only=True)
+class LabRunOptions(guest.MachineOptions):
+    """The options of `oomctl lab run`; UsageError if they exclude each other."""
 
-@app.command(
-    context_settings={"allow_interspersed_args": False},
-    epilog=f"Exit status: the command's own; {TIMED_OUT} the guest was ended at the timeout; "
-    f"{VANISHED} the guest's kernel panicked or the guest vanished, the end of its console is on "
-    "stderr; 127 no such command in the guest; 128+N the command died of signal N; 2 usage; "
-    "3 this machine cannot; 4 oomctl failed; 130 Ctrl-C, which ends the guest.",
-)
-@guarded
-def run(
     command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="What to run, after `--`.")
-    ],
-    kernel_option: guest.KernelOption = "stock",
-    memory: guest.Memory = "2G",
-    cpus: guest.Cpus = 2,
-    timeout: guest.Timeout = 600,
+        list[str],
+        typer.Argument(metavar="COMMAND...", help="The command, after `--` and the options."),
+    ]
     env: Annotated[
         list[str] | None,
-        typer.Option(
-            "--env",
-            metavar="NAME[=VALUE]",
-            help="Set a variable for the command, or pass on the caller's. TERM and OOMCTL_* "
-            "always pass. Repeatable.",
+        value(
+            "NAME[=VALUE]",
+            "Set a variable for the command, or pass on the caller's; may be repeated. TERM and "
+            "OOMCTL_* are always passed on.",
         ),
-    ] = None,
-    rwdir: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--rwdir",
-            metavar="FOLDER",
-            help="Let the guest write to this folder of the host. Repeatable.",
-        ),
-    ] = None,
-    kvm_option: guest.Kvm = "auto",
+    ] = None
     kfunc: Annotated[
-        bool,
-        typer.Option("--kfunc/--no-kfunc", help="Without: load no module, as on a stock kernel."),
-    ] = True,
-    module_file: guest.Module = None,
-    show_console: Annotated[
-        bool, typer.Option("--console", help="Show the kernel's console on stderr, all levels.")
-    ] = False,
+        bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
+    ] = True
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the commands that would boot; boot nothing.")
-    ] = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Boot a virtual machine whose kernel has bpf_out_of_memory() and run COMMAND in it as root.
+        bool, flag("--dry-run", "Print the commands that would boot; boot nothing.")
+    ] = False
 
-    The guest's root is this machine's, so checkout and virtual environment are there under the
-    same paths; what the guest writes is kept in its memory and lost at its end, but for folders
-    given with --rwdir. The command starts in the caller's folder, PATH begins with this Python's,
-    stdin is /dev/null, stdout and stderr come through apart and byte for byte. There is no
-    network. The machine is virtme-ng's and QEMU's; without a working KVM it is emulated.
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        super().__post_init__()
+        if not self.command[0]:
+            raise UsageError("the name of the command is empty", "give COMMAND after `--`")
+        if self.module and not self.kfunc:
+            raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
 
-    Example: oomctl lab run -- oomctl declare --hogs 3
+
+@command(
+    "and others: those of COMMAND",
+    more=f"{TIMED_OUT} the guest was ended at --timeout; {VANISHED} the guest's kernel panicked or "
+    "the guest vanished, stderr has the end of its console; 127 the guest has no such command; "
+    "128+N COMMAND died of signal N",
+    environment=[CACHE],
+    context_settings={"allow_interspersed_args": False},
+)
+def run(given: LabRunOptions) -> None:
+    """Run a command as root in a virtual machine with the kfunc.
+
+    The guest's root is this machine's, so checkout and virtual environment have the same paths.
+    What the guest writes stays in its memory and is lost at its end, other than in the folders of
+    --rwdir. The command starts in the caller's folder; PATH begins with this Python's; stdin is
+    /dev/null; stdout and stderr are separate, byte for byte. There is no network and no swap. The
+    machine is made by virtme-ng and QEMU, and is emulated unless KVM works.
+
+    Examples:
+      oomctl lab run -- oomctl declare --hogs 3
+      oomctl lab run --kernel ~/linux --rwdir . -- oomctl smoke -o result.ktap
     """
-    console.set_verbosity(verbose)
-    guest.check_timeout(timeout)
-    if not command[0]:
-        raise UsageError("the name of the command is empty", "give COMMAND after `--`")
-    size = guest.memory(memory)
-    environment = guest.environment(env or [])
-    folders = tuple(_folder(folder) for folder in rwdir or [])
-    if dry_run:
-        _show(kernel_option, kvm_option, Machine(Path(), size, cpus, False, show_console, folders))
+    environment = guest.environment(given.env or [])
+    if given.dry_run:
+        _show(given, environment)
         return
-    if module_file and not kfunc:
-        raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
-    with guest.ready(kernel_option, kvm_option, kfunc, module_file) as host:
+    with guest.ready(given.kernel, given.kvm, given.kfunc, given.module) as host:
         out, err = _outputs()
-        booted = Machine(host.kernel.image, size, cpus, host.kvm, show_console, folders)
-        ending = vm.run(booted, host.job(command, environment, str(Path.cwd())), timeout, out, err)
+        machine = given.machine(host.kernel.image, host.kvm)
+        job = host.job(given.command, environment, str(Path.cwd()))
+        ending = vm.run(machine, job, given.timeout, out, err)
     if ending.boot is not None:
         console.detail(
             f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all"
         )
-    status = _status(ending)
     if ending.status is None and _listens(err):
-        _tell(ending, timeout, show_console)
-    raise typer.Exit(status)
+        _report(ending, given.timeout, given.console)
+    raise typer.Exit(_status(ending))
 
 
-@app.command()
-@guarded
-def fetch(
-    update: Annotated[
-        bool, typer.Option("--update", help="Ask the archive for a newer kernel.")
-    ] = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Get everything ready that `lab run` needs: kernel, module, and the answer about KVM.
+@dataclass(frozen=True)
+class FetchOptions:
+    """The options of `oomctl lab fetch`."""
 
-    Fetches Debian's newest kernel that works here into the cache, about 130 MB, with apt's own
-    checks of the signatures; installs nothing. Does nothing where all is there.
+    update: Annotated[bool, flag("--update", "Ask the archive for a newer kernel.")] = False
+
+
+@command("kernel, module and KVM's answer are there", environment=[CACHE])
+def fetch(given: FetchOptions) -> None:
+    """Fetch and prepare what `lab run` needs.
+
+    It fetches Debian's newest kernel that works here into the cache, about 130 MB, with apt's own
+    checks of the signatures, builds the module, and probes KVM. It installs nothing, and does
+    nothing if all is there.
+
+    Examples:
+      oomctl lab fetch
+      oomctl lab fetch --update
     """
-    console.set_verbosity(verbose)
     console.verbose_steps()
     with Output(None) as place:
         tools.require()
-        found = stock.get(update)
+        found = stock.get(given.update)
         guest_kernel.module_for(found)
         state = "with KVM" if kvm.works(found.image) else "emulated (no working KVM)"
         place.write(f"{found.release} is ready, {state}\n")
 
 
-@app.command()
-@guarded
-def status(verbose: Verbose = 0) -> None:
-    """Show what `lab run` would use, without fetching, building or booting anything."""
-    console.set_verbosity(verbose)
+@command("shown, whatever is missing", environment=[CACHE])
+def status() -> None:
+    """Show what `lab run` would use.
+
+    It fetches, builds and boots nothing.
+
+    Examples:
+      oomctl lab status
+    """
     found, lack = _look()
     answer = {True: "works", False: "does not work here", None: "not probed yet"}[kvm.known()]
     try:
@@ -167,7 +153,7 @@ def status(verbose: Verbose = 0) -> None:
 
 
 def _look() -> tuple[Kernel | None, str]:
-    """Return the stock kernel, and what is said where there is none."""
+    """Return the stock kernel, and what to show if there is none."""
     try:
         return stock.chosen(), "none yet: oomctl lab fetch"
     except OomctlError as error:
@@ -175,23 +161,28 @@ def _look() -> tuple[Kernel | None, str]:
 
 
 def _outputs() -> tuple[int, int]:
-    """Give the descriptors that the command's stdout and stderr go to."""
+    """Return the descriptors that the command's stdout and stderr go to."""
     sys.stdout.flush()
     return sys.stdout.fileno(), sys.stderr.fileno()
 
 
-def _show(text: str, kvm_option: str, wanted: Machine) -> None:
+def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
     """Print what would be run; the initramfs and descriptors get their real names only then."""
-    found = stock.chosen() if text == "stock" else guest_kernel.given(Path(text))
+    found = stock.chosen() if given.kernel == "stock" else guest_kernel.given(Path(given.kernel))
     if found is None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
-    accelerated = bool(kvm.known()) if kvm_option == "auto" else kvm_option == "on"
-    shown = replace(wanted, image=found.image, kvm=accelerated)
-    said = vm.run_virtme(qemu.virtme(shown))
-    asked = shlex.join(qemu.with_initramfs(shown, Path("initramfs")))
-    started = shlex.join(qemu.qemu(shown, said, "initramfs", [("stdout", 3), ("stderr", 4)]))
+    accelerated = bool(kvm.known()) if given.kvm == "auto" else given.kvm == "on"
+    machine = given.machine(found.image, accelerated)
+    answer = vm.run_virtme(qemu.virtme(machine))
+    prepare = shlex.join(qemu.with_initramfs(machine, Path("initramfs")))
+    boot = shlex.join(qemu.qemu(machine, answer, "initramfs", [("stdout", 3), ("stderr", 4)]))
+    set_here = [f"{name}={value}" for name, value in environment.items()]
+    module = given.module or ("unless the kernel has the kfunc" if given.kfunc else "none")
     with Output(None) as place:
-        place.write(f"{asked}\n{started}\n")
+        place.write(
+            f"{prepare}\n{boot}\n# module: {module}\n# at most {given.timeout}, in the guest:\n"
+            f"# {shlex.join(['env', '-i', *set_here, *given.command])}\n"
+        )
 
 
 def _status(ending: Ending) -> int:
@@ -205,12 +196,12 @@ def _listens(fd: int) -> bool:
     return bool(select.select([], [fd], [], _PATIENCE)[1])
 
 
-def _tell(ending: Ending, timeout: float, console_shown: bool) -> None:
+def _report(ending: Ending, timeout: Duration, console_shown: bool) -> None:
     if ending.timed_out:
         state = "running" if ending.boot is not None else "not begun: the guest was still booting"
         console.note(
-            f"ended the guest at the timeout of {timeout:g} s, the command was {state}; "
-            "--timeout SECONDS gives it longer"
+            f"ended the guest at the timeout of {timeout}, the command was {state}; "
+            "--timeout TIME gives it longer"
         )
     else:
         console.note(_why_dead(ending))
@@ -223,18 +214,7 @@ def _why_dead(ending: Ending) -> str:
     if panic := vm.panic(ending.console):
         return f"kernel-died: the guest's kernel panicked: {panic}"
     if ending.boot is None and not ending.console.strip():
-        return f"the guest's kernel said nothing, and {ending.qemu}; its image may be damaged"
+        return f"the guest's kernel printed nothing, and {ending.qemu}; its image may be damaged"
     if ending.boot is None:
         return f"the guest vanished before the command began: {ending.qemu}"
     return f"the guest vanished: {ending.qemu}"
-
-
-def _folder(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
-    if not qemu.can_be_given(folder.absolute()):
-        raise UsageError(f"--rwdir: {folder} has a character that virtme-ng cannot take")
-    return folder.absolute()
-
-
-app.command(name="smoke", cls=BisectCommand, epilog=labsmoke.EPILOG)(labsmoke.smoke)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from oomctl import console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
 from oomctl.experiment.candidates import read_candidates
@@ -18,60 +19,52 @@ from oomctl.proc import procfs
 from oomctl.report import PREDICTION_RENDERERS, ShortFormat, render
 
 
-@guarded
-def predict(
-    cgroup: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Predict for this cgroup: a directory below the cgroup2 mount, or a path as "
-            "/proc/PID/cgroup shows it.",
-        ),
-    ] = None,
-    is_global: Annotated[
-        bool, typer.Option("--global", help="Predict for the whole system (NULL memcg).")
-    ] = False,
+@dataclass(frozen=True)
+class PredictOptions:
+    """The options of `oomctl predict`; UsageError unless there is one target."""
+
+    cgroup: options.Cgroup = None
+    is_global: options.Global = False
     top: Annotated[
         int | None,
-        typer.Option(
-            parser=options.integer(1, 1_000_000), metavar="N", help="Show only the first N tasks."
-        ),
-    ] = None,
-    output_format: Annotated[
-        ShortFormat, typer.Option("--format", "-f", help="Form of the result.")
-    ] = "table",
-    output: options.OutputFile = None,
-) -> None:
-    """Show every task's badness as the OOM killer counts it, and who would die; declare nothing.
+        options.value("N", "Show only the first N tasks.", options.integer(1, 1_000_000)),
+    ] = None
+    form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
+    output: options.OutputFile = None
 
-    Badness is in pages: rss + swap + page tables + oom_score_adj x (totalpages / 1000), where
-    totalpages is the cgroup's own memory.max with the swap it may use, or RAM + swap for --global.
-    Needs neither the kfunc nor a module; --global not even cgroup v2.
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        if (self.cgroup is None) is not self.is_global:
+            raise UsageError("the target is missing", "give either --cgroup PATH or --global")
 
-    \b
+
+@command("a task would die", "no task would die")
+def predict(given: PredictOptions) -> None:
+    """Show every task's badness and who would die; declare nothing.
+
+    Badness is in pages, as oom_badness() counts it: rss + swap + page tables + oom_score_adj x
+    (totalpages / 1000), where totalpages is the cgroup's memory.max and the swap it may use, or
+    RAM + swap for --global. It needs neither the kfunc nor a module, and with --global not even
+    cgroup v2.
+
     Examples:
       oomctl predict --global --top 10
       oomctl predict --cgroup /sys/fs/cgroup/mytest --format json
-
-    Exit codes: 0 somebody would die; 1 nobody would; 2 usage; 3 this machine cannot; 4 oomctl
-    failed.
     """
-    if (cgroup is None) is not is_global:
-        raise UsageError("give either --cgroup PATH or --global", "which tasks is this about?")
-    with Output(output) as place:
-        if cgroup is None:
+    with Output(given.output) as place:
+        if given.cgroup is None:
             if not procfs.sees_init_pids():
                 console.note("in a PID namespace (a container): only its own tasks are seen")
             node, root = None, None
             with contextlib.suppress(UnsupportedError):
                 root = hierarchy.unified_root()
         else:
-            node, root = _target(cgroup)
+            node, root = _target(given.cgroup)
         # predict itself has ended by the time that anything is declared
         prediction = read_candidates(node, root).predict(without=(os.getpid(),))
         target = node.cgroup if node else None
-        about = (prediction, target, top)
-        place.write(render(PREDICTION_RENDERERS, output_format, *about, terminal=place.width))
+        about = (prediction, target, given.top)
+        place.write(render(PREDICTION_RENDERERS, given.form, *about, terminal=place.width))
     raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
 
 

@@ -1,179 +1,220 @@
 """`oomctl run`: scenario files become rounds, rounds become statistics and an exit code."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
 import typer
 
-from oomctl import console, scenario
+from oomctl import scenario
 from oomctl.cgroup.hierarchy import require_target, unified_root
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import find_parent, require_children
-from oomctl.cli import consent, options
-from oomctl.cli.guard import guarded
+from oomctl.cli import completion, consent, dryrun, options
+from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli.options import flag, integer, value
 from oomctl.cli.output import Output
-from oomctl.describe import plan_text
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
-from oomctl.oom import plan
 from oomctl.oom.enums import Via
 from oomctl.report import RENDERERS, RUN_RENDERERS, Format, render
 from oomctl.rounds.loop import Limits
 from oomctl.rounds.record import Record, open_records
-from oomctl.rounds.run import exit_of
+from oomctl.rounds.run import Section, exit_of
 from oomctl.rounds.series import RecordedScenario, Series
-from oomctl.rounds.variant import VariantPlanner, variants
+from oomctl.rounds.variant import Variant, VariantPlanner, variants
 from oomctl.scenario.fault import Fault, ScenarioError
 from oomctl.scenario.planning import Site
 from oomctl.text import printable
-from oomctl.units import parse_duration
+from oomctl.units import Duration
 
 OF_ONE_ROUND: tuple[Format, ...] = ("html", "trace")
 AS_DECLARED: tuple[Format, ...] = ("table", "markdown", *OF_ONE_ROUND)
 """The forms in which a single round is reported as `oomctl declare` reports it."""
 
 
-def _duration(value: str | float) -> float:
-    """Parse a time above zero."""
-    try:
-        seconds = parse_duration(str(value))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not 0 < seconds <= 366 * 86_400:
-        raise typer.BadParameter(f"{value} is out of range; it goes from 1ms to a year")
-    return seconds
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `oomctl run`; UsageError if they exclude each other."""
 
-
-def _vias(value: str) -> tuple[Via, ...]:
-    """Parse triggers with commas between."""
-    names = value.split(",")
-    for name in names:
-        if name not in [*Via]:
-            raise UsageError(
-                f"--via {value}: {name!r} is not a trigger", f"write some of {','.join(Via)}"
-            )
-    return tuple(map(Via, dict.fromkeys(names)))
-
-
-@guarded
-def run(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...", help="Scenario files (TOML), - is stdin; run one after the other."
-        ),
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override a key of every file, such as hog.large.size=64M; may be given again.",
-        ),
-    ] = None,
+    files: options.Scenarios
+    settings: options.Set = None
     vary: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=A,B...",
-            help="Run a variant for each value, side by side; given again, for each combination.",
+        value(
+            "KEY=A,B...",
+            "Run a variant for each value, side by side; if repeated, for each combination.",
+            autocompletion=completion.overrides,
         ),
-    ] = None,
+    ] = None
     via: Annotated[
         str | None,
-        typer.Option(
-            metavar="TRIGGER,...",
-            help="Make every call by each of these triggers, side by side: bpf (the kfunc), limit "
+        value(
+            "TRIGGER,...",
+            "Make every call by each of these triggers, side by side: bpf (the kfunc), limit "
             "(memory.max below usage), reclaim (memory.reclaim first), kill (cgroup.kill), sysrq "
-            "(the whole MACHINE). What is expected of returns, counters and latency is not "
-            "judged where that changes a call.",
+            "(the whole MACHINE). If that changes a call, expectations of returns, counters and "
+            "latency are not checked.",
+            autocompletion=completion.triggers,
         ),
-    ] = None,
+    ] = None
     repeat: Annotated[
         int | None,
-        typer.Option(
-            parser=options.integer(1, 1_000_000_000),
-            metavar="N",
-            help="Rounds of each variant, in turn. [default: 1]",
-        ),
-    ] = None,
+        value("N", "Rounds of each variant, in turn. [default: 1]", integer(1, 1_000_000_000)),
+    ] = None
     duration: Annotated[
-        float | None,
-        typer.Option(
-            "--for",
-            parser=_duration,
-            metavar="TIME",
-            help="Rounds until this time is over, such as 10m; with --repeat whichever is first.",
+        Duration | None,
+        value(
+            "TIME",
+            "Run rounds for this time, such as 90s, 10m or 5 (seconds), or until --repeat ends.",
+            *(options.duration(1e-6, 366 * 86_400), "--for"),
         ),
-    ] = None,
+    ] = None
     until_differs: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--until-differs",
-            help="End at the first round whose verdict, victims or returned values are not those "
-            "of the first round of its variant, say what differs, and exit with 1.",
+            "End at the first round whose verdict, victims or returned values differ from those of "
+            "its variant's first round, say how, and exit with 1.",
         ),
-    ] = False,
+    ] = False
     same_tree: Annotated[
-        bool,
-        typer.Option(
-            "--same-tree", help="Make the cgroups once for all rounds, and only fresh hogs in them."
-        ),
-    ] = False,
+        bool, flag("--same-tree", "Make the cgroups once, with fresh hogs for each round.")
+    ] = False
     parent: Annotated[
         str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Make the tree in this existing cgroup, such as a delegated one, instead of the "
+        value(
+            "PATH",
+            "Make the tree in this existing cgroup, such as a delegated one, instead of in the "
             "hierarchy's root; `self` is oomctl's own, such as that of `systemd-run --scope -p "
             "Delegate=yes`.",
         ),
-    ] = None,
+    ] = None
     timeout: Annotated[
-        float | None,
-        typer.Option(
-            parser=options.seconds(0.1, 86_400),
-            metavar="SECONDS",
-            help="Limit on filling the hogs, on one call, and on its victims' end; each. "
-            "[default: the file's, else 30]",
+        Duration | None,
+        value(
+            "TIME",
+            f"{options.LIMIT} [default: the file's, else 30s]",
+            options.duration(0.1, 86_400),
         ),
-    ] = None,
-    dry_run: options.DryRun = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask before a call on the whole system.")
-    ] = False,
-    output_format: Annotated[
+    ] = None
+    dry_run: options.DryRun = False
+    yes: options.Yes = False
+    form: Annotated[
         Format,
-        typer.Option(
-            "--format", "-f", help="Form of the result; html and trace show a single round."
-        ),
-    ] = "table",
-    output: options.OutputFile = None,
+        options.form(Format, "html and trace show one round. With --dry-run: table or json."),
+    ] = "table"
+    output: options.OutputFile = None
     record: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write every round there as it happens, as JSON lines; the file must not exist. "
-            "[default: oomctl-SCENARIO-TIME-PID.jsonl here, if there is more than one round]",
+        value(
+            "FILE",
+            "Write every round to this new file as it happens, as JSON lines. [default: "
+            "oomctl-SCENARIO-TIME-PID.jsonl, if there is more than one round]",
+            options.file,
         ),
-    ] = None,
-    no_record: Annotated[
-        bool, typer.Option("--no-record", help="Leave no record of many rounds.")
-    ] = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Run experiments described in files, once or many times, and hold them to what they expect.
+    ] = None
+    no_record: Annotated[bool, flag("--no-record", "Write no record of many rounds.")] = False
 
-    One round of one variant is reported as `oomctl declare` does, with the expectations after it.
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        if self.until_differs and self.limits.single:
+            raise UsageError("--until-differs needs more than one round", "leave out --repeat 1")
+        if self.record and self.no_record:
+            raise UsageError("--record and --no-record exclude each other", "give one of them")
+        if self.form in OF_ONE_ROUND and not (self.one_round and len(self.files) == 1):
+            raise UsageError(
+                f"--format {self.form} shows one round of one variant of one file",
+                "leave out what makes more, or take another form",
+            )
+        if self.dry_run:
+            dryrun.check_form(self.form)
+
+    @property
+    def limits(self) -> Limits:
+        """When the run ends."""
+        rounds = self.repeat or (None if self.duration or self.until_differs else 1)
+        return Limits(rounds, self.duration, self.until_differs)
+
+    @cached_property
+    def triggers(self) -> tuple[Via, ...]:
+        """The triggers of --via; UsageError if one is unknown."""
+        names = [] if self.via is None else self.via.split(",")
+        for name in names:
+            if name not in [*Via]:
+                raise UsageError(
+                    f"--via {self.via}: {name!r} is not a trigger",
+                    f"write some of {','.join(Via)}",
+                )
+        return tuple(map(Via, dict.fromkeys(names)))
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """Every combination of the values of --vary and --via."""
+        return variants(scenario.vary(*(self.vary or ())), self.triggers)
+
+    @property
+    def one_round(self) -> bool:
+        """Whether each file has a single round."""
+        return self.limits.single and len(self.variants) == 1
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each file has a report of its own, as `oomctl declare` prints it."""
+        return self.one_round and self.form in AS_DECLARED
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the rounds go to a file that stays."""
+        return self.record is not None or not (self.limits.single or self.no_record)
+
+    def for_record(self, parent: str | None) -> dict[str, Any]:
+        """Return the options as a record's header has them."""
+        return {
+            "repeat": self.limits.rounds,
+            "for_s": self.duration,
+            "until_differs": self.until_differs,
+            "same_tree": self.same_tree,
+            "parent": parent,
+            "timeout_s": self.timeout,
+            "set": list(self.settings or ()),
+            "vary": list(self.vary or ()),
+            "via": self.via.split(",") if self.via else [],
+        }
+
+    def planners(self, parent: str | None) -> list[VariantPlanner]:
+        """Load the files, each as every variant has it; ScenarioError with all their faults."""
+        memory = psutil.virtual_memory().total
+        texts: dict[Path, str] = {}
+        settings = self.settings or ()
+        per_variant = [
+            scenario.load_all(self.files, settings, memory, variant.overrides, texts)
+            for variant in self.variants
+        ]
+        site = Site(unique_name, memory, parent, self.timeout)
+        return [
+            VariantPlanner(each, self.variants, site) for each in zip(*per_variant, strict=True)
+        ]
+
+
+@command(
+    "every expectation held in every round, or there was none",
+    "one did not hold, or --until-differs found a difference",
+    environment=[RUN_DIR],
+)
+def run(given: RunOptions) -> None:
+    """Run scenario files, once or many times; check expectations.
+
+    One round of one variant is reported as by `oomctl declare`, with the expectations after it.
     Many rounds are reported as statistics, variants side by side. Every round goes to a record as
-    it happens, so that nothing is lost whatever ends it: `oomctl report` shows it again, and
-    `oomctl compare` what changed between two.
+    it happens, so that an interrupted run loses nothing: `oomctl report` shows a record again,
+    `oomctl compare` shows what changed between two.
 
-    \b
     Examples:
       oomctl run examples/largest-dies.toml
       oomctl run examples/largest-dies.toml --set hog.large.size=128M --dry-run
@@ -181,97 +222,91 @@ def run(
       oomctl run examples/triggers.toml --via bpf,limit  # who dies, how fast, which counters
       oomctl run examples/soak.toml --for 10m --same-tree --record soak.jsonl
       oomctl run examples/oom-*.toml --format ktap
-
-    Exit codes: 0 all that was expected held in every round, or nothing was expected; 1 some did
-    not, or --until-differs found a difference; 2 usage or a fault in a file; 3 this machine or
-    kernel cannot; 4 oomctl failed or could not clean up; 130 Ctrl-C, with the statistics so far.
     """
-    console.set_verbosity(int(verbose))
-    rounds = repeat or (None if duration or until_differs else 1)
-    limits = Limits(rounds, duration, until_differs)
-    chosen = variants(scenario.vary(*(vary or ())), () if via is None else _vias(via))
-    one_round = limits.single and len(chosen) == 1
-    one_by_one = one_round and output_format in AS_DECLARED
-    if until_differs and limits.single:
-        raise UsageError("--until-differs needs more than one round", "leave out --repeat 1")
-    if record and no_record:
-        raise UsageError("--record and --no-record exclude each other", "give one of them")
-    if output_format in OF_ONE_ROUND and not (one_round and len(files) == 1):
-        raise UsageError(
-            f"--format {output_format} shows one round of one variant of one file",
-            "leave out what makes more, or take another form",
-        )
-    memory = psutil.virtual_memory().total
-    parent_node = None if parent is None else find_parent(unified_root(), parent)
-    parent_path = parent_node.cgroup if parent_node else None
-    site = Site(unique_name, memory, parent_path, timeout)
-    told: dict[str, Any] = {
-        "repeat": rounds,
-        "for_s": duration,
-        "until_differs": until_differs,
-        "same_tree": same_tree,
-        "parent": parent_path,
-        "timeout_s": timeout,
-        "set": list(settings or ()),
-        "vary": list(vary or ()),
-        "via": via.split(",") if via else [],
-    }
-    texts: dict[Path, str] = {}
-    per_variant = [
-        scenario.load_all(files, settings or (), memory, each.overrides, texts) for each in chosen
+    parent = None if given.parent is None else find_parent(unified_root(), given.parent)
+    path = None if parent is None else parent.cgroup
+    planners = given.planners(path)
+    plans = [(one.name, one.variants, one.plans()) for one in planners]
+    named = [
+        (name, variant.label, plan)
+        for name, of_file, plans_of_file in plans
+        for variant, plan in zip(of_file, plans_of_file, strict=True)
     ]
-    planners = [VariantPlanner(loaded, chosen, site) for loaded in zip(*per_variant, strict=True)]
-    plans = [planner.plans() for planner in planners]
-    with Output(output) as place, ExitStack() as stack:
-        place.require_apart(files)
-        if dry_run:
+    with Output(given.output) as place:
+        place.require_apart(given.files)
+        if given.dry_run:
             with suppress(UnsupportedError):  # a plan for another machine
-                _require_existing(unified_root(), planners, dry_run)
-            place.write(_described(planners, plans))
+                _require_existing(unified_root(), planners, dry_run=True)
+            place.write(dryrun.render(named, given.form, _rounds(given)))
             return
-        if any(one.system_wide for of_a_file in plans for one in of_a_file):
-            consent.require_somebody(yes, "a call on the whole system")
-        root, kfunc = require_machine()
-        _require_existing(root, planners)
-        kept = record is not None or not (limits.single or no_record)
-        records = stack.enter_context(
-            open_records([planner.name for planner in planners], record, kept)
-        )
-        if record and place.is_at(record):
+        if any(plan.system_wide for _name, _label, plan in named):
+            consent.require_somebody(given.yes, "a call on the whole system")
+        sections = _run(given, planners, parent, place)
+    raise typer.Exit(exit_of(section.run for section in sections))
+
+
+def _run(
+    given: RunOptions,
+    planners: Sequence[VariantPlanner],
+    parent: UnifiedNode | None,
+    place: Output,
+) -> Sequence[Section]:
+    """Run every round and write the result, whatever ends them."""
+    root, kfunc = require_machine()
+    _require_existing(root, planners)
+    names = [planner.name for planner in planners]
+    with open_records(names, given.record, given.recorded) as records:
+        if given.record and place.is_at(given.record):
             raise UsageError(
-                f"--record {record}: the result would go into the same file", "name another"
+                f"--record {given.record}: the result would go into the same file", "name another"
             )
-        series = Series(list(map(_recorded, planners, records)), limits, told, same_tree)
+        recorded = list(map(_recorded, planners, records))
+        header = given.for_record(None if parent is None else parent.cgroup)
+        series = Series(recorded, given.limits, header, given.same_tree)
         reports: list[str] = []
 
-        def result() -> str:
-            if one_by_one or output_format in OF_ONE_ROUND:
-                return "\n".join(reports)
-            return RUN_RENDERERS[output_format](series.sections)
+        def write() -> None:
+            if given.one_by_one:
+                place.write("\n".join(reports))
+            else:
+                place.write(RUN_RENDERERS[given.form](series.sections))
 
         try:
-            confirm = partial(consent.confirm, yes=yes)
-            with Session(root, kfunc, confirm, parent_node) as session:
-                for recorded, last in series.run(session):
-                    if one_by_one and last:
-                        title = f"== {printable(recorded.name)}\n\n" if len(planners) > 1 else ""
-                        reports.append(
-                            title + render(RENDERERS, output_format, last, terminal=place.width)
-                        )
+            confirm = partial(consent.confirm, yes=given.yes)
+            with Session(root, kfunc, confirm, parent) as session:
+                for one, last in series.run(session):
+                    if given.one_by_one and last:
+                        title = f"== {printable(one.name)}\n\n" if len(planners) > 1 else ""
+                        text = render(RENDERERS, given.form, last, terminal=place.width)
+                        reports.append(title + text)
         except BaseException:
-            if series.rounds:  # whatever ended them, those that were count
-                place.write(result())
+            if series.rounds:  # whatever ended them, the rounds before it count
+                write()
             raise
-        place.write(result())
-    raise typer.Exit(exit_of(section.run for section in series.sections))
+        write()
+    return series.sections
+
+
+def _rounds(given: RunOptions) -> list[str]:
+    """Return what a dry run says of the rounds, if they are not a single one."""
+    limits = given.limits
+    facts = [
+        f"{limits.rounds} of each variant" if limits.rounds and not limits.single else "",
+        f"for {given.duration}" if given.duration else "",
+        "until one differs" if given.until_differs else "",
+        "on the same tree" if given.same_tree else "",
+        f"recorded in {given.record or 'a new file'}" if given.recorded else "",
+    ]
+    text = ", ".join(filter(None, facts))
+    return [f"rounds  {text}"] if text else []
 
 
 def _require_existing(
     root: UnifiedNode, planners: Sequence[VariantPlanner], dry_run: bool = False
 ) -> None:
-    """Raise ScenarioError where files name cgroups that this machine lacks, or cannot use so.
+    """Raise ScenarioError if files name cgroups that this machine lacks, or cannot use like that.
 
-    Those that it lacks may be there later, when the run is not dry.
+    A dry run accepts cgroups that are missing: they may be there later.
     """
     faults = [
         one.origin(Fault(key, error.why, error.hint))
@@ -302,18 +337,3 @@ def _unfit(node: UnifiedNode, is_parent: bool, dry_run: bool) -> UnsupportedErro
 def _recorded(planner: VariantPlanner, record: Record) -> RecordedScenario:
     first = planner.scenarios[0]
     return RecordedScenario(first.name, first.description, first.source, planner.planned(), record)
-
-
-def _described(planners: Sequence[VariantPlanner], plans: Sequence[Sequence[plan.Plan]]) -> str:
-    """Return every plan; each with a heading where there are several."""
-    found = [
-        (f"{planner.name}: {variant.label}" if variant.label else planner.name, one)
-        for planner, of_a_file in zip(planners, plans, strict=True)
-        for variant, one in zip(planner.variants, of_a_file, strict=True)
-    ]
-    texts = []
-    for name, one in found:
-        lines = [f"== {name}", ""] if len(found) > 1 else []
-        lines += plan_text.describe(one)
-        texts.append("".join(f"{printable(line)}\n" for line in lines))
-    return "\n".join(texts)

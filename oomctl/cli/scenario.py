@@ -1,81 +1,76 @@
 """`oomctl scenario`: check scenario files without running them, and their schema for editors."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import psutil
-import typer
 
 from oomctl import scenario
 from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.oom.plan import Plan
+from oomctl.scenario.planning import Site, plan
 from oomctl.text import counted, printable
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Check scenario files, start a new one, and print their JSON schema for editors.",
-)
 
-Files = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="FILE...", help="Scenario files (TOML), - is stdin.", show_default=False
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a value of each file, such as hog.large.size=64M or call[0].wait=false; "
-        "may be given again.",
-    ),
-]
-
-
-@app.command()
-@guarded
+@command("printed")
 def schema() -> None:
     """Print the JSON schema of scenario files.
 
-    Editors that know TOML (taplo, Even Better TOML) take it: `oomctl scenario schema
-    >oomctl.schema.json`, then `#:schema ./oomctl.schema.json` as a file's first line.
+    Editors that know TOML (taplo, Even Better TOML) complete and check by it. A scenario file
+    names it in its first line: `#:schema ./oomctl.schema.json`.
+
+    Examples:
+      oomctl scenario schema >oomctl.schema.json
     """
     with Output(None) as output:
         output.write(json.dumps(scenario.schema(), indent=2) + "\n")
 
 
-@app.command()
-@guarded
-def new(output: options.OutputFile = None) -> None:
+@dataclass(frozen=True)
+class NewOptions:
+    """The options of `oomctl scenario new`."""
+
+    output: options.OutputFile = None
+
+
+@command("printed")
+def new(given: NewOptions) -> None:
     """Print a commented scenario to start from.
 
-    Example: oomctl scenario new -o mine.toml && oomctl run mine.toml --dry-run
+    Examples:
+      oomctl scenario new -o mine.toml && oomctl run mine.toml --dry-run
     """
-    with Output(output) as place:
+    with Output(given.output) as place:
         place.write((Path(scenario.__file__).parent / "new.toml").read_text())
 
 
-@app.command()
-@guarded
-def check(files: Files, overrides: Set = None) -> None:
-    """Check scenario files against this machine; make nothing, and need neither root nor kfunc.
+@dataclass(frozen=True)
+class CheckOptions:
+    """The options of `oomctl scenario check`."""
 
-    Exit codes: 0 all are sound; 2 with every fault of every file, one a line.
+    files: options.Scenarios
+    settings: options.Set = None
+
+
+@command("every file can be run; otherwise 2, and a line for every fault of every file")
+def check(given: CheckOptions) -> None:
+    """Check scenario files against this machine; make nothing.
+
+    It needs neither root nor the kfunc.
+
+    Examples:
+      oomctl scenario check examples/largest-dies.toml
+      oomctl scenario check examples/largest-dies.toml --set hog.large.size=1G
     """
-    from oomctl.scenario.planning import Site, plan
-
     memory = psutil.virtual_memory().total
     site = Site(lambda: "oomctl", memory)
-    sound = scenario.load_all(files, overrides or (), memory)
+    sound = scenario.load_all(given.files, given.settings or (), memory)
     lines = [
         f"{path}: sound: {_count(plan(each, site))}"
-        for path, each in zip(files, sound, strict=True)
+        for path, each in zip(given.files, sound, strict=True)
     ]
     with Output(None) as output:
         output.write("".join(f"{printable(line)}\n" for line in lines))

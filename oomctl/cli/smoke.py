@@ -3,39 +3,36 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from oomctl import console
-from oomctl.cli import options
-from oomctl.cli.guard import guarded
+from oomctl.bpf import btf
+from oomctl.cli import completion, options
+from oomctl.cli.command import CACHE, RUN_DIR, Command, command
+from oomctl.cli.options import flag, integer, value
 from oomctl.cli.output import Output
-from oomctl.errors import Exit, OomctlError, UsageError
+from oomctl.errors import Exit, UsageError
+from oomctl.experiment import environment
 from oomctl.oom import as_json
 from oomctl.report.smoke_reporter import SmokeFormat, StreamReporter, listing, reporter
-from oomctl.smoke import suite
+from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report
 
-GOOD, BAD, UNTESTABLE = 0, 1, 125
-"""What `git bisect run` wants to hear."""
+GOOD, BAD, UNTESTABLE = Exit.OK, Exit.NOT_AS_WANTED, 125
+"""The exit codes that `git bisect run` reads; from 128 on it gives up."""
 
-EPILOG = (
-    "Exit codes: 0 all passed or were skipped; 1 something failed; 2 usage; 3 nothing could run: "
-    "no kfunc, another one than v3's, or every case meant was skipped; 4 oomctl failed; 130 "
-    "Ctrl-C. "
-    f"With --bisect: {GOOD}, {BAD}, and {UNTESTABLE} for all that is neither."
-)
+EXITS = "every case passed or was skipped", "a case failed"
+BISECT = f"with --bisect {UNTESTABLE} for all of the following below 128, which are neither"
 
 
-class BisectCommand(TyperCommand):
-    """A command whose option --bisect holds for wrong options as well.
+class BisectCommand(Command):
+    """A command whose exit codes --bisect changes, those of wrong options too.
 
-    Any other status below 128 would tell `git bisect run` that the kernel is bad.
+    Any other code below 128 would tell `git bisect run` that the kernel is bad.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,162 +45,143 @@ class BisectCommand(TyperCommand):
                 error.exit_code = UNTESTABLE
             raise
 
-
-Patterns = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[PATTERN...]",
-        help="Cases to run: a name, a group, or either with wildcards (`lock`, `*order*`). "
-        "Default: all.",
-        show_default=False,
-    ),
-]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option(metavar="PATTERN", help="Cases to leave out; may be given again."),
-]
-Repeat = Annotated[
-    int,
-    typer.Option(
-        parser=options.integer(1, 100_000),
-        metavar="N",
-        help="Run each case N times; it passes if it does every time.",
-    ),
-]
-Form = Annotated[
-    SmokeFormat | None,
-    typer.Option(
-        "--format",
-        "-f",
-        help="ktap is what kernel CI reads, and is told while it runs, as is jsonl (a line a "
-        "case). [default: table on a terminal, else ktap]",
-        show_default=False,
-    ),
-]
-Bisect = Annotated[
-    bool,
-    typer.Option(
-        "--bisect",
-        help=f"Exit as `git bisect run` wants it: {GOOD} good, {BAD} bad, {UNTESTABLE} this kernel "
-        "cannot be tested.",
-    ),
-]
-OutputFile = options.OutputFile
-ListCases = Annotated[
-    bool, typer.Option("--list", help="Print the cases that are meant; run nothing.")
-]
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except typer.Exit as ended:
+            if ctx.params["bisect"] and ended.exit_code < 128:
+                known = ended.exit_code in (GOOD, BAD)
+                ended.exit_code = ended.exit_code if known else UNTESTABLE
+            raise
 
 
-@guarded
-def smoke(
-    patterns: Patterns = None,
-    list_cases: ListCases = False,
-    form: Form = None,
-    repeat: Repeat = 1,
-    exclude: Exclude = None,
-    bisect: Bisect = False,
-    output: OutputFile = None,
-    disposable: Annotated[
-        bool,
-        typer.Option(
-            "--disposable",
-            help="This machine may be taken down: run the cases that should panic it, too.",
+@dataclass(frozen=True)
+class SuiteOptions:
+    """The options that `oomctl smoke` and `oomctl lab smoke` share."""
+
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATTERN...]",
+            help="Cases to run: a name, a group, or either with wildcards, such as lock or "
+            "'*order*'. [default: all]",
+            autocompletion=completion.cases,
         ),
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say each step, and each check that held.")
-    ] = False,
-) -> None:
-    """Ask this kernel whether it keeps the contract of bpf_out_of_memory(), case by case.
+    ] = None
+    list_cases: Annotated[
+        bool, flag("--list", "List the chosen cases as table, json or jsonl; run none.")
+    ] = False
+    form: Annotated[
+        SmokeFormat | None,
+        options.form(
+            SmokeFormat,
+            "ktap is for kernel CI; it and jsonl (a line a case) are written while the cases run. "
+            "[default: table on a terminal, else ktap]",
+        ),
+    ] = None
+    repeat: Annotated[
+        int,
+        value("N", "Run each case N times; it passes if it does every time.", integer(1, 100_000)),
+    ] = 1
+    exclude: Annotated[
+        list[str] | None,
+        value(
+            "PATTERN", "Leave out these cases; may be repeated.", autocompletion=completion.cases
+        ),
+    ] = None
+    bisect: Annotated[
+        bool,
+        flag(
+            "--bisect",
+            f"Exit as `git bisect run` reads it: {GOOD:d} good, {BAD:d} bad, {UNTESTABLE} this "
+            "kernel cannot be tested.",
+        ),
+    ] = False
+    output: options.OutputFile = None
 
-    Each case makes a small tree of its own below the cgroup root, asks one thing, and removes
-    everything again: every argument and return value, who is chosen, what a target reaches,
-    memory.oom.group, counters, victims in flight, oom_lock held by another, the whole system, and
-    programs that the verifier must refuse. Hogs are of a few MiB. The cases of `whole` declare OOM
-    on the whole machine, with a bait at oom_score_adj 1000, and not unless that would be chosen.
-    What may take the machine down is skipped; `oomctl lab smoke` runs that in a virtual machine.
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        if self.list_cases:
+            usable = {"patterns", "list_cases", "form", "exclude", "output"}
+            options.refuse(self, "--list runs nothing", usable)
+            if self.form in ("ktap", "junit"):
+                raise UsageError(
+                    f"--format {self.form} is for results, and --list has none",
+                    "take table, json or jsonl",
+                )
 
-    \b
+    def chosen(self) -> tuple[Case, ...]:
+        """Return the chosen cases; UsageError if there are none."""
+        chosen = suite.select(suite.cases(), self.patterns or (), self.exclude or ())
+        if not chosen:
+            raise UsageError("every case is excluded", "leave out some --exclude")
+        return chosen
+
+    @contextmanager
+    def reporting(self, place: Output) -> Iterator[StreamReporter]:
+        """Yield the reporter of the run: it writes to stdout at once, to a file at the end."""
+        verbose = console.verbose()
+        form = self.form
+        if form is None:
+            form = "table" if self.output is None and sys.stdout.isatty() else "ktap"
+        if self.output is None:
+            yield reporter(form, place.write, verbose)
+            return
+        parts: list[str] = []
+        yield reporter(form, parts.append, verbose)
+        place.write("".join(parts))
+
+
+@dataclass(frozen=True)
+class SmokeOptions(SuiteOptions):
+    """The options of `oomctl smoke`."""
+
+    disposable: Annotated[
+        bool, flag("--disposable", "Run the cases too that should make this machine panic.")
+    ] = False
+
+
+@command(*EXITS, more=BISECT, environment=[CACHE, RUN_DIR], cls=BisectCommand)
+def smoke(given: SmokeOptions) -> None:
+    """Test this kernel's bpf_out_of_memory(), case by case.
+
+    Each case makes a small tree below the cgroup root, tests one thing, and removes everything
+    again: arguments and return values, the choice of the victim, the reach of a target,
+    memory.oom.group, counters, victims that are still dying, oom_lock held by another task, the
+    whole system, and programs that the verifier must refuse. Hogs have a few MiB. The cases of
+    `system` declare OOM on the whole machine, with a hog at oom_score_adj 1000, and only if the
+    kernel would choose that hog. Cases that may take the machine down are skipped: `oomctl lab
+    smoke` runs them in a virtual machine. -v shows the checks of cases that passed.
+
     Examples:
       oomctl smoke                              # everything
-      oomctl smoke lock 'arguments.order-*'     # a group, and some of another
-      oomctl smoke --list                       # which cases there are
+      oomctl smoke lock 'arguments.order-*'     # a group, and some cases of another
+      oomctl smoke --list                       # the cases
       oomctl smoke 'lock.*' --repeat 50         # how reliable is it?
       oomctl smoke -o result.ktap && kunit.py parse result.ktap
     """
-    console.set_verbosity(int(verbose))
-    with bisecting(bisect):
-        chosen = meant(patterns, exclude)
-        with Output(output) as place:
-            if list_cases:
-                place.write(listing(chosen))
-                return
-            with reporting(place, output, form, verbose) as tell:
-                report = _run(chosen, tell, repeat, disposable)
-        raise typer.Exit(status(report, bisect))
+    chosen = given.chosen()
+    with Output(given.output) as place:
+        if given.list_cases:
+            place.write(listing(chosen, given.form or "table", place.width))
+            return
+        with given.reporting(place) as tell:
+            report = _run(chosen, tell, given)
+    raise typer.Exit(report.exit)
 
 
-def meant(patterns: Sequence[str] | None, exclude: Sequence[str] | None) -> tuple[Case, ...]:
-    """Return the cases that are meant; UsageError where there is none."""
-    chosen = suite.select(suite.cases(), patterns or (), exclude or ())
-    if not chosen:
-        raise UsageError("every case is excluded", "leave out some --exclude")
-    return chosen
-
-
-@contextmanager
-def bisecting(bisect: bool) -> Iterator[None]:
-    """With --bisect, what is neither good nor bad is a kernel that cannot be tested."""
-    try:
-        yield
-    except OomctlError as error:
-        if not bisect:
-            raise
-        for line in error.lines:
-            console.note(line)
-        raise typer.Exit(UNTESTABLE) from None
-
-
-@contextmanager
-def reporting(
-    place: Output, output: Path | None, form: SmokeFormat | None, verbose: bool
-) -> Iterator[StreamReporter]:
-    """Yield who tells of the run: on stdout while it goes on, in a file all at once."""
-    if form is None:
-        form = "table" if output is None and sys.stdout.isatty() else "ktap"
-    if output is None:
-        yield reporter(form, place.write, verbose)
-        return
-    parts: list[str] = []
-    yield reporter(form, parts.append, verbose)
-    place.write("".join(parts))
-
-
-def status(report: Report, bisect: bool) -> int:
-    """Return the exit code, in the words of `git bisect run` if asked for."""
-    if not bisect:
-        return report.exit
-    return {Exit.OK: GOOD, Exit.NOT_AS_WANTED: BAD}.get(report.exit, UNTESTABLE)
-
-
-def _run(chosen: Sequence[Case], tell: StreamReporter, repeat: int, disposable: bool) -> Report:
-    from oomctl.bpf import btf
-    from oomctl.experiment.environment import require_host
-    from oomctl.smoke.runner import CaseRunner
-
-    with CaseRunner(require_host(), btf.find_kfunc(), disposable) as runner:
-        report = Report(as_json.environment(runner.environment), tuple(chosen))
+def _run(chosen: Sequence[Case], tell: StreamReporter, given: SmokeOptions) -> Report:
+    host = environment.require_host()
+    with runner.CaseRunner(host, btf.find_kfunc(), given.disposable) as case_runner:
+        report = Report(as_json.environment(case_runner.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
             tell.starts(case)
             with console.quiet():
-                result = suite.run(case, runner, repeat)
+                result = suite.run(case, case_runner, given.repeat)
             report = replace(report, results=(*report.results, result))
             tell.came(result)
             console.progress_bar(case.name, number, len(chosen))
         tell.end(report)
     return report
-
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
-app.command(cls=BisectCommand, epilog=EPILOG)(smoke)

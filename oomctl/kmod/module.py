@@ -209,7 +209,7 @@ def _put(made: Path, into: Path) -> Path:
             file.write(made.read_bytes())
     except OSError as error:
         raise OomctlError(
-            f"cannot write {path}: {error.strerror}", "name another folder with --output"
+            f"cannot write {path}: {error.strerror}", "name another folder with --into"
         ) from error
     return path
 

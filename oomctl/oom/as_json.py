@@ -8,7 +8,7 @@ from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
-from oomctl.oom.plan import flag_names
+from oomctl.oom.plan import Plan, flag_names
 from oomctl.oom.prediction import Candidate
 from oomctl.text import printable
 
@@ -37,6 +37,17 @@ def tree(outcome: Outcome) -> dict[str, Any]:
         "notes": list(outcome.notes),
         "failure": str(outcome.failure) if outcome.failure else None,
     }
+
+
+def plan(made: Plan) -> dict[str, Any]:
+    """Return a plan as plain values, as `--dry-run` shows it."""
+    plain = asdict(made)
+    if plain["expect"]:
+        plain["expect"]["events"] = [
+            {"cgroup": cgroup, "file": file, "counters": counters}
+            for (cgroup, file), counters in plain["expect"]["events"].items()
+        ]
+    return plain
 
 
 def environment(machine: Environment) -> dict[str, Any]:

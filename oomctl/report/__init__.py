@@ -3,8 +3,9 @@ start of a command stays quick.
 """
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Literal
+
+from oomctl import lazy
 
 Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", "ktap", "junit"]
 RunFormat = Literal["table", "json", "jsonl", "markdown", "ktap", "junit"]
@@ -13,53 +14,45 @@ ShortFormat = Literal["table", "json", "markdown"]
 DoctorFormat = Literal["table", "json"]
 
 
-def _late(module: str, function: str = "render") -> Callable[..., str]:
-    def render(*args: object) -> str:
-        text: str = getattr(import_module(f"{__name__}.{module}"), function)(*args)
-        return text
-
-    return render
-
-
 RENDERERS: Mapping[str, Callable[..., str]] = {
-    "table": _late("outcome_parts", "render_text"),
-    "json": _late("json_forms", "render_outcome"),
-    "jsonl": _late("json_forms", "render_outcome_lines"),
-    "markdown": _late("outcome_parts", "render_markdown"),
-    "html": _late("html"),
-    "trace": _late("trace"),
-    "ktap": _late("ktap"),
-    "junit": _late("junit"),
+    "table": lazy.function("report.outcome_parts:render_text"),
+    "json": lazy.function("report.json_forms:render_outcome"),
+    "jsonl": lazy.function("report.json_forms:render_outcome_lines"),
+    "markdown": lazy.function("report.outcome_parts:render_markdown"),
+    "html": lazy.function("report.html:render"),
+    "trace": lazy.function("report.trace:render"),
+    "ktap": lazy.function("report.ktap:render"),
+    "junit": lazy.function("report.junit:render"),
 }
 """Take an outcome; "table" also the width of the terminal."""
 
 RUN_RENDERERS: Mapping[str, Callable[..., str]] = {
-    "table": _late("run_parts", "render_text"),
-    "json": _late("json_forms", "render_runs"),
-    "jsonl": _late("json_forms", "render_run_lines"),
-    "markdown": _late("run_parts", "render_markdown"),
-    "ktap": _late("ktap", "render_runs"),
-    "junit": _late("junit", "render_runs"),
+    "table": lazy.function("report.run_parts:render_text"),
+    "json": lazy.function("report.json_forms:render_runs"),
+    "jsonl": lazy.function("report.json_forms:render_run_lines"),
+    "markdown": lazy.function("report.run_parts:render_markdown"),
+    "ktap": lazy.function("report.ktap:render_runs"),
+    "junit": lazy.function("report.junit:render_runs"),
 }
 """Take the sections of a record."""
 
 COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
-    "table": _late("comparison_parts", "render_text"),
-    "json": _late("json_forms", "render_comparison"),
-    "markdown": _late("comparison_parts", "render_markdown"),
+    "table": lazy.function("report.comparison_parts:render_text"),
+    "json": lazy.function("report.json_forms:render_comparison"),
+    "markdown": lazy.function("report.comparison_parts:render_markdown"),
 }
 """Take a comparison and the names of its records."""
 
 PREDICTION_RENDERERS: Mapping[str, Callable[..., str]] = {
-    "table": _late("prediction_parts", "render_text"),
-    "json": _late("json_forms", "render_prediction"),
-    "markdown": _late("prediction_parts", "render_markdown"),
+    "table": lazy.function("report.prediction_parts:render_text"),
+    "json": lazy.function("report.json_forms:render_prediction"),
+    "markdown": lazy.function("report.prediction_parts:render_markdown"),
 }
 """Take a prediction, its target, the number of tasks to show; "table" also the terminal's width."""
 
 DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
-    "table": _late("doctor_parts", "render_text"),
-    "json": _late("json_forms", "render_examination"),
+    "table": lazy.function("report.doctor_parts:render_text"),
+    "json": lazy.function("report.json_forms:render_examination"),
 }
 """Take an examination; "table" also the width of the terminal."""
 

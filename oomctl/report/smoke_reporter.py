@@ -1,6 +1,7 @@
 """A run of the suite in each of its forms; KTAP and JSON lines are told while it runs."""
 
 import json
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
@@ -201,11 +202,19 @@ def _by_case(report: Report) -> Table:
     return Table(["case", "result", "took", "about"], rows, ("took",))
 
 
-def listing(cases: Sequence[Case]) -> str:
-    """Return the cases with what they are about, group by group."""
-    width = max((len(case.name) for case in cases), default=0)
+def listing(cases: Sequence[Case], form: str, width: int | None = None) -> str:
+    """Return the cases with what they ask: as JSON, or as text that fits that many columns."""
+    if form in ("json", "jsonl"):
+        listed = [{"name": c.name, "group": c.group, "about": c.about} for c in cases]
+        if form == "jsonl":
+            return "".join(f"{json.dumps(each)}\n" for each in listed)
+        return json.dumps({"schema": SCHEMA, "cases": listed}, indent=2) + "\n"
+    column = max((len(case.name) for case in cases), default=0) + 2
     lines: list[str] = []
     for group in dict.fromkeys(case.group for case in cases):
         lines += [*([""] if lines else []), f"# {group}: {GROUPS.get(group, '')}"]
-        lines += [f"{c.name.ljust(width)}  {c.about}" for c in cases if c.group == group]
+        for case in cases:
+            if case.group == group:
+                text = f"{case.name.ljust(column)}{case.about}"
+                lines += textwrap.wrap(text, width or 80, subsequent_indent=" " * column)
     return "".join(f"{line}\n" for line in lines)

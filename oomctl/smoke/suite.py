@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from oomctl import lazy
 from oomctl.errors import OomctlError, UsageError, while_ending
 from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
@@ -37,8 +37,7 @@ GROUPS = {
 
 def cases() -> tuple[Case, ...]:
     """Return every case, group by group."""
-    modules = (importlib.import_module(f"oomctl.smoke.cases.{group}") for group in GROUPS)
-    return tuple(case for module in modules for case in module.CASES)
+    return tuple(case for group in GROUPS for case in lazy.load(f"smoke.cases.{group}:CASES"))
 
 
 def select(

@@ -3,12 +3,12 @@ import os
 import platform
 
 import pytest
-from typer.testing import CliRunner
 
 from oomctl.bpf import btf
 from oomctl.cli import kfunc
 from oomctl.errors import UnsupportedError
 from oomctl.kmod import kbuild, module
+from tests.cli.command import run as oomctl
 from tests.elf import elf_file
 
 V3 = (
@@ -20,7 +20,7 @@ V3 = (
 
 @pytest.fixture
 def run():
-    return lambda *words: CliRunner().invoke(kfunc.app, words)
+    return lambda *words: oomctl("kfunc", *words)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_build_for_other_headers_goes_by_their_release(run, kernel, built, tmp_p
 
 
 def test_build_into_a_folder(run, kernel, built, tmp_path):
-    result = run("build", "--headers", str(tmp_path), "--output", str(tmp_path / "out"))
+    result = run("build", "--headers", str(tmp_path), "--into", str(tmp_path / "out"))
     assert result.stdout == f"{tmp_path}/out/bpf_oom_kfunc.ko\n"
 
 
@@ -209,7 +209,7 @@ def test_a_module_that_is_cut_is_built_again(run, kernel, built, monkeypatch, tm
 
 def test_load_a_given_module(run, kernel, built, monkeypatch, tmp_path):
     monkeypatch.setattr(kfunc, "require_kfunc", lambda: btf.Kfunc("bpf_oom_kfunc", V3))
-    (tmp_path / "mine.ko").touch()
+    (tmp_path / "mine.ko").write_bytes(elf_file())
     result = run("load", "--module", str(tmp_path / "mine.ko"))
     assert result.exit_code == 0
     assert built == [("load", str(tmp_path / "mine.ko"))]

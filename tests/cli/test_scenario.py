@@ -3,11 +3,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from oomctl.cli.scenario import app
+from oomctl.cli import app
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [*map(str, arguments)])
+    return CliRunner().invoke(app, ["scenario", *map(str, arguments)])
 
 
 @pytest.fixture

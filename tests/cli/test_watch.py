@@ -113,7 +113,7 @@ def test_a_kill_is_one_line(sees):
 
 def test_a_kill_is_one_object(sees, cgroupfs):
     sees((7, "a"))
-    shown = json.loads(run("watch", "--count", 1, "--json").stdout)
+    shown = json.loads(run("watch", "--count", 1, "-f", "jsonl").stdout)
     number = (cgroupfs.directory / "a").stat().st_ino
     caller = (cgroupfs.directory / "caller").stat().st_ino
     assert shown.pop("time")
@@ -163,7 +163,7 @@ def test_a_caller_whose_cgroup_is_gone_has_its_number(monkeypatch, cgroupfs):
 
 def test_only_a_subtree(sees):
     sees((7, "ab"), (8, "a"))
-    result = run("watch", "--cgroup", "/a", "--count", 1, "--json")
+    result = run("watch", "--cgroup", "/a", "--count", 1, "-f", "jsonl")
     assert json.loads(result.stdout)["killed"]["pid"] == 8
 
 
@@ -191,7 +191,7 @@ def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgro
     monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
     text = "Out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, file-rss:0kB, "
     monkeypatch.setattr(sources, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
-    result = run("watch", "--count", 1, "--json")
+    result = run("watch", "--count", 1, "-f", "jsonl")
     assert result.exit_code == 0
     assert "kernel log instead: this kernel has no BTF" in result.stderr
     shown = json.loads(result.stdout)
@@ -210,7 +210,7 @@ def test_a_kill_that_silent_tracing_missed_is_told_by_the_log_once(
 ):
     monkeypatch.setattr(sources, "Observer", FakeObserver(events))
     monkeypatch.setattr(sources, "Kmsg", FakeLog(KILLED_7))
-    lines = run("watch", "--timeout", "0.05", "--json").stdout.splitlines()
+    lines = run("watch", "--timeout", "0.05", "-f", "jsonl").stdout.splitlines()
     (shown,) = [json.loads(line) for line in lines]
     assert (shown["killed"]["pid"], shown["source"]) == (7, source)
 
@@ -227,7 +227,7 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
     texts = [record.text for record in said.records]
     monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
     monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
-    lines = run("watch", "--timeout", "0.01", "--json").stdout.splitlines()
+    lines = run("watch", "--timeout", "0.01", "-f", "jsonl").stdout.splitlines()
     shown = [json.loads(line) for line in lines]
     assert [(one["killed"]["pid"], one["cgroup"], one["memcg"]) for one in shown] == [
         (7, "/g/a", "/g"),

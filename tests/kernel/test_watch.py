@@ -42,7 +42,7 @@ def watching() -> Iterator:
 
 
 def test_a_call_is_reported_as_one_object(watching, declare):
-    child = watching("--json", "--count", "1")
+    child = watching("-f", "jsonl", "--count", "1")
     _code, run = declare("--hog", "small=4M", "--hog", "big=16M", "--order", "2")
     (call,) = run["calls"]
     out, err = child.communicate(timeout=30)

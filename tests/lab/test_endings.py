@@ -116,7 +116,7 @@ def test_machine_that_stands_still():
     qemu(process).suspend()
     code, said = ended(process, 40)
     assert code == 124
-    assert "ended the guest at the timeout of 30 s, the command was running" in said
+    assert "ended the guest at the timeout of 30s, the command was running" in said
 
 
 def test_command_that_spins():

@@ -83,7 +83,7 @@ def test_an_output_folder_that_cannot_be(machine, headers, tmp_path, scratch):
     (tmp_path / "file").touch()
     with pytest.raises(OomctlError, match=r"cannot write .*: Not a directory") as caught:
         module.build(headers(), tmp_path / "file" / "out")
-    assert "--output" in caught.value.hint
+    assert "--into" in caught.value.hint
 
 
 def test_fresh_means_newer_than_sources_and_kernel(headers, tmp_path):

@@ -1,0 +1,69 @@
+"""What the shell offers for a word that is begun; typer keeps those that go on as the word does."""
+
+import re
+from collections.abc import Sequence
+from glob import escape
+from pathlib import Path
+from typing import get_args
+
+Offers = list[str | tuple[str, str]]
+"""Words, some with what they mean."""
+
+_KIND = re.compile(r"hog\.[^.=]+\.kind=")
+
+
+def cases(incomplete: str) -> Offers:
+    """Offer the groups and cases of the suite, with what they ask."""
+    from oomctl.smoke import suite
+
+    return [*suite.GROUPS.items(), *((case.name, case.about) for case in suite.cases())]
+
+
+def triggers(incomplete: str) -> Offers:
+    """Offer the triggers of a call, behind those that stand there already."""
+    from oomctl.oom.enums import Via
+
+    return _after_comma(incomplete, [*Via])
+
+
+def overrides(incomplete: str) -> Offers:
+    """Offer the kinds of a hog for `hog.NAME.kind=`."""
+    from oomctl.oom.plan import HogKind
+
+    key = _KIND.match(incomplete)
+    return [] if key is None else _after_comma(incomplete, get_args(HogKind), key.group())
+
+
+def kernels(incomplete: str) -> Offers:
+    """Offer the stock kernel, and the images of this machine's kernels."""
+    here = sorted(map(str, Path("/boot").glob("vmlinu[xz]-*")))
+    return [("stock", "Debian's newest that works here"), *here]
+
+
+def examples(incomplete: str) -> Offers:
+    """Offer the names of the scenarios that oomctl brings."""
+    from oomctl import resources
+
+    return [path.stem for path in resources.examples() if path.suffix == ".toml"]
+
+
+def scenarios(incomplete: str) -> Offers:
+    """Offer scenario files, here and in the folders below."""
+    return _files(incomplete, ".toml")
+
+
+def records(incomplete: str) -> Offers:
+    """Offer records of `oomctl run`, here and in the folders below."""
+    return _files(incomplete, ".jsonl")
+
+
+def _files(incomplete: str, ending: str) -> Offers:
+    folder, slash, begin = incomplete.rpartition("/")
+    base = Path(f"{folder}{slash}")
+    found = [each for deep in ("", "*/") for each in base.glob(f"{escape(begin)}*{deep}*{ending}")]
+    return sorted({f"{folder}{slash}{path.relative_to(base)}" for path in found})
+
+
+def _after_comma(incomplete: str, names: Sequence[str], begin: str = "") -> Offers:
+    head = incomplete.rpartition(",")[0]
+    return [f"{head},{name}" if head else f"{begin}{name}" for name in names]

@@ -1,0 +1,39 @@
+"""What `--dry-run` prints: the plans as text, or as JSON."""
+
+import json
+from collections.abc import Sequence
+
+from oomctl.describe.plan_text import describe
+from oomctl.errors import UsageError
+from oomctl.oom import as_json
+from oomctl.oom.plan import Plan
+from oomctl.text import printable
+
+Named = tuple[str, str, Plan]
+"""A scenario's name, the label of a variant, and its plan."""
+
+
+def check_form(form: str) -> None:
+    """Raise UsageError if a plan has no such form."""
+    if form not in ("table", "json"):
+        raise UsageError(
+            f"--dry-run prints a plan, which --format {form} cannot show",
+            "leave out --format, or use --format json",
+        )
+
+
+def render(plans: Sequence[Named], form: str, more: Sequence[str] = ()) -> str:
+    """Return every plan, each with a heading if there are several, and `more` lines after them."""
+    if form == "json":
+        shown = [
+            {"scenario": name, "variant": variant, **as_json.plan(plan)}
+            for name, variant, plan in plans
+        ]
+        return json.dumps({"schema": as_json.SCHEMA, "plans": shown}, indent=2) + "\n"
+    texts = []
+    for name, variant, plan in plans:
+        title = f"{name}: {variant}" if variant else name
+        lines = [f"== {title}", ""] if len(plans) > 1 else []
+        texts.append([*lines, *describe(plan)])
+    texts[-1] += more
+    return "\n".join("".join(f"{printable(line)}\n" for line in text) for text in texts)

@@ -1,0 +1,111 @@
+"""The command tree: each command is imported when it is asked for; a wrong one is one line."""
+
+import sys
+from collections import UserDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
+
+from oomctl import commandline, console, lazy
+from oomctl.cli.command import CACHE, ENVIRONMENT, Group, exit_codes
+from oomctl.errors import Exit
+
+COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
+    "declare": "declare:declare",
+    "run": "run:run",
+    "report": "report:report",
+    "compare": "compare:compare",
+    "predict": "predict:predict",
+    "watch": "watch:watch",
+    "doctor": "doctor:doctor",
+    "clean": "clean:clean",
+    "smoke": "smoke:smoke",
+    "scenario": (
+        "Start and check scenario files; print their schema for editors.",
+        {name: f"scenario:{name}" for name in ("new", "check", "schema")},
+    ),
+    "examples": "examples:examples",
+    "kfunc": (
+        "Find, build, load and unload what provides bpf_out_of_memory().",
+        {name: f"kfunc:{name}" for name in ("status", "build", "load", "unload")},
+    ),
+    "lab": (
+        "Run commands in a virtual machine that has bpf_out_of_memory().",
+        {
+            "run": "lab:run",
+            "fetch": "lab:fetch",
+            "status": "lab:status",
+            "smoke": "labsmoke:smoke",
+        },
+    ),
+}
+"""Where each command is below oomctl.cli; a group has a help and its own commands."""
+
+
+class Commands(UserDict[str, Any]):
+    """Typer's commands by name; one that was not asked for yet is its entry in COMMANDS."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a command, imported if need be."""
+        entry = self.data[name]
+        if isinstance(entry, str):
+            self.data[name] = lazy.load(f"cli.{entry}")
+            self.data[name].name = name
+        elif isinstance(entry, tuple):
+            self.data[name] = _group(name, *entry)
+        return self.data[name]
+
+
+def _group(name: str, text: str, commands: Mapping[str, str]) -> Group:
+    group = Group(
+        name=name, help=text, epilog=exit_codes(), no_args_is_help=True, rich_markup_mode=None
+    )
+    group.commands = Commands(commands)
+    group.environment = () if name == "scenario" else (CACHE,)
+    return group
+
+
+class Root(Group):
+    """The program; replaces typer's usage banner and pydantic's words for a wrong value."""
+
+    environment = tuple(ENVIRONMENT)
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands(COMMANDS)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and leave with its exit code."""
+        commandline.remember(sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except NoArgsIsHelpError as error:
+            error.show()
+            code = Exit.USAGE
+        except typer.TyperException as error:
+            console.note(_line(error))
+            code = error.exit_code
+        except OSError as error:  # of --help and --version; commands are guarded
+            console.note(f"cannot write to stdout: {error.strerror}")
+            console.discard(sys.stdout)
+            code = Exit.FAILED
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _line(error: typer.TyperException) -> str:
+    text = error.format_message().replace("Value error, ", "").rstrip(".")
+    if isinstance(error, UsageError) and error.ctx:
+        text += f"; see `{error.ctx.command_path} -h`"
+    return text
