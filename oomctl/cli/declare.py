@@ -1,7 +1,7 @@
 """`oomctl declare`: options become a scenario and a plan, the outcome a report and an exit code."""
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated
 
 import psutil
@@ -122,14 +122,15 @@ class DeclareOptions:
                 "--cgroup",
                 "set them in that cgroup yourself; oomctl does not change what it has not made",
             )
-        if self.is_global and not self.planned_hogs and limited:
+        hogs = self.planned_hogs
+        if self.is_global and not hogs and limited:
             raise UsageError("limits need a fresh cgroup, and --global --hogs 0 makes none")
-        if self.keep and not self.planned_hogs and (self.cgroup is not None or self.is_global):
+        if self.keep and not hogs and (self.cgroup is not None or self.is_global):
             raise UsageError("--keep has no effect, since nothing is made", "leave out --keep")
         if self.dry_run:
             dryrun.check_form(self.form)
 
-    @property
+    @cached_property
     def planned_hogs(self) -> tuple[Hog, ...]:
         """The hogs that are wanted; the default ones are not added to an existing cgroup."""
         given = [hog_options.parse_hog(text) for text in self.hog or ()]
