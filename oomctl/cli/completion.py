@@ -9,6 +9,7 @@ from typing import get_args
 Offers = list[str | tuple[str, str]]
 """Words, some with what they mean."""
 
+BOOT = Path("/boot")
 _KIND = re.compile(r"hog\.[^.=]+\.kind=")
 
 
@@ -36,7 +37,7 @@ def overrides(incomplete: str) -> Offers:
 
 def kernels(incomplete: str) -> Offers:
     """Offer the stock kernel, and the images of this machine's kernels."""
-    here = sorted(map(str, Path("/boot").glob("vmlinu[xz]-*")))
+    here = sorted(map(str, BOOT.glob("vmlinu[xz]-*")))
     return [("stock", "Debian's newest that works here"), *here]
 
 
@@ -60,7 +61,8 @@ def records(incomplete: str) -> Offers:
 def _files(incomplete: str, ending: str) -> Offers:
     folder, slash, begin = incomplete.rpartition("/")
     base = Path(f"{folder}{slash}")
-    found = [each for deep in ("", "*/") for each in base.glob(f"{escape(begin)}*{deep}*{ending}")]
+    patterns = f"{escape(begin)}*{ending}", f"{escape(begin)}*/*{ending}"
+    found = [path for pattern in patterns for path in base.glob(pattern)]
     return sorted({f"{folder}{slash}{path.relative_to(base)}" for path in found})
 
 

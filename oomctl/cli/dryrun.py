@@ -8,6 +8,7 @@ from oomctl.errors import UsageError
 from oomctl.oom import as_json
 from oomctl.oom.plan import Plan
 from oomctl.text import printable
+from oomctl.units import Duration
 
 Named = tuple[str, str, Plan]
 """A scenario's name, the label of a variant, and its plan."""
@@ -34,6 +35,7 @@ def render(plans: Sequence[Named], form: str, more: Sequence[str] = ()) -> str:
     for name, variant, plan in plans:
         title = f"{name}: {variant}" if variant else name
         lines = [f"== {title}", ""] if len(plans) > 1 else []
-        texts.append([*lines, *describe(plan)])
+        limit = "" if plan.timeout == Plan.timeout else f"limit   {Duration(plan.timeout)} each"
+        texts.append([*lines, *describe(plan), *filter(None, [limit])])
     texts[-1] += more
     return "\n".join("".join(f"{printable(line)}\n" for line in text) for text in texts)

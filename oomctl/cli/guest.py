@@ -132,6 +132,12 @@ def _kernel(text: str) -> Iterator[Kernel]:
         yield found
 
 
+def outputs() -> tuple[int, int]:
+    """Return the descriptors that stdout and stderr of a guest's command go to."""
+    sys.stdout.flush()
+    return sys.stdout.fileno(), sys.stderr.fileno()
+
+
 def environment(wanted: Sequence[str]) -> dict[str, str]:
     """Return the command's environment: a few variables of its own, and those of `--env`."""
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -86,7 +86,7 @@ def run(given: LabRunOptions) -> None:
         _show(given, environment)
         return
     with guest.ready(given.kernel, given.kvm, given.kfunc, given.module) as host:
-        out, err = _outputs()
+        out, err = guest.outputs()
         machine = given.machine(host.kernel.image, host.kvm)
         job = host.job(given.command, environment, str(Path.cwd()))
         ending = vm.run(machine, job, given.timeout, out, err)
@@ -158,12 +158,6 @@ def _look() -> tuple[Kernel | None, str]:
         return stock.chosen(), "none yet: oomctl lab fetch"
     except OomctlError as error:
         return None, str(error)
-
-
-def _outputs() -> tuple[int, int]:
-    """Return the descriptors that the command's stdout and stderr go to."""
-    sys.stdout.flush()
-    return sys.stdout.fileno(), sys.stderr.fileno()
 
 
 def _show(given: LabRunOptions, environment: dict[str, str]) -> None:

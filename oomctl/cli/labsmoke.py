@@ -1,6 +1,5 @@
 """`oomctl lab smoke`: the suite in virtual machines, with the cases that take one down."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -96,7 +95,7 @@ def _boot(given: LabSmokeOptions, host: guest.Host, words: tuple[str, ...], out:
     machine = given.machine(host.kernel.image, host.kvm)
     tail = Tail()
     # with --console, the kernel's console and the guest's stderr share ours
-    err = sys.stderr.fileno() if given.console else tail.take
+    err = guest.outputs()[1] if given.console else tail.take
     ending = vm.run(machine, job, given.timeout, out, err)
     for line in tail.lines():
         console.detail(line)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from oomctl.cli import app, lab
+from oomctl.cli import app, guest
 from oomctl.errors import UnsupportedError
 from oomctl.lab import guest_kernel, kvm, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
@@ -37,7 +37,7 @@ def boots(monkeypatch):
 
     monkeypatch.setattr(vm, "run", run)
     # typer's runner has no descriptors behind its streams.
-    monkeypatch.setattr(lab, "_outputs", lambda: (1, 2))
+    monkeypatch.setattr(guest, "outputs", lambda: (1, 2))
     seen.append(endings)
     return seen
 

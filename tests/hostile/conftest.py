@@ -6,7 +6,7 @@ import pytest
 
 from oomctl import cli
 from oomctl.bpf import btf
-from oomctl.cli import doctor, guest, lab, watch
+from oomctl.cli import doctor, guest, watch
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.kmod import kbuild, module
@@ -51,7 +51,7 @@ def harmless(furnished, any_machine, cgroupfs, monkeypatch):
     known = lab_kernel.Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
     monkeypatch.setattr(stock, "chosen", lambda: known)
     monkeypatch.setattr(kvm, "known", lambda: False)
-    monkeypatch.setattr(lab, "_outputs", lambda: (1, 2))
+    monkeypatch.setattr(guest, "outputs", lambda: (1, 2))
     return cli.app
 
 

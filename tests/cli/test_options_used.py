@@ -1,0 +1,298 @@
+"""No option is ignored: with it a command does something else, or refuses it with exit code 2.
+
+The first lines of each command do nothing but print: there every option has to count. The others
+may share the work: an option counts if it does for one of them.
+"""
+
+import os
+import re
+import shlex
+import shutil
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+
+from oomctl.bpf import btf
+from oomctl.cli import app, guest
+from oomctl.errors import OomctlError
+from oomctl.lab.guest_kernel import Kernel
+from oomctl.lab.vm import Ending
+from oomctl.oom.kill import OomKill
+from oomctl.oom.prediction import Candidates
+from tests.cli.command import run
+from tests.cli.conftest import RANKING
+from tests.cli.test_predict import PAGE, TASKS
+from tests.elf import elf_file
+from tests.machine import V3
+from tests.outcomes import DEFAULT_RUN, ENVIRONMENT, OUTCOMES
+from tests.rounds import alone
+from tests.unit.lab.test_guest_suite import lines
+from tests.unit.smoke.fake_suite import CASES, HERE, FakeRunner
+
+KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
+PRINTING = {
+    "declare": ["declare --dry-run"],
+    "run": ["run s.toml --dry-run"],
+    "smoke": ["smoke --list"],
+    "lab smoke": ["lab smoke --list"],
+    "lab run": ["lab run --dry-run {} x"],
+    "examples": ["examples soak", "examples --copy new"],
+}
+DOING = {
+    "declare": ["declare", "declare --global"],
+    "run": ["run s.toml", "run s.toml --repeat 2"],
+    "report": ["report r.jsonl"],
+    "compare": ["compare r.jsonl r.jsonl"],
+    "predict": ["predict --global"],
+    "watch": ["watch --count 2 --timeout 0.01"],
+    "doctor": ["doctor"],
+    "clean": ["clean"],
+    "smoke": ["smoke -f json", "smoke panic"],
+    "lab run": ["lab run {} x"],
+    "lab smoke": ["lab smoke", "lab smoke lock.busy"],
+    "lab fetch": ["lab fetch"],
+    "lab status": ["lab status"],
+    "kfunc status": ["kfunc status"],
+    "kfunc build": ["kfunc build"],
+    "kfunc load": ["kfunc load"],
+    "kfunc unload": ["kfunc unload"],
+    "scenario new": ["scenario new"],
+    "scenario check": ["scenario check s.toml"],
+    "scenario schema": ["scenario schema"],
+    "examples": ["examples"],
+}
+VALUES = {
+    "--cgroup": "/a",
+    "--cpus": "3",
+    "--copy": "copied",
+    "--count": "1",
+    "--env": "A=b",
+    "--exclude": "arguments.*",
+    "--flags": "0",
+    "--for": "1s",
+    "--format": "json",
+    "--headers": "headers",
+    "--hog": "9M",
+    "--hogs": "5",
+    "--into": "into",
+    "--kernel": "vmlinuz",
+    "--kvm": "on",
+    "--memory": "1G",
+    "--memory-max": "900M",
+    "--module": "m.ko",
+    "--order": "2",
+    "--output": "result",
+    "--parent": "/a",
+    "--record": "record",
+    "--repeat": "3",
+    "--rwdir": "headers",
+    "--set": "hog.a.count=2",
+    "--size": "9M",
+    "--swap-max": "1M",
+    "--timeout": "77s",
+    "--top": "1",
+    "--vary": "hog.a.size=2M,3M",
+    "--via": "limit",
+}
+HARMLESS = {
+    "--help": "prints the help",
+    "--verbose": "shows more steps, if there are any",
+    "--yes": "is a consent, which need not be used",
+    "--no-record": "holds of itself if there is no record",
+}
+OF_TIME = {("watch", "--timeout"): "test_watch.py has it"}
+
+
+def commands(command=None, words=()):
+    command = command or typer.main.get_command(app)
+    for name in getattr(command, "commands", ()):
+        yield from commands(command.commands[name], (*words, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(words), command
+
+
+def options_of(command):
+    """Return the options of a command, each with what to give it."""
+    for param in command.params:
+        if param.param_type_name != "option":
+            continue
+        name = next(each for each in (*param.secondary_opts, *param.opts) if each[:2] == "--")
+        if name not in HARMLESS:
+            yield name, [name] if param.is_flag else [name, VALUES[name]]
+
+
+CASES_OF = [
+    (name, lines_of[name], strict, option, words)
+    for name, command in commands()
+    for lines_of, strict in ((PRINTING, True), (DOING, False))
+    if name in lines_of
+    for option, words in options_of(command)
+    if (name, option) not in OF_TIME
+]
+
+
+class Watch:
+    """Sees one kill and then nothing."""
+
+    no_tracing_reason, lost = "", 0
+
+    def __init__(self, _root):
+        self.kills = [OomKill(1, 7, "hog", "victim", 1 << 20, cgroup="/b")]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def wait(self, _seconds):
+        pass
+
+    def path(self, _number):
+        return "/b"
+
+    def poll(self):
+        kills, self.kills = self.kills, []
+        return kills
+
+
+@pytest.fixture
+def done(machine, any_machine, monkeypatch, tmp_path):
+    """What commands hand to the machine, the kernel and the guest; here are the files they read."""
+    made = []
+
+    class Session:
+        environment = ENVIRONMENT
+
+        def __init__(self, _root, _kfunc, confirm, parent=None):
+            self.confirm = confirm
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def keep_tree(self, plan):
+            made.append(("keep_tree", plan))
+            return nullcontext()
+
+        def run(self, plan):
+            made.append(("run", plan))
+            if plan.system_wide:
+                self.confirm(RANKING)
+            return OUTCOMES["refused"] if len(made) == 3 else DEFAULT_RUN
+
+    class CaseRunner(FakeRunner):
+        environment = ENVIRONMENT
+
+        def __init__(self, _root, kfunc, disposable):
+            super().__init__(replace(HERE, kfunc=kfunc, disposable=disposable))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    def boot(machine, job, timeout, out, err):
+        made.append(("boot", machine, job, timeout, isinstance(err, int)))
+        if "lock.busy" in job.words[-1:]:
+            raise OomctlError("QEMU did not start")
+        names = [name for name in job.words if name in {case.name for case in CASES}]
+        if names:
+            out(lines(names))
+        return Ending(0, False, 1.0, 2.0, "")
+
+    def edge(name, answer=None):
+        return lambda *given: made.append((name, *given)) or answer
+
+    host = guest.Host(KERNEL, False, None, False)
+    for target, function in {
+        "oomctl.cli.declare.Session": Session,
+        "oomctl.cli.run.Session": Session,
+        "oomctl.cli.watch.OomWatch": Watch,
+        "oomctl.cli.doctor.Machine": any_machine,
+        "oomctl.cli.clean.clean_up": lambda really: made.append(("clean", really)) or [],
+        "oomctl.cli.predict.read_candidates": lambda node, _root: Candidates(
+            TASKS, 5000, PAGE, frozenset({"/t"})
+        ),
+        "oomctl.cli.guest.ready": lambda *given: made.append(given) or nullcontext(host),
+        "oomctl.cli.guest.outputs": lambda: (1, 2),
+        "oomctl.experiment.environment.require_host": lambda: None,
+        "oomctl.smoke.runner.CaseRunner": CaseRunner,
+        "oomctl.smoke.suite.cases": lambda: CASES,
+        "oomctl.kmod.module.build": edge("build", Path("built")),
+        "oomctl.kmod.module.load": edge("load"),
+        "oomctl.kmod.module.unload": edge("unload"),
+        "oomctl.kmod.module.loaded": lambda: False,
+        "oomctl.kmod.module.require_modules": lambda: None,
+        "oomctl.cli.kfunc.require_kfunc": lambda: V3,
+        "oomctl.lab.vm.run": boot,
+        "oomctl.lab.vm.run_virtme": lambda command: " ".join(["/bin/qemu-x", *command]),
+        "oomctl.lab.tools.require": lambda: None,
+        "oomctl.lab.tools.virtme_run": lambda: Path("/v/virtme-run"),
+        "oomctl.lab.kvm.works": lambda _image: False,
+        "oomctl.lab.kvm.known": lambda: False,
+        "oomctl.lab.stock.chosen": lambda: KERNEL,
+        "oomctl.lab.stock.get": edge("get", KERNEL),
+        "oomctl.lab.guest_kernel.given": edge("given", KERNEL),
+        "oomctl.lab.guest_kernel.module_for": lambda _kernel: None,
+    }.items():
+        monkeypatch.setattr(target, function)
+    monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
+    for name in ("a", "b"):
+        machine.root.create_cgroup(name)
+    here = tmp_path / "here"
+    (here / "headers").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    for name, data in {
+        "s.toml": b"[hog.a]\nsize = 1\n[[call]]\n",
+        "r.jsonl": alone().encode(),
+        "m.ko": elf_file(),
+        "vmlinuz": b"",
+    }.items():
+        Path(name).write_bytes(data)
+    return made
+
+
+def what(done, monkeypatch, line, words=()):
+    """Return all that a command line comes to, without what differs each time."""
+    done.clear()
+    before = {path.name for path in Path().iterdir()}
+    if line.startswith("kfunc"):
+        monkeypatch.setattr(btf, "find_kfunc", lambda: None)
+    base = shlex.split(line.replace("{}", shlex.join(words)))
+    result = run(*base, *(words if "{}" not in line else ()))
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    files = sorted(path.name for path in Path().iterdir() if path.name not in before)
+    for name in files:
+        (shutil.rmtree if Path(name).is_dir() else os.unlink)(name)
+    text = f"{result.exit_code} {result.stdout} {done} {files}"
+    text = re.sub(r"oomctl-[\w-]*?\d+-[0-9a-f]{6}", "oomctl-X", text)
+    text = re.sub(r"\d\d:\d\d:\d\d\S*|[\d.]+ ?(?:us|ms|s)\b|oomctl-s-\S+", "T", text)
+    return text, result
+
+
+@pytest.mark.parametrize(
+    ("name", "lines_of", "strict", "option", "words"),
+    CASES_OF,
+    ids=[
+        f"{'prints' if strict else 'does'} {name} {option}"
+        for name, _, strict, option, _ in CASES_OF
+    ],
+)
+def test_every_option_counts(done, monkeypatch, name, lines_of, strict, option, words):
+    ignored = []
+    for line in lines_of:
+        if option in line:
+            continue
+        without, _ = what(done, monkeypatch, line)
+        given, result = what(done, monkeypatch, line, words)
+        refused = result.exit_code in (2, 125) and len(result.stderr.splitlines()) == 1
+        if given == without and not refused:
+            ignored.append(line)
+    assert ignored == [] if strict else len(ignored) < len(lines_of) or ignored == []
