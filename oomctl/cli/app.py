@@ -11,7 +11,7 @@ import typer
 from oomctl import __version__, console
 from oomctl.cli.command import exit_codes
 from oomctl.cli.options import Verbose
-from oomctl.cli.tree import Root
+from oomctl.cli.tree import VERBOSE, Root
 from oomctl.errors import OomctlError
 
 _EXITS = exit_codes("0 as wanted", "1 not as wanted: the wrong task or none died")
@@ -20,19 +20,28 @@ app = typer.Typer(
     name="oomctl",
     cls=Root,
     no_args_is_help=True,
-    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
+def _show_version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:  # before the other options are read: pydantic, which does that, is slow to import
+        typer.echo("".join(_versions(ctx.meta[VERBOSE])), nl=False)
+        raise typer.Exit
+
+
 @app.callback(epilog=_EXITS)
 def oomctl(
-    ctx: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version; with -v also what it works with here."),
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_show_version,
+            help="Show the version; with -v also what it works with here.",
+        ),
     ] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -45,11 +54,6 @@ def oomctl(
       oomctl --version -v              # libbpf, kernel, kfunc and cache
     """
     console.set_verbosity(int(verbose))
-    if version:
-        typer.echo("".join(_versions(verbose)), nl=False)
-        raise typer.Exit
-    if ctx.invoked_subcommand is None:
-        ctx.fail("Missing command.")
 
 
 def _versions(verbose: bool) -> Iterator[str]:

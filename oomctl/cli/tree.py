@@ -44,6 +44,10 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
 """Where each command is below oomctl.cli; a group has a help and its own commands."""
 
 
+VERBOSE = "oomctl.verbose"
+"""The key of a context's meta for whether -v is among the words."""
+
+
 class Commands(UserDict[str, Any]):
     """Typer's commands by name; one that was not asked for yet is its entry in COMMANDS."""
 
@@ -75,6 +79,11 @@ class Root(Group):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Commands(COMMANDS)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words; --version needs to know of a -v that comes after it."""
+        ctx.meta[VERBOSE] = not {"-v", "--verbose"}.isdisjoint(args)
+        return super().parse_args(ctx, args)
 
     def main(
         self,

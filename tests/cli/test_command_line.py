@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import oomctl
+from oomctl.errors import UnsupportedError
 from oomctl.report import RENDERERS
 from tests.cli.command import declare, refused, run
+from tests.machine import V3
 from tests.outcomes import OUTCOMES
 
 ROOT = Path(oomctl.__file__).parents[1]
@@ -47,6 +49,31 @@ def test_every_option_is_in_the_help(option):
 
 def test_version():
     assert run("--version").stdout == f"oomctl {oomctl.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [("--version", "-v"), ("-v", "--version")])
+def test_version_of_all_that_it_works_with(machine, monkeypatch, tmp_path, words):
+    monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("oomctl.bpf.libbpf.version", lambda: "1.5")
+    monkeypatch.setattr("platform.release", lambda: "6.12-test")
+    plain = f"oomctl {oomctl.__version__}\nlibbpf 1.5\nkernel 6.12-test\n"
+    assert run(*words).stdout == (
+        f"{plain}kfunc  v3, provided by {V3.provider}\ncache  {tmp_path}/cache\n"
+    )
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: None)
+    assert "kfunc  none\n" in run(*words).stdout
+
+    def missing():
+        raise UnsupportedError("libbpf.so.1 is not installed")
+
+    monkeypatch.setattr("oomctl.bpf.libbpf.version", missing)
+    assert "kfunc  unknown: libbpf.so.1 is not installed\n" in run(*words).stdout
+
+
+def test_v_before_the_command_is_its_own_too(machine):
+    machine.outcome = UnsupportedError("it failed", "do this", "the log")
+    assert "oomctl: the log" in run("-v", "declare").stderr
+    assert "the log" not in run("declare").stderr
 
 
 def test_a_command_imports_no_other():
