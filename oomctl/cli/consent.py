@@ -1,4 +1,4 @@
-"""Asking before the whole system is declared out of memory: somebody's largest task dies."""
+"""The consent to declare OOM on the whole system, where the largest task dies."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from oomctl.oom.task import Task
 from oomctl.units import format_size
 
 
-def require_somebody(yes: bool, what: str) -> None:
-    """Raise UsageError where nobody has agreed and nobody can be asked; `what` would kill."""
+def require_consent(yes: bool, what: str) -> None:
+    """Raise UsageError without `--yes` or a terminal to ask on; `what` would kill."""
     if not yes and not console.is_interactive():
         raise UsageError(
-            f"{what} kills the largest task of the machine and nobody is here to be asked",
+            f"{what} kills the largest task of the machine, and there is no terminal to ask on",
             "give --yes if that is what you want",
         )
 
 
 def confirm(ranking: Sequence[tuple[int, Task]], yes: bool) -> None:
-    """Say whom the kernel would pick on the whole machine; ask unless `--yes`."""
+    """Show which tasks the kernel would choose on the whole machine; ask unless `--yes`."""
     for place, (_score, task) in enumerate(ranking[:3], 1):
         console.note(
             f"{'the kernel would pick' if place == 1 else 'after it'}: {task.comm} (pid "

@@ -190,7 +190,7 @@ def declare(given: DeclareOptions) -> None:
             place.write(dryrun.render([("declare", "", todo)], given.form))
             return
         if given.is_global:
-            consent.require_somebody(given.yes, "--global")
+            consent.require_consent(given.yes, "--global")
         root, kfunc = require_machine()
         with Session(root, kfunc, partial(consent.confirm, yes=given.yes)) as session:
             outcome = session.run(todo)

@@ -62,7 +62,7 @@ class Output:
             return self._file.is_at(found)
         try:
             return os.path.samestat(os.fstat(sys.stdout.fileno()), found)
-        except OSError:  # somebody has put another object there, which is no file
+        except OSError:  # a test may have put an object there that is not a file
             return False
 
     def require_apart(self, read: Iterable[Path]) -> None:

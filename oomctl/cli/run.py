@@ -240,7 +240,7 @@ def run(given: RunOptions) -> None:
             place.write(dryrun.render(named, given.form, _rounds(given)))
             return
         if any(plan.system_wide for _name, _label, plan in named):
-            consent.require_somebody(given.yes, "a call on the whole system")
+            consent.require_consent(given.yes, "a call on the whole system")
         sections = _run(given, planners, parent, place)
     raise typer.Exit(exit_of(section.run for section in sections))
 

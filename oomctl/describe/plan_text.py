@@ -159,7 +159,8 @@ def _expected(expect: Expect, top: str) -> Iterator[str]:
     if expect.kills is not None:
         yield f"{expect.kills} to die"
     for value, count in expect.returns.items():
-        yield f"{value} to be returned {count} {'time' if str(count) == '1' else 'times'}"
+        times = "time" if str(count).split()[-1] == "1" else "times"
+        yield f"{value} to be returned {count} {times}"
     for (cgroup, file), counters in expect.events.items():
         where = "" if cgroup == top else f" of {cgroup}"
         local = "" if file == EVENTS else "local "

@@ -118,6 +118,15 @@ def test_list_needs_neither_root_nor_kfunc():
     assert run("smoke", "--list", "lock").stdout.startswith("# lock: ")
 
 
+def test_the_list_fits_80_columns_and_has_forms():
+    text = run("smoke", "--list").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    listed = json.loads(run("smoke", "--list", "-f", "json").stdout)["cases"]
+    assert [case["name"] for case in listed] == [case.name for case in suite.cases()]
+    lines = run("smoke", "--list", "lock", "-f", "jsonl").stdout.splitlines()
+    assert {json.loads(line)["group"] for line in lines} == {"lock"}
+
+
 def test_repeat_and_exclude(known):
     known(CASES)
     result = run("smoke", "--repeat", "3", "--exclude", "lock", "--format", "json")
