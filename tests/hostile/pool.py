@@ -59,8 +59,7 @@ words = st.sampled_from([*NUMBERS, *SIZES, *TIMES, *NAMES, *TERMINAL, *KEYS, *HO
 FITTING = {
     "SIZE": SIZES,
     "N": NUMBERS,
-    "SECONDS": (*NUMBERS, *TIMES),
-    "TIME": TIMES,
+    "TIME": (*NUMBERS, *TIMES),
     "PATH": NAMES,
     "KEY=VALUE": (*KEYS, *OVERRIDES),
     "KEY=A,B...": (*KEYS, *OVERRIDES),

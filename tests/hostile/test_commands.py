@@ -82,7 +82,8 @@ def test_any_command_line_ends_in_a_documented_way(harmless, furnished, line):
     after = listing(furnished)
     assert before.keys() <= after.keys()
     if made := {name for name, number in after.items() if before.get(name) != number}:
-        assert result.exit_code in (0, 1)
+        # these report what the machine lacks, and exit with 3
+        assert result.exit_code in (0, 1) or {"kfunc", "doctor"} & {*line}
         (name,) = made
         assert any(word.endswith(name) for word in line)
         furnish(furnished)
