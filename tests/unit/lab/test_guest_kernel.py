@@ -28,7 +28,7 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 def bzimage(path, release=RELEASE, pages=0):
-    """Write the part of an x86 image that says its size and its release (None: it says none)."""
+    """Write the header of an x86 image with its size and its release (None: without a release)."""
     head = bytearray(0x4000)
     head[0x1F1] = 0x1F
     head[0x1F4:0x1F8] = (pages << 8).to_bytes(4, "little")
@@ -120,8 +120,8 @@ STUB = "ffffffffffffffff B The real System.map is in the linux-image-<version>-d
         (None, None),
     ],
 )
-def test_where_the_system_map_is_a_stub_the_headers_tell(unpacked, stub, vmlinux, provides):
-    """As in Debian's packages: it is not the word of a kernel that lacks the kfunc."""
+def test_the_headers_are_read_if_the_system_map_is_a_stub(unpacked, stub, vmlinux, provides):
+    """As in Debian's packages: a stub does not mean that the kernel lacks the kfunc."""
     symbols = unpacked / f"boot/System.map-{RELEASE}"
     symbols.unlink() if stub is None else symbols.write_text(stub)
     if vmlinux is not None:
@@ -139,7 +139,7 @@ def test_a_kernel_that_has_the_kfunc_behind_a_stub_is_given_no_module(unpacked, 
     assert guest_kernel.built(found)
 
 
-def test_image_of_which_nothing_is_known_is_booted_and_asked(tmp_path, monkeypatch):
+def test_the_guest_looks_into_an_image_without_symbols(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "require", lambda: None)
     found = guest_kernel.given(bzimage(tmp_path / "k/vmlinuz"))
     assert found.provides is None
@@ -162,7 +162,7 @@ def test_one_that_may_have_the_kfunc_gets_a_module_that_is_loaded_only_if_need_b
 @pytest.mark.parametrize(
     ("name", "why"), [("nothing", "does not exist"), ("empty", "no kernel image"), ("two", "2 ")]
 )
-def test_folders_that_are_no_kernel(tmp_path, name, why):
+def test_folders_without_one_kernel(tmp_path, name, why):
     (tmp_path / "empty").mkdir()
     bzimage(tmp_path / "two/boot/vmlinuz-1")
     bzimage(tmp_path / "two/boot/vmlinuz-2")
@@ -171,7 +171,7 @@ def test_folders_that_are_no_kernel(tmp_path, name, why):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_what_is_no_file_is_no_image(tmp_path, make):
+def test_only_a_regular_file_is_an_image(tmp_path, make):
     """With a pipe in its place `lab status` waited without end."""
     image = tmp_path / "vmlinuz-6.12"
     make(image)
@@ -189,7 +189,7 @@ def test_what_is_no_file_is_no_image(tmp_path, make):
         ("vmlinux-6.12", b"\x7fELF", "is truncated: its section headers are missing"),
     ],
 )
-def test_file_that_is_no_kernel(tmp_path, name, data, why):
+def test_file_that_is_not_a_kernel(tmp_path, name, data, why):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UsageError) as caught:
         guest_kernel.given(tmp_path / name)
@@ -207,7 +207,7 @@ def test_image_that_is_cut(tmp_path, left):
 
 
 @pytest.mark.parametrize("release", [b"\xff\xfe", b"", b"../../x", b"..", b"\x1b[31m", b"x" * 65])
-def test_image_with_a_version_that_is_none(tmp_path, release):
+def test_image_with_a_malformed_version(tmp_path, release):
     with pytest.raises(UsageError, match="not a bootable kernel image: its version is"):
         guest_kernel.given(bzimage(tmp_path / "vmlinuz-6.12", release))
 
@@ -219,7 +219,7 @@ def test_image_without_a_version_has_the_one_of_its_name(tmp_path):
 
 
 @given(near=st.binary(max_size=0x300), at=st.integers(0, 0x3400), cut=st.integers(0, 0x4000))
-def test_any_image_is_one_or_is_said_to_be_none(tmp_path_factory, near, at, cut):
+def test_any_file_is_an_image_or_a_usage_error(tmp_path_factory, near, at, cut):
     image = bzimage(tmp_path_factory.mktemp("any") / "vmlinuz-6.12")
     data = bytearray(image.read_bytes())
     data[at : at + len(near)] = near
@@ -246,7 +246,7 @@ def test_module_is_built_once_and_again_when_its_sources_change(unpacked, built,
     assert not first.exists()
 
 
-def test_module_that_is_used_stays_while_it_is(unpacked, built, tmp_path):
+def test_module_in_use_is_not_removed(unpacked, built, tmp_path):
     """Two checkouts share the cache: building for one must not take the other's away."""
     found = guest_kernel.given(unpacked)
     with guest_kernel.module_in_use(found) as first:

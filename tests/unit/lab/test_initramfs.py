@@ -1,4 +1,4 @@
-"""What goes into the guest: the archive the kernel unpacks and words that arrive as they were."""
+"""The guest's initramfs: the archive that the kernel unpacks, and words that arrive unchanged."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a machine says is moved in time, whoever reads it, and what is kept is bounded."""
+"""The output of a machine is passed on in time, and little of it is kept."""
 
 import os
 import time
@@ -22,7 +22,7 @@ def soon(seconds=0.2):
     return time.monotonic() + seconds
 
 
-def test_a_reader_that_does_not_read_is_waited_for_until_the_deadline(pipe):
+def test_a_reader_that_does_not_read_gets_until_the_deadline(pipe):
     _reader, writer = pipe
     begun = time.monotonic()
     with pytest.raises(LateError):
@@ -44,14 +44,14 @@ def test_a_file_takes_everything(tmp_path):
     assert (tmp_path / "file").read_bytes() == data
 
 
-def test_a_silent_machine_is_left_at_the_deadline(pipe):
+def test_a_silent_machine_times_out(pipe):
     reader, _writer = pipe
     pumped = pump([(reader, Output(Stream(NONCE), None, soon()))], [], soon())
     assert pumped.timed_out
     assert pumped.word is None
 
 
-def test_output_that_nobody_takes_ends_it_as_late(pipe, tmp_path):
+def test_output_that_is_not_read_times_out(pipe, tmp_path):
     reader, writer = pipe
     full, plug = os.pipe()
     writer.write(b"x" * 50_000)
@@ -62,7 +62,7 @@ def test_output_that_nobody_takes_ends_it_as_late(pipe, tmp_path):
     assert pumped.timed_out
 
 
-def test_begin_and_end_are_told(pipe):
+def test_begin_and_end_are_reported(pipe):
     reader, writer = pipe
     came = []
     mark = b"\0" + NONCE.encode()
@@ -72,7 +72,7 @@ def test_begin_and_end_are_told(pipe):
     assert pumped.boot
 
 
-def test_a_tail_is_short_and_harmless():
+def test_a_tail_is_short_and_printable():
     tail = Tail()
     for _ in range(100):
         tail.take(b"x" * 10_000)

@@ -1,4 +1,4 @@
-"""The guest's streams: the command's bytes stay whole, the lab's records come out."""
+"""The guest's streams: the command's bytes are complete, the lab's records are taken out."""
 
 import re
 
@@ -27,13 +27,13 @@ def split(data, size):
     end=st.integers(0, 255),
     size=st.integers(1, 70),
 )
-def test_any_bytes_in_any_pieces_come_through(before, after, end, size):
+def test_any_bytes_in_any_pieces_are_complete(before, after, end, size):
     data = record("begin") + before + record(str(end)) + after
     assert split(data, size) == (before + after, True, str(end))
 
 
 @given(size=st.integers(1, 40))
-def test_what_only_looks_like_a_record_is_the_commands(size):
+def test_a_malformed_record_belongs_to_the_command(size):
     data = b"\0" + NONCE.encode()[:-1] + b"X 1\n\0\0" + NONCE.encode() + record("0") + b"\0"
     assert split(data, size) == (data.replace(record("0"), b""), False, "0")
 
@@ -56,7 +56,7 @@ def test_a_record_cut_off_by_the_end_is_given_back():
     word=st.binary(max_size=40).filter(lambda word: not RECORD.match(word + b"\n")),
     size=st.integers(1, 70),
 )
-def test_a_mark_without_a_word_is_the_commands(word, size):
+def test_a_mark_without_a_word_belongs_to_the_command(word, size):
     data = record("x")[:-2] + word + b"\n" + record("7") + b"end"
     assert split(data, size) == (data.replace(record("7"), b""), False, "7")
 
