@@ -29,7 +29,7 @@ _ELSEWHERE = {
     *(PROGRAMS.keys() - {"bpf-oomctl", "systemd-run", "sysctl"}),
     *("cd", "exit", "insmod", "ln", "pipx", "pytest", "python3", "uv"),
 }
-PENDING = ("oomctl kfunc status -f", "oomctl watch -f")
+PENDING = ("oomctl kfunc status -f", "oomctl kfunc build --into")
 """What the documents describe and other hands are about to land."""
 _EXIT = re.compile(r"\bexit code (\d+)")
 
