@@ -120,6 +120,7 @@ check: build ## formatting, lint, types, layers and dead code
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/vulture
 
 clean: ## remove what was built and installed here
 	rm -rf $(VENV) oomctl/built dist .mypy_cache .ruff_cache .pytest_cache

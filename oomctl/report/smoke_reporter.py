@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.outcome import Check
@@ -16,7 +16,6 @@ from oomctl.text import printable
 from oomctl.units import format_duration
 
 SmokeFormat = Literal["table", "ktap", "json", "jsonl", "junit"]
-FORMATS: tuple[SmokeFormat, ...] = get_args(SmokeFormat)
 
 
 class StreamReporter:
