@@ -1,12 +1,7 @@
 """Every result as JSON: a round, runs, a comparison, a prediction, findings of doctor.
 
-The schemas beside this file describe them. run-schema.json refers to schema.json by `$ref`; a
-validator resolves it if it knows both files, for example with the Python package `referencing`:
-
-    resources = [(name, Resource.from_contents(json.loads((folder / name).read_text())))
-                 for name in ("schema.json", "run-schema.json")]
-    registry = Registry().with_resources(resources)
-    Draft202012Validator({"$ref": "run-schema.json"}, registry=registry).validate(result)
+The schemas beside this file describe them. run-schema.json refers to schema.json by `$ref`, which a
+validator resolves if it knows both files by their names; docs/rounds.md shows how.
 """
 
 import json

@@ -2,14 +2,11 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oomctl.report
 from oomctl.doctor import CHECKS, Examination, Finding, examine
 from oomctl.doctor.machine import Program
 from oomctl.errors import UnsupportedError
@@ -17,9 +14,9 @@ from oomctl.report import DOCTOR_RENDERERS as RENDERERS
 from oomctl.report.doctor_parts import render_text
 from oomctl.report.json_forms import render_examination
 from oomctl.text import printable
+from tests.schemas import validator
 
-SCHEMA = json.loads((Path(oomctl.report.__file__).parent / "doctor-schema.json").read_text())
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+VALIDATOR = validator("doctor-schema.json")
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
-from importlib.resources import files
 from xml.etree import ElementTree as ET
 
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
 from oomctl.report import COMPARISON_RENDERERS as COMPARISONS
 from oomctl.report import RUN_RENDERERS as RENDERERS
 from oomctl.rounds.comparison import compare
 from oomctl.rounds.run import End
+from tests import schemas
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import RECORDS, alone, busy, five, happened, head, recorded, section, sections
 from tests.rounds import called as call
@@ -26,16 +26,10 @@ SUFFIX = {
     "ktap": "ktap",
     "junit": "xml",
 }
-FOLDER = files("oomctl.report")
-RESULT = json.loads((FOLDER / "schema.json").read_text())
-SCHEMA = json.loads((FOLDER / "run-schema.json").read_text())
 
 
-def validator(name=None):
-    schema = {**SCHEMA, "$ref": f"#/$defs/{name}"} if name else SCHEMA
-    if name:
-        schema.pop("anyOf")
-    return Draft202012Validator(schema)
+def validator(name=""):
+    return schemas.validator("run-schema.json", f"#/$defs/{name}" if name else "")
 
 
 @pytest.mark.parametrize("form", RENDERERS)
@@ -105,28 +99,6 @@ def test_the_schema_is_strict(spoil):
     spoil(tree)
     with pytest.raises(ValidationError):
         validator("run").validate(tree)
-
-
-def test_the_schema_carries_that_of_a_result(request):
-    """So that a validator needs one file; --update-golden copies it anew."""
-    whole = {**SCHEMA, "$defs": {**SCHEMA["$defs"], "result": {"$id": "schema.json", **RESULT}}}
-    if request.config.getoption("--update-golden"):
-        (FOLDER / "run-schema.json").write_text(f"{json.dumps(whole, indent=2)}\n")
-    assert whole == SCHEMA, "if this is wanted: pytest --update-golden"
-
-
-def test_every_property_of_the_schema_is_described():
-    def walk(schema):
-        if isinstance(schema, dict):
-            for name, below in schema.get("properties", {}).items():
-                assert "description" in below or name in "ab" or "type" not in below, name
-            for below in schema.values():
-                walk(below)
-        elif isinstance(schema, list):
-            for below in schema:
-                walk(below)
-
-    walk(SCHEMA)
 
 
 def test_a_run_without_expectations_reports():
