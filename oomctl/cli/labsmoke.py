@@ -81,8 +81,8 @@ class _Run:
 
     def _add(self, result: Result) -> None:
         self._report = replace(self._report, results=(*self._report.results, result))
-        self._tell.starts(self._cases[result.name])
-        self._tell.came(result)
+        self._tell.case_starts(self._cases[result.name])
+        self._tell.case_ends(result)
         console.progress_bar(result.name, len(self._report.results), len(self._cases))
 
 

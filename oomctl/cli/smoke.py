@@ -177,11 +177,11 @@ def _run(chosen: Sequence[Case], tell: StreamReporter, given: SmokeOptions) -> R
         report = Report(as_json.environment(case_runner.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
-            tell.starts(case)
+            tell.case_starts(case)
             with console.quiet():
                 result = suite.run(case, case_runner, given.repeat)
             report = replace(report, results=(*report.results, result))
-            tell.came(result)
+            tell.case_ends(result)
             console.progress_bar(case.name, number, len(chosen))
         tell.end(report)
     return report

@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
-from oomctl.oom.enums import Until, Via
-from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step, flag_names
+from oomctl.describe.call_text import kfunc_text
+from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
@@ -19,25 +19,25 @@ _FILLED_WITH = {
     "socket": "of socket buffers",
     "slab": "of dentries and inodes",
 }
-_UNTIL = {Until.FREED: "then wait for its memory only", Until.RETURNED: "then go on at once"}
+_UNTIL = {"freed": "then wait for its memory only", "returned": "then continue at once"}
 
 
 def describe(plan: Plan) -> list[str]:
     """Return what would be made, written and called, in order."""
-    lines = [f"sysctl  {one.name} = {one.value}, put back in the end" for one in plan.sysctls]
-    lines += [_written(s) for s in plan.settings if s.cgroup not in plan.cgroups]
+    lines = [f"sysctl  {one.name} = {one.value}, restored at the end" for one in plan.sysctls]
+    lines += [_write(s) for s in plan.settings if s.cgroup not in plan.cgroups]
     for cgroup in plan.cgroups:
         lines.append(f"mkdir   {cgroup}")
-        lines += [_written(s) for s in plan.settings if s.cgroup == cgroup]
+        lines += [_write(s) for s in plan.settings if s.cgroup == cgroup]
     for hog in plan.hogs:
         lines += _hog(hog)
     for step in plan.steps:
-        lines += _called(step)
+        lines += _step(step)
     if not plan.steps:
         lines.append("no call: limits alone")
     if plan.expect:
-        said = _expected(plan.expect, plan.top or "")
-        lines += [line for each in said for line in _entry("expect", each)]
+        for each in _expected(plan.expect, plan.top or ""):
+            lines += _entry("expect", each)
     if plan.cgroups or plan.hogs:
         lines.append("keep    hogs and cgroups" if plan.keep else "remove  hogs and cgroups")
     return lines
@@ -53,7 +53,7 @@ def _entry(what: str, text: str) -> list[str]:
     )
 
 
-def _written(setting: Setting) -> str:
+def _write(setting: Setting) -> str:
     return f"write   {setting.cgroup.rstrip('/')}/{setting.file} = {setting.value}" + (
         " (if the kernel has it)" if setting.optional else ""
     )
@@ -65,19 +65,19 @@ def _hog(hog: Hog) -> list[str]:
         f"hog     {hog.name}: {format_size(hog.size)} {memory} in {hog.cgroup}, "
         f"oom_score_adj {hog.oom_score_adj}"
     )
-    more = "; ".join(_manner(hog))
+    more = "; ".join(_properties(hog))
     return [first, *(_entry("", more) if more else ())]
 
 
-def _manner(hog: Hog) -> Iterator[str]:
-    """Yield what is special about a hog."""
+def _properties(hog: Hog) -> Iterator[str]:
+    """Yield the properties of a hog that are not the default."""
     if hog.comm:
         yield f"its comm is {hog.comm}"
     match hog.kind:
         case "threads":
             yield counted(hog.tasks, "thread")
         case "forker":
-            yield f"{counted(hog.tasks, 'child', 'children')}, followed by another when one ends"
+            yield f"{counted(hog.tasks, 'child', 'children')}, each replaced when it ends"
         case "shared":
             yield f"shared with a process in {hog.sharer}"
         case "stopped":
@@ -91,14 +91,14 @@ def _manner(hog: Hog) -> Iterator[str]:
     if hog.rate is not None:
         yield f"filled at {format_size(hog.rate)}/s"
     if hog.working_set:
-        yield f"{format_size(hog.working_set)} touched over and over"
+        yield f"{format_size(hog.working_set)} touched again and again"
     if hog.may_fail:
         yield "it may fail"
 
 
-def _called(step: Step) -> list[str]:
+def _step(step: Step) -> list[str]:
     lines = [f"call    {_trigger(step)}"]
-    if more := ", ".join(_how(step)):
+    if more := ", ".join(_conditions(step)):
         lines += _entry("", more)
     for each in _expected_of_call(step.expect):
         lines += _entry("", f"expect {each}")
@@ -107,9 +107,8 @@ def _called(step: Step) -> list[str]:
 
 def _trigger(step: Step) -> str:
     call = step.call
-    memcg = "NULL" if call.target is None else f"memcg of {call.target}"
     times = f", {step.repeat} times" if step.repeat > 1 else ""
-    kfunc = f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
+    kfunc = kfunc_text(call, "NULL" if call.target is None else f"memcg of {call.target}")
     amount = "a little" if call.amount is None else format_size(call.amount)
     match call.via:
         case Via.LIMIT:
@@ -123,11 +122,11 @@ def _trigger(step: Step) -> str:
     return f"{kfunc}{times}"
 
 
-def _how(step: Step) -> Iterator[str]:
+def _conditions(step: Step) -> Iterator[str]:
     if step.callers > 1:
         yield f"by {step.callers} callers at once"
     if step.delay:
-        yield f"{_time(step.delay)} after what was before"
+        yield f"{_time(step.delay)} after the step before"
     if step.recheck:
         yield (
             f"tried every {_time(step.recheck.every)} while it uses more than "
@@ -143,14 +142,14 @@ def _expected_of_call(expect: CallExpect) -> Iterator[str]:
     if expect.verdicts:
         yield f"verdict {' or '.join(expect.verdicts)}"
     if expect.victims is not None:
-        yield f"to kill {', '.join(expect.victims) or 'nobody'}"
+        yield f"to kill {', '.join(expect.victims) or 'no task'}"
 
 
 def _expected(expect: Expect, top: str) -> Iterator[str]:
     if expect.verdicts:
         yield f"verdict {' or '.join(expect.verdicts)}"
     if expect.victims is not None:
-        others = "nobody else" if expect.victims else "nobody"
+        others = "no other task" if expect.victims else "no task"
         if expect.collateral:
             others = f"at most {counted(expect.collateral, 'other' if expect.victims else 'task')}"
         yield f"{', '.join([*expect.victims, others])} to die"

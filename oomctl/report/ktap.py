@@ -1,101 +1,75 @@
-"""An outcome, or runs of many, as KTAP 1 (the kernel's Documentation/dev-tools/ktap.rst)."""
+"""Test results as KTAP 1 (the kernel's Documentation/dev-tools/ktap.rst)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
-from oomctl.describe.call_text import call_rows
 from oomctl.describe.evidence_text import outcome_notes
 from oomctl.describe.machine_text import machine_line
-from oomctl.oom.outcome import CallReport, Check, Outcome
-from oomctl.report.run_parts import rate, title
-from oomctl.report.testcases import expectations, over_rounds
-from oomctl.rounds.run import Run, Section
-from oomctl.rounds.statistics import Statistics
+from oomctl.oom.outcome import Check, Outcome
+from oomctl.report.testcases import Suite, call_suites, run_suites
+from oomctl.rounds.run import Section
 from oomctl.text import printable
-
-_INDENT: Final = "  "
 
 
 def render(outcome: Outcome) -> str:
-    """Return a test for each declaration, with a subtest for each of its expectations."""
-    remarks = [f"note: {remark}" for remark in outcome_notes(outcome)]
-    lines = [*head(len(outcome.calls), machine_line(outcome.environment), *remarks)]
-    for number, declared in enumerate(outcome.calls, 1):
-        lines += _test(number, declared)
-    return text(lines)
+    """Return a test for each call, with a subtest for each of its expectations."""
+    notes = (f"note: {note}" for note in outcome_notes(outcome))
+    return _document(call_suites(outcome), machine_line(outcome.environment), *notes)
 
 
 def render_runs(sections: Sequence[Section]) -> str:
-    """Return a test for each variant of each run, with a subtest for each expectation.
+    """Return a test for each variant of each run, with a subtest for each expectation."""
+    suites = run_suites(sections)
+    notes = (f"note: {note}" for suite in suites for note in suite.notes)
+    return _document(suites, *(suite.machine for suite in suites), *notes)
 
-    What a kernel or machine cannot do is skipped.
-    """
-    runs = [(section.run, one) for section in sections for one in section.run.statistics]
-    lines = [*head(len(runs), *(machine_line(run.header.environment) for run, _one in runs))]
-    for number, (run, one) in enumerate(runs, 1):
-        lines += _variant(number, run, one)
-    return text(lines)
+
+def _document(suites: Sequence[Suite], *remarks: str) -> str:
+    tests = (line for number, suite in enumerate(suites, 1) for line in _test(number, suite))
+    return text([*head(len(suites), *remarks), *tests])
+
+
+def _test(number: int, suite: Suite) -> Iterator[str]:
+    if suite.skip:
+        yield result(number, Check(suite.name, None, suite.skip))
+        return
+    yield from indented(subtests(suite.name, len(suite.tests)))
+    for index, test in enumerate(suite.tests, 1):
+        yield from indented([f"# {test.why}", result(index, test)])
+    yield from (f"# {label}: {value}" for label, value in suite.properties)
+    passed = all(test.passed is not False for test in suite.tests)
+    yield result(number, Check(suite.name, passed))
 
 
 def text(lines: Iterable[str]) -> str:
-    """Return lines as they are printed: no name and no remark can break out of its own."""
+    """Return lines as they are printed: no name and no remark can break out of its own line."""
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def head(tests: int, *remarks: str) -> Iterator[str]:
-    """Begin a report of so many tests; a remark that comes again is made once."""
+    """Begin a report of that number of tests; equal remarks are written once."""
     yield "KTAP version 1"
     yield from (f"# {remark}" for remark in dict.fromkeys(remarks))
     yield f"1..{tests}"
 
 
 def subtests(name: str, count: int) -> Iterator[str]:
-    """Begin the subtests of a test, each line of which is to be indented."""
+    """Begin the subtests of a test; each of their lines is to be indented."""
     yield "KTAP version 1"
-    yield f"# Subtest: {plain(name)}"
+    yield f"# Subtest: {_plain(name)}"
     yield f"1..{count}"
 
 
 def indented(lines: Iterable[str]) -> Iterator[str]:
-    """Move lines to where subtests stand."""
-    return (f"{_INDENT}{line}" for line in lines)
+    """Indent lines of subtests."""
+    return (f"  {line}" for line in lines)
 
 
 def result(number: int, test: Check) -> str:
-    """Return the line of a result; what could not be tested is skipped, with the reason."""
+    """Return the line of a result; a test that could not be made is skipped, with the reason."""
     skip = f" # SKIP {test.why}" if test.passed is None else ""
-    return f"{'not ok' if test.passed is False else 'ok'} {number} {plain(test.name)}{skip}"
+    return f"{'not ok' if test.passed is False else 'ok'} {number} {_plain(test.name)}{skip}"
 
 
-def plain(name: str) -> str:
-    """Return a name without what begins a directive."""
+def _plain(name: str) -> str:
+    """Return a name without the character that begins a directive."""
     return name.replace("#", "_")
-
-
-def _variant(number: int, run: Run, one: Statistics) -> Iterator[str]:
-    name = title(run, one)
-    if run.end and run.end.why == "unsupported":
-        yield result(number, Check(name, None, run.end.reason))
-        return
-    notes = [("rounds", rate(one))]
-    notes += [("verdict", f"{name} {count}") for name, count in one.verdicts.items()]
-    if run.end and run.end.why != "done":
-        notes.append((run.end.why, run.end.reason))
-    yield from _parent(
-        number, name, over_rounds(one), [*notes, *(("note", r) for r in run.remarks)]
-    )
-
-
-def _test(number: int, declared: CallReport) -> Iterator[str]:
-    name = f"declaration {number}"
-    yield from _parent(number, name, expectations(declared), call_rows(declared))
-
-
-def _parent(
-    number: int, name: str, tests: Sequence[Check], notes: Iterable[tuple[str, str]]
-) -> Iterator[str]:
-    yield from indented(subtests(name, len(tests)))
-    for index, test in enumerate(tests, 1):
-        yield from indented([f"# {test.why}", result(index, test)])
-    yield from (f"# {label}: {note}" for label, note in notes)
-    yield result(number, Check(name, all(test.passed is not False for test in tests)))

@@ -1,4 +1,4 @@
-"""A run of the suite in each of its forms; KTAP and JSON lines are told while it runs."""
+"""A run of the smoke suite in each of its forms; KTAP and JSON lines are written as it runs."""
 
 import json
 import textwrap
@@ -19,23 +19,23 @@ SmokeFormat = Literal["table", "ktap", "json", "jsonl", "junit"]
 
 
 class StreamReporter:
-    """Is told of a run as it goes on; what it makes of that goes to `write`."""
+    """Receives the progress of a run and passes text to `write`."""
 
     def __init__(self, write: Callable[[str], object], verbose: bool = False) -> None:
         self._write = write
         self._verbose = verbose
 
     def begin(self, report: Report) -> None:
-        """Take note of the machine and of the cases to come."""
+        """Begin: the report has the machine and the cases, but no results."""
 
-    def starts(self, case: Case) -> None:
-        """Take note that a case is about to run."""
+    def case_starts(self, case: Case) -> None:
+        """Report that a case is about to run."""
 
-    def came(self, result: Result) -> None:
-        """Take the result of the next case."""
+    def case_ends(self, result: Result) -> None:
+        """Report the result of the next case."""
 
     def end(self, report: Report) -> None:
-        """Take the whole."""
+        """End: the report has all results."""
 
 
 class Ktap(StreamReporter):
@@ -47,37 +47,39 @@ class Ktap(StreamReporter):
             group: [case.name for case in report.cases if case.group == group]
             for group in report.groups
         }
-        self._came: list[Result] = []
+        self._results: list[Result] = []
         signature = (
             report.environment["kfunc"]["signature"] or "this kernel has no bpf_out_of_memory()"
         )
-        self._say(ktap.head(len(self._groups), report.machine, signature))
+        self._print(ktap.head(len(self._groups), report.machine, signature))
 
-    def came(self, result: Result) -> None:
-        """Write a subtest; around it begin and end of its group."""
+    def case_ends(self, result: Result) -> None:
+        """Write a subtest, and before the first and after the last the lines of their group."""
         group, _, name = result.name.partition(".")
         members = self._groups[group]
-        if not self._came:
-            self._say(ktap.indented(ktap.subtests(group, len(members))))
-        self._came.append(result)
+        if not self._results:
+            self._print(ktap.indented(ktap.subtests(group, len(members))))
+        self._results.append(result)
         lines = [f"# {line}" for line in result.diagnostics]
         if self._verbose and result.passed:
             lines += [f"# {check.name}: {check.why}" for check in result.checks]
-        number = len(self._came)
+        number = len(self._results)
         lines.append(ktap.result(number, Check(name, result.passed, result.reason)))
-        self._say(ktap.indented(lines))
+        self._print(ktap.indented(lines))
         if number == len(members):
             self._end_group(group)
 
     def _end_group(self, group: str) -> None:
-        self._say([ktap.result(list(self._groups).index(group) + 1, _of_all(group, self._came))])
-        self._came = []
+        self._print(
+            [ktap.result(list(self._groups).index(group) + 1, _of_all(group, self._results))]
+        )
+        self._results = []
 
     def end(self, report: Report) -> None:
-        """Write the counts, which kunit.py leaves out and people read."""
-        self._say([f"# {report.summary}"])
+        """Write the counts for people; kunit.py does not print them."""
+        self._print([f"# {report.summary}"])
 
-    def _say(self, lines: Sequence[str] | Iterator[str]) -> None:
+    def _print(self, lines: Sequence[str] | Iterator[str]) -> None:
         self._write(ktap.text(lines))
 
 
@@ -91,31 +93,31 @@ def _of_all(group: str, results: Sequence[Result]) -> Check:
 
 
 class Lines(StreamReporter):
-    """JSON lines: the suite, then each case as it starts and as it came, then the end."""
+    """JSON lines: the suite, then the start and the result of each case, then the end."""
 
     def begin(self, report: Report) -> None:
-        """Write what is known beforehand."""
+        """Write the machine and the names of the cases."""
         names = [case.name for case in report.cases]
-        self._say(kind="suite", schema=SCHEMA, environment=report.environment, cases=names)
+        self._print(kind="suite", schema=SCHEMA, environment=report.environment, cases=names)
 
-    def starts(self, case: Case) -> None:
-        """Write its name: should the machine go down, this is who did it."""
-        self._say(kind="start", name=case.name)
+    def case_starts(self, case: Case) -> None:
+        """Write its name: if the machine goes down, this case did it."""
+        self._print(kind="start", name=case.name)
 
-    def came(self, result: Result) -> None:
+    def case_ends(self, result: Result) -> None:
         """Write the result."""
-        self._say(kind="case", **tree(result))
+        self._print(kind="case", **tree(result))
 
     def end(self, report: Report) -> None:
         """Write the counts."""
-        self._say(kind="end", **count(report.results))
+        self._print(kind="end", **count(report.results))
 
-    def _say(self, **line: object) -> None:
+    def _print(self, **line: object) -> None:
         self._write(json.dumps(line) + "\n")
 
 
 class _Whole(StreamReporter):
-    """Says nothing before the end."""
+    """Writes nothing before the end."""
 
     def __init__(
         self, render: Callable[[Report, bool], str], write: Callable[[str], object], verbose: bool
@@ -124,14 +126,14 @@ class _Whole(StreamReporter):
         self._render = render
 
     def end(self, report: Report) -> None:
-        """Write it all."""
+        """Write the whole result."""
         self._write(self._render(report, self._verbose))
 
 
 def reporter(
     form: SmokeFormat, write: Callable[[str], object], verbose: bool = False
 ) -> StreamReporter:
-    """Return who tells of a run in a form; what is told goes to `write`, piece by piece."""
+    """Return the reporter of a form, which passes its text to `write` piece by piece."""
     match form:
         case "ktap":
             return Ktap(write, verbose)

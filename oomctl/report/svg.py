@@ -1,4 +1,4 @@
-"""Memory over time as an SVG drawing: a line for each cgroup, a mark for what happened. Pure."""
+"""Memory over time as an SVG drawing: a line for each cgroup, marks for moments. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MOST_ROWS, _LONGEST = 8, 44
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened: in ns after the call; `cgroup` is whose line it is drawn on."""
+    """A moment in ns after the call; a death is also drawn on the line of its `cgroup`."""
 
     after_ns: int
     label: str
@@ -34,10 +34,10 @@ class Line:
 
 
 def lines(samples: Sequence[Sample], call_at: int, start: int, end: int) -> tuple[Line, ...]:
-    """Return the samples from `start` to `end` (ns after the call) by cgroup, as they came.
+    """Return the samples from `start` to `end` (ns after the call) by cgroup.
 
-    A busy machine samples less often than the drawing is long: where a line crosses an edge of the
-    drawing it has a point between the two samples around it.
+    On a busy machine there may be no sample within the drawing: a line that crosses an edge gets a
+    point there, interpolated between the samples around it.
     """
     found: dict[str, list[tuple[int, int]]] = {}
     for sample in samples:
@@ -58,7 +58,7 @@ def _clip(points: Sequence[tuple[int, int]], start: int, end: int) -> Iterator[t
 
 
 def chart(drawn: Sequence[Line], marks: Sequence[Mark], start: int, end: int, title: str) -> str:
-    """Return an <svg> element of what happened from `start` to `end`, in ns after the call."""
+    """Return an <svg> element of the time from `start` to `end`, in ns after the call."""
     top = max((size for line in drawn for _at, size in line.points), default=1)
     step = _size_step(top)
     ceiling = step * (top // step + 1)
@@ -100,7 +100,7 @@ def chart(drawn: Sequence[Line], marks: Sequence[Mark], start: int, end: int, ti
     for mark in marks:
         if mark.death and (points_of := sizes.get(mark.cgroup or "")):
             at, size = min(points_of, key=lambda point: abs(point[0] - mark.after_ns))
-            if abs(at - mark.after_ns) <= (end - start) / 20:  # else nobody looked then
+            if abs(at - mark.after_ns) <= (end - start) / 20:  # else there is no sample near it
                 parts.append(_cross(_x(mark.after_ns, start, end), y(size)))
     parts += [
         f'<path class="leader" d="M{label.x:.1f} {_label_y(label.row) + 3}V{head}"/>'
@@ -125,7 +125,7 @@ def swatch(number: int) -> str:
 
 
 def bar(start: int, end: int, whole: int) -> str:
-    """Return where a part lies in the whole, as a bar; all in ns after the call."""
+    """Return a bar that shows where a part lies in the whole; all in ns after the call."""
     scale = 240 / max(whole, 1)
     width = max((end - start) * scale, 1.5)
     x = min(start * scale, 240 - width)
@@ -163,14 +163,14 @@ class _Label:
 
 
 def _labels(marks: Iterable[Mark], start: int, end: int) -> list[_Label]:
-    """Place labels in as few rows as keep them apart; marks in about the same place share one."""
+    """Place labels in rows without overlaps; marks in about the same place share a label."""
     texts: dict[int, list[str]] = {}
     for mark in marks:
         texts.setdefault(round(_x(mark.after_ns, start, end) / 3), []).append(mark.label)
     placed: list[_Label] = []
     free = [0.0] * _MOST_ROWS
-    for slot, said in texts.items():
-        text, x = _joined(said), slot * 3.0
+    for slot, labels in texts.items():
+        text, x = _joined(labels), slot * 3.0
         width = len(text) * _CHARACTER + 12
         left = x + width > WIDTH
         begin, finish = (x - width, x) if left else (x, x + width)
@@ -181,17 +181,17 @@ def _labels(marks: Iterable[Mark], start: int, end: int) -> list[_Label]:
     return placed
 
 
-def _joined(said: Sequence[str]) -> str:
-    text = said[0]
-    for number, more in enumerate(said[1:], 1):
+def _joined(labels: Sequence[str]) -> str:
+    text = labels[0]
+    for number, more in enumerate(labels[1:], 1):
         if len(text) + len(more) > _LONGEST:
-            return f"{text} and {len(said) - number} more"
+            return f"{text} and {len(labels) - number} more"
         text += f", {more}"
     return text
 
 
 def _thin(points: Sequence[tuple[int, int]], start: int, end: int) -> Iterable[tuple[float, int]]:
-    """Keep the first, lowest, highest and last point of each pixel: more cannot be seen."""
+    """Keep the first, lowest, highest and last point of each pixel; others are invisible."""
     columns: dict[int, list[tuple[int, int]]] = {}
     for point in points:
         columns.setdefault(int(_x(point[0], start, end)), []).append(point)

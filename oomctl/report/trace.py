@@ -1,6 +1,6 @@
 """An outcome as Chrome trace JSON, which Perfetto and chrome://tracing draw.
 
-Times are CLOCK_MONOTONIC in microseconds, so that other traces of the machine line up.
+Times are CLOCK_MONOTONIC in microseconds, so other traces of the same machine line up.
 """
 
 import itertools
@@ -29,7 +29,7 @@ _OF_THE_CALLER = frozenset({Moment.CALL, Moment.LOCKED, Moment.UNLOCKING, Moment
 
 
 class Track(NamedTuple):
-    """What a row of the drawing is about; a task that calls and dies has two."""
+    """The subject of a row of the drawing; a task that calls and dies has two."""
 
     kind: Literal["caller", "oom_reaper", "task"]
     pid: int = 0
@@ -40,7 +40,7 @@ _REAPER = Track("oom_reaper", 2)
 
 @dataclass(frozen=True)
 class Span:
-    """Something that took time, on a track; times are in ns."""
+    """A duration on a track; times are in ns."""
 
     track: Track
     name: str
@@ -51,8 +51,8 @@ class Span:
 
 def render(outcome: Outcome) -> str:
     """Return the object form: a track for each caller, the OOM reaper and each victim; counters."""
-    spans = [span for declared in outcome.calls for span in _spans(declared, outcome)]
-    instants = [instant for declared in outcome.calls for instant in _instants(declared)]
+    spans = [span for call in outcome.calls for span in _spans(call, outcome)]
+    instants = [instant for call in outcome.calls for instant in _instants(call)]
     instants += _beside(outcome)
     laid = [(lane, span) for lane, span in lanes(spans)]
     used = [(track, 0) for track, _name, _at in instants] + [
@@ -62,7 +62,7 @@ def render(outcome: Outcome) -> str:
     events = [_drawn(span, threads[span.track, lane]) for lane, span in laid]
     events += [_instant(name, threads[track, 0], at) for track, name, at in instants]
     events += _counters(outcome)
-    # at one moment the longer span first: it is the outer one
+    # of spans that begin at the same time the longer one comes first: it is the outer one
     events.sort(key=lambda event: (event["ts"], -event.get("dur", 0)))
     trace = {
         "traceEvents": [*_names(outcome, threads), *events],
@@ -77,9 +77,9 @@ def render(outcome: Outcome) -> str:
 
 
 def lanes(spans: Iterable[Span]) -> Iterator[tuple[int, Span]]:
-    """Yield each span with the lane of its track in which it lies apart from others or inside one.
+    """Yield each span with a lane of its track in which no other span overlaps it partly.
 
-    Viewers drop a span that begins inside of another and ends after it.
+    Viewers drop a span that begins inside another span and ends after it.
     """
     ends: dict[Track, list[list[int]]] = {}
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
@@ -95,7 +95,7 @@ def lanes(spans: Iterable[Span]) -> Iterator[tuple[int, Span]]:
 
 
 def _threads(used: Iterable[tuple[Track, int]]) -> dict[tuple[Track, int], int]:
-    """Number the tracks, callers first: by PID, but for what would have the same number."""
+    """Number the tracks, callers first: by PID, unless another track has that number."""
     order = ("caller", "oom_reaper", "task")
     wanted = sorted(dict.fromkeys(used), key=lambda one: (order.index(one[0].kind), one[1] > 0))
     taken = {track.pid for track, _lane in wanted if track.kind != "caller"} | {0}
@@ -108,9 +108,9 @@ def _threads(used: Iterable[tuple[Track, int]]) -> dict[tuple[Track, int], int]:
 
 
 def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[dict[str, Any]]:
-    comms = {fated.task.pid: fated.task.comm for fated in outcome.tasks}
-    comms |= {kill.pid: kill.comm for declared in outcome.calls for kill in declared.kills}
-    callers = {declared.result.caller for declared in outcome.calls}
+    comms = {each.task.pid: each.task.comm for each in outcome.tasks}
+    comms |= {kill.pid: kill.comm for call in outcome.calls for kill in call.kills}
+    callers = {call.result.caller for call in outcome.calls}
     name = printable(subject(outcome))
     yield {"ph": "M", "name": "process_name", "pid": _PROCESS, "args": {"name": name}}
     for order, ((track, lane), thread) in enumerate(threads.items()):
@@ -128,23 +128,23 @@ def _names(outcome: Outcome, threads: dict[tuple[Track, int], int]) -> Iterator[
         yield {**where, "name": "thread_sort_index", "args": {"sort_index": order}}
 
 
-def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
-    answer, line = declared.result, declared.timeline
-    caller = Track("caller", answer.caller)
-    if answer.ret is not None:
-        about: dict[str, object] = {label: printable(text) for label, text in call_rows(declared)}
-        name = _WRITES.get(declared.call.via, "bpf_out_of_memory()")
-        yield Span(caller, name, answer.began_ns, answer.ended_ns, about)
-    began = line.stamps[0].at_ns if line.stamps else answer.began_ns
-    locked, unlocking = line.after_call(Moment.LOCKED), line.after_call(Moment.UNLOCKING)
+def _spans(report: CallReport, outcome: Outcome) -> Iterator[Span]:
+    result, line = report.result, report.timeline
+    caller = Track("caller", result.caller)
+    if result.ret is not None:
+        about: dict[str, object] = {label: printable(text) for label, text in call_rows(report)}
+        name = _WRITES.get(report.call.via, "bpf_out_of_memory()")
+        yield Span(caller, name, result.began_ns, result.ended_ns, about)
+    began = line.stamps[0].at_ns if line.stamps else result.began_ns
+    locked, unlocking = line.after_call("locked"), line.after_call("unlocking")
     if locked is not None and unlocking is not None:
         invoker = next(stamp.pid for stamp in line.stamps if stamp.name == Moment.LOCKED)
         track = caller if invoker is None else Track("caller", invoker)
         yield Span(track, "out_of_memory()", began + locked, began + unlocking)
-    noticed = {fated.task.pid: fated.died_after_ns for fated in outcome.tasks}
-    for pid in [kill.pid for kill in declared.kills]:
-        start = line.after_call(Moment.KILLED, pid) or line.after_call(Moment.MARKED, pid) or 0
-        end = line.after_call(Moment.EXITED, pid) or noticed.get(pid)
+    noticed = {each.task.pid: each.died_after_ns for each in outcome.tasks}
+    for pid in [kill.pid for kill in report.kills]:
+        start = line.after_call("killed", pid) or line.after_call("marked", pid) or 0
+        end = line.after_call("exited", pid) or noticed.get(pid)
         if end is not None and end >= start:
             yield Span(Track("task", pid), "dying", began + start, began + end)
         reaping, reaped = line.after_call(Moment.REAPING, pid), line.after_call(Moment.REAPED, pid)
@@ -152,24 +152,24 @@ def _spans(declared: CallReport, outcome: Outcome) -> Iterator[Span]:
             yield Span(_REAPER, "reaping", began + reaping, began + reaped, {"pid": pid})
 
 
-def _instants(declared: CallReport) -> Iterator[tuple[Track, str, int]]:
-    answer = declared.result
-    for stamp in declared.timeline.stamps:
-        if stamp.name in (Moment.CALL, Moment.RETURN) and answer.ret is not None:
+def _instants(report: CallReport) -> Iterator[tuple[Track, str, int]]:
+    result = report.result
+    for stamp in report.timeline.stamps:
+        if stamp.name in ("call", "return") and result.ret is not None:
             continue  # the ends of the span
         if stamp.pid is None:
-            yield Track("caller", answer.caller), stamp.name, stamp.at_ns
+            yield Track("caller", result.caller), stamp.name, stamp.at_ns
         else:
             kind: Literal["caller", "task"] = "caller" if stamp.name in _OF_THE_CALLER else "task"
             yield Track(kind, stamp.pid), stamp.name, stamp.at_ns
 
 
 def _beside(outcome: Outcome) -> Iterator[tuple[Track, str, int]]:
-    """Yield the kills that no call made, and the ends that tracing saw of them."""
-    for fated in outcome.tasks:
-        if fated.kill and fated.phase is not Phase.CALL:
-            kill, track = fated.kill, Track("task", fated.task.pid)
-            yield track, Moment.KILLED, kill.at_ns
+    """Yield the kills that no call made, with the exits that tracing saw."""
+    for report in outcome.tasks:
+        if report.kill and report.phase is not Phase.CALL:
+            kill, track = report.kill, Track("task", report.task.pid)
+            yield track, "killed", kill.at_ns
             if kill.exited_after_ns is not None:
                 yield track, Moment.EXITED, kill.at_ns + kill.exited_after_ns
 

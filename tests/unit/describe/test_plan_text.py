@@ -83,7 +83,7 @@ def test_what_is_kept():
         (Hog("a", M, kind="socket"), ["of socket buffers"]),
         (Hog("a", M, kind="slab"), ["of dentries and inodes"]),
         (Hog("a", M, kind="threads", tasks=4), ["of anonymous memory", "4 threads"]),
-        (Hog("a", M, kind="forker"), ["1 child, followed by another when one ends"]),
+        (Hog("a", M, kind="forker"), ["1 child, each replaced when it ends"]),
         (Hog("a", M, kind="forker", tasks=2), ["2 children"]),
         (Hog("a", M, kind="shared", sharer="/s"), ["shared with a process in /s"]),
         (Hog("a", M, kind="stopped"), ["stopped"]),
@@ -91,7 +91,7 @@ def test_what_is_kept():
         (Hog("a", M, comm="name"), ["its comm is name"]),
         (Hog("a", M, thp=True), ["transparent huge pages"]),
         (Hog("a", M, rate=16 * M), ["filled at 16M/s"]),
-        (Hog("a", M, working_set=4096), ["4K touched over and over"]),
+        (Hog("a", M, working_set=4096), ["4K touched again and again"]),
         (Hog("a", M, may_fail=True), ["it may fail"]),
     ],
 )
@@ -111,13 +111,13 @@ def test_hogs(hog, said):
         (Step(Call("/t", via="reclaim", amount=M)), ["/t/memory.reclaim = 1M, else bpf_out_of_m"]),
         (Step(Call("/t", via="kill"), repeat=2), ["write /t/cgroup.kill = 1, 2 times"]),
         (Step(Call("/t"), callers=4), ["by 4 callers at once"]),
-        (Step(Call("/t"), delay=0.1), ["100 ms after what was before"]),
+        (Step(Call("/t"), delay=0.1), ["100 ms after the step before"]),
         (Step(Call("/t"), until="freed"), ["then wait for its memory only"]),
-        (Step(Call("/t"), until="returned"), ["then go on at once"]),
+        (Step(Call("/t"), until="returned"), ["then continue at once"]),
         (Step(Call("/t"), recheck=Recheck(M)), ["tried every 1.00 ms while it uses more than 1M"]),
         (
             Step(Call("/t"), expect=CallExpect(("1", "EBUSY"), ("killed",), ())),
-            ["expect to return 1 or EBUSY", "expect verdict killed", "expect to kill nobody"],
+            ["expect to return 1 or EBUSY", "expect verdict killed", "expect to kill no task"],
         ),
         (Step(Call("/t"), expect=CallExpect(victims=("a", "b"))), ["expect to kill a, b"]),
     ],
@@ -157,7 +157,7 @@ def test_expectations():
         "expect  local low of /t/web to rise by 0",
         "expect  exited within 2.00 s of the call",
     ]
-    assert lines(expect=Expect(victims=())) == ["expect  nobody to die"]
+    assert lines(expect=Expect(victims=())) == ["expect  no task to die"]
 
 
 def test_long_lists_are_wrapped():

@@ -99,7 +99,7 @@ def told(form, whole, verbose=False):
     tell = reporter(form, pieces.append, verbose)
     tell.begin(whole)
     for case, result in zip(whole.cases, whole.results, strict=True):
-        tell.starts(case)
-        tell.came(result)
+        tell.case_starts(case)
+        tell.case_ends(result)
     tell.end(whole)
     return pieces
