@@ -1,7 +1,6 @@
 """The JSON schemas of the package: read, resolved by name, and written in one layout."""
 
 import json
-import textwrap
 from importlib.resources import files
 
 from jsonschema import Draft202012Validator
@@ -34,9 +33,19 @@ def formatted(value, indent=0, used=0):
             for key, each in zip(keys, value.values(), strict=True)
         ]
     elif all(isinstance(each, str) for each in value):
-        below = textwrap.wrap(text[1:-1], _WIDTH, initial_indent=pad, subsequent_indent=pad)
-        below = [line.removesuffix(",") for line in below]
+        below = [pad + line for line in _filled(map(json.dumps, value), _WIDTH - len(pad) - 1)]
     else:
         below = [pad + formatted(each, indent + 2, indent + 2) for each in value]
     begin, end = "{}" if isinstance(value, dict) else "[]"
     return "\n".join([begin, ",\n".join(below), f"{' ' * indent}{end}"])
+
+
+def _filled(items, width):
+    """Yield lines of items, as many in each as fit."""
+    line = ""
+    for item in items:
+        if line and len(f"{line}, {item}") > width:
+            yield line
+            line = ""
+        line = f"{line}, {item}" if line else item
+    yield line

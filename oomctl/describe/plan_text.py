@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 
 from oomctl.describe.call_text import kfunc_text
+from oomctl.oom.enums import Until, Via
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
@@ -19,7 +20,7 @@ _FILLED_WITH = {
     "socket": "of socket buffers",
     "slab": "of dentries and inodes",
 }
-_UNTIL = {"freed": "then wait for its memory only", "returned": "then continue at once"}
+_UNTIL = {Until.FREED: "then wait for its memory only", Until.RETURNED: "then continue at once"}
 
 
 def describe(plan: Plan) -> list[str]:

@@ -11,6 +11,7 @@ from oomctl.describe.evidence_text import outcome_notes
 from oomctl.describe.machine_text import machine_line
 from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import task_name
+from oomctl.oom.enums import FateKind, Moment
 from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.verdict import Verdict
@@ -21,19 +22,19 @@ from oomctl.text import counted, printable
 from oomctl.units import format_duration, format_size
 
 _MEANINGS = {
-    "call": "the BPF program calls bpf_out_of_memory()",
-    "locked": "out_of_memory() is entered: oom_lock is held",
-    "marked": "the OOM killer marks it as its victim",
-    "killed": "the OOM killer sends SIGKILL",
-    "unlocking": "out_of_memory() is about to return",
-    "return": "the kfunc has returned",
-    "reaper-woken": "the OOM reaper is woken",
-    "reaping": "the OOM reaper begins to free its memory",
-    "reaped": "the OOM reaper is done",
-    "reaping-skipped": "the OOM reaper has nothing to free",
-    "exited": "its last thread has given up its memory",
-    "unpopulated": "no process is left in the cgroup",
-    "relieved": "memory.current is below what it was",
+    Moment.CALL: "the BPF program calls bpf_out_of_memory()",
+    Moment.LOCKED: "out_of_memory() is entered: oom_lock is held",
+    Moment.MARKED: "the OOM killer marks it as its victim",
+    Moment.KILLED: "the OOM killer sends SIGKILL",
+    Moment.UNLOCKING: "out_of_memory() is about to return",
+    Moment.RETURN: "the kfunc has returned",
+    Moment.REAPER_WOKEN: "the OOM reaper is woken",
+    Moment.REAPING: "the OOM reaper begins to free its memory",
+    Moment.REAPED: "the OOM reaper is done",
+    Moment.REAPING_SKIPPED: "the OOM reaper has nothing to free",
+    Moment.EXITED: "its last thread has given up its memory",
+    Moment.UNPOPULATED: "no process is left in the cgroup",
+    Moment.RELIEVED: "memory.current is below what it was",
 }
 _BEGIN = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
 _POLICY = (
@@ -93,7 +94,7 @@ def _table(table: Table, foot: Sequence[str] = (), raw: str | None = None) -> st
         parts = []
         for header, text in zip(table.headers, cells, strict=True):
             classes = ["number"] if header in table.numbers else []
-            classes += ["bad"] if text.split(" ")[0] == "oom-killed" else []
+            classes += ["bad"] if text.split(" ")[0] == FateKind.OOM_KILLED else []
             kind = f' class="{" ".join(classes)}"' if classes else ""
             shown = text if header == raw and tag == "td" else _escape(text)
             parts.append(f"<{tag}{kind}>{shown}</{tag}>")
@@ -143,7 +144,7 @@ def _branches(nodes: Mapping[str, _Node]) -> str:
 def _leaf(report: TaskReport) -> str:
     task = report.task
     size = f"size {format_size(report.asked)}, " if report.asked is not None else ""
-    kind = ' class="bad"' if report.fate.kind == "oom-killed" else ""
+    kind = ' class="bad"' if report.fate.kind == FateKind.OOM_KILLED else ""
     return (
         f"{_escape(task_name(task.comm, task.pid))}: {size}charged {format_size(report.charged)}, "
         f"adj {task.oom_score_adj}, <span{kind}>{_escape(fate_text(report, None))}</span>"
@@ -196,15 +197,15 @@ def _marks(outcome: Outcome, index: int) -> list[svg.Mark]:
     """Return marks for the call, its return, moments of its target, and each death."""
     report = outcome.calls[index]
     timeline = report.timeline
-    marks = [svg.Mark(0, "call")]
+    marks = [svg.Mark(0, Moment.CALL)]
     if (took := report.result.duration_ns) is not None:
-        marks.append(svg.Mark(took, "return"))
+        marks.append(svg.Mark(took, Moment.RETURN))
     for stamp in timeline.stamps:
-        if stamp.name in ("unpopulated", "relieved", "reaping"):
+        if stamp.name in (Moment.UNPOPULATED, Moment.RELIEVED, Moment.REAPING):
             marks.append(svg.Mark(stamp.at_ns - timeline.stamps[0].at_ns, stamp.name))
     for dead in outcome.tasks:
         if dead.call == index:
-            after = timeline.after_call("exited", dead.task.pid)
+            after = timeline.after_call(Moment.EXITED, dead.task.pid)
             after = dead.died_after_ns if after is None else after
             if after is not None:
                 label = f"† {printable(dead.task.comm)}"

@@ -7,6 +7,7 @@ from oomctl.describe.call_text import call_rows
 from oomctl.describe.evidence_text import outcome_notes
 from oomctl.describe.machine_text import machine_line
 from oomctl.oom.as_text import pid_list, returned
+from oomctl.oom.enums import VerdictName
 from oomctl.oom.outcome import CallReport, Check, Evidence, Outcome
 from oomctl.report.run_parts import rate, title
 from oomctl.rounds.round import WITHOUT_OUTCOME
@@ -84,7 +85,7 @@ def expectations(report: CallReport) -> tuple[Check, ...]:
         Check("a task died", died, verdict.reason),
         Check(
             "only one victim or one group died",
-            verdict.name != "over-kill" if died else None,
+            verdict.name != VerdictName.OVER_KILL if died else None,
             verdict.reason if died else "no task died",
         ),
         _as_predicted(report),

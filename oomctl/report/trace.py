@@ -136,15 +136,15 @@ def _spans(report: CallReport, outcome: Outcome) -> Iterator[Span]:
         name = _WRITES.get(report.call.via, "bpf_out_of_memory()")
         yield Span(caller, name, result.began_ns, result.ended_ns, about)
     began = line.stamps[0].at_ns if line.stamps else result.began_ns
-    locked, unlocking = line.after_call("locked"), line.after_call("unlocking")
+    locked, unlocking = line.after_call(Moment.LOCKED), line.after_call(Moment.UNLOCKING)
     if locked is not None and unlocking is not None:
         invoker = next(stamp.pid for stamp in line.stamps if stamp.name == Moment.LOCKED)
         track = caller if invoker is None else Track("caller", invoker)
         yield Span(track, "out_of_memory()", began + locked, began + unlocking)
     noticed = {each.task.pid: each.died_after_ns for each in outcome.tasks}
     for pid in [kill.pid for kill in report.kills]:
-        start = line.after_call("killed", pid) or line.after_call("marked", pid) or 0
-        end = line.after_call("exited", pid) or noticed.get(pid)
+        start = line.after_call(Moment.KILLED, pid) or line.after_call(Moment.MARKED, pid) or 0
+        end = line.after_call(Moment.EXITED, pid) or noticed.get(pid)
         if end is not None and end >= start:
             yield Span(Track("task", pid), "dying", began + start, began + end)
         reaping, reaped = line.after_call(Moment.REAPING, pid), line.after_call(Moment.REAPED, pid)
@@ -155,7 +155,7 @@ def _spans(report: CallReport, outcome: Outcome) -> Iterator[Span]:
 def _instants(report: CallReport) -> Iterator[tuple[Track, str, int]]:
     result = report.result
     for stamp in report.timeline.stamps:
-        if stamp.name in ("call", "return") and result.ret is not None:
+        if stamp.name in (Moment.CALL, Moment.RETURN) and result.ret is not None:
             continue  # the ends of the span
         if stamp.pid is None:
             yield Track("caller", result.caller), stamp.name, stamp.at_ns
@@ -169,7 +169,7 @@ def _beside(outcome: Outcome) -> Iterator[tuple[Track, str, int]]:
     for report in outcome.tasks:
         if report.kill and report.phase is not Phase.CALL:
             kill, track = report.kill, Track("task", report.task.pid)
-            yield track, "killed", kill.at_ns
+            yield track, Moment.KILLED, kill.at_ns
             if kill.exited_after_ns is not None:
                 yield track, Moment.EXITED, kill.at_ns + kill.exited_after_ns
 

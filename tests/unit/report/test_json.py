@@ -10,8 +10,9 @@ from oomctl.oom.enums import EvidenceSource, Moment, Phase, VerdictName, Via
 from oomctl.oom.holdings import Holdings
 from oomctl.report import RENDERERS
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
-from tests.schemas import validator
+from tests.schemas import SCHEMAS, validator
 
+SCHEMA = SCHEMAS["schema.json"]
 RESULT = validator("schema.json")
 LINE = validator("schema.json", "#/$defs/line")
 

@@ -8,8 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from oomctl.doctor.examination import State
-from oomctl.oom.outcome import Phase
-from oomctl.oom.plan import Until, Via
+from oomctl.oom.enums import Phase, Until, Via
 from oomctl.rounds.run import Why
 from oomctl.rounds.statistics import NOT_WAITING, WAITING
 from tests.schemas import FOLDER, NAMES, SCHEMAS, formatted
