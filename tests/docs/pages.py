@@ -29,8 +29,6 @@ _ELSEWHERE = {
     *(PROGRAMS.keys() - {"bpf-oomctl", "systemd-run", "sysctl"}),
     *("cd", "exit", "insmod", "ln", "pipx", "pytest", "python3", "uv"),
 }
-PENDING = ("oomctl kfunc status -f", "oomctl kfunc build --into")
-"""What the documents describe and other hands are about to land."""
 _EXIT = re.compile(r"\bexit code (\d+)")
 
 
@@ -63,11 +61,6 @@ class Command:
 
     text: str
     code: int
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether it is not there yet."""
-        return self.text.startswith(PENDING) and self.fault() != ""
 
     def fault(self) -> str:
         """Return what is wrong with it; nothing is carried out but the parsing of oomctl's own."""
@@ -156,7 +149,7 @@ def run(
             text = "\n".join(block.lines)
             commands = [Command(shlex.join([sys.executable, "-c", text]), 0)]
         else:
-            commands = [one for one in block.commands if not one.is_pending]
+            commands = [*block.commands]
         for command in commands:
             if oomctl and re.fullmatch(r"oomctl [^|&;<>*$`]+", command.text):
                 code, output = oomctl(*shlex.split(command.text)[1:])
