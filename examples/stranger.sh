@@ -1,5 +1,5 @@
 #!/bin/sh
-# OOM on a cgroup of one's own: whatever runs there is the victim, oomctl adds nothing.
+# OOM on an existing cgroup: a process that runs there is the victim, oomctl adds no hogs.
 set -eu
 cgroup=/sys/fs/cgroup/stranger-$$
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control

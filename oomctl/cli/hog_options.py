@@ -1,4 +1,4 @@
-"""Hogs as `oomctl declare` is told of them: --hog, --hogs and --size. Pure."""
+"""The hogs of `oomctl declare` from --hog, --hogs and --size. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from oomctl.errors import UsageError
 from oomctl.oom.plan import MAX_HOGS, Hog
+from oomctl.scenario.fault import FieldError
+from oomctl.scenario.names import hog_name
 from oomctl.units import parse_size
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)  # a comm (15 bytes) and a directory
 DEFAULT_HOGS = ("small=16M", "medium=32M", "large=64M")
 
 
@@ -16,13 +17,10 @@ def parse_hog(text: str) -> Hog:
     """Parse `[NAME=]SIZE[,adj=N]`; UsageError with what to write."""
     head, *rest = text.split(",")
     name, _, size = head.rpartition("=")
-    if "=" in head and not _NAME.fullmatch(name):
-        raise UsageError(
-            f"--hog {text!r}: {name!r} cannot name a hog",
-            "use 1 to 15 letters, digits, '_' or '-' (the kernel's comm holds 15)",
-        )
     try:
-        hog = Hog(name, parse_size(size))
+        hog = Hog(hog_name(name) if "=" in head else "", parse_size(size))
+    except FieldError as error:
+        raise UsageError(f"--hog {text!r}: {error.what}", error.hint) from None
     except ValueError as error:
         raise UsageError(f"--hog {text!r}: {error}") from None
     for part in rest:

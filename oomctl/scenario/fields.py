@@ -113,17 +113,17 @@ Limit = Annotated[
 ]
 Time = Annotated[
     float,
-    *_named("time", values.duration(), _number(0, values.DAY, patterns.TIME, kind="number")),
+    *_named("time", values.duration(), _number(0, patterns.DAY, patterns.TIME, kind="number")),
 ]
 Timeout = Annotated[
     float,
     *_named(
         "timeout",
         values.duration(0.1),
-        _number(0.1, values.DAY, patterns.TIMEOUT, kind="number"),
+        _number(0.1, patterns.DAY, patterns.TIMEOUT, kind="number"),
     ),
 ]
-Count = Annotated[Range, *_named("count", values.span, _number(0, 10**18 - 1, patterns.COUNT))]
+Count = Annotated[Range, *_named("count", values.count, _number(0, 10**18 - 1, patterns.COUNT))]
 PidsMax = Annotated[
     int | str, *_named("pids", values.pids_max, _number(0, values.PIDS_LIMIT, "max"))
 ]

@@ -1,7 +1,7 @@
-"""The JSON schema of scenario files, as editors and validators take it.
+"""The JSON schema of scenario files, for editors and validators.
 
-It says of each table by itself all that the check says. What it cannot say is listed and tried in
-tests/scenario_documents.py.
+It has every rule about the keys of a single table. tests/scenario_documents.py lists the rules that
+a JSON schema cannot express.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from oomctl.scenario.rules.expect import OF_NO_CALL, VERDICTS_OF_NO_CALL
 from oomctl.scenario.rules.hogs import KINDS_OF
 
 _BESIDE = ("description", "default")
-"""Keywords that a property has beside the name of its definition."""
+"""Keywords that a property has in addition to the name of its definition."""
 
 
 def schema() -> dict[str, Any]:
@@ -38,13 +38,13 @@ def schema() -> dict[str, Any]:
 
 
 def _given(*keys: str, **values: Any) -> dict[str, Any]:
-    """Return the schema of tables that have keys, some of them with one of these values."""
+    """Return the schema of tables that have all of these keys, some with one of these values."""
     properties = {key: {"enum": list(some)} for key, some in values.items()}
     return {"required": [*keys, *values], "properties": properties}
 
 
 def _at_most(**values: Any) -> dict[str, Any]:
-    """Return the schema of tables in which keys have one of these values if they are given."""
+    """Return the schema of tables whose keys, if given, have one of these values."""
     return {"properties": {key: {"enum": list(some)} for key, some in values.items()}}
 
 
@@ -85,7 +85,7 @@ def _of_no_call() -> dict[str, Any]:
 
 
 def _referring(made: Any) -> Any:
-    """Put references to DEFINITIONS in place of their names."""
+    """Replace the names of DEFINITIONS by references to them."""
     if isinstance(made, list):
         return [_referring(each) for each in made]
     if not isinstance(made, dict):
@@ -97,7 +97,7 @@ def _referring(made: Any) -> Any:
 
 
 class _ForToml(GenerateJsonSchema):
-    """Leaves out what TOML does not have (null), and defaults that are tables."""
+    """Leaves out null, which TOML does not have, and defaults that are tables."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner = self.generate_inner(schema["schema"])

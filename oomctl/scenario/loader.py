@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from oomctl.files.infile import open_input
@@ -224,33 +225,33 @@ def _location(error: ErrorDetails) -> fault.Path:
 
 def _keys(path: fault.Path) -> list[str]:
     """Return the keys that the table at a path knows; none if each key is a name."""
-    kind: Any = File
+    kinds: list[Any] = [File]
     for part in path:
-        kind = next(_inside(kind, part), None)
-    tables = [each for each in _choices(kind) if isinstance(each, type) and issubclass(each, Table)]
-    return [f.alias or name for table in tables for name, f in table.model_fields.items()]
+        kinds = [each for kind in kinds for each in _choices(_inside(kind, part))]
+    return [field.alias or name for kind in kinds for name, field in _fields(kind).items()]
 
 
-def _inside(kind: Any, part: str | int) -> Iterator[Any]:
-    """Yield the type of what a table, a table of tables or an array has at one place."""
-    for each in _choices(kind):
-        if isinstance(each, type) and issubclass(each, Table):
-            if part in each.model_fields:
-                yield each.model_fields[str(part)].annotation
-        elif get_origin(each) is dict:
-            yield get_args(each)[1]
-        elif get_origin(each) is tuple:
-            yield get_args(each)[0]
+def _fields(kind: Any) -> dict[Any, FieldInfo]:
+    is_table = isinstance(kind, type) and issubclass(kind, Table)
+    return {**kind.model_fields} if is_table else {}
+
+
+def _inside(kind: Any, part: str | int) -> Any:
+    """Return the type of what a table, a table of tables or an array has at one place."""
+    if field := _fields(kind).get(part):
+        return field.annotation
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    return get_args(kind)[0] if get_origin(kind) is tuple else None
 
 
 def _choices(kind: Any) -> Iterator[Any]:
+    """Yield the types of a union, without their annotations."""
     if get_origin(kind) in (Union, UnionType):
         for each in get_args(kind):
             yield from _choices(each)
-    elif hasattr(kind, "__metadata__"):
-        yield from _choices(get_args(kind)[0])
     else:
-        yield kind
+        yield get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
 
 
 def _take_out(raw: dict[str, Any], error: ErrorDetails) -> None:

@@ -1,6 +1,6 @@
 """A scenario file as pydantic reads it: tables and keys, each with what an editor says of it.
 
-What one key needs of another is not judged here, see check.py.
+What one key needs of another is checked in rules/.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from oomctl.oom.enums import Until, Via
 from oomctl.scenario import fields
+from oomctl.scenario.names import TOP
 
 
 class Table(BaseModel):
@@ -22,23 +23,23 @@ class Swap(Table):
     """The files memory.swap.*."""
 
     max: fields.Limit | None = None
-    """memory.swap.max: swap that the tasks below may use. The top's is 0 unless given."""
+    """memory.swap.max: swap that the tasks below may use. 0 for the top unless given."""
     high: fields.Limit | None = None
-    """memory.swap.high: swap above which they are slowed down."""
+    """memory.swap.high: swap above which they are throttled."""
 
 
 class Zswap(Table):
     """The files memory.zswap.*."""
 
     max: fields.Limit | None = None
-    """memory.zswap.max: compressed swap in memory. The top's is 0 unless given."""
+    """memory.zswap.max: compressed swap in memory. 0 for the top unless given."""
 
 
 class Oom(Table):
     """The files memory.oom.*."""
 
     group: fields.Flag = False
-    """memory.oom.group: kill all or none of the tasks below."""
+    """memory.oom.group: kill all of the tasks below or none."""
 
 
 class Memory(Table):
@@ -47,11 +48,11 @@ class Memory(Table):
     max: fields.Limit | None = None
     """memory.max: 256M, 50% of the limit above it (else of the machine's memory), or max."""
     high: fields.Limit | None = None
-    """memory.high: usage above which tasks are slowed down and reclaimed from."""
+    """memory.high: usage above which tasks are throttled and reclaimed."""
     low: fields.Limit | None = None
-    """memory.low: usage below which others are reclaimed from first. It keeps nobody from OOM."""
+    """memory.low: usage below which others are reclaimed first. The OOM killer ignores it."""
     min: fields.Limit | None = None
-    """memory.min: usage below which nothing is reclaimed. It keeps nobody from OOM."""
+    """memory.min: usage below which nothing is reclaimed. The OOM killer ignores it."""
     swap: Swap = Swap()
     zswap: Zswap = Zswap()
     oom: Oom = Oom()
@@ -61,11 +62,11 @@ class Pids(Table):
     """The pids controller's files."""
 
     max: fields.PidsMax | None = None
-    """pids.max: tasks that may be below."""
+    """pids.max: number of tasks that may be below, or max."""
 
 
 class Cgroup(Table):
-    """What is written into one cgroup: the kernel's own file names as nested keys."""
+    """What is written into one cgroup: the names of its files as nested keys."""
 
     memory: Memory = Memory()
     pids: Pids = Pids()
@@ -79,9 +80,9 @@ class Hog(Table):
     """A memory hog, or `count` of them; the key names it."""
 
     size: fields.Amount
-    """What it fills: 64M, or 50% of the nearest memory.max above it, else of the machine's."""
+    """Memory that it fills: 64M, or 50% of the nearest memory.max above, else of the machine."""
     count: fields.HogCount | None = None
-    """How many: with 3 they are NAME-1 to NAME-3, and NAME means any of them."""
+    """Number of hogs: with 3 they are NAME-1 to NAME-3, and NAME means any of them."""
     kind: fields.KindName = "anon"
     """The kind of memory, or of task."""
     oom_score_adj: fields.Adj = 0
@@ -89,43 +90,43 @@ class Hog(Table):
     comm: fields.Comm | None = None
     """The task's name, if not the key: 1 to 15 characters."""
     cgroup: fields.Text = "./"
-    """Where it lives: `left` is that cgroup, `left/` a leaf of its own name below it."""
+    """Its cgroup: `left` is that cgroup, `left/` a leaf of the hog's own name below it."""
     thp: fields.Flag = False
-    """Ask for transparent huge pages, else for 4 KiB pages."""
+    """Use transparent huge pages instead of 4 KiB pages."""
     rate: fields.Rate | None = None
-    """Bytes a second while it fills (50M); else as fast as the kernel can."""
+    """Bytes per second while it fills, such as 50M; otherwise as fast as possible."""
     working_set: fields.Part | None = None
-    """How much of it is touched over and over once it is filled; a share is of `size`."""
+    """Memory that it keeps touching once it is filled; a percentage is of `size`."""
     tasks: fields.Tasks | None = None
-    """Threads of `threads`, children that `forker` keeps alive."""
+    """Number of threads of `threads`, or of children that `forker` keeps alive."""
     sharer: fields.Text | None = None
     """The cgroup of the process that shares the memory of `shared` (CLONE_VM)."""
     hold: fields.Time | None = None
-    """How long a tracer stops `traced` on its way out: 1 second unless given."""
+    """How long a tracer stops `traced` during its exit: 1 second unless given."""
     path: fields.Absolute | None = None
-    """The existing file that `file` reads, instead of one of its own."""
+    """The existing file that `file` reads, instead of writing a new one."""
     may_fail: fields.Flag = False
-    """Not to reach its size is an outcome, not the end of the experiment."""
+    """Go on with the experiment if it does not reach its size."""
 
 
 class Recheck(Table):
-    """Instead of waiting on oom_lock: try without it, and give up when it is no longer needed."""
+    """Instead of waiting for oom_lock: try repeatedly, and give up once usage is low enough."""
 
     above: fields.Amount
-    """The usage below which the caller gives up; a share is of the target's memory.max."""
+    """Usage below which the caller gives up; a percentage is of the target's memory.max."""
     every: fields.Time = 0.001
-    """The time between two tries."""
+    """Time between two tries."""
 
 
 class CallExpect(Table):
-    """What each call of one step should come to."""
+    """The expected result of each call of one step."""
 
     returns: fields.Returns = ()
-    """What it may return: 1, "EBUSY", or an array of them."""
+    """Expected return value: 1, "EBUSY", or an array of them."""
     verdict: fields.Verdicts = ()
-    """What its verdict may be, or an array of them."""
+    """Expected verdict, or an array of verdicts of which one is expected."""
     victims: fields.Names | None = None
-    """The hogs that it may kill; an empty array for none."""
+    """Hogs that it may kill; an empty array for none."""
 
 
 def _recheck(value: Any) -> Any:
@@ -133,94 +134,99 @@ def _recheck(value: Any) -> Any:
 
 
 class Call(Table):
-    """One step: a declaration of OOM, by how many callers, how often, and what then."""
+    """One step: a call, the number of callers, repetitions, and what is waited for."""
 
     target: fields.Target | None = None
-    """The cgroup: `.` is the top, `left` one of ours, `/existing/cgroup` any other."""
+    """The cgroup: `.` is the top, `left` is below it, `/existing/cgroup` is any other."""
     is_global: fields.Flag = Field(default=False, alias="global")
     """The whole system (a NULL memcg): the largest task of the MACHINE dies."""
     order: fields.Order = 0
-    """The allocation order that is claimed; 11 and -1 are for the kernel's -EINVAL."""
+    """Allocation order to pass; invalid orders such as 11 and -1 return -EINVAL."""
     wait: fields.Flag | None = None
-    """Wait for oom_lock, or get -EBUSY. Unless given: wait for a cgroup, not for the system."""
+    """Wait for oom_lock, or get -EBUSY. Unless given: true for a cgroup, false system-wide."""
     flags: fields.Flags | None = None
-    """Raw flags instead of `wait`; any but 0 and 1 is -EINVAL."""
+    """Raw flags instead of `wait`; other values than 0 and 1 return -EINVAL."""
     via: fields.ViaName = Via.BPF
-    """How: the kfunc, memory.max below usage, sysrq-f, memory.reclaim first, or cgroup.kill."""
+    """Trigger: kfunc, memory.max below usage, sysrq-f, memory.reclaim first, or cgroup.kill."""
     amount: fields.Amount | None = None
-    """What is to be freed, for `limit` and `reclaim`; a share is of the target's memory.max."""
+    """Memory to free, for `limit` and `reclaim`; a percentage is of the target's memory.max."""
     callers: fields.Callers = 1
-    """Callers at the same time, each a process of its own."""
+    """Number of callers at the same time, each a process of its own."""
     repeat: fields.Repeat = 1
-    """How often, one after the other."""
+    """Repetitions, one after the other."""
     delay: fields.Time = 0.0
-    """How long to wait before each call: seconds, or 100ms."""
+    """Time to wait before each call: seconds, or 100ms."""
     until: fields.UntilName = Until.EXITED
-    """What is waited for after each call: the victims' end, their memory, or only its return."""
+    """What to wait for after each call: the victims' exit, their memory, or only its return."""
     recheck: (
         Annotated[
             Recheck, BeforeValidator(_recheck, json_schema_input_type=fields.Amount | Recheck)
         ]
         | None
     ) = None
-    """Instead of waiting: try again while the target uses more than this (80M or 50%)."""
+    """Instead of waiting: try again while the target uses more than this, such as 80M or 50%."""
     expect: CallExpect = CallExpect()
+
+    @property
+    def on_tree(self) -> bool:
+        """Whether its target is a cgroup of the scenario."""
+        return not self.is_global and not (self.target or TOP).startswith("/")
 
 
 class CgroupExpect(Table):
-    """How far counters of one cgroup rise, from its making on."""
+    """Expected rises of the counters of one cgroup since it was made."""
 
     events: fields.Counts = {}
-    """Of memory.events, which counts what happens below as well: events.oom_kill = 1."""
+    """In memory.events, which includes the cgroups below: events.oom_kill = 1."""
     events_local: fields.Counts = {}
-    """Of memory.events.local, which does not: events_local.oom_kill = 0."""
+    """In memory.events.local, which does not: events_local.oom_kill = 0."""
 
 
 class Expect(Table):
-    """What the experiment should come to; what is not given is not judged."""
+    """The expected result of a round; a key that is not given is not checked."""
 
     verdict: fields.Verdicts = ()
-    """What the verdict of the run may be, or an array of them."""
+    """Expected verdict of the round, or an array of verdicts of which one is expected."""
     victims: fields.Names | None = None
     """Hogs that must die; no other task may. An entry has a death if one of its hogs dies."""
     survivors: fields.Names = ()
     """Hogs that must live: of an entry, all."""
     collateral: fields.Natural = 0
-    """How many others may die."""
+    """Number of other tasks that may die."""
     kills: fields.Count | None = None
-    """How many die: 1, "1..2", "2.."."""
+    """Number of deaths: 1, "1..2", "2.."."""
     returns: fields.Returned = {}
-    """How many calls return what: { 1 = 1, EBUSY = "0..3" }."""
+    """Number of calls for each return value: { 1 = 1, EBUSY = "0..3" }."""
     events: fields.Counts = {}
     """How far counters of the top's memory.events rise: events.oom_kill = 1."""
     cgroup: dict[fields.CgroupName, CgroupExpect] = {}
     """The same of any cgroup of the tree: [expect.cgroup."left/inner"]."""
     latency: dict[fields.MomentName, fields.Time] = {}
-    """The latest that a moment may come after the call: latency.exited = "2s"."""
+    """Longest time from the call to a moment: latency.exited = "2s"."""
 
 
 class File(Table):
-    """A scenario of oomctl: cgroups, hogs, calls and what they should come to."""
+    """A scenario of oomctl: cgroups, hogs, calls and the expected results."""
 
     description: fields.Text = ""
     """What it shows, in a sentence."""
     timeout: fields.Timeout = 30.0
-    """Limit on filling the hogs, on one call, and on its victims' end; each."""
+    """Limit on filling the hogs, on one call, and on its victims' exit; each."""
     parent: fields.Existing | None = None
-    """The existing cgroup to make the top in, instead of the hierarchy's root; as --parent."""
+    """Existing cgroup to make the top in, instead of the hierarchy's root; like --parent."""
     sysctl: fields.Sysctls = {}
-    """Settings of the whole machine for the time of a round: vm.swappiness = 0."""
+    """Settings of the whole machine during a round: vm.swappiness = 0."""
     cgroup: dict[fields.CgroupName, Cgroup] = {}
     """Cgroups by path: [cgroup."."] is the top, [cgroup."left/inner"] is below it."""
     hog: dict[fields.HogName, Hog] = {}
-    """Hogs by name, made in this order."""
+    """Hogs by name, started in this order."""
     call: tuple[Call, ...] | None = None
-    """The steps in order; left out it is one call on the top, `call = []` is none: limits kill."""
+    """Steps in order. Left out: one call on the top. `call = []`: no call, limits kill."""
     expect: Expect | None = None
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The steps, with the one that is implied; none where the file says so."""
+        """The steps; one call on the top if the file has no `call`."""
         return (Call(),) if self.call is None else self.call
 
 

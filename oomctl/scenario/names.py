@@ -17,17 +17,17 @@ _SYSCTL_PART = re.compile(patterns.SYSCTL_PART)
 _SYSCTL_VALUE = re.compile(patterns.WORDS)
 _NAME_MAX = 255
 _LONGEST = 3000
-"""Bytes of a path below the top: with the mount and what is above it less than PATH_MAX."""
+"""Bytes of a path below the top, so that the whole path stays below PATH_MAX."""
 
 LONGEST = 200
 """Characters of a sysctl's value, or of its whole name."""
 
 TOP = "."
-"""The scenario's own cgroup, in which all others are."""
+"""The top cgroup of a scenario; all others are below it."""
 
 
 def hog_name(name: str) -> str:
-    """Check the name of a hog: it is its comm and its directory."""
+    """Check the name of a hog, which names its task and its directory."""
     if not _HOG.fullmatch(name):
         raise FieldError(
             f"{shown(name)} cannot name a hog",
@@ -48,8 +48,8 @@ def comm(value: object) -> str:
 def cgroup_name(name: str) -> str:
     r"""Check the path of a cgroup of the scenario: `.` is the top, the others are below it.
 
-    Its parts may be all that the kernel takes (kernel/cgroup/cgroup.c, cgroup_mkdir()), such as
-    systemd's `a\x2db.slice`, but for what could be an interface file.
+    Its parts may be anything that the kernel takes (kernel/cgroup/cgroup.c, cgroup_mkdir()), such
+    as systemd's `a\x2db.slice`, except names of interface files.
     """
     if name == TOP:
         return name
@@ -69,7 +69,7 @@ def cgroup_name(name: str) -> str:
             raise FieldError(f"{shown(part)} is too long for a name", f"{_NAME_MAX} bytes at most")
         if _INTERFACE.match(part):
             raise FieldError(
-                f"{shown(name)} would be taken for an interface file", "call it otherwise"
+                f"{shown(name)} would be taken for an interface file", "choose another name"
             )
     if len(parts) > patterns.DEPTH:
         raise FieldError(
@@ -89,18 +89,18 @@ def absolute(value: object) -> str:
 
 
 def existing_cgroup(value: object) -> str:
-    """Parse the path of a cgroup that is not ours, inside the hierarchy."""
+    """Parse the path of an existing cgroup, relative to the hierarchy's root."""
     path = absolute(value)
     if _MOUNTED.match(path):
         raise FieldError(
             f"{shown(value)} is a path of the file system",
-            "write it as /proc/PID/cgroup does, from the hierarchy's root on",
+            "write it as in /proc/PID/cgroup, relative to the hierarchy's root",
         )
     return path
 
 
 def target(value: object) -> str:
-    """Parse what OOM is declared on: a cgroup of the scenario, or an existing one by its path."""
+    """Parse the target of a call: a cgroup of the scenario, or the path of an existing one."""
     path = text(value)
     if path.startswith("/") and (path := existing_cgroup(path)) == "/":
         raise FieldError(

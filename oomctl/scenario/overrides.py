@@ -10,7 +10,7 @@ from oomctl.scenario.fault import OVERRIDE, VARY, Fault, Path, ScenarioError, do
 from oomctl.text import cut
 
 EVERY = "*"
-"""As a key: each entry that is there."""
+"""As a key: every existing entry."""
 
 # The last one is the top cgroup without quotes: cgroup...memory.max
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^.=\"'\[\]]+)|(\.)(?=\.)")
@@ -28,7 +28,7 @@ class Override:
 
 
 def parse(text: str) -> Override:
-    """Parse `KEY=VALUE`: the value as TOML where it is that, else as a text.
+    """Parse `KEY=VALUE`; a value that is not TOML is a string, so that 64M needs no quotes.
 
     The key is dotted as in TOML; `call[0].wait` and `call.0.wait` are the same.
     """
@@ -39,14 +39,14 @@ def parse(text: str) -> Override:
 def vary(*texts: str) -> list[list[tuple[str, str]]]:
     """Split each `KEY=A,B` into overrides, each with a label such as `wait=true`.
 
-    Labels have the whole key where several end alike. A comma inside of quotes or brackets belongs
-    to a value.
+    A label has the whole key if several keys have the same last part. A comma inside quotes or
+    brackets belongs to a value.
     """
     split = [_split_key(text, VARY) for text in texts]
     paths = [path for path, _values in split]
     for path in paths:
         if paths.count(path) > 1:
-            fault = Fault(path, "is given twice", "write its values into one", where=VARY)
+            fault = Fault(path, "is given twice", "give all its values at once", where=VARY)
             raise ScenarioError([fault])
     ends = [path[-1] for path in paths]
     found = []
@@ -62,7 +62,7 @@ def vary(*texts: str) -> list[list[tuple[str, str]]]:
 def applied(
     raw: dict[str, Any], texts: Sequence[str], option: str = OVERRIDE
 ) -> tuple[list[tuple[Path, str]], list[Fault]]:
-    """Write what an option says into what TOML has; return where, and what could not be written."""
+    """Apply overrides to parsed TOML; return their paths, and the faults of those that fail."""
     given: list[tuple[Path, str]] = []
     faults: list[Fault] = []
     for text in texts:
@@ -81,9 +81,9 @@ def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:
     elif isinstance(at, dict):
         places = [*at] if part == EVERY else [str(part)]
     else:
-        raise _refused(done, "is not a table", "leave out what follows it")
+        raise _refused(done, "is not a table", "leave out the part of the key after it")
     if not places:
-        raise _refused(done, "has nothing that * could change", "name a new one instead")
+        raise _refused(done, "has no entry for * to change", "name a new one instead")
     for place in places:
         here = (*done, place)
         if not rest:
@@ -98,7 +98,7 @@ def _apply(at: Any, done: Path, path: Path, value: Any) -> Iterator[Path]:
 
 
 def _open(at: Any, here: Path) -> bool:
-    """Make the entry that an override is for, where it is new and may be; tell whether it was."""
+    """Make the entry that an override is for if it is new; return whether it was."""
     place = here[-1]
     if isinstance(at, list):
         if place != len(at):
@@ -132,7 +132,7 @@ def _index(at: list[Any], done: Path, part: str | int) -> int:
 def _split_key(text: str, option: str = OVERRIDE) -> tuple[Path, str]:
     path: list[str | int] = []
     end = 0
-    if not _is_utf8(text):  # as the words of a command line need not be
+    if not _is_utf8(text):  # a command line may hold any bytes
         what = f"'{cut(text)}' is not UTF-8 text"
         raise ScenarioError([Fault((), what, "TOML is text", where=option)])
     while match := _PART.match(text, end):
@@ -162,7 +162,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _value(text: str) -> Any:
-    """Return a value as TOML has it; what is no TOML is a text, so that 64M needs no quotes."""
+    """Return a value as TOML has it, else the text itself."""
     try:
         found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # ValueError: also an integer of too many digits

@@ -5,13 +5,13 @@ Pure. `$` is left out: in Python it also matches before a newline at the end.
 
 from oomctl.oom.errnos import NUMBERS
 from oomctl.oom.plan import INT32_MAX
-from oomctl.scenario.values import DAY
 from oomctl.units import SIZE_LIMIT
 
 END = r"(?![\s\S])"
 _BLANKS = r"[ \t\n\r\f\v]*"
 _HEX = "[0-9a-fA-F]"
 _DIGITS = "[0-9]"
+DAY = 86_400
 
 
 def whole(pattern: str) -> str:

@@ -1,4 +1,4 @@
-"""From a scenario to a plan: every path, size and flag literal. Pure, and cheap to import."""
+"""Turns a scenario into a plan: every path, size and flag literal. Pure, and cheap to import."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from oomctl.scenario.loader import Scenario
     from oomctl.scenario.model import Call, Expect
 
-_HOLD = 1.0  # the kernel wakes its reaper after 2 s
+_HOLD = 1.0  # the kernel wakes its reaper after 2 s (mm/oom_kill.c, OOM_REAPER_DELAY)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Drafter:
 
     def draft(self) -> Draft:
         file = self.layout.file
-        fresh = bool(file.hog or file.cgroup) or any(map(_on_ours, file.calls))
+        fresh = bool(file.hog or file.cgroup) or any(call.on_tree for call in file.calls)
         return Draft(
             hogs=tuple(map(self._hog, self.layout.members)),
             files={each: self._files(each) for each in self.layout.declared} if fresh else {},
@@ -105,7 +105,7 @@ class _Drafter:
             if given.get("memory.swap.max", "0") == "0":  # the same plan if it is given or not
                 given.pop("memory.swap.max", None)
                 given["memory.swap.max"] = "0"
-            else:  # without swap nothing gets as far as to zswap
+            else:  # pages reach zswap only on their way to swap
                 given.setdefault("memory.zswap.max", "0")
         return given
 
@@ -158,10 +158,6 @@ class _Drafter:
 
     def _share(self, target: str | None, amount: int | Percent) -> int:
         return self.layout.share(target or TOP, amount) or 0
-
-
-def _on_ours(call: "Call") -> bool:
-    return not call.is_global and not (call.target or TOP).startswith("/")
 
 
 def _expect(expect: "Expect") -> plans.Expect:

@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from oomctl.oom.errnos import NUMBERS, name_of
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, Range
+from oomctl.scenario import patterns
 from oomctl.scenario.fault import FieldError, instead, shown
 from oomctl.units import BLANKS, SIZE_LIMIT, parse_duration, parse_size
 
 Name = TypeVar("Name", bound=str)
 
-_PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%", re.ASCII)
-_RANGE = re.compile(r"([0-9]{1,18})?\.\.([0-9]{1,18})?", re.ASCII)
-DAY = 86_400
+_PERCENT = re.compile(patterns.PERCENT)
+_COUNT = re.compile(patterns.COUNT)
 PIDS_LIMIT = 1 << 22
 """PID_MAX_LIMIT on 64-bit kernels (include/linux/threads.h)."""
 
@@ -65,12 +65,10 @@ def rate(value: object) -> int:
 def amount(value: object) -> int | Percent:
     """Parse bytes, or a percentage."""
     if isinstance(value, str) and value.strip(BLANKS).endswith("%"):
-        match = _PERCENT.fullmatch(value.strip(BLANKS))
-        if not match:
-            raise FieldError(
-                f"{shown(value)} is not a percentage", "write such as '50%' or '12.5%'"
-            )
-        return Percent(float(match[1]))
+        if not _PERCENT.fullmatch(value):
+            what = f"{shown(value)} is not a percentage"
+            raise FieldError(what, "write such as '50%' or '12.5%'")
+        return Percent(float(value.strip(f"{BLANKS}%")))
     return size(value)
 
 
@@ -92,7 +90,7 @@ def pids_max(value: object) -> int | str:
     return "max" if value == "max" else whole(0, PIDS_LIMIT, ", or 'max'")(value)
 
 
-def duration(low: float = 0.0, high: float = DAY) -> Callable[[object], float]:
+def duration(low: float = 0.0, high: float = patterns.DAY) -> Callable[[object], float]:
     """Return a parser of seconds, given as a number or with a unit."""
 
     def parse(value: object) -> float:
@@ -207,12 +205,13 @@ def once(parse: Callable[[object], Hashable]) -> Callable[[object], object]:
     return check
 
 
-def span(value: object) -> Range:
+def count(value: object) -> Range:
     """Parse a count: a number, or `LOW..HIGH`; either end may be left out."""
-    if isinstance(value, str) and (match := _RANGE.fullmatch(value)) and value != "..":
-        low, high = int(match[1] or 0), int(match[2]) if match[2] else None
-        if high is None or low <= high:
-            return Range(low, high)
+    if isinstance(value, str) and _COUNT.fullmatch(value):
+        low, _, high = value.partition("..")
+        span = Range(int(low or 0), int(high) if high else None)
+        if span.high is None or span.low <= span.high:
+            return span
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return Range(value, value)
     raise FieldError(f"{shown(value)} is not a count", "write 1, '1..2', '2..' or '..2'")

@@ -152,7 +152,7 @@ def _kills(known: _Known, calls: tuple[Call, ...], expect: Expect) -> Iterator[F
     living = known.all_of(expect.survivors)
     if expect.victims is not None:
         most = known.most(known.all_of(expect.victims) - living) + expect.collateral
-    elif expect.survivors and not any(map(_beyond_the_tree, calls)):
+    elif expect.survivors and all(call.on_tree for call in calls):
         most = known.most(known.tasks.keys() - living)
     if kills and kills.high is not None and kills.high < least:
         yield Fault(path, f"{kills} is less than the {least} that have to die", _CHANGE, rests_on)
@@ -216,7 +216,7 @@ def _events(layout: Layout, expect: Expect) -> Iterator[Fault]:
                 yield Fault((*path, "events", counter), what, "keep one of them")
     if not expect.verdict or not set(expect.verdict) <= _OOM_KILLING:
         return
-    if any(map(_beyond_the_tree, layout.file.calls)):
+    if not all(call.on_tree for call in layout.file.calls):
         return
     top = expect.cgroup.get(TOP)
     for path, events in (
@@ -227,11 +227,6 @@ def _events(layout: Layout, expect: Expect) -> Iterator[Fault]:
         if "oom_kill" in events and events["oom_kill"].high == 0:
             what = f"is 0, so the verdict cannot be {' or '.join(expect.verdict)}"
             yield Fault((*path, "oom_kill"), what, _CHANGE, (_VERDICT, ("call",)))
-
-
-def _beyond_the_tree(call: Call) -> bool:
-    """Tell whether tasks that are not of the scenario may die of it."""
-    return call.is_global or (call.target or TOP).startswith("/")
 
 
 def _of_the_calls(calls: tuple[Call, ...], key: str) -> tuple[Path, ...]:

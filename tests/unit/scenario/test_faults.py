@@ -81,7 +81,7 @@ VALUES = {
     "parent = 'x'": "parent: 'x' is not an absolute path; begin with '/', without '..'",
     "parent = '/a/../b'": "parent: '/a/../b' is not an absolute path; begin with '/', without '..'",
     "parent = '/sys/fs/cgroup/a'": "parent: '/sys/fs/cgroup/a' is a path of the file system; "
-    "write it as /proc/PID/cgroup does, from the hierarchy's root on",
+    "write it as in /proc/PID/cgroup, relative to the hierarchy's root",
     "[hog.a]\nsize = '64Q'": f"hog.a.size: '64Q' is not a size; {SIZE}",
     "[hog.a]\nsize = '010'": "hog.a.size: '010' begins with 0, which the kernel reads as octal; "
     "leave it out",
@@ -141,8 +141,8 @@ VALUES = {
     "[[call]]\nrecheck = '8Q'": f"call[0].recheck.above: '8Q' is not a size; {SIZE}",
     "[[call]]\ntarget = '/'": "call[0].target: the root cgroup cannot be a target: the kernel "
     "cannot scan it; name a cgroup below it, or write global = true",
-    "[[call]]\ntarget = '/sys/fs/cgroup/a'": "call[0].target: '/sys/fs/cgroup/a' is a path of the "
-    "file system; write it as /proc/PID/cgroup does, from the hierarchy's root on",
+    "[[call]]\ntarget = '/sys/fs/cgroup/a'": "call[0].target: '/sys/fs/cgroup/a' is a path "
+    "of the file system; write it as in /proc/PID/cgroup, relative to the hierarchy's root",
     "[[call]]\nexpect.returns = 'EBUSSY'": "call[0].expect.returns: 'EBUSSY' is neither a number "
     "nor an errno; did you mean 'EBUSY'?",
     "[[call]]\nexpect.returns = []": "call[0].expect.returns: is an empty array; name at least "
@@ -187,10 +187,10 @@ NAMES = {
     "for a name; 255 bytes at most",
     f'[cgroup."{LONG}"]': f"cgroup.\"{LONG[:57]}...\": '{LONG[:57]}...' is too long for a path; "
     "3000 bytes at most",
-    '[cgroup."a/memory.max"]': "cgroup.\"a/memory.max\": 'a/memory.max' would be taken for an "
-    "interface file; call it otherwise",
-    '[cgroup."cgroup.procs"]': "cgroup.\"cgroup.procs\": 'cgroup.procs' would be taken for an "
-    "interface file; call it otherwise",
+    '[cgroup."a/memory.max"]': "cgroup.\"a/memory.max\": 'a/memory.max' would be taken for "
+    "an interface file; choose another name",
+    '[cgroup."cgroup.procs"]': "cgroup.\"cgroup.procs\": 'cgroup.procs' would be taken for "
+    "an interface file; choose another name",
     f'[cgroup."{"a/" * 32}a"]': f'cgroup."{"a/" * 28}a...": 33 cgroups inside each other are too '
     "many; 32 at most",
     "[hog.a]\nsize = 1\ncount = 2\n[hog.a-2]\nsize = 1": "hog.a-2: two hogs are named 'a-2'; the "

@@ -136,8 +136,11 @@ def test_overrides_of_the_call_that_is_implied(files):
         ("call[x].order=1", "--set: 'call[x].order=1' is not KEY=VALUE; write such as "
          "hog.large.size=64M"),
         ("call.x.order=1", "--set call.x: is not a position; write call[0], or call[*] for all"),
-        ("timeout.a=1", "--set timeout: is not a table; leave out what follows it"),
-        ("call[1].order.x=1", "--set call[1].order: is not a table; leave out what follows it"),
+        ("timeout.a=1", "--set timeout: is not a table; leave out the part of the key after it"),
+        (
+            "call[1].order.x=1",
+            "--set call[1].order: is not a table; leave out the part of the key after it",
+        ),
         ("hog.*.sise=1", "--set hog.large.sise: no such key; did you mean 'size'?"),
         ("call[0].target=lft", "--set call[0].target: there is no cgroup 'lft' in this scenario; "
          "did you mean 'left'?"),
@@ -157,7 +160,7 @@ def test_a_fault_of_an_override_names_it(files, override, line):
         ("hog.b.size=1", "--set hog.b: there is no hog 'b' to change; known are a"),
         ("call[2].order=1", "--set call[2]: the last one is call[0]; call[1] would be a new one"),
         ("call.order=1", "--set call.order: is not a position; write call[0], or call[*] for all"),
-        ("cgroup.*.memory.max=1", "--set cgroup: has nothing that * could change; name a new one "
+        ("cgroup.*.memory.max=1", "--set cgroup: has no entry for * to change; name a new one "
          "instead"),
         ("nope.x=1", "--set nope: no such key; known are description, timeout, parent, sysctl, "
          "cgroup, hog, call, expect"),
@@ -172,7 +175,7 @@ def test_overrides_of_no_call(files):
     (step,) = files.plan("call = []", "call[0].order=3").steps
     assert step.call.order == 3
     assert files.faults("call = []", "call[*].order=1") == [
-        "--set call: has nothing that * could change; name a new one instead"
+        "--set call: has no entry for * to change; name a new one instead"
     ]
 
 
@@ -198,7 +201,7 @@ def test_labels_tell_keys_apart():
     ]
     with pytest.raises(ScenarioError) as caught:
         scenario.vary("hog.a.size=1", "hog.a.size=2")
-    assert caught.value.lines == ("--vary hog.a.size: is given twice; write its values into one",)
+    assert caught.value.lines == ("--vary hog.a.size: is given twice; give all its values at once",)
 
 
 def test_faults_of_overrides_come_with_those_of_the_file(files):

@@ -10,11 +10,11 @@ from oomctl.scenario import names, patterns, values
 from oomctl.scenario.fault import FieldError
 
 
-def span_of_any_order(text):
+def count_of_any_order(text):
     """Which of two numbers is larger is beyond a pattern."""
     low, dots, high = text.partition("..")
     turned = dots and low.isdigit() and high.isdigit() and int(low) > int(high)
-    return values.span(f"{high}..{low}" if turned else text)
+    return values.count(f"{high}..{low}" if turned else text)
 
 
 PARSERS = {
@@ -23,7 +23,7 @@ PARSERS = {
     "part": (values.part, f"{patterns.SIZE}|{patterns.PART}", "019.% "),
     "time": (values.duration(), patterns.TIME, "0186.4mush "),
     "timeout": (values.duration(0.1), patterns.TIMEOUT, "0167.mush "),
-    "count": (span_of_any_order, patterns.COUNT, "01."),
+    "count": (count_of_any_order, patterns.COUNT, "01."),
     "return": (values.returned, patterns.RETURN, "-02147EFOBUSYnoe"),
     "hog": (names.hog_name, patterns.HOG, "aZ0_-é\n"),
     "comm": (names.comm, patterns.COMM, "a \x7f\n"),
