@@ -63,7 +63,7 @@ ONLY_CHECK = {
         "|its victims are more|returns are expected of|contradicts call|no call may have",
     ),
 }
-"""What only the check sees, by kind: the smallest file of it, and how its fault begins."""
+"""Kinds of faults that only the check finds: the smallest file, and a pattern of its fault."""
 _ONLY_CHECK = re.compile("|".join(f"(?:{fault})" for _text, fault in ONLY_CHECK.values()))
 
 BASES = [

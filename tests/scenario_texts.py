@@ -13,7 +13,7 @@ _CGROUPS = (".", "left", "right", "left/in", "left/in/deep", r"a\x2db.slice/é b
 
 @st.composite
 def sound_tables(draw):
-    """What TOML has of a scenario that holds."""
+    """Parsed TOML of a sound scenario."""
     cgroups = draw(st.lists(st.sampled_from(_CGROUPS), unique=True))
     inner = {up for each in cgroups for up in above(each)}
     homes = ["./", *(f"{each}/" for each in cgroups)]
@@ -85,7 +85,7 @@ _settings = st.fixed_dictionaries(
 
 @st.composite
 def sound(draw):
-    """A scenario that holds."""
+    """A sound scenario."""
     return checked(draw(sound_tables()), "x", "", Origin("x.toml"))
 
 
@@ -99,7 +99,7 @@ scalars = (
     | st.times()
     | st.datetimes()
 )
-"""What TOML has beside of tables and arrays."""
+"""The scalars of TOML."""
 
 _KEYS = st.text(max_size=5) | st.sampled_from(
     ["hog", "call", "cgroup", "expect", "size", "memory", "max", ".", "a", "timeout", "global"]
@@ -108,4 +108,4 @@ anything = st.recursive(
     scalars, lambda below: st.lists(below, max_size=4) | st.dictionaries(_KEYS, below, max_size=4)
 )
 trees = st.dictionaries(_KEYS, anything, max_size=5)
-"""What TOML may have."""
+"""Any TOML document."""

@@ -1,4 +1,4 @@
-"""Scenarios as texts, what they become, and what is said of them."""
+"""Scenarios as texts: loaded, planned, or refused with their faults."""
 
 import textwrap
 

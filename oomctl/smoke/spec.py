@@ -1,7 +1,6 @@
-"""A case's experiment in few words, to be placed into a tree of its own. Pure.
+"""The experiment of a smoke case, in few words. Pure.
 
-Paths are relative to the top of that tree: `.` is the top itself. A hog lives in a leaf of its own
-name unless it says where.
+Paths are relative to the top cgroup, as in any draft: `.` is the top itself.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,37 +20,37 @@ SECONDS = 15.0
 
 @dataclass(frozen=True)
 class CaseSpec(Draft):
-    """A draft of which something is always expected, and in which nothing is swapped."""
+    """A draft with expectations, and without swap unless `files` says otherwise."""
 
     expect: Expect = field(default_factory=Expect)
     timeout: float = SECONDS
 
     def counting(self, **events: int) -> "CaseSpec":
-        """Expect just these rises of counters, instead of what is usual."""
+        """Expect exactly these rises of counters of the top; the others stay as they are."""
         return self.rising(**{name: _exactly(n) for name, n in events.items()})
 
     def rising(self, **events: Range) -> "CaseSpec":
-        """Expect such rises of counters of the top, instead of what is usual."""
+        """Expect these rises of counters of the top; the others stay as they are."""
         wanted = {**self.expect.events.get(_COUNTED, {}), **events}
         return replace(self, expect=replace(self.expect, events={_COUNTED: wanted}))
 
     def losing(self, *names: str) -> "CaseSpec":
-        """Let these hogs end by other hands."""
+        """Do not expect these hogs to survive: the case itself ends them."""
         left = tuple(name for name in self.expect.survivors if name not in names)
         return replace(self, expect=replace(self.expect, survivors=left))
 
     def losing_the_caller(self) -> "CaseSpec":
-        """Expect that who declares is the one who dies."""
+        """Expect one death, that of the caller."""
         return replace(self, expect=replace(self.expect, victims=None, kills=_exactly(1)))
 
     def plan(self, top: str, given: Collection[str] | None = None) -> Plan:
-        """Return its plan in a fresh cgroup `top`, without swap unless `files` says otherwise."""
+        """Return its plan in a fresh cgroup `top`."""
         files = {**self.files, TOP: {"memory.swap.max": "0", **self.files.get(TOP, {})}}
         return Draft.plan(replace(self, files=files), top, given)
 
 
 def call(target: str | None = TOP, order: int = 0, flags: int = WAIT_ON_OOM_LOCK) -> Call:
-    """Return a declaration on a cgroup of the tree, or on the whole system for None."""
+    """Return a call on a cgroup of the tree, or on the whole system for None."""
     return Call(target, order, flags)
 
 
@@ -66,11 +65,11 @@ def spec(
     timeout: float = SECONDS,
     cgroups: Sequence[str] = (),
 ) -> CaseSpec:
-    """Draw an experiment in which just the hogs named by `dies` die, and every call returns alike.
+    """Return an experiment in which exactly the hogs `dies` die, and every call returns `returns`.
 
     `oom_kill` of the top should rise by one for each death, and may rise by one more for each group
-    that is killed: the kernel counts the first victim of a group twice unless it is gone by then
-    (mm/oom_kill.c, oom_kill_process). `oom` and `max` belong to limits and should not move.
+    that is killed: the kernel counts the first victim of a group twice unless it has exited by then
+    (mm/oom_kill.c, oom_kill_process()). `oom` and `max` belong to limits and should not rise.
     `collateral` tasks die uncounted, because they share a victim's memory.
     """
     steps = tuple(each if isinstance(each, Step) else Step(each) for each in calls)
@@ -94,7 +93,7 @@ def spec(
 
 
 def hog(name: str, size: int, adj: int = 0, at: str = "") -> Hog:
-    """Return a hog of so many bytes of anonymous memory, in a cgroup of its own or `at` another."""
+    """Return a hog of `size` bytes of anonymous memory, in a leaf of its own or in cgroup `at`."""
     return Hog(name, size, adj, at)
 
 

@@ -1,4 +1,4 @@
-"""Every fault of a file, by the exact line that says it."""
+"""Every fault of a scenario file, with its exact line."""
 
 import pytest
 
@@ -431,7 +431,7 @@ TOML = {
 
 
 @pytest.mark.parametrize(("text", "line"), TOML.items())
-def test_what_is_not_toml_is_one_line(files, text, line):
+def test_invalid_toml_is_one_line(files, text, line):
     assert files.faults(text) == [line]
 
 
@@ -519,7 +519,7 @@ def test_all_faults_of_a_file_come_at_once(files):
     ]
 
 
-def test_what_follows_from_a_fault_is_not_said(files):
+def test_faults_that_follow_from_another_are_left_out(files):
     assert files.faults("""
         [cgroup."n/.."]
         [cgroup."."]
@@ -590,7 +590,7 @@ def test_all_faults_of_all_files_come_at_once(files):
         f"{TWO}[[call]]\nglobal = true\n[expect]\nverdict = 'killed'\nevents.oom_kill = 0",
     ],
 )
-def test_what_is_allowed(files, text):
+def test_sound_scenarios_are_loaded(files, text):
     files.load(text)
 
 

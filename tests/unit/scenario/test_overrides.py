@@ -54,7 +54,7 @@ def files(tmp_path):
         (f"x={'9' * 5000}", ("x",), "9" * 5000),
     ],
 )
-def test_an_override_is_a_key_and_what_toml_makes_of_the_value(text, path, value):
+def test_an_override_is_a_key_and_a_toml_value(text, path, value):
     assert overrides.parse(text) == overrides.Override(path, value)
 
 
@@ -65,7 +65,7 @@ def test_an_override_is_a_key_and_what_toml_makes_of_the_value(text, path, value
         *("a]=1", "'a", 'a"b"=1', f"{'a.' * 5000}a=1", "a[0]b=1", "[0]=1"),
     ],
 )
-def test_what_is_no_override_is_one_line(text):
+def test_an_invalid_override_is_one_line(text):
     with pytest.raises(ScenarioError) as caught:
         overrides.parse(text)
     (line,) = caught.value.lines
@@ -113,7 +113,7 @@ def test_overrides_change_values(files):
     assert made.timeout == 7
 
 
-def test_overrides_of_the_call_that_is_implied(files):
+def test_overrides_of_the_implied_call(files):
     hog = "[hog.a]\nsize = 1"
     assert files.plan(hog, "call.*.via=kill").steps[0].call.via == "kill"
     assert files.plan(hog, "call[0].order=3").steps[0].call.order == 3
@@ -166,7 +166,7 @@ def test_a_fault_of_an_override_names_it(files, override, line):
          "cgroup, hog, call, expect"),
     ],
 )  # fmt: skip
-def test_an_override_of_what_the_file_leaves_out_has_one_fault(files, override, line):
+def test_an_override_of_an_absent_key_has_one_fault(files, override, line):
     assert files.faults("[hog.a]\nsize = 1", override) == [line]
 
 
@@ -214,7 +214,7 @@ def test_faults_of_overrides_come_with_those_of_the_file(files):
     ]
 
 
-def test_a_fault_of_an_override_is_said_once_for_many_files(files):
+def test_a_fault_of_an_override_is_reported_once_for_many_files(files):
     paths = [files.write(FILE, "one.toml"), files.write(FILE, "two.toml")]
     with pytest.raises(ScenarioError) as caught:
         scenario.load_all(paths, ["hog.large.count=-1"])

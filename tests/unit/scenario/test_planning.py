@@ -58,17 +58,17 @@ def test_a_call_alone_is_on_an_empty_cgroup(files):
     assert made.settings == (control("/"), NO_SWAP)
 
 
-def test_only_the_whole_system_needs_no_cgroup(files):
+def test_a_system_wide_call_alone_makes_no_cgroup(files):
     made = files.plan("[[call]]\nglobal = true")
     assert made == Plan((), (), (), (Step(Call(None)),), None)
 
 
-def test_only_an_existing_cgroup_needs_none_of_ours(files):
+def test_a_call_on_an_existing_cgroup_alone_makes_no_cgroup(files):
     made = files.plan("[[call]]\ntarget = '/a//b/'")
     assert made == Plan((), (), (), (Step(Call("/a/b", 0, 1)),), "/a/b")
 
 
-def test_bait_for_the_whole_system_has_a_cgroup(files):
+def test_hogs_beside_a_system_wide_call_have_a_cgroup(files):
     made = files.plan("[[call]]\nglobal = true\n[hog.a]\nsize = 0")
     assert (made.top, made.steps[0].call.target) == ("/t", None)
 
@@ -112,7 +112,7 @@ ZEROS = {
 
 @pytest.mark.parametrize("cgroup", [".", "child", "child/inner"])
 @pytest.mark.parametrize(("file", "value"), ZEROS.items())
-def test_nothing_is_a_limit_as_well(files, file, value, cgroup):
+def test_a_value_of_0_is_written(files, file, value, cgroup):
     optional = "swap" in file  # a kernel without swap has no such file, and no swap either
     made = files.plan(
         f"""
@@ -131,13 +131,13 @@ def test_nothing_is_a_limit_as_well(files, file, value, cgroup):
 
 
 @pytest.mark.parametrize("share", ["0%", "0.00001%"])
-def test_a_share_of_nothing_is_written(files, share):
+def test_a_percentage_that_amounts_to_0_is_written(files, share):
     made = files.plan(f'[cgroup.a]\nmemory.max = "{share}"\nmemory.high = "50%"')
     assert setting("/t/a", "memory.max", 0) in made.settings
     assert setting("/t/a", "memory.high", 0) in made.settings
 
 
-def test_controllers_are_enabled_on_the_way_down_and_no_further(files):
+def test_controllers_are_enabled_where_children_need_them(files):
     made = files.plan("""
         [cgroup."a/b"]
         pids.max = 5
@@ -176,7 +176,7 @@ def test_the_top_is_made_in_a_parent_and_the_root_is_left_alone(files, site, fil
     assert made.steps[0].call.target == f"{parent}/t"
 
 
-def test_percentages_are_of_the_nearest_limit_else_of_the_machine(files):
+def test_percentages_are_of_the_nearest_limit_or_of_the_machine(files):
     made = files.plan("""
         [cgroup.a]
         memory.max = "50%"
@@ -205,7 +205,7 @@ def test_percentages_are_of_the_nearest_limit_else_of_the_machine(files):
     }
 
 
-def test_a_limit_of_max_is_none(files):
+def test_percentages_ignore_a_limit_of_max(files):
     made = files.plan("""
         [cgroup.a]
         memory.max = "max"
@@ -469,7 +469,7 @@ def test_options_become_the_plan_that_a_file_has(files):
     assert plan(options, SITE) == written
 
 
-def test_options_of_nothing_are_written():
+def test_options_of_0_are_written():
     made = plan(of_options([], {}, memory_max=0, swap_max=0), SITE)
     assert setting("/t", "memory.max", 0) in made.settings
     assert NO_SWAP in made.settings
@@ -482,7 +482,7 @@ def test_options_for_the_whole_system():
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3 * M - 1, 3 * M])
-def test_a_limit_that_the_hogs_do_not_fit_in_is_said_in_options(limit):
+def test_a_limit_below_the_hogs_is_a_fault_of_the_option(limit):
     hogs = [Hog("a", M), Hog("b", 2 * M)]
     with pytest.raises(UsageError) as caught:
         of_options(hogs, {}, memory_max=limit)

@@ -1,4 +1,4 @@
-"""Scenario files as such: any input is a plan or the one error, and what a schema says of them."""
+"""Scenario files: any input becomes a plan or one ScenarioError, and the JSON schema agrees."""
 
 import json
 import re
@@ -137,7 +137,7 @@ def test_any_override_is_a_plan_or_refused(folder, changes):
 
 
 @given(sound_tables())
-def test_what_is_sound_passes_the_schema(validator, raw):
+def test_a_sound_scenario_passes_the_schema(validator, raw):
     validator.validate(raw)
 
 
@@ -257,7 +257,7 @@ def test_the_schema_takes_what_we_take(validator, files, text):
 
 
 @pytest.mark.parametrize("kind", ONLY_CHECK)
-def test_some_kinds_only_the_check_sees(validator, files, kind):
+def test_some_faults_only_the_check_finds(validator, files, kind):
     text, fault = ONLY_CHECK[kind]
     validator.validate(tomllib.loads(text))
     assert [what for what in faults(tomllib.loads(text)) if not re.search(fault, what)] == []
