@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.main import get_command
 
 import oomctl
@@ -150,6 +151,8 @@ def _parsed(words: list[str]) -> str:
             left = [*context._protected_args, *context.args]
             _name, command, words = command.resolve_command(context, left)
         context = command.make_context(command.name, list(words))
+    except typer.Exit:  # an option that does all the work, such as --version
+        return ""
     except Exception as error:
         return f"{' '.join(words)}: {error!r} {error}"
     inner = context.params.get("command")
