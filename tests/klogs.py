@@ -1,5 +1,6 @@
 """Reports of OOM kills as the kernel prints them into its log."""
 
+import re
 from dataclasses import dataclass
 
 from oomctl.oom.klog import Record
@@ -30,6 +31,8 @@ class Log:
         self._store(text, continued)
 
     def _store(self, text: str, continued: bool) -> None:
+        if not continued:  # kernel/printk/printk.c, printk_parse_prefix
+            text = re.sub(r"^(?:\x01[0-7c])+", "", text)
         self.now_us += 10
         number = len(self.records)
         self.records.append(Record(number, self.now_us, text, continued, self.caller))

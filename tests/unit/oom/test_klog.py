@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oomctl.oom.kill import OomKill
@@ -499,6 +499,8 @@ def paths():
 
 
 @given(comms(), comms(), paths(), paths(), names(), st.integers(-(2**31), 2**32), st.booleans())
+@example("\x010", "hog", "/a", "/b", "c", 0, False)
+@example("\x010\x01 x", "\x017", "/a", "/b", "c", 0, True)
 def test_what_the_kernel_prints_is_read_back(trigger, comm, top, below, cpuset, uid, grouped):
     cgroup = top if below == "/" else top.rstrip("/") + below
     said = Log()
