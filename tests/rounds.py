@@ -101,7 +101,7 @@ def busy(number, callers=4, flags=0, shift=0):
     checks = (
         Check("victims are large", True, "killed: large"),
         Check("call 1 returns 1", number != 3, "1 once, EBUSY 3 times"),
-        Check("reaped within 1.00 s", None, "nobody saw that moment"),
+        Check("reaped within 1.00 s", None, "that moment was not seen"),
     )
     return happened(*calls, checks=checks, dying=number // 2)
 

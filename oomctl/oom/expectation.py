@@ -84,9 +84,9 @@ def _latency(moment: Moment, seconds: float, calls: Sequence[CallReport]) -> Che
     seen = [report.timeline.after_call(moment) for report in killing]
     known = [after for after in seen if after is not None]
     if not killing:
-        return Check(name, None, "no call killed anybody")
+        return Check(name, None, "no call killed a task")
     if not known:
-        return Check(name, None, "nobody saw that moment")
+        return Check(name, None, "that moment was not seen")
     why = f"it came after {format_duration(max(known))}"
     if max(known) > seconds * 1e9:
         return Check(name, False, why)
@@ -124,7 +124,7 @@ def _call_victims(
         right &= not strangers
         right &= all(any(_is(task, name) for name in names) for task in chosen)
         right &= all(any(_is(task, name) for task in chosen) for name in names)
-        found += [_name(task) for task in chosen] + ["a task that nobody knows"] * len(strangers)
+        found += [_name(task) for task in chosen] + ["an unknown task"] * len(strangers)
     name = f"{call} kills {', '.join(names) or 'nobody'}"
     return Check(name, right, f"killed: {_listed(found)}" if calls else "it was not made")
 

@@ -43,7 +43,7 @@ class Fate:
             case FateKind.EXITED:
                 return f"exited {self.status}"
             case FateKind.KILLED:
-                return f"killed {self.signal_name} by someone else"
+                return f"killed {self.signal_name} by another process"
             case FateKind.ENDED_WITH_HOG:
                 return "ended with its hog"
             case FateKind.GONE:

@@ -107,6 +107,6 @@ def _within_reach(candidates: Candidates, callers: int) -> set[int]:
     if not gone:
         raise UnsupportedError(
             "no task on this machine may be killed: the kernel would panic",
-            "start something killable first, such as hogs (--hogs)",
+            "start a killable task first, such as hogs (--hogs)",
         )
     return reached

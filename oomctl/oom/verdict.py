@@ -97,7 +97,7 @@ def _judge(
         if seen.expected:
             return Verdict(
                 VerdictName.WRONG_VICTIM,
-                f"the kernel killed {names}, but by its own arithmetic it is the turn of "
+                f"the kernel killed {names}, but by oom_badness() it should have chosen "
                 + ", ".join(seen.expected),
             )
         late = f"; {_who(seen.not_ended)} still dying at the timeout" if seen.not_ended else ""
@@ -119,7 +119,7 @@ def _judge(
     if result.reclaimed is not None and result.ret is None and not result.attempts:
         given = format_size(result.reclaimed)
         return Verdict(
-            VerdictName.RECLAIMED, f"memory.reclaim gave back {given}, so nobody had to die"
+            VerdictName.RECLAIMED, f"memory.reclaim gave back {given}, so no kill was needed"
         )
     if result.ret is None:
         why = "it did not return in time; the caller was killed" if result.timed_out else ""
@@ -142,19 +142,17 @@ def _judge(
                 VerdictName.INVALID_ARGUMENT, "the kernel refused the order or the flags"
             )
         case value if value == -errno.EBUSY:
-            return Verdict(
-                VerdictName.BUSY, "somebody else held oom_lock and waiting was not asked for"
-            )
+            return Verdict(VerdictName.BUSY, "oom_lock was held, and the call did not wait")
         case value if value == -errno.EINTR and result.timed_out:
             return Verdict(
-                VerdictName.INTERRUPTED, "oom_lock was not to be had before --timeout ran out"
+                VerdictName.INTERRUPTED, "oom_lock was not free before --timeout ran out"
             )
         case value if value == -errno.EINTR:
             why = result.failed or "the caller was killed while it waited for oom_lock"
             return Verdict(VerdictName.INTERRUPTED, why)
         case value:
             return Verdict(
-                VerdictName.UNEXPECTED_RETURN, f"the kfunc's contract knows no return value {value}"
+                VerdictName.UNEXPECTED_RETURN, f"the kfunc's contract has no return value {value}"
             )
 
 
@@ -184,7 +182,7 @@ def _why_none_died(seen: Circumstances) -> str:
         return f"in-flight victim: {_who(seen.in_flight)} still dying from a call before"
     if seen.system_wide:
         return "an OOM notifier freed memory, or a victim from elsewhere was still dying"
-    return "in-flight victim: one from elsewhere, or one that nobody saw, was still dying"
+    return "in-flight victim: one from elsewhere, or one that no source reported, was still dying"
 
 
 def _who(tasks: Sequence[str]) -> str:
@@ -217,11 +215,11 @@ def meaning(result: CallResult, via: Via = Via.BPF) -> str:
         case 1:
             return "a victim was killed, is dying already, or memory was freed"
         case 0:
-            return "nobody could be killed, or the OOM killer is off"
+            return "no task could be killed, or the OOM killer is off"
         case value if value == -errno.EINVAL:
             return "order outside 0..MAX_PAGE_ORDER, or an unknown flag"
         case value if value == -errno.EBUSY:
-            return "oom_lock is held and waiting was not asked for"
+            return "oom_lock is held, and the call does not wait"
         case value if value == -errno.EINTR:
             return "killed while waiting for oom_lock"
         case _:

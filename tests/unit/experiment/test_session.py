@@ -173,7 +173,7 @@ def test_a_sigkill_that_the_log_does_not_have_is_not_an_oom_kill(kernel):
     kernel.react = lambda _call: kernel.kills("large", said=False)
     outcome = run(kernel, planned(kernel))
     assert outcome.verdict.name == "claimed-but-none-died"
-    assert fates(outcome)["large"] == "killed SIGKILL by someone else"
+    assert fates(outcome)["large"] == "killed SIGKILL by another process"
 
 
 def test_a_logged_kill_without_an_exit_is_dying(kernel, capsys):

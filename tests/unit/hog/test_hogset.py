@@ -366,7 +366,7 @@ def test_a_hog_that_may_fail_may_be_killed(cgroupfs, target, watch):
     running._start = start_and_kill
     with running:
         (running_hog,) = running.runners
-        assert running_hog.failed == "could not fill its memory: killed SIGKILL by someone else"
+        assert running_hog.failed == "could not fill its memory: killed SIGKILL by another process"
         assert running_hog.filled is None
 
 
@@ -391,7 +391,7 @@ def test_a_hog_that_may_fail_may_be_late(cgroupfs, target, watch):
 
 
 @pytest.mark.parametrize(
-    ("by_oom", "how"), [(True, "oom-killed"), (False, "killed SIGKILL by someone else")]
+    ("by_oom", "how"), [(True, "oom-killed"), (False, "killed SIGKILL by another process")]
 )
 def test_a_killed_child_of_a_forker_is_named_with_its_killer(cgroupfs, target, watch, by_oom, how):
     wanted = Hog("a", 64 * M, 0, "/t", "forker", tasks=2, rate=M, may_fail=True)

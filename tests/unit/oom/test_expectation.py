@@ -61,13 +61,13 @@ def test_nothing_expected_is_nothing_checked():
             ONE,
             [
                 Check("victims are large", True, "killed: large"),
-                Check("nobody else dies", True, "killed besides: nobody"),
+                Check("no other task dies", True, "killed besides: nobody"),
             ],
         ),
         (
             Expect(victims=("small", "large")),
             ONE,
-            [("victims are small, large", False), ("nobody else dies", True)],
+            [("victims are small, large", False), ("no other task dies", True)],
         ),
         (
             Expect(victims=("small",), collateral=1),
@@ -79,20 +79,20 @@ def test_nothing_expected_is_nothing_checked():
         (
             Expect(victims=("pool",)),
             with_tasks(*(fate(name, "oom-killed", entry="pool") for name in FATED)),
-            [("victims are pool", True), ("nobody else dies", True)],
+            [("victims are pool", True), ("no other task dies", True)],
         ),
         (
             Expect(victims=("large",)),
             with_tasks(fate("large", "cgroup-killed"), fate("large", "oom-killed", name=None)),
             [
                 ("victims are large", True),
-                Check("nobody else dies", False, "killed besides: large (not ours)"),
+                Check("no other task dies", False, "killed besides: large (not ours)"),
             ],
         ),
         (
             Expect(victims=("large",)),
             with_tasks(fate("large", "killed"), fate("small", "dying")),
-            [("victims are large", False), ("nobody else dies", True)],
+            [("victims are large", False), ("no other task dies", True)],
         ),
         (
             Expect(survivors=("small", "medium")),
@@ -135,13 +135,13 @@ def test_nothing_expected_is_nothing_checked():
             [
                 Check("killed within 8.00 ms", True, "it came after 8.00 ms"),
                 Check("exited within 20.0 ms", False, "it came after 27.0 ms"),
-                Check("reaped within 1.00 s", None, "nobody saw that moment"),
+                Check("reaped within 1.00 s", None, "that moment was not seen"),
             ],
         ),
         (
             Expect(latency={"killed": 1.0}),
             happened(called(-22), dead=None),
-            [Check("killed within 1.00 s", None, "no call killed anybody")],
+            [Check("killed within 1.00 s", None, "no call killed a task")],
         ),
         (
             Expect(latency={"killed": 0.009}),
@@ -263,7 +263,7 @@ def test_who_shares_memory_is_not_chosen():
 def test_a_victim_that_nobody_knows_is_not_the_wanted_one():
     outcome = replace(ONE, tasks=ONE.tasks[:2])
     (found,) = checks(None, outcome, step(victims=()))
-    assert found == Check("call 1 kills nobody", False, "killed: a task that nobody knows")
+    assert found == Check("call 1 kills nobody", False, "killed: an unknown task")
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
@@ -279,7 +279,7 @@ def test_names_hold_nothing_that_differs_from_round_to_round(name):
     )
     whole = step(returns=("1",), verdicts=("killed",), victims=())
     assert [each.name for each in checks(expect, OUTCOMES[name], whole)] == [
-        *("verdict is killed", "victims are large", "nobody else dies", "survivors are small"),
+        *("verdict is killed", "victims are large", "no other task dies", "survivors are small"),
         *("kills: 0 to 3", "calls returning 1: at least 1", "oom_kill rises by 1"),
         *("exited within 2.00 s", "call 1 returns 1", "call 1 has verdict killed"),
         "call 1 kills nobody",

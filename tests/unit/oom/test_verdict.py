@@ -87,7 +87,7 @@ def test_nobody_has_to_die():
     assert (spared.name, spared.as_wanted) == ("spared", True)
     assert spared.reason == "it was not needed any more after 3 tries"
     enough = judge(replace(answer(None), attempts=0, reclaimed=3 << 20), [], 0, False)
-    assert enough == Verdict("reclaimed", "memory.reclaim gave back 3M, so nobody had to die")
+    assert enough == Verdict("reclaimed", "memory.reclaim gave back 3M, so no kill was needed")
 
 
 def test_overall_is_the_first_that_was_not_as_wanted():
