@@ -28,7 +28,7 @@ end() {
 
 read -r controllers </sys/fs/cgroup/cgroup.controllers
 case " $controllers " in *" memory "*) ;; *) end no-memory-controller ;; esac
-# Where nobody knows whether the kernel has the kfunc it is asked: it would refuse the module then.
+# If it is not known whether the kernel has the kfunc, ask it: it would refuse the module then.
 if [ -n "$look" ]; then
     if grep -qw bpf_out_of_memory /proc/kallsyms; then
         module=
@@ -36,7 +36,7 @@ if [ -n "$look" ]; then
         end no-kfunc
     fi
 fi
-# A module whose BTF does not fit is loaded without it, and then nobody finds its kfunc.
+# A module whose BTF does not fit is loaded without it, and its kfunc is not found then.
 if [ -n "$module" ]; then
     insmod "$module.ko" 2>&4 && [ -e "/sys/kernel/btf/$module" ] || {
         dmesg | tail -n 5 >&4

@@ -174,4 +174,4 @@ def _missed(
     comms = {c.task.pid: c.task.comm for c in prediction.candidates}
     if not victims <= comms.keys():
         return ()
-    return [task_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["nobody"]
+    return [task_name(comms.get(pid, "?"), pid) for pid in prediction.victims] or ["no task"]

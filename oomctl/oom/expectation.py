@@ -48,7 +48,7 @@ def _of_round(plan: Plan, expect: Expect, outcome: Outcome) -> Iterator[Check]:
         for counter, wanted in counters.items():
             rise = rises.get(counter)
             passed = None if rise is None else rise in wanted
-            why = "it was not counted" if rise is None else f"it rose by {rise}"
+            why = "not counted" if rise is None else f"it rose by {rise}"
             name = counter if file == EVENTS else f"local {counter}"
             yield Check(f"{name}{where} rises by {wanted}", passed, why)
     for moment, seconds in expect.latency.items():
@@ -61,7 +61,7 @@ def _victims(names: Sequence[str], others: int, killed: Sequence[TaskReport]) ->
         missing = [name for name in names if not any(_is(task, name) for task in killed)]
         yield Check(f"victims are {', '.join(names)}", not missing, f"killed: {dead}")
     beside = [_name(f) for f in killed if not any(_is(f, name) for name in names)]
-    who = f"{'nobody else' if names else 'nobody'} dies"
+    who = f"no {'other ' * bool(names)}task dies"
     if others:
         who = f"at most {others} {'others die' if names else 'die'}"
     yield Check(who, len(beside) <= others, f"killed{' besides' * bool(names)}: {_listed(beside)}")
@@ -125,8 +125,8 @@ def _call_victims(
         right &= all(any(_is(task, name) for name in names) for task in chosen)
         right &= all(any(_is(task, name) for task in chosen) for name in names)
         found += [_name(task) for task in chosen] + ["an unknown task"] * len(strangers)
-    name = f"{call} kills {', '.join(names) or 'nobody'}"
-    return Check(name, right, f"killed: {_listed(found)}" if calls else "it was not made")
+    name = f"{call} kills {', '.join(names) or 'no task'}"
+    return Check(name, right, f"killed: {_listed(found)}" if calls else "the call was not made")
 
 
 def _is(task: TaskReport, name: str) -> bool:
@@ -149,13 +149,13 @@ def _listed(names: Iterable[str]) -> str:
     """Name tasks, of the same name once: `a, b (3 times)`."""
     counts = Counter(names)
     texts = (name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
-    return ", ".join(texts) or "nobody"
+    return ", ".join(texts) or "none"
 
 
 def _times(counts: Counter[str]) -> str:
     """Say how often each result occurred; a single call has no number."""
     if not counts:
-        return "it was not made"
+        return "the call was not made"
     if counts.total() == 1:
-        return f"it was {next(iter(counts))}"
+        return str(next(iter(counts)))
     return ", ".join(f"{name} {counted(count, 'time')}" for name, count in counts.most_common())

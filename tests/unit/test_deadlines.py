@@ -18,7 +18,7 @@ BOUNDED = {
     ("experiment/callers.py", "os.read(ready, len(children))"): "does not block",
     (
         "experiment/callers.py",
-        "os.read(line, 1)",
+        "os.read(start, 1)",
     ): "in a caller, which the parent kills at its deadline and the kernel kills with the parent",
     ("hog/hogset.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
     ("journal/file.py", "os.read(fd, _LARGEST)"): "a regular file",
@@ -29,7 +29,7 @@ BOUNDED = {
     ): "it has ended, or was killed",
     (
         "experiment/triggers.py",
-        "while self._used() > self._recheck.above",
+        "while _usage(self._target) > self._recheck.above",
     ): "in a caller, see above",
     ("lab/pump.py", "os.read(key.fd, 1 << 18)"): "select(2) said that there is something",
     ("rounds/record.py", "file.readline()"): "a regular file",

@@ -114,7 +114,7 @@ def test_the_error_names_the_fate_of_a_hog_that_ended(cgroupfs, target, watch):
         os.kill(pid, signal.SIGTERM)
         watch.wait(lambda: pid in watch.deaths, 20)
         with pytest.raises(
-            UnsupportedError, match=r"ended before the call: killed SIGTERM by someone"
+            UnsupportedError, match=r"ended before the call: killed SIGTERM by another"
         ):
             running.require_alive()
 
@@ -130,7 +130,7 @@ def test_a_hog_that_dies_while_it_fills(cgroupfs, target, watch, monkeypatch):
     monkeypatch.setattr(HogSet, "_start", start_and_kill)
     with (
         pytest.raises(
-            UnsupportedError, match=r"(start|memory|oom_score_adj): killed SIGKILL by someone"
+            UnsupportedError, match=r"(start|memory|oom_score_adj): killed SIGKILL by another"
         ),
         hog_set(cgroupfs, watch, Hog("a", 64 * M, 0, "/t", rate=M)),
     ):
