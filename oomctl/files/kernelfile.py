@@ -1,4 +1,4 @@
-"""Interface files of the kernel: cgroup files, sysctls, oom_score_adj. Each is written here."""
+"""Interface files of the kernel (cgroup files, sysctls, oom_score_adj), as Python writes them."""
 
 import errno
 import os
