@@ -354,7 +354,7 @@ OUTCOMES = {
                 Call(f"{TARGET}/large", 0, 0, "limit", 32 * M),
             ]
         ),
-        tasks=(TREE[0], *(hog(t.task.pid, t.name, t.asked, "oom-killed", 0) for t in TREE[1:])),
+        tasks=(TREE[0], *(hog(t.task.pid, t.name, t.size, "oom-killed", 0) for t in TREE[1:])),
         events=rises(oom_kill=2),
     ),
 }

@@ -79,7 +79,7 @@ def happened(*calls, checks=(), dead="large", oom=0, dying=0, rss=35 * M):
     tasks = tuple(
         replace(fated, entry=fated.name)
         if fated.name != dead
-        else hog(fated.task.pid, dead, fated.asked, "oom-killed", 0, 27 * MS)
+        else hog(fated.task.pid, dead, fated.size, "oom-killed", 0, 27 * MS)
         for fated in TREE
     )
     made = outcome(*calls, tasks=tasks, events=rises(oom_kill=1, oom=oom, max=3 * oom))

@@ -95,7 +95,7 @@ def _report(task: Task, running_hog: RunningHog | None, charged: int) -> TaskRep
     report = TaskReport(
         task=task,
         name=hog.name,
-        asked=None,
+        size=None,
         charged=charged,
         fate=Fate(FateKind.SURVIVED),
         entry=hog.entry or hog.name,
@@ -105,7 +105,7 @@ def _report(task: Task, running_hog: RunningHog | None, charged: int) -> TaskRep
         return report
     return replace(
         report,
-        asked=hog.size,
+        size=hog.size,
         fate=Fate(FateKind.NOT_FILLED) if running_hog.failed else report.fate,
         filled=running_hog.filled,
         failed=running_hog.failed,

@@ -178,7 +178,7 @@ def task(report: TaskReport) -> dict[str, Any]:
         "name": report.name,
         "entry": report.entry,
         "kind": report.kind,
-        "asked_bytes": report.asked,
+        "size_bytes": report.size,
         "filled_bytes": report.filled.bytes if report.filled else None,
         "fill_ns": report.filled.took_ns if report.filled else None,
         "lost_bytes": report.filled.lost_bytes if report.filled else None,

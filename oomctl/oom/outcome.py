@@ -117,7 +117,7 @@ class CallReport:
 class TaskReport:
     """One task of the experiment and its end.
 
-    `name` is None for a task that is neither a hog nor a child of one; `asked`, `filled` and
+    `name` is None for a task that is neither a hog nor a child of one; `size`, `filled` and
     `holds` (from just before the first call) are None for all but the hog itself. `entry` is the
     scenario's name for it. `charged` is memory.current of the hog's own cgroup; for a task that
     shares its cgroup it is rss + swap + page tables. `call` is the index of the call after which it
@@ -129,7 +129,7 @@ class TaskReport:
 
     task: Task
     name: str | None
-    asked: int | None
+    size: int | None
     charged: int
     fate: Fate
     call: int | None = None

@@ -143,7 +143,7 @@ def _branches(nodes: Mapping[str, _Node]) -> str:
 
 def _leaf(report: TaskReport) -> str:
     task = report.task
-    size = f"size {format_size(report.asked)}, " if report.asked is not None else ""
+    size = f"size {format_size(report.size)}, " if report.size is not None else ""
     kind = ' class="bad"' if report.fate.kind == FateKind.OOM_KILLED else ""
     return (
         f"{_escape(task_name(task.comm, task.pid))}: {size}charged {format_size(report.charged)}, "

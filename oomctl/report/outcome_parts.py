@@ -119,7 +119,7 @@ def _task_row(report: TaskReport, top: str | None) -> list[str]:
         task.comm,
         relative(task.cgroup, top),
         _hog_name(report),
-        format_size(report.asked),
+        format_size(report.size),
         format_size(report.charged),
         str(task.oom_score_adj),
         fate_text(report, top),

@@ -455,7 +455,7 @@ def test_a_scenario_reports_why_a_hog_was_not_filled(oomctl, tmp_path, name):
     assert done.exit_code in (0, 1), done.stderr
     (only,) = json.loads(done.stdout)["rounds"]
     tasks = [each for each in only["outcome"]["tasks"] if each["name"] == "h"]
-    (task,) = (each for each in tasks if each["asked_bytes"] is not None)  # not its children
+    (task,) = (each for each in tasks if each["size_bytes"] is not None)  # not its children
     assert task["fate"] == "not-filled"
     assert task["holds"] is None
     assert re.fullmatch(reason.replace("TOP", "/oomctl-[0-9a-f-]+"), task["failed"])

@@ -155,7 +155,7 @@ def test_the_victim_is_known_by_its_wait_status_and_the_log(kernel):
     victim = next(fated for fated in outcome.tasks if fated.name == "large")
     assert victim.call == 0
     assert 0 < victim.died_after_ns < 20 * 10**9
-    assert (victim.asked, victim.charged) == (4 * M, 4 * M + 4096)
+    assert (victim.size, victim.charged) == (4 * M, 4 * M + 4096)
     assert victim.task.comm == "large"
     assert outcome.events["/t"]["oom_kill"] == 1
     (declared,) = outcome.calls

@@ -92,7 +92,7 @@ def test_a_sharer_that_died_with_a_limits_victim_is_collateral():
 
 
 def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
-    child = replace(known(8), task=replace(known(8).task, parent=7), asked=None)
+    child = replace(known(8), task=replace(known(8).task, parent=7), size=None)
     ends = {7: Death(7, 1020, signal=9), 8: Death(8, 1021)}
     found = fates(
         [known(7), child],

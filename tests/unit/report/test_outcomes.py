@@ -128,7 +128,7 @@ TASK = {
     "comm": TEXT,
     "cgroup": TEXT,
     "name": MAYBE_TEXT,
-    "asked_bytes": MAYBE_NUMBER,
+    "size_bytes": MAYBE_NUMBER,
     "charged_bytes": NUMBER,
     "oom_score_adj": NUMBER,
     "fate": TEXT,
