@@ -35,7 +35,7 @@ ENVIRONMENT = Environment(
 )
 
 
-def declared(ret, *kills, call=None, began=10**9, took=734_512, cgroup_id=4242, **judged):
+def report(ret, *kills, call=None, began=10**9, took=734_512, cgroup_id=4242, **judged):
     call = call or Call(TARGET, 0, 1)
     answer = CallResult(Stage.CALLED, began, began + took, ret)
     names = [f"{kill.comm} (pid {kill.pid})" for kill in kills]
@@ -78,7 +78,7 @@ def rises(**moved):
 
 
 DEFAULT_RUN = outcome(
-    declared(1, Kill(303, "large", 64 * M, f"{TARGET}/large")),
+    report(1, Kill(303, "large", 64 * M, f"{TARGET}/large")),
     tasks=(
         hog(301, "small", 16 * M),
         hog(302, "medium", 32 * M),
@@ -132,11 +132,11 @@ def line(start, *stamps):
     return Timeline(tuple(Stamp(name, start + after, *pid) for name, after, *pid in stamps))
 
 
-def seen(declared, victims, logged=None, lost=0):
+def seen(report, victims, logged=None, lost=0):
     logged = frozenset(victims if logged is None else logged)
     agree = None if lost else logged == frozenset(victims)
     return replace(
-        declared,
+        report,
         evidence=Evidence("ring buffer", "", frozenset(victims), logged, agree, lost),
     )
 
@@ -154,7 +154,7 @@ def memory(start, end, step=MS):
 
 FIRST = replace(
     seen(
-        declared(
+        report(
             1,
             Kill(303, "large", 64 * M, f"{TARGET}/large"),
             began=CALL_AT,
@@ -167,7 +167,7 @@ FIRST = replace(
         Kill(310, "sharer", 64 * M, "/else<where>"),
     ),
     collateral=frozenset({310}),
-    prediction=predicted([fated.task for fated in TREE]),
+    prediction=predicted([row.task for row in TREE]),
     pressure={"some": 5120, "full": 4096},
     timeline=line(
         CALL_AT,
@@ -187,7 +187,7 @@ FIRST = replace(
 )
 SECOND_AT = CALL_AT + 12 * MS
 IN_FLIGHT = replace(
-    seen(declared(1, began=SECOND_AT, took=31 * US), []),
+    seen(report(1, began=SECOND_AT, took=31 * US), []),
     verdict=judge(
         CallResult(Stage.CALLED, SECOND_AT, SECOND_AT + 31 * US, 1),
         [],
@@ -195,7 +195,7 @@ IN_FLIGHT = replace(
         False,
         Circumstances(in_flight=["large (pid 303)"]),
     ),
-    prediction=predicted([fated.task for fated in TREE[:2]]),
+    prediction=predicted([row.task for row in TREE[:2]]),
     pressure={"some": 0, "full": 0},
     timeline=line(
         SECOND_AT, ("call", 0), ("locked", 9 * US), ("unlocking", 30 * US), ("return", 31 * US)
@@ -210,26 +210,26 @@ REAPED_AT = 5 * 10**9
 OUTCOMES = {
     "default": DEFAULT_RUN,
     "refused": outcome(
-        declared(-errno.EINVAL, call=Call(TARGET, 11, 2), took=950),
+        report(-errno.EINVAL, call=Call(TARGET, 11, 2), took=950),
         tasks=DEFAULT_RUN.tasks[:2],
         events=rises(),
         after=113 * M,
     ),
     "repeated": outcome(
-        declared(1, Kill(303, "large", 64 * M)),
-        declared(1, began=2 * 10**9),
+        report(1, Kill(303, "large", 64 * M)),
+        report(1, began=2 * 10**9),
         tasks=(hog(301, "small", 16 * M), hog(303, "large", 64 * M, "oom-killed", 0, 98_765)),
         events=rises(oom_kill=1),
         lost=3,
         notes=("something to know",),
     ),
     "group": outcome(
-        declared(1, Kill(301, "a", M), Kill(302, "b", M), group_kills=1),
+        report(1, Kill(301, "a", M), Kill(302, "b", M), group_kills=1),
         tasks=(hog(301, "a", M, "oom-killed", 0, 10), hog(302, "b", M, "oom-killed", 0, 20)),
         events=rises(oom_kill=3, oom_group_kill=1),
     ),
     "global": outcome(
-        declared(1, Kill(9, HOSTILE.comm, 3 * M), call=Call(None, 0, 0), cgroup_id=None),
+        report(1, Kill(9, HOSTILE.comm, 3 * M), call=Call(None, 0, 0), cgroup_id=None),
         tasks=(
             TaskReport(HOSTILE, None, None, HOSTILE.footprint, Fate("oom-killed", signal=9), 0, 5),
             TaskReport(replace(HOSTILE, pid=10), None, None, 0, Fate("killed", signal=15)),
@@ -250,7 +250,7 @@ OUTCOMES = {
         ),
         events=rises(),
     ),
-    "empty": outcome(declared(0, no_killable=True), before=0, after=0),
+    "empty": outcome(report(0, no_killable=True), before=0, after=0),
     "observed": outcome(
         FIRST,
         IN_FLIGHT,
@@ -268,7 +268,7 @@ OUTCOMES = {
     "reaped": outcome(
         replace(
             seen(
-                declared(
+                report(
                     1,
                     *(Kill(t.pid, t.comm, t.rss, t.cgroup) for t in GROUP),
                     began=REAPED_AT,
@@ -307,8 +307,8 @@ OUTCOMES = {
     ),
     "too-close": outcome(
         replace(
-            declared(1, Kill(302, "medium", 32 * M)),
-            prediction=predicted([fated.task for fated in TREE[:2]], close=(301,)),
+            report(1, Kill(302, "medium", 32 * M)),
+            prediction=predicted([row.task for row in TREE[:2]], close=(301,)),
             evidence=Evidence("kernel log", "no BTF", logged=frozenset({301})),
             kills=(Kill(301, "small", 16 * M),),
             timeline=line(10**9, ("call", 0), ("return", 734_512)),
@@ -318,8 +318,8 @@ OUTCOMES = {
     ),
     "wrong": outcome(
         replace(
-            seen(declared(1, Kill(301, "small", 16 * M)), [301]),
-            prediction=predicted([fated.task for fated in TREE]),
+            seen(report(1, Kill(301, "small", 16 * M)), [301]),
+            prediction=predicted([row.task for row in TREE]),
             verdict=judge(
                 CallResult(Stage.CALLED, 10**9, 10**9 + 734_512, 1),
                 ["small (pid 301)"],
@@ -333,10 +333,10 @@ OUTCOMES = {
     ),
     "crowded": outcome(
         *(
-            seen(declared(1, Kill(300 + n, f"hog-{n}", M), took=(n + 1) * MS), [300 + n])
+            seen(report(1, Kill(300 + n, f"hog-{n}", M), took=(n + 1) * MS), [300 + n])
             for n in range(3)
         ),
-        *(declared(-errno.EBUSY, took=9 * US) for _ in range(6)),
+        *(report(-errno.EBUSY, took=9 * US) for _ in range(6)),
         tasks=tuple(
             hog(300 + n, f"hog-{n}", M, "oom-killed" if n < 3 else "survived", n if n < 3 else None)
             for n in range(4)
@@ -346,8 +346,8 @@ OUTCOMES = {
     "several": outcome(
         *(
             replace(
-                declared(0, Kill(303, "large", 64 * M), Kill(302, "medium", 32 * M), call=call),
-                prediction=predicted([fated.task for fated in TREE]),
+                report(0, Kill(303, "large", 64 * M), Kill(302, "medium", 32 * M), call=call),
+                prediction=predicted([row.task for row in TREE]),
             )
             for call in [
                 *(Call(TARGET, order, 0) for order in range(8)),

@@ -77,10 +77,10 @@ def called(
 def happened(*calls, checks=(), dead="large", oom=0, dying=0, rss=35 * M):
     """An outcome of these calls, in which the hog `dead` dies of the first."""
     tasks = tuple(
-        replace(fated, entry=fated.name)
-        if fated.name != dead
-        else hog(fated.task.pid, dead, fated.size, "oom-killed", 0, 27 * MS)
-        for fated in TREE
+        replace(row, entry=row.name)
+        if row.name != dead
+        else hog(row.task.pid, dead, row.size, "oom-killed", 0, 27 * MS)
+        for row in TREE
     )
     made = outcome(*calls, tasks=tasks, events=rises(oom_kill=1, oom=oom, max=3 * oom))
     return replace(

@@ -28,7 +28,7 @@ BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))
 
 @pytest.fixture
 def known(monkeypatch):
-    """The suite has these cases, and a bench that asks no kernel."""
+    """The suite has these cases, and a runner that asks no kernel."""
 
     class CaseRunner(FakeRunner):
         environment: Environment = ENVIRONMENT

@@ -61,7 +61,7 @@ def attempt():
             outcome = session.run(plan)
         (report,) = outcome.calls
         killed = frozenset(f.task.pid for f in outcome.tasks if f.fate.kind == "oom-killed")
-        names = {fated.task.pid: fated.name for fated in outcome.tasks}
+        names = {row.task.pid: row.name for row in outcome.tasks}
         return Predicted(report.prediction, report.result.ret, killed, names, report)
 
     return run

@@ -37,7 +37,7 @@ def on_top(via="bpf", flags=WAIT_ON_OOM_LOCK, amount=None, **more):
 
 
 def dead(outcome):
-    return {fated.name for fated in outcome.tasks if fated.fate.kind != "survived"}
+    return {row.name for row in outcome.tasks if row.fate.kind != "survived"}
 
 
 def rises(outcome):
@@ -47,11 +47,11 @@ def rises(outcome):
 def first(outcome):
     """Return the name of the first victim."""
     pid = next(s.pid for s in outcome.calls[0].timeline.stamps if s.name == "killed")
-    return next(fated.name for fated in outcome.tasks if fated.task.pid == pid)
+    return next(row.name for row in outcome.tasks if row.task.pid == pid)
 
 
-def moments(declared):
-    return [stamp.name for stamp in declared.timeline.stamps]
+def moments(report):
+    return [stamp.name for stamp in report.timeline.stamps]
 
 
 EIGHT = {f"hog-{number}": 4 * M for number in range(8)}
@@ -105,11 +105,11 @@ def test_a_limit_kills_the_same_victim_and_changes_other_counters(session):
     assert (rises(kfunc)["oom"], rises(kfunc)["max"], rises(kfunc)["oom_kill"]) == (0, 0, 1)
     assert rises(limit)["oom"] >= 1
     assert rises(limit)["oom_kill"] == len(dead(limit))
-    (declared,) = limit.calls
-    assert (declared.verdict.name, declared.result.ret) == ("killed", 0)
-    assert declared.evidence.agree is True
-    assert moments(declared).count("locked") == moments(declared).count("unlocking") == 1
-    assert declared.timeline.after_call("return") == declared.result.duration_ns
+    (report,) = limit.calls
+    assert (report.verdict.name, report.result.ret) == ("killed", 0)
+    assert report.evidence.agree is True
+    assert moments(report).count("locked") == moments(report).count("unlocking") == 1
+    assert report.timeline.after_call("return") == report.result.duration_ns
 
 
 def test_a_limit_may_kill_several(session):
@@ -121,29 +121,29 @@ def test_a_limit_may_kill_several(session):
 
 def test_sysrq_kills_the_largest_task_of_the_machine(session):
     outcome = session.run(plan(Step(Call(None, -1, 0, "sysrq")), sizes={"huge": 512 * M}))
-    (declared,) = outcome.calls
-    assert (declared.verdict.name, declared.result.ret) == ("killed", 0)
+    (report,) = outcome.calls
+    assert (report.verdict.name, report.result.ret) == ("killed", 0)
     assert dead(outcome) == {"huge"}
-    assert declared.evidence.source == "ring buffer"
-    assert "killed" in moments(declared)
+    assert report.evidence.source == "ring buffer"
+    assert "killed" in moments(report)
     assert outcome.tasks[0].fate.kind == "oom-killed"
 
 
 def test_cgroup_kill_kills_all_and_changes_no_oom_counter(session):
     outcome = session.run(plan(on_top("kill")))
-    (declared,) = outcome.calls
-    assert declared.verdict.name == "cgroup-killed"
+    (report,) = outcome.calls
+    assert report.verdict.name == "cgroup-killed"
     assert dead(outcome) == set(SIZES)
-    assert {fated.fate.kind for fated in outcome.tasks} == {"cgroup-killed"}
+    assert {row.fate.kind for row in outcome.tasks} == {"cgroup-killed"}
     assert not any(rises(outcome).values())
-    assert declared.evidence.source == "wait status"
+    assert report.evidence.source == "wait status"
 
 
 def test_reclaim_that_frees_nothing_is_followed_by_the_kfunc(session):
     outcome = session.run(plan(on_top("reclaim", amount=8 * M)))
-    (declared,) = outcome.calls
-    assert (declared.verdict.name, declared.result.ret) == ("killed", 1)
-    assert declared.result.reclaimed is not None
+    (report,) = outcome.calls
+    assert (report.verdict.name, report.result.ret) == ("killed", 1)
+    assert report.result.reclaimed is not None
     assert dead(outcome) == {"large"}
     assert rises(outcome)["oom"] == 0
 
@@ -157,7 +157,7 @@ def test_each_step_has_its_own_target_and_repeat(session):
     outcome = session.run(plan(*steps))
     assert [one.result.ret for one in outcome.calls] == [1, -22, 1, 1]
     assert [(one.step, one.turn) for one in outcome.calls] == [(0, 0), (1, 0), (2, 0), (2, 1)]
-    names = {fated.task.pid: fated.name for fated in outcome.tasks}
+    names = {row.task.pid: row.name for row in outcome.tasks}
     victims = [[names[kill.pid] for kill in one.kills] for one in outcome.calls]
     assert victims == [["small"], [], ["large"], ["medium"]]
 

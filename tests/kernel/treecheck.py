@@ -87,7 +87,7 @@ class Comparison:
         yield from self._counters(self._turns)
 
     def _names(self, pids: Iterable[int]) -> list[str]:
-        names = {fated.task.pid: fated.name for fated in self.outcome.tasks}
+        names = {row.task.pid: row.name for row in self.outcome.tasks}
         return [f"{names.get(pid)} ({pid})" for pid in sorted(pids)]
 
     def _is_late(self, pid: int, comm: str) -> bool:
@@ -199,23 +199,23 @@ class Comparison:
                 yield f"moments of {pid}: {dict(zip(names, at, strict=True))}"
 
     def _fates(self) -> Iterator[str]:
-        found = {fated.task.pid: fated for fated in self.outcome.tasks}
+        found = {row.task.pid: row for row in self.outcome.tasks}
         if missing := self._tasks.keys() - found.keys():
             yield f"without a fate: {sorted(missing)}"
         if len(found) != len(self.outcome.tasks):
             yield "a task has two fates"
-        for pid, fated in found.items():
-            wanted = self._wanted(fated)
-            what = (str(fated.fate), fated.phase, bool(fated.kill), fated.collateral)
+        for pid, row in found.items():
+            wanted = self._wanted(row)
+            what = (str(row.fate), row.phase, bool(row.kill), row.collateral)
             if what not in wanted:
-                yield f"fate of {self._names([pid])}, {fated.kind}: {what}, not {wanted}"
+                yield f"fate of {self._names([pid])}, {row.kind}: {what}, not {wanted}"
 
-    def _refilled(self, fated: TaskReport) -> bool:
+    def _refilled(self, row: TaskReport) -> bool:
         """Tell whether a forker that replaced its children ran into the lowered limit itself.
 
         The OOM killer of its charge takes whom it chooses, while the caller is still at it.
         """
-        kill, via = fated.kill, self._tree.call.via
+        kill, via = row.kill, self._tree.call.via
         forkers = {hog.label for hog in self._tree.plan.hogs if hog.kind == "forker"}
         return bool(
             via == "limit"
@@ -224,12 +224,12 @@ class Comparison:
             and kill.invoker_pid != self._call.result.caller
         )
 
-    def _wanted(self, fated: TaskReport) -> list[tuple[str, Phase | None, bool, bool]]:
-        pid = fated.task.pid
+    def _wanted(self, row: TaskReport) -> list[tuple[str, Phase | None, bool, bool]]:
+        pid = row.task.pid
         if pid in self._killed:
             return [("oom-killed", Phase.CALL, True, pid in self._call.collateral)]
-        if self._refilled(fated):
-            shared = bool(fated.kill and fated.kill.role == "sharer")
+        if self._refilled(row):
+            shared = bool(row.kill and row.kill.role == "sharer")
             return [("oom-killed", Phase.BESIDE, True, shared)]
         survived = ("survived", None, False, False)
         if pid in self._orphans:

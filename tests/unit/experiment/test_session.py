@@ -144,7 +144,7 @@ def adj() -> str:
 
 
 def fates(outcome):
-    return {fated.name: str(fated.fate) for fated in outcome.tasks}
+    return {row.name: str(row.fate) for row in outcome.tasks}
 
 
 def test_the_victim_is_known_by_its_wait_status_and_the_log(kernel):
@@ -152,15 +152,15 @@ def test_the_victim_is_known_by_its_wait_status_and_the_log(kernel):
     outcome = run(kernel, planned(kernel))
     assert outcome.verdict.name == "killed"
     assert fates(outcome) == {"small": "survived", "large": "oom-killed", "medium": "survived"}
-    victim = next(fated for fated in outcome.tasks if fated.name == "large")
+    victim = next(row for row in outcome.tasks if row.name == "large")
     assert victim.call == 0
     assert 0 < victim.died_after_ns < 20 * 10**9
     assert (victim.size, victim.charged) == (4 * M, 4 * M + 4096)
     assert victim.task.comm == "large"
     assert outcome.events["/t"]["oom_kill"] == 1
-    (declared,) = outcome.calls
-    assert kernel.calls == [(Call("/t", 0, 1), declared.cgroup_id)]
-    assert declared.cgroup_id > 0
+    (report,) = outcome.calls
+    assert kernel.calls == [(Call("/t", 0, 1), report.cgroup_id)]
+    assert report.cgroup_id > 0
 
 
 def test_a_return_value_of_1_alone_is_not_a_kill(kernel):
@@ -216,10 +216,10 @@ def test_each_of_several_calls_has_its_own_victim(kernel):
     order = ["large", "medium"]
     kernel.react = lambda _call: kernel.kills(order.pop(0)) if order else 0
     outcome = run(kernel, planned(kernel, repeat=3))
-    names = [declared.verdict.name for declared in outcome.calls]
+    names = [report.verdict.name for report in outcome.calls]
     assert names == ["killed", "killed", "oom-killer-disabled"]
     assert outcome.verdict.name == "oom-killer-disabled"
-    assert {fated.name: fated.call for fated in outcome.tasks} == {
+    assert {row.name: row.call for row in outcome.tasks} == {
         "small": None,
         "large": 0,
         "medium": 1,
@@ -449,7 +449,7 @@ def test_a_result_is_reported_even_if_files_vanish_after_the_call(
         victim.kill()
         victim.wait()
     assert outcome.calls[0].verdict.name == "killed"
-    assert [str(fated.fate) for fated in outcome.tasks] == ["oom-killed"]
+    assert [str(row.fate) for row in outcome.tasks] == ["oom-killed"]
     if what == "*":
         assert (outcome.memory_after, outcome.events) == (None, {})
         assert any("was removed" in note for note in outcome.notes)

@@ -1,4 +1,4 @@
-"""Putting together what was seen and heard of a declaration."""
+"""Events and log records of one call become its report."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -44,7 +44,7 @@ def logged(*pids):
     )
 
 
-def asked(*events, log=None, ret=1, lost=0, candidates=None, group_kills=0, later=()):
+def observation(*events, log=None, ret=1, lost=0, candidates=None, group_kills=0, later=()):
     log = log or KernelLog()
     return CallObservation(
         Call("/t", 0, 1),
@@ -65,79 +65,79 @@ def after(*events, ended=None, owns=lambda kill, target: False, no_tracing_reaso
 
 
 def test_both_sources_name_the_victim():
-    one = asked(*kill_events(7), log=logged(7))
-    declared = account(one, (), after(*one.events, ended={7: 1500}))
-    assert declared.verdict.name == "killed"
-    assert declared.evidence.source == "ring buffer"
-    assert declared.evidence.agree is True
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.kills[0].oom_score_adj == 7
+    one = observation(*kill_events(7), log=logged(7))
+    report = account(one, (), after(*one.events, ended={7: 1500}))
+    assert report.verdict.name == "killed"
+    assert report.evidence.source == "ring buffer"
+    assert report.evidence.agree is True
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.kills[0].oom_score_adj == 7
 
 
 @pytest.mark.parametrize(
     ("events", "log"), [(kill_events(7), KernelLog()), (kill_events(7), logged(7, 8))]
 )
 def test_sources_that_differ_are_said_to_differ(events, log):
-    one = asked(*events, log=log, lost=0)
-    declared = account(one, (), after(*events, ended={7: 1500}))
-    assert declared.evidence.agree is (log.records != ())
-    assert {kill.pid for kill in declared.kills} == {7}  # 8 is another trigger's victim
+    one = observation(*events, log=log, lost=0)
+    report = account(one, (), after(*events, ended={7: 1500}))
+    assert report.evidence.agree is (log.records != ())
+    assert {kill.pid for kill in report.kills} == {7}  # 8 is another trigger's victim
 
 
 def test_a_kill_by_another_oom_is_not_ours():
-    one = asked(*kill_events(7), *kill_events(8, trigger=99), log=logged(7, 8))
-    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.evidence.agree is True
+    one = observation(*kill_events(7), *kill_events(8, trigger=99), log=logged(7, 8))
+    report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.evidence.agree is True
 
 
 def test_who_is_killed_without_a_mark_shares_the_victims_memory():
-    one = asked(*kill_events(7), event(EventKind.SIGKILL, 1230, 8), log=logged(7))
-    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
-    assert declared.collateral == {8}
-    assert declared.verdict.name == "killed"
-    assert "t8" not in declared.verdict.reason
-    assert {kill.pid: kill.cgroup for kill in declared.kills}[8] == "/t/leaf"
+    one = observation(*kill_events(7), event(EventKind.SIGKILL, 1230, 8), log=logged(7))
+    report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert report.collateral == {8}
+    assert report.verdict.name == "killed"
+    assert "t8" not in report.verdict.reason
+    assert {kill.pid: kill.cgroup for kill in report.kills}[8] == "/t/leaf"
 
 
 def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
-    one = asked(log=logged(7, 8))
+    one = observation(log=logged(7, 8))
     known = after(
         ended={7: 1500, 8: 1500},
         owns=lambda kill, target: kill.pid == 7,
         no_tracing_reason="no BTF",
     )
-    declared = account(one, (), known)
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.evidence.source == "kernel log"
-    assert declared.evidence.no_tracing_reason == "no BTF"
-    assert declared.evidence.agree is None
+    report = account(one, (), known)
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.evidence.source == "kernel log"
+    assert report.evidence.no_tracing_reason == "no BTF"
+    assert report.evidence.agree is None
 
 
 def test_a_lost_event_lets_the_log_speak_and_nobody_claims_agreement():
-    one = asked(log=logged(7), lost=3)
-    declared = account(one, (), after(ended={7: 1500}, owns=lambda kill, target: True))
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert (declared.evidence.lost, declared.evidence.agree) == (3, None)
+    one = observation(log=logged(7), lost=3)
+    report = account(one, (), after(ended={7: 1500}, owns=lambda kill, target: True))
+    assert [kill.pid for kill in report.kills] == [7]
+    assert (report.evidence.lost, report.evidence.agree) == (3, None)
 
 
 def test_a_mark_without_a_kill_is_a_victim_that_was_exiting():
-    one = asked(event(EventKind.MARK_VICTIM, 1200, 7))
-    declared = account(one, (), after(*one.events))
-    assert declared.verdict.name == "claimed-but-none-died"
-    assert "victim already exiting: t7 (pid 7)" in declared.verdict.reason
+    one = observation(event(EventKind.MARK_VICTIM, 1200, 7))
+    report = account(one, (), after(*one.events))
+    assert report.verdict.name == "claimed-but-none-died"
+    assert "victim already exiting: t7 (pid 7)" in report.verdict.reason
 
 
 def test_an_earlier_victim_that_ended_later_was_in_flight():
-    one = asked()
+    one = observation()
     assert "in-flight victim: pid 7" in account(one, {7}, after(ended={7: 1100})).verdict.reason
     assert "pid 7" not in account(one, {7}, after(ended={7: 900})).verdict.reason
 
 
 def test_a_caller_that_was_the_victim():
-    one = asked(*kill_events(CALLER))
-    declared = account(one, (), after(*one.events, ended={CALLER: 1500}))
-    assert declared.verdict.name == "caller-killed"
+    one = observation(*kill_events(CALLER))
+    report = account(one, (), after(*one.events, ended={CALLER: 1500}))
+    assert report.verdict.name == "caller-killed"
 
 
 def predicted(*victims, instead=()):
@@ -169,13 +169,15 @@ class Foreseen:
     ],
 )
 def test_predicted_against_actual(candidates, name):
-    one = asked(*kill_events(7), log=logged(7), candidates=candidates)
+    one = observation(*kill_events(7), log=logged(7), candidates=candidates)
     assert account(one, (), after(*one.events, ended={7: 1500})).verdict.name == name
 
 
 def test_whom_a_call_before_took_is_nobodys_choice():
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
-    one = asked(*kill_events(7), log=logged(7), candidates=Candidates(tasks, 1, 4096, frozenset()))
+    one = observation(
+        *kill_events(7), log=logged(7), candidates=Candidates(tasks, 1, 4096, frozenset())
+    )
     ended = {7: 1500, 8: 1400}
     assert account(one, (), after(*one.events, ended=ended)).verdict.name == "wrong-victim"
     assert account(one, {8}, after(*one.events, ended=ended)).verdict.name == "killed"
@@ -190,7 +192,7 @@ def test_who_writes_a_limit_enters_again_and_again():
         event(EventKind.OOM_BEGIN, 1310, CALLER),
         event(EventKind.OOM_END, 1320, CALLER),
     ]
-    one = asked(*events, log=logged(7))
+    one = observation(*events, log=logged(7))
     line = account(one, (), after(*one.events, ended={7: 1500})).timeline
     assert [s.name for s in line.stamps if s.name in ("locked", "unlocking")] == [
         "locked",
@@ -207,29 +209,29 @@ def test_the_worker_that_serves_sysrq_is_the_one_with_order_minus_1():
         replace(event(EventKind.OOM_BEGIN, 1100, worker), order=-1),
         *kill_events(7, trigger=worker),
     ]
-    one = replace(asked(*events, log=logged(9, 7), ret=0), call=Call(None, -1, 0, "sysrq"))
-    declared = account(one, (), after(*one.events, ended={7: 1500, 9: 1500}))
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.verdict.name == "killed"
+    one = replace(observation(*events, log=logged(9, 7), ret=0), call=Call(None, -1, 0, "sysrq"))
+    report = account(one, (), after(*one.events, ended={7: 1500, 9: 1500}))
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.verdict.name == "killed"
 
 
 @pytest.mark.parametrize("seen", [EventKind.OOM_BEGIN, EventKind.OOM_END, None])
 def test_the_worker_that_serves_sysrq_is_known_by_whatever_tells_of_its_order(seen):
     worker = 77
-    report = [
+    printed = [
         "kworker/1:1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=-1, oom_score_adj=0",
         f"CPU: 1 UID: 0 PID: {worker} Comm: kworker/1:1 Not tainted",
         "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
         "task_memcg=/t/leaf,task=t7,pid=7,uid=0",
         logged(7).records[0].text.replace("Memory cgroup out", "Out"),
     ]
-    log = KernelLog(tuple(Record(n, n, text) for n, text in enumerate(report)))
+    log = KernelLog(tuple(Record(n, n, text) for n, text in enumerate(printed)))
     around = [replace(event(seen, 1100, worker, worker), order=-1)] if seen else []
     events = [*around, *kill_events(7, trigger=worker)]
-    one = replace(asked(*events, log=log, ret=0), call=Call(None, -1, 0, "sysrq"))
-    declared = account(one, (), after(*events, ended={7: 1500}))
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.verdict.name == "killed"
+    one = replace(observation(*events, log=log, ret=0), call=Call(None, -1, 0, "sysrq"))
+    report = account(one, (), after(*events, ended={7: 1500}))
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.verdict.name == "killed"
 
 
 @pytest.mark.parametrize("tracing", [True, False])
@@ -238,38 +240,38 @@ def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
     events = [*kill_events(8, trigger=60), *kill_events(7, trigger=60)] if tracing else []
     said = KillsFromLog().feed(logged(8, 7).records)
     one = replace(
-        asked(*events, group_kills=1),
+        observation(*events, group_kills=1),
         counted=3,
         logged=tuple(replace(each, invoker_pid=60) for each in said),
     )
     known = after(*events, ended={8: 1500}, no_tracing_reason="" if tracing else "no BTF")
-    declared = account(one, {7, 8}, known)
-    assert declared.verdict.name == "claimed-but-none-died"
-    assert "in-flight victim: pid" in declared.verdict.reason
+    report = account(one, {7, 8}, known)
+    assert report.verdict.name == "claimed-but-none-died"
+    assert "in-flight victim: pid" in report.verdict.reason
 
 
 def test_each_group_that_others_killed_counts_its_first_victim_twice():
     said = KillsFromLog().feed(logged(6, 7, 8, 9).records)
     groups = {6: "/t/a", 7: "/t/a", 8: "/t/b", 9: "/t/b"}  # neither counts more than one
     told = tuple(replace(one, invoker_pid=60 + one.pid // 8, group=groups[one.pid]) for one in said)
-    one = replace(asked(group_kills=1), counted=6, logged=told)
-    declared = account(one, set(groups), after(ended={9: 1500}, no_tracing_reason="no BTF"))
-    assert declared.verdict.name == "claimed-but-none-died"
+    one = replace(observation(group_kills=1), counted=6, logged=told)
+    report = account(one, set(groups), after(ended={9: 1500}, no_tracing_reason="no BTF"))
+    assert report.verdict.name == "claimed-but-none-died"
 
 
 def test_cgroup_kill_takes_the_members_that_sigkill_ended_since():
     members = {pid: Task(pid, f"t{pid}", "/t", 0, 4096, 0, 0, 0.0) for pid in (6, 7, 8, 9)}
-    one = replace(asked(ret=0), call=Call("/t", via="kill"), members=members)
+    one = replace(observation(ret=0), call=Call("/t", via="kill"), members=members)
     ends = {6: 1500, 7: 900, 8: 1600}  # 7 ended before the call, 9 lives
     seen = PostRun((), ends, lambda kill, target: False, {}.get, sigkilled=frozenset({6, 7}))
-    declared = account(one, (), seen)
-    assert [kill.pid for kill in declared.kills] == [6]
-    assert (declared.verdict.name, declared.evidence.source) == ("cgroup-killed", "wait status")
+    report = account(one, (), seen)
+    assert [kill.pid for kill in report.kills] == [6]
+    assert (report.verdict.name, report.evidence.source) == ("cgroup-killed", "wait status")
 
 
 @pytest.mark.parametrize(("trigger", "kills"), [(CALLER, [7]), (99, []), (None, [7])])
 def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills):
-    report = (
+    printed = (
         Record(0, 0, "oomctl-caller invoked oom-killer: gfp_mask=0x0, order=0, oom_score_adj=0"),
         Record(1, 1, f"CPU: 1 UID: 0 PID: {trigger} Comm: oomctl-caller Not tainted"),
         Record(
@@ -279,7 +281,7 @@ def test_without_tracing_the_log_tells_callers_apart_where_it_can(trigger, kills
             "oom_memcg=/t,task_memcg=/t,task=t7,pid=7,uid=0",
         ),
     )
-    one = asked(log=KernelLog(report if trigger else ()) + logged(7))
+    one = observation(log=KernelLog(printed if trigger else ()) + logged(7))
     known = after(ended={7: 1500}, owns=lambda kill, target: True, no_tracing_reason="no BTF")
     assert [kill.pid for kill in account(one, (), known).kills] == kills
     assert account(one, {7}, known).kills == ()
@@ -290,9 +292,9 @@ def test_the_timeline_has_the_call_first_and_only_what_belongs_to_it():
     end = event(EventKind.OOM_END, 1900, CALLER)
     stranger = event(EventKind.EXIT, 1950, 99, trigger=0)
     mine = event(EventKind.EXIT, 2500, 7, trigger=0, signal=9)
-    one = asked(begin, *kill_events(7), end, log=logged(7), later=(Stamp("relieved", 2600),))
-    declared = account(one, (), after(*one.events, stranger, mine, ended={7: 2500}))
-    names = [stamp.name for stamp in declared.timeline.stamps]
+    one = observation(begin, *kill_events(7), end, log=logged(7), later=(Stamp("relieved", 2600),))
+    report = account(one, (), after(*one.events, stranger, mine, ended={7: 2500}))
+    names = [stamp.name for stamp in report.timeline.stamps]
     assert names == [
         "call",
         "locked",
@@ -303,9 +305,9 @@ def test_the_timeline_has_the_call_first_and_only_what_belongs_to_it():
         "exited",
         "relieved",
     ]
-    assert sum(declared.timeline.parts) == declared.timeline.whole == 1600
-    assert declared.timeline.after_call("exited", 7) == 1500
-    assert declared.timeline.after_call("exited", 8) is None
+    assert sum(report.timeline.parts) == report.timeline.whole == 1600
+    assert report.timeline.after_call("exited", 7) == 1500
+    assert report.timeline.after_call("exited", 8) is None
 
 
 def test_a_timeline_of_a_call_that_did_not_return():
@@ -315,7 +317,7 @@ def test_a_timeline_of_a_call_that_did_not_return():
 
 
 def test_killed_by_takes_each_process_once():
-    one = asked(*kill_events(7), *kill_events(7, at=1300), log=logged(7, 7))
+    one = observation(*kill_events(7), *kill_events(7, at=1300), log=logged(7, 7))
     assert list(killed_by(one, after(*one.events))) == [7]
 
 
@@ -327,33 +329,35 @@ def grouped(*pids, by="/t"):
 def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
     """It is gone before the group is scanned, so that nobody marks it and no line names it."""
     events = *kill_events(8), event(EventKind.SIGKILL, 1220, 7), *kill_events(6, at=1300)
-    one = asked(*events, log=logged(8, 6), candidates=grouped(6, 7, 8), group_kills=1)
-    declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 7, 8), 1500)))
-    assert declared.collateral == frozenset()
-    assert declared.as_predicted is True
-    assert declared.verdict.name == "group-killed"
-    assert declared.evidence.agree is True
+    one = observation(*events, log=logged(8, 6), candidates=grouped(6, 7, 8), group_kills=1)
+    report = account(one, (), after(*one.events, ended=dict.fromkeys((6, 7, 8), 1500)))
+    assert report.collateral == frozenset()
+    assert report.as_predicted is True
+    assert report.verdict.name == "group-killed"
+    assert report.evidence.agree is True
 
 
 def test_a_first_victim_that_is_told_again_by_a_thread_is_one_kill():
     """Its leader had ended when its group was killed: the line names the thread with the memory."""
     hits = [replace(hit, pid=88) for hit in kill_events(8, at=1400)]
     events = (*kill_events(8), *kill_events(6, at=1300), *hits)
-    one = asked(*events, log=logged(8, 6, 88), candidates=grouped(6, 8), group_kills=1)
-    declared = account(one, (), after(*one.events, ended=dict.fromkeys((6, 8), 1500)))
-    assert [kill.pid for kill in declared.kills] == [8, 6]
-    assert declared.evidence.agree is True
-    assert declared.evidence.seen == declared.evidence.logged == {6, 8}
+    one = observation(*events, log=logged(8, 6, 88), candidates=grouped(6, 8), group_kills=1)
+    report = account(one, (), after(*one.events, ended=dict.fromkeys((6, 8), 1500)))
+    assert [kill.pid for kill in report.kills] == [8, 6]
+    assert report.evidence.agree is True
+    assert report.evidence.seen == report.evidence.logged == {6, 8}
 
 
 def test_who_of_a_killed_group_has_ended_by_itself_is_no_miss():
     """A child that dies with its parent may be gone before the kernel comes to it."""
-    one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), candidates=grouped(6, 7, 8))
+    one = observation(
+        *kill_events(8), *kill_events(6), log=logged(8, 6), candidates=grouped(6, 7, 8)
+    )
     known = after(*one.events, ended={6: 1500, 7: 1500, 8: 1500})
-    declared = account(replace(one, group_kills=1), (), known)
-    assert (declared.victims, declared.gone) == ({6, 8}, {7})
-    assert declared.as_predicted is True
-    assert declared.verdict.name == "group-killed"
+    report = account(replace(one, group_kills=1), (), known)
+    assert (report.victims, report.gone) == ({6, 8}, {7})
+    assert report.as_predicted is True
+    assert report.verdict.name == "group-killed"
     alive = after(*one.events, ended={6: 1500, 8: 1500})
     missed = account(replace(one, group_kills=1), (), alive)
     assert (missed.gone, missed.as_predicted, missed.verdict.name) == (set(), False, "wrong-victim")
@@ -369,56 +373,56 @@ def test_the_group_that_the_log_names_counts_not_the_predicted_one():
     events = *kill_events(8), event(EventKind.SIGKILL, 1220, 9)
     group = Record(9, 9, "Tasks in /t/g are going to be killed due to memory.oom.group set")
     log = KernelLog((*logged(8).records, group, *logged(8).records))
-    one = asked(
+    one = observation(
         *events, log=log, candidates=Candidates(tasks, 1, 4096, frozenset({"/t/g"})), group_kills=1
     )
-    declared = account(one, (), after(*one.events, ended=dict.fromkeys((8, 9), 1500)))
-    assert declared.prediction.victims == (7,)
-    assert (declared.victims, declared.collateral) == ({8, 9}, set())
-    assert (declared.as_predicted, declared.too_close) == (False, True)
-    assert declared.verdict.name == "group-killed"
+    report = account(one, (), after(*one.events, ended=dict.fromkeys((8, 9), 1500)))
+    assert report.prediction.victims == (7,)
+    assert (report.victims, report.collateral) == ({8, 9}, set())
+    assert (report.as_predicted, report.too_close) == (False, True)
+    assert report.verdict.name == "group-killed"
 
 
 def test_a_limit_may_take_more_than_the_predicted():
-    one = asked(*kill_events(8), *kill_events(6), log=logged(8, 6), ret=0)
+    one = observation(*kill_events(8), *kill_events(6), log=logged(8, 6), ret=0)
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
     one = replace(
         one, call=replace(one.call, via="limit"), candidates=Candidates(tasks, 1, 4096, frozenset())
     )
-    declared = account(one, (), after(*one.events, ended={6: 1500, 8: 1500}))
-    assert declared.as_predicted is True
-    assert declared.verdict.name == "killed"
+    report = account(one, (), after(*one.events, ended={6: 1500, 8: 1500}))
+    assert report.as_predicted is True
+    assert report.verdict.name == "killed"
 
 
 def test_a_predicted_group_needs_no_counter():
     """The counter went with the cgroup, or lies outside of what is counted."""
     events = *kill_events(8), *kill_events(7, at=1300)
-    one = asked(*events, log=logged(8, 7), candidates=grouped(7, 8))
-    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
-    assert declared.verdict.name == "group-killed"
+    one = observation(*events, log=logged(8, 7), candidates=grouped(7, 8))
+    report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert report.verdict.name == "group-killed"
 
 
 def test_a_victim_outside_of_the_predicted_group_is_no_group_kill():
     events = *kill_events(8), *kill_events(9, at=1300)
-    one = asked(*events, log=logged(8, 9), candidates=grouped(7, 8))
-    declared = account(one, (), after(*one.events, ended={8: 1500, 9: 1500}))
-    assert declared.verdict.name == "over-kill"
+    one = observation(*events, log=logged(8, 9), candidates=grouped(7, 8))
+    report = account(one, (), after(*one.events, ended={8: 1500, 9: 1500}))
+    assert report.verdict.name == "over-kill"
 
 
 def test_several_victims_without_a_group_are_too_many():
     events = *kill_events(8), *kill_events(7, at=1300)
-    one = asked(*events, log=logged(8, 7), candidates=grouped(7, 8, by="/elsewhere"))
-    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
-    assert declared.verdict.name == "wrong-victim"
+    one = observation(*events, log=logged(8, 7), candidates=grouped(7, 8, by="/elsewhere"))
+    report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
+    assert report.verdict.name == "wrong-victim"
     without = account(replace(one, candidates=None), (), after(*one.events, ended={7: 1500}))
     assert without.verdict.name == "over-kill"
 
 
 def test_a_victim_that_has_not_ended_was_killed_all_the_same():
-    one = asked(*kill_events(7), log=logged(7))
-    declared = account(one, (), after(*one.events))
-    assert declared.verdict.name == "killed"
-    assert declared.verdict.reason.endswith("t7 (pid 7) was still dying at the timeout")
+    one = observation(*kill_events(7), log=logged(7))
+    report = account(one, (), after(*one.events))
+    assert report.verdict.name == "killed"
+    assert report.verdict.reason.endswith("t7 (pid 7) was still dying at the timeout")
 
 
 @pytest.mark.parametrize("no_tracing_reason", ["", "no BTF"])
@@ -426,7 +430,7 @@ def test_a_thread_that_the_log_names_is_its_process(no_tracing_reason):
     leaderless = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0, thread=70)
     marks = replace(event(EventKind.MARK_VICTIM, 1210, 70), tgid=7)
     shots = replace(event(EventKind.SIGKILL, 1200, 70), tgid=7)
-    one = asked(
+    one = observation(
         *(() if no_tracing_reason else (shots, marks)),
         log=logged(70),
         candidates=Candidates([leaderless], 1, 4096, frozenset()),
@@ -437,11 +441,11 @@ def test_a_thread_that_the_log_names_is_its_process(no_tracing_reason):
         owns=lambda kill, target: kill.pid == 7,
         no_tracing_reason=no_tracing_reason,
     )
-    declared = account(one, (), known)
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.verdict.name == "killed"
-    assert declared.evidence.logged == {7}
-    assert declared.evidence.agree is (None if no_tracing_reason else True)
+    report = account(one, (), known)
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.verdict.name == "killed"
+    assert report.evidence.logged == {7}
+    assert report.evidence.agree is (None if no_tracing_reason else True)
 
 
 @pytest.mark.parametrize("victim", [7, 8])
@@ -451,7 +455,7 @@ def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
     sharing = replace(parent, pid=8, comm="t8", shares=7)
     bystander = replace(parent, pid=9, rss=4096)
     candidates = Candidates([bystander, parent, sharing], 1, 4096, frozenset())
-    one = asked(log=logged(victim), candidates=candidates)
+    one = observation(log=logged(victim), candidates=candidates)
     known = PostRun(
         (),
         {7: 1500, 8: 1500, 9: 1500},
@@ -460,9 +464,9 @@ def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
         no_tracing_reason="no BTF",
         sigkilled=frozenset({7, 8}),
     )
-    declared = account(one, (), known)
-    assert {kill.pid for kill in declared.kills} == {7, 8}
-    assert declared.collateral == {7, 8} - {victim}
+    report = account(one, (), known)
+    assert {kill.pid for kill in report.kills} == {7, 8}
+    assert report.collateral == {7, 8} - {victim}
 
 
 SILENT = {
@@ -496,24 +500,24 @@ def test_any_silent_programs_change_no_verdict(silent, in_log):
     )
     missing = set().union(*(SILENT[name] for name in silent))
     told = [each for each in events if each.kind not in missing]
-    one = replace(asked(*told, log=logged(7) if in_log else None), silent=silent, lost=0)
+    one = replace(observation(*told, log=logged(7) if in_log else None), silent=silent, lost=0)
     known = replace(
         after(*told, ended={7: 1500}, owns=lambda kill, target: True), sigkilled=frozenset({7})
     )
-    declared = account(one, (), known)
-    assert declared.verdict.name == "killed", declared.verdict.reason
-    assert [kill.pid for kill in declared.kills] == [7]
-    assert declared.collateral == frozenset()
-    assert declared.evidence.silent == silent
+    report = account(one, (), known)
+    assert report.verdict.name == "killed", report.verdict.reason
+    assert [kill.pid for kill in report.kills] == [7]
+    assert report.collateral == frozenset()
+    assert report.evidence.silent == silent
     if in_log:
-        assert declared.evidence.agree is not False
+        assert report.evidence.agree is not False
 
 
 def test_a_kill_that_only_the_log_tells_of_is_kept_beside_what_was_traced():
-    one = asked(*kill_events(7), log=logged(7, 8))
-    declared = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}, owns=lambda *_: True))
-    assert {kill.pid for kill in declared.kills} == {7, 8}
-    assert declared.evidence.agree is False
+    one = observation(*kill_events(7), log=logged(7, 8))
+    report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}, owns=lambda *_: True))
+    assert {kill.pid for kill in report.kills} == {7, 8}
+    assert report.evidence.agree is False
 
 
 @pytest.mark.parametrize(
@@ -524,7 +528,7 @@ def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls(memcg,
 
     In a cgroup namespace the log's paths begin above those that oomctl sees.
     """
-    report = (
+    printed = (
         Record(0, 0, "t8 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0"),
         Record(
             1,
@@ -533,13 +537,13 @@ def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls(memcg,
             f"oom_memcg={memcg},task_memcg={memcg}/a,task=t8,pid=8,uid=0",
         ),
     )
-    one = asked(log=KernelLog(report) + logged(8))
+    one = observation(log=KernelLog(printed) + logged(8))
     known = after(ended={8: 1500}, owns=lambda *_: True, no_tracing_reason="no BTF")
     assert [kill.pid for kill in account(one, (), known).kills] == kills
 
 
 def test_a_counter_that_rose_is_believed_where_no_source_names_the_victim():
-    one = replace(asked(lost=9), counted=1)
-    declared = account(one, (), after())
-    assert declared.verdict.name == "killed"
-    assert "oom_kill of the target rose by 1" in declared.verdict.reason
+    one = replace(observation(lost=9), counted=1)
+    report = account(one, (), after())
+    assert report.verdict.name == "killed"
+    assert "oom_kill of the target rose by 1" in report.verdict.reason

@@ -23,7 +23,7 @@ def checks(expect, outcome, *steps):
 
 
 ONE = happened(called(1), oom=2)
-FATED = {fated.name: fated for fated in ONE.tasks}
+FATED = {row.name: row for row in ONE.tasks}
 
 
 def with_tasks(*tasks):

@@ -27,7 +27,7 @@ def known(pid, failed=""):
     )
 
 
-def declared(*kills, via="bpf"):
+def report(*kills, via="bpf"):
     answer = CallResult(Stage.CALLED, BEGAN, BEGAN + 100, 1)
     return CallReport(Call("/t", via=via), 3, answer, kills, KILLED)
 
@@ -48,13 +48,13 @@ def told(rows, calls=(), others=(), deaths=()):
 
 
 def test_a_kill_before_the_call_has_a_phase_of_its_own():
-    one = told([known(7)], [declared()], [kill(7, 300, memcg="/t")], [(7, 310)])[7]
+    one = told([known(7)], [report()], [kill(7, 300, memcg="/t")], [(7, 310)])[7]
     assert (one.fate.kind, one.phase, one.call) == ("oom-killed", Phase.FILLING, None)
     assert one.kill.memcg == "/t"
 
 
 def test_a_kill_by_another_oom_after_the_call_began_is_beside_it():
-    one = told([known(7)], [declared(kill(8, 1010))], [kill(7, 1200)], [(7, 1210), (8, 1020)])
+    one = told([known(7)], [report(kill(8, 1010))], [kill(7, 1200)], [(7, 1210), (8, 1020)])
     assert (one[7].fate.kind, one[7].phase) == ("oom-killed", Phase.BESIDE)
     assert (one[8].fate.kind, one[8].phase, one[8].call) == ("oom-killed", Phase.CALL, 0)
     assert one[8].name is None  # born after the look: a row all the same
@@ -71,17 +71,17 @@ def test_a_hog_that_failed_by_itself_is_not_filled():
 
 
 def test_a_victim_that_has_not_ended_is_dying_and_belongs_to_its_call():
-    one = told([known(7)], [declared(kill(7, 1010))])[7]
+    one = told([known(7)], [report(kill(7, 1010))])[7]
     assert (one.fate.kind, one.phase, one.call, one.died_after_ns) == ("dying", Phase.CALL, 0, None)
 
 
 def test_what_lives_has_no_phase():
-    one = told([known(7)], [declared()])[7]
+    one = told([known(7)], [report()])[7]
     assert (one.fate.kind, one.phase) == ("survived", None)
 
 
 def test_cgroup_kill_is_not_the_oom_killers_doing():
-    one = told([known(7)], [declared(kill(7, 1010), via="kill")], [], [(7, 1020)])[7]
+    one = told([known(7)], [report(kill(7, 1010), via="kill")], [], [(7, 1020)])[7]
     assert (one.fate.kind, one.phase, one.kill) == ("cgroup-killed", Phase.CALL, None)
 
 
@@ -98,7 +98,7 @@ def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
         [known(7), child],
         stranger=known,
         find=lambda _pid: None,
-        reports=[declared(kill(7, 1010))],
+        reports=[report(kill(7, 1010))],
         others=[],
         deaths=ends,
         filled_ns=FILLED,
@@ -109,7 +109,7 @@ def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
 def test_who_died_before_the_call_is_not_put_down_to_it():
     sharer = OomKill(300, 8, "t8", "sharer", 0, traced=True)
     for deaths in ([(7, 310), (8, 312)], [(7, 1500), (8, 1500)]):  # as it ended, or as was noticed
-        one = told([], [declared()], [kill(7, 300), sharer], deaths)
+        one = told([], [report()], [kill(7, 300), sharer], deaths)
         assert [(one[p].phase, one[p].call) for p in (7, 8)] == [(Phase.FILLING, None)] * 2
         assert [one[p].died_after_ns for p in (7, 8)] == [None, None]
         assert one[8].collateral

@@ -85,7 +85,7 @@ def task(pid, size=1, **more):
 SHELL = ProtectedTask(7, "bash (pid 7, which oomctl runs in)", "/user/session")
 
 
-def lineup(*tasks, groups=()):
+def candidates(*tasks, groups=()):
     return Candidates(tasks, 1 << 20, 4096, frozenset(groups))
 
 
@@ -100,16 +100,16 @@ def test_a_target_beside_or_below_the_family_is_not():
 
 
 def test_who_of_the_family_moved_into_a_target_is_refused():
-    check_candidates(MEMCG, 1, lineup(task(8)), [SHELL])
+    check_candidates(MEMCG, 1, candidates(task(8)), [SHELL])
     with pytest.raises(UnsupportedError, match=r"bash .* is in /t: the declaration could kill it"):
         # though it would not be chosen: cgroup.kill and memory.oom.group take it too
-        check_candidates(MEMCG, 1, lineup(task(8, 9), task(7, 1)), [SHELL])
+        check_candidates(MEMCG, 1, candidates(task(8, 9), task(7, 1)), [SHELL])
 
 
 def test_a_machine_without_a_killable_task_would_panic():
     with pytest.raises(UnsupportedError, match="no task on this machine may be killed"):
-        check_candidates(SYSTEM, 1, lineup(task(8, oom_score_adj=-1000)), [SHELL])
-    check_candidates(MEMCG, 1, lineup(), [SHELL])
+        check_candidates(SYSTEM, 1, candidates(task(8, oom_score_adj=-1000)), [SHELL])
+    check_candidates(MEMCG, 1, candidates(), [SHELL])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,6 @@ def test_a_machine_without_a_killable_task_would_panic():
 def test_nobody_of_the_family_may_be_within_reach(callers, tasks, groups, refused):
     if refused:
         with pytest.raises(UnsupportedError, match=r"could pick bash \(pid 7.*--hog big=SIZE"):
-            check_candidates(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])
+            check_candidates(SYSTEM, callers, candidates(*tasks, groups=groups), [SHELL])
     else:
-        check_candidates(SYSTEM, callers, lineup(*tasks, groups=groups), [SHELL])
+        check_candidates(SYSTEM, callers, candidates(*tasks, groups=groups), [SHELL])

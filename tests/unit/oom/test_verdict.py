@@ -7,7 +7,7 @@ from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.verdict import Circumstances, Verdict, judge, meaning, overall
 
 
-def answer(ret, timed_out=False):
+def result_of(ret, timed_out=False):
     return CallResult(Stage.CALLED, 100, 0 if ret is None else 350, ret, timed_out)
 
 
@@ -37,14 +37,14 @@ ONE, TWO = ["a (pid 5)"], ["a (pid 5)", "b (pid 6)"]
     ],
 )
 def test_verdict(ret, timed_out, killed, group_kills, no_killable, name):
-    verdict = judge(answer(ret, timed_out), killed, group_kills, no_killable)
+    verdict = judge(result_of(ret, timed_out), killed, group_kills, no_killable)
     assert verdict.name == name
     assert verdict.as_wanted is (bool(killed) and name != "over-kill")
     assert all(task in verdict.reason for task in killed)
 
 
 def test_a_timeout_is_told_from_a_caller_that_was_killed():
-    late, ended = (judge(answer(-errno.EINTR, late), [], 0, False) for late in (True, False))
+    late, ended = (judge(result_of(-errno.EINTR, late), [], 0, False) for late in (True, False))
     assert "--timeout" in late.reason
     assert "killed" in ended.reason
 
@@ -52,12 +52,12 @@ def test_a_timeout_is_told_from_a_caller_that_was_killed():
 @pytest.mark.parametrize("ret", [None, 1, 0, -errno.EINVAL, -errno.EBUSY, -errno.EINTR])
 def test_every_return_of_the_contract_has_a_meaning_of_its_own(ret):
     others = {None, 1, 0, -errno.EINVAL, -errno.EBUSY, -errno.EINTR, 17} - {ret}
-    assert meaning(answer(ret)) not in {meaning(answer(other)) for other in others}
+    assert meaning(result_of(ret)) not in {meaning(result_of(other)) for other in others}
 
 
 @pytest.mark.parametrize("ret", [2, -1, -errno.ENOMEM])
 def test_what_is_not_in_the_contract_is_called_so(ret):
-    assert meaning(answer(ret)) == "not in the kfunc's contract"
+    assert meaning(result_of(ret)) == "not in the kfunc's contract"
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ def test_what_is_not_in_the_contract_is_called_so(ret):
     ],
 )
 def test_triggers_that_are_not_the_kfunc(via, ret, killed, no_killable, name):
-    verdict = judge(answer(ret), killed, 0, no_killable, Circumstances(via=via))
+    verdict = judge(result_of(ret), killed, 0, no_killable, Circumstances(via=via))
     assert verdict.name == name
 
 
 def test_nobody_has_to_die():
-    spared = judge(replace(answer(None), spared=True, attempts=3), [], 0, False)
+    spared = judge(replace(result_of(None), spared=True, attempts=3), [], 0, False)
     assert (spared.name, spared.as_wanted) == ("spared", True)
     assert spared.reason == "it was not needed any more after 3 tries"
-    enough = judge(replace(answer(None), attempts=0, reclaimed=3 << 20), [], 0, False)
+    enough = judge(replace(result_of(None), attempts=0, reclaimed=3 << 20), [], 0, False)
     assert enough == Verdict("reclaimed", "memory.reclaim gave back 3M, so no kill was needed")
 
 
@@ -109,8 +109,8 @@ def test_overall_is_the_first_that_was_not_as_wanted():
     ],
 )
 def test_answer(ret, name, duration):
-    assert answer(ret).errno_name == name
-    assert answer(ret).duration_ns == duration
+    assert result_of(ret).errno_name == name
+    assert result_of(ret).duration_ns == duration
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_answer(ret, name, duration):
     ],
 )
 def test_why_a_1_killed_nobody(seen, words):
-    verdict = judge(answer(1), [], 0, False, seen)
+    verdict = judge(result_of(1), [], 0, False, seen)
     assert verdict.name == "claimed-but-none-died"
     assert verdict.reason.startswith(words) or words in verdict.reason
 
 
 def test_a_victim_that_the_arithmetic_does_not_name_is_the_wrong_one():
-    verdict = judge(answer(1), ONE, 0, False, Circumstances(expected=["b (pid 6)"]))
+    verdict = judge(result_of(1), ONE, 0, False, Circumstances(expected=["b (pid 6)"]))
     assert verdict.name == "wrong-victim"
     assert not verdict.as_wanted
     assert "a (pid 5)" in verdict.reason
@@ -139,5 +139,6 @@ def test_a_victim_that_the_arithmetic_does_not_name_is_the_wrong_one():
 
 def test_a_caller_that_was_killed_comes_first():
     assert (
-        judge(answer(1), ONE, 0, False, Circumstances(caller_killed=True)).name == "caller-killed"
+        judge(result_of(1), ONE, 0, False, Circumstances(caller_killed=True)).name
+        == "caller-killed"
     )

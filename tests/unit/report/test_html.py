@@ -54,7 +54,7 @@ def test_whatever_names_hold_stays_text():
     outcome = OUTCOMES["observed"]
     prediction = FIRST.prediction
     candidates = tuple(replace(c, task=spoil(c.task)) for c in prediction.candidates)
-    declared = replace(
+    report = replace(
         FIRST,
         call=replace(FIRST.call, target=f"/{HOSTILE}"),
         kills=tuple(replace(kill, comm=HOSTILE, memcg=HOSTILE) for kill in FIRST.kills),
@@ -65,12 +65,12 @@ def test_whatever_names_hold_stays_text():
     )
     spoiled = replace(
         outcome,
-        calls=(declared,),
+        calls=(report,),
         tasks=tuple(replace(f, task=spoil(f.task), name=HOSTILE, call=0) for f in outcome.tasks),
         events={f"/{HOSTILE}": {HOSTILE: 1}},
         samples=tuple(Sample(s.at_ns, f"/{HOSTILE}", s.bytes) for s in outcome.samples),
         notes=(HOSTILE,),
-        verdict=declared.verdict,
+        verdict=report.verdict,
     )
     page, tags = parsed(spoiled)
     assert "script" not in tags

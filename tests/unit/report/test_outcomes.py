@@ -37,8 +37,8 @@ def test_a_table_fits_80_columns(name):
 
 DEEP = "/user.slice/user-1000.slice/user@1000.service/app.slice/" + "a-long-name." * 12 + "scope"
 CROWD = [
-    replace(fated, task=replace(fated.task, pid=4_194_300 + n, comm="c" * 15, cgroup=f"{DEEP}{n}"))
-    for n, fated in enumerate(DEFAULT_RUN.tasks)
+    replace(row, task=replace(row.task, pid=4_194_300 + n, comm="c" * 15, cgroup=f"{DEEP}{n}"))
+    for n, row in enumerate(DEFAULT_RUN.tasks)
 ]
 WIDE = {
     **OUTCOMES,
@@ -52,9 +52,9 @@ WIDE = {
 def test_on_a_terminal_a_table_fits(name, width):
     text = render(RENDERERS, "table", WIDE[name], terminal=width)
     assert max(map(len, text.splitlines())) <= width, text
-    for fated in WIDE[name].tasks:
-        assert str(fated.task.pid) in text
-        assert fated.task.cgroup[-7:].rpartition("/")[2] in text
+    for row in WIDE[name].tasks:
+        assert str(row.task.pid) in text
+        assert row.task.cgroup[-7:].rpartition("/")[2] in text
     as_json = render(RENDERERS, "json", WIDE[name], terminal=width)
     assert as_json == RENDERERS["json"](WIDE[name])
 
@@ -66,8 +66,7 @@ def test_what_fits_is_as_it_is_in_a_pipe():
 def test_victims_of_one_comm_can_be_told_apart():
     names = {stamp.pid: "worker" for stamp in OUTCOMES["reaped"].calls[0].timeline.stamps}
     tasks = [
-        replace(fated, task=replace(fated.task, comm="worker"))
-        for fated in OUTCOMES["reaped"].tasks
+        replace(row, task=replace(row.task, comm="worker")) for row in OUTCOMES["reaped"].tasks
     ]
     same = replace(OUTCOMES["reaped"], tasks=tasks)
     moments = timeline_table(same).rows
@@ -97,9 +96,7 @@ def test_of_many_calls_some_may_have_no_prediction(form):
 
 
 def test_a_default_run_with_the_longest_likely_names_fits_80_columns():
-    tasks = tuple(
-        replace(fated, task=replace(fated.task, pid=4_194_304)) for fated in DEFAULT_RUN.tasks
-    )
+    tasks = tuple(replace(row, task=replace(row.task, pid=4_194_304)) for row in DEFAULT_RUN.tasks)
     text = RENDERERS["table"](replace(DEFAULT_RUN, tasks=tasks))
     assert max(map(len, text.splitlines())) <= 80, text
 

@@ -138,7 +138,7 @@ def test_nothing_from_outside_reaches_a_terminal_as_it_is(form):
     came = happened(call(1), checks=(check,))
     came = replace(
         came,
-        tasks=tuple(replace(fated, name=HOSTILE) for fated in came.tasks),
+        tasks=tuple(replace(row, name=HOSTILE) for row in came.tasks),
         verdict=replace(came.verdict, name=HOSTILE, reason=HOSTILE),
     )
     of = head(HOSTILE, "b", scenario=HOSTILE, description=HOSTILE)

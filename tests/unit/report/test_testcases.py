@@ -59,9 +59,9 @@ def test_a_test_passes_if_no_subtest_fails(name):
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_verdict_that_is_not_as_wanted_fails(name):
-    for declared in OUTCOMES[name].calls:
-        failed = [test.name for test in expectations(declared) if test.passed is False]
-        assert failed or declared.verdict.as_wanted
+    for report in OUTCOMES[name].calls:
+        failed = [test.name for test in expectations(report) if test.passed is False]
+        assert failed or report.verdict.as_wanted
 
 
 @pytest.mark.skipif(shutil.which("prove") is None, reason="perl's prove is not installed")
@@ -74,8 +74,8 @@ def test_prove_reads_it(name, code, tmp_path):
 
 
 def test_a_choice_within_rounding_is_skipped_not_failed():
-    [declared] = OUTCOMES["too-close"].calls
-    [test] = [test for test in expectations(declared) if test.name == "as predicted"]
+    [report] = OUTCOMES["too-close"].calls
+    [test] = [test for test in expectations(report) if test.name == "as predicted"]
     assert test.passed is None
     assert "too close" in test.why
 
@@ -93,8 +93,8 @@ def test_junit_counts_what_it_has(name):
 
 def test_junit_escapes_what_xml_forbids():
     hostile = "\x00\x1b]0;\udcff</system-out>&\ufffe"
-    declared = replace(DEFAULT_RUN.calls[0], log=(Record(1, 1, hostile),))
-    outcome = replace(DEFAULT_RUN, calls=(declared,), notes=(hostile,))
+    report = replace(DEFAULT_RUN.calls[0], log=(Record(1, 1, hostile),))
+    outcome = replace(DEFAULT_RUN, calls=(report,), notes=(hostile,))
     text = RENDERERS["junit"](outcome)
     assert text.isprintable() or set(text) - {"\n"} == set(text.replace("\n", ""))
     said = ET.fromstring(text.encode()).findtext("testsuite/system-out")

@@ -11,7 +11,7 @@ from oomctl.oom.enums import Phase
 from oomctl.oom.timeline import Stamp, Timeline
 from oomctl.report import RENDERERS
 from oomctl.report.trace import Span, Track, lanes
-from tests.outcomes import CALL_AT, TREE, Kill, M, declared, hog, outcome
+from tests.outcomes import CALL_AT, TREE, Kill, M, hog, outcome, report
 from tests.outcomes import OUTCOMES as ONE_BY_ONE
 
 CALLERS = (901, 902, 303, 904)
@@ -23,7 +23,7 @@ def at_once():
     for turn, pid in enumerate(CALLERS):
         locked, unlocking = CALL_AT + turn * 10_000, CALL_AT + turn * 10_000 + 9_000
         kills = (Kill(303, "large", 64 * M), Kill(302, "medium", M)) if turn == 0 else ()
-        one = declared(1, *kills, began=CALL_AT + turn, took=unlocking - CALL_AT + 500)
+        one = report(1, *kills, began=CALL_AT + turn, took=unlocking - CALL_AT + 500)
         stamps = [
             Stamp("call", CALL_AT + turn),
             Stamp("locked", locked + turn, pid),
@@ -38,7 +38,7 @@ def at_once():
 
 def by_another():
     """The one who runs the OOM killer is a worker of the kernel that begins when the call ends."""
-    one = declared(0, Kill(303, "large", M), began=CALL_AT, took=10_000)
+    one = report(0, Kill(303, "large", M), began=CALL_AT, took=10_000)
     stamps = (
         Stamp("call", CALL_AT),
         Stamp("locked", CALL_AT + 5_000, 33),
@@ -163,7 +163,7 @@ def test_memory_is_a_counter_for_each_cgroup():
 def test_a_kill_that_no_call_made_is_on_its_victims_track():
     kill = replace(Kill(303, "large", M), at_ns=5000, exited_after_ns=2000)
     victim = replace(hog(303, "large", M, "oom-killed"), phase=Phase.FILLING, kill=kill)
-    for calls in ((), (declared(1),)):
+    for calls in ((), (report(1),)):
         drawn = json.loads(RENDERERS["trace"](outcome(*calls, tasks=[victim])))["traceEvents"]
         instants = [(e["name"], e["ts"], e["tid"]) for e in drawn if e["ph"] == "i"]
         assert instants[:2] == [("killed", 5.0, 303), ("exited", 7.0, 303)]
