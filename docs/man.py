@@ -38,7 +38,8 @@ def sections(text: str) -> str:
     text = text.replace("\n## ", "\n# COMMANDS\n\n## ", 1).replace("\n### ", "\n## ")
     examples = re.compile(r"^(Examples?:)\n((?:  .*\n)+)", re.M)
     text = examples.sub(lambda found: f"{found[1]}\n\n{indent(found[2], '    ')}", text)
-    return text.replace("\b", "") + FILES
+    text = re.sub(r" &lt;[^&]*&gt;| <(?:list\[)?(?:str|Path|path)\]?>", "", text)  # Python's types
+    return text.replace("'*order*'", r"'\*order\*'").replace("\b", "") + FILES
 
 
 def main() -> None:

@@ -165,7 +165,7 @@ BASES = [tomllib.loads(text) for text in BASES]
 def faults(document):
     """Return the faults that the check finds in a document; none for one that is sound."""
     if not document:
-        return ["says nothing"]
+        return ["is empty"]
     try:
         plan(checked(copy.deepcopy(document), "x", "", Origin("x.toml"), SITE.memory), SITE)
     except ScenarioError as error:

@@ -40,7 +40,7 @@ def oomctl(
             "--version",
             is_eager=True,
             callback=_show_version,
-            help="Show the version; with -v also what it works with here.",
+            help="Show the version; with -v also libbpf, kernel, kfunc and cache.",
         ),
     ] = False,
     verbose: Verbose = False,

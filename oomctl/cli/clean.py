@@ -23,7 +23,7 @@ class CleanOptions:
 
 @command("nothing is left", environment=[RUN_DIR])
 def clean(given: CleanOptions) -> None:
-    """Undo what an oomctl left behind that was killed.
+    """Undo what a killed oomctl left behind.
 
     Each oomctl process writes what it makes into a journal. If the process is gone, `clean` kills
     the processes in its cgroups, removes the cgroups, and restores the settings. It does not touch

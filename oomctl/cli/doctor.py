@@ -26,9 +26,9 @@ class DoctorOptions:
 def doctor(given: DoctorOptions) -> None:
     """Check whether `oomctl declare` can work here, and how to fix it.
 
-    It asks the kernel itself, check by check, and changes nothing: the BPF programs are loaded to
-    see whether the verifier takes them, and unloaded without a run. Without root it says which
-    checks it could not make.
+    It asks the kernel itself, check by check, and leaves nothing changed: the BPF programs that
+    trace are attached for a moment and tried on a child of its own; the one that declares is only
+    loaded. Without root it says which checks it could not make.
 
     Examples:
       oomctl doctor

@@ -98,7 +98,11 @@ def _listed(about: dict[str, str], width: int) -> Iterator[str]:
 
 def _copy(sources: list[Path], folder: Path) -> None:
     """Write files into a folder; UsageError if a file of that name has other contents."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"--copy {folder}: {error.strerror}"
+        raise UsageError(why, "name a folder that you can write to") from None
     for source in sources:
         target = folder / source.name
         if target.exists() and target.read_bytes() != source.read_bytes():

@@ -35,7 +35,8 @@ class PredictOptions:
     def __post_init__(self) -> None:
         """Check the options against each other."""
         if (self.cgroup is None) is not self.is_global:
-            raise UsageError("the target is missing", "give either --cgroup PATH or --global")
+            why = "the target is missing" if self.cgroup is None else "there are two targets"
+            raise UsageError(why, "give either --cgroup PATH or --global")
 
 
 @command("a task would die", "no task would die")

@@ -10,6 +10,7 @@ from oomctl import scenario
 from oomctl.cli import options
 from oomctl.cli.command import command
 from oomctl.cli.output import Output
+from oomctl.errors import UsageError
 from oomctl.oom.plan import Plan
 from oomctl.scenario.planning import Site, plan
 from oomctl.text import counted, printable
@@ -38,11 +39,13 @@ class NewOptions:
 
 @command("printed")
 def new(given: NewOptions) -> None:
-    """Print a commented scenario to start from.
+    """Print a commented scenario to start from; -o replaces no file.
 
     Examples:
       oomctl scenario new -o mine.toml && oomctl run mine.toml --dry-run
     """
+    if given.output and given.output.is_file() and given.output.stat().st_size:
+        raise UsageError(f"{given.output} is there already", "name a new file")
     with Output(given.output) as place:
         place.write((Path(scenario.__file__).parent / "new.toml").read_text())
 

@@ -71,7 +71,7 @@ def _command_name(machine: Machine) -> Finding:
     """systemd-oomd installs a command of the same name."""
     found = machine.which("oomctl")
     if found is None:
-        return ok("none; `python -m oomctl` works")
+        return ok("none; start oomctl by its path")
     head = machine.head(found)
     if b"from oomctl." in head:
         return ok(f"{printable(str(found))} is this oomctl")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from oomctl import resources
 from oomctl.files.infile import open_input
 from oomctl.oom import plan
 from oomctl.scenario import fault, overrides, rules
@@ -135,7 +136,7 @@ def _load(
 ) -> Scenario:
     raw = _parse(path, source)
     if not raw:
-        raise _refusal(path, "says nothing", "write at least a [hog.NAME] or a [[call]]")
+        raise _refusal(path, "is empty", "write at least a [hog.NAME] or a [[call]]")
     given, faults = overrides.applied(raw, changes)
     more, others = overrides.applied(raw, varied, VARY)
     name = "stdin" if str(path) == "-" else path.stem
@@ -154,7 +155,10 @@ def _read(path: Path) -> str:
         raise _refusal(path, f"is not UTF-8 text (byte {error.start})", "TOML is text") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         why = getattr(error, "strerror", None) or str(error)
-        raise _refusal(path, f"cannot be read: {why}", "name a TOML file") from None
+        hint = "name a TOML file"
+        if path.stem in (example.stem for example in resources.examples()):
+            hint = "`oomctl examples --copy examples` writes it"
+        raise _refusal(path, f"cannot be read: {why}", hint) from None
 
 
 def _parse(path: Path, source: str) -> dict[str, Any]:

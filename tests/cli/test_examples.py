@@ -58,7 +58,7 @@ def test_one_is_copied(tmp_path):
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     result = run("examples", "--copy", str(tmp_path / "file" / "below"))
-    assert result.exit_code == 4
+    assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -68,6 +68,11 @@ def test_a_new_scenario_is_sound(tmp_path):
     checked = run("scenario", "check", str(tmp_path / "mine.toml"))
     assert (checked.exit_code, "sound" in checked.stdout) == (0, True)
     assert (tmp_path / "mine.toml").read_text() == run("scenario", "new").stdout
+    again = run("scenario", "new", "-o", str(tmp_path / "mine.toml"))
+    assert (again.exit_code, again.stderr.endswith("is there already; name a new file\n")) == (
+        2,
+        True,
+    )
 
 
 def test_a_wheel_has_the_examples_below_built(tmp_path, monkeypatch):
@@ -75,3 +80,11 @@ def test_a_wheel_has_the_examples_below_built(tmp_path, monkeypatch):
     (tmp_path / "oomctl/built/examples/a.toml").touch()
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "oomctl")
     assert [path.name for path in resources.examples()] == ["a.toml"]
+
+
+def test_an_example_that_is_not_there_is_told_how_to_get(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("soak", "examples/soak.toml"):
+        result = run("run", name, "--dry-run")
+        assert result.exit_code == 2
+        assert "`oomctl examples --copy examples` writes it" in result.stderr

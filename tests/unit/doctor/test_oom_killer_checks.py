@@ -131,7 +131,7 @@ SCRIPT = f"#!/v/bin/python\nfrom {ENTRY.module} import {ENTRY.attr}\n".encode()
 @pytest.mark.parametrize(
     ("command", "state", "says"),
     [
-        (None, "ok", "none; `python -m oomctl` works"),
+        (None, "ok", "none; start oomctl by its path"),
         ((Path("/v/bin/oomctl"), SCRIPT), "ok", "this"),
         ((Path("/usr/bin/oomctl"), b"\x7fELF\2\1\1"), "warning", "is systemd's oomctl"),
         ((Path("/usr/bin/oom\x1bctl"), b""), "warning", r"oom\x1bctl is another oomctl"),

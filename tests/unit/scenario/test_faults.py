@@ -416,8 +416,8 @@ def test_a_fault_is_one_line(files, text, line):
 
 
 TOML = {
-    "": "says nothing; write at least a [hog.NAME] or a [[call]]",
-    "# a comment\n": "says nothing; write at least a [hog.NAME] or a [[call]]",
+    "": "is empty; write at least a [hog.NAME] or a [[call]]",
+    "# a comment\n": "is empty; write at least a [hog.NAME] or a [[call]]",
     "a": "not TOML: Expected '=' after a key in a key/value pair (at end of document)",
     "[hog.a]\nsize = 64M": "not TOML: Expected newline or end of document after a statement (at "
     "line 2, column 10); strings need quotes: size = '64M'",
