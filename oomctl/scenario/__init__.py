@@ -1,8 +1,8 @@
 """Experiments as TOML files describe them. Importing this is cheap; loading a scenario is not."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from oomctl import lazy
 from oomctl.scenario.overrides import vary
 
 if TYPE_CHECKING:
@@ -17,5 +17,5 @@ _MODULES = {"schema": "jsonschema", **dict.fromkeys(["load", "load_all", "of_opt
 def __getattr__(name: str) -> Any:
     """Import what needs pydantic when it is used first."""
     if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return lazy.load(f"scenario.{_MODULES[name]}:{name}")
     raise AttributeError(name)
