@@ -135,15 +135,19 @@ class Comparison:
         return None
 
     def _without(self, prediction: Prediction, dead: Set[int]) -> Prediction:
-        tasks = [c.task for c in reversed(prediction.candidates) if c.task.pid not in dead]
-        tasks.sort(key=self._scanned)
+        left = (c.task for c in prediction.candidates if c.task.pid not in dead)
+        tasks = sorted(left, key=self._scanned)
         groups = {group for group in self._tree.groups if is_within(group, self._tree.target)}
         return predict(tasks, prediction.totalpages, prediction.page_size, groups)
 
-    def _scanned(self, task: Task) -> list[int]:
-        """Return where a task's cgroup is scanned: before those below it, siblings as made."""
+    def _scanned(self, task: Task) -> tuple[list[int], int]:
+        """Return when a task is scanned.
+
+        Its cgroup comes before those below it and siblings in the order in which they were made;
+        the tasks of one cgroup come in the order in which they joined it, which is that of PIDs.
+        """
         made = enumerate(self._tree.plan.cgroups)
-        return [number for number, cgroup in made if is_within(task.cgroup, cgroup)]
+        return [number for number, cgroup in made if is_within(task.cgroup, cgroup)], task.pid
 
     def _group_of(self, pids: Sequence[int]) -> str | None:
         """Return the highest cgroup with memory.oom.group between the target and a victim."""
