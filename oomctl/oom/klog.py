@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from oomctl.oom.enums import Constraint, Role
 from oomctl.oom.kill import OomKill
-from oomctl.oom.oomreport import Facts, Report, SplitText
+from oomctl.oom.reportparser import Facts, Report, SplitText
 from oomctl.text import printable
 
 _REPORTS, _WINDOW_US = 10, 6_000_000  # DEFAULT_RATELIMIT_BURST; _INTERVAL is 5 s, and some more

@@ -1,139 +1,180 @@
-"""The report of one OOM kill in the kernel log. Pure.
+"""What one OOM report of the kernel log states, as read from its records. Pure.
 
-A task must not be able to change how a record is parsed: a comm is any 15 bytes, the path of a
-cgroup any text without a newline. So a record is matched as a whole, by its fixed parts, and a part
-that could be parsed in two ways is unknown.
+All is optional but what every report has: kernels differ, dumps are rate limited and truncated.
+None, or an empty tuple or mapping, stands for what the log does not hold; strings are printable.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-from oomctl.oom.paths import is_within
-from oomctl.text import printable
-
-# printk() cuts what pr_cont() gives it at once, without a mark: to 1021 bytes in 6.x, fewer before
-# (kernel/printk/printk.c, vprintk_store, PRINTKRB_RECORD_MAX)
-_UNCUT_MAX = 972
-_COMM_MAX = 15
-
-_INVOKED = re.compile(
-    r"(?P<comm>.{0,15}) invoked oom-killer: gfp_mask=[^ ]*, order=(?P<order>-?\d{1,10})"
-    r"(?:, oom_score_adj=-?\d{1,5})?",
-    re.DOTALL,
-)
-_COMPACTION = "COMPACTION is disabled!!!"
-# lib/dump_stack.c, dump_stack_print_info(). A comm may begin with what printk() takes for a level
-# and leaves out where it begins a record (printk_parse_prefix), so not here but in _INVOKED.
-_CPU = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d{1,10}) Comm: (?P<level>(?:\x01[0-7c])*)")
-# dump_oom_victim(), mem_cgroup_print_oom_context(); the name of a cpuset holds no slash
-_SUMMARY = re.compile(
-    r"oom-kill:constraint=CONSTRAINT_(?P<constraint>[A-Z_]+),nodemask=(?:\(null\)|[\d,-]*),"
-    r"cpuset=(?:/|[^/]*),mems_allowed=[\d,-]*,(?P<whose>oom_memcg|global_oom,task_memcg)="
-    r"(?P<paths>/.*),pid=(?P<pid>\d{1,10}),uid=-?\d{1,10}",
-    re.DOTALL,
-)
-_GROUP = re.compile(
-    r"Tasks in (?P<path>/.*) are going to be killed due to memory\.oom\.group set", re.DOTALL
-)
+from oomctl.oom.enums import Constraint
 
 
-Facts = dict[str, Any]
-"""Fields of an OomKill that a report states for certain, by name."""
+class OomEnd(StrEnum):
+    """What the OOM killer did at the end of a report."""
+
+    KILLED = "killed"
+    EXITING = "exiting"
+    """The chosen task was ending already: it was not sent a signal."""
+    NO_TASK = "no-task"
+    """No task was eligible."""
+    PANIC = "panic"
+    """The kernel panicked, because of vm.panic_on_oom or because no task was eligible."""
+    UNKNOWN = "unknown"
+    """The log does not hold the end."""
 
 
-@dataclass
-class SplitText:
-    """The text of a record that printk() may have split, joined part by part."""
+@dataclass(frozen=True, slots=True)
+class DumpedTask:
+    """A row of the task dump (mm/oom_kill.c, dump_task), as it is printed.
 
-    caller: str
-    text: str
-    cut: bool = False
-    _last: int = 0
-
-    def add(self, caller: str, text: str) -> None:
-        """Append a continuation of this caller; a cut part is never the last one."""
-        if caller == self.caller:
-            self.text += text
-            self.cut, self._last = self.cut or self._last > _UNCUT_MAX, _size(text)
-
-    @property
-    def is_group(self) -> bool:
-        """Whether it is the record that comes before the other members of a group are killed."""
-        return _GROUP.fullmatch(self.text) is not None
-
-    @property
-    def group(self) -> str | None:
-        """The cgroup whose memory.oom.group is set."""
-        found = _GROUP.fullmatch(self.text)
-        return found["path"] if found and not self.cut else None
-
-
-@dataclass
-class Report:
-    """The records before one kill: "invoked oom-killer" and "oom-kill:"."""
-
-    caller: str
-    summary: SplitText | None = None
-    _comm: str | None = None
-    _order: int | None = None
-    _pid: int | None = None
-    _expects_cpu: bool = False
-
-    @classmethod
-    def begun_by(cls, caller: str, text: str) -> "Report | None":
-        """Return a new report if this record begins one."""
-        found = _INVOKED.fullmatch(text)
-        if not found:
-            return None
-        return cls(caller, _comm=found["comm"], _order=int(found["order"]), _expects_cpu=True)
-
-    def add(self, text: str) -> None:
-        """Take the next record: only the one after "invoked oom-killer" has the PID."""
-        if self._expects_cpu and text != _COMPACTION:
-            self._expects_cpu = False
-            found = _CPU.match(text)
-            if found and text.startswith(f"{self._comm} ", found.end()):
-                self._pid, self._comm = int(found["pid"]), f"{found['level']}{self._comm}"
-
-    def facts(self, thread: int, comm: str) -> Facts:
-        """Return the facts, for the thread that was killed and its comm."""
-        facts: Facts = {"order": self._order, "invoker_pid": self._pid}
-        if self._comm is not None:
-            facts["invoker_comm"] = printable(self._comm)
-        found = _SUMMARY.fullmatch(self.summary.text) if self.summary else None
-        if not self.summary or not found:
-            return facts
-        facts["pid"] = int(found["pid"])
-        facts["constraint"] = found["constraint"].lower().replace("_", "-")
-        if not self.summary.cut:
-            same = facts["pid"] == thread
-            facts["memcg"], facts["cgroup"] = _paths(found, comm if same else None)
-        return facts
-
-
-def _paths(found: re.Match[str], comm: str | None) -> tuple[str | None, str | None]:
-    """Return the cgroup out of memory and the victim's, None if they are not certain.
-
-    `paths` is "PATH[,task_memcg=PATH],task=COMM"; a comm or path may look like the text after it.
+    `total_vm`, `rss`, its parts and `swapents` are in pages. `pgtables` is in bytes since
+    af5b0f6a09e4 ("mm: consolidate page table accounting"), v4.15; before it is pages times the page
+    size. `pid` is the thread that has the memory, `tgid` its process. The parts of rss are printed
+    since v6.8.
     """
-    paths = found["paths"]
-    starts = [start for start in _all(",task=", paths) if _size(paths[start + 6 :]) <= _COMM_MAX]
-    ours = [start for start in starts if paths[start + 6 :] == comm]
-    if len(ours or starts) != 1:
-        return None, None
-    paths = paths[: (ours or starts)[0]]
-    if found["whose"] != "oom_memcg":
-        return None, paths
-    pairs = [(paths[:at], paths[at + 12 :]) for at in _all(",task_memcg=/", paths)]
-    inside = [pair for pair in pairs if is_within(pair[1], pair[0])]
-    return inside[0] if len(inside) == 1 else (None, None)
+
+    pid: int
+    tgid: int
+    uid: int
+    total_vm: int
+    rss: int
+    pgtables: int
+    swapents: int
+    oom_score_adj: int
+    comm: str
+    rss_anon: int | None = None
+    rss_file: int | None = None
+    rss_shmem: int | None = None
 
 
-def _all(part: str, text: str) -> list[int]:
-    return [found.start() for found in re.finditer(re.escape(part), text)]
+@dataclass(frozen=True)
+class Victim:
+    """A process that the report says was killed; sizes in bytes ("Killed process" and "oom-kill:").
+
+    `pid` is the process if "oom-kill:" names it, `thread` what "Killed process" names, which is
+    another one if the leader has ended. `cgroup` is task_memcg. `score` is what kernels up to 5.0
+    print in "Kill process N (comm) score S or sacrifice child", badness in thousandths of
+    totalpages, and `chosen_pid` the task that it names if one of its children was killed instead.
+    """
+
+    pid: int
+    comm: str
+    thread: int | None = None
+    uid: int | None = None
+    cgroup: str | None = None
+    total_vm: int | None = None
+    anon: int | None = None
+    file: int | None = None
+    shmem: int | None = None
+    pgtables: int | None = None
+    oom_score_adj: int | None = None
+    score: int | None = None
+    chosen_pid: int | None = None
+
+    @property
+    def rss(self) -> int | None:
+        """Its resident memory in bytes, if any part of it is known."""
+        parts = [size for size in (self.anon, self.file, self.shmem) if size is not None]
+        return sum(parts) if parts else None
 
 
-def _size(text: str) -> int:
-    """Return the bytes of a text, as the kernel counts them."""
-    return len(text.encode(errors="surrogateescape"))
+@dataclass(frozen=True)
+class PageCounter:
+    """A counter of the memcg at its limit, in bytes; `limit` is None for "max".
+
+    `failcnt` counts the charges that hit the limit; of v2's swap it is the event swap.max.
+    """
+
+    usage: int
+    limit: int | None
+    failcnt: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The memory of the machine in a system-wide report (Mem-Info): pages, but swap in bytes.
+
+    `present` has the pages of each node that the report lists.
+    """
+
+    ram_pages: int | None = None
+    reserved_pages: int | None = None
+    swap_total: int | None = None
+    swap_free: int | None = None
+    present: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OomReport:
+    """One run of the OOM killer as the kernel log tells it, from "invoked" to the last kill.
+
+    `time_us` is in microseconds since boot if the log has it, `when` the time as the log prints it,
+    `host` and `caller` what its prefix names. `memcg` is the path of the cgroup that was out of
+    memory (oom_memcg), None for a system-wide OOM and if the log does not tell; `constraint` tells
+    these two apart. `group` is the cgroup whose memory.oom.group was set; `members` died with the
+    victim because of it. `counters` are of `memcg`, by "memory", "swap" (v2), "memory+swap" and
+    "kmem" (v1). `stat` has its memory in bytes by kind, or counts of events, by the names of
+    memory.stat, and `stat_of` the path it is printed for. `tasks` are the rows of the dump in scan
+    order; `tasks_lost` says that rows are known to be missing. `incomplete` names the parts that
+    began and were cut. `order` is -1 for sysrq. `kernel` is the release.
+    """
+
+    end: OomEnd = OomEnd.UNKNOWN
+    time_us: int | None = None
+    when: str = ""
+    host: str = ""
+    caller: str = ""
+    kernel: str | None = None
+    invoker_comm: str | None = None
+    invoker_pid: int | None = None
+    invoker_adj: int | None = None
+    gfp_mask: int | None = None
+    gfp_flags: str | None = None
+    order: int | None = None
+    constraint: Constraint | None = None
+    nodemask: str | None = None
+    cpuset: str | None = None
+    mems_allowed: str | None = None
+    memcg: str | None = None
+    group: str | None = None
+    victim: Victim | None = None
+    members: tuple[Victim, ...] = ()
+    allocating: bool = False
+    """Chosen for vm.oom_kill_allocating_task."""
+    panic: str | None = None
+    """The text of the panic."""
+    counters: Mapping[str, PageCounter] = field(default_factory=dict)
+    stat: Mapping[str, int] = field(default_factory=dict)
+    stat_of: str | None = None
+    machine: Machine | None = None
+    tasks: tuple[DumpedTask, ...] = ()
+    has_dump: bool = False
+    """Whether the head of a task dump was printed."""
+    tasks_lost: bool = False
+    suppressed: int = 0
+    """The reports that the rate limit left out before this one ("callbacks suppressed")."""
+    incomplete: tuple[str, ...] = ()
+
+    @property
+    def has_report(self) -> bool:
+        """Whether there is more than the line of the kill itself."""
+        return self.order is not None or self.constraint is not None or bool(self.tasks)
+
+    @property
+    def is_v1(self) -> bool | None:
+        """Whether the memcg is of cgroup v1; None if its counters do not tell."""
+        if "memory+swap" in self.counters or "kmem" in self.counters:
+            return True
+        return False if "swap" in self.counters else None
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page, by the victim's sizes in kB and in pages; 4096 if they do not tell."""
+        victim = self.victim
+        rows = [row for row in self.tasks if victim and row.pid in (victim.pid, victim.thread)]
+        if not rows or not victim or not victim.rss:
+            return 4096
+        sizes = (4096, 8192, 16384, 65536)
+        return min(sizes, key=lambda size: abs(victim.rss - rows[0].rss * size))  # type: ignore[operator]
