@@ -6,6 +6,7 @@ A build hook of hatchling, and a script (`python hatch_build.py`) for `make buil
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,22 @@ def commands() -> dict[str, list[str]]:
     return made
 
 
+def is_current(names: Iterable[str]) -> bool:
+    """Tell whether these exist and none of their sources, nor this file, is younger."""
+    sources = [Path(__file__), *(ROOT / "bpf").rglob("*.[ch]")]
+    sources += (ROOT / "oomctl" / "hog").glob("*.[ch]")
+    try:
+        oldest = min((BUILT / name).stat().st_mtime_ns for name in names)
+    except FileNotFoundError:
+        return False
+    return oldest >= max(source.stat().st_mtime_ns for source in sources)
+
+
 def compile_all() -> None:
     """Compile everything into oomctl/built, or keep what an sdist brought if clang is missing."""
     wanted = commands()
+    if is_current(wanted):
+        return
     if shutil.which("clang") is None:
         missing = [name for name in wanted if not (BUILT / name).exists()]
         if missing:
