@@ -1,10 +1,12 @@
 """One call in words: its target, what was called, what it returned, and what came of it."""
 
 from oomctl.describe.evidence_text import evidence_text
+from oomctl.describe.reason_text import reason_rows
 from oomctl.oom.as_text import returned, target_name, task_name
 from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.oom.plan import Call, flag_names
+from oomctl.oom.reason import reasons
 from oomctl.oom.verdict import meaning
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
@@ -30,6 +32,9 @@ def call_rows(report: CallReport) -> list[tuple[str, str]]:
     ]
     if predicted := predicted_text(report):
         rows.append(("predicted", predicted))
+    for number, each in enumerate(reasons(report), 1):
+        nth = "" if number == 1 else f" {number}"  # labels differ, for forms that need that
+        rows += [(f"{label}{nth}", text) for label, text in reason_rows(each)]
     return [*rows, ("evidence", evidence_text(report.evidence))]
 
 

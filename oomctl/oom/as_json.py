@@ -10,6 +10,8 @@ from oomctl.oom.klog import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
 from oomctl.oom.plan import Plan, flag_names
 from oomctl.oom.prediction import Candidate
+from oomctl.oom.reason import Reason, Score, reasons
+from oomctl.oom.why import why
 from oomctl.text import printable
 
 SCHEMA = 2
@@ -91,6 +93,7 @@ def call(report: CallReport) -> dict[str, Any]:
         "evidence": _evidence(report),
         "timeline": _timeline(report),
         "prediction": _prediction(report),
+        "reasons": [reason(each) for each in reasons(report)],
         "pressure": {f"{kind}_us": rise for kind, rise in report.pressure.items()} or None,
         "log": _log(report.log),
     }
@@ -155,6 +158,44 @@ def candidate(ranked: Candidate) -> dict[str, Any]:
         "oom_score_adj": task.oom_score_adj,
         "badness": ranked.badness,
         "excluded": ranked.excluded or None,
+    }
+
+
+def reason(one: Reason) -> dict[str, Any]:
+    """Return why a task was chosen, or would be, as plain values: sizes in pages."""
+    return {
+        "sentence": why(one),
+        "basis": one.basis,
+        "pid": one.pid,
+        "comm": one.comm or None,
+        "taken": one.taken,
+        "score": _score(one.score),
+        "rank": one.rank,
+        "eligible": one.eligible,
+        "rival": _score(one.rival),
+        "margin_pages": one.margin,
+        "within_error": one.within_error,
+        "pages_per_adj_point": one.weight,
+        "excluded": one.excluded or None,
+        "passed_over": dict(one.passed_over),
+        "group": one.group,
+        "spared": [pid for pid, _comm in one.spared],
+    }
+
+
+def _score(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    return {
+        "pid": score.pid,
+        "comm": score.comm,
+        "cgroup": score.cgroup,
+        "rss_pages": score.rss,
+        "swap_pages": score.swap,
+        "pgtables_pages": score.pgtables,
+        "oom_score_adj": score.adj,
+        "adj_pages": score.adj_pages,
+        "badness": score.badness,
     }
 
 

@@ -76,6 +76,21 @@ class Role(StrEnum):
     """It was marked only, and got no signal: it was ending already."""
 
 
+class Basis(StrEnum):
+    """What the OOM killer chose a task by, or why there is no choice to explain."""
+
+    BADNESS = "badness"
+    """Its badness is the highest, or was not: `within_error` says whether that can be."""
+    ALLOCATING_TASK = "allocating-task"
+    """It asked for the memory, and vm.oom_kill_allocating_task is set."""
+    UNKNOWN_TASK = "unknown-task"
+    """It was started after the candidates were read."""
+    NOT_ELIGIBLE = "not-eligible"
+    """It cannot be chosen."""
+    NO_TASK = "no-task"
+    """No task was chosen."""
+
+
 class Constraint(StrEnum):
     """What limited the allocation; `enum oom_constraint` in include/linux/oom.h, in its order."""
 

@@ -1,9 +1,9 @@
 """The predicted victims: oom_badness() of the tasks in /proc just before the call. Pure."""
 
 from collections.abc import Collection, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from oomctl.oom.paths import is_within
+from oomctl.oom.paths import ancestors, is_within
 from oomctl.oom.task import Task, badness, rank
 
 
@@ -23,7 +23,8 @@ class Prediction:
     More than one victim means memory.oom.group of `group` (a cgroup's path). `totalpages` is what
     the kernel scales oom_score_adj by. `close` are the PIDs whose badness is so near the first's
     that what the kernel counts per CPU, or an order of its scan that no file shows, may turn the
-    choice; `instead` has, for each of them in the same order, the PIDs that die if it does.
+    choice; `instead` has the PIDs that die if it does, once for each of them or for their group.
+    `given` is the input; None if it is not known.
     """
 
     candidates: tuple[Candidate, ...]
@@ -33,10 +34,28 @@ class Prediction:
     group: str | None = None
     close: tuple[int, ...] = ()
     instead: tuple[tuple[int, ...], ...] = ()
+    given: "Candidates | None" = field(default=None, repr=False)
 
     def agrees(self, killed: frozenset[int], more: bool = False) -> bool:
         """Tell whether these died, and no others unless there may be `more`."""
         return _killed_are(self.victims, killed, more)
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """All tasks of the target; in scan order if the input is known."""
+        return self.given.tasks if self.given else [one.task for one in self.candidates]
+
+    def without(self, pids: Collection[int]) -> "Prediction":
+        """Predict the next choice, after these PIDs were taken."""
+        given = self.given or Candidates(self.tasks, self.totalpages, self.page_size, frozenset())
+        return given.predict(pids)
+
+    def dying_with(self, chosen: Task) -> tuple[str | None, tuple[int, ...]]:
+        """Return the cgroup that dies as a whole if a task is chosen, if any, and the PIDs."""
+        if self.group is not None and is_within(chosen.cgroup, self.group):
+            return self.group, self.victims
+        deaths = Deaths(self.tasks, self.given.groups if self.given else frozenset())
+        return deaths.group(chosen), deaths.with_(chosen)
 
     def explains(self, killed: frozenset[int], more: bool = False) -> bool:
         """Tell whether exactly those died that die if the kernel chooses one of `close`."""
@@ -76,16 +95,19 @@ def predict(tasks: Sequence[Task], totalpages: int, page_size: int, groups: Set[
     ranking = rank(tasks, totalpages, page_size)
     candidates = [Candidate(task, score) for score, task in ranking]
     candidates += [Candidate(task, None, task.excluded) for task in tasks if task.excluded]
-    close = _close(tasks, totalpages, page_size, ranking[0][1]) if ranking else []
-    group, victims = _dying_with(ranking[0][1], tasks, groups) if ranking else (None, ())
+    first = ranking[0][1] if ranking else None
+    close = _close(tasks, totalpages, page_size, first) if first else []
+    deaths = Deaths(tasks, groups)
+    instead = {deaths.group(task) or task.pid: task for task in close}
     return Prediction(
         candidates=tuple(candidates),
         totalpages=totalpages,
         page_size=page_size,
-        victims=victims,
-        group=group,
+        victims=deaths.with_(first) if first else (),
+        group=deaths.group(first) if first else None,
         close=tuple(task.pid for task in close),
-        instead=tuple(_dying_with(task, tasks, groups)[1] for task in close),
+        instead=tuple(deaths.with_(task) for task in instead.values()),
+        given=Candidates(tasks, totalpages, page_size, groups),
     )
 
 
@@ -119,15 +141,36 @@ def _unordered(one: Task, other: Task) -> bool:
     return bool(one.memcg) and one.memcg == other.memcg and one.cgroup != other.cgroup
 
 
-def _dying_with(
-    chosen: Task, tasks: Sequence[Task], groups: Set[str]
-) -> tuple[str | None, tuple[int, ...]]:
-    """Return the cgroup that dies as a whole, if one does, and the PIDs that die."""
-    above = [group for group in groups if is_within(chosen.cgroup, group)]
-    if not above:
-        return None, (chosen.pid,)
-    group = min(above, key=len)  # the highest one
-    return group, _members(tasks, group)
+class Deaths:
+    """Which tasks die with a chosen one, by memory.oom.group; the members of a group are shared."""
+
+    def __init__(self, tasks: Sequence[Task], groups: Set[str]) -> None:
+        self._groups = groups
+        self._tops: dict[str, str | None] = {}
+        self._members: dict[str, list[int]] = {}
+        self._shared: dict[str, tuple[int, ...]] = {}
+        for task in tasks if groups else ():
+            top = self.group(task)
+            if top is not None and task.mortal:
+                self._members.setdefault(top, []).append(task.pid)
+
+    def group(self, chosen: Task) -> str | None:
+        """Return the cgroup that dies as a whole with a task: the highest with the bit set."""
+        if not self._groups:
+            return None
+        if chosen.cgroup not in self._tops:
+            above = (path for path in ancestors(chosen.cgroup) if path in self._groups)
+            self._tops[chosen.cgroup] = next(above, None)
+        return self._tops[chosen.cgroup]
+
+    def with_(self, chosen: Task) -> tuple[int, ...]:
+        """Return the PIDs that die if a task is chosen, in scan order."""
+        group = self.group(chosen)
+        if group is None:
+            return (chosen.pid,)
+        if group not in self._shared:
+            self._shared[group] = tuple(self._members.get(group, ()))
+        return self._shared[group]
 
 
 def _members(tasks: Sequence[Task], group: str) -> tuple[int, ...]:

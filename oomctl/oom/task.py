@@ -48,6 +48,15 @@ class Task:
         """The bytes that badness counts: rss + swap + page tables."""
         return self.rss + self.swap + self.pgtables
 
+    def pages(self, page_size: int) -> int:
+        """Return the footprint in pages, each part rounded down as the kernel counts it."""
+        return self.rss // page_size + self.swap // page_size + self.pgtables // page_size
+
+    @property
+    def memory(self) -> int:
+        """Name the memory that it uses by the PID of the process that made it."""
+        return self.shares or self.pid
+
     @property
     def mortal(self) -> bool:
         """Whether memory.oom.group takes it too (mm/oom_kill.c, oom_kill_memcg_member)."""
@@ -88,8 +97,7 @@ def badness(task: Task, totalpages: int, page_size: int) -> int:
     `totalpages` is RAM + swap for a system-wide OOM, the target's own limit for a memcg. The
     division comes first: a limit below 1000 pages gives oom_score_adj no weight at all.
     """
-    pages = task.rss // page_size + task.swap // page_size + task.pgtables // page_size
-    return pages + task.oom_score_adj * (totalpages // 1000)
+    return task.pages(page_size) + task.oom_score_adj * (totalpages // 1000)
 
 
 def rank(tasks: Iterable[Task], totalpages: int, page_size: int) -> list[tuple[int, Task]]:

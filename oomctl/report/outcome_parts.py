@@ -10,6 +10,7 @@ from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import relative
+from oomctl.oom.reason import reasons
 from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
 from oomctl.units import format_duration, format_size
 
@@ -79,10 +80,13 @@ def _call_table(outcome: Outcome) -> Table:
         "verdict": [report.verdict.name for report in calls],
         "killed": [_killed(report) for report in calls],
         "predicted": [_YES_NO[report.as_predicted] for report in calls],
+        "margin": [_margin(report) for report in calls],
     }
+    if not any(report.prediction for report in calls):
+        del columns["margin"]
     shown = {header: cells for header, cells in columns.items() if cells}
     rows = list(zip(*shown.values(), strict=True))
-    return Table([*shown], rows, ("call", "returned", "took"), ("target", "killed"))
+    return Table([*shown], rows, ("call", "returned", "took", "margin"), ("target", "killed"))
 
 
 def _if_different(cells: Sequence[str]) -> Sequence[str]:
@@ -98,6 +102,12 @@ def _killed(report: CallReport) -> str:
     if len(report.kills) > 1:
         return f"{len(report.kills)} tasks"
     return next((f"{kill.comm}:{kill.pid}" for kill in report.kills), "-")
+
+
+def _margin(report: CallReport) -> str:
+    """Return by how many pages the first victim was above the best of the others."""
+    margin = next((reason.margin for reason in reasons(report)), None)
+    return "-" if margin is None else str(margin)
 
 
 def task_table(outcome: Outcome) -> Table:

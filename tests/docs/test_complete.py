@@ -50,7 +50,11 @@ def test_words(words):
 def test_lines_and_columns():
     found = rows(page("output.md"))
     for outcome in OUTCOMES.values():
-        lines = {label for report in outcome.calls for label, _ in call_rows(report)}
+        lines = {
+            label.rstrip(" 0123456789")
+            for report in outcome.calls
+            for label, _ in call_rows(report)
+        }
         assert lines | {*outcome_parts.task_table(outcome).headers} <= {*found, "died after"}
     assert "`died after`" in page("output.md")
 
@@ -106,7 +110,17 @@ def test_fields_of_a_result():
     schema = json.loads((REPORT / "schema.json").read_text())
     definitions = schema["$defs"]
     wanted = names(schema)
-    for each in ("environment", "call", "task", "evidence", "stamp", "prediction", "check"):
+    for each in (
+        "environment",
+        "call",
+        "task",
+        "evidence",
+        "stamp",
+        "prediction",
+        "reason",
+        "score",
+        "check",
+    ):
         wanted |= names(definitions[each])
     assert wanted - in_code(page("output.md")) == set()
     assert f"`schema` | {schema['properties']['schema']['const']}" in page("output.md")

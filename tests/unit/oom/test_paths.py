@@ -1,6 +1,6 @@
 import pytest
 
-from oomctl.oom.paths import is_within, relative
+from oomctl.oom.paths import ancestors, is_within, relative
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,8 @@ def test_a_cgroup_is_within_itself_and_those_above(cgroup, top, expected):
 )
 def test_a_path_is_shown_from_the_top_on(cgroup, top, expected):
     assert relative(cgroup, top) == expected
+
+
+def test_what_is_above_a_cgroup():
+    assert list(ancestors("/a/b")) == ["/", "/a", "/a/b"]
+    assert list(ancestors("/")) == ["/"]

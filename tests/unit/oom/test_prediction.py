@@ -132,6 +132,19 @@ def test_what_dies_instead_is_a_group_too():
     assert found.explains(frozenset({3, 4}))
 
 
+def test_members_of_a_group_are_held_once_however_many_are_close():
+    """Else 3,000 swapped tasks of one size take 9 million PIDs."""
+    equal = [task(pid, 5, cgroup=f"/t/{pid}", slack=PAGE) for pid in range(2, 3002)]
+    found = predict(equal, RAM, PAGE, frozenset({"/t"}))
+    assert len(found.close) == 2999
+    assert found.instead == (found.victims,)
+    alone = predict(equal, RAM, PAGE, frozenset())
+    assert sum(map(len, alone.instead)) == 2999
+    each = predict(equal, RAM, PAGE, frozenset(one.cgroup for one in equal))
+    assert sum(map(len, each.instead)) == 2999
+    assert each.explains(frozenset({2}))
+
+
 tasks = st.lists(
     st.builds(task, st.integers(2, 99), st.integers(0, 500), st.integers(-1000, 1000)),
     unique_by=lambda one: one.pid,

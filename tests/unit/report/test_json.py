@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from jsonschema import ValidationError
 
-from oomctl.oom.enums import EvidenceSource, Moment, Phase, VerdictName, Via
+from oomctl.oom.enums import Basis, EvidenceSource, Moment, Phase, VerdictName, Via
 from oomctl.oom.holdings import Holdings
 from oomctl.report import RENDERERS
 from tests.outcomes import DEFAULT_RUN, OUTCOMES
@@ -48,6 +48,7 @@ def test_lines_can_be_appended_to_one_another():
         (SCHEMA["$defs"]["evidence"]["properties"]["source"], EvidenceSource),
         (SCHEMA["$defs"]["stamp"]["properties"]["name"], Moment),
         (SCHEMA["$defs"]["call"]["properties"]["via"], Via),
+        (SCHEMA["$defs"]["reason"]["properties"]["basis"], Basis),
         (SCHEMA["$defs"]["task"]["properties"]["phase"], [*Phase, None]),
     ],
 )
