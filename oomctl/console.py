@@ -34,9 +34,10 @@ def note(text: str) -> None:
         discard(sys.stderr)
 
 
-def is_interactive() -> bool:
-    """Return whether a user can be asked: stdin and stderr are a terminal."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+def not_interactive() -> str:
+    """Return the stream that keeps a user from being asked, as it is not a terminal; "" if none."""
+    streams = {"stdin": sys.stdin, "stderr": sys.stderr}
+    return next((name for name, stream in streams.items() if not stream.isatty()), "")
 
 
 def ask(question: str) -> bool:

@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "[default: $XDG_CACHE_HOME/oomctl, else ~/.cache/oomctl]",
     RUN_DIR: "Folder for the journals that `oomctl clean` works through. [default: /run/oomctl]",
 }
+COMMAND = "COMMAND..."
+"""The words of a command for the guest, which may be empty."""
 _EXAMPLES = "\n\nExamples:\n"
 _ROOMY = 78
 """From this width on, a column of 30 for the options leaves enough for the texts beside it."""
@@ -78,6 +80,18 @@ class Command(Help, TyperCommand):
         """Return what stands behind the name in the usage line."""
         arguments = (p.metavar for p in self.params if p.param_type_name == "argument")
         return ["[OPTIONS]", *(name for name in arguments if name)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words; an empty one is refused, since Path("") is the current folder."""
+        if not ctx.resilient_parsing:
+            given = self.make_parser(ctx).parse_args(args=[*args])[0]
+            param: Any
+            for param in self.get_params(ctx):
+                value = given.get(param.name)
+                words = value if isinstance(value, (list, tuple)) else [value]
+                if "" in words and param.metavar != COMMAND:
+                    raise typer.BadParameter("it is empty", ctx, param)
+        return super().parse_args(ctx, args)
 
 
 class Group(Help, TyperGroup):

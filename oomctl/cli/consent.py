@@ -10,9 +10,10 @@ from oomctl.units import format_size
 
 def require_consent(yes: bool, what: str) -> None:
     """Raise UsageError without `--yes` or a terminal to ask on; `what` would kill."""
-    if not yes and not console.is_interactive():
+    if not yes and (stream := console.not_interactive()):
         raise UsageError(
-            f"{what} kills the largest task of the machine, and there is no terminal to ask on",
+            f"{what} kills the largest task of the machine, and oomctl cannot ask for consent: "
+            f"{stream} is not a terminal",
             "give --yes if that is what you want",
         )
 

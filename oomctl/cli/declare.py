@@ -68,17 +68,17 @@ class DeclareOptions:
         ),
     ] = None
     memory_max: Annotated[
-        int | None,
+        str | None,
         value(
             "SIZE",
             "memory.max of the fresh cgroup. A point of oom_score_adj weighs a thousandth of it. "
-            "[default: no limit]",
-            options.size,
+            "[default: max, no limit]",
+            options.limit,
         ),
     ] = None
     swap_max: Annotated[
-        int | None,
-        value("SIZE", "memory.swap.max of the fresh cgroup. [default: 0]", options.size),
+        str | None,
+        value("SIZE", "memory.swap.max of the fresh cgroup. [default: 0]", options.limit),
     ] = None
     oom_group: Annotated[
         bool, flag("--oom-group", "Set memory.oom.group in the fresh cgroup: all hogs die.")
@@ -187,7 +187,7 @@ def declare(given: DeclareOptions) -> None:
     todo = given.plan()
     with Output(given.output) as place:
         if given.dry_run:
-            place.write(dryrun.render([("declare", "", todo)], given.form))
+            place.write(dryrun.render([("declare", "", todo)], given.form, place.width))
             return
         if given.is_global:
             consent.require_consent(given.yes, "--global")

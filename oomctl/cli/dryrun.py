@@ -1,9 +1,10 @@
 """What `--dry-run` prints: the plans as text, or as JSON."""
 
 import json
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
-from oomctl.describe.plan_text import describe
+from oomctl.describe.plan_text import INDENT, describe
 from oomctl.errors import UsageError
 from oomctl.oom import as_json
 from oomctl.oom.plan import Plan
@@ -23,8 +24,11 @@ def check_form(form: str) -> None:
         )
 
 
-def render(plans: Sequence[Named], form: str, more: Sequence[str] = ()) -> str:
-    """Return every plan, each with a heading if there are several, and `more` lines after them."""
+def render(plans: Sequence[Named], form: str, width: int | None, more: Sequence[str] = ()) -> str:
+    """Return every plan, each with a heading if there are several, and `more` lines after them.
+
+    `width` are the columns of the terminal, None for a file.
+    """
     if form == "json":
         shown = [
             {"scenario": name, "variant": variant, **as_json.plan(plan)}
@@ -38,4 +42,13 @@ def render(plans: Sequence[Named], form: str, more: Sequence[str] = ()) -> str:
         limit = "" if plan.timeout == Plan.timeout else f"limit   {Duration(plan.timeout)} each"
         texts.append([*lines, *describe(plan), *filter(None, [limit])])
     texts[-1] += more
-    return "\n".join("".join(f"{printable(line)}\n" for line in text) for text in texts)
+    return "\n".join("".join(f"{line}\n" for line in _fitted(text, width)) for text in texts)
+
+
+def _fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:
+    """Yield each line, on a terminal continued below its text."""
+    for line in map(printable, lines):
+        if width and len(line) > width:
+            yield from textwrap.wrap(line, width, subsequent_indent=INDENT, break_on_hyphens=False)
+        else:
+            yield line

@@ -81,19 +81,18 @@ def examples(given: ExamplesOptions) -> None:
             listed = [{"name": stem, "description": text} for stem, text in about.items()]
             place.write(json.dumps(listed, indent=2) + "\n")
         else:
-            place.write("".join(f"{line}\n" for line in _listed(about, place.width or 80)))
+            place.write("".join(f"{line}\n" for line in _listed(about, place.width)))
 
 
-def _listed(about: dict[str, str], width: int) -> Iterator[str]:
-    """Yield a line for each example, the description wrapped beside its name."""
+def _listed(about: dict[str, str], width: int | None) -> Iterator[str]:
+    """Yield a line for each example; on a terminal the description is wrapped beside its name."""
     column = max(map(len, about)) + 2
     for name, text in about.items():
-        yield from textwrap.wrap(
-            text,
-            max(width, 2 * column),
-            initial_indent=name.ljust(column),
-            subsequent_indent=" " * column,
-        )
+        line = name.ljust(column) + text
+        if width is None:
+            yield line
+        else:
+            yield from textwrap.wrap(line, max(width, 2 * column), subsequent_indent=" " * column)
 
 
 def _copy(sources: list[Path], folder: Path) -> None:

@@ -29,6 +29,13 @@ def size(value: str | int) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
+def limit(value: str) -> str:
+    """Parse a limit of a cgroup as a scenario has it: bytes, with K, M, G, or max."""
+    if value != "max":
+        size(value)
+    return value
+
+
 def integer(low: int, high: int) -> Callable[[str | int], int]:
     """Return a parser of integers from `low` to `high`, decimal or 0x hexadecimal."""
 

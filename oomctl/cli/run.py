@@ -151,7 +151,9 @@ class RunOptions:
                     f"--via {self.via}: {name!r} is not a trigger",
                     f"write some of {','.join(Via)}",
                 )
-        return tuple(map(Via, dict.fromkeys(names)))
+            if names.count(name) > 1:
+                raise UsageError(f"--via {self.via}: {name} is given twice", "name each once")
+        return tuple(map(Via, names))
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
@@ -237,10 +239,14 @@ def run(given: RunOptions) -> None:
         if given.dry_run:
             with suppress(UnsupportedError):  # a plan for another machine
                 _require_existing(unified_root(), planners, dry_run=True)
-            place.write(dryrun.render(named, given.form, _rounds(given)))
+            if given.record:
+                with Record(given.record):  # no round goes to it, so nothing is left of it
+                    _require_apart(given.record, place)
+            place.write(dryrun.render(named, given.form, place.width, _rounds(given)))
             return
         if any(plan.system_wide for _name, _label, plan in named):
-            consent.require_consent(given.yes, "a call on the whole system")
+            by = ", as --via sysrq makes it," if Via.SYSRQ in given.triggers else ""
+            consent.require_consent(given.yes, f"a call on the whole system{by}")
         sections = _run(given, planners, parent, place)
     raise typer.Exit(exit_of(section.run for section in sections))
 
@@ -256,10 +262,8 @@ def _run(
     _require_existing(root, planners)
     names = [planner.name for planner in planners]
     with open_records(names, given.record, given.recorded) as records:
-        if given.record and place.is_at(given.record):
-            raise UsageError(
-                f"--record {given.record}: the result would go into the same file", "name another"
-            )
+        if given.record:
+            _require_apart(given.record, place)
         recorded = list(map(_recorded, planners, records))
         header = given.for_record(None if parent is None else parent.cgroup)
         series = Series(recorded, given.limits, header, given.same_tree)
@@ -285,6 +289,13 @@ def _run(
             raise
         write()
     return series.sections
+
+
+def _require_apart(record: Path, place: Output) -> None:
+    if place.is_at(record):
+        raise UsageError(
+            f"--record {record}: the result would go into the same file", "name another"
+        )
 
 
 def _rounds(given: RunOptions) -> list[str]:

@@ -85,6 +85,12 @@ class Root(Group):
         ctx.meta[VERBOSE] = not {"-v", "--verbose"}.isdisjoint(args)
         return super().parse_args(ctx, args)
 
+    def _main_shell_completion(self, *args: Any, **more: Any) -> None:
+        try:
+            super()._main_shell_completion(*args, **more)
+        except (KeyError, ValueError):  # COMP_WORDS or COMP_CWORD is not what bash sets
+            sys.exit(Exit.USAGE)
+
     def main(
         self,
         args: Sequence[str] | None = None,

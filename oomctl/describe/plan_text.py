@@ -9,7 +9,7 @@ from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
-_INDENT = " " * 8
+INDENT = " " * 8
 
 _FILLED_WITH = {
     "file": "of page cache",
@@ -48,7 +48,7 @@ def _entry(what: str, text: str) -> list[str]:
     return textwrap.wrap(
         f"{what:<8}{text}",
         80,
-        subsequent_indent=_INDENT,
+        subsequent_indent=INDENT,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -99,6 +99,8 @@ def _properties(hog: Hog) -> Iterator[str]:
 
 def _step(step: Step) -> list[str]:
     lines = [f"call    {_trigger(step)}"]
+    if step.call.target is None:
+        lines += _entry("", "on the whole MACHINE: its largest task dies, be it a hog or not")
     if more := ", ".join(_conditions(step)):
         lines += _entry("", more)
     for each in _expected_of_call(step.expect):

@@ -115,7 +115,11 @@ def _judge(
             "kernel log names the victim",
         )
     if result.spared:
-        return Verdict(VerdictName.SPARED, f"it was not needed any more after {_tries(result)}")
+        why = f"it was no longer needed after {_tries(result)}"
+        return Verdict(
+            VerdictName.SPARED,
+            why if result.attempts else "the target used little enough from the start",
+        )
     if result.reclaimed is not None and result.ret is None and not result.attempts:
         given = format_size(result.reclaimed)
         return Verdict(
@@ -208,7 +212,7 @@ def meaning(result: CallResult, via: Via = Via.BPF) -> str:
     if result.reclaimed is not None and result.ret is None and result.ended_ns:
         return "not called: memory.reclaim was enough"
     if result.spared:
-        return f"gave up after {_tries(result)}: the target uses little enough"
+        return f"gave up after {_tries(result) or 'no call'}: the target uses little enough"
     match result.ret:
         case None:
             return "did not return"

@@ -204,7 +204,10 @@ def _by_case(report: Report) -> Table:
 
 
 def listing(cases: Sequence[Case], form: str, width: int | None = None) -> str:
-    """Return the cases with what they ask: as JSON, or as text that fits that many columns."""
+    """Return the cases with what they ask: as JSON, or as text, wrapped at `width` columns.
+
+    Without a width each case is one line, for grep and the like.
+    """
     if form in ("json", "jsonl"):
         listed = [{"name": c.name, "group": c.group, "about": c.about} for c in cases]
         if form == "jsonl":
@@ -214,8 +217,10 @@ def listing(cases: Sequence[Case], form: str, width: int | None = None) -> str:
     lines: list[str] = []
     for group in dict.fromkeys(case.group for case in cases):
         lines += [*([""] if lines else []), f"# {group}: {GROUPS.get(group, '')}"]
-        for case in cases:
-            if case.group == group:
-                text = f"{case.name.ljust(column)}{case.about}"
-                lines += textwrap.wrap(text, width or 80, subsequent_indent=" " * column)
+        lines += [f"{c.name.ljust(column)}{c.about}" for c in cases if c.group == group]
+    if width:
+        wrapped = [
+            textwrap.wrap(line, width, subsequent_indent=" " * column) or [""] for line in lines
+        ]
+        lines = [line for each in wrapped for line in each]
     return "".join(f"{line}\n" for line in lines)

@@ -89,14 +89,14 @@ def of_options(
     hogs: Sequence[plan.Hog],
     call: Mapping[str, Any],
     *,
-    memory_max: int | None = None,
-    swap_max: int | None = None,
+    memory_max: int | str | None = None,
+    swap_max: int | str | None = None,
     oom_group: bool = False,
     timeout: float = 30.0,
 ) -> Scenario:
     """Make the scenario that the options of `oomctl declare` describe; its faults name options.
 
-    `call` has the keys of a [[call]]. Sizes are bytes, `timeout` is in seconds.
+    `call` has the keys of a [[call]]. The limits are as a file has them, `timeout` is in seconds.
     """
     memory: dict[str, Any] = {} if memory_max is None else {"max": memory_max}
     memory |= {} if swap_max is None else {"swap": {"max": swap_max}}

@@ -54,7 +54,10 @@ def vary(*texts: str) -> list[list[tuple[str, str]]]:
         key = text.removesuffix(values)
         alone = isinstance(path[-1], str) and ends.count(path[-1]) == 1
         name = path[-1] if alone else dotted(path)
-        each = dict.fromkeys(_split_values(values))
+        each = [*_split_values(values)]
+        if twice := [value for value in each if each.count(value) > 1]:
+            fault = Fault(path, f"{twice[0]!r} is given twice", "give each value once", where=VARY)
+            raise ScenarioError([fault])
         found.append([(f"{name}={value}", f"{key}{value}") for value in each])
     return found
 
@@ -124,8 +127,10 @@ def _index(at: list[Any], done: Path, part: str | int) -> int:
             (*done, part), "is not a position", f"write {done[-1]}[0], or {done[-1]}[*] for all"
         )
     if index > len(at):
-        last = f"the last one is {done[-1]}[{len(at) - 1}]" if at else "there is none"
-        raise _refused((*done, index), last, f"{done[-1]}[{len(at)}] would be a new one")
+        name = dotted(done)
+        there = f", {name}[0] to {name}[{len(at) - 1}]" if len(at) > 1 else ""
+        what = f"does not exist; the file has {len(at)}{there}"
+        raise _refused((*done, index), what, f"{name}[{len(at)}] would be a new one")
     return index
 
 

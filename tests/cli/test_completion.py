@@ -43,6 +43,13 @@ def test_smoke_cases_and_groups(command):
     assert all(name.startswith("arguments.order-") for name in found)
 
 
+@pytest.mark.parametrize("variables", [{}, {"COMP_WORDS": "oomctl", "COMP_CWORD": "x"}])
+def test_what_no_shell_sets_is_no_traceback(variables):
+    asked = {"_ROOT_COMPLETE": "complete_bash", "_OOMCTL_COMPLETE": "complete_bash"}
+    result = run(env=asked | {"COMP_WORDS": None} | variables)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "")
+
+
 def test_every_example():
     assert offered("oomctl examples ") == EXAMPLES
 

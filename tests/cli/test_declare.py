@@ -225,9 +225,18 @@ def test_a_pipe_is_written_to_not_replaced(machine, tmp_path):
         os.close(reader)
 
 
+def test_a_limit_may_be_max(machine):
+    assert declare("--memory-max", "max", "--swap-max", "max").exit_code == 0
+    (plan,) = machine.plans
+    written = {setting.file: setting.value for setting in plan.settings}
+    assert (written["memory.max"], written["memory.swap.max"]) == ("max", "max")
+    refused(declare("--memory-max", "most"), 2, "--memory-max")
+    refused(declare("--memory-max", "50%"), 2, "--memory-max")
+
+
 @pytest.fixture
 def terminal(monkeypatch):
-    monkeypatch.setattr("oomctl.console.is_interactive", lambda: True)
+    monkeypatch.setattr("oomctl.console.not_interactive", lambda: "")
 
 
 def test_global_with_yes_says_whom_it_would_kill_and_goes_on(machine):

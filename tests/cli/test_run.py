@@ -222,7 +222,7 @@ def test_another_trigger_loses_what_only_the_first_has(stage):
         LARGEST + "verdict = 'killed'\n[hog.more]\nsize='1M'\n"
         "[[call]]\norder = 3\nwait = false\nexpect = { returns = 1, victims = [] }\n"
     )
-    run("a.toml", "--via", "bpf,limit,limit")
+    run("a.toml", "--via", "bpf,limit")
     bpf, limit = stage.plans
     assert [step.call.order for step in bpf.steps] == [0, 3]
     assert bpf.expect.returns
@@ -497,12 +497,40 @@ def test_a_dry_run_prints_every_plan_and_touches_nothing(stage, monkeypatch, mou
     assert (stage.plans, records()) == ([], [])
 
 
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_a_record_that_cannot_be_written_is_refused(stage, dry):
+    Path("full").write_text("a round")
+    refused(run("largest.toml", "--record", "full", *dry), 2, "the record full: holds something")
+    refused(run("largest.toml", "--record", "no/x", *dry), 2, "the record no/x: No such file")
+    both = run("largest.toml", "--record", "new", "-o", "new", *dry)
+    assert "--record new: the result would go into the same file" in both.stderr
+    assert (both.exit_code, stage.plans, Path("full").read_text()) == (2, [], "a round")
+    assert not Path("new").exists()
+
+
+def test_a_dry_run_leaves_no_record(stage):
+    assert run("largest.toml", "--record", "new", "--dry-run").exit_code == 0
+    assert not Path("new").exists()
+
+
+def test_a_dry_run_fits_a_terminal(stage, monkeypatch):
+    monkeypatch.setattr("oomctl.cli.output.Output.width", 60)
+    lines = run("largest.toml", "--dry-run").stdout.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert {line[:8].rstrip() for line in lines} >= {"", "mkdir", "hog", "call"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["none.toml"], "none.toml"),
         (["largest.toml", "--via", "magic"], "'magic' is not a trigger"),
-        (["largest.toml", "--via", ""], "is not a trigger"),
+        (["largest.toml", "--via", ""], "is empty"),
+        (["largest.toml", "--via", "bpf,"], "'' is not a trigger"),
+        (["largest.toml", "--via", "bpf,limit,bpf"], "bpf is given twice"),
+        (["largest.toml", "--vary", "call[0].order=1,1"], "'1' is given twice"),
+        (["largest.toml", ""], "'FILE...': it is empty"),
+        (["largest.toml", "--record", "", "--dry-run"], "'--record': it is empty"),
         (["largest.toml", "--for", "0"], "out of range"),
         (["largest.toml", "--for", "soon"], "'soon' is not a time"),
         (["largest.toml", "--repeat", "0"], "out of range"),
@@ -538,11 +566,16 @@ GLOBAL = LARGEST.replace("[[call]]", "[[call]]\nglobal = true")
 def test_the_whole_system_needs_a_person_or_yes(stage, monkeypatch):
     Path("g.toml").write_text(GLOBAL)
     refused(run("g.toml"), 2, "a call on the whole system kills the largest task")
-    refused(run("largest.toml", "--via", "sysrq"), 2, "whole system")
+    refused(
+        run("largest.toml", "--via", "sysrq"), 2, "whole system, as --via sysrq makes it, kills"
+    )
     assert stage.plans == []
+    says = "the whole MACHINE: its largest task dies"
+    assert says in run("largest.toml", "--via", "sysrq", "--dry-run").stdout
+    assert says not in run("largest.toml", "--dry-run").stdout
     result = run("g.toml", "--yes", "--repeat", 3, "--no-record")
     assert result.stderr.count("the kernel would pick: big") == 1
-    monkeypatch.setattr("oomctl.console.is_interactive", lambda: True)
+    monkeypatch.setattr("oomctl.console.not_interactive", lambda: "")
     assert run("g.toml", input="y\n").stderr.endswith("whole system? [y/N] ")
     result = run("g.toml", input="n\n")
     assert (result.exit_code, result.stdout) == (2, "")

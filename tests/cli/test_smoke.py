@@ -15,6 +15,7 @@ from oomctl.lab import vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom.outcome import Environment
+from oomctl.report.smoke_reporter import listing
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from tests.cli.command import refused, run
@@ -118,9 +119,14 @@ def test_list_needs_neither_root_nor_kfunc():
     assert run("smoke", "--list", "lock").stdout.startswith("# lock: ")
 
 
-def test_the_list_fits_80_columns_and_has_forms():
-    text = run("smoke", "--list").stdout
-    assert max(map(len, text.splitlines())) <= 80
+def test_the_list_has_a_line_for_each_case_and_fits_a_terminal():
+    cases = [each for each in run("smoke", "--list").stdout.splitlines() if each and each[0] != "#"]
+    assert [line.split()[0] for line in cases] == [case.name for case in suite.cases()]
+    narrow = listing(suite.cases(), "table", 60).splitlines()
+    assert max(map(len, narrow)) <= 60 < max(map(len, cases))
+
+
+def test_the_list_has_forms():
     listed = json.loads(run("smoke", "--list", "-f", "json").stdout)["cases"]
     assert [case["name"] for case in listed] == [case.name for case in suite.cases()]
     lines = run("smoke", "--list", "lock", "-f", "jsonl").stdout.splitlines()

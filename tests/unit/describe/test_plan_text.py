@@ -1,6 +1,7 @@
 import pytest
 
 from oomctl.describe.plan_text import describe
+from oomctl.oom.enums import Via
 from oomctl.oom.plan import (
     EVENTS,
     EVENTS_LOCAL,
@@ -54,7 +55,16 @@ def test_every_step_in_order():
 
 
 def test_a_call_alone():
-    assert lines(steps=[Step(Call(None))]) == ["call    bpf_out_of_memory(NULL, order=0, flags=0)"]
+    assert lines(steps=[Step(Call("/t"))]) == [
+        "call    bpf_out_of_memory(memcg of /t, order=0, flags=0)"
+    ]
+
+
+@pytest.mark.parametrize("via", ["bpf", "sysrq"])
+def test_a_call_on_the_whole_system_says_that_it_is_the_machines(via):
+    call, reach = lines(steps=[Step(Call(None, via=Via(via)))])
+    assert call.startswith("call    ")
+    assert reach == "        on the whole MACHINE: its largest task dies, be it a hog or not"
 
 
 def test_without_a_call_the_limits_do_the_killing():

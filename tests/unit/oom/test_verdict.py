@@ -85,7 +85,9 @@ def test_triggers_that_are_not_the_kfunc(via, ret, killed, no_killable, name):
 def test_nobody_has_to_die():
     spared = judge(replace(result_of(None), spared=True, attempts=3), [], 0, False)
     assert (spared.name, spared.as_wanted) == ("spared", True)
-    assert spared.reason == "it was not needed any more after 3 tries"
+    assert spared.reason == "it was no longer needed after 3 tries"
+    at_once = judge(replace(result_of(None), spared=True, attempts=0), [], 0, False)
+    assert at_once.reason == "the target used little enough from the start"
     enough = judge(replace(result_of(None), attempts=0, reclaimed=3 << 20), [], 0, False)
     assert enough == Verdict("reclaimed", "memory.reclaim gave back 3M, so no kill was needed")
 

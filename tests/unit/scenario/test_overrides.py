@@ -132,7 +132,8 @@ def test_overrides_of_the_implied_call(files):
         ("cgroup.lft.memory.max=1", "--set cgroup.lft: there is no cgroup 'lft' to change; known "
          "are ., left/inner"),
         ("tiemout=1", "--set tiemout: no such key; did you mean 'timeout'?"),
-        ("call[3].order=1", "--set call[3]: the last one is call[1]; call[2] would be a new one"),
+        ("call[3].order=1", "--set call[3]: does not exist; the file has 2, call[0] to call[1]; "
+         "call[2] would be a new one"),
         ("call[x].order=1", "--set: 'call[x].order=1' is not KEY=VALUE; write such as "
          "hog.large.size=64M"),
         ("call.x.order=1", "--set call.x: is not a position; write call[0], or call[*] for all"),
@@ -158,7 +159,8 @@ def test_a_fault_of_an_override_names_it(files, override, line):
     ("override", "line"),
     [
         ("hog.b.size=1", "--set hog.b: there is no hog 'b' to change; known are a"),
-        ("call[2].order=1", "--set call[2]: the last one is call[0]; call[1] would be a new one"),
+        ("call[2].order=1", "--set call[2]: does not exist; the file has 1; call[1] would be a new "
+         "one"),
         ("call.order=1", "--set call.order: is not a position; write call[0], or call[*] for all"),
         ("cgroup.*.memory.max=1", "--set cgroup: has no entry for * to change; name a new one "
          "instead"),
@@ -233,11 +235,16 @@ def test_a_fault_of_an_override_is_reported_once_for_many_files(files):
                                 ("a='z,'", "a='z,'")]),
         ('"a=b".c=1,2', [("c=1", '"a=b".c=1'), ("c=2", '"a=b".c=2')]),
         ("a=1", [("a=1", "a=1")]),
-        ("a=1,1", [("a=1", "a=1")]),
     ],
 )  # fmt: skip
 def test_values_to_vary(text, found):
     assert scenario.vary(text) == [found]
+
+
+def test_a_value_to_vary_is_given_once():
+    with pytest.raises(ScenarioError) as caught:
+        scenario.vary("hog.a.size=1M, 2M,1M")
+    assert caught.value.lines == ("--vary hog.a.size: '1M' is given twice; give each value once",)
 
 
 @given(st.text() | st.text(alphabet="abc.=[]\"'*0,{}/ ", max_size=20))
@@ -247,12 +254,13 @@ def test_values_to_vary(text, found):
 def test_any_text_is_an_override_or_one_line(text):
     try:
         found = overrides.parse(text)
+        (varied,) = scenario.vary(text)
     except ScenarioError as error:
         (line,) = error.lines
         assert line.isprintable()
     else:
         assert found.path
-        for _label, each in scenario.vary(text)[0]:
+        for _label, each in varied:
             assert overrides.parse(each).path == found.path
 
 
