@@ -7,9 +7,13 @@ import sys
 from textwrap import indent
 
 from oomctl import __version__
+from oomctl.cli.command import ENVIRONMENT
 
 HEAD = f'.TH OOMCTL 1 "" "oomctl {__version__}" "User Commands"\n.SH NAME\n'
-FILES = """
+VARIABLES = "".join(f"\n\n`{name}`: {text}" for name, text in ENVIRONMENT.items())
+END = f"""
+# ENVIRONMENT{VARIABLES}
+
 # FILES
 
 `/run/oomctl/`: the journals of running oomctls, from which `oomctl clean` undoes what a killed one
@@ -39,7 +43,7 @@ def sections(text: str) -> str:
     examples = re.compile(r"^(Examples?:)\n((?:  .*\n)+)", re.M)
     text = examples.sub(lambda found: f"{found[1]}\n\n{indent(found[2], '    ')}", text)
     text = re.sub(r" &lt;[^&]*&gt;| <(?:list\[)?(?:str|Path|path)\]?>", "", text)  # Python's types
-    return text.replace("'*order*'", r"'\*order\*'").replace("\b", "") + FILES
+    return text.replace("'*order*'", r"'\*order\*'").replace("\b", "") + END
 
 
 def main() -> None:

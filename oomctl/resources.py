@@ -1,5 +1,6 @@
 """Files inside the package: BPF objects, hogs, the sources of the kernel module, examples."""
 
+import sysconfig
 from pathlib import Path
 
 from oomctl.errors import OomctlError
@@ -26,6 +27,13 @@ def kernel_sources() -> Path:
 def examples() -> list[Path]:
     """Return the files of `examples/`, or of its copy in a wheel, by name."""
     return sorted(_folder("examples", "examples").iterdir())
+
+
+def man_page() -> Path:
+    """Return the path of oomctl(1): in `docs/`, or where a wheel was installed to."""
+    checkout = _PACKAGE.parent / "docs/oomctl.1"
+    page = Path(sysconfig.get_path("data"), "share/man/man1/oomctl.1")
+    return checkout if checkout.is_file() else page
 
 
 def _folder(checkout: str, copy: str) -> Path:

@@ -32,6 +32,14 @@ def _show_version(ctx: typer.Context, wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_man_page(wanted: bool) -> None:
+    if wanted:
+        from oomctl import resources
+
+        typer.echo(resources.man_page())
+        raise typer.Exit
+
+
 @app.callback(epilog=_EXITS)
 def oomctl(
     version: Annotated[
@@ -43,6 +51,15 @@ def oomctl(
             help="Show the version; with -v also libbpf, kernel, kfunc and cache.",
         ),
     ] = False,
+    man: Annotated[
+        bool,
+        typer.Option(
+            "--man",
+            is_eager=True,
+            callback=_show_man_page,
+            help="Show the path of the manual page.",
+        ),
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Fill cgroups with memory hogs, declare OOM on them, and report what the kernel did.
@@ -52,6 +69,7 @@ def oomctl(
       oomctl declare                   # one OOM on a fresh cgroup, and who died
       oomctl lab run oomctl declare    # the same in a virtual machine
       oomctl --version -v              # libbpf, kernel, kfunc and cache
+      man "$(oomctl --man)"            # every command and option
     """
     console.set_verbosity(int(verbose))
 

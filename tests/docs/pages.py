@@ -27,7 +27,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 _FILE = re.compile(r"(?<![\w/.-])(?:oomctl|bpf|tests|docs|examples)/[\w./*-]*[\w*]/?")
 _ELSEWHERE = {
     *(PROGRAMS.keys() - {"bpf-oomctl", "systemd-run", "sysctl"}),
-    *("cd", "exit", "insmod", "ln", "mkdir", "pipx", "pytest", "python3", "uv"),
+    *("cd", "exit", "insmod", "install", "ln", "mkdir", "pipx", "pytest", "python3", "uv"),
 }
 _EXIT = re.compile(r"\bexit code (\d+)")
 
