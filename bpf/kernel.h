@@ -25,6 +25,7 @@ typedef __u64 u64;
 /* enum bpf_map_type and the flags of bpf_map_update_elem(), include/uapi/linux/bpf.h */
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
+#define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
 #define BPF_ANY 0
@@ -35,25 +36,6 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 } __co_re;
 
-struct kernfs_node {
-	u64 id;
-} __co_re;
-
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
-	int level;
-} __co_re;
-
-/* A definition: libbpf finds a forward declaration incompatible with the kernel's struct. */
-struct mem_cgroup {
-	struct cgroup_subsys_state css;
-} __co_re;
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-} __co_re;
-
 typedef struct {
 	int counter;
 } atomic_t;
@@ -61,6 +43,44 @@ typedef struct {
 typedef struct {
 	__s64 counter;
 } atomic_long_t;
+
+struct kernfs_node {
+	struct kernfs_node *__parent;
+	const char *name;
+	u64 id;
+} __co_re;
+
+/* Before 633488947ef6 ("kernfs: Use RCU to access kernfs_node::parent."), v6.15. */
+struct kernfs_node___plain_parent {
+	struct kernfs_node *parent;
+} __co_re;
+
+struct cgroup_root {
+	int hierarchy_id;
+} __co_re;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	int level;
+	struct cgroup_root *root;
+} __co_re;
+
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long max;
+} __co_re;
+
+/* A definition: libbpf finds a forward declaration incompatible with the kernel's struct. */
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+	struct page_counter swap;
+} __co_re;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} __co_re;
 
 struct percpu_counter {
 	__s64 count;

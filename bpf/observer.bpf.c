@@ -38,6 +38,34 @@ struct {
 	__type(value, struct oomctl_fired);
 } fired SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 19);
+} paths SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct oomctl_base);
+} base SEC(".maps");
+
+/* Cgroups whose path is in `paths` or has been read from it. observer.py keeps more of them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u32);
+} told SEC(".maps");
+
+/* Where a path is put together: oom_lock is held then, so one task at a time does it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct oomctl_path);
+} scratch SEC(".maps");
+
 struct run {
 	struct oom_control *oc;
 	__u32 reported, has_victim;
@@ -80,6 +108,67 @@ struct {
 
 /* Never set: without it clang omits the struct from the object's BTF, which a test reads. */
 const struct oomctl_event *described __attribute__((unused));
+const struct oomctl_path *path_described __attribute__((unused));
+
+#define DEEPEST 128
+
+static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)
+{
+	struct kernfs_node___plain_parent *plain = (void *)node;
+
+	if (bpf_core_field_exists(plain->parent))
+		return BPF_CORE_READ(plain, parent);
+	return BPF_CORE_READ(node, __parent);
+}
+
+/* The id of a cgroup; ids of the default hierarchy, which is the first, are as user space has them. */
+static __always_inline __u64 id_of(struct cgroup *cgroup)
+{
+	__u64 id = BPF_CORE_READ(cgroup, kn, id);
+
+	return BPF_CORE_READ(cgroup, root, hierarchy_id) ? id | OOMCTL_V1 : id;
+}
+
+/*
+ * Tell the path of a cgroup unless it was told before. A removed cgroup keeps its names as long as a
+ * task or a memcg refers to it, and cgroup v2 renames none (kernel/cgroup/cgroup.c,
+ * cgroup_kf_syscall_ops). Nothing is told of a cgroup outside the base, too deep or with too long a
+ * path.
+ */
+static __noinline int tell_path(struct cgroup *cgroup)
+{
+	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn);
+	__u32 slot = 0, one = 1, end = 0;
+	__u64 id = id_of(cgroup);
+	struct oomctl_path *path;
+	struct oomctl_base *from;
+	int i;
+
+	if (bpf_map_lookup_elem(&told, &id))
+		return 0;
+	path = bpf_map_lookup_elem(&scratch, &slot);
+	from = bpf_map_lookup_elem(&base, &slot);
+	if (!path || !from || (id & OOMCTL_V1 && from->cgroup_id != 1))
+		return 0;
+	path->cgroup_id = id;
+	for (i = 0; i < DEEPEST && node && BPF_CORE_READ(node, id) != from->cgroup_id; i++) {
+		long size;
+
+		if (end > OOMCTL_PATH_MAX)
+			return 0;
+		size = bpf_probe_read_kernel_str(path->names + end, OOMCTL_NAME_SIZE,
+						 BPF_CORE_READ(node, name));
+		if (size <= 0 || size > OOMCTL_NAME_SIZE)
+			return 0;
+		end += size;
+		node = parent_of(node);
+	}
+	if (i == DEEPEST || !node || end > OOMCTL_PATH_MAX)
+		return 0;
+	if (!bpf_ringbuf_output(&paths, path, sizeof(path->cgroup_id) + end, 0))
+		bpf_map_update_elem(&told, &id, &one, BPF_ANY);
+	return 0;
+}
 
 static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
 {
@@ -133,7 +222,7 @@ static __always_inline void put_task(struct oomctl_event *event, struct task_str
 {
 	event->pid = BPF_CORE_READ(task, pid);
 	event->tgid = BPF_CORE_READ(task, tgid);
-	event->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	event->cgroup_id = id_of(BPF_CORE_READ(task, cgroups, dfl_cgrp));
 	event->oom_score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
 	BPF_CORE_READ_INTO(&event->comm, task, comm);
 }
@@ -150,15 +239,25 @@ static __always_inline void put_control(struct oomctl_event *event, struct oom_c
 
 	event->order = BPF_CORE_READ(oc, order);
 	event->constraint = BPF_CORE_READ(oc, constraint);
-	if (memcg)
-		event->memcg_id = BPF_CORE_READ(memcg, css.cgroup, kn, id);
+	if (!memcg)
+		return;
+	event->memcg_id = id_of(BPF_CORE_READ(memcg, css.cgroup));
+	event->memcg_usage = BPF_CORE_READ(memcg, memory.usage.counter);
+	event->memcg_max = BPF_CORE_READ(memcg, memory.max);
+	event->swap_usage = BPF_CORE_READ(memcg, swap.usage.counter);
+	event->swap_max = BPF_CORE_READ(memcg, swap.max);
 }
 
 static __always_inline void report_control(enum oomctl_event_kind kind, struct oom_control *oc)
 {
 	struct task_struct *current = (void *)bpf_get_current_task();
-	struct oomctl_event *event = reserve(kind);
+	struct mem_cgroup *memcg = BPF_CORE_READ(oc, memcg);
+	struct oomctl_event *event;
 
+	tell_path(BPF_CORE_READ(current, cgroups, dfl_cgrp));
+	if (memcg)
+		tell_path(BPF_CORE_READ(memcg, css.cgroup));
+	event = reserve(kind);
 	if (!event)
 		return;
 	put_task(event, current);
@@ -170,8 +269,10 @@ static __always_inline void report_control(enum oomctl_event_kind kind, struct o
 
 static __always_inline void report_victim(enum oomctl_event_kind kind, struct task_struct *task)
 {
-	struct oomctl_event *event = reserve(kind);
+	struct oomctl_event *event;
 
+	tell_path(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	event = reserve(kind);
 	if (!event)
 		return;
 	put_task(event, task);

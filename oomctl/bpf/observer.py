@@ -1,6 +1,8 @@
 """Watches the OOM killer of the whole machine: BPF programs that write into a ring buffer."""
 
 import os
+import sys
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from ctypes import Structure, c_char, c_int32, c_int64, c_uint32, c_uint64
@@ -13,12 +15,17 @@ from oomctl.bpf import btf, libbpf, probes, selftest
 from oomctl.errors import UnsupportedError
 from oomctl.oom.enums import Constraint
 from oomctl.oom.event import Event, EventKind
+from oomctl.oom.memcg import V1_ID, MemcgUsage
 from oomctl.proc import procfs
 from oomctl.text import printable
 
 _COMM_LEN = 16
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_NO_LIMIT = (1 << 63) // _PAGE_SIZE - 1  # PAGE_COUNTER_MAX, include/linux/page_counter.h
+_PATHS = 8192  # more than the map `told` has
+ROOT_ID = 1
+"""The id of the root of a cgroup hierarchy."""
 _CONSTRAINTS = tuple(Constraint)
 _TRIGGERED = frozenset(
     {EventKind.OOM_BEGIN, EventKind.OOM_END, EventKind.SIGKILL, EventKind.MARK_VICTIM}
@@ -32,6 +39,10 @@ class EventStruct(Structure):
         ("at_ns", c_uint64),
         ("cgroup_id", c_uint64),
         ("memcg_id", c_uint64),
+        ("memcg_usage", c_int64),
+        ("memcg_max", c_uint64),
+        ("swap_usage", c_int64),
+        ("swap_max", c_uint64),
         ("anon", c_int64),
         ("file", c_int64),
         ("shmem", c_int64),
@@ -46,6 +57,12 @@ class EventStruct(Structure):
         ("comm", c_char * _COMM_LEN),
         ("invoker_comm", c_char * _COMM_LEN),
     ]
+
+
+class BaseStruct(Structure):
+    """`struct oomctl_base` of bpf/observer.h."""
+
+    _fields_ = [("cgroup_id", c_uint64)]
 
 
 class LossStruct(Structure):
@@ -109,14 +126,17 @@ class Observer:
     """Reports what the OOM killer does from `__enter__` on; `kinds` are the events of this kernel.
 
     Of the attached programs `silent` names those that did not run in the self-test, `unproved`
-    those that it cannot test: for these see `fired()` once the OOM killer has run.
+    those that it cannot test: for these see `fired()` once the OOM killer has run. The paths of
+    cgroups begin at the cgroup `root_id`: the root of the mount, which in a container may be any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root_id: int = ROOT_ID) -> None:
+        self._root_id = root_id
         self.kinds: frozenset[EventKind] = frozenset()
         self.silent: tuple[str, ...] = ()
         self.unproved: tuple[str, ...] = ()
         self._known: dict[int, Event] = {}
+        self._paths: OrderedDict[int, str] = OrderedDict()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -133,6 +153,9 @@ class Observer:
                 )
                 self._ring = libbpf.RingBuffer(loaded.map_fd("events"))
                 stack.callback(self._ring.close)
+                self._told = libbpf.RingBuffer(loaded.map_fd("paths"))
+                stack.callback(self._told.close)
+                loaded.array("base", BaseStruct)[0] = BaseStruct(self._root_id)
                 for program in fitting:
                     loaded.attach(program.name)
             except UnsupportedError as error:
@@ -166,7 +189,25 @@ class Observer:
     def read(self) -> list[Event]:
         """Return the events since the last read in order of time, without waiting."""
         raw = sorted(map(EventStruct.from_buffer_copy, self._ring.read()), key=lambda e: e.at_ns)
-        return [remembered(decode(each), self._known) for each in raw]
+        for number, path in map(decode_path, self._told.read()):  # a path is told before its event
+            self._paths[number] = path
+        events = [remembered(self._located(decode(each)), self._known) for each in raw]
+        while len(self._paths) > _PATHS:
+            self._paths.popitem(last=False)
+        return events
+
+    def _located(self, event: Event) -> Event:
+        """Add the paths of the event's cgroups."""
+        return replace(
+            event,
+            cgroup=self._path(event.cgroup_id),
+            memcg=None if event.memcg_id is None else self._path(event.memcg_id),
+        )
+
+    def _path(self, cgroup_id: int) -> str | None:
+        if cgroup_id in self._paths:
+            self._paths.move_to_end(cgroup_id)
+        return self._paths.get(cgroup_id)
 
 
 def silence(silent: Collection[str]) -> UnsupportedError:
@@ -199,7 +240,26 @@ def decode(raw: EventStruct) -> Event:
         constraint=_constraint(raw) if kind is EventKind.OOM_END else None,
         signal=(code & 0x7F or None) if ended else None,
         status=code >> 8 if ended and not code & 0x7F else None,
+        usage=_usage(raw) if about_oom and raw.memcg_id else None,
     )
+
+
+def decode_path(raw: bytes) -> tuple[int, str]:
+    """Return the id and the path of a cgroup from `struct oomctl_path`."""
+    names = raw[8:].split(b"\0")[-2::-1]
+    return int.from_bytes(raw[:8], sys.byteorder), "/" + os.fsdecode(b"/".join(names))
+
+
+def _usage(raw: EventStruct) -> MemcgUsage:
+    """Convert the counters of a memcg; cgroup v1 has memory and swap together instead of swap."""
+    memory, limit = max(raw.memcg_usage, 0) * _PAGE_SIZE, _limit(raw.memcg_max)
+    if raw.memcg_id & V1_ID:
+        return MemcgUsage(memory, limit)
+    return MemcgUsage(memory, limit, max(raw.swap_usage, 0) * _PAGE_SIZE, _limit(raw.swap_max))
+
+
+def _limit(pages: int) -> int | None:
+    return None if pages >= _NO_LIMIT else pages * _PAGE_SIZE
 
 
 def remembered(event: Event, known: dict[int, Event]) -> Event:

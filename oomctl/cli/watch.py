@@ -48,20 +48,25 @@ class WatchOptions:
         value(
             "TIME",
             "End after this time, such as 90s, 10m or 5 (seconds).",
-            options.duration(0.001, 1e9),
+            options.duration(0.001, 365 * 86400),
         ),
     ] = None
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", "-w", help="A row for each kill, as on a terminal that is wide."),
+    ] = False
 
 
 @command("after --count kills, or at --timeout", "fewer than --count kills before --timeout")
 def watch(given: WatchOptions) -> None:
     """Show every OOM kill on this machine as it happens.
 
-    It needs root. A line comes when the killed process has ended, at the latest after 2 s; on a
-    narrow terminal it is a few lines. `invoker` ran the OOM killer, because it needed memory or
-    declared OOM. A `victim` was chosen; a `sharer` dies too because it shares the victim's memory;
-    an `exiting` task gets no signal. `rss` is the memory of the task when it was killed, `exit
-    after` the time until it ended.
+    It needs root. A kill is shown when the killed process has ended, at the latest after 2 s, with
+    three cgroups: `oom_memcg` was out of memory, so its limit was hit or OOM was declared on it;
+    the `invoker` ran the OOM killer, because it needed memory or declared OOM; and that of the
+    `victim`. A `victim` was chosen; a `sharer` dies too because it shares the victim's memory; an
+    `exiting` task gets no signal. `rss` is the memory of the task when it was killed, `exit after`
+    the time until it ended.
 
     Watching changes nothing: BPF programs write into a ring buffer what the OOM killer does. If
     the kernel does not allow that, the kernel log is read instead, and `-` stands for what the log
@@ -80,7 +85,7 @@ def watch(given: WatchOptions) -> None:
                 f"no BPF tracing, reading the kernel log instead: {oom_watch.no_tracing_reason}"
             )
         console.progress("watching the OOM killer; Ctrl-C ends")
-        if given.form == "table" and (output.width or 0) >= kills.ROW_WIDTH:
+        if given.form == "table" and _rows(output, given):
             output.write(kills.HEADER)
         if _has_shown_enough(oom_watch, output, below, given):
             return
@@ -98,10 +103,7 @@ def _has_shown_enough(
         for kill in oom_watch.poll():
             if not _is_below(kill, below):
                 continue
-            if given.form == "jsonl":
-                output.write(kills.render_json(kill, oom_watch.path))
-            else:
-                output.write(kills.render_row(kill, oom_watch.path, output.width))
+            output.write(_text(kill, output, given))
             shown += 1
             if shown == given.count:
                 return True
@@ -111,6 +113,18 @@ def _has_shown_enough(
             lost = oom_watch.lost
         if end is not None and time.monotonic() >= end:
             return given.count is None
+
+
+def _rows(output: Output, given: WatchOptions) -> bool:
+    """Tell whether each kill of a table is one row."""
+    return given.wide or (output.width or 0) >= kills.ROW_WIDTH
+
+
+def _text(kill: OomKill, output: Output, given: WatchOptions) -> str:
+    if given.form == "jsonl":
+        return kills.render_json(kill)
+    row = kills.render_row if _rows(output, given) else kills.render_block
+    return row(kill, output.width)
 
 
 def _subtree(root: UnifiedNode, cgroup: str | None) -> str | None:

@@ -78,7 +78,7 @@ class Session:
             stack.enter_context(protected())
             self.environment = read_environment(self._kfunc)
             self.program = stack.enter_context(DeclareProgram())
-            self._sources = stack.enter_context(OomSources())
+            self._sources = stack.enter_context(OomSources(self._root.id))
             self._stack = stack.pop_all()
         return self
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from oomctl import console
-from oomctl.bpf.observer import Observer
+from oomctl.bpf.observer import ROOT_ID, Observer
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
@@ -101,9 +101,13 @@ class History:
 
 
 class OomSources:
-    """The observer and the kernel log; `no_tracing_reason` is empty if the observer runs."""
+    """The observer and the kernel log; `no_tracing_reason` is empty if the observer runs.
 
-    def __init__(self) -> None:
+    Paths in its events begin at the cgroup `root_id`, the root of the mount.
+    """
+
+    def __init__(self, root_id: int = ROOT_ID) -> None:
+        self._root_id = root_id
         self._stack = ExitStack()
         self._observer: Observer | None = None
         self._from_log = KillsFromLog()
@@ -115,7 +119,7 @@ class OomSources:
         with ExitStack() as stack:
             self._log = stack.enter_context(Kmsg())
             try:
-                self._observer = stack.enter_context(Observer())
+                self._observer = stack.enter_context(Observer(self._root_id))
             except UnsupportedError as error:
                 self.no_tracing_reason = error.why
                 console.detail(f"no BPF tracing, only the kernel log: {error}")

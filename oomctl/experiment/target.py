@@ -15,6 +15,7 @@ from oomctl.oom.task import Task
 from oomctl.proc import procfs
 from oomctl.text import printable
 
+_MOST_PATHS = 1 << 16  # known at once, before those of removed cgroups are forgotten
 Events = Mapping[str, Mapping[str, int]]
 
 
@@ -62,7 +63,7 @@ def rises(before: Events, after: Events) -> Events:
 
 
 class CgroupPaths:
-    """Paths of cgroups by id; the path of a removed cgroup stays known."""
+    """Paths of cgroups by id; the paths of the last removed cgroups stay known."""
 
     def __init__(self, root: UnifiedNode) -> None:
         self._root = root
@@ -70,6 +71,8 @@ class CgroupPaths:
 
     def refresh(self) -> None:
         """Read the paths of all cgroups there are now."""
+        if len(self.known) > _MOST_PATHS:
+            self.known.clear()
         for node in self._root.walk():
             with contextlib.suppress(OSError):  # removed during the walk
                 self.known[node.id] = node.cgroup

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Self
 
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.experiment.sources import OomSources
+from oomctl.experiment.sources import Batch, OomSources
 from oomctl.experiment.target import CgroupPaths
-from oomctl.oom.enums import EvidenceSource
+from oomctl.oom.enums import EvidenceSource, Role
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, KillsFromEvents, OomKill
+from oomctl.oom.kill import HITS, KillsFromEvents, OomKill, reconcile
 from oomctl.signals import signals_unblocked
 from oomctl.text import printable
 
@@ -28,8 +28,9 @@ class OomWatch:
     """
 
     def __init__(self, root: UnifiedNode) -> None:
-        self._sources = OomSources()
+        self._sources = OomSources(root.id)
         self._tracing = KillsFromEvents()
+        self._logged: dict[int, OomKill] = {}
         self._taken: deque[int] = deque(maxlen=_REMEMBERED)
         self._paths = CgroupPaths(root)
         self.lost = 0
@@ -64,40 +65,57 @@ class OomWatch:
 
     def poll(self) -> list[OomKill]:
         """Return the kills that became complete since the last poll, in order of time."""
-        batch = self._sources.drain()
+        done, logged = self._take(self._sources.drain())
+        if any(kill.role == Role.VICTIM and kill.pid not in self._logged for kill in done):
+            # the log was read first, and out_of_memory() has returned since
+            later, more = self._take(self._sources.drain())
+            done, logged = done + later, logged + more
+        overdue = self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
+        traced = [self._complete(kill) for kill in done + overdue]
+        # a kill in the log was traced already (see OomSources.drain()) or was not traced at all
+        untraced = [kill for kill in logged if kill.pid not in self._taken]
+        return [_printable(kill) for kill in sorted([*traced, *untraced], key=lambda k: k.at_ns)]
+
+    def _take(self, batch: Batch) -> tuple[list[OomKill], list[OomKill]]:
+        """Return the kills that events complete, and those of the log."""
         self.lost += batch.log.lost if self.no_tracing_reason else batch.events_lost
         self._learn(batch.events)
         hits = [each for each in batch.events if each.kind in HITS]
         self._taken.extend(pid for each in hits for pid in (each.tgid, each.pid))
-        # a kill in the log was traced already (see OomSources.drain()) or was not traced at all
-        untraced = [
-            replace(
-                kill,
-                cgroup=_printable(kill.cgroup),
-                memcg=_printable(kill.memcg),
-                group=_printable(kill.group),
-            )
-            for kill in batch.logged
-            if kill.pid not in self._taken
-        ]
-        traced = self._tracing.feed(batch.events)
-        traced += self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
-        traced = [
-            replace(kill, cgroup=self.path(kill.cgroup_id), memcg=self.path(kill.memcg_id))
-            for kill in traced
-        ]
-        return sorted([*traced, *untraced], key=lambda kill: kill.at_ns)
+        self._logged |= {kill.pid: kill for kill in batch.logged}
+        while len(self._logged) > _REMEMBERED:
+            del self._logged[next(iter(self._logged))]
+        return self._tracing.feed(batch.events), list(batch.logged)
 
-    def path(self, cgroup_id: int | None) -> str | None:
+    def _complete(self, kill: OomKill) -> OomKill:
+        """Add to a traced kill what the log has of it, and paths that the observer lacks."""
+        said = self._logged.pop(kill.pid, None)
+        (kill,) = reconcile([kill], [said] if said and kill.role == Role.VICTIM else [])
+        return replace(
+            kill,
+            cgroup=kill.cgroup or self._path(kill.cgroup_id),
+            memcg=kill.memcg or self._path(kill.memcg_id),
+            invoker_cgroup=kill.invoker_cgroup or self._path(kill.invoker_cgroup_id),
+        )
+
+    def _path(self, cgroup_id: int | None) -> str | None:
         """Return the path of a cgroup; None if it was removed before its path was read."""
-        return None if cgroup_id is None else _printable(self._paths.known.get(cgroup_id))
+        return None if cgroup_id is None else self._paths.known.get(cgroup_id)
 
     def _learn(self, events: Sequence[Event]) -> None:
-        """Read the paths at once: a cgroup is often removed as soon as its victim has ended."""
-        ids = {number for event in events for number in (event.cgroup_id, event.memcg_id) if number}
-        if ids - self._paths.known.keys():
+        """Read at once the paths that the observer lacks: a cgroup often goes with its victim."""
+        places = {(event.cgroup_id, event.cgroup) for event in events}
+        places |= {(event.memcg_id, event.memcg) for event in events if event.memcg_id}
+        if {number for number, path in places if number and not path} - self._paths.known.keys():
             self._paths.refresh()
 
 
-def _printable(path: str | None) -> str | None:
-    return None if path is None else printable(path)
+def _printable(kill: OomKill) -> OomKill:
+    """Make the paths of a kill printable; the comms are."""
+    return replace(
+        kill,
+        cgroup=kill.cgroup and printable(kill.cgroup),
+        memcg=kill.memcg and printable(kill.memcg),
+        invoker_cgroup=kill.invoker_cgroup and printable(kill.invoker_cgroup),
+        group=kill.group and printable(kill.group),
+    )

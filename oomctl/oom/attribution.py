@@ -202,8 +202,9 @@ def _kill_of(task: Task, role: Role, at_ns: int) -> OomKill:
 
 
 def _named(seen: OomKill, path_of: Callable[[int], str | None]) -> OomKill:
-    """Add the paths of a traced kill's cgroups, if they still exist."""
+    """Add the paths of a traced kill's cgroups that the observer does not know, if they exist."""
     cgroup, memcg = (
-        None if number is None else path_of(number) for number in (seen.cgroup_id, seen.memcg_id)
+        path if path or number is None else path_of(number)
+        for path, number in ((seen.cgroup, seen.cgroup_id), (seen.memcg, seen.memcg_id))
     )
     return replace(seen, cgroup=cgroup, memcg=memcg)

@@ -66,6 +66,38 @@ class EvidenceSource(StrEnum):
     """How each process ended: the kernel logs nothing of cgroup.kill."""
 
 
+class CountSource(StrEnum):
+    """What counts kills."""
+
+    TRACING = "bpf"
+    """Processes that BPF tracing saw the OOM killer take."""
+    KERNEL_LOG = "kernel log"
+    """Records "Killed process"."""
+    MEMORY_EVENTS = "memory.events"
+    """The rise of oom_kill in the memory.events of the watched cgroups."""
+    VMSTAT = "vmstat"
+    """The rise of oom_kill in /proc/vmstat."""
+
+
+class CountRule(StrEnum):
+    """Why a source has counted more or fewer kills than the kernel."""
+
+    REPEATED = "repeated"
+    """The first victim of a group is killed again with the group: one process, counted twice."""
+    SHARER = "sharer"
+    """A process that shares a victim's memory is killed without a record and without a count."""
+    EXITING = "exiting"
+    """A process that was ending already is marked only: no signal, no record, no count."""
+    LOST = "lost"
+    """Events or records were overwritten before they were read."""
+    SILENT = "silent"
+    """Programs of the observer are attached, but did not run."""
+    ELSEWHERE = "elsewhere"
+    """The victim was in no watched cgroup with a memory.events of its own."""
+    UNPLACED = "unplaced"
+    """The victim's cgroup is not known, or was made or removed with its counter in the meantime."""
+
+
 class Role(StrEnum):
     """Why the OOM killer took a process."""
 

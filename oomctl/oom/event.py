@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from oomctl.oom.memcg import MemcgUsage
+
 
 class EventKind(IntEnum):
     """What happened; equal to `enum oomctl_event_kind` in bpf/observer.h."""
@@ -28,7 +30,9 @@ class Event:
 
     `invoker_pid` and `invoker_comm` are the task that ran the OOM killer (for OOM_BEGIN, OOM_END,
     SIGKILL, MARK_VICTIM). `order`, `memcg_id` (None: system-wide) and `constraint` belong to
-    OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None for other kinds.
+    OOM_BEGIN and OOM_END, `signal` and `status` to EXIT; None for other kinds. `cgroup` and `memcg`
+    are the paths of `cgroup_id` and `memcg_id`, None if the observer does not know them; `usage` is
+    what `memcg_id` held. A `memcg_id` of cgroup v1 has the flag V1_ID.
     """
 
     kind: EventKind
@@ -48,6 +52,9 @@ class Event:
     constraint: str | None = None
     signal: int | None = None
     status: int | None = None
+    cgroup: str | None = None
+    memcg: str | None = None
+    usage: MemcgUsage | None = None
 
     @property
     def rss(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from oomctl.oom.enums import Role
 from oomctl.oom.event import Event, EventKind
+from oomctl.oom.memcg import MemcgUsage
 
 HITS = frozenset({EventKind.SIGKILL, EventKind.MARK_VICTIM})
 """The kinds of event that name a task that the OOM killer took."""
@@ -15,11 +16,12 @@ HITS = frozenset({EventKind.SIGKILL, EventKind.MARK_VICTIM})
 class OomKill:
     """One process that the OOM killer took; times are CLOCK_MONOTONIC in ns, sizes bytes.
 
-    `memcg_id` and `memcg`, a path, name the cgroup that is out of memory, and are None for a
-    system-wide OOM. `group` is the cgroup whose memory.oom.group took it, and `cgroup` the same if
-    the sources do not name the member's own. `allocating` says that it was chosen for
-    vm.oom_kill_allocating_task. `traced` and `logged` say which sources reported it. Unknown values
-    are None; so is `exited_after_ns` if the process did not end while oomctl waited.
+    `memcg_id` and `memcg`, a path, name the cgroup that is out of memory (its limit was hit, or OOM
+    was declared on it) and `usage` what it held; all are None for a system-wide OOM. `group` is the
+    cgroup whose memory.oom.group took it, and `cgroup` the same if the sources do not name the
+    member's own. `allocating` says that it was chosen for vm.oom_kill_allocating_task. `traced` and
+    `logged` say which sources reported it. Unknown values are None; so is `exited_after_ns` if the
+    process did not end while oomctl waited.
     """
 
     at_ns: int
@@ -32,11 +34,13 @@ class OomKill:
     invoker_pid: int | None = None
     invoker_comm: str | None = None
     invoker_cgroup_id: int | None = None
+    invoker_cgroup: str | None = None
     order: int | None = None
     constraint: str | None = None
     memcg_id: int | None = None
     exited_after_ns: int | None = None
     memcg: str | None = None
+    usage: MemcgUsage | None = None
     group: str | None = None
     oom_score_adj: int = 0
     allocating: bool = False
@@ -105,10 +109,16 @@ def _merged(seen: OomKill, said: OomKill) -> OomKill:
         order=said.order if seen.order is None else seen.order,
         constraint=seen.constraint or said.constraint,
         memcg=seen.memcg or said.memcg,
+        usage=_merged_usage(seen.usage, said.usage),
         group=said.group,
         allocating=said.allocating,
         logged=True,
     )
+
+
+def _merged_usage(seen: MemcgUsage | None, said: MemcgUsage | None) -> MemcgUsage | None:
+    """Keep the counters at the begin of out_of_memory(); only the log has the kinds."""
+    return replace(seen, kinds=said.kinds) if seen and said else seen or said
 
 
 class KillsFromEvents:
@@ -160,11 +170,15 @@ class KillsFromEvents:
             role=role,
             rss=event.rss,
             cgroup_id=event.cgroup_id,
+            cgroup=event.cgroup,
             invoker_pid=event.invoker_pid,
             invoker_comm=event.invoker_comm,
             invoker_cgroup_id=begun.cgroup_id if begun else None,
+            invoker_cgroup=begun.cgroup if begun else None,
             order=begun.order if begun else None,
             memcg_id=begun.memcg_id if begun else None,
+            memcg=begun.memcg if begun else None,
+            usage=begun.usage if begun else None,
             oom_score_adj=event.oom_score_adj,
             traced=True,
         )
@@ -175,7 +189,11 @@ class KillsFromEvents:
         for pid, seen in list(self._open.items()):
             if seen.invoker_pid == end.pid and seen.constraint is None:
                 seen = replace(
-                    seen, order=end.order, memcg_id=end.memcg_id, constraint=end.constraint
+                    seen,
+                    order=end.order,
+                    memcg_id=end.memcg_id,
+                    memcg=end.memcg,
+                    constraint=end.constraint,
                 )
                 self._open[pid] = seen
                 if seen.exited_after_ns is not None:

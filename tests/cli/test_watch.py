@@ -10,8 +10,11 @@ from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.klog import KernelLog, Record
+from oomctl.oom.memcg import MemcgUsage
+from oomctl.report import kills
 from tests.cli.command import refused, run
 from tests.klogs import Log
+from tests.schemas import validator
 
 NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
 
@@ -26,7 +29,7 @@ class FakeObserver:
         self.readable, self.writable = os.pipe()
         os.write(self.writable, b"x")
 
-    def __call__(self):
+    def __call__(self, _root_id):
         return self
 
     def __enter__(self):
@@ -71,12 +74,15 @@ class FakeLog:
         return KernelLog(tuple(Record(n, n, text) for n, text in enumerate(texts)))
 
 
+USAGE = MemcgUsage(32 << 20, 32 << 20, 1 << 20, None)
+
+
 def kill(pid, cgroup_id, by=1):
     caller = (99, 99, "caller", by)
     victim = (pid, pid, "hog", cgroup_id)
     more = {"invoker_pid": 99, "invoker_comm": "caller"}
     return [
-        Event(EventKind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id),
+        Event(EventKind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id, usage=USAGE),
         Event(EventKind.SIGKILL, 20, *victim, anon=64 << 20, **more),
         Event(EventKind.MARK_VICTIM, 21, *victim, anon=64 << 20, **more),
         Event(EventKind.OOM_END, 30, *caller, order=2, memcg_id=cgroup_id, constraint="memcg"),
@@ -103,17 +109,31 @@ def sees(monkeypatch, cgroupfs):
 
 def test_a_kill_is_one_line(sees):
     sees((7, "a"))
-    result = run("watch", "--count", 1)
+    result = run("watch", "--count", 1, "-w")
     assert result.exit_code == 0, result.output
-    (line,) = result.stdout.splitlines()
+    header, line = result.stdout.splitlines()
+    assert header == kills.HEADER.strip()
     assert line.split()[1:] == [
-        *("caller:99", "hog:7", "victim", "64M", "2", "memcg", "5.00", "ms", "/caller", "/a")
+        *("caller:99", "hog:7", "victim", "64M", "2", "memcg", "5.00", "ms", "32M", "32M"),
+        *("/a", "/caller", "/a"),
+    ]
+
+
+def test_a_kill_is_a_block_with_three_cgroups(sees):
+    sees((7, "a"))
+    head, *lines = run("watch", "--count", 1).stdout.splitlines()
+    assert head.split("  ", 1)[1] == "hog:7 killed (victim), rss 64M, exit after 5.00 ms"
+    assert lines == [
+        "  oom_memcg  /a  32M of 32M, swap 1M of max",
+        "  invoker    /caller  caller:99, order 2",
+        "  victim     /a",
     ]
 
 
 def test_a_kill_is_one_object(sees, cgroupfs):
     sees((7, "a"))
     shown = json.loads(run("watch", "--count", 1, "-f", "jsonl").stdout)
+    validator("watch-schema.json").validate(shown)
     number = (cgroupfs.directory / "a").stat().st_ino
     caller = (cgroupfs.directory / "caller").stat().st_ino
     assert shown.pop("time")
@@ -121,11 +141,21 @@ def test_a_kill_is_one_object(sees, cgroupfs):
         "at_ns": 21,
         "invoker": {"pid": 99, "comm": "caller", "cgroup": "/caller", "cgroup_id": caller},
         "killed": {"pid": 7, "comm": "hog"},
+        "kind": "kill",
         "role": "victim",
         "cgroup": "/a",
         "cgroup_id": number,
         "memcg": "/a",
         "memcg_id": number,
+        "memcg_memory": {
+            "usage_bytes": 32 << 20,
+            "limit_bytes": 32 << 20,
+            "swap_bytes": 1 << 20,
+            "swap_limit_bytes": None,
+            "stat": None,
+        },
+        "group": None,
+        "oom_score_adj": 0,
         "order": 2,
         "constraint": "memcg",
         "rss_bytes": 64 << 20,
@@ -137,7 +167,7 @@ def test_a_kill_is_one_object(sees, cgroupfs):
 LONG = "/".join(["a-long-name.slice"] * 8)
 
 
-@pytest.mark.parametrize("width", [60, 80, 200, 300])
+@pytest.mark.parametrize("width", [30, 60, 80, 205, 400])
 @pytest.mark.parametrize("name", ["a", LONG])
 def test_on_a_terminal_it_fits(sees, monkeypatch, width, name):
     sees((7, name))
@@ -145,20 +175,22 @@ def test_on_a_terminal_it_fits(sees, monkeypatch, width, name):
     result = run("watch", "--count", 1)
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= width
-    assert len(lines) <= (2 if width >= 200 else 6)
-    words = " ".join(lines).split()
+    assert len(lines) <= (2 if width > 200 else 10)
+    words = " ".join(" ".join(lines).split())
     for word in ("caller:99", "hog:7", "64M"):
-        assert word in " ".join(words)
-    if width == 300 or name == "a":
-        assert f"/{name}" in " ".join(words)
-    else:
-        assert f"/{name}" not in " ".join(words)
+        assert word in words
+    assert (f"/{name}" in words) == (width == 400 or name == "a")
+
+
+def test_without_a_terminal_paths_are_whole(sees):
+    sees((7, LONG))
+    assert f"  oom_memcg  /{LONG}\n" in run("watch", "--count", 1).stdout
 
 
 def test_a_caller_whose_cgroup_is_gone_has_its_number(monkeypatch, cgroupfs):
     monkeypatch.setattr(sources, "Observer", FakeObserver(kill(7, 1 << 40, 1 << 41)))
-    line = run("watch", "--count", 1).stdout
-    assert line.endswith(f"(id {1 << 41}, gone)  (id {1 << 40}, gone)\n")
+    line = run("watch", "--count", 1, "-w").stdout
+    assert line.endswith(f"  unknown id {1 << 41}  unknown id {1 << 40}\n")
 
 
 def test_only_a_subtree(sees):
@@ -177,7 +209,7 @@ def test_time_ends_it(sees, more, code):
     sees((7, "a"))
     result = run("watch", "--timeout", "0.01", *more)
     assert result.exit_code == code
-    assert len(result.stdout.splitlines()) == 1
+    assert result.stdout.count("hog:7 killed") == 1
 
 
 def test_what_was_lost_is_said(sees):
@@ -236,7 +268,7 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
     assert [one["invoker"]["pid"] for one in shown] == [166, 166]
     monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
     result = run("watch", "--cgroup", "/g/a", "--timeout", "0.01")
-    assert len(result.stdout.splitlines()) == 1
+    assert result.stdout.count("killed") == 1
     assert "hog (pid 8) was killed somewhere in the group /g" in result.stderr
 
 

@@ -147,6 +147,9 @@ def session() -> Iterator[Session]:
 class NoTracing:
     """An observer on a kernel that does not allow tracing."""
 
+    def __init__(self, _root_id: int) -> None:
+        pass
+
     def __enter__(self) -> NoReturn:
         raise UnsupportedError("the kernel allows no tracing")
 

@@ -1,10 +1,12 @@
 """`oomctl watch` beside real kills."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from oomctl.cgroup import hierarchy
 from oomctl.experiment.watch import OomWatch
+from tests.kernel.conftest import CGROUPS
 
 READY = "watching the OOM killer"
 
@@ -58,6 +61,7 @@ def test_a_call_is_reported_as_one_object(watching, declare):
     assert (seen["memcg"], seen["memcg_id"]) == (call["target"], call["cgroup_id"])
     assert 0 < seen["exited_after_ns"] < 10e9
     assert seen["source"] == "ring buffer"
+    assert seen["memcg_memory"]["usage_bytes"] > 16 << 20
 
 
 def test_only_the_subtree_and_lines_come_at_once(watching, declare, cgroup, stranger):
@@ -65,15 +69,113 @@ def test_only_the_subtree_and_lines_come_at_once(watching, declare, cgroup, stra
     declare("--hog", "elsewhere=4M")
     declare("--cgroup", cgroup.name, "--hogs", "0")
     assert child.stdout
-    line = child.stdout.readline()
-    assert f":{stranger.pid} " in line
-    assert line.endswith(f"/{cgroup.name}\n")
+    head, *lines = (child.stdout.readline() for _line in range(4))
+    assert f":{stranger.pid} killed (victim)" in head
+    assert lines[0].startswith(f"  oom_memcg  /{cgroup.name}  ")
+    assert lines[1].startswith("  invoker    ")
+    assert lines[2] == f"  victim     /{cgroup.name}\n"
     began = time.monotonic()
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert time.monotonic() - began < 10
+
+
+SHORT_LIVED = 1000
+LIMIT = 16 << 20
+
+
+@pytest.fixture
+def trees():
+    """Two trees: /limits/middle/leaf, whose middle has a limit, and /callers/one/two."""
+    made = [CGROUPS / path for path in ("limits/middle/leaf", "callers/one/two")]
+    for leaf in made:
+        leaf.mkdir(parents=True)
+        for folder in (leaf.parents[1], leaf.parents[0]):
+            (folder / "cgroup.subtree_control").write_text("+memory")
+    (made[0].parent / "memory.max").write_text(str(LIMIT))
+    with contextlib.suppress(OSError):
+        (made[0].parent / "memory.swap.max").write_text("0")
+    yield made
+    for leaf in made:
+        for folder in (leaf, leaf.parents[0], leaf.parents[1]):
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()
+
+
+def make_and_remove(stop: threading.Event, made: list[int]) -> None:
+    """Make cgroups one after the other that live 5 ms each."""
+    while not stop.is_set() or len(made) < SHORT_LIVED:
+        short = CGROUPS / f"short-{len(made)}"
+        short.mkdir()
+        made.append(short.stat().st_ino)
+        time.sleep(0.005)
+        short.rmdir()
+
+
+def die_in(folder: Path) -> int:
+    """Have a child charge more than the limit in a cgroup; return its PID once it is dead."""
+    pid = os.fork()
+    if not pid:
+        (folder / "cgroup.procs").write_text("0")
+        _grown = b"x" * (4 * LIMIT)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    return pid
+
+
+def test_three_cgroups_are_told_apart_while_others_come_and_go(trees):
+    """No path is wrong: not those of a removed cgroup, nor beside 1,000 that live 5 ms each."""
+    leaf, callers = trees
+    stop, made = threading.Event(), []
+    churn = threading.Thread(target=make_and_remove, args=(stop, made))
+    kills, gone = {}, {}
+    with OomWatch(hierarchy.unified_root()) as oom_watch:
+        assert not oom_watch.no_tracing_reason
+        churn.start()
+        try:
+            for number in range(20):
+                # made after the listing, and removed before the kill is read
+                folder = leaf.parent / f"gone-{number}"
+                folder.mkdir()
+                gone[die_in(folder)] = folder.name
+                folder.rmdir()
+            kills |= {kill.pid: kill for kill in oom_watch.poll()}
+            # the write of memory.max is the invoker; the victim is in the leaf
+            held = subprocess.Popen(
+                [sys.executable, "-c", "b = b'x' * (8 << 20); print(flush=True); input()"],
+                preexec_fn=lambda: (leaf / "cgroup.procs").write_text("0"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            held.stdout.readline()
+            writer = subprocess.Popen(
+                ["sh", "-c", f"echo 0 > {leaf.parent}/memory.max"],
+                preexec_fn=lambda: (callers / "cgroup.procs").write_text("0"),
+            )
+            assert held.wait(60) == -signal.SIGKILL
+            assert writer.wait(60) == 0
+            held.stdin.close()
+            held.stdout.close()
+        finally:
+            stop.set()
+            churn.join()
+        time.sleep(2.5)
+        kills |= {kill.pid: kill for kill in oom_watch.poll()}
+        assert oom_watch.lost == 0
+    assert len(made) >= SHORT_LIVED
+    assert gone.keys() | {held.pid} == kills.keys()
+    for pid, name in gone.items():
+        paths = kills[pid].memcg, kills[pid].invoker_cgroup, kills[pid].cgroup
+        assert paths == ("/limits/middle", *[f"/limits/middle/{name}"] * 2)
+        usage = kills[pid].usage
+        assert (usage.limit, usage.memory <= LIMIT) == (LIMIT, True)
+        assert usage.memory > LIMIT - (1 << 20)
+    last = kills[held.pid]
+    assert (last.memcg, last.cgroup) == ("/limits/middle", "/limits/middle/leaf")
+    assert (last.invoker_pid, last.invoker_cgroup) == (writer.pid, "/callers/one/two")
+    assert (last.usage.limit, last.usage.memory > 8 << 20) == (0, True)
 
 
 @pytest.mark.usefixtures("no_tracing")

@@ -1,13 +1,15 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from oomctl.bpf import btf, libbpf, observer, selftest
 from oomctl.bpf.btf import Parameter
-from oomctl.bpf.observer import PROGRAMS, EventStruct, decode, remembered
+from oomctl.bpf.observer import PROGRAMS, EventStruct, decode, decode_path, remembered
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.oom.event import Event, EventKind
+from oomctl.oom.memcg import MemcgUsage
 from oomctl.proc import procfs
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -125,6 +127,26 @@ def test_the_constraint_has_a_name_when_the_oom_killer_is_through(memcg, number,
     assert (begun.order, begun.memcg_id, begun.constraint) == (2, memcg or None, None)
 
 
+def test_what_the_memcg_holds():
+    no_limit = (1 << 63) // PAGE - 1
+    begun = decode(raw(EventKind.OOM_BEGIN, memcg_id=28, memcg_usage=4, memcg_max=5, swap_usage=-1))
+    assert begun.usage == MemcgUsage(4 * PAGE, 5 * PAGE, 0, 0)
+    begun = decode(raw(EventKind.OOM_BEGIN, memcg_id=28, memcg_max=no_limit, swap_max=no_limit))
+    assert begun.usage == MemcgUsage(0, None, 0, None)
+    on_v1 = decode(raw(EventKind.OOM_END, memcg_id=28 | 1 << 63, memcg_max=5, swap_usage=3))
+    assert on_v1.usage == MemcgUsage(0, 5 * PAGE)
+    assert decode(raw(EventKind.OOM_BEGIN)).usage is None
+    assert decode(raw(EventKind.SIGKILL, memcg_id=28)).usage is None
+
+
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [(b"", "/"), (b"a\0", "/a"), (b"c\0b \xff\0a\0", "/a/b \udcff/c")],
+)
+def test_a_path_comes_from_the_leaf_to_the_root(names, path):
+    assert decode_path((1 << 40).to_bytes(8, sys.byteorder) + names) == (1 << 40, path)
+
+
 @pytest.mark.parametrize(
     ("code", "signal", "status"),
     [(9, 9, None), (0, None, 0), (3 << 8, None, 3), (0x80 | 11, 11, None)],
@@ -213,7 +235,7 @@ class Loaded:
         return name
 
     def array(self, name, _element):
-        return name
+        return {}
 
     def attach(self, name):
         assert name not in self.without
@@ -222,7 +244,7 @@ class Loaded:
 
 class Ring:
     def __init__(self, fd):
-        assert fd == "events"
+        assert fd in ("events", "paths")
 
     def close(self):
         pass

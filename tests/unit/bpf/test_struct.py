@@ -10,7 +10,7 @@ from oomctl import resources
 from oomctl.bpf import libbpf
 from oomctl.bpf.declare import CallResultStruct, CallStruct
 from oomctl.bpf.gate import GateLogStruct, GateStruct, Passage
-from oomctl.bpf.observer import PROGRAMS, EventStruct, FiredStruct
+from oomctl.bpf.observer import PROGRAMS, BaseStruct, EventStruct, FiredStruct
 from oomctl.bpf.probes import ON_FUNCTIONS
 from oomctl.bpf.removed_memcg import RemovalStruct, RemovedMemcgStruct
 from oomctl.hog.hogset import Step
@@ -83,6 +83,7 @@ STRUCTS = [
     ("declare.bpf.o", "oomctl_call", CallStruct),
     ("declare.bpf.o", "oomctl_call_result", CallResultStruct),
     ("observer.bpf.o", "oomctl_event", EventStruct),
+    ("observer.bpf.o", "oomctl_base", BaseStruct),
     ("observer.bpf.o", "oomctl_fired", FiredStruct),
     ("gate.bpf.o", "oomctl_gate", GateStruct),
     ("gate.bpf.o", "oomctl_gate_log", GateLogStruct),
@@ -179,7 +180,7 @@ def test_the_object_has_what_the_observer_asks_for():
             assert found, program
             section = lib.bpf_program__section_name(found).decode()
             assert (program.name in ON_FUNCTIONS) == section.startswith(("fentry/", "fexit/"))
-        for name in (b"events", b"losses", b"fired"):
+        for name in (b"base", b"events", b"losses", b"fired", b"paths", b"told", b"scratch"):
             assert lib.bpf_object__find_map_by_name(handle, name)
     finally:
         lib.bpf_object__close(handle)

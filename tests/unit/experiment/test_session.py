@@ -83,6 +83,9 @@ class Kernel:
 
 
 class NoTracing:
+    def __init__(self, _root_id):
+        pass
+
     def __enter__(self):
         raise UnsupportedError("a fake kernel runs no BPF programs")
 
