@@ -13,15 +13,19 @@ import typer
 
 from oomctl import console
 from oomctl.cli import completion, options
-from oomctl.cli.options import flag, value
+from oomctl.cli.options import ExpectConsole, flag, value
 from oomctl.errors import UsageError
 from oomctl.lab import guest_kernel, kvm, qemu, stock, tools
+from oomctl.lab.boot import Job
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
-from oomctl.lab.vm import Job
+from oomctl.oom.faults import Fault, judge
 from oomctl.units import Duration, Size
 
-_SMALLEST = 256 << 20
+FAULTY = 123
+"""The exit code of a command whose kernel reported a fault that was not expected."""
+_SMALLEST, _SMALLEST_NODE = 256 << 20, 64 << 20
+_SMALLEST_DISK, _LARGEST_DISK = 16 << 20, 1 << 40
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TIMEOUT = value(
     "TIME",
@@ -36,6 +40,21 @@ def _memory(value: str | Size) -> Size:
     if size < _SMALLEST:
         raise typer.BadParameter(f"{value} is too small for a guest to boot; give 256M or more")
     return size
+
+
+def _disk(value: str | Size) -> Size:
+    """Parse the size of a disk: whole MiB."""
+    size = Size(options.size(value))
+    if not _SMALLEST_DISK <= size <= _LARGEST_DISK:
+        raise typer.BadParameter(f"{value} is out of range; it goes from 16M to 1024G")
+    return Size(size >> 20 << 20)
+
+
+def _kernel_word(value: str) -> str:
+    """Refuse what would not be one or more words of the kernel command line."""
+    if not value.isprintable() or not value.strip():
+        raise typer.BadParameter(f"{value!r} is not a word of a kernel command line")
+    return value
 
 
 @dataclass(frozen=True)
@@ -65,12 +84,45 @@ class MachineOptions:
         list[Path] | None,
         value("FOLDER", "Let the guest write to this folder of the host; may be repeated."),
     ] = None
+    nodes: Annotated[
+        int,
+        value(
+            "N",
+            "NUMA nodes of the guest; memory and processors are spread over them.",
+            options.integer(1, 64),
+            "--numa-nodes",
+        ),
+    ] = 1
+    disk: Annotated[
+        Size | None,
+        value(
+            "SIZE",
+            "Mount an empty disk with ext4 at /var/tmp, thrown away at the end; page cache and "
+            "its reclaim are then real. Costs some 2 s of an emulated boot.",
+            _disk,
+        ),
+    ] = None
+    swap: Annotated[Size | None, value("SIZE", "Give the guest a swap disk.", _disk)] = None
+    append: Annotated[
+        list[str] | None,
+        value(
+            "WORD",
+            "Append this to the kernel command line, such as hugepages=8; may be repeated.",
+            _kernel_word,
+        ),
+    ] = None
     console: Annotated[
         bool, flag("--console", "Show the kernel's console on stderr, all levels.")
     ] = False
+    expect_console: ExpectConsole = None
 
     def __post_init__(self) -> None:
-        """Check the folders."""
+        """Check the folders, and that each node has memory to boot with."""
+        if self.memory // self.nodes < _SMALLEST_NODE:
+            raise UsageError(
+                f"--numa-nodes {self.nodes}: less than 64M of --memory for each",
+                "give fewer nodes, or more memory",
+            )
         for folder in self.rwdir or ():
             if not folder.is_dir():
                 raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
@@ -82,9 +134,18 @@ class MachineOptions:
 
     def machine(self, image: Path, accelerated: bool) -> Machine:
         """Return the machine that boots this image."""
-        memory = f"{self.memory >> 20}M"
-        folders = tuple(folder.absolute() for folder in self.rwdir or ())
-        return Machine(image, memory, self.cpus, accelerated, self.console, folders)
+        return Machine(
+            image,
+            self.memory >> 20,
+            self.cpus,
+            accelerated,
+            self.console,
+            tuple(folder.absolute() for folder in self.rwdir or ()),
+            nodes=self.nodes,
+            scratch=self.disk or 0,
+            swap=self.swap or 0,
+            append=tuple(self.append or ()),
+        )
 
 
 @dataclass(frozen=True)
@@ -130,6 +191,18 @@ def _kernel(text: str) -> Iterator[Kernel]:
         if not is_there:
             raise UsageError(f"--kernel: {text} was just removed", "give another")
         yield found
+
+
+def faults_are_good(faults: Sequence[Fault], expected: Sequence[str], suffix: str = "") -> bool:
+    """Tell whether the kernel reported just what was expected; if not, show what differs."""
+    judged = judge(faults, expected)
+    for fault in judged.unexpected:
+        console.note(f"kernel-fault: {fault.title}{suffix}")
+        for line in fault.lines:
+            print(f"  {line}", file=sys.stderr)
+    for pattern in judged.missing:
+        console.note(f"--expect-console {pattern!r}: the kernel reported no such fault")
+    return judged.good
 
 
 def outputs() -> tuple[int, int]:

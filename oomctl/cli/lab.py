@@ -15,13 +15,16 @@ from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag, value
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import guest_kernel, kvm, qemu, stock, tools, vm
+from oomctl.lab import boot, guest_kernel, kvm, qemu, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
+from oomctl.lab.qemu import Wiring
 from oomctl.lab.vm import Ending
+from oomctl.oom.enums import FaultKind
+from oomctl.oom.faults import judge
 from oomctl.text import printable
 from oomctl.units import Duration
 
-TIMED_OUT = 124
+TIMED_OUT, FAULTY = 124, guest.FAULTY
 VANISHED = 125
 _CONSOLE_LINES = 60
 _CONSOLE_COLUMNS = 240
@@ -62,7 +65,9 @@ class LabRunOptions(guest.MachineOptions):
 
 @command(
     "and others: those of COMMAND",
-    more=f"{TIMED_OUT} the guest was ended at --timeout; {VANISHED} the guest's kernel panicked or "
+    more=f"{FAULTY} COMMAND ended, but the kernel reported a fault that --expect-console does not "
+    f"name, or did not report one that it names; {TIMED_OUT} the guest was ended at --timeout; "
+    f"{VANISHED} the guest's kernel panicked or "
     "the guest vanished, stderr has the end of its console; 127 the guest has no such command; "
     "128+N COMMAND died of signal N",
     environment=[CACHE],
@@ -74,7 +79,7 @@ def run(given: LabRunOptions) -> None:
     The guest's root is this machine's, so checkout and virtual environment have the same paths.
     What the guest writes stays in its memory and is lost at its end, other than in the folders of
     --rwdir. The command starts in the caller's folder; PATH begins with this Python's; stdin is
-    /dev/null; stdout and stderr are separate, byte for byte. There is no network and no swap. The
+    /dev/null; stdout and stderr are separate, byte for byte. There is no network. The
     machine is made by virtme-ng and QEMU, and is emulated unless KVM works.
 
     Examples:
@@ -94,9 +99,7 @@ def run(given: LabRunOptions) -> None:
         console.detail(
             f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all"
         )
-    if ending.status is None and _listens(err):
-        _report(ending, given.timeout, given.console)
-    raise typer.Exit(_status(ending))
+    raise typer.Exit(_judge(ending, given) if _listens(err) else _status(ending))
 
 
 @dataclass(frozen=True)
@@ -167,16 +170,34 @@ def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
         raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
     accelerated = bool(kvm.known()) if given.kvm == "auto" else given.kvm == "on"
     machine = given.machine(found.image, accelerated)
-    answer = vm.run_virtme(qemu.virtme(machine))
+    answer = boot.run_virtme(qemu.virtme(machine))
     prepare = shlex.join(qemu.with_initramfs(machine, Path("initramfs")))
-    boot = shlex.join(qemu.qemu(machine, answer, "initramfs", [("stdout", 3), ("stderr", 4)]))
+    names = [name for name, size in (("scratch", given.disk), ("swap", given.swap)) if size]
+    drives = tuple((name, 8 + number) for number, name in enumerate(names))
+    outputs = (("stdout", 3), ("stderr", 4), ("kmsg", 5))
+    wiring = Wiring("initramfs", outputs, control=6, terminal=7, drives=drives)
+    started = shlex.join(qemu.qemu(machine, answer, wiring))
     set_here = [f"{name}={value}" for name, value in environment.items()]
+    faults = "".join(f"# expected of its kernel: {text}\n" for text in given.expect_console or ())
     module = given.module or ("unless the kernel has the kfunc" if given.kfunc else "none")
     with Output(None) as place:
         place.write(
-            f"{prepare}\n{boot}\n# module: {module}\n# at most {given.timeout}, in the guest:\n"
-            f"# {shlex.join(['env', '-i', *set_here, *given.command])}\n"
+            f"{prepare}\n{started}\n# module: {module}\n# at most {given.timeout}, in the guest:\n"
+            f"# {shlex.join(['env', '-i', *set_here, *given.command])}\n{faults}"
         )
+
+
+def _judge(ending: Ending, given: LabRunOptions) -> int:
+    """Show how a guest failed, by its death or by faults of its kernel; return the exit code."""
+    expected = given.expect_console or []
+    judged = judge(ending.faults, expected)
+    panicked = any(fault.kind == FaultKind.PANIC for fault in ending.faults)
+    if ending.status is None and not (panicked and judged.good):
+        _report(ending, given.timeout, given.console)
+        return _status(ending)
+    ended = "the panic" if ending.status is None else f"status {ending.status}"
+    good = guest.faults_are_good(ending.faults, expected, f" (COMMAND ended with {ended})")
+    return (ending.status or 0) if good else FAULTY
 
 
 def _status(ending: Ending) -> int:

@@ -1,6 +1,6 @@
 """`oomctl lab smoke`: the suite in virtual machines, with the cases that take one down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
@@ -12,13 +12,17 @@ from oomctl.cli import guest
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.output import Output
 from oomctl.cli.smoke import BISECT, EXITS, BisectCommand, SuiteOptions
+from oomctl.errors import Exit
 from oomctl.lab import guest_suite, vm
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.vm import Ending
+from oomctl.oom.faults import Fault
 from oomctl.report.smoke_reporter import StreamReporter, listing
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report
 from oomctl.units import Duration
+
+_FAULTY = "no case failed, and the kernel reported a fault of its own outside of the cases"
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class LabSmokeOptions(guest.MachineOptions, SuiteOptions):
         super().__post_init__()
 
 
-@command(*EXITS, more=BISECT, environment=[CACHE], cls=BisectCommand)
+@command(*EXITS, more=f"{guest.FAULTY} {_FAULTY}; {BISECT}", environment=[CACHE], cls=BisectCommand)
 def smoke(given: LabSmokeOptions) -> None:
     """Run `oomctl smoke` in virtual machines, with the panics.
 
@@ -55,8 +59,14 @@ def smoke(given: LabSmokeOptions) -> None:
             guest.ready(given.kernel, given.kvm, True, given.module) as host,
             given.reporting(place) as tell,
         ):
-            report = _Run(chosen, tell).run(partial(_boot, given, host), given.repeat)
-    raise typer.Exit(report.exit)
+            faults: list[Fault] = []
+            expected = given.expect_console or []
+            boot = partial(_boot, given, host, faults)
+            report = _Run(chosen, tell).run(boot, given.repeat, expected)
+            seen = {line for result in report.results for line in result.evidence}
+            beside = [one for one in faults if f"kernel log: {one.lines[0]}" not in seen]
+            good = guest.faults_are_good(beside, expected)
+    raise typer.Exit(guest.FAULTY if report.exit == Exit.OK and not good else report.exit)
 
 
 class _Run:
@@ -67,9 +77,11 @@ class _Run:
         self._report = Report({}, chosen)
         self._tell = tell
 
-    def run(self, boot: guest_suite.Boot, repeat: int) -> Report:
-        """Run the suite."""
-        suite = guest_suite.GuestSuite(boot, repeat, self._began, self._add, _show_booting)
+    def run(self, boot: guest_suite.Boot, repeat: int, expected: Sequence[str]) -> Report:
+        """Run the suite; faults that match one of `expected` fail no case."""
+        suite = guest_suite.GuestSuite(
+            boot, repeat, self._began, self._add, _show_booting, expected
+        )
         suite.run(self._report.cases)
         self._tell.end(self._report)
         return self._report
@@ -90,7 +102,13 @@ def _show_booting(name: str) -> None:
     console.progress(f"booting a machine for {name}")
 
 
-def _boot(given: LabSmokeOptions, host: guest.Host, words: tuple[str, ...], out: Sink) -> Ending:
+def _boot(
+    given: LabSmokeOptions,
+    host: guest.Host,
+    faults: list[Fault],
+    words: tuple[str, ...],
+    out: Sink,
+) -> Ending:
     job = host.job(words, guest.environment([]) | guest_suite.environment(), "/")
     machine = given.machine(host.kernel.image, host.kvm)
     tail = Tail()
@@ -99,4 +117,6 @@ def _boot(given: LabSmokeOptions, host: guest.Host, words: tuple[str, ...], out:
     ending = vm.run(machine, job, given.timeout, out, err)
     for line in tail.lines():
         console.detail(line)
+    if ending.status is not None:  # else its death is the result of a case
+        faults += ending.faults
     return ending

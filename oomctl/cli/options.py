@@ -164,6 +164,26 @@ Module = Annotated[
 ]
 
 
+def _regex(text: str) -> str:
+    """Refuse what is not a regular expression."""
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise typer.BadParameter(f"{text!r} is not a regular expression: {error}") from None
+    return text
+
+
+ExpectConsole = Annotated[
+    list[str] | None,
+    value(
+        "REGEX",
+        "A fault in the kernel log (panic, oops, WARN, lockdep, KASAN, UBSAN, stall, hung task) "
+        "with a line that matches is expected; may be repeated.",
+        _regex,
+    ),
+]
+
+
 def refuse(given: object, why: str, usable: Collection[str]) -> None:
     """Raise UsageError if a field of the options is set, other than the usable ones."""
     for field in fields(given):  # type: ignore[arg-type]

@@ -140,6 +140,7 @@ class SmokeOptions(SuiteOptions):
     disposable: Annotated[
         bool, flag("--disposable", "Run the cases too that should make this machine panic.")
     ] = False
+    expect_console: options.ExpectConsole = None
 
 
 @command(*EXITS, more=BISECT, environment=[CACHE, RUN_DIR], cls=BisectCommand)
@@ -173,7 +174,8 @@ def smoke(given: SmokeOptions) -> None:
 
 def _run(chosen: Sequence[Case], tell: StreamReporter, given: SmokeOptions) -> Report:
     host = environment.require_host()
-    with runner.CaseRunner(host, btf.find_kfunc(), given.disposable) as case_runner:
+    expected = given.expect_console or ()
+    with runner.CaseRunner(host, btf.find_kfunc(), given.disposable, expected) as case_runner:
         report = Report(as_json.environment(case_runner.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):

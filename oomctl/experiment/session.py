@@ -34,6 +34,7 @@ from oomctl.oom.plan import Plan, Step
 from oomctl.oom.task import Task, rank
 from oomctl.oom.verdict import overall
 from oomctl.proc import procfs
+from oomctl.proc.kmsg import marked
 from oomctl.proc.pidfd import PidfdWatch
 from oomctl.signals import signals_blocked, signals_unblocked
 from oomctl.text import counted
@@ -125,6 +126,7 @@ class Session:
                 environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
                 if all(plan is not each for each in self._kept):
                     stack.enter_context(Tree(self._root, plan, self.journal))
+                stack.enter_context(marked(f"declare on {plan.top or 'the whole system'}"))
                 outcome = self._round(setup, environment, stack)
         except OomctlError as error:
             if outcome is None:

@@ -15,10 +15,21 @@ for stream in stdout stderr; do
         exec setsid cat <$stream >oomctl.$stream
     ) &
 done
+# The kernel log, from its start. A read fails if records were overwritten; the host knows those
+# that it has by their numbers.
+(
+    echo -1000 >/proc/self/oom_score_adj
+    exec >oomctl.kmsg
+    while :; do
+        setsid cat /dev/kmsg
+        sleep 1
+    done
+) 2>/dev/null &
 exec 3>stdout 4>stderr
 
 # After `kill -9 -1` there are no pumps, and the ports are free, sooner or later.
 end() {
+    echo "<14>oomctl-lab: $nonce" >/dev/kmsg
     while :; do
         record "$1" >&3 || record "$1" >oomctl.stdout
         record "$1" >&4 || record "$1" >oomctl.stderr
@@ -52,7 +63,37 @@ while [ $i -lt "$rwdirs" ]; do
     i=$((i + 1))
 done
 
-record begin >&3
+# Finds a disk by its serial number.
+disk() {
+    "$modprobe" -q virtio_blk
+    for each in /sys/block/vd*; do
+        [ "$(cat $each/serial)" != "oomctl-$1" ] || device=/dev/${each##*/}
+    done
+    [ -n "$device" ]
+}
+if [ -n "$scratch" ]; then
+    "$modprobe" -q ext4
+    disk scratch && mount -t ext4 -o noinit_itable "$device" /var/tmp 2>&4 &&
+        chmod 1777 /var/tmp || end no-scratch
+fi
+if [ -n "$swap" ]; then
+    disk swap && { mkswap "$device" && swapon "$device"; } >/dev/null 2>&4 || end no-swap
+fi
+
 # `command` sets the environment, goes to the caller's folder and becomes the caller's words.
+if [ -n "$terminal" ]; then
+    [ -c /dev/hvc0 ] || end no-terminal
+    stty rows ${terminal% *} cols ${terminal#* } </dev/hvc0 2>&4
+    # The host tells when its terminal changes its size.
+    while read -r verb rows cols; do
+        [ "$verb" != size ] || stty rows "$rows" cols "$cols" </dev/hvc0
+    done <oomctl.control >/dev/null 2>&1 &
+    record begin >&3
+    (. ./command) </dev/hvc0 >/dev/hvc0 2>&1 3>&- 4>&-
+    status=$?
+    stty sane </dev/hvc0  # it waits until all output is written
+    end $status
+fi
+record begin >&3
 (. ./command) </dev/null >&3 2>&4 3>&- 4>&-
 end $?

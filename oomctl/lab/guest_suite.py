@@ -84,6 +84,7 @@ class GuestSuite:
     on_environment: Callable[[Mapping[str, Any]], object]
     on_result: Callable[[Result], object]
     on_boot: Callable[[str], object]
+    expected_faults: Sequence[str] = ()
 
     def run(self, cases: Sequence[Case]) -> None:
         """Run all cases, those that should panic last; OomctlError if a guest does not start."""
@@ -141,7 +142,9 @@ class GuestSuite:
     ) -> Ending:
         self.on_boot(names[0])
         words = [sys.executable, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
-        words += ["--repeat", str(self.repeat), *names]
+        words += ["--repeat", str(self.repeat)]
+        words += [f"--expect-console={text}" for text in self.expected_faults]
+        words += names
         ending = self.boot((*wrapper, *words), stream.take)
         if not stream.began:
             raise OomctlError(

@@ -41,15 +41,19 @@ def settings(**values: str | int) -> bytes:
     return b"".join(b"%s=%s\n" % (name.encode(), _quoted(str(v))) for name, v in values.items())
 
 
-def command(words: Sequence[str], environment: Mapping[str, str], cwd: str) -> bytes:
+def command(
+    words: Sequence[str], environment: Mapping[str, str], cwd: str, terminal: bool = False
+) -> bytes:
     """Return shell text that becomes `words` with exactly that environment and folder.
 
-    It names setsid by the path in $setsid: busybox's own would run busybox's applets.
+    It names setsid by the path in $setsid: busybox's own would run busybox's applets. With
+    `terminal` its stdin becomes the controlling terminal of the words.
     """
     lines = [b"export %s=%s" % (name.encode(), _quoted(v)) for name, v in environment.items()]
     lines.append(b"cd -- %s || exit 126" % _quoted(cwd))
     lines.append(b"unset OLDPWD SHLVL")
-    lines.append(b'exec "$setsid" ' + b" ".join(_quoted(word) for word in words))
+    option = b"--ctty " if terminal else b""
+    lines.append(b'exec "$setsid" ' + option + b" ".join(_quoted(word) for word in words))
     return b"\n".join(lines) + b"\n"
 
 

@@ -5,8 +5,9 @@ import select
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Protocol
 
 from oomctl.lab.stream import Stream
 from oomctl.text import printable
@@ -15,7 +16,15 @@ Sink = int | Callable[[bytes], object] | None
 """Where a stream of the guest goes: a descriptor, a function that takes each piece, or nowhere."""
 
 _TAIL_BYTES = 65536
+_SETTLE_SECONDS = 3.0
 _MAX_WAIT = 1e5  # seconds: poll(2) takes milliseconds of 31 bits
+
+
+class Taker(Protocol):
+    """Takes the pieces of an output, b"" at its end."""
+
+    def take(self, data: bytes) -> None:
+        """Take a piece."""
 
 
 class LateError(Exception):
@@ -77,10 +86,14 @@ class Pumped:
 
 def pump(
     streams: Sequence[tuple[IO[bytes], Output]],
-    tails: Sequence[tuple[IO[bytes], Tail]],
+    tails: Sequence[tuple[IO[bytes], Taker]],
     deadline: float,
+    is_settled: Callable[[], bool] = lambda: True,
 ) -> Pumped:
-    """Pass on bytes until both streams have the command's end, all are closed, or it is late."""
+    """Pass on bytes until both streams have the command's end, all are closed, or it is late.
+
+    After the command's end, what comes is passed on for a short time more, until it is settled.
+    """
     pumped = Pumped()
     with selectors.DefaultSelector() as selector:
         for reader, taker in [*streams, *tails]:
@@ -96,6 +109,10 @@ def pump(
             words = [output.stream.word for _, output in streams]
             if all(words):
                 pumped.word = words[0]
+                deadline = min(deadline, time.monotonic() + _SETTLE_SECONDS)
+                with suppress(LateError):
+                    while selector.get_map() and not is_settled():
+                        _pass_on(selector, deadline - time.monotonic())
                 return pumped
     return pumped
 

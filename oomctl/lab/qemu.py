@@ -3,7 +3,6 @@
 import platform
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,26 +15,55 @@ _CONSOLE = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
 # panic and -no-reboot make a panic end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves
 # every controller to cgroup v2. tsc=unstable: TCG takes the TSC from the host and jumps with it (a
-# guest was seen 14 minutes ahead), HPET does not. The rest makes a boot under emulation faster.
+# guest was seen 14 minutes ahead), HPET does not. panic_print=32 prints the whole kernel log on a
+# panic, since the console is quiet before. The rest makes a boot under emulation faster.
 _KERNEL_OPTIONS = (
     "panic=-1 oops=panic cgroup_no_v1=all psi=1 "
     "mitigations=off nokaslr init_on_alloc=0 random.trust_cpu=on audit=0 apparmor=0 "
-    "cryptomgr.notests nowatchdog tsc=unstable no_timer_check"
+    "cryptomgr.notests nowatchdog tsc=unstable no_timer_check panic_print=32"
 )
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual machine: kernel image, memory as QEMU reads it, and whether KVM runs it."""
+    """A virtual machine: kernel image, memory in MiB, and whether KVM runs it."""
 
     image: Path
-    memory: str = "2G"
+    memory_mib: int = 2048
     cpus: int = 2
     kvm: bool = False
     console: bool = False
     rwdirs: tuple[Path, ...] = ()
     disk: Path | None = None
     """A folder that the guest mounts with a page cache, for hogs of kind `file`."""
+    nodes: int = 1
+    """NUMA nodes, over which memory and processors are spread."""
+    scratch: int = 0
+    """Bytes of a disk with ext4 at /var/tmp; 0 for none."""
+    swap: int = 0
+    """Bytes of a swap disk; 0 for none."""
+    append: tuple[str, ...] = ()
+    """Words for the kernel command line, after the lab's own."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """QEMU's ends of what is connected to a machine: file descriptors, some by their names.
+
+    `outputs` are virtio ports that the guest writes to, `control` is one that it reads, `terminal`
+    its hvc0; `drives` are disks.
+    """
+
+    initramfs: str
+    outputs: tuple[tuple[str, int], ...]
+    control: int
+    terminal: int
+    drives: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def fds(self) -> list[int]:
+        """All descriptors."""
+        return [*(fd for _, fd in (*self.outputs, *self.drives)), self.control, self.terminal]
 
 
 def can_be_given(folder: Path) -> bool:
@@ -49,7 +77,8 @@ def virtme(machine: Machine, *words: str) -> list[str]:
     `virtme-run`, since `vng` only makes a shell string for it, and reads the user's configuration.
     """
     command = [str(tools.virtme_run()), "--kimg", str(machine.image), "--mods", "auto"]
-    command += ["--name", "oomctl-lab", "--memory", machine.memory, "--cpus", str(machine.cpus)]
+    command += ["--name", "oomctl-lab", "--memory", f"{machine.memory_mib}M"]
+    command += ["--cpus", str(machine.cpus)]
     # virtiofs would need its daemon: Debian 12's costs three seconds and then fails as root.
     command += ["--force-9p", "--disable-microvm", "--disable-monitor"]
     command += [] if machine.kvm else ["--disable-kvm"]
@@ -71,27 +100,44 @@ def kernel_line(machine: Machine) -> str:
     """Return the kernel command line."""
     console = _CONSOLE.get(platform.machine(), "ttyS0")
     level = "loglevel=7" if machine.console else "quiet loglevel=1"
-    return f"console={console} {level} {_KERNEL_OPTIONS}"
+    return " ".join([f"console={console}", level, _KERNEL_OPTIONS, *machine.append])
 
 
-def qemu(
-    machine: Machine, virtme_output: str, initramfs: str, outputs: Sequence[tuple[str, int]]
-) -> list[str]:
+def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     """Return the command that boots, made from the output of virtme-ng.
 
-    `outputs` are port names and file descriptors to write to. QEMU takes the last of each option,
-    so -append and -initrd replace virtme-ng's: its own init starts udev and systemd-tmpfiles, 6 of
-    9 seconds under emulation.
+    QEMU takes the last of each option, so -append and -initrd replace virtme-ng's: its own init
+    starts udev and systemd-tmpfiles, 6 of 9 seconds under emulation.
     """
     words = [*shlex.split(virtme_output.splitlines()[-1]), "-no-reboot"]
     cpu = _TCG_CPU.get(platform.machine())
     if cpu and not machine.kvm:
         words += ["-cpu", cpu]
-    words += ["-initrd", initramfs, "-append", kernel_line(machine)]
+    words += ["-initrd", wiring.initramfs, "-append", kernel_line(machine)]
+    words += _numa(machine) if machine.nodes > 1 else []
     words += ["-device", "virtio-serial-pci,id=oomctl"]
-    for name, fd in outputs:
+    for name, fd in wiring.outputs:
         # Without append=on QEMU would truncate the pipe, which fails (util/osdep.c).
         words += ["-add-fd", f"fd={fd},set={fd}"]
         words += ["-chardev", f"file,id={name},path=/dev/fdset/{fd},append=on"]
         words += ["-device", f"virtserialport,bus=oomctl.0,name=oomctl.{name},chardev={name}"]
+    words += ["-chardev", f"socket,id=control,fd={wiring.control}"]
+    words += ["-device", "virtserialport,bus=oomctl.0,name=oomctl.control,chardev=control"]
+    words += ["-chardev", f"socket,id=terminal,fd={wiring.terminal}"]
+    words += ["-device", "virtconsole,bus=oomctl.0,chardev=terminal"]
+    for name, fd in wiring.drives:
+        file = f"file=/proc/self/fd/{fd},file.locking=off,format=raw,cache=unsafe,discard=unmap"
+        words += ["-drive", f"if=none,id={name},{file}"]
+        words += ["-device", f"virtio-blk-pci,drive={name},serial=oomctl-{name}"]
+    return words
+
+
+def _numa(machine: Machine) -> list[str]:
+    """Spread memory, in MiB, and processors over the nodes; a node may have no processor."""
+    size, words = machine.memory_mib, []
+    for node in range(machine.nodes):
+        part = size // machine.nodes + (size % machine.nodes if node == 0 else 0)
+        cpus = "".join(f",cpus={cpu}" for cpu in range(node, machine.cpus, machine.nodes))
+        words += ["-object", f"memory-backend-ram,id=node{node},size={part}M"]
+        words += ["-numa", f"node,nodeid={node},memdev=node{node}{cpus}"]
     return words

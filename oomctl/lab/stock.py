@@ -12,9 +12,9 @@ from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kmod import module
 from oomctl.lab import apt, guest_kernel, kvm, tools, vm
 from oomctl.lab.apt import Archive, Candidate
+from oomctl.lab.boot import Job
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
-from oomctl.lab.vm import Job
 from oomctl.proc import programs
 from oomctl.text import counted
 
@@ -154,7 +154,7 @@ def _try_boot(found: Kernel) -> None:
     accelerated = kvm.works(found.image)
     console.progress(f"trying a boot of {found.release}")
     job = Job(("true",), {"PATH": "/usr/bin:/bin"}, "/", ko, look=True)
-    ending = vm.run(Machine(found.image, kvm=accelerated), job, _BOOT_SECONDS, None, None)
+    ending = vm.run_once(Machine(found.image, kvm=accelerated), job, _BOOT_SECONDS, None, None)
     if ending.status != 0:
         raise OomctlError(f"{found.release} does not boot here", detail=ending.console)
 

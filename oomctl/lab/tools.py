@@ -33,6 +33,16 @@ def setsid() -> Path:
     return _find("setsid", "util-linux")
 
 
+def modprobe() -> Path:
+    """Find kmod's modprobe, which reads compressed modules, unlike busybox's."""
+    return _find("modprobe", "kmod")
+
+
+def mke2fs() -> Path:
+    """Find the program that makes the scratch disk's file system."""
+    return _find("mke2fs", "e2fsprogs")
+
+
 def _find(name: str, package: str) -> Path:
     found = programs.which(name)
     if found is None:

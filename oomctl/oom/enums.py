@@ -177,3 +177,20 @@ class Phase(StrEnum):
     """It was killed by a call of the plan."""
     BESIDE = "beside"
     """Afterwards, but not killed by a call."""
+
+
+class FaultKind(StrEnum):
+    """A fault that the kernel reports of itself in its log."""
+
+    PANIC = "panic"
+    OOPS = "oops"
+    """A BUG, a bad access, a damaged structure."""
+    LOCKDEP = "lockdep"
+    KASAN = "kasan"
+    """A bad access that KASAN, KMSAN, KCSAN or KFENCE found."""
+    UBSAN = "ubsan"
+    HANG = "hang"
+    """A soft or hard lockup."""
+    RCU_STALL = "rcu-stall"
+    HUNG_TASK = "hung-task"
+    WARN = "warn"

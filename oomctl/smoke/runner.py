@@ -23,10 +23,12 @@ from oomctl.experiment.session import Session
 from oomctl.experiment.setting import sysctl_changed
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.call import Stage
+from oomctl.oom.faults import Fault, find_faults, judge
 from oomctl.oom.outcome import CallReport, Outcome
 from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
 from oomctl.oom.task import rank
 from oomctl.proc import fork, procfs
+from oomctl.proc.kmsg import Kmsg, marked
 from oomctl.proc.pidfd import PidfdWatch
 from oomctl.smoke.facts import VARIANT, Facts, Skipped
 from oomctl.smoke.spec import CaseSpec
@@ -82,11 +84,16 @@ class CaseRunner:
     """Holds a session and, if the kernel can be traced, a gate to oom_lock."""
 
     def __init__(
-        self, root: UnifiedNode, kfunc: btf.Kfunc | None, disposable: bool = False
+        self,
+        root: UnifiedNode,
+        kfunc: btf.Kfunc | None,
+        disposable: bool = False,
+        expected_faults: Sequence[str] = (),
     ) -> None:
         self.root = root
         self._kfunc = kfunc
         self._disposable = disposable
+        self._expected_faults = expected_faults
         self._evidence: list[str] = []
         self._stack = ExitStack()
         self.facts = Facts()
@@ -100,6 +107,7 @@ class CaseRunner:
                 self._session = stack.enter_context(
                     Session(self.root, self._kfunc, lambda _ranking: None)
                 )
+                self._log = stack.enter_context(Kmsg())
                 self._empty = self._new_path("gate")
                 settings = (Setting("/", "cgroup.subtree_control", "+memory"),)
                 empty = Plan((self._empty,), settings, (), ())
@@ -118,18 +126,24 @@ class CaseRunner:
         self._stack.close()
 
     @contextmanager
-    def round(self) -> Iterator[Callable[[], Sequence[str]]]:
+    def round(self, name: str) -> Iterator[Callable[[], Sequence[str]]]:
         """Begin and end a round of a case; yields a function that returns its evidence.
 
         OomctlError if the round leaves a cgroup or a process behind.
         """
         self._evidence.clear()
-        yield lambda: list(self._evidence)
+        with marked(name):
+            yield lambda: list(self._evidence)
         prefix = f"oomctl-{os.getpid()}-smoke-"
         left = [p.name for p in self.root.directory.iterdir() if p.name.startswith(prefix)]
         left += [f"pid {pid}" for pid in procfs.children(os.getpid())]
         if left:
             raise OomctlError(f"it left behind {', '.join(left)}")
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Return the faults that the kernel has reported of itself since the last call."""
+        faults = find_faults(record.text for record in self._log.read().records)
+        return judge(faults, self._expected_faults).unexpected
 
     def execute(
         self,

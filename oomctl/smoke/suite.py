@@ -87,12 +87,15 @@ def _run_once(case: Case, runner: CaseRunner) -> Result:
     checks: list[Check] = []
     evidence: Sequence[str] = ()
     try:
-        with runner.round() as collected:
+        with runner.round(case.name) as collected:
             try:
                 for check in case.run(runner):
                     checks.append(check)
             finally:
                 evidence = collected()
+        for fault in runner.faults():
+            checks.append(Check("the kernel reports no fault of its own", False, fault.title))
+            evidence = [*evidence, *(f"kernel log: {line}" for line in fault.lines)]
     except Skipped as skipped:
         return Result(case.name, None, str(skipped))
     except OomctlError as error:

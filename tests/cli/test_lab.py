@@ -8,9 +8,11 @@ from typer.testing import CliRunner
 
 from oomctl.cli import app, guest
 from oomctl.errors import UnsupportedError
-from oomctl.lab import guest_kernel, kvm, stock, tools, vm
+from oomctl.lab import boot, guest_kernel, kvm, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
+from oomctl.oom.enums import FaultKind
+from oomctl.oom.faults import Fault
 
 KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
 
@@ -99,6 +101,48 @@ def test_guest_that_did_not_come_up(boots, console, said):
     assert done.stderr.startswith(f"oomctl: {said}\n")
 
 
+WARN = Fault(FaultKind.WARN, ("WARNING: CPU: 0 PID: 1 at mm/x.c:1 f", "Call Trace:"))
+PANIC = Fault(FaultKind.PANIC, ("Kernel panic - not syncing: sysrq",))
+
+
+@pytest.mark.parametrize(
+    ("status", "faults", "expected", "code"),
+    [
+        (0, (), (), 0),
+        (0, (WARN,), (), 123),
+        (5, (WARN,), (), 123),
+        (0, (WARN,), ("mm/x.c",), 0),
+        (5, (WARN,), ("Call Trace",), 5),
+        (0, (), ("never",), 123),
+        (None, (PANIC,), (), 125),
+        (None, (PANIC,), ("not syncing: sysrq",), 0),
+        (None, (PANIC, WARN), ("not syncing: sysrq",), 125),
+        (None, (WARN,), ("WARNING",), 125),
+    ],
+)
+def test_a_fault_of_the_kernel_is_a_failure_unless_it_is_expected(
+    boots, status, faults, expected, code
+):
+    boots[0].append(Ending(status, False, 2.0, 3.0, "", "", faults))
+    words = [word for text in expected for word in ("--expect-console", text)]
+    done = invoke("run", *words, "--", "x")
+    assert done.exit_code == code
+    if code == 123 and faults:
+        ended = f"(COMMAND ended with status {status})"
+        assert done.stderr == (
+            f"oomctl: kernel-fault: warn: {WARN.lines[0]} {ended}\n"
+            f"  {WARN.lines[0]}\n  Call Trace:\n"
+        )
+
+
+def test_the_machine_is_as_asked(boots):
+    words = "--disk 1G --swap 64M --numa-nodes 2 --append hugepages=8 --append quiet"
+    assert invoke("run", *words.split(), "--", "x").exit_code == 0
+    machine = boots[-1][0]
+    assert (machine.scratch, machine.swap, machine.nodes) == (1 << 30, 64 << 20, 2)
+    assert machine.append == ("hugepages=8", "quiet")
+
+
 def test_status_of_a_damaged_kernel(monkeypatch):
     def damaged():
         raise UnsupportedError("the lab's kernel is damaged: x", "`oomctl lab fetch` fetches it")
@@ -113,7 +157,7 @@ def test_words_after_the_dashes_and_after_the_command_are_its_own(boots):
     assert invoke("run", "--cpus", "3", "--", "sh", "-c", "exit 1", "--memory").exit_code == 0
     machine, job, _ = boots[-1]
     assert job.words == ("sh", "-c", "exit 1", "--memory")
-    assert (machine.cpus, machine.memory) == (3, "2048M")
+    assert (machine.cpus, machine.memory_mib) == (3, 2048)
     invoke("run", "ls", "-la")
     assert boots[-1][1].words == ("ls", "-la")
 
@@ -162,6 +206,13 @@ def test_no_kfunc_builds_no_module(boots, monkeypatch):
         (["--kernel", "/does/not/exist", "--", "x"], "does not exist"),
         (["--", ""], "empty"),
         (["--cpus", "0", "--", "x"], "--cpus"),
+        (["--numa-nodes", "0", "--", "x"], "--numa-nodes"),
+        (["--numa-nodes", "64", "--", "x"], "less than 64M of --memory for each"),
+        (["--disk", "1K", "--", "x"], "it goes from 16M to 1024G"),
+        (["--swap", "2000G", "--", "x"], "it goes from 16M to 1024G"),
+        (["--append", "a\nb", "--", "x"], "is not a word of a kernel command line"),
+        (["--append", "", "--", "x"], "is not a word of a kernel command line"),
+        (["--expect-console", "(", "--", "x"], "'(' is not a regular expression"),
         (["--kvm", "maybe", "--", "x"], "--kvm"),
         ([], "COMMAND"),
     ],
@@ -204,7 +255,7 @@ def test_without_virtme_the_extra_is_named(monkeypatch, tmp_path):
 
 def test_dry_run_prints_commands_a_shell_can_read(monkeypatch):
     monkeypatch.setattr(vm, "run", lambda *_: pytest.fail("booted"))
-    monkeypatch.setattr(vm, "run_virtme", lambda command: "/bin/qemu-x -m 1\n")
+    monkeypatch.setattr(boot, "run_virtme", lambda command: "/bin/qemu-x -m 1\n")
     done = invoke("run", "--dry-run", "--", "x")
     assert done.exit_code == 0
     made, booted = (shlex.split(line) for line in done.stdout.splitlines() if line[0] != "#")

@@ -65,12 +65,15 @@ DOING = {
     "examples": ["examples"],
 }
 VALUES = {
+    "--append": "quiet",
     "--cgroup": "/a",
     "--cpus": "3",
     "--copy": "copied",
     "--count": "1",
+    "--disk": "64M",
     "--env": "A=b",
     "--exclude": "arguments.*",
+    "--expect-console": "WARNING",
     "--flags": "0",
     "--for": "1s",
     "--format": "json",
@@ -83,6 +86,7 @@ VALUES = {
     "--memory": "1G",
     "--memory-max": "900M",
     "--module": "m.ko",
+    "--numa-nodes": "2",
     "--order": "2",
     "--output": "result",
     "--parent": "/a",
@@ -91,6 +95,7 @@ VALUES = {
     "--rwdir": "headers",
     "--set": "hog.a.count=2",
     "--size": "9M",
+    "--swap": "64M",
     "--swap-max": "1M",
     "--timeout": "77s",
     "--top": "1",
@@ -189,7 +194,8 @@ def done(machine, any_machine, monkeypatch, tmp_path):
     class CaseRunner(FakeRunner):
         environment = ENVIRONMENT
 
-        def __init__(self, _root, kfunc, disposable):
+        def __init__(self, _root, kfunc, disposable, expected):
+            made.append(("expected", tuple(expected)))
             super().__init__(replace(HERE, kfunc=kfunc, disposable=disposable))
 
         def __enter__(self):
@@ -232,7 +238,7 @@ def done(machine, any_machine, monkeypatch, tmp_path):
         "oomctl.kmod.module.require_modules": lambda: None,
         "oomctl.cli.kfunc.require_kfunc": lambda: V3,
         "oomctl.lab.vm.run": boot,
-        "oomctl.lab.vm.run_virtme": lambda command: " ".join(["/bin/qemu-x", *command]),
+        "oomctl.lab.boot.run_virtme": lambda command: " ".join(["/bin/qemu-x", *command]),
         "oomctl.lab.tools.require": lambda: None,
         "oomctl.lab.tools.virtme_run": lambda: Path("/v/virtme-run"),
         "oomctl.lab.kvm.works": lambda _image: False,

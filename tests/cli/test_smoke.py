@@ -34,7 +34,7 @@ def known(monkeypatch):
     class CaseRunner(FakeRunner):
         environment: Environment = ENVIRONMENT
 
-        def __init__(self, _root, kfunc, disposable):
+        def __init__(self, _root, kfunc, disposable, _expected):
             super().__init__(replace(HERE, kfunc=kfunc, disposable=disposable))
 
         def __enter__(self):

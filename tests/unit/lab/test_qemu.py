@@ -7,7 +7,7 @@ import pytest
 
 from oomctl.hog.pagecache import LAB_DISK
 from oomctl.lab import qemu, tools
-from oomctl.lab.qemu import Machine
+from oomctl.lab.qemu import Machine, Wiring
 
 IMAGE = Path("/k/boot/vmlinuz-6.12")
 
@@ -27,7 +27,10 @@ SAID = "a warning\n/usr/bin/qemu-x -m '2048 M' -cpu max -initrd /tmp/x -append '
 
 def boot(**options):
     vm = Machine(IMAGE, **options)
-    return qemu.qemu(vm, SAID, "/r/initramfs", [("stdout", 7), ("stderr", 9)])
+    wiring = Wiring(
+        "/r/initramfs", (("stdout", 7), ("stderr", 9)), 11, 12, (("scratch", 13), ("swap", 14))
+    )
+    return qemu.qemu(vm, SAID, wiring)
 
 
 def test_emulation_names_a_processor_that_boots_and_turns_kvm_off():
@@ -69,6 +72,8 @@ def test_streams_go_to_descriptors_through_named_ports():
     assert after(words, "-chardev") == [
         "file,id=stdout,path=/dev/fdset/7,append=on",
         "file,id=stderr,path=/dev/fdset/9,append=on",
+        "socket,id=control,fd=11",
+        "socket,id=terminal,fd=12",
     ]
     assert "virtserialport,bus=oomctl.0,name=oomctl.stderr,chardev=stderr" in words
 
@@ -84,3 +89,29 @@ def test_initramfs_is_made_and_nothing_is_booted():
     assert after(words, "--save-initramfs") == ["/r/initramfs"]
     assert after(words, "--mods") == ["auto"]
     assert "--dry-run" in words
+
+
+def test_disks_are_told_apart_by_their_serial_numbers():
+    words = boot()
+    assert [drive.split(",")[1:3] for drive in after(words, "-drive")] == [
+        ["id=scratch", "file=/proc/self/fd/13"],
+        ["id=swap", "file=/proc/self/fd/14"],
+    ]
+    assert "virtio-blk-pci,drive=swap,serial=oomctl-swap" in words
+
+
+def test_nodes_share_memory_and_processors():
+    words = boot(memory_mib=1001, cpus=3, nodes=2)
+    assert after(words, "-object") == [
+        "memory-backend-ram,id=node0,size=501M",
+        "memory-backend-ram,id=node1,size=500M",
+    ]
+    assert after(words, "-numa") == [
+        "node,nodeid=0,memdev=node0,cpus=0,cpus=2",
+        "node,nodeid=1,memdev=node1,cpus=1",
+    ]
+    assert not after(boot(), "-numa")
+
+
+def test_words_of_the_user_come_last_on_the_kernel_line():
+    assert after(boot(append=("panic=5", "a b")), "-append")[-1].endswith(" panic=5 a b")

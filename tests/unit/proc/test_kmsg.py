@@ -172,3 +172,29 @@ def test_it_is_closed_at_the_end(device):
         fd = log._fd
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+def test_a_block_is_named_by_two_lines_and_inner_ones_are_not(monkeypatch):
+    written = []
+    monkeypatch.setattr(kmsg, "_write", written.append)
+    with kmsg.marked("lock.busy"), kmsg.marked("declare on /a"):
+        pass
+    with pytest.raises(OSError, match="x"), kmsg.marked("again"):
+        raise OSError("x")
+    assert written == [
+        "begin lock.busy; OOM reports are expected",
+        "end lock.busy",
+        "begin again; OOM reports are expected",
+        "end again",
+    ]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_but_the_kernel_log_is_written_to(monkeypatch, tmp_path, there):
+    path = tmp_path / "kmsg"
+    monkeypatch.setattr(kmsg, "_KMSG", path)
+    if there:
+        path.touch()
+    with kmsg.marked("x"):
+        pass
+    assert not there or path.read_bytes() == b""

@@ -30,13 +30,14 @@ ENVIRONMENT = {
 class FakeRunner:
     """Has one line of evidence for each round; `dirty` rounds leave something behind."""
 
-    def __init__(self, known=HERE, dirty=False):
+    def __init__(self, known=HERE, dirty=False, faults=()):
         self.facts = known
+        self.faults = lambda: faults
         self.dirty = dirty
         self.rounds = 0
 
     @contextmanager
-    def round(self):
+    def round(self, name):
         self.rounds += 1
         yield lambda: [f"evidence of round {self.rounds}"]
         if self.dirty:

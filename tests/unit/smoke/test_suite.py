@@ -10,6 +10,8 @@ from oomctl import resources
 from oomctl.bpf import libbpf
 from oomctl.bpf.btf import Kfunc, Parameter
 from oomctl.errors import OomctlError, UsageError
+from oomctl.oom.enums import FaultKind
+from oomctl.oom.faults import Fault
 from oomctl.smoke import facts, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases import loadtime
@@ -231,3 +233,13 @@ def programs_of(file):
         names.append(lib.bpf_program__name(program).decode())
     lib.bpf_object__close(handle)
     return names
+
+
+def test_a_fault_that_the_kernel_reports_fails_the_case():
+    fault = Fault(FaultKind.WARN, ("WARNING: mm/x.c:1 at f", "Call Trace:"))
+    result = suite.run(Case("group.passes", "about", passes), FakeRunner(faults=(fault,)))
+    assert result.passed is False
+    assert result.why == (
+        "expected the kernel reports no fault of its own; actual: warn: WARNING: mm/x.c:1 at f"
+    )
+    assert result.evidence[-1] == "kernel log: Call Trace:"
