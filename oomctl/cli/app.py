@@ -27,7 +27,7 @@ app = typer.Typer(
 
 
 def _show_version(ctx: typer.Context, wanted: bool) -> None:
-    if wanted:  # before the other options are read: pydantic, which does that, is slow to import
+    if wanted:
         typer.echo("".join(_versions(ctx.meta[VERBOSE])), nl=False)
         raise typer.Exit
 

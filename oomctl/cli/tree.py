@@ -72,7 +72,7 @@ def _group(name: str, text: str, commands: Mapping[str, str]) -> Group:
 
 
 class Root(Group):
-    """The program; replaces typer's usage banner and pydantic's words for a wrong value."""
+    """The program; a wrong command line is one line, not typer's usage banner."""
 
     environment = tuple(ENVIRONMENT)
 
@@ -120,7 +120,7 @@ class Root(Group):
 
 
 def _line(error: typer.TyperException) -> str:
-    text = error.format_message().replace("Value error, ", "").rstrip(".")
+    text = error.format_message().rstrip(".")
     if isinstance(error, UsageError) and error.ctx:
         text += f"; see `{error.ctx.command_path} -h`"
     return text
