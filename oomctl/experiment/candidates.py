@@ -1,17 +1,14 @@
 """Reads what a prediction needs: a target's tasks in scan order, its limits, its OOM groups."""
 
 import math
-import sys
 from dataclasses import replace
 
 import psutil
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.prediction import Candidates
+from oomctl.oom.task import memcg_pages
 from oomctl.proc import procfs
-
-PAGE_COUNTER_MAX = sys.maxsize // procfs.PAGE_SIZE
-"""The pages that memory.max `max` means on 64 bits (include/linux/page_counter.h)."""
 
 
 def read_candidates(node: UnifiedNode | None, root: UnifiedNode | None) -> Candidates:
@@ -45,20 +42,23 @@ def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:
 
 
 def target_pages(node: UnifiedNode, limit: float | None = None) -> int:
-    """Return the `totalpages` of a memcg OOM (mm/memcontrol.c, mem_cgroup_get_max()).
+    """Return the `totalpages` of an OOM of a cgroup.
 
-    Only the target's own limits count; `limit` is a value that memory.max is about to get. Cgroup
-    v2 has no swappiness of its own, so the sysctl decides whether swap counts.
+    `limit` is a value that memory.max is about to get.
     """
-    pages = _pages(node.controller.memory_max if limit is None else limit)
-    if procfs.sysctl("vm.swappiness"):
-        swap = psutil.swap_memory().total // procfs.PAGE_SIZE
-        pages += min(_pages(node.controller.memory_swap_max), swap)
-    return max(pages, 1)
+    files = node.controller
+    maximum = _bytes(files.memory_max if limit is None else limit)
+    return memcg_pages(maximum, _bytes(files.memory_swap_max), usable_swap(), procfs.PAGE_SIZE)
 
 
-def _pages(limit: float | None) -> int:
-    """Return a limit in pages; without the file, as in the root, there is no limit."""
-    if limit is None or math.isinf(limit):
-        return PAGE_COUNTER_MAX
-    return int(limit) // procfs.PAGE_SIZE
+def usable_swap() -> int:
+    """Return the bytes of swap that count in an OOM of a cgroup.
+
+    Cgroup v2 has no swappiness of its own, so the sysctl decides whether swap counts.
+    """
+    return psutil.swap_memory().total if procfs.sysctl("vm.swappiness") else 0
+
+
+def _bytes(limit: float | None) -> int | None:
+    """Return a limit in bytes, None for `max`; without the file, as in the root, there is none."""
+    return None if limit is None or math.isinf(limit) else int(limit)

@@ -1,5 +1,6 @@
 """A task as the OOM killer sees it, and the kernel's badness of it. Pure."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -98,6 +99,21 @@ def badness(task: Task, totalpages: int, page_size: int) -> int:
     division comes first: a limit below 1000 pages gives oom_score_adj no weight at all.
     """
     return task.pages(page_size) + task.oom_score_adj * (totalpages // 1000)
+
+
+def memcg_pages(limit: int | None, swap_max: int | None, swap: int, page_size: int) -> int:
+    """Return the `totalpages` of a memcg OOM (mm/memcontrol.c, mem_cgroup_get_max()).
+
+    Only the target's own limits count, in bytes, None for `max`. `swap` are the bytes of swap that
+    count: of the machine, or 0 if vm.swappiness is 0.
+    """
+    pages = limit_pages(limit, page_size) + min(limit_pages(swap_max, page_size), swap // page_size)
+    return max(pages, 1)
+
+
+def limit_pages(limit: int | None, page_size: int) -> int:
+    """Return a limit in pages; `max` is PAGE_COUNTER_MAX (include/linux/page_counter.h)."""
+    return (sys.maxsize if limit is None else limit) // page_size
 
 
 def rank(tasks: Iterable[Task], totalpages: int, page_size: int) -> list[tuple[int, Task]]:

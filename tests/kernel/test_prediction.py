@@ -15,13 +15,13 @@ import pytest
 
 from oomctl.cgroup import hierarchy
 from oomctl.errors import OomctlError
-from oomctl.experiment.candidates import PAGE_COUNTER_MAX
 from oomctl.experiment.environment import require_kfunc
 from oomctl.experiment.session import Session
 from oomctl.oom import as_json
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog
 from oomctl.oom.prediction import Prediction
+from oomctl.oom.task import limit_pages
 from tests.kernel import trees
 from tests.kernel.treecheck import Comparison
 from tests.kernel.trees import TOP, K, M, random_tree
@@ -172,7 +172,7 @@ def test_of_equals_in_cgroups_without_the_controller_any_may_be_the_last(attempt
 @pytest.mark.parametrize(
     ("limit", "totalpages", "dies"),
     [
-        ("max", PAGE_COUNTER_MAX, "little"),  # a point of adj outweighs every size
+        ("max", limit_pages(None, 4096), "little"),  # a point of adj outweighs every size
         (64 * M, 16384, "little"),  # 62.5 MiB of weight
         (3900 * K, 975, "large"),  # below 1000 pages: no weight
     ],
@@ -208,7 +208,7 @@ def test_a_limit_above_or_below_the_target_has_no_weight(attempt):
             enabled=["", "/in"],
         )
     )
-    assert found.prediction.totalpages == PAGE_COUNTER_MAX
+    assert found.prediction.totalpages == limit_pages(None, 4096)
     assert found.predicted == found.died == {"little"}
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.experiment import candidates
-from oomctl.oom.task import Task
+from oomctl.oom.task import Task, limit_pages
 from oomctl.proc import procfs
 
 PAGE = procfs.PAGE_SIZE
-NONE = candidates.PAGE_COUNTER_MAX
+NONE = limit_pages(None, PAGE)
 
 
 @pytest.fixture
