@@ -7,7 +7,7 @@ from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.enums import Phase
 from oomctl.oom.fate import Fate
 from oomctl.oom.kill import OomKill
-from oomctl.oom.klog import Record
+from oomctl.oom.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Evidence, Outcome, Sample, TaskReport
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Prediction

@@ -6,7 +6,7 @@ from typing import Any
 
 from oomctl.oom.enums import EvidenceSource
 from oomctl.oom.kill import OomKill
-from oomctl.oom.klog import Record
+from oomctl.oom.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
 from oomctl.oom.plan import Plan, flag_names
 from oomctl.oom.prediction import Candidate

@@ -94,9 +94,10 @@ class PageCounter:
 
 @dataclass(frozen=True)
 class Machine:
-    """The memory of the machine in a system-wide report (Mem-Info): pages, but swap in bytes.
+    """The memory of the machine in a system-wide report ("Mem-Info:").
 
-    `present` has the pages of each node that the report lists.
+    `swap_total` and `swap_free` are in bytes; `present` too, by node. `pages` has what the machine
+    uses its pages for, by the kernel's names, such as "active_anon".
     """
 
     ram_pages: int | None = None
@@ -104,6 +105,7 @@ class Machine:
     swap_total: int | None = None
     swap_free: int | None = None
     present: Mapping[int, int] = field(default_factory=dict)
+    pages: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ class OomReport:
     victim because of it. `counters` are of `memcg`, by "memory", "swap" (v2), "memory+swap" and
     "kmem" (v1). `stat` has its memory in bytes by kind, or counts of events, by the names of
     memory.stat, and `stat_of` the path it is printed for. `tasks` are the rows of the dump in scan
-    order; `tasks_lost` says that rows are known to be missing. `incomplete` names the parts that
-    began and were cut. `order` is -1 for sysrq. `kernel` is the release.
+    order; `tasks_lost` says that rows are known to be missing. `order` is -1 for sysrq.
+    `kernel` is the release.
     """
 
     end: OomEnd = OomEnd.UNKNOWN
@@ -141,6 +143,8 @@ class OomReport:
     group: str | None = None
     victim: Victim | None = None
     members: tuple[Victim, ...] = ()
+    is_member: bool = False
+    """The victim died with one that was chosen before it, whose report this is."""
     allocating: bool = False
     """Chosen for vm.oom_kill_allocating_task."""
     panic: str | None = None
@@ -155,12 +159,20 @@ class OomReport:
     tasks_lost: bool = False
     suppressed: int = 0
     """The reports that the rate limit left out before this one ("callbacks suppressed")."""
-    incomplete: tuple[str, ...] = ()
 
     @property
     def has_report(self) -> bool:
         """Whether there is more than the line of the kill itself."""
         return self.order is not None or self.constraint is not None or bool(self.tasks)
+
+    @property
+    def is_before_5_1(self) -> bool:
+        """Whether the kernel is of the times when a child could be killed for its parent."""
+        return bool(self.victim and self.victim.score is not None)
+
+    def process_of(self, pid: int) -> int:
+        """Return the process of a thread, if the dump tells it."""
+        return next((row.tgid for row in self.tasks if row.pid == pid), pid)
 
     @property
     def is_v1(self) -> bool | None:

@@ -9,7 +9,7 @@ from oomctl.oom.enums import EvidenceSource, Phase, VerdictName, Via
 from oomctl.oom.fate import Fate
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.kill import OomKill
-from oomctl.oom.klog import Record
+from oomctl.oom.logrecord import Record
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import Task

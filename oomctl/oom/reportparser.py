@@ -1,139 +1,239 @@
-"""The report of one OOM kill in the kernel log. Pure.
-
-A task must not be able to change how a record is parsed: a comm is any 15 bytes, the path of a
-cgroup any text without a newline. So a record is matched as a whole, by its fixed parts, and a part
-that could be parsed in two ways is unknown.
-"""
+"""One OOM report, put together record by record. Pure."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
 
-from oomctl.oom.paths import is_within
+from oomctl.oom import reporttext as texts
+from oomctl.oom.enums import Constraint
+from oomctl.oom.logrecord import Record
+from oomctl.oom.oomreport import DumpedTask, Machine, PageCounter
+from oomctl.oom.reporttext import SplitText
 from oomctl.text import printable
 
-# printk() cuts what pr_cont() gives it at once, without a mark: to 1021 bytes in 6.x, fewer before
-# (kernel/printk/printk.c, vprintk_store, PRINTKRB_RECORD_MAX)
-_UNCUT_MAX = 972
-_COMM_MAX = 15
-
-_INVOKED = re.compile(
-    r"(?P<comm>.{0,15}) invoked oom-killer: gfp_mask=[^ ]*, order=(?P<order>-?\d{1,10})"
-    r"(?:, oom_score_adj=-?\d{1,5})?",
-    re.DOTALL,
-)
-_COMPACTION = "COMPACTION is disabled!!!"
-# lib/dump_stack.c, dump_stack_print_info(). A comm may begin with what printk() takes for a level
-# and leaves out where it begins a record (printk_parse_prefix), so not here but in _INVOKED.
-_CPU = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d{1,10}) Comm: (?P<level>(?:\x01[0-7c])*)")
-# dump_oom_victim(), mem_cgroup_print_oom_context(); the name of a cpuset holds no slash
-_SUMMARY = re.compile(
-    r"oom-kill:constraint=CONSTRAINT_(?P<constraint>[A-Z_]+),nodemask=(?:\(null\)|[\d,-]*),"
-    r"cpuset=(?:/|[^/]*),mems_allowed=[\d,-]*,(?P<whose>oom_memcg|global_oom,task_memcg)="
-    r"(?P<paths>/.*),pid=(?P<pid>\d{1,10}),uid=-?\d{1,10}",
-    re.DOTALL,
-)
-_GROUP = re.compile(
-    r"Tasks in (?P<path>/.*) are going to be killed due to memory\.oom\.group set", re.DOTALL
-)
+ROWS_MAX = 1 << 15
+"""The rows of a dump that are kept: a hostile log must not take all memory."""
+_NAMES_MAX = 1 << 9
+_PTE_PAGE = 4096  # before 4.15 page tables are counted in pages
+# by the numbers between rss and oom_score_adj, for a dump whose head is missing
+_COLUMNS = {
+    2: ("pgtables_bytes", "swapents"),  # before 4.15 "nr_ptes"
+    3: ("nr_ptes", "nr_pmds", "swapents"),
+    4: ("nr_ptes", "nr_pmds", "nr_puds", "swapents"),
+    5: ("rss_anon", "rss_file", "rss_shmem", "pgtables_bytes", "swapents"),
+}
+_TABLES = frozenset({"nr_ptes", "nr_pmds", "nr_puds"})
 
 
-Facts = dict[str, Any]
-"""Fields of an OomKill that a report states for certain, by name."""
+class OpenReport:
+    """The records of one report; `facts()` is what they state."""
 
-
-@dataclass
-class SplitText:
-    """The text of a record that printk() may have split, joined part by part."""
-
-    caller: str
-    text: str
-    cut: bool = False
-    _last: int = 0
-
-    def add(self, caller: str, text: str) -> None:
-        """Append a continuation of this caller; a cut part is never the last one."""
-        if caller == self.caller:
-            self.text += text
-            self.cut, self._last = self.cut or self._last > _UNCUT_MAX, _size(text)
-
-    @property
-    def is_group(self) -> bool:
-        """Whether it is the record that comes before the other members of a group are killed."""
-        return _GROUP.fullmatch(self.text) is not None
-
-    @property
-    def group(self) -> str | None:
-        """The cgroup whose memory.oom.group is set."""
-        found = _GROUP.fullmatch(self.text)
-        return found["path"] if found and not self.cut else None
-
-
-@dataclass
-class Report:
-    """The records before one kill: "invoked oom-killer" and "oom-kill:"."""
-
-    caller: str
-    summary: SplitText | None = None
-    _comm: str | None = None
-    _order: int | None = None
-    _pid: int | None = None
-    _expects_cpu: bool = False
+    def __init__(self, begun: Record) -> None:
+        self.begun = begun
+        self.foreign = 0
+        self.summary: SplitText | None = None
+        self.limit: SplitText | None = None
+        self.chosen: re.Match[str] | None = None
+        self.suppressed = 0
+        self._rows_lost = False
+        self._head: dict[str, Any] = {}
+        self._comm: str | None = None
+        self._expects_cpu = False
+        self._section = ""
+        self._counters: dict[str, PageCounter] = {}
+        self._stat: dict[str, int] = {}
+        self._stat_of: str | None = None
+        self._machine: dict[str, int] = {}
+        self._present: dict[int, int] = {}
+        self._pages: dict[str, int] = {}
+        self._rows: list[DumpedTask] = []
+        self._columns: Sequence[str] = ()
+        self._row = texts.ROW
 
     @classmethod
-    def begun_by(cls, caller: str, text: str) -> "Report | None":
+    def begun_by(cls, record: Record) -> Self | None:
         """Return a new report if this record begins one."""
-        found = _INVOKED.fullmatch(text)
+        found = texts.INVOKED.fullmatch(record.text)
         if not found:
             return None
-        return cls(caller, _comm=found["comm"], _order=int(found["order"]), _expects_cpu=True)
+        new = cls(record)
+        new._comm, new._expects_cpu = found["comm"], True
+        new._head = {
+            "invoker_comm": printable(found["comm"]),
+            "order": int(found["order"]),
+            "invoker_adj": _integer(found["adj"]),
+            "gfp_mask": int(found["mask"], 16) if found["mask"] else None,
+            "gfp_flags": found["flags"],
+            "nodemask": _mask(found["nodemask"]),
+        }
+        return new
 
     def add(self, text: str) -> None:
         """Take the next record: only the one after "invoked oom-killer" has the PID."""
-        if self._expects_cpu and text != _COMPACTION:
-            self._expects_cpu = False
-            found = _CPU.match(text)
-            if found and text.startswith(f"{self._comm} ", found.end()):
-                self._pid, self._comm = int(found["pid"]), f"{found['level']}{self._comm}"
+        if self._expects_cpu and text != texts.COMPACTION:
+            self._take_trigger(text)
+        elif self._section == "stat" and (found := texts.STAT.fullmatch(text)):
+            _put(self._stat, found["name"], int(found["value"]))
+        elif found := texts.COUNTER.fullmatch(text):
+            usage, limit, failcnt = (int(found[name]) for name in ("usage", "limit", "failcnt"))
+            at = None if limit >= texts.UNLIMITED_KB else limit << 10
+            self._counters[found["name"]] = PageCounter(usage << 10, at, failcnt)
+        elif text in (texts.DUMP, texts.MACHINE):
+            self._section = text
+        elif found := texts.DUMP_HEAD.fullmatch(text):
+            self._section = texts.DUMP
+            self._columns = found["columns"].split()[:-1]
+            self._row = texts.row_of(len(self._columns) + 4)
+        elif text.startswith("["):
+            self._take_row(text)
+        elif text.startswith("Memory cgroup stats for "):
+            self._take_stats(text)
+        else:
+            self.foreign += 1
+            self._take_machine(text)
 
-    def facts(self, thread: int, comm: str) -> Facts:
-        """Return the facts, for the thread that was killed and its comm."""
-        facts: Facts = {"order": self._order, "invoker_pid": self._pid}
-        if self._comm is not None:
-            facts["invoker_comm"] = printable(self._comm)
-        found = _SUMMARY.fullmatch(self.summary.text) if self.summary else None
-        if not self.summary or not found:
-            return facts
-        facts["pid"] = int(found["pid"])
-        facts["constraint"] = found["constraint"].lower().replace("_", "-")
-        if not self.summary.cut:
-            same = facts["pid"] == thread
-            facts["memcg"], facts["cgroup"] = _paths(found, comm if same else None)
+    def _take_trigger(self, text: str) -> None:
+        if found := texts.CPUSET.fullmatch(text):
+            self._head |= {"cpuset": printable(found["cpuset"]), "mems_allowed": found["mems"]}
+            return
+        self._expects_cpu = False
+        found = texts.CPU.match(text)
+        if found and text.startswith(f"{self._comm} ", found.end()):
+            self._head["invoker_pid"] = int(found["pid"] or found["old"])
+            self._head["invoker_comm"] = printable(f"{found['level']}{self._comm}")
+            release = texts.RELEASE.search(text, found.end() + len(self._comm or ""))
+            self._head["kernel"] = release and release[1]
+
+    def _take_stats(self, text: str) -> None:
+        """Take the head of the memcg's statistics; before 5.3 it has them, for each cgroup."""
+        first, _, lines = text.partition("\n")
+        found = texts.STATS.fullmatch(first)
+        self._section = "stat"
+        if not found:  # a long path has split it
+            return
+        self._stat_of = self._stat_of or printable(found["path"])
+        for each in found["old"].split():
+            name, _, size = each.removesuffix("KB").partition(":")
+            _put(self._stat, name, self._stat.get(name, 0) + (int(size) << 10))
+        for line in lines.split("\n"):
+            if each_line := texts.STAT.fullmatch(line):
+                _put(self._stat, each_line["name"], int(each_line["value"]))
+
+    def _take_row(self, text: str) -> None:
+        found = self._row.fullmatch(text)
+        if not found:
+            return
+        uid, tgid, total_vm, rss, *rest = (int(number) for number in found["numbers"].split())
+        names = self._columns or _COLUMNS.get(len(rest), ())
+        if len(names) != len(rest):
+            return
+        self._section = texts.DUMP
+        if len(self._rows) == ROWS_MAX:
+            self._rows_lost = True
+            return
+        named = dict(zip(names, rest, strict=True))
+        tables = sum(named[name] for name in _TABLES & named.keys()) * _PTE_PAGE
+        self._rows.append(
+            DumpedTask(
+                *(int(found["pid"]), tgid, uid, total_vm, rss),
+                pgtables=named.get("pgtables_bytes", tables),
+                swapents=named.get("swapents", 0),
+                oom_score_adj=int(found["adj"]),
+                comm=printable(found["comm"]),
+                rss_anon=named.get("rss_anon"),
+                rss_file=named.get("rss_file"),
+                rss_shmem=named.get("rss_shmem"),
+            )
+        )
+
+    def _take_machine(self, text: str) -> None:
+        if self._section != texts.MACHINE:
+            return
+        if found := texts.RAM.fullmatch(text):
+            name = "ram_pages" if found["pages"].endswith("RAM") else "reserved_pages"
+            self._machine[name] = int(found["number"])
+        elif found := texts.SWAP.fullmatch(text):
+            self._machine[f"swap_{found['which'].lower()}"] = int(found["size"]) << 10
+        elif found := texts.ZONE.match(text):
+            node = int(found["node"] or 0)
+            if node in self._present or len(self._present) < _NAMES_MAX:
+                present = self._present.get(node, 0)
+                self._present[node] = present + (int(found["present"]) << 10)
+        elif not text.startswith("Node "):
+            for found in texts.PAGES.finditer(text[:2000]):
+                _put(self._pages, found["name"], int(found["pages"]))
+
+    def facts(self, thread: int | None = None, comm: str | None = None) -> dict[str, Any]:
+        """Return fields of an OomReport, for the thread that was killed and its comm.
+
+        Those of the victim are "pid", "uid" and "cgroup", if "oom-kill:" or "Task in" has them.
+        """
+        facts = dict(self._head)
+        if self.summary:
+            facts |= self._facts_of_summary(self.summary, thread, comm)
+        elif self.limit and (found := texts.LIMIT.fullmatch(self.limit.text)):
+            facts["constraint"] = Constraint.MEMCG
+            if not self.limit.cut:
+                facts["memcg"], facts["cgroup"] = texts.paths_of_limit(found)
+        if self._counters and facts.get("constraint", Constraint.MEMCG) is Constraint.MEMCG:
+            facts["constraint"] = Constraint.MEMCG
+            facts["memcg"] = facts.get("memcg") or self._stat_of
+        if self._machine or self._pages:
+            facts["machine"] = Machine(
+                **self._machine, present=dict(self._present), pages=dict(self._pages)
+            )
+        facts |= {
+            "counters": dict(self._counters),
+            "stat": dict(self._stat),
+            "stat_of": self._stat_of,
+            "tasks": self._dumped(),
+            "has_dump": self._section == texts.DUMP,
+            "tasks_lost": self._rows_lost,
+            "suppressed": self.suppressed,
+        }
         return facts
 
+    def _facts_of_summary(
+        self, summary: SplitText, thread: int | None, comm: str | None
+    ) -> dict[str, Any]:
+        found = texts.SUMMARY.fullmatch(summary.text)
+        if not found:
+            return {}
+        pid = int(found["pid"])
+        name = found["constraint"].lower().replace("_", "-")
+        facts: dict[str, Any] = {
+            "pid": pid,
+            "uid": int(found["uid"]),
+            "constraint": Constraint(name) if name in {*Constraint} else None,
+            "nodemask": _mask(found["nodemask"]),
+            "cpuset": printable(found["cpuset"]),
+            "mems_allowed": found["mems"],
+            "comm": None,
+        }
+        if not summary.cut:
+            same = thread in (None, pid)
+            paths = texts.paths_of_summary(found, comm if same else None)
+            facts["memcg"], facts["cgroup"], name = paths
+            facts["comm"] = None if name is None else printable(name)
+        return facts
 
-def _paths(found: re.Match[str], comm: str | None) -> tuple[str | None, str | None]:
-    """Return the cgroup out of memory and the victim's, None if they are not certain.
-
-    `paths` is "PATH[,task_memcg=PATH],task=COMM"; a comm or path may look like the text after it.
-    """
-    paths = found["paths"]
-    starts = [start for start in _all(",task=", paths) if _size(paths[start + 6 :]) <= _COMM_MAX]
-    ours = [start for start in starts if paths[start + 6 :] == comm]
-    if len(ours or starts) != 1:
-        return None, None
-    paths = paths[: (ours or starts)[0]]
-    if found["whose"] != "oom_memcg":
-        return None, paths
-    pairs = [(paths[:at], paths[at + 12 :]) for at in _all(",task_memcg=/", paths)]
-    inside = [pair for pair in pairs if is_within(pair[1], pair[0])]
-    return inside[0] if len(inside) == 1 else (None, None)
+    def _dumped(self) -> tuple[DumpedTask, ...]:
+        """Return the rows; a number of page tables without a head is of pages if it looks so."""
+        if self._columns or all(row.pgtables % _PTE_PAGE == 0 for row in self._rows):
+            return tuple(self._rows)
+        return tuple(replace(row, pgtables=row.pgtables * _PTE_PAGE) for row in self._rows)
 
 
-def _all(part: str, text: str) -> list[int]:
-    return [found.start() for found in re.finditer(re.escape(part), text)]
+def _put(numbers: dict[str, int], name: str, number: int) -> None:
+    """Keep a number by its name, unless there are more names than any kernel has."""
+    if name in numbers or len(numbers) < _NAMES_MAX:
+        numbers[name] = number
 
 
-def _size(text: str) -> int:
-    """Return the bytes of a text, as the kernel counts them."""
-    return len(text.encode(errors="surrogateescape"))
+def _integer(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _mask(text: str | None) -> str | None:
+    return None if text == "(null)" else text

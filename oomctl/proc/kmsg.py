@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from oomctl.errors import UnsupportedError
-from oomctl.oom.klog import KernelLog, Record, parse_record
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.logrecord import Record, parse_record
 from oomctl.proc.capabilities import SYSLOG, CapabilitySets
 from oomctl.text import printable
 

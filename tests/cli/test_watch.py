@@ -9,7 +9,8 @@ from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
 from oomctl.oom.event import Event, EventKind
-from oomctl.oom.klog import KernelLog, Record
+from oomctl.oom.klog import KernelLog
+from oomctl.oom.logrecord import Record
 from oomctl.oom.memcg import MemcgUsage
 from oomctl.report import kills
 from tests.cli.command import refused, run

@@ -9,7 +9,8 @@ from oomctl.oom.account import account
 from oomctl.oom.attribution import CallObservation, PostRun, killed_by
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.event import Event, EventKind
-from oomctl.oom.klog import KernelLog, KillsFromLog, Record
+from oomctl.oom.klog import KernelLog, KillsFromLog
+from oomctl.oom.logrecord import Record
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Candidates, Prediction
 from oomctl.oom.task import Task

@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oomctl.oom.kill import OomKill
-from oomctl.oom.klog import KernelLog, KillsFromLog, Record, parse_record
+from oomctl.oom.klog import KernelLog, KillsFromLog
+from oomctl.oom.logrecord import Record, parse_record
 from oomctl.text import printable
 from tests.klogs import Log
 
