@@ -85,11 +85,17 @@ def progress(text: str) -> None:
 
 
 def progress_bar(what: str, done: int, total: int) -> None:
-    """Show the progress of a long step on one line, removed when done; terminals only."""
+    """Show the progress of a long step as a bar, which is removed when all is done."""
+    if not _is_quiet:
+        bar("" if done >= total else f"{what} {done}/{total}")
+
+
+def bar(text: str) -> None:
+    """Show a text on one line instead of the one before; terminals only."""
     global _bar
-    if sys.stderr.isatty() and not _is_quiet:
+    if sys.stderr.isatty():
         end_bar()
-        _bar = "" if done >= total else printable(f"oomctl: {what} {done}/{total}")
+        _bar = text and printable(f"oomctl: {text}")
         _draw()
 
 

@@ -1,12 +1,12 @@
 """The loop over rounds: when it ends, and what it keeps."""
 
-import io
+import os
 import sys
 from contextlib import contextmanager
 
 import pytest
 
-from oomctl import scenario
+from oomctl import console, scenario
 from oomctl.errors import OomctlError, UsageError
 from oomctl.rounds.loop import Limits, RoundLoop
 from oomctl.rounds.progress import Progress
@@ -22,6 +22,7 @@ from oomctl.rounds.variant import (
 from tests.outcomes import ENVIRONMENT
 from tests.rounds import called, happened
 from tests.scenarios import SITE
+from tests.terminal import drained, opened, screen
 
 SECOND = 10**9
 
@@ -150,9 +151,15 @@ def test_a_plan_is_judged_if_anything_is_expected(plan):
     assert judged(plan(f"{TEXT}[[call]]\nexpect={{returns=1}}"))
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+@contextmanager
+def terminal(written):
+    """Let stderr be a terminal; what is written to it is appended in the end."""
+    master, slave = opened(100)
+    with os.fdopen(slave, "w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        yield
+    written.append(drained(master))
+    os.close(master)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +197,30 @@ def test_a_short_run_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("total", "seconds"), [(20, None), (None, 60), (None, None)])
-def test_a_terminal_gets_a_bar_that_is_wiped_at_the_end(monkeypatch, total, seconds):
-    monkeypatch.setenv("TERM", "xterm")
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with Progress("busy [red]", total, seconds) as progress:
+@pytest.mark.parametrize(
+    ("total", "seconds", "drawn"),
+    [
+        (20, None, "busy [red]: 7 of 20 rounds, 7 a second, 0:02 left [#######             ]"),
+        (None, 4, "busy [red]: 7 rounds, 7 a second, 0:03 left [#####               ]"),
+        (None, None, "busy [red]: 7 rounds, 7 a second"),
+    ],
+)
+def test_a_terminal_gets_a_bar_that_is_wiped_at_the_end(total, seconds, drawn):
+    now, written = [0.0], []
+    with terminal(written), Progress("busy [red]", total, seconds, lambda: now[0]) as progress:
+        now[0] = 1.0
         progress.done(7)
-    text = terminal.getvalue()
-    assert "busy [red]: 7" in text
-    assert text.rstrip("\n").endswith("\x1b[2K")
-    assert sys.stderr is terminal
+        console.progress("a step of a round")
+        console.progress_bar("filling hogs", 1, 2)
+    (text,) = written
+    assert f"oomctl: {drawn}" in text
+    assert "step" not in text
+    assert "filling" not in text
+    assert screen(text, 100) == [""]
 
 
-def test_a_single_round_has_no_bar(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with Progress("busy", 1, None) as progress:
+def test_a_single_round_has_no_bar():
+    written = []
+    with terminal(written), Progress("busy", 1, None) as progress:
         progress.done(1)
-    assert terminal.getvalue() == ""
+    assert written == [""]
