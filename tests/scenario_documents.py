@@ -163,7 +163,7 @@ BASES = [tomllib.loads(text) for text in BASES]
 
 
 def faults(document):
-    """Return the faults that the check finds in a document; none for one that is sound."""
+    """Return the faults that the check finds in a document; none for one that is valid."""
     if not document:
         return ["is empty"]
     try:
@@ -257,7 +257,7 @@ _ODD = [
 
 @st.composite
 def _changed(draw):
-    """A sound document of which a few values, or keys, are others."""
+    """A valid document of which a few values, or keys, are others."""
     made = copy.deepcopy(draw(st.sampled_from(BASES)))
     for _ in range(draw(st.integers(0, 3))):
         path = draw(st.sampled_from([each for each in places(made) if each]))
@@ -275,4 +275,4 @@ def _changed(draw):
 
 
 documents = _changed() | _table(SCHEMA)
-"""Documents as TOML has them, near to what is sound and near to what the schema allows."""
+"""Documents as TOML has them, near to what is valid and near to what the schema allows."""

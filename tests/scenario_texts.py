@@ -1,4 +1,4 @@
-"""Strategies for scenarios: sound ones, and anything that TOML can hold."""
+"""Strategies for scenarios: valid ones, and anything that TOML can hold."""
 
 from hypothesis import strategies as st
 
@@ -12,8 +12,8 @@ _CGROUPS = (".", "left", "right", "left/in", "left/in/deep", r"a\x2db.slice/é b
 
 
 @st.composite
-def sound_tables(draw):
-    """Parsed TOML of a sound scenario."""
+def valid_tables(draw):
+    """Parsed TOML of a valid scenario."""
     cgroups = draw(st.lists(st.sampled_from(_CGROUPS), unique=True))
     inner = {up for each in cgroups for up in above(each)}
     homes = ["./", *(f"{each}/" for each in cgroups)]
@@ -84,9 +84,9 @@ _settings = st.fixed_dictionaries(
 
 
 @st.composite
-def sound(draw):
-    """A sound scenario."""
-    return checked(draw(sound_tables()), "x", "", Origin("x.toml"))
+def valid(draw):
+    """A valid scenario."""
+    return checked(draw(valid_tables()), "x", "", Origin("x.toml"))
 
 
 scalars = (

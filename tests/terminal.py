@@ -41,7 +41,7 @@ def drained(master):
     while True:
         try:
             data = os.read(master, 1 << 16)
-        except OSError:  # EIO: nobody has it open any more
+        except OSError:  # EIO: no process has it open any longer
             return found.decode()
         if not data:
             return found.decode()

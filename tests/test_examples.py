@@ -1,4 +1,4 @@
-"""Every scenario of examples/ is sound, small, says what it shows, and expects something."""
+"""Every scenario of examples/ is valid, small, says what it shows, and expects something."""
 
 import tomllib
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_there_are_a_dozen():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_sound_and_expects_something(path, validator):
+def test_an_example_is_valid_and_expects_something(path, validator):
     validator.validate(tomllib.loads(path.read_text()))
     written = scenario.load(path)
     made = plan(written, LAB)

@@ -96,7 +96,7 @@ def _require_not_ours(path: Path, fd: int) -> None:
     for task in procfs.protected_tasks():
         if task.pid in inside:
             raise KernelFileError(
-                f"cannot remove the cgroup {path}: {task.who} is in it",
+                f"cannot remove the cgroup {path}: {task.label} is in it",
                 "move it elsewhere, then run `oomctl clean`",
             )
 

@@ -66,7 +66,7 @@ def oomctl(
 
     Examples:
       oomctl doctor                    # can this machine do it?
-      oomctl declare                   # one OOM on a fresh cgroup, and who died
+      oomctl declare                   # one OOM on a fresh cgroup, and its victim
       oomctl lab run oomctl declare    # the same in a virtual machine
       oomctl --version -v              # libbpf, kernel, kfunc and cache
       man "$(oomctl --man)"            # every command and option

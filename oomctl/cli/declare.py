@@ -172,7 +172,7 @@ class DeclareOptions:
     environment=[RUN_DIR],
 )
 def declare(given: DeclareOptions) -> None:
-    """Declare OOM on a cgroup; show who died and what it returned.
+    """Declare OOM on a cgroup; show the victims and the return value.
 
     Without options it makes a cgroup with three hogs of different size and declares OOM on it
     once: the largest should die. Everything that it makes is removed again.

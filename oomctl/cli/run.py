@@ -221,7 +221,7 @@ def run(given: RunOptions) -> None:
       oomctl run examples/largest-dies.toml
       oomctl run examples/largest-dies.toml --set hog.large.size=128M --dry-run
       oomctl run examples/parallel-wait.toml --repeat 50 --vary 'call[0].wait=true,false'
-      oomctl run examples/triggers.toml --via bpf,limit  # who dies, how fast, which counters
+      oomctl run examples/triggers.toml --via bpf,limit  # victims, times, counters
       oomctl run examples/soak.toml --for 10m --same-tree --record soak.jsonl
       oomctl run examples/oom-*.toml --format ktap
     """

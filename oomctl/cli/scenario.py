@@ -70,10 +70,10 @@ def check(given: CheckOptions) -> None:
     """
     memory = psutil.virtual_memory().total
     site = Site(lambda: "oomctl", memory)
-    sound = scenario.load_all(given.files, given.settings or (), memory)
+    loaded = scenario.load_all(given.files, given.settings or (), memory)
     lines = [
-        f"{path}: sound: {_count(plan(each, site))}"
-        for path, each in zip(given.files, sound, strict=True)
+        f"{path}: valid: {_count(plan(each, site))}"
+        for path, each in zip(given.files, loaded, strict=True)
     ]
     with Output(None) as output:
         output.write("".join(f"{printable(line)}\n" for line in lines))

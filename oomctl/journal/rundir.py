@@ -120,7 +120,7 @@ def _open(path: Path, *, make: bool) -> int:
             name = ahead.pop(0)
             found = _lstat(name, at)
             if found is None and make:
-                _require_sound(path, fault)
+                _require_safe(path, fault)
                 with suppress(FileExistsError):  # by another oomctl
                     os.mkdir(name, 0o700, dir_fd=at)
             elif found and stat.S_ISLNK(found.st_mode) and ahead:
@@ -138,7 +138,7 @@ def _open(path: Path, *, make: bool) -> int:
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
                 raise _not_ours(path, "is not a folder", _REMOVE)
             at, reached = step(name, at), reached / name
-        _require_sound(path, fault)
+        _require_safe(path, fault)
         last = os.fstat(at)
         if last.st_uid != os.geteuid():
             raise _not_ours(path, f"belongs to user {last.st_uid}", "run it as that user")
@@ -185,7 +185,7 @@ def _fault_of_file(found: os.stat_result) -> str:
     return ""
 
 
-def _require_sound(path: Path, fault: str | None) -> None:
+def _require_safe(path: Path, fault: str | None) -> None:
     if fault:
         raise _not_ours(path, fault)
 

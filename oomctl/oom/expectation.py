@@ -61,10 +61,10 @@ def _victims(names: Sequence[str], others: int, killed: Sequence[TaskReport]) ->
         missing = [name for name in names if not any(_is(task, name) for task in killed)]
         yield Check(f"victims are {', '.join(names)}", not missing, f"killed: {dead}")
     beside = [_name(f) for f in killed if not any(_is(f, name) for name in names)]
-    who = f"no {'other ' * bool(names)}task dies"
+    name = f"no {'other ' * bool(names)}task dies"
     if others:
-        who = f"at most {others} {'others die' if names else 'die'}"
-    yield Check(who, len(beside) <= others, f"killed{' besides' * bool(names)}: {_listed(beside)}")
+        name = f"at most {others} {'others die' if names else 'die'}"
+    yield Check(name, len(beside) <= others, f"killed{' besides' * bool(names)}: {_listed(beside)}")
 
 
 def _survivors(names: Sequence[str], tasks: Sequence[TaskReport]) -> Check:

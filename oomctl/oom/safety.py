@@ -64,7 +64,7 @@ def check_targets(targets: Iterable[str], protected: Iterable[ProtectedTask]) ->
         for one in protected:
             if is_within(one.cgroup, target):
                 raise UsageError(
-                    f"{one.who} runs in {printable(one.cgroup)}, so the declaration could kill it",
+                    f"{one.label} runs in {printable(one.cgroup)}, so the call could kill it",
                     "start it from another cgroup",
                 )
 
@@ -84,12 +84,12 @@ def check_candidates(
     for one in protected:
         if one.pid in reached and target is None:
             raise UnsupportedError(
-                f"the kernel could pick {one.who}",
+                f"the kernel could pick {one.label}",
                 "make something else larger (--hog big=SIZE), or run it from a service of its own",
             )
         if one.pid in reached:
             raise UnsupportedError(
-                f"{one.who} is in {printable(str(target))}: the declaration could kill it",
+                f"{one.label} is in {printable(str(target))}: the declaration could kill it",
                 "move it elsewhere",
             )
 

@@ -84,11 +84,11 @@ class Task:
 class ProtectedTask:
     """A process that must not die with oomctl's victims: itself, or one that it runs in.
 
-    `who` names it for a reader, such as "sshd (pid 7, which oomctl runs in)".
+    `label` names it for a reader, such as "sshd (pid 7, which oomctl runs in)".
     """
 
     pid: int
-    who: str
+    label: str
     cgroup: str
 
 

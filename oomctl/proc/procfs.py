@@ -179,8 +179,8 @@ def protected_tasks() -> list[ProtectedTask]:
             cgroup = unified_path((_PROC / str(pid) / "cgroup").read_bytes())
         except OSError:  # gone, or 0: a session leader outside our PID namespace
             continue
-        who = f"{printable(comm)} (pid {pid}, which oomctl runs in)"
-        found.append(ProtectedTask(pid, "oomctl itself" if pid == own else who, cgroup))
+        other = f"{printable(comm)} (pid {pid}, which oomctl runs in)"
+        found.append(ProtectedTask(pid, "oomctl itself" if pid == own else other, cgroup))
     return found
 
 

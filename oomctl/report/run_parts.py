@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.describe.machine_text import machine_line
 from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
-from oomctl.rounds.round import BY_THE_KERNEL, TIMES, WITHOUT_OUTCOME
+from oomctl.rounds.round import TIMES, WITHOUT_OUTCOME
 from oomctl.rounds.run import Run, Section
 from oomctl.rounds.statistics import NEVER, Statistics, wilson
 from oomctl.text import counted, printable
@@ -155,10 +155,8 @@ def _compared_rows(statistics: Sequence[Statistics]) -> Iterator[tuple[str, list
             [share(one.verdicts.get(verdict, 0), one.rounds) for one in statistics],
         )
     for casualty in dict.fromkeys(each for one in statistics for each in one.casualties):
-        died = "died " if casualty.how in BY_THE_KERNEL else ""
-        how = "" if casualty.how == "killed" else f" ({casualty.how})"
         yield (
-            f"{died}{casualty.name}{how}",
+            casualty.text,
             [share(one.casualties.get(casualty, NEVER).rounds, one.ran) for one in statistics],
         )
     for value in _union(one.returns for one in statistics):

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from oomctl import lazy
 from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.outcome import Check
 from oomctl.report import ktap
@@ -119,35 +120,30 @@ class Lines(StreamReporter):
 class _Whole(StreamReporter):
     """Writes nothing before the end."""
 
-    def __init__(
-        self, render: Callable[[Report, bool], str], write: Callable[[str], object], verbose: bool
-    ) -> None:
-        super().__init__(write, verbose)
+    def __init__(self, render: Callable[[Report], str], write: Callable[[str], object]) -> None:
+        super().__init__(write)
         self._render = render
 
     def end(self, report: Report) -> None:
         """Write the whole result."""
-        self._write(self._render(report, self._verbose))
+        self._write(self._render(report))
 
 
 def reporter(
     form: SmokeFormat, write: Callable[[str], object], verbose: bool = False
 ) -> StreamReporter:
     """Return the reporter of a form, which passes its text to `write` piece by piece."""
-    match form:
-        case "ktap":
-            return Ktap(write, verbose)
-        case "jsonl":
-            return Lines(write, verbose)
-        case "json":
-            return _Whole(_json, write, verbose)
-        case "junit":
-            return _Whole(_junit, write, verbose)
-        case "table":
-            return _Whole(table, write, verbose)
+    if form in ("ktap", "jsonl"):
+        return (Ktap if form == "ktap" else Lines)(write, verbose)
+    whole: dict[str, Callable[[Report], str]] = {
+        "json": _json,
+        "junit": lazy.function("report.junit:render_smoke"),
+        "table": lambda report: table(report, verbose),
+    }
+    return _Whole(whole[form], write)
 
 
-def _json(report: Report, _verbose: bool) -> str:
+def _json(report: Report) -> str:
     whole = {
         "schema": SCHEMA,
         "environment": report.environment,
@@ -158,12 +154,6 @@ def _json(report: Report, _verbose: bool) -> str:
         ],
     }
     return json.dumps(whole, indent=2) + "\n"
-
-
-def _junit(report: Report, _verbose: bool) -> str:
-    from oomctl.report import junit
-
-    return junit.render_smoke(report)
 
 
 def table(report: Report, verbose: bool = False) -> str:

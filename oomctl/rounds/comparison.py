@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oomctl.rounds.round import BY_THE_KERNEL
 from oomctl.rounds.run import Run
 from oomctl.rounds.statistics import NEVER, Share, Statistics, fisher
 
@@ -124,10 +123,8 @@ def _differences(a: Statistics, b: Statistics) -> Iterator[Difference]:
         shares = (Share(one.verdicts.get(verdict, 0), one.rounds) for one in (a, b))
         yield _difference(f"verdict {verdict}", *shares)
     for casualty in dict.fromkeys([*a.casualties, *b.casualties]):
-        how = "" if casualty.how == "killed" else f" ({casualty.how})"
-        died = "died " if casualty.how in BY_THE_KERNEL else ""
         shares = (Share(one.casualties.get(casualty, NEVER).rounds, one.ran) for one in (a, b))
-        yield _difference(f"{died}{casualty.name}{how}", *shares)
+        yield _difference(casualty.text, *shares)
     for value in dict.fromkeys([*a.returns, *b.returns]):
         shares = (Share(one.returns.get(value, NEVER).rounds, one.ran) for one in (a, b))
         yield _difference(f"returned {value}", *shares)

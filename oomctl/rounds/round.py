@@ -57,6 +57,12 @@ class Casualty:
     name: str
     how: str
 
+    @property
+    def text(self) -> str:
+        """What became of it: `died large`, `died init (stranger)`, `helper (ended)`."""
+        died = "died " if self.how in BY_THE_KERNEL else ""
+        return f"{died}{self.name}{'' if self.how == 'killed' else f' ({self.how})'}"
+
 
 @dataclass(frozen=True)
 class Round:

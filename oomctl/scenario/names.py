@@ -54,10 +54,10 @@ def cgroup_name(name: str) -> str:
     if name == TOP:
         return name
     parts = name.split("/")
-    sound = [part for part in parts if part not in ("", TOP)]
-    if sound and sound != parts and ".." not in sound:
+    named = [part for part in parts if part not in ("", TOP)]
+    if named and named != parts and ".." not in named:
         raise FieldError(
-            f"{shown(name)} is not a path below the top", f"write {shown('/'.join(sound))}"
+            f"{shown(name)} is not a path below the top", f"write {shown('/'.join(named))}"
         )
     for part in parts:
         if part in ("", TOP, "..") or "\0" in part or "\n" in part:
@@ -154,8 +154,8 @@ def _flat(above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple
     for key, value in table.items():
         path = (*above, *key.split("."))
         name = ".".join(path)
-        sound = all(map(_SYSCTL_PART.fullmatch, path)) and len(name) <= LONGEST
-        if not sound or (len(path) == 1 and not isinstance(value, Mapping)):
+        valid = all(map(_SYSCTL_PART.fullmatch, path)) and len(name) <= LONGEST
+        if not valid or (len(path) == 1 and not isinstance(value, Mapping)):
             raise FieldError(f"{shown(name)} is not a sysctl", "write such as vm.swappiness")
         if isinstance(value, Mapping):
             yield from _flat(path, value)

@@ -68,11 +68,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_new_scenario_is_sound(tmp_path):
+def test_a_new_scenario_is_valid(tmp_path):
     made = run("scenario", "new", "-o", str(tmp_path / "mine.toml"))
     assert made.exit_code == 0
     checked = run("scenario", "check", str(tmp_path / "mine.toml"))
-    assert (checked.exit_code, "sound" in checked.stdout) == (0, True)
+    assert (checked.exit_code, "valid" in checked.stdout) == (0, True)
     assert (tmp_path / "mine.toml").read_text() == run("scenario", "new").stdout
     again = run("scenario", "new", "-o", str(tmp_path / "mine.toml"))
     assert (again.exit_code, again.stderr.endswith("is there already; name a new file\n")) == (

@@ -12,13 +12,13 @@ from tests.rounds import alone
 
 COMMANDS = [
     *(("scenario", "check"), ("run", "--dry-run"), ("report",)),
-    *(("report", "-f", "json"), ("compare", "sound.jsonl")),
+    *(("report", "-f", "json"), ("compare", "valid.jsonl")),
 ]
 KINDS = {
     "folder": "Is a directory",
     "missing": "No such file or directory",
     "loop": "Too many levels of symbolic links",
-    "sound.toml/x": "Not a directory",
+    "valid.toml/x": "Not a directory",
     "n" * 300: "File name too long",
     "empty": "",
     "binary": "",
@@ -51,8 +51,8 @@ def files(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket")
     for name, data in {
-        "sound.toml": b"[hog.a]\nsize = 1\n",
-        "sound.jsonl": alone().encode(),
+        "valid.toml": b"[hog.a]\nsize = 1\n",
+        "valid.jsonl": alone().encode(),
         "empty": b"",
         "binary": bytes(range(256)) * 99,
         "zeros": bytes(1 << 20),

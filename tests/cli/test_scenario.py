@@ -25,14 +25,14 @@ def test_the_schema_is_printed():
     assert json.loads(result.stdout)["title"] == "oomctl scenario"
 
 
-def test_sound_files_are_counted(write):
+def test_valid_files_are_counted(write):
     one = write("one.toml", "[hog.a]\nsize = 1\ncount = 2\n[[call]]\ncallers = 2\nrepeat = 3")
     two = write("two.toml", "[[call]]")
     result = run("check", one, two)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"{one}: sound: 3 cgroups, 2 hogs, 6 calls",
-        f"{two}: sound: 1 cgroup, 0 hogs, 1 call",
+        f"{one}: valid: 3 cgroups, 2 hogs, 6 calls",
+        f"{two}: valid: 1 cgroup, 0 hogs, 1 call",
     ]
 
 

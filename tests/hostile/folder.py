@@ -4,16 +4,16 @@ import shutil
 
 from tests.rounds import alone, beside
 
-SOUND = '[hog.a]\nsize = "1M"\n[hog.c]\nsize = "4K"\ncount = 2\n[[call]]\n[expect]\nkills = 1\n'
+VALID = '[hog.a]\nsize = "1M"\n[hog.c]\nsize = "4K"\ncount = 2\n[[call]]\n[expect]\nkills = 1\n'
 FILES = {
-    "sound.toml": SOUND.encode(),
+    "valid.toml": VALID.encode(),
     "record.jsonl": (alone() + beside()).encode(),
     "half.jsonl": alone().encode()[:-99],
     "broken.toml": b"[hog.a]\nsize = \n",
-    "a b": SOUND.encode(),
+    "a b": VALID.encode(),
     "empty": b"",
     "binary": bytes(range(256)),
-    "utf16": SOUND.encode("utf-16"),
+    "utf16": VALID.encode("utf-16"),
     "zeros": bytes(70_000),
 }
 

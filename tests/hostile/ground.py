@@ -72,7 +72,7 @@ def invoke(*words, allowed=None):
     return result
 
 
-def sound(result, codes=(0, 1, 2, 3, 4)):
+def valid(result, codes=(0, 1, 2, 3, 4)):
     """No traceback, a documented exit code, a line for each complaint, nothing raw."""
     if not isinstance(result.exception, SystemExit | None):
         raise result.exception

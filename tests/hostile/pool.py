@@ -36,8 +36,8 @@ OVERRIDES = tuple(
 )
 HOGS = ("big=64M", "small=16M,adj=1000", "=1M", "a=1M,adj=1001", "a=1M,adj=", "1M,1M", "a/b=1M")
 FILES = (
-    *("sound.toml", "record.jsonl", "broken.toml", "empty", "binary", "utf16", "folder", "loop"),
-    *("missing", "folder/missing", "sound.toml/x", "/dev/null", "/dev/full", "/dev/zero"),
+    *("valid.toml", "record.jsonl", "broken.toml", "empty", "binary", "utf16", "folder", "loop"),
+    *("missing", "folder/missing", "valid.toml/x", "/dev/null", "/dev/full", "/dev/zero"),
     *("n" * 300, "a b", "a\nb.toml", "out", "folder/out", "half.jsonl", "zeros"),
 )
 
@@ -64,8 +64,8 @@ FITTING = {
     "KEY=VALUE": (*KEYS, *OVERRIDES),
     "KEY=A,B...": (*KEYS, *OVERRIDES),
     "[NAME=]SIZE[,adj=N]": HOGS,
-    "FILE": (*("record.jsonl", "sound.toml", "out") * 4, *FILES),
-    "FILE...": (*("sound.toml",) * 20, *FILES),
+    "FILE": (*("record.jsonl", "valid.toml", "out") * 4, *FILES),
+    "FILE...": (*("valid.toml",) * 20, *FILES),
     "A": (*("record.jsonl",) * 9, *FILES),
     "B": (*("record.jsonl", "half.jsonl") * 5, *FILES),
     "TRIGGER,...": ("bpf", "bpf,limit", "kill,kill", ",", "sysrq", "x"),

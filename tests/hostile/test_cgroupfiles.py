@@ -12,7 +12,7 @@ from oomctl.experiment.target import TargetState
 from oomctl.journal.entries import Changed
 from oomctl.oom.plan import Plan
 from tests.hostile.bytes import near
-from tests.hostile.ground import cases, count, invoke, sound
+from tests.hostile.ground import cases, count, invoke, valid
 
 READ = {
     "memory.current": "memory_current",
@@ -91,7 +91,7 @@ def test_a_prediction_of_a_hostile_cgroup(harmless, cgroupfs, files):
     count("predictions")
     for name, data in files.items():
         (cgroupfs.directory / "a" / name).write_bytes(data)
-    sound(invoke("predict", "--cgroup", "/a", "-f", "json"))
+    valid(invoke("predict", "--cgroup", "/a", "-f", "json"))
 
 
 MOUNTS = (
@@ -106,5 +106,5 @@ MOUNTS = (
 def test_any_table_of_mounts(harmless, table):
     count("tables of mounts")
     hierarchy._MOUNTS.write_bytes(table)
-    sound(invoke("predict", "--cgroup", "/a"))
-    sound(invoke("declare", "--cgroup", "/a", "--dry-run"))
+    valid(invoke("predict", "--cgroup", "/a"))
+    valid(invoke("declare", "--cgroup", "/a", "--dry-run"))

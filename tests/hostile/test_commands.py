@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from oomctl import resources
 from tests.hostile.folder import furnish
-from tests.hostile.ground import ROOT, cases, count, invoke, sound
+from tests.hostile.ground import ROOT, cases, count, invoke, valid
 from tests.hostile.pool import FITTING, words
 
 
@@ -77,7 +77,7 @@ def test_any_command_line_ends_in_a_documented_way(harmless, furnished, line):
     count("command lines")
     before = listing(furnished)
     codes = CODES | ({UNTESTABLE} if any("--b" in word for word in line) else set())
-    result = sound(invoke(*line), codes)
+    result = valid(invoke(*line), codes)
     if result.exit_code in (2, 3) and not {"kfunc", "doctor"} & {*line}:
         assert result.stdout == ""
     after = listing(furnished)

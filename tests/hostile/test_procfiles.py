@@ -18,7 +18,7 @@ from oomctl.proc import procfs
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 from tests.hostile.bytes import near
-from tests.hostile.ground import cases, count, invoke, sound
+from tests.hostile.ground import cases, count, invoke, valid
 
 ME = Path(f"/proc/{os.getpid()}")
 TASK = {name: (ME / name).read_bytes() for name in ("comm", "stat", "status", "oom_score_adj")}
@@ -87,13 +87,13 @@ def entries(where):
     loose = st.dictionaries(st.sampled_from(fields), values).flatmap(
         lambda told: kinds.map(lambda kind: {"kind": kind, **told})
     )
-    sound_ = (
+    valid_ = (
         st.builds(Owner, st.just(4242), st.just(boot()))
         | st.builds(Making, paths)
         | st.builds(Made, paths, st.integers(0, 9))
         | st.builds(Changed, paths, st.none() | st.integers(0, 9), values, values)
     )
-    return sound_.map(line) | loose.map(lambda told: json.dumps(told).encode() + b"\n")
+    return valid_.map(line) | loose.map(lambda told: json.dumps(told).encode() + b"\n")
 
 
 HERE = "/HERE"  # stands for a folder of the test's
@@ -111,5 +111,5 @@ def test_any_journal_is_worked_off_or_said_to_be_none(harmless, furnished, mount
     path = folder() / "1-gone.journal"
     path.write_bytes(data)
     for words in (("clean", "--dry-run"), ("clean",)):
-        result = sound(invoke(*words, allowed=furnished.parent), {0, 4})
+        result = valid(invoke(*words, allowed=furnished.parent), {0, 4})
     assert (result.exit_code == 4) is path.exists()

@@ -13,7 +13,7 @@ from oomctl.oom.verdict import Verdict
 from oomctl.report import RENDERERS, RunFormat
 from oomctl.text import printable
 from tests.hostile.bytes import near
-from tests.hostile.ground import cases, count, invoke, sound
+from tests.hostile.ground import cases, count, invoke, valid
 from tests.hostile.pool import NUMBERS, TERMINAL
 from tests.outcomes import OUTCOMES
 from tests.rounds import RECORDS
@@ -64,7 +64,7 @@ records = changed_lines() | changed_lines() | spoiled | st.binary(max_size=99)
 def test_any_record_is_reported_or_refused(harmless, furnished, data, form):
     count("records reported")
     (furnished / "any.jsonl").write_bytes(data)
-    result = sound(invoke("report", "any.jsonl", "-f", form))
+    result = valid(invoke("report", "any.jsonl", "-f", form))
     if form == "json" and result.stdout:
         json.loads(result.stdout, parse_constant=pytest.fail)
 
@@ -74,7 +74,7 @@ def test_any_record_is_reported_or_refused(harmless, furnished, data, form):
 def test_any_record_is_compared_or_refused(harmless, furnished, data, form):
     count("records compared")
     (furnished / "any.jsonl").write_bytes(data)
-    sound(invoke("compare", "record.jsonl", "any.jsonl", "-f", form))
+    valid(invoke("compare", "record.jsonl", "any.jsonl", "-f", form))
 
 
 OWN_WORDS = {"via", "source", "kind", "stage", "errno_name"}  # never anybody else's

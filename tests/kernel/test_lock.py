@@ -113,7 +113,7 @@ def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, 
             enter = partial(program.run, Call(None, 0, WAIT_ON_OOM_LOCK), target, SLOT)
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
             with pytest.raises(InterruptionError), gate.shut(enter, lambda: False, 15):
-                pytest.fail("somebody stood in the gate before the signal came")
+                pytest.fail("a caller was in the gate before the signal came")
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert time.monotonic() - began < 8

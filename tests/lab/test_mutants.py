@@ -87,7 +87,7 @@ def groups(patterns):
     return sorted({pattern.partition(".")[0] for pattern in patterns})
 
 
-def test_a_sound_module_lives(tmp_path):
+def test_a_valid_module_lives(tmp_path):
     """What kills the mutants is the mutation, and not that the module is another one."""
     path = built(tmp_path, "for the report only", "for the report alone")
     done = lab_smoke("--module", str(path), "arguments.flags-*")

@@ -29,8 +29,8 @@ def _local(runner: CaseRunner) -> Iterator[Check]:
 
     def read(top: UnifiedNode) -> None:
         for place in places:
-            events = top.at(place).controller.get_property(b"memory.events.local") or ""
-            found[place] = int(dict(line.split() for line in events.splitlines())["oom_kill"])
+            events = top.at(place).controller.memory_events_local or {}
+            found[place] = events.get("oom_kill", 0)
 
     yield from runner.execute(_NESTED, after=read).outcome.checks
     wanted = {place: int(place.endswith("victim")) for place in places}

@@ -121,7 +121,7 @@ def edited(number, **change):
         (edited(2, took_ns=10**30), "is larger than any number"),
         (edited(2, outcome={}), "line 2 lacks 'calls'"),
         (edited(2, outcome=[1]), "line 2 is not as oomctl writes it"),
-        (edited(2, kind="sound"), "line 2 is not as oomctl writes it: kind 'sound'"),
+        (edited(2, kind="valid"), "line 2 is not as oomctl writes it: kind 'valid'"),
         (edited(7, reason=None), None),
     ],
 )

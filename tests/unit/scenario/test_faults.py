@@ -590,7 +590,7 @@ def test_all_faults_of_all_files_come_at_once(files):
         f"{TWO}[[call]]\nglobal = true\n[expect]\nverdict = 'killed'\nevents.oom_kill = 0",
     ],
 )
-def test_sound_scenarios_are_loaded(files, text):
+def test_valid_scenarios_are_loaded(files, text):
     files.load(text)
 
 

@@ -19,7 +19,7 @@ from oomctl.scenario.loader import checked
 from oomctl.scenario.planning import plan
 from oomctl.text import cut
 from tests.scenario_documents import BASES, ONLY_CHECK, SCHEMA, disagreement, faults, places
-from tests.scenario_texts import anything, scalars, sound_tables, trees
+from tests.scenario_texts import anything, scalars, trees, valid_tables
 from tests.scenarios import SITE, Files
 
 
@@ -84,8 +84,8 @@ def test_any_tree_is_a_plan_or_refused(raw):
 
 
 @given(st.data())
-def test_any_mutation_of_a_sound_file_is_a_plan_or_refused(data):
-    raw = data.draw(sound_tables())
+def test_any_mutation_of_a_valid_file_is_a_plan_or_refused(data):
+    raw = data.draw(valid_tables())
     for _ in range(data.draw(st.integers(1, 3))):
         _mutate(raw, data)
     try:
@@ -136,8 +136,8 @@ def test_any_override_is_a_plan_or_refused(folder, changes):
         refused_well(error)
 
 
-@given(sound_tables())
-def test_a_sound_scenario_passes_the_schema(validator, raw):
+@given(valid_tables())
+def test_a_valid_scenario_passes_the_schema(validator, raw):
     validator.validate(raw)
 
 
@@ -271,7 +271,7 @@ def test_documents_have_every_key():
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_documents_begin_with_sound_ones(base):
+def test_documents_begin_with_valid_ones(base):
     assert faults(base) == []
     assert disagreement(base) == ""
 
