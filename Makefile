@@ -15,7 +15,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium cmark procps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees crash limits hostile smoke mutants kunit check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips crash limits hostile smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,6 +83,12 @@ trees: setup ## 500 random trees in the lab: does the kernel kill whom oomctl pr
 	for first in 0 100 200 300 400; do \
 	  $(LAB) $(KERNEL_TESTS) OOMCTL_TREES=100 OOMCTL_TREES_FROM=$$first python -m pytest \
 	    -p no:cacheprovider tests/kernel/test_prediction.py -k random_trees || exit; \
+	done
+
+flips: setup ## 100 random trees in the lab: does each computed flip point turn the kernel's choice?
+	for first in 0 20 40 60 80; do \
+	  $(LAB) $(KERNEL_TESTS) OOMCTL_FLIPS=20 OOMCTL_FLIPS_FROM=$$first python -m pytest \
+	    -p no:cacheprovider tests/kernel/test_flips.py || exit; \
 	done
 
 test-lab: setup ## the tests of the lab itself: some sixty boots, a third of them killed

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,8 +16,15 @@ from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UnsupportedError, UsageError
 from oomctl.experiment.candidates import read_candidates
+from oomctl.oom.flip import flips
+from oomctl.oom.reason import reason
+from oomctl.oom.task import Task
 from oomctl.proc import procfs
 from oomctl.report import PREDICTION_RENDERERS, ShortFormat, render
+from oomctl.text import cut, printable
+
+_MOST_PIDS = 10
+"""The PIDs that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,14 @@ class PredictOptions:
     top: Annotated[
         int | None,
         options.value("N", "Show only the first N tasks.", options.integer(1, 1_000_000)),
+    ] = None
+    why: Annotated[
+        list[str] | None,
+        options.value(
+            "PID|NAME",
+            "Say why this task would die or live, and at which oom_score_adj, size or memory.max "
+            "that turns; may be repeated.",
+        ),
     ] = None
     form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
     output: options.OutputFile = None
@@ -51,6 +67,7 @@ def predict(given: PredictOptions) -> None:
     Examples:
       oomctl predict --global --top 10
       oomctl predict --cgroup /sys/fs/cgroup/mytest --format json
+      oomctl predict --cgroup /sys/fs/cgroup/mytest --why sidecar --why 4711
     """
     with Output(given.output) as place:
         if given.cgroup is None:
@@ -62,9 +79,12 @@ def predict(given: PredictOptions) -> None:
         else:
             node, root = _target(given.cgroup)
         # predict itself has ended by the time that anything is declared
-        prediction = read_candidates(node, root).predict(without=(os.getpid(),))
+        candidates = read_candidates(node, root).without((os.getpid(),))
+        prediction = candidates.predict()
         target = node.cgroup if node else None
-        about = (prediction, target, given.top)
+        pids = dict.fromkeys(_pid(candidates.tasks, wanted) for wanted in given.why or ())
+        asked = [(reason(prediction, pid), flips(candidates, pid)) for pid in pids]
+        about = (prediction, target, given.top, asked)
         place.write(render(PREDICTION_RENDERERS, given.form, *about, terminal=place.width))
     raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
 
@@ -76,3 +96,28 @@ def _target(cgroup: str) -> tuple[UnifiedNode, UnifiedNode]:
     hierarchy.require_memory(root)
     hierarchy.require_target(node, f"--cgroup {cgroup}: ")
     return node, root
+
+
+def _pid(tasks: Sequence[Task], wanted: str) -> int:
+    """Return the PID of the task that --why names by it or by its comm; UsageError if none does."""
+    names = {printable(wanted), _as_comm(wanted)}
+    found = [task.pid for task in tasks if str(task.pid) == wanted]
+    found = found or [task.pid for task in tasks if task.comm in names]
+    if len(found) == 1:
+        return found[0]
+    name = cut(printable(wanted))
+    if not found:
+        raise UsageError(
+            f"--why {name}: the target has no such task",
+            "name a PID or a comm that `oomctl predict` lists without --why",
+        )
+    more = f" and {len(found) - _MOST_PIDS} more" if len(found) > _MOST_PIDS else ""
+    raise UsageError(
+        f"--why {name}: {len(found)} tasks have this name",
+        f"give one of the PIDs {', '.join(map(str, found[:_MOST_PIDS]))}{more}",
+    )
+
+
+def _as_comm(name: str) -> str:
+    """Return a name as the kernel keeps it, in 15 bytes (include/linux/sched.h, TASK_COMM_LEN)."""
+    return printable(os.fsdecode(os.fsencode(name)[:15]))

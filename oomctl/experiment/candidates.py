@@ -7,7 +7,7 @@ import psutil
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.prediction import Candidates
-from oomctl.oom.task import memcg_pages
+from oomctl.oom.task import limit_pages, memcg_pages
 from oomctl.proc import procfs
 
 
@@ -20,12 +20,14 @@ def read_candidates(node: UnifiedNode | None, root: UnifiedNode | None) -> Candi
     groups, memcgs = _memcgs(node or root)
     if node is None:
         tasks = procfs.all_tasks()
-        totalpages = procfs.total_pages()
+        totalpages, swap = procfs.total_pages(), None
     else:
         found = procfs.read_tasks(node.members())
         tasks = [replace(task, memcg=memcgs.get(task.cgroup, "")) for task in found]
         totalpages = target_pages(node)
-    return Candidates(tasks, totalpages, procfs.PAGE_SIZE, groups)
+        limit = limit_pages(_bytes(node.controller.memory_max), procfs.PAGE_SIZE)
+        swap = max(totalpages - limit, 0)
+    return Candidates(tasks, totalpages, procfs.PAGE_SIZE, groups, swap)
 
 
 def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:

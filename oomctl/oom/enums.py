@@ -123,6 +123,17 @@ class Basis(StrEnum):
     """No task was chosen."""
 
 
+class FlipKind(StrEnum):
+    """What may turn the choice of the OOM killer."""
+
+    ADJ = "oom_score_adj"
+    """That of a task, in points."""
+    SIZE = "rss"
+    """That of a task, in bytes."""
+    LIMIT = "memory.max"
+    """That of the target, in bytes."""
+
+
 class Constraint(StrEnum):
     """What limited the allocation; `enum oom_constraint` in include/linux/oom.h, in its order."""
 

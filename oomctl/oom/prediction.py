@@ -68,17 +68,26 @@ def _killed_are(pids: Collection[int], killed: frozenset[int], more: bool) -> bo
 
 @dataclass(frozen=True)
 class Candidates:
-    """The input of a prediction, as it was just before a call; see predict()."""
+    """The input of a prediction, as it was just before a call; see predict().
+
+    `swap` are the pages of `totalpages` that are swap, the others are memory.max of the target;
+    None if the target has no limit of its own.
+    """
 
     tasks: Sequence[Task]
     totalpages: int
     page_size: int
     groups: Set[str]
+    swap: int | None = None
 
     def predict(self, without: Collection[int] = ()) -> Prediction:
         """Predict, leaving out the PIDs that the OOM killer has taken since."""
-        left = [task for task in self.tasks if task.pid not in without]
-        return predict(left, self.totalpages, self.page_size, self.groups)
+        left = self.without(without) if without else self
+        return predict(left.tasks, left.totalpages, left.page_size, left.groups)
+
+    def without(self, pids: Collection[int]) -> "Candidates":
+        """Return the same without some PIDs."""
+        return replace(self, tasks=[task for task in self.tasks if task.pid not in pids])
 
     def members(self, group: str) -> tuple[int, ...]:
         """Return the PIDs that die if memory.oom.group of a cgroup takes effect."""

@@ -1,11 +1,11 @@
 """The reason of a choice as one plain sentence. Pure."""
 
-import sys
 from collections.abc import Iterable
 
 from oomctl.oom.as_text import task_name
 from oomctl.oom.enums import Basis
 from oomctl.oom.reason import Reason, Score
+from oomctl.oom.task import limit_pages
 from oomctl.text import counted
 
 
@@ -72,7 +72,8 @@ def _by_badness(reason: Reason) -> str:
         return f"{_sum(score)}{rank}; the only candidate"
     name, margin = rival_name(reason), score.badness - rival.badness
     if score.adj != rival.adj and reason.weight > reason.largest:
-        least = "without a limit a point" if _unlimited(reason) else "a point"
+        unlimited = reason.totalpages >= limit_pages(None, reason.page_size)
+        least = "without a limit a point" if unlimited else "a point"
         outranks = f"{least} weighs {reason.weight:,} pages, more than any candidate holds"
         word = "next" if reason.rank == 1 else "first"
         return f"oom_score_adj {score.adj}{rank}, {word} {name}: {rival.adj}; {outranks}"
@@ -104,8 +105,3 @@ def _error(reason: Reason) -> str:
         return "; too close to call"
     wrong = reason.taken and reason.within_error is False
     return "; more than the error of the kernel's counters" if wrong else ""
-
-
-def _unlimited(reason: Reason) -> bool:
-    """Tell whether memory.max is `max` (include/linux/page_counter.h, PAGE_COUNTER_MAX)."""
-    return reason.totalpages >= sys.maxsize // reason.page_size

@@ -48,7 +48,9 @@ PREDICTION_RENDERERS: Mapping[str, Callable[..., str]] = {
     "json": lazy.function("report.json_forms:render_prediction"),
     "markdown": lazy.function("report.prediction_parts:render_markdown"),
 }
-"""Take a prediction, its target, the number of tasks to show; "table" also the terminal's width."""
+"""Take a prediction, its target, the number of tasks to show, and the reasons and flips of those
+that were asked about; "table" also the terminal's width.
+"""
 
 DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.doctor_parts:render_text"),

@@ -15,7 +15,9 @@ from oomctl.oom import as_json
 from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.prediction import Candidate, Prediction
+from oomctl.oom.reason import reason
 from oomctl.report.comparison_parts import ratio
+from oomctl.report.prediction_parts import Asked
 from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair
 from oomctl.rounds.lines import header_line
 from oomctl.rounds.run import Section
@@ -82,8 +84,10 @@ def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
     )
 
 
-def render_prediction(prediction: Prediction, target: str | None, top: int | None) -> str:
-    """Return a prediction as one object."""
+def render_prediction(
+    prediction: Prediction, target: str | None, top: int | None, asked: Asked = ()
+) -> str:
+    """Return a prediction as one object (schema.json, $defs/predict)."""
     shown = prediction.candidates[:top]
     per_point = prediction.totalpages // 1000
 
@@ -104,6 +108,11 @@ def render_prediction(prediction: Prediction, target: str | None, top: int | Non
             "victims": list(prediction.victims),
             "group": prediction.group,
             "close": list(prediction.close),
+            "reason": as_json.reason(reason(prediction)),
+            "asked": [
+                {"reason": as_json.reason(one), "flips": [asdict(flip) for flip in flips]}
+                for one, flips in asked
+            ],
             "candidates": [candidate(one) for one in shown],
             "candidates_left_out": len(prediction.candidates) - len(shown),
         }

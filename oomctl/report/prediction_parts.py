@@ -1,13 +1,16 @@
 """A prediction without a call, as parts: the badness of every task, and which tasks would die."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from oomctl.describe.flip_text import flip_text
+from oomctl.describe.reason_text import group_text, reason_rows
 from oomctl.oom.as_text import target_name, task_name
+from oomctl.oom.flip import Flip
 from oomctl.oom.paths import relative
 from oomctl.oom.prediction import Candidate, Prediction
-from oomctl.report.parts import Lines, Table, as_markdown, as_text
-from oomctl.text import counted
+from oomctl.oom.reason import Reason, reason
+from oomctl.oom.why import passed_over_text, why
+from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
 
 _HEADERS = (
     *("rank", "pid", "comm", "cgroup", "badness", "rss", "swap", "ptes", "adj", "weight"),
@@ -17,23 +20,43 @@ _NAMES = ("comm", "cgroup")
 _NUMBERS = frozenset(_HEADERS) - {*_NAMES, "would"}
 
 
+Asked = Sequence[tuple[Reason, Sequence[Flip]]]
+"""Why each task that was asked about would die or live, and what would change that."""
+
+
 def render_text(
-    prediction: Prediction, target: str | None, top: int | None, terminal: int | None = None
+    prediction: Prediction,
+    target: str | None,
+    top: int | None,
+    asked: Asked = (),
+    terminal: int | None = None,
 ) -> str:
     """Return the prediction as text; everything that is counted is in pages."""
-    return as_text(_parts(prediction, target, top), terminal=terminal)
+    return as_text(_parts(prediction, target, top, asked), terminal=terminal)
 
 
-def render_markdown(prediction: Prediction, target: str | None, top: int | None) -> str:
+def render_markdown(
+    prediction: Prediction, target: str | None, top: int | None, asked: Asked = ()
+) -> str:
     """Return the prediction as Markdown."""
-    return as_markdown(_parts(prediction, target, top))
+    return as_markdown(_parts(prediction, target, top, asked))
 
 
-def _parts(prediction: Prediction, target: str | None, top: int | None) -> tuple[Lines, Table]:
+def _parts(
+    prediction: Prediction, target: str | None, top: int | None, asked: Asked
+) -> Iterator[Part]:
     # kernel threads are counted, not listed: each machine has a hundred of them
     shown = [c for c in prediction.candidates if c.excluded != "kernel thread"][:top]
     rows = [_row(rank, c, prediction, target) for rank, c in enumerate(shown, 1)]
-    return Lines(_summary(prediction, target)), Table(_HEADERS, rows, _NUMBERS, _NAMES)
+    yield Lines(_summary(prediction, target))
+    yield Table(_HEADERS, rows, _NUMBERS, _NAMES)
+    comms = {candidate.task.pid: candidate.task.comm for candidate in prediction.candidates}
+    for one, flips in asked:
+        would = "die" if one.pid in prediction.victims else "live"
+        yield Heading(f"Why {task_name(one.comm, one.pid or 0)} would {would}")
+        lines = [*reason_rows(one)]
+        lines += [("turns at", flip_text(flip, comms, prediction.page_size)) for flip in flips]
+        yield Lines(lines)
 
 
 def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]]:
@@ -43,8 +66,11 @@ def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]
         ("target", target_name(target)),
         ("would die", _names(prediction, prediction.victims) or no_task),
     ]
+    chosen = reason(prediction)
+    if prediction.victims:
+        rows.append(("why", why(chosen)))
     if prediction.group is not None:
-        rows.append(("because", f"memory.oom.group is set in {prediction.group}"))
+        rows.append(("group", group_text(chosen)))
     if prediction.close:
         rows.append(("or", f"{_names(prediction, prediction.close)}: too close to call"))
     if weight:
@@ -52,15 +78,9 @@ def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]
     else:
         weighs = "oom_score_adj weighs nothing, except -1000"
     rows.append(("weight", f"{weighs} (totalpages {prediction.totalpages} / 1000)"))
-    excluded = Counter(c.excluded for c in prediction.candidates if c.excluded)
-    if excluded:
-        texts = (_counted(reason, number) for reason, number in excluded.most_common())
-        rows.append(("excluded", ", ".join(texts)))
+    if chosen.passed_over:
+        rows.append(("excluded", passed_over_text(chosen.passed_over)))
     return rows
-
-
-def _counted(reason: str, number: int) -> str:
-    return counted(number, reason, "kernel threads" if reason == "kernel thread" else reason)
 
 
 def _names(prediction: Prediction, pids: Sequence[int]) -> str:

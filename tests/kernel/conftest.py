@@ -187,3 +187,26 @@ def sysctl() -> Iterator[Callable[[str, int], None]]:
     yield set_to
     for path, value in before.items():
         path.write_text(value)
+
+
+@pytest.fixture
+def swap_area():
+    """Make a swap device of 256 MiB in compressed memory, to be switched on and off."""
+    subprocess.run(["modprobe", "zram", "num_devices=1"], check=True)
+    Path("/sys/block/zram0/disksize").write_text(str(256 << 20))
+    subprocess.run(["mkswap", "-q", "/dev/zram0"], check=True)
+
+    @contextlib.contextmanager
+    def on(wanted):
+        if not wanted:
+            yield
+            return
+        subprocess.run(["swapon", "/dev/zram0"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["swapoff", "/dev/zram0"], check=True)
+
+    yield on
+    Path("/sys/block/zram0/reset").write_text("1")
+    subprocess.run(["modprobe", "-r", "zram"], check=True)

@@ -5,9 +5,8 @@ OOMCTL_TREES is the number of random trees, OOMCTL_TREES_FROM the first of them.
 
 import json
 import os
-import subprocess
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,29 +72,6 @@ def plan_of(hogs, *settings, cgroups=(), target=TOP, enabled=("",), via="bpf"):
     nodes = dict.fromkeys(["", *cgroups, *(hog.cgroup for hog in placed)])
     call = Call(target, 0, WAIT_ON_OOM_LOCK, via)
     return trees.plan_of(placed, settings, nodes=[*nodes], enabled=enabled, call=call)
-
-
-@pytest.fixture
-def swap_area():
-    """Make a swap device of 256 MiB in compressed memory, to be switched on and off."""
-    subprocess.run(["modprobe", "zram", "num_devices=1"], check=True)
-    Path("/sys/block/zram0/disksize").write_text(str(256 * M))
-    subprocess.run(["mkswap", "-q", "/dev/zram0"], check=True)
-
-    @contextmanager
-    def on(wanted):
-        if not wanted:
-            yield
-            return
-        subprocess.run(["swapon", "/dev/zram0"], check=True)
-        try:
-            yield
-        finally:
-            subprocess.run(["swapoff", "/dev/zram0"], check=True)
-
-    yield on
-    Path("/sys/block/zram0/reset").write_text("1")
-    subprocess.run(["modprobe", "-r", "zram"], check=True)
 
 
 def reclaim(tree):

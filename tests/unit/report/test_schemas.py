@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from oomctl.doctor.examination import State
-from oomctl.oom.enums import Phase, Until, Via
+from oomctl.oom.enums import FlipKind, Phase, Until, Via
 from oomctl.rounds.run import Why
 from oomctl.rounds.statistics import NOT_WAITING, WAITING
 from tests.schemas import FOLDER, NAMES, SCHEMAS, formatted
@@ -78,6 +78,7 @@ def values(kind):
         ("run-schema.json", "why", values(Why)),
         ("run-schema.json", "callers", [WAITING, NOT_WAITING]),
         ("schema.json", "phase", [*values(Phase), None]),
+        ("schema.json", "kind", values(FlipKind)),
         ("doctor-schema.json", "state", values(State)),
     ],
 )
