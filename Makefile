@@ -11,8 +11,9 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
-# A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises.
-TEST_PACKAGES := chromium cmark procps
+# A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises;
+# stress-ng, of whose tasks a scenario is made.
+TEST_PACKAGES := chromium cmark procps stress-ng
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips crash limits hostile smoke mutants kunit check clean

@@ -95,6 +95,12 @@ class Output:
             ) from error
 
 
+def require_new(path: Path | None) -> None:
+    """Raise UsageError if a file has content already; such a command replaces no file."""
+    if path and path.is_file() and path.stat().st_size:
+        raise UsageError(f"{path} is there already", "name a new file")
+
+
 def _cope(stream: TextIO) -> None:
     """Let a stream escape what its encoding lacks, where it would raise."""
     if isinstance(stream, TextIOWrapper):

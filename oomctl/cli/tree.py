@@ -23,8 +23,13 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
     "clean": "clean:clean",
     "smoke": "smoke:smoke",
     "scenario": (
-        "Start and check scenario files; print their schema for editors.",
-        {name: f"scenario:{name}" for name in ("new", "check", "schema")},
+        "Start, check and rebuild scenario files; print their schema.",
+        {
+            "new": "scenario:new",
+            "from": "scenario:from_",
+            "check": "scenario:check",
+            "schema": "scenario:schema",
+        },
     ),
     "examples": "examples:examples",
     "kfunc": (

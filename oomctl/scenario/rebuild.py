@@ -255,7 +255,14 @@ class _Writer:
 
     def end(self) -> Iterator[TomlTable]:
         """Yield the call, and who is expected to die."""
-        call = TomlTable(("call",), ["one call of bpf_out_of_memory() on the top"], is_item=True)
+        about = ["one call of bpf_out_of_memory() on the top"]
+        if self.scaled.after.victims:
+            same = self.scaled.by_limit.victims == self.scaled.after.victims
+            what = "the same" if same else "another task: oom_score_adj weighs by the lower limit"
+            about.append(
+                f'via = "limit" would lower memory.max to its usage instead, and kill {what}'
+            )
+        call = TomlTable(("call",), about, is_item=True)
         if self.order:
             call.set("order", self.order)
         yield call

@@ -41,18 +41,15 @@ class ScaledTask:
 class Scaled:
     """A subtree at a scale; `cgroups` have the limits that all of its hogs fit below.
 
-    `before` and `after` predict the victims of the original and of the scaled subtree.
+    `before` and `after` predict the victims of the original and of the scaled subtree, `by_limit`
+    those if memory.max of the scaled one is lowered to its usage.
     """
 
     cgroups: tuple[CgroupState, ...]
     tasks: tuple[ScaledTask, ...]
     before: Prediction
     after: Prediction
-
-    @property
-    def wanted(self) -> int:
-        """The bytes that all hogs fill."""
-        return sum(each.size for each in self.tasks)
+    by_limit: Prediction
 
     @property
     def out_of_order(self) -> int:
@@ -85,13 +82,14 @@ def scaled(subtree: Subtree, scale: Fraction, victim: int | None = None) -> Scal
         total = _round_up(needed * 33 // 32, _M)
     cgroups = tuple(_limits(subtree, each, scale, tasks) for each in subtree.cgroups)
     top = replace(cgroups[0], max=total)
-    after = predict(
-        [_as_hog(each) for each in tasks],
-        memcg_pages(total, 0, 0, subtree.page_size),
-        subtree.page_size,
-        subtree.groups,
+    after, by_limit = (
+        predict([_as_hog(each) for each in tasks], pages, subtree.page_size, subtree.groups)
+        for pages in (
+            memcg_pages(total, 0, 0, subtree.page_size),
+            memcg_pages(_charged(subtree, tasks), 0, 0, subtree.page_size),
+        )
     )
-    return Scaled((top, *cgroups[1:]), tuple(tasks), before, after)
+    return Scaled((top, *cgroups[1:]), tuple(tasks), before, after, by_limit)
 
 
 @dataclass(frozen=True)
@@ -182,16 +180,20 @@ def _limits(
     return replace(cgroup, max=top, high=high, low=low, min=least, swap_max=None)
 
 
-def _room(subtree: Subtree, tasks: Iterable[ScaledTask], path: str) -> int:
+def _room(subtree: Subtree, tasks: Sequence[ScaledTask], path: str) -> int:
     """Return the bytes that hogs below a cgroup are charged at most, and what they cost beside."""
     cgroups = sum(is_within(each.path, path) for each in subtree.cgroups)
     room = 2 * _M + cgroups * _CHARGED_PER_CGROUP
-    for each in tasks:
-        if is_within(each.member.task.cgroup, path):
-            room += _CHARGED_PER_HOG + (each.member.threads - 1) * _CHARGED_PER_THREAD
-            if each.member.task.pid not in subtree.sharers:
-                room += each.size + each.size // _PER_TABLE
-    return _round_up(room, 4096)
+    below = [each for each in tasks if is_within(each.member.task.cgroup, path)]
+    for each in below:
+        room += _CHARGED_PER_HOG + (each.member.threads - 1) * _CHARGED_PER_THREAD
+    return _round_up(room + _charged(subtree, below), 4096)
+
+
+def _charged(subtree: Subtree, tasks: Iterable[ScaledTask]) -> int:
+    """Return the bytes of the hogs' memory; those that share it do not count."""
+    own = (each for each in tasks if each.member.task.pid not in subtree.sharers)
+    return sum(each.size + each.size // _PER_TABLE for each in own)
 
 
 def _round_up(size: int, unit: int) -> int:

@@ -1,9 +1,13 @@
 import json
+from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from oomctl.cli import app
+from oomctl.cli.rebuilt import tell
+from oomctl.scenario.rebuild import Rebuilt
 
 
 def run(*arguments):
@@ -64,3 +68,28 @@ def test_overrides_are_checked_too(write):
 
 def test_a_file_is_needed():
     assert run("check").exit_code == 2
+
+
+def test_no_file_is_replaced_by_the_scenario_of_a_cgroup(write):
+    there = write("there.toml", "x = 1")
+    result = run("from", "whatever", "-o", there)
+    assert (result.exit_code, there.read_text()) == (2, "x = 1")
+    assert result.stderr == f"oomctl: {there} is there already; name a new file\n"
+    result = run("from", "whatever", "-o", there.parent / "no" / "where.toml")
+    assert result.exit_code == 2
+    assert "No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize("scale", ["0", "2", "1/0", "-1", "x", "1e9", "1/2/3", "٣", "0/5"])
+def test_what_is_no_scale(scale):
+    result = run("from", "whatever", "--scale", scale)
+    assert result.exit_code == 2
+    assert "write such as 1/64, up to 1" in result.stderr
+
+
+def test_a_scale_is_named_that_fits_this_machine(monkeypatch, capsys):
+    made = Rebuilt("", wanted=100 << 30, victim=None, notes=())
+    memory = SimpleNamespace(total=4 << 30)
+    monkeypatch.setattr("oomctl.cli.rebuilt.psutil.virtual_memory", lambda: memory)
+    tell(made, Fraction(1))
+    assert "want 100G, but this machine has 4G: --scale 1/64 would fit" in capsys.readouterr().err
