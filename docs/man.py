@@ -12,6 +12,12 @@ from oomctl.cli.command import ENVIRONMENT
 HEAD = f'.TH OOMCTL 1 "" "oomctl {__version__}" "User Commands"\n.SH NAME\n'
 VARIABLES = "".join(f"\n\n`{name}`: {text}" for name, text in ENVIRONMENT.items())
 END = f"""
+# EXIT STATUS
+
+{{}}
+
+Each command names its own.
+
 # ENVIRONMENT{VARIABLES}
 
 # FILES
@@ -42,8 +48,11 @@ def sections(text: str) -> str:
     text = text.replace("\n## ", "\n# COMMANDS\n\n## ", 1).replace("\n### ", "\n## ")
     examples = re.compile(r"^(Examples?:)\n((?:  .*\n)+)", re.M)
     text = examples.sub(lambda found: f"{found[1]}\n\n{indent(found[2], '    ')}", text)
+    before, _, after = text.partition("Exit codes: ")  # the program's own are the first
+    codes, _, after = after.partition("\n\n")
+    text = before + after
     text = re.sub(r" &lt;[^&]*&gt;| <(?:list\[)?(?:str|Path|path)\]?>", "", text)  # Python's types
-    return text.replace("'*order*'", r"'\*order\*'").replace("\b", "") + END
+    return text.replace("'*order*'", r"'\*order\*'").replace("\b", "") + END.format(codes)
 
 
 def main() -> None:

@@ -1,7 +1,5 @@
 """Any command line of any command: one line for what is wrong, and nothing is made."""
 
-from typing import get_args
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,16 +24,9 @@ CODES = {0, 1, 2, 3, 4}
 UNTESTABLE = 125  # what `git bisect run` skips
 
 
-def choices(kind):
-    """The words of a Literal, wherever it is in a type."""
-    return (
-        [kind] if isinstance(kind, str) else [w for each in get_args(kind) for w in choices(each)]
-    )
-
-
 def values(parameter):
     """Words for a parameter, most of them such as it may take."""
-    fitting = [*choices(parameter.type_descriptor.annotation), *FITTING.get(parameter.metavar, ())]
+    fitting = [*getattr(parameter.type, "choices", ()), *FITTING.get(parameter.metavar, ())]
     return st.sampled_from(fitting) | words if fitting else words
 
 
