@@ -43,7 +43,12 @@ def markdown() -> str:
 def sections(text: str) -> str:
     """Turn typer's headings into those of a man page, and examples into blocks."""
     _title, about, rest = text.split("\n\n", 2)
-    text = f"oomctl - {about[0].lower()}{about[1:].rstrip('.')}\n\n# DESCRIPTION\n\n{rest}"
+    usage = "**Usage**:\n\n```console\n$ oomctl [OPTIONS] COMMAND [ARGS]...\n```\n\n"
+    text = (
+        f"oomctl - {about[0].lower()}{about[1:].rstrip('.')}\n\n# SYNOPSIS\n\n"
+        f"`oomctl` [OPTIONS] COMMAND [ARGS]...\n\n# DESCRIPTION\n\n{about}\n\n"
+        f"{rest.replace(usage, '', 1)}"
+    )
     text = re.sub(r"```console\n\$ (.*)\n```", r"    \1", text)
     text = text.replace("\n## ", "\n# COMMANDS\n\n## ", 1).replace("\n### ", "\n## ")
     examples = re.compile(r"^(Examples?:)\n((?:  .*\n)+)", re.M)
