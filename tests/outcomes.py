@@ -4,7 +4,8 @@ import errno
 from dataclasses import replace
 
 from oomctl.oom.call import CallResult, Stage
-from oomctl.oom.enums import Phase
+from oomctl.oom.counts import Difference, KillCounts
+from oomctl.oom.enums import CountRule, CountSource, Phase
 from oomctl.oom.fate import Fate
 from oomctl.oom.kill import OomKill
 from oomctl.oom.logrecord import Record
@@ -67,7 +68,13 @@ def outcome(*calls, tasks=(), events=None, **more):
         notes=more.get("notes", ()),
         samples=more.get("samples", ()),
         top=more.get("top", TARGET),
+        counts=more.get("counts"),
     )
+
+
+def counts(tracing, logged, events, vmstat, *differences):
+    numbers = zip(CountSource, (tracing, logged, events, vmstat), strict=True)
+    return KillCounts(dict(numbers), tuple(Difference(*each) for each in differences))
 
 
 COUNTERS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill", "sock_throttled")
@@ -85,6 +92,7 @@ DEFAULT_RUN = outcome(
         hog(303, "large", 64 * M, "oom-killed", 0, 4_812_345),
     ),
     events=rises(oom_kill=1) | {f"{TARGET}/large": {"oom_kill": 1}},
+    counts=counts(1, 1, 1, 1),
 )
 
 HOSTILE = Task(9, r"a|b`*\x1b", "/else_where|<b>", -5, 3 * M, 0, 4096, 1.0)
@@ -300,6 +308,11 @@ OUTCOMES = {
             for n, t in enumerate(GROUP)
         ),
         events=rises(oom_kill=7, oom_group_kill=1),
+        counts=counts(
+            *(6, 6, 7, 7),
+            (CountSource.TRACING, 1, CountRule.REPEATED),
+            (CountSource.KERNEL_LOG, 1, None),
+        ),
         samples=tuple(
             Sample(REAPED_AT + after * MS, TARGET, 63 * M if after < 2_010 else M)
             for after in range(-100, 2_200, 10)

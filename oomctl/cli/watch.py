@@ -13,6 +13,7 @@ from oomctl.cli import options
 from oomctl.cli.command import command
 from oomctl.cli.options import value
 from oomctl.cli.output import Output
+from oomctl.describe.evidence_text import counts_text
 from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
 from oomctl.experiment.watch import OomWatch
@@ -72,6 +73,9 @@ def watch(given: WatchOptions) -> None:
     the kernel does not allow that, the kernel log is read instead, and `-` stands for what the log
     does not contain.
 
+    At its end, also by Ctrl-C, it says how many kills each of four sources has counted: BPF, the
+    kernel log, memory.events (of --cgroup, or of all) and /proc/vmstat, and why these differ.
+
     Examples:
       oomctl watch                      # and `oomctl declare` in another terminal
       oomctl watch --cgroup /user.slice --format jsonl
@@ -79,40 +83,71 @@ def watch(given: WatchOptions) -> None:
     """
     root = hierarchy.unified_root()
     below = _subtree(root, given.cgroup)
-    with Output(None) as output, signals_blocked(), OomWatch(root) as oom_watch, protected():
+    with (
+        Output(None) as output,
+        signals_blocked(),
+        OomWatch(root, below) as oom_watch,
+        protected(),
+    ):
         if oom_watch.no_tracing_reason:
             console.note(
                 f"no BPF tracing, reading the kernel log instead: {oom_watch.no_tracing_reason}"
             )
         console.progress("watching the OOM killer; Ctrl-C ends")
-        if given.form == "table" and _rows(output, given):
-            output.write(kills.HEADER)
-        if _has_shown_enough(oom_watch, output, below, given):
-            return
-    raise typer.Exit(Exit.NOT_AS_WANTED)
+        shown = _Shown(output, given, oom_watch, below)
+        try:
+            enough = shown.until_enough()
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C
+            shown.summary()
+            raise
+        shown.summary()
+    if not enough:
+        raise typer.Exit(Exit.NOT_AS_WANTED)
 
 
-def _has_shown_enough(
-    oom_watch: OomWatch, output: Output, below: str | None, given: WatchOptions
-) -> bool:
-    """Print kills until --count or --timeout; tell whether there were enough."""
-    end = None if given.timeout is None else time.monotonic() + given.timeout
-    shown = lost = 0
-    while True:
-        oom_watch.wait(_TURN if end is None else min(_TURN, max(end - time.monotonic(), 0)))
-        for kill in oom_watch.poll():
-            if not _is_below(kill, below):
-                continue
-            output.write(_text(kill, output, given))
-            shown += 1
-            if shown == given.count:
-                return True
-        if oom_watch.lost > lost:
-            what = "record was lost before it", "records were lost before they"
-            console.note(f"{counted(oom_watch.lost - lost, *what)} could be read")
-            lost = oom_watch.lost
-        if end is not None and time.monotonic() >= end:
-            return given.count is None
+@dataclass
+class _Shown:
+    """Prints the kills of a watch, and counts them."""
+
+    output: Output
+    given: WatchOptions
+    oom_watch: OomWatch
+    below: str | None
+    number: int = 0
+    lost: int = 0
+
+    def until_enough(self) -> bool:
+        """Print kills until --count or --timeout; tell whether there were enough."""
+        given = self.given
+        if given.form == "table" and _rows(self.output, given):
+            self.output.write(kills.HEADER)
+        end = None if given.timeout is None else time.monotonic() + given.timeout
+        while True:
+            left = _TURN if end is None else min(_TURN, max(end - time.monotonic(), 0))
+            self.oom_watch.wait(left)
+            for kill in self.oom_watch.poll():
+                if not _is_below(kill, self.below):
+                    continue
+                self.output.write(_text(kill, self.output, given))
+                self.number += 1
+                if self.number == given.count:
+                    return True
+            if self.oom_watch.lost > self.lost:
+                what = "record was lost before it", "records were lost before they"
+                console.note(f"{counted(self.oom_watch.lost - self.lost, *what)} could be read")
+                self.lost = self.oom_watch.lost
+            if end is not None and time.monotonic() >= end:
+                return given.count is None
+
+    def summary(self) -> None:
+        """Print the kills as each source has counted them."""
+        counts = self.oom_watch.counts()
+        if self.given.form == "jsonl":
+            self.output.write(kills.render_summary(self.number, self.oom_watch.lost, counts))
+        else:
+            console.note(f"kills shown {self.number}, counted: {counts_text(counts)}")
 
 
 def _rows(output: Output, given: WatchOptions) -> bool:
@@ -131,12 +166,13 @@ def _subtree(root: UnifiedNode, cgroup: str | None) -> str | None:
     """Return the path that victims must be at or below; None for the whole machine."""
     if cgroup is None or cgroup in ("/", str(root.directory)):
         return None
-    return printable(hierarchy.find_cgroup(root, cgroup).cgroup)
+    return hierarchy.find_cgroup(root, cgroup).cgroup
 
 
 def _is_below(kill: OomKill, below: str | None) -> bool:
     if below is None:
         return True
+    below = printable(below)
     task = task_name(kill.comm, kill.pid)
     if kill.cgroup is None:
         console.note(f"{task} was killed in a cgroup that was gone too soon")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from oomctl.describe.call_text import call_rows
+from oomctl.describe.evidence_text import counts_text
 from oomctl.describe.task_text import fate_text
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.paths import relative
@@ -33,6 +34,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         rises = ", ".join(f"{name} {rise:+d}" for name, rise in counters.items() if rise)
         where = relative(cgroup, outcome.top)
         yield f"memory.events of {where}: {rises or 'no counter changed'}"
+    if outcome.counts:
+        yield f"kills: {counts_text(outcome.counts)}"
     records = [record.text for call in outcome.calls for record in call.log]
     for text in [text for text in records if _OF_OOM.search(text)][:_RECORDS]:
         yield f"kernel log: {text}"

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from oomctl.experiment.sources import History
+from oomctl.experiment.history import History
 from oomctl.experiment.target import Snapshot, TargetState
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.enums import FateKind, Role

@@ -18,10 +18,12 @@ from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.experiment import cleanup
 from oomctl.experiment.candidates import read_candidates
+from oomctl.experiment.counters import watched
 from oomctl.experiment.environment import SYSCTLS, protected, read_environment
+from oomctl.experiment.history import History
 from oomctl.experiment.known_tasks import kills_beside, known_tasks, report_of
 from oomctl.experiment.setting import sysctl_changed
-from oomctl.experiment.sources import History, OomSources
+from oomctl.experiment.sources import OomSources
 from oomctl.experiment.steps import RoundRunner, RoundSetup
 from oomctl.experiment.target import TargetState, rises
 from oomctl.hog.hogset import HogSet, RunningHog
@@ -141,7 +143,7 @@ class Session:
         watch = stack.enter_context(PidfdWatch())
         state = TargetState(plan, self._root)
         events, events_local = state.events(), state.events_local()
-        history = History(self._sources)
+        history = History(self._sources, watched(self._root, plan.top))
         console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         hog_set = stack.enter_context(
             HogSet(plan.hogs, self._root, watch, plan.timeout, plan.keep, history.took)
@@ -193,6 +195,7 @@ class Session:
             dying=state.dying(),
             own_rss=psutil.Process().memory_info().rss,
             failure=runner.failure,
+            counts=history.counts(silent=any(call.evidence.silent for call in calls)),
         )
 
     def _ask(self, setup: RoundSetup, confirm: Callable[[Ranking], None]) -> None:

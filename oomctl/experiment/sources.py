@@ -1,16 +1,15 @@
 """The sources of evidence: BPF tracing if it is available, and always the kernel log."""
 
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 from oomctl import console
 from oomctl.bpf.observer import ROOT_ID, Observer
 from oomctl.errors import UnsupportedError
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
+from oomctl.oom.kill import HITS, OomKill
 from oomctl.oom.klog import KernelLog, KillsFromLog
 from oomctl.proc.kmsg import Kmsg
 
@@ -30,6 +29,11 @@ class Batch:
     logged: tuple[OomKill, ...] = ()
 
     @property
+    def has_kills(self) -> bool:
+        """Whether any of it is of a kill."""
+        return bool(self.logged) or any(event.kind in HITS for event in self.events)
+
+    @property
     def lost(self) -> int:
         """The number of events and log records that were overwritten before they were read."""
         return self.events_lost + self.log.lost
@@ -45,59 +49,6 @@ class Batch:
 
 
 NOTHING = Batch((), KernelLog(), 0)
-
-
-class History:
-    """All evidence of a round; what the sources had before it is dropped.
-
-    `events` are in order, `lost` counts what was overwritten before it was read, `taken` are the
-    PIDs that the OOM killer has taken so far.
-    """
-
-    def __init__(self, sources: "OomSources") -> None:
-        self._sources = sources
-        self._logged: list[OomKill] = []
-        self._read_ns: dict[int, int] = {}
-        self.events: list[Event] = []
-        self.taken: set[int] = set()
-        self.lost = 0
-        sources.drain()
-
-    def update(self) -> Batch:
-        """Add the evidence since the last update, and return it."""
-        batch = self._sources.drain()
-        now = time.monotonic_ns()
-        self._logged += batch.logged
-        for kill in batch.logged:
-            self._read_ns.setdefault(kill.pid, now)
-        self.events += batch.events
-        self.lost += batch.lost
-        self.taken.update(kill.pid for kill in batch.logged)
-        self.taken.update(e.tgid for e in batch.events if e.kind in HITS)
-        return batch
-
-    def took(self, pid: int) -> bool:
-        """Update, and return whether the OOM killer has taken a PID in this round."""
-        self.update()
-        return pid in self.taken
-
-    def kills(self) -> list[OomKill]:
-        """Return every kill so far, combined from both sources.
-
-        The time of a kill that only the log has is when the log was read: it has another clock.
-        """
-        logged = (replace(kill, at_ns=self._read_ns[kill.pid]) for kill in self._logged)
-        return reconcile(traced(self.events), by_process(logged, threads_of(self.events)))
-
-    @property
-    def no_tracing_reason(self) -> str:
-        """Why nothing is traced; empty if it is."""
-        return self._sources.no_tracing_reason
-
-    @property
-    def silent(self) -> tuple[str, ...]:
-        """The observer's programs that were attached but did not run when they were tried."""
-        return self._sources.silent
 
 
 class OomSources:

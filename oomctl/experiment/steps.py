@@ -13,7 +13,8 @@ from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.experiment.callers import call_together
 from oomctl.experiment.candidates import read_candidates, target_pages
-from oomctl.experiment.sources import NOTHING, Batch, History
+from oomctl.experiment.history import History
+from oomctl.experiment.sources import NOTHING, Batch
 from oomctl.experiment.target import Snapshot, TargetState, rises
 from oomctl.experiment.triggers import Limit, target_id, trigger
 from oomctl.hog.hogset import RunningHog

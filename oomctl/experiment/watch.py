@@ -3,16 +3,19 @@
 import select
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Self, TypeVar
 
+from oomctl.bpf.probes import silent_programs
 from oomctl.cgroup.node import UnifiedNode
+from oomctl.experiment.counters import reconciled, settled, watched
 from oomctl.experiment.sources import Batch, OomSources
 from oomctl.experiment.target import CgroupPaths
+from oomctl.oom.counts import KillCounts, KillTally
 from oomctl.oom.enums import EvidenceSource, Role
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, KillsFromEvents, OomKill, reconcile
+from oomctl.oom.kill import HITS, KillsFromEvents, OomKill, reconcile, threads_of
 from oomctl.signals import signals_unblocked
 from oomctl.text import printable
 
@@ -20,25 +23,35 @@ PATIENCE_NS = 2_000_000_000
 """How long to wait for a victim's exit before it is reported without one."""
 _REMEMBERED = 4096  # the last processes and threads that were traced
 
+_T = TypeVar("_T")
+
 
 class OomWatch:
     """The OOM kills of the whole machine, one by one: from tracing, or else from the kernel log.
 
-    `lost` counts events or log records that were overwritten before they were read.
+    `lost` counts events or log records that were overwritten before they were read. The
+    memory.events of the cgroup `top`, or of all, are held against the other counts of kills.
     """
 
-    def __init__(self, root: UnifiedNode) -> None:
+    def __init__(self, root: UnifiedNode, top: str | None = None) -> None:
         self._sources = OomSources(root.id)
         self._tracing = KillsFromEvents()
         self._logged: dict[int, OomKill] = {}
         self._taken: deque[int] = deque(maxlen=_REMEMBERED)
+        self._threads: dict[int, int] = {}
         self._paths = CgroupPaths(root)
+        self._watched = watched(root, top)
+        self._tally = KillTally()
+        self._all_lost = (0, 0)
+        self._fired: Mapping[str, int] = {}
         self.lost = 0
 
     def __enter__(self) -> Self:
         """Open the sources; UnsupportedError if not even the kernel log can be read."""
         self._sources.__enter__()
         self._paths.refresh()
+        self._before, batch = settled(self._watched, self._sources.drain)
+        self._fired = batch.fired
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -65,26 +78,47 @@ class OomWatch:
 
     def poll(self) -> list[OomKill]:
         """Return the kills that became complete since the last poll, in order of time."""
-        done, logged = self._take(self._sources.drain())
+        return self._completed(self._sources.drain(), time.monotonic_ns() - PATIENCE_NS)
+
+    def counts(self) -> KillCounts:
+        """Return the kills since `__enter__` as each source counts them, also those under way."""
+        return reconciled(self._count)
+
+    def _count(self) -> KillCounts:
+        after, batch = settled(self._watched, self._sources.drain)
+        self._completed(batch, None)
+        rises = after.since(self._before)
+        silent = bool(silent_programs(self._fired, batch.fired, kills=rises.vmstat or 0))
+        tracing = not self.no_tracing_reason
+        return self._tally.reconcile(rises, self._all_lost, tracing=tracing, silent=silent)
+
+    def _completed(self, batch: Batch, overdue_ns: int | None) -> list[OomKill]:
+        done, logged = self._take(batch)
         if any(kill.role == Role.VICTIM and kill.pid not in self._logged for kill in done):
             # the log was read first, and out_of_memory() has returned since
             later, more = self._take(self._sources.drain())
             done, logged = done + later, logged + more
-        overdue = self._tracing.overdue(time.monotonic_ns() - PATIENCE_NS)
-        traced = [self._complete(kill) for kill in done + overdue]
+        done += self._tracing.overdue(overdue_ns)
+        traced = [self._complete(kill) for kill in done]
         # a kill in the log was traced already (see OomSources.drain()) or was not traced at all
         untraced = [kill for kill in logged if kill.pid not in self._taken]
-        return [_printable(kill) for kill in sorted([*traced, *untraced], key=lambda k: k.at_ns)]
+        kills = sorted([*traced, *untraced], key=lambda kill: kill.at_ns)
+        self._tally.add_kills(kills)
+        return [_printable(kill) for kill in kills]
 
     def _take(self, batch: Batch) -> tuple[list[OomKill], list[OomKill]]:
         """Return the kills that events complete, and those of the log."""
         self.lost += batch.log.lost if self.no_tracing_reason else batch.events_lost
+        self._all_lost = (
+            self._all_lost[0] + batch.events_lost,
+            self._all_lost[1] + batch.log.lost,
+        )
         self._learn(batch.events)
         hits = [each for each in batch.events if each.kind in HITS]
         self._taken.extend(pid for each in hits for pid in (each.tgid, each.pid))
-        self._logged |= {kill.pid: kill for kill in batch.logged}
-        while len(self._logged) > _REMEMBERED:
-            del self._logged[next(iter(self._logged))]
+        _keep(self._threads, threads_of(hits))
+        _keep(self._logged, {kill.pid: kill for kill in batch.logged})
+        self._tally.add_records(batch.log.records, self._threads)
         return self._tracing.feed(batch.events), list(batch.logged)
 
     def _complete(self, kill: OomKill) -> OomKill:
@@ -108,6 +142,13 @@ class OomWatch:
         places |= {(event.memcg_id, event.memcg) for event in events if event.memcg_id}
         if {number for number, path in places if number and not path} - self._paths.known.keys():
             self._paths.refresh()
+
+
+def _keep(known: dict[int, _T], new: Mapping[int, _T]) -> None:
+    """Add what is new, and forget the oldest."""
+    known |= new
+    while len(known) > _REMEMBERED:
+        del known[next(iter(known))]
 
 
 def _printable(kill: OomKill) -> OomKill:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl.oom.enums import EvidenceSource
+from oomctl.oom.counts import KillCounts
+from oomctl.oom.enums import CountSource, EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
@@ -27,6 +28,7 @@ def tree(outcome: Outcome) -> dict[str, Any]:
         "tasks": [task(report) for report in outcome.tasks],
         "events": {cgroup: dict(delta) for cgroup, delta in outcome.moved.items()},
         "memory_current": {"before": outcome.memory_before, "after": outcome.memory_after},
+        "kill_counts": kill_counts(outcome.counts) if outcome.counts else None,
         "samples": _samples(outcome.samples),
         "log": _log(outcome.log),
         "log_records_lost": outcome.log_lost,
@@ -96,6 +98,18 @@ def call(report: CallReport) -> dict[str, Any]:
         "reasons": [reason(each) for each in reasons(report)],
         "pressure": {f"{kind}_us": rise for kind, rise in report.pressure.items()} or None,
         "log": _log(report.log),
+    }
+
+
+def kill_counts(found: KillCounts) -> dict[str, Any]:
+    """Return the kills as each source counts them, and why they differ, as plain values."""
+    return {
+        **{source.name.lower(): found.counts.get(source) for source in CountSource},
+        "differences": [
+            {"source": each.source.name.lower(), "fewer": each.number, "rule": each.rule}
+            for each in found.differences
+        ],
+        "reports_suppressed": found.suppressed,
     }
 
 

@@ -5,20 +5,26 @@ and of the memory.events of the process's memcg and of those above it, sends SIG
 "Killed process". So these counts are equal but for what the rules explain.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+from oomctl.oom import reporttext
 from oomctl.oom.enums import CountRule, CountSource, Role
 from oomctl.oom.kill import OomKill
+from oomctl.oom.logrecord import Record
 from oomctl.oom.paths import is_within
 
 Counts = Mapping[CountSource, int | None]
 """How many kills each source has counted; None if it cannot tell."""
 
+_AGAIN_US = 10_000_000  # within this time a PID is not used again
+_MOST_PLACES = 4096
+
 
 @dataclass(frozen=True)
 class Difference:
-    """By how many kills a source differs from what the kernel counted, and the rule that says why.
+    """By how many kills a source differs from what the kernel has counted, and the rule for it.
 
     `number` is positive if the source has fewer; `rule` is None if none explains it.
     """
@@ -26,6 +32,24 @@ class Difference:
     source: CountSource
     number: int
     rule: CountRule | None
+
+
+@dataclass(frozen=True)
+class KillCounts:
+    """The counts of one period and all their differences.
+
+    `suppressed` are the reports that the kernel's rate limit left out of the log: that lacks no
+    kill, only what it says of these.
+    """
+
+    counts: Counts
+    differences: tuple[Difference, ...] = ()
+    suppressed: int = 0
+
+    @property
+    def unexplained(self) -> tuple[Difference, ...]:
+        """The differences that no rule explains."""
+        return tuple(each for each in self.differences if each.rule is None)
 
 
 @dataclass(frozen=True)
@@ -48,71 +72,56 @@ class CountFacts:
     silent: bool = False
 
 
-@dataclass(frozen=True)
-class KillCounts:
-    """The counts of one period and all their differences."""
-
-    counts: Counts
-    differences: tuple[Difference, ...] = ()
-
-    @property
-    def unexplained(self) -> tuple[Difference, ...]:
-        """The differences that no rule explains."""
-        return tuple(each for each in self.differences if each.rule is None)
-
-
-def reconcile_counts(counts: Counts, facts: CountFacts) -> KillCounts:
+def reconcile_counts(counts: Counts, facts: CountFacts) -> tuple[Difference, ...]:
     """Explain by rule, source by source, how each count differs from that of /proc/vmstat.
 
     Without /proc/vmstat the kernel log is what the others are held against.
     """
-    logged = counts.get(CountSource.KERNEL_LOG)
     kills = counts.get(CountSource.VMSTAT)
     if kills is None:
-        kills = logged
+        kills = counts.get(CountSource.KERNEL_LOG)
     if kills is None:
-        return KillCounts(counts)
-    unlogged = 0 if logged is None else max(kills - logged, 0)
-    differences = [
-        *_explain(CountSource.KERNEL_LOG, counts, kills, (CountRule.LOST, facts.records_lost)),
-        *_explain(
-            CountSource.TRACING,
-            counts,
-            kills,
-            *((CountRule.LOST, facts.events_lost), (CountRule.SILENT, facts.silent * kills)),
-            known=[
-                (CountRule.REPEATED, facts.repeated),
-                (CountRule.SHARER, -facts.sharers),
-                (CountRule.EXITING, -facts.exiting),
-            ],
-        ),
-        *_explain(
-            CountSource.MEMORY_EVENTS,
-            counts,
-            kills,
-            (CountRule.UNPLACED, facts.unplaced + unlogged),
-            known=[(CountRule.ELSEWHERE, facts.outside)],
-        ),
+        return ()
+    roles = [
+        (CountRule.REPEATED, facts.repeated),
+        (CountRule.SHARER, -facts.sharers),
+        (CountRule.EXITING, -facts.exiting),
     ]
-    return KillCounts(counts, tuple(differences))
+    silent = kills if facts.silent else 0
+    rules = {
+        CountSource.TRACING: (
+            roles,
+            [(CountRule.LOST, facts.events_lost), (CountRule.SILENT, silent)],
+        ),
+        CountSource.KERNEL_LOG: ([], [(CountRule.LOST, facts.records_lost)]),
+        CountSource.MEMORY_EVENTS: (
+            [(CountRule.ELSEWHERE, facts.outside)],
+            [(CountRule.UNPLACED, facts.unplaced)],
+        ),
+    }
+    return tuple(
+        difference
+        for source, (known, possible) in rules.items()
+        if (count := counts.get(source)) is not None
+        for difference in _explain(source, kills - count, known, possible)
+    )
 
 
 def _explain(
     source: CountSource,
-    counts: Counts,
-    kills: int,
-    *possible: tuple[CountRule, int],
-    known: Sequence[tuple[CountRule, int]] = (),
-) -> Iterable[Difference]:
-    """Yield the differences of a source: `known` ones, and of `possible` the first that suffices.
+    missing: int,
+    known: Iterable[tuple[CountRule, int]],
+    possible: Iterable[tuple[CountRule, int]],
+) -> Iterator[Difference]:
+    """Yield what makes up the `missing` kills of a source.
 
-    A possible rule explains that up to so many kills are missing.
+    `known` rules explain exactly so many, of `possible` ones the first one that explains up to
+    enough takes the rest.
     """
-    count = counts.get(source)
-    if count is None:
-        return
-    yield from (Difference(source, number, rule) for rule, number in known if number)
-    missing = kills - sum(number for _rule, number in known) - count
+    for rule, number in known:
+        if number:
+            yield Difference(source, number, rule)
+            missing -= number
     if missing:
         enough = (rule for rule, most in possible if 0 < missing <= most)
         yield Difference(source, missing, next(enough, None))
@@ -135,24 +144,96 @@ class EventCounter:
         return (self.after or 0) - ((self.before or 0) if self.same else 0)
 
 
-def place(
-    facts: CountFacts, counters: Mapping[str, EventCounter], cgroups: Iterable[str | None]
-) -> CountFacts:
-    """Add to the facts where the kills were; `cgroups` has the victim's for each of them.
+@dataclass(frozen=True)
+class CounterRises:
+    """The rise of oom_kill in /proc/vmstat, None if unknown, and the watched cgroups by path."""
 
-    A victim in the root, or in a cgroup without memory.events, is in no watched cgroup.
+    vmstat: int | None
+    cgroups: Mapping[str, EventCounter]
+
+    @property
+    def events(self) -> int | None:
+        """What the watched cgroups have counted; None if none of them has a memory.events."""
+        counted = [
+            each for each in self.cgroups.values() if (each.before, each.after) != (None,) * 2
+        ]
+        return sum(each.rise for each in counted) if counted else None
+
+
+class KillTally:
+    """Gathers the records and kills of a period; its memory is bounded however long that is."""
+
+    def __init__(self) -> None:
+        self._logged = self._traced = self._suppressed = 0
+        self._roles: Counter[Role] = Counter()
+        self._repeated: Counter[int] = Counter()
+        self._places: Counter[str | None] = Counter()
+        self._killed_us: dict[int, int] = {}
+        self._all_repeated = 0
+
+    def add_records(self, records: Iterable[Record], threads: Mapping[int, int]) -> None:
+        """Count the records "Killed process"; `threads` has the processes of TIDs."""
+        for record in records:
+            if found := reporttext.SUPPRESSED.fullmatch(record.text):
+                self._suppressed += int(found["count"])
+            if record.continued or not (found := reporttext.KILLED.fullmatch(record.text)):
+                continue
+            pid = threads.get(int(found["pid"]), int(found["pid"]))
+            self._logged += 1
+            before = self._killed_us.pop(pid, None)
+            if before is not None and record.time_us - before < _AGAIN_US:
+                self._repeated[pid] += 1
+                self._all_repeated += 1
+            self._killed_us[pid] = record.time_us
+            if len(self._killed_us) > _MOST_PLACES:
+                del self._killed_us[next(iter(self._killed_us))]
+
+    def add_kills(self, kills: Iterable[OomKill]) -> None:
+        """Take kills with all that is known of them, after their records."""
+        for kill in kills:
+            self._traced += kill.traced
+            self._roles[kill.role] += kill.traced
+            if kill.role == Role.VICTIM:
+                place = kill.cgroup if len(self._places) < _MOST_PLACES else None
+                self._places[place] += 1 + self._repeated.pop(kill.pid, 0)
+
+    def reconcile(
+        self, rises: CounterRises, lost: tuple[int, int], *, tracing: bool, silent: bool
+    ) -> KillCounts:
+        """Return the counts and their differences; `lost` counts events and log records."""
+        counts = {
+            CountSource.TRACING: self._traced if tracing else None,
+            CountSource.KERNEL_LOG: self._logged,
+            CountSource.MEMORY_EVENTS: rises.events,
+            CountSource.VMSTAT: rises.vmstat,
+        }
+        outside, unplaced = placed(self._places, rises.cgroups)
+        kills = self._logged if rises.vmstat is None else rises.vmstat
+        facts = CountFacts(
+            self._all_repeated,
+            self._roles[Role.SHARER],
+            self._roles[Role.EXITING],
+            outside,
+            unplaced + max(kills - self._places.total(), 0),
+            *lost,
+            silent,
+        )
+        return KillCounts(counts, reconcile_counts(counts, facts), self._suppressed)
+
+
+def placed(
+    places: Mapping[str | None, int], counters: Mapping[str, EventCounter]
+) -> tuple[int, int]:
+    """Return how many kills were outside the watched cgroups, and how many cannot be placed.
+
+    `places` has the number of kills by the victim's cgroup. A victim in the root, or in a cgroup
+    without memory.events, is outside.
     """
     outside = unplaced = 0
-    for cgroup in cgroups:
+    for cgroup, number in places.items():
         found = [counter for top, counter in counters.items() if cgroup and is_within(cgroup, top)]
         if cgroup is None or any(not each.same for each in found):
-            unplaced += 1
+            unplaced += number
         elif all(each.after is None for each in found):
-            outside += 1
-    return replace(facts, outside=outside, unplaced=unplaced)
-
-
-def traced_facts(facts: CountFacts, kills: Iterable[OomKill]) -> CountFacts:
-    """Add to the facts the roles of the traced kills."""
-    roles = [kill.role for kill in kills]
-    return replace(facts, sharers=roles.count(Role.SHARER), exiting=roles.count(Role.EXITING))
+            outside += number
+    return outside, unplaced

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from oomctl.errors import OomctlError
 from oomctl.oom.call import CallResult
+from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import EvidenceSource, Phase, VerdictName, Via
 from oomctl.oom.fate import Fate
 from oomctl.oom.holdings import Filled, Holdings
@@ -175,7 +176,8 @@ class Outcome:
     `top` is the cgroup whose tasks and counters were looked at, None for the whole system. `checks`
     are the plan's expectations, held against it. `dying` is nr_dying_descendants of the hierarchy
     afterwards, `own_rss` what oomctl itself holds, in bytes; None if unknown.
-    `took_ns` is the whole time, from the first mkdir to the last rmdir.
+    `took_ns` is the whole time, from the first mkdir to the last rmdir. `counts` are the kills of
+    the round as each source counts them.
     """
 
     environment: Environment
@@ -196,6 +198,7 @@ class Outcome:
     events_local: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     log: tuple[Record, ...] = ()
     failure: OomctlError | None = None
+    counts: KillCounts | None = None
 
     @property
     def moved(self) -> dict[str, Mapping[str, int]]:

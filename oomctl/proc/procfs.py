@@ -230,6 +230,12 @@ def total_pages() -> int:
     return (psutil.virtual_memory().total + psutil.swap_memory().total) // PAGE_SIZE
 
 
+def vmstat(name: str) -> int | None:
+    """Return a counter of /proc/vmstat; None if the kernel lacks it."""
+    fields = (line.split() for line in (_PROC / "vmstat").read_text().splitlines())
+    return next((int(field[1]) for field in fields if field[0] == name), None)
+
+
 def sysctl(name: str) -> int | None:
     """Return an integer sysctl such as "vm.panic_on_oom"; None if the kernel lacks it."""
     try:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from itertools import pairwise
 
 from oomctl.describe.call_text import call_rows, predicted_text, subject
-from oomctl.describe.evidence_text import outcome_notes
+from oomctl.describe.evidence_text import counts_text, outcome_notes
 from oomctl.describe.machine_text import machine_line
 from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import task_name
@@ -66,6 +66,8 @@ def render(outcome: Outcome) -> str:
         parts += ["<h3>Rise of memory.events</h3>", _table(replace(events, headers=headers))]
     if memory := memory_line(outcome):
         parts.append(f"<p>{_escape(memory)}</p>")
+    if outcome.counts:
+        parts.append(f"<p>Kills: {_escape(counts_text(outcome.counts))}</p>")
     for index in range(len(outcome.calls)):
         parts += _call(outcome, index)
     return "\n".join([*parts, "</body>\n</html>"]) + "\n"

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+from oomctl.oom.as_json import kill_counts
+from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import Constraint, EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.memcg import V1_ID, MemcgUsage
@@ -87,6 +89,18 @@ def render_json(kill: OomKill) -> str:
         "rss_bytes": kill.rss,
         "exited_after_ns": kill.exited_after_ns,
         "source": EvidenceSource.RING_BUFFER if kill.traced else EvidenceSource.KERNEL_LOG,
+    }
+    return json.dumps(fields) + "\n"
+
+
+def render_summary(shown: int, lost: int, counts: KillCounts) -> str:
+    """Return the last line of JSON: what was counted in the time of the watch."""
+    fields = {
+        "kind": "summary",
+        "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        "shown": shown,
+        "lost": lost,
+        "kill_counts": kill_counts(counts),
     }
     return json.dumps(fields) + "\n"
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.describe.call_text import call_rows, trigger_text
-from oomctl.describe.evidence_text import outcome_notes
+from oomctl.describe.evidence_text import counts_text, outcome_notes
 from oomctl.describe.machine_text import machine_line
 from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import returned
@@ -41,6 +41,8 @@ def _parts(outcome: Outcome) -> Iterator[Part]:
     yield events_table(outcome)
     memory = memory_line(outcome)
     lines = [("", memory)] if memory else []
+    if outcome.counts:
+        lines.append(("", f"kills: {counts_text(outcome.counts)}"))
     lines.append(("", machine_line(outcome.environment)))
     yield Lines([*lines, *(("note", note) for note in outcome_notes(outcome))])
     yield checks_table(outcome)

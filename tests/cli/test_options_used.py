@@ -20,6 +20,7 @@ from oomctl.cli import app, guest
 from oomctl.errors import OomctlError
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
+from oomctl.oom.counts import KillCounts
 from oomctl.oom.kill import OomKill
 from oomctl.oom.prediction import Candidates
 from tests.cli.command import run
@@ -144,7 +145,7 @@ class Watch:
 
     no_tracing_reason, lost = "", 0
 
-    def __init__(self, _root):
+    def __init__(self, _root, _top):
         self.kills = [OomKill(1, 7, "hog", "victim", 1 << 20, cgroup="/b")]
 
     def __enter__(self):
@@ -156,12 +157,12 @@ class Watch:
     def wait(self, _seconds):
         pass
 
-    def path(self, _number):
-        return "/b"
-
     def poll(self):
         kills, self.kills = self.kills, []
         return kills
+
+    def counts(self):
+        return KillCounts({})
 
 
 @pytest.fixture

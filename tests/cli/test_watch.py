@@ -20,13 +20,16 @@ from tests.schemas import validator
 NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
 
 
+BEFORE = 2  # reads before the watch begins
+
+
 class FakeObserver:
-    """An observer that has seen these events, and then nothing more."""
+    """An observer that sees these events once the watch has begun, and then nothing more."""
 
     silent = ()
 
     def __init__(self, events, lost=0):
-        self.events, self.lost = events, lost
+        self.events, self.losing, self.reads = events, lost, 0
         self.readable, self.writable = os.pipe()
         os.write(self.writable, b"x")
 
@@ -45,17 +48,24 @@ class FakeObserver:
     def fileno(self):
         return self.readable
 
+    @property
+    def lost(self):
+        return self.losing if self.reads > BEFORE else 0
+
     def fired(self):
         return {}
 
     def read(self):
+        self.reads += 1
+        if self.reads <= BEFORE:
+            return []
         events, self.events = self.events, []
         return events
 
 
 class FakeLog:
     def __init__(self, *texts):
-        self.texts = texts
+        self.texts, self.reads = texts, 0
 
     def __call__(self):
         return self
@@ -71,6 +81,9 @@ class FakeLog:
         return self.fd
 
     def read(self):
+        self.reads += 1
+        if self.reads <= BEFORE:
+            return KernelLog()
         texts, self.texts = self.texts, ()
         return KernelLog(tuple(Record(n, n, text) for n, text in enumerate(texts)))
 
@@ -133,8 +146,10 @@ def test_a_kill_is_a_block_with_three_cgroups(sees):
 
 def test_a_kill_is_one_object(sees, cgroupfs):
     sees((7, "a"))
-    shown = json.loads(run("watch", "--count", 1, "-f", "jsonl").stdout)
-    validator("watch-schema.json").validate(shown)
+    shown, last = map(json.loads, run("watch", "--count", 1, "-f", "jsonl").stdout.splitlines())
+    for line in (shown, last):
+        validator("watch-schema.json").validate(line)
+    assert (last["kind"], last["shown"], last["kill_counts"]["tracing"]) == ("summary", 1, 1)
     number = (cgroupfs.directory / "a").stat().st_ino
     caller = (cgroupfs.directory / "caller").stat().st_ino
     assert shown.pop("time")
@@ -197,7 +212,7 @@ def test_a_caller_whose_cgroup_is_gone_has_its_number(monkeypatch, cgroupfs):
 def test_only_a_subtree(sees):
     sees((7, "ab"), (8, "a"))
     result = run("watch", "--cgroup", "/a", "--count", 1, "-f", "jsonl")
-    assert json.loads(result.stdout)["killed"]["pid"] == 8
+    assert json.loads(result.stdout.splitlines()[0])["killed"]["pid"] == 8
 
 
 def test_the_root_is_the_whole_machine(sees):
@@ -227,7 +242,7 @@ def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgro
     result = run("watch", "--count", 1, "-f", "jsonl")
     assert result.exit_code == 0
     assert "kernel log instead: this kernel has no BTF" in result.stderr
-    shown = json.loads(result.stdout)
+    shown = json.loads(result.stdout.splitlines()[0])
     assert (shown["killed"]["pid"], shown["source"]) == (7, "kernel log")
 
 
@@ -244,7 +259,7 @@ def test_a_kill_that_silent_tracing_missed_is_told_by_the_log_once(
     monkeypatch.setattr(sources, "Observer", FakeObserver(events))
     monkeypatch.setattr(sources, "Kmsg", FakeLog(KILLED_7))
     lines = run("watch", "--timeout", "0.05", "-f", "jsonl").stdout.splitlines()
-    (shown,) = [json.loads(line) for line in lines]
+    shown, _summary = [json.loads(line) for line in lines]
     assert (shown["killed"]["pid"], shown["source"]) == (7, source)
 
 
@@ -261,7 +276,8 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
     monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
     monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
     lines = run("watch", "--timeout", "0.01", "-f", "jsonl").stdout.splitlines()
-    shown = [json.loads(line) for line in lines]
+    *shown, last = [json.loads(line) for line in lines]
+    assert last["kill_counts"]["kernel_log"] == 3
     assert [(one["killed"]["pid"], one["cgroup"], one["memcg"]) for one in shown] == [
         (7, "/g/a", "/g"),
         (8, "/g", "/g"),
@@ -289,11 +305,19 @@ def test_ctrl_c_ends_it(sees):
     result = run("watch")
     timer.join()
     assert result.exit_code == 130
+    assert "kills shown 0, counted: bpf 0, kernel log 0" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--count", 0), ("--timeout", "nan"), ("--cgroup", "/no/such"), ("--cgroup", "")]
+    "wrong",
+    [
+        ("--count", 0),
+        ("--timeout", "nan"),
+        ("--timeout", "99999h"),
+        ("--cgroup", "/no/such"),
+        ("--cgroup", ""),
+    ],
 )
 def test_a_wrong_option_is_refused(sees, wrong):
     sees()

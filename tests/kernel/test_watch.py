@@ -50,8 +50,7 @@ def test_a_call_is_reported_as_one_object(watching, declare):
     (call,) = run["calls"]
     out, err = child.communicate(timeout=30)
     assert child.returncode == 0, err
-    (line,) = out.splitlines()
-    seen = json.loads(line)
+    seen, _summary = map(json.loads, out.splitlines())
     assert [seen["killed"]["pid"]] == call["killed_pids"]
     assert seen["killed"]["comm"] == "big"
     assert seen["invoker"]["comm"] == "oomctl-caller"

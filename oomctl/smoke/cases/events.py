@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.oom.enums import EvidenceSource, Moment
 from oomctl.oom.outcome import Check
+from oomctl.proc import procfs
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import LARGE_DIES, PAIR, case, equal, rises, spec_of
@@ -38,14 +39,9 @@ def _local(runner: CaseRunner) -> Iterator[Check]:
 
 
 def _vmstat(runner: CaseRunner) -> Iterator[Check]:
-    before = _oom_kills()
+    before = procfs.vmstat("oom_kill") or 0
     yield from runner.execute(LARGE_DIES).outcome.checks
-    yield equal("oom_kill of /proc/vmstat rises by", 1, _oom_kills() - before)
-
-
-def _oom_kills() -> int:
-    with open("/proc/vmstat") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+    yield equal("oom_kill of /proc/vmstat rises by", 1, (procfs.vmstat("oom_kill") or 0) - before)
 
 
 def _logged(name: str, about: str, *patterns: str) -> Case:

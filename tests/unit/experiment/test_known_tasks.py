@@ -2,8 +2,9 @@
 
 import pytest
 
+from oomctl.experiment.history import History
 from oomctl.experiment.known_tasks import kills_beside
-from oomctl.experiment.sources import NOTHING, Batch, History
+from oomctl.experiment.sources import NOTHING, Batch
 from oomctl.experiment.target import Snapshot, TargetState, rises
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.fate import Death
@@ -53,7 +54,7 @@ class OomSources:
     no_tracing_reason = "no tracing"
 
     def __init__(self, kill):
-        self.rounds = [NOTHING, Batch((), KernelLog(), 0, logged=(kill,)), NOTHING]
+        self.rounds = [NOTHING, NOTHING, Batch((), KernelLog(), 0, logged=(kill,)), NOTHING]
 
     def drain(self):
         return self.rounds.pop(0)
@@ -68,7 +69,7 @@ class Everywhere:
 
 def test_a_task_that_shares_the_memory_of_a_logged_victim_is_a_kill():
     kill = OomKill(5, 10, "s", "victim", 4096, cgroup="/t/s", memcg="/t", logged=True)
-    history = History(OomSources(kill))
+    history = History(OomSources(kill), tuple)
     history.update()
     alone, sharing, living = task(12), task(13, shares=10), task(14, shares=10)
     before = snapshot(tasks=(task(10), alone, sharing, living))
