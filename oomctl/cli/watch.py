@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,6 +52,12 @@ class WatchOptions:
             options.duration(0.001, 365 * 86400),
         ),
     ] = None
+    since: Annotated[
+        Literal["boot"] | None,
+        value(
+            "boot", "Show first the kills that the kernel log still holds; --count leaves them out."
+        ),
+    ] = None
     wide: Annotated[
         bool,
         typer.Option("--wide", "-w", help="A row for each kill, as on a terminal that is wide."),
@@ -80,13 +86,14 @@ def watch(given: WatchOptions) -> None:
       oomctl watch                      # and `oomctl declare` in another terminal
       oomctl watch --cgroup /user.slice --format jsonl
       oomctl watch --count 1 --timeout 10m
+      oomctl watch --since boot --timeout 1   # only what the kernel log holds
     """
     root = hierarchy.unified_root()
     below = _subtree(root, given.cgroup)
     with (
         Output(None) as output,
         signals_blocked(),
-        OomWatch(root, below) as oom_watch,
+        OomWatch(root, below, given.since == "boot") as oom_watch,
         protected(),
     ):
         if oom_watch.no_tracing_reason:
@@ -123,6 +130,8 @@ class _Shown:
         given = self.given
         if given.form == "table" and _rows(self.output, given):
             self.output.write(kills.HEADER)
+        if given.since:
+            self.earlier()
         end = None if given.timeout is None else time.monotonic() + given.timeout
         while True:
             left = _TURN if end is None else min(_TURN, max(end - time.monotonic(), 0))
@@ -140,6 +149,17 @@ class _Shown:
                 self.lost = self.oom_watch.lost
             if end is not None and time.monotonic() >= end:
                 return given.count is None
+
+    def earlier(self) -> None:
+        """Print the kills in the kernel log from before the watch."""
+        if self.oom_watch.overwritten:
+            what = "record", "records"
+            console.note(
+                f"the kernel log lacks its first {counted(self.oom_watch.overwritten, *what)}"
+            )
+        for kill in self.oom_watch.earlier:
+            if _is_below(kill, self.below):
+                self.output.write(_text(kill, self.output, self.given))
 
     def summary(self) -> None:
         """Print the kills as each source has counted them."""

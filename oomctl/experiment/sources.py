@@ -54,11 +54,13 @@ NOTHING = Batch((), KernelLog(), 0)
 class OomSources:
     """The observer and the kernel log; `no_tracing_reason` is empty if the observer runs.
 
-    Paths in its events begin at the cgroup `root_id`, the root of the mount.
+    Paths in its events begin at the cgroup `root_id`, the root of the mount. With `since_boot` the
+    first batch has all that the kernel log still holds.
     """
 
-    def __init__(self, root_id: int = ROOT_ID) -> None:
+    def __init__(self, root_id: int = ROOT_ID, since_boot: bool = False) -> None:
         self._root_id = root_id
+        self._since_boot = since_boot
         self._stack = ExitStack()
         self._observer: Observer | None = None
         self._from_log = KillsFromLog()
@@ -68,7 +70,7 @@ class OomSources:
     def __enter__(self) -> Self:
         """Open the sources; UnsupportedError if not even the kernel log can be read."""
         with ExitStack() as stack:
-            self._log = stack.enter_context(Kmsg())
+            self._log = stack.enter_context(Kmsg(since_boot=self._since_boot))
             try:
                 self._observer = stack.enter_context(Observer(self._root_id))
             except UnsupportedError as error:

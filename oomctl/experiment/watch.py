@@ -30,11 +30,15 @@ class OomWatch:
     """The OOM kills of the whole machine, one by one: from tracing, or else from the kernel log.
 
     `lost` counts events or log records that were overwritten before they were read. The
-    memory.events of the cgroup `top`, or of all, are held against the other counts of kills.
+    memory.events of the cgroup `top`, or of all, are held against the other counts of kills. With
+    `since_boot`, `earlier` has the kills that the kernel log still held at the begin, and
+    `overwritten` counts the records that it no longer did.
     """
 
-    def __init__(self, root: UnifiedNode, top: str | None = None) -> None:
-        self._sources = OomSources(root.id)
+    def __init__(self, root: UnifiedNode, top: str | None = None, since_boot: bool = False) -> None:
+        self._sources = OomSources(root.id, since_boot)
+        self.earlier: tuple[OomKill, ...] = ()
+        self.overwritten = 0
         self._tracing = KillsFromEvents()
         self._logged: dict[int, OomKill] = {}
         self._taken: deque[int] = deque(maxlen=_REMEMBERED)
@@ -52,6 +56,7 @@ class OomWatch:
         self._paths.refresh()
         self._before, batch = settled(self._watched, self._sources.drain)
         self._fired = batch.fired
+        self.earlier, self.overwritten = tuple(map(_printable, batch.logged)), batch.log.lost
         return self
 
     def __exit__(self, *_exc: object) -> None:

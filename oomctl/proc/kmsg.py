@@ -30,17 +30,19 @@ class Kmsg:
     """Reads what the kernel logs after `__enter__`.
 
     That reads the older records too, for the number of the last: the next ones may be overwritten
-    before the first read.
+    before the first read. With `since_boot` the first read returns the older records, and those
+    that are overwritten are lost.
     """
 
-    def __init__(self, path: Path = _KMSG) -> None:
+    def __init__(self, path: Path = _KMSG, since_boot: bool = False) -> None:
         self._path = path
+        self._since_boot = since_boot
         self._fd = -1
         self._next: int | None = None
         self._hole = False
 
     def __enter__(self) -> Self:
-        """Open it and skip the older records."""
+        """Open it, and skip the older records unless they are wanted."""
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -52,7 +54,10 @@ class Kmsg:
                 "own word",
             ) from error
         try:
-            self._skip()
+            if self._since_boot:
+                self._next = 0
+            else:
+                self._skip()
         except BaseException:
             os.close(self._fd)
             raise

@@ -176,7 +176,10 @@ def _task(comm: str | None, pid: int | None) -> str:
 
 
 def _time(kill: OomKill) -> str:
-    return _wall(kill).strftime("%H:%M:%S.%f")[:-3]
+    """Return the time of a kill, or the day and the time if it was on another day."""
+    wall = _wall(kill)
+    today = wall.date() == datetime.now().astimezone().date()
+    return wall.strftime("%H:%M:%S.%f")[:-3] if today else wall.strftime("%m-%d %H:%M")
 
 
 def _wall(kill: OomKill) -> datetime:

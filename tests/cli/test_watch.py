@@ -64,10 +64,11 @@ class FakeObserver:
 
 
 class FakeLog:
-    def __init__(self, *texts):
-        self.texts, self.reads = texts, 0
+    def __init__(self, *texts, before=()):
+        self.texts, self.before, self.reads = texts, before, 0
 
-    def __call__(self):
+    def __call__(self, since_boot):
+        self.before = self.before if since_boot else ()
         return self
 
     def __enter__(self):
@@ -82,10 +83,16 @@ class FakeLog:
 
     def read(self):
         self.reads += 1
+        if self.reads == 1:
+            return KernelLog(records(self.before), lost=3 if self.before else 0)
         if self.reads <= BEFORE:
             return KernelLog()
         texts, self.texts = self.texts, ()
-        return KernelLog(tuple(Record(n, n, text) for n, text in enumerate(texts)))
+        return KernelLog(records(texts))
+
+
+def records(texts):
+    return tuple(Record(n, n, text) for n, text in enumerate(texts))
 
 
 USAGE = MemcgUsage(32 << 20, 32 << 20, 1 << 20, None)
@@ -289,8 +296,27 @@ def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeyp
     assert "hog (pid 8) was killed somewhere in the group /g" in result.stderr
 
 
+def test_since_boot_shows_first_what_the_log_holds(monkeypatch, cgroupfs):
+    monkeypatch.setattr(sources, "Observer", FakeObserver(kill(8, 1)))
+    said = Log()
+    said.invoked()
+    said.chose(7, cgroup="/g/a", oom_memcg="/g")
+    said.killed(7)
+    log = FakeLog(before=[record.text for record in said.records])
+    monkeypatch.setattr(sources, "Kmsg", log)
+    result = run("watch", "--since", "boot", "--count", 1, "-f", "jsonl")
+    early, late, last = map(json.loads, result.stdout.splitlines())
+    assert (early["killed"]["pid"], early["memcg"], early["source"]) == (7, "/g", "kernel log")
+    assert (late["killed"]["pid"], late["source"]) == (8, "ring buffer")
+    # neither counted nor shown by --count
+    assert (last["shown"], last["kill_counts"]["kernel_log"], last["lost"]) == (1, 0, 0)
+    assert "the kernel log lacks its first 3 records" in result.stderr
+    monkeypatch.setattr(sources, "Kmsg", FakeLog(before=log.before))
+    assert "hog:7" not in run("watch", "--timeout", "0.01").stdout
+
+
 def test_without_either_it_is_refused(monkeypatch, cgroupfs):
-    def unreadable():
+    def unreadable(since_boot):
         raise UnsupportedError("cannot read the kernel log", "be root")
 
     monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))

@@ -71,6 +71,15 @@ def test_the_longest_record_of_the_kernel_fits(device):
     assert len(log.read().records[0].text) == 8000
 
 
+def test_with_since_boot_what_was_there_before_is_read(device):
+    log, answers = device
+    answers += [errno.EPIPE, record(5, "early"), record(6)]
+    with Kmsg(log._path, since_boot=True) as log:
+        seen = log.read()
+    assert [each.sequence for each in seen.records] == [5, 6]
+    assert seen.lost == 5
+
+
 def test_what_was_there_before_is_skipped(device):
     log, answers = device
     answers += [record(1), record(2)]
