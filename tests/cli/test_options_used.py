@@ -95,6 +95,7 @@ VALUES = {
     "--repeat": "3",
     "--rwdir": "headers",
     "--set": "hog.a.count=2",
+    "--since": "boot",
     "--size": "9M",
     "--swap": "64M",
     "--swap-max": "1M",
@@ -143,9 +144,10 @@ CASES_OF = [
 class Watch:
     """Sees one kill and then nothing."""
 
-    no_tracing_reason, lost = "", 0
+    no_tracing_reason, lost, overwritten = "", 0, 0
 
-    def __init__(self, _root, _top):
+    def __init__(self, _root, _top, since_boot):
+        self.earlier = [OomKill(1, 6, "old", "victim", 1 << 20)] if since_boot else []
         self.kills = [OomKill(1, 7, "hog", "victim", 1 << 20, cgroup="/b")]
 
     def __enter__(self):
