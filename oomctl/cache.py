@@ -50,6 +50,12 @@ def in_use(path: Path) -> Iterator[bool]:
         yield fd is not None and _still(path, fd)
 
 
+def is_in_use(path: Path) -> bool:
+    """Return whether a folder of the cache is in use, or just being removed."""
+    with _opened(path) as fd:
+        return fd is not None and not _lock(fd, fcntl.LOCK_EX)
+
+
 def remove_unused(path: Path) -> bool:
     """Remove a folder unless it is in use; return whether it is gone."""
     with _opened(path) as fd:

@@ -36,9 +36,20 @@ def overrides(incomplete: str) -> Offers:
 
 
 def kernels(incomplete: str) -> Offers:
-    """Offer the stock kernel, and the images of this machine's kernels."""
+    """Offer the kernels by name, those in the cache, and the images of this machine's kernels."""
     here = sorted(map(str, BOOT.glob("vmlinu[xz]-*")))
-    return [("stock", "Debian's newest that works here"), *here]
+    names = {
+        "stock": "Debian's newest that works here",
+        "reference": "the newest of oomctl lab build",
+    }
+    return [*names.items(), *cached_kernels(incomplete), *here]
+
+
+def cached_kernels(incomplete: str) -> Offers:
+    """Offer the kernels in the cache."""
+    from oomctl import cache
+
+    return sorted(path.name for path in cache.place("kernels").glob("*/"))
 
 
 def examples(incomplete: str) -> Offers:

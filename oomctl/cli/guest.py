@@ -15,7 +15,7 @@ from oomctl import console
 from oomctl.cli import completion, options
 from oomctl.cli.options import ExpectConsole, flag, value
 from oomctl.errors import UsageError
-from oomctl.lab import guest_kernel, kvm, qemu, stock, tools
+from oomctl.lab import fitness, guest_kernel, kernel_option, kvm, qemu, tools
 from oomctl.lab.boot import Job
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
@@ -64,9 +64,10 @@ class MachineOptions:
     kernel: Annotated[
         str,
         value(
-            "stock|FOLDER|IMAGE",
-            "Debian's newest kernel that works here, fetched into the cache; or a build tree, a "
-            "folder of unpacked packages, or an image.",
+            "KERNEL",
+            "stock: Debian's newest that works here; reference: the newest that was built here; "
+            "a version such as 6.12: Debian's newest of it; a name of `oomctl lab kernels`; or a "
+            "build tree, a folder of unpacked packages, a linux-image package, or an image.",
             autocompletion=completion.kernels,
         ),
     ] = "stock"
@@ -163,14 +164,17 @@ class Host:
 
 
 @contextmanager
-def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None) -> Iterator[Host]:
+def ready(kernel: str, kvm_option: str, kfunc: bool, module: Path | None) -> Iterator[Host]:
     """Get everything ready that a boot needs, and keep it from being removed for the block.
 
-    Raises the errors of what it fetches and builds.
+    Raises the errors of what it fetches and builds, and those of a kernel that is not fit.
     """
     tools.require()
     with ExitStack() as stack:
-        chosen = stack.enter_context(_kernel(kernel_option))
+        chosen = stack.enter_context(kernel_option.in_use(kernel))
+        fitness.require(chosen, kfunc, module)
+        if unknown := fitness.unknown(chosen):
+            console.note(unknown)
         look = kfunc and module is None and chosen.provides is None
         if kfunc and module is None:
             module = stack.enter_context(guest_kernel.module_in_use(chosen))
@@ -178,19 +182,6 @@ def ready(kernel_option: str, kvm_option: str, kfunc: bool, module: Path | None)
         how = "KVM" if accelerated else "emulation"
         console.progress(f"booting {chosen.release} under {how}")
         yield Host(chosen, accelerated, module, look)
-
-
-@contextmanager
-def _kernel(text: str) -> Iterator[Kernel]:
-    if text == "stock":
-        with stock.in_use() as found:
-            yield found
-        return
-    found = guest_kernel.given(Path(text))
-    with guest_kernel.in_use(found) as is_there:
-        if not is_there:
-            raise UsageError(f"--kernel: {text} was just removed", "give another")
-        yield found
 
 
 def faults_are_good(faults: Sequence[Fault], expected: Sequence[str], suffix: str = "") -> bool:

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from oomctl import console
-from oomctl.cli import guest
+from oomctl.cli import completion, guest
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag, value
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import boot, guest_kernel, kvm, qemu, stock, tools, vm
+from oomctl.lab import boot, fitness, guest_kernel, kernel_option, kvm, qemu, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Wiring
 from oomctl.lab.vm import Ending
@@ -107,24 +107,34 @@ class FetchOptions:
     """The options of `oomctl lab fetch`."""
 
     update: Annotated[bool, flag("--update", "Ask the archive for a newer kernel.")] = False
+    kernel: Annotated[
+        str,
+        value(
+            "KERNEL",
+            "The kernel to fetch: stock, or a version such as 6.12.",
+            autocompletion=completion.kernels,
+        ),
+    ] = "stock"
 
 
 @command("kernel, module and KVM's answer are there", environment=[CACHE])
 def fetch(given: FetchOptions) -> None:
     """Fetch and prepare what `lab run` needs.
 
-    It fetches Debian's newest kernel that works here into the cache, about 130 MB, with apt's own
-    checks of the signatures, builds the module, and probes KVM. It installs nothing, and does
-    nothing if all is there.
+    It fetches Debian's newest kernel that works here into the cache, about 130 MB, or the one of
+    --kernel, with apt's own checks of the signatures, builds the module, and probes KVM. It
+    installs nothing, and does nothing if all is there.
 
     Examples:
       oomctl lab fetch
       oomctl lab fetch --update
+      oomctl lab fetch --kernel 7.3
     """
     console.verbose_steps()
     with Output(None) as place:
         tools.require()
-        found = stock.get(given.update)
+        found = kernel_option.find(given.kernel, given.update)
+        fitness.require(found, kfunc=True)
         guest_kernel.module_for(found)
         state = "with KVM" if kvm.works(found.image) else "emulated (no working KVM)"
         place.write(f"{found.release} is ready, {state}\n")
@@ -165,9 +175,8 @@ def _look() -> tuple[Kernel | None, str]:
 
 def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
     """Print what would be run; the initramfs and descriptors get their real names only then."""
-    found = stock.chosen() if given.kernel == "stock" else guest_kernel.given(Path(given.kernel))
-    if found is None:
-        raise UsageError("there is no stock kernel yet to show a command for", "oomctl lab fetch")
+    found = kernel_option.find_local(given.kernel)
+    fitness.require(found, given.kfunc, given.module)
     accelerated = bool(kvm.known()) if given.kvm == "auto" else given.kvm == "on"
     machine = given.machine(found.image, accelerated)
     answer = boot.run_virtme(qemu.virtme(machine))

@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
             "fetch": "lab:fetch",
             "status": "lab:status",
             "smoke": "labsmoke:smoke",
+            "kernels": "labkernels:kernels",
         },
     ),
 }

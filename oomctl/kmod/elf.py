@@ -1,4 +1,4 @@
-"""Checks that an ELF file is not truncated: its section headers, which come last, are inside."""
+"""ELF files of 64 bits: whether one is truncated, and the bytes of its sections."""
 
 import struct
 from pathlib import Path
@@ -17,15 +17,39 @@ def whole(path: Path) -> bool:
         return False
 
 
+def section(data: bytes, name: str) -> bytes | None:
+    """Return the bytes of a section, None if there is none of that name or the file is malformed.
+
+    The section headers have their names in the section whose index is e_shstrndx.
+    """
+    try:
+        order, offset, size, count = _headers(data)
+        (names,) = struct.unpack_from(f"{order}H", data, 0x3E)
+        found = [
+            struct.unpack_from(f"{order}I20xQQ", data, offset + size * at) for at in range(count)
+        ]
+        strings = found[names][1]
+        for name_offset, start, length in found:
+            end = data.index(b"\0", strings + name_offset)
+            if data[strings + name_offset : end] == name.encode():
+                return data[start : start + length]
+    except (struct.error, IndexError, ValueError):
+        pass
+    return None
+
+
 def _end(head: bytes) -> int:
-    """Return the end of the section headers: e_shoff, e_shentsize, e_shnum of Elf64_Ehdr.
+    """Return the end of the section headers.
 
     Every kernel and module has some, so a file with offset 0 is not whole.
     """
-    order = ">" if head[5] == 2 else "<"
-    offset: int
-    offset, size, count = (
-        struct.unpack_from(f"{order}{form}", head, at)[0]
-        for form, at in (("Q", 0x28), ("H", 0x3A), ("H", 0x3C))
-    )
+    _order, offset, size, count = _headers(head)
     return offset + size * count if offset else 1 << 63
+
+
+def _headers(head: bytes) -> tuple[str, int, int, int]:
+    """Return the byte order, and e_shoff, e_shentsize and e_shnum of Elf64_Ehdr."""
+    order = ">" if head[5] == 2 else "<"
+    (offset,) = struct.unpack_from(f"{order}Q", head, 0x28)
+    size, count = struct.unpack_from(f"{order}HH", head, 0x3A)
+    return order, offset, size, count

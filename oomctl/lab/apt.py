@@ -6,7 +6,7 @@ Nothing is installed, and the machine's apt is not changed; apt checks every sig
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from oomctl.proc import fork
 
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
 """Other names that the sources of a Debian machine may use for its own suite."""
-_PARTS = ("linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-")
+_PARTS = ("linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-", "linux-base-")
 _TIMEOUT = 7200.0  # seconds: 120 MB over a slow line; apt itself ends a line without data
 _TARGETS = "$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
 _OWN_KERNEL = "give a kernel of your own with --kernel FOLDER-or-IMAGE"
@@ -118,19 +118,30 @@ def candidates(packages: Sequence[Package], architecture: str) -> list[Candidate
         newest = known[package.name] is package
         same = headers in known and known[headers].version == package.version
         if newest and same and (name := image.fullmatch(package.name)):
-            found.append(Candidate(name[1], _closure([package.name, headers], known)))
+            found.append(Candidate(name[1], closure([package.name, headers], known)))
     return found
 
 
-def _closure(names: list[str], known: dict[str, Package]) -> tuple[str, ...]:
+def closure(names: list[str], known: Mapping[str, Package]) -> tuple[str, ...]:
     """Follow dependencies to this kernel's own parts: from 6.19 on image and modules are apart."""
+    names = [*names]
     wanted: set[str] = set()
     while names:
         name = names.pop()
         if name in known and name not in wanted:
             wanted.add(name)
-            names += [other for other in known[name].depends if other.startswith(_PARTS)]
+            names += parts_of(known[name])
     return tuple(sorted(wanted))
+
+
+def parts_of(package: Package) -> list[str]:
+    """Return the parts of the same kernel that a package depends on."""
+    return [name for name in package.depends if name.startswith(_PARTS)]
+
+
+def in_series(release: str, version: str) -> bool:
+    """Return whether a release is of a version: 6.12.95+deb12-amd64 is of 6.12 and of 6.12.95."""
+    return bool(re.match(rf"{re.escape(version)}(?![0-9])", release))
 
 
 # --- edge -------------------------------------------------------------------------------------

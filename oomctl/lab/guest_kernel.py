@@ -1,17 +1,19 @@
 """The kernel that a guest boots: its image, its headers, and oomctl's module built for it."""
 
 import hashlib
+import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oomctl import cache, console, resources
 from oomctl.bpf.btf import KFUNC
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import elf, kbuild, module
-from oomctl.lab import kernel_image
+from oomctl.lab import image_content, kernel_image
+from oomctl.oom.enums import KfuncPlace
 
 _TREE_IMAGE = {"x86_64": "arch/x86/boot/bzImage", "aarch64": "arch/arm64/boot/Image.gz"}
 _BUILD_SECONDS = 600.0
@@ -22,8 +24,9 @@ _BUILD_SECONDS = 600.0
 class Kernel:
     """A bootable kernel: `uname -r`, image, build folder, folder of its modules.
 
-    `provides` tells whether it has the kfunc itself; None if neither its System.map nor the vmlinux
-    of its headers tells, and the guest must look.
+    `provides` tells whether it has the kfunc itself; None if nothing here tells, and the guest must
+    look. `config` is {option without CONFIG_: value}; None if it was not found, `unread` says why.
+    `btf` tells whether it has BTF, None if that is not known.
     """
 
     release: str
@@ -31,6 +34,18 @@ class Kernel:
     headers: Path | None
     provides: bool | None
     modules: Path | None = None
+    config: Mapping[str, str] | None = field(default=None, repr=False)
+    btf: bool | None = None
+    unread: str = ""
+
+    @property
+    def kfunc(self) -> KfuncPlace:
+        """Where its kfunc is."""
+        if self.provides:
+            return KfuncPlace.BUILT_IN
+        if self.headers is not None:
+            return KfuncPlace.MODULE
+        return KfuncPlace.UNKNOWN if self.provides is None else KfuncPlace.NONE
 
 
 def given(path: Path) -> Kernel:
@@ -65,7 +80,7 @@ def find(path: Path) -> Kernel:
 
 @contextmanager
 def in_use(kernel: Kernel) -> Iterator[bool]:
-    """Prevent the removal of a kernel in the cache during the block.
+    """Prevent the removal of a kernel in the cache during the block, and note its use.
 
     Yields False if it was just removed.
     """
@@ -73,7 +88,10 @@ def in_use(kernel: Kernel) -> Iterator[bool]:
     if not image.is_relative_to(kernels):
         yield True
         return
-    with cache.in_use(kernels / image.relative_to(kernels).parts[0]) as there:
+    home = kernels / image.relative_to(kernels).parts[0]
+    with cache.in_use(home) as there:
+        if there:
+            os.utime(home)
         yield there
 
 
@@ -84,7 +102,9 @@ def _of_image(image: Path) -> Kernel:
     if root is not None:
         built = kbuild.release_of(root)
         release = release if built == kbuild.UNKNOWN else built
-        return Kernel(release, image, root, _provides(root / "System.map", root))
+        modules = _folder(root / "lib/modules" / release, Path("/lib/modules") / release)
+        found = Kernel(release, image, root, _provides(root / "System.map", root), modules)
+        return _with_content(found, [])
     above = image.parent.parent
     beside = above.name == "modules"
     modules = image.parent if beside else above / "lib/modules" / release
@@ -93,7 +113,45 @@ def _of_image(image: Path) -> Kernel:
     places += [modules / "build", Path("/lib/modules") / release / "build"]
     headers = next((place for place in places if (place / "Makefile").exists()), None)
     provides = _provides(symbols, headers)
-    return Kernel(release, image, headers, provides, modules if modules.is_dir() else None)
+    modules_there = _folder(modules, Path("/lib/modules") / release)
+    found = Kernel(release, image, headers, provides, modules_there)
+    return _with_content(found, [image.parent / f"config-{release}", modules / "config"])
+
+
+def _with_content(kernel: Kernel, configs: list[Path]) -> Kernel:
+    """Add the configuration from a file beside the image, from its headers, or from the image.
+
+    Unpacking the image takes a second, so that is done only for what no file tells.
+    """
+    if kernel.headers is not None:
+        configs += [kernel.headers / ".config", kernel.headers / "include/config/auto.conf"]
+    config = next((found for path in configs if (found := _read_config(path))), None)
+    kernel = replace(kernel, config=config, btf="DEBUG_INFO_BTF" in config if config else None)
+    if config and (kernel.provides is not None or kernel.headers is not None):
+        return kernel
+    try:
+        content = image_content.read(kernel.image)
+    except (image_content.UnreadableError, OSError) as error:
+        return replace(kernel, unread=str(error))
+    provides = content.kfunc if content.btf else None
+    return replace(
+        kernel,
+        config=config or content.config,
+        btf=content.btf,
+        provides=provides if kernel.provides is None else kernel.provides,
+        unread="" if config or content.config else "it has none in it (CONFIG_IKCONFIG)",
+    )
+
+
+def _folder(*places: Path) -> Path | None:
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _read_config(path: Path) -> Mapping[str, str]:
+    try:
+        return kbuild.parse_config(path.read_text(errors="replace"))
+    except OSError:
+        return {}
 
 
 def _provides(symbols: Path, headers: Path | None) -> bool | None:

@@ -2,25 +2,23 @@
 
 import contextlib
 import json
-import lzma
-import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UnsupportedError, UsageError
 from oomctl.kmod import module
-from oomctl.lab import apt, guest_kernel, kvm, tools, vm
+from oomctl.lab import apt, cached, guest_kernel, kvm, tools, unpack, vm
 from oomctl.lab.apt import Archive, Candidate
 from oomctl.lab.boot import Job
+from oomctl.lab.cached import Flavour
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
-from oomctl.proc import programs
+from oomctl.lab.suites import FETCH_SECONDS, open_archive
 from oomctl.text import counted
 
 _BOOT_SECONDS = 120.0
-_FETCH_SECONDS = 3600.0
-"""How long to wait for another oomctl that fetches a kernel."""
 _SIZE = "image_bytes"
 
 
@@ -68,7 +66,7 @@ def get(update: bool = False) -> Kernel:
         if known and not update:
             return known
     tools.require()
-    with cache.locked("kernels", doing="fetching a kernel", patience=_FETCH_SECONDS):
+    with cache.locked("kernels", doing="fetching a kernel", patience=FETCH_SECONDS):
         known = _whole()
         if known and not update:
             return known
@@ -78,7 +76,8 @@ def get(update: bool = False) -> Kernel:
         new.write_text(json.dumps(stamp))
         new.replace(_stamp())
         for folder in cache.folder("kernels").glob("*/"):
-            if folder.name != found.release and not cache.remove_unused(folder):
+            is_old = folder.name != found.release and cached.flavour_of(folder) == Flavour.STOCK
+            if is_old and not cache.remove_unused(folder):
                 console.detail(f"{folder} is kept for now: another oomctl uses it")
         return found
 
@@ -89,13 +88,8 @@ def _whole() -> Kernel | None:
         return chosen()
     except UnsupportedError as error:
         console.note(f"{error.why}; fetching it again")
-        _remove_damaged(_home(json.loads(_stamp().read_text())["release"]))
+        unpack.remove_damaged(_home(json.loads(_stamp().read_text())["release"]))
         return None
-
-
-def _remove_damaged(home: Path) -> None:
-    if not cache.remove_unused(home):
-        raise OomctlError(f"{home} is damaged, and another oomctl uses it", "end that oomctl first")
 
 
 def _choose(known: Kernel | None) -> Kernel:
@@ -105,7 +99,7 @@ def _choose(known: Kernel | None) -> Kernel:
     failures = []
     for suite in (f"{codename}-backports", codename):
         try:
-            with _archive(suite) as archive:
+            with open_archive(suite) as archive:
                 for candidate in archive.candidates():
                     if known and candidate.release == known.release:
                         return known
@@ -124,15 +118,6 @@ def _choose(known: Kernel | None) -> Kernel:
         "run with -v to see each failure, or give --kernel FOLDER-or-IMAGE",
         "\n".join(failures),
     )
-
-
-@contextlib.contextmanager
-def _archive(suite: str) -> Iterator[Archive]:
-    console.progress(f"fetching the package index of {suite}")
-    with cache.scratch("apt-") as folder:
-        archive = Archive(folder, suite)
-        archive.update()
-        yield archive
 
 
 def _try(archive: Archive, candidate: Candidate) -> Kernel:
@@ -160,52 +145,11 @@ def _try_boot(found: Kernel) -> None:
 
 
 def _fetch(archive: Archive, candidate: Candidate) -> Kernel:
-    """Download and unpack into a folder that gets its name only when it is complete.
-
-    A damaged folder of that name is removed first; OomctlError if another oomctl uses it.
-    """
-    home = _home(candidate.release)
-    _remove_damaged(home)
     console.progress(
         f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})"
     )
-    with cache.scratch("new-") as folder:
-        root = folder / "root"
-        root.mkdir()
-        packages = archive.download(candidate, folder)
-        console.progress(f"unpacking {candidate.release}")
-        for package in packages:
-            _run("dpkg", "-x", str(package), str(root))
-        if not (root / "lib").exists():
-            (root / "lib").symlink_to("usr/lib")
-        relocate(root / "usr/src", home / "usr/src")
-        _expand(root / "lib/modules" / candidate.release / "kernel")
-        _run("depmod", "-b", str(root), candidate.release)
-        root.rename(home)
-    return guest_kernel.find(home)
-
-
-def relocate(sources: Path, final: Path) -> None:
-    """Change the absolute paths in unpacked headers, which are those of installed headers."""
-    for makefile in sources.glob("linux-headers-*/Makefile"):
-        text = makefile.read_text()
-        moved = re.sub(r"^(include |KBUILD_OUTPUT=)/usr/src/", rf"\1{final}/", text, flags=re.M)
-        if moved != text:
-            makefile.write_text(moved)
-
-
-def _expand(modules: Path) -> None:
-    """Uncompress the modules of the initramfs: an emulated guest needs half a second for that."""
-    for folder in ("fs/9p", "fs/netfs", "fs/overlayfs", "net/9p", "drivers/virtio"):
-        for packed in (modules / folder).glob("*.ko.xz"):
-            packed.with_suffix("").write_bytes(lzma.decompress(packed.read_bytes()))
-            packed.unlink()
-
-
-def _run(*command: str) -> None:
-    status, output = programs.run(*command)
-    if status:
-        raise OomctlError(f"{command[0]} failed on {command[-1]}", detail=output)
+    fetch = partial(archive.download, candidate)
+    return unpack.unpack(fetch, candidate.release, _home(candidate.release), Flavour.STOCK)
 
 
 def _home(release: str) -> Path:

@@ -205,3 +205,15 @@ class FaultKind(StrEnum):
     RCU_STALL = "rcu-stall"
     HUNG_TASK = "hung-task"
     WARN = "warn"
+
+
+class KfuncPlace(StrEnum):
+    """Where a kernel has bpf_out_of_memory()."""
+
+    BUILT_IN = "built in"
+    MODULE = "module"
+    """It has not; oomctl's module can be built for it."""
+    NONE = "none"
+    """It has not, and there are no headers to build the module with."""
+    UNKNOWN = "unknown"
+    """Its image cannot be read on this machine."""

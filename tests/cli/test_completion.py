@@ -57,9 +57,12 @@ def test_every_example():
 def test_kernels(tmp_path, monkeypatch):
     (tmp_path / "vmlinuz-6.12").touch()
     monkeypatch.setattr(completion, "BOOT", tmp_path)
+    monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache/kernels/7.3.4-oomctl").mkdir(parents=True)
     for command in ("run", "smoke"):
         found = offered(f"oomctl lab {command} --kernel ")
-        assert found == ["stock", f"{tmp_path}/vmlinuz-6.12"]
+        assert found == ["stock", "reference", "7.3.4-oomctl", f"{tmp_path}/vmlinuz-6.12"]
+    assert offered("oomctl lab kernels --remove ") == ["7.3.4-oomctl"]
     assert offered("oomctl lab run --kernel s") == ["stock"]
 
 

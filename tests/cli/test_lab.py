@@ -1,18 +1,24 @@
 """`oomctl lab` without a machine booted: options, refusals, exit codes."""
 
+import json
+import os
 import shlex
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from oomctl import cache
 from oomctl.cli import app, guest
 from oomctl.errors import UnsupportedError
-from oomctl.lab import boot, guest_kernel, kvm, stock, tools, vm
+from oomctl.lab import boot, cached, guest_kernel, kvm, stock, tools, vm
+from oomctl.lab.cached import Flavour
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom.enums import FaultKind
 from oomctl.oom.faults import Fault
+from tests.elf import elf_file, module_file
+from tests.unit.lab.images import BUILT_IN, FIT, bzimage, compressed, vmlinux
 
 KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
 
@@ -284,3 +290,112 @@ def test_help_documents_the_exit_statuses():
     text = invoke("run", "--help").stdout
     for status in ("124", "125", "127", "128+N"):
         assert status in text
+
+
+@pytest.fixture
+def given(tmp_path, monkeypatch):
+    """Files that --kernel may name; the stock kernel is one of them."""
+    gz = "gzip"
+    fit = compressed(vmlinux(), gz)
+    bzimage(tmp_path / "fit", payload=fit)
+    for name, config in (
+        ("no-memcg", BUILT_IN.replace("CONFIG_MEMCG=y", "")),
+        ("no-9p", BUILT_IN.replace("CONFIG_9P_FS=y", "")),
+        ("no-virtio", BUILT_IN.replace("CONFIG_VIRTIO_PCI=y", "")),
+        ("no-bpf", BUILT_IN.replace("CONFIG_BPF_SYSCALL=y", "")),
+        ("modular", FIT),
+    ):
+        bzimage(tmp_path / name, "7.3.4", payload=compressed(vmlinux(config), gz))
+    bzimage(tmp_path / "no-btf", payload=compressed(vmlinux(None, btf=False), gz))
+    bzimage(tmp_path / "old", "6.1.0", payload=compressed(vmlinux(kfunc=False), gz))
+    bzimage(tmp_path / "cut", payload=fit, pages=9)
+    os.truncate(tmp_path / "cut", 0x5000)
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "nothing-in-it").mkdir()
+    (tmp_path / "other.ko").write_bytes(module_file("6.1.0"))
+    (tmp_path / "text.ko").write_bytes(elf_file("x"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vm, "run", lambda *_: pytest.fail("booted"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [["run", "--", "true"], ["run", "--dry-run", "--", "true"]])
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--kernel", "no-memcg"], 3, "is built without CONFIG_MEMCG (for memory cgroups)"),
+        (["--kernel", "no-9p"], 3, "is built without CONFIG_9P_FS (for this machine's files)"),
+        (["--kernel", "no-virtio"], 3, "is built without CONFIG_VIRTIO_PCI (for its machine)"),
+        (["--kernel", "no-bpf"], 3, "is built without CONFIG_BPF_SYSCALL (for BPF programs)"),
+        (["--kernel", "modular"], 3, "CONFIG_OVERLAY_FS in modules, and there are no modules"),
+        (["--kernel", "no-btf"], 3, "has no BTF, by which programs find the kfunc"),
+        (["--kernel", "old"], 3, "is too old: it has no bpf_out_of_memory(), and Linux 6.12 is"),
+        (["--kernel", "cut"], 2, "is truncated: it has 20480 bytes, its header says"),
+        (["--kernel", "text"], 2, "is not a bootable kernel image: it has no kernel header"),
+        (["--kernel", "nothing-in-it"], 2, "contains no kernel image"),
+        (["--kernel", "missing"], 2, "--kernel: missing does not exist; give stock, reference"),
+        (["--kernel", "reference"], 2, "--kernel reference: none was built yet"),
+        (["--kernel", "fit", "--module", "other.ko"], 2, "was built for 6.1.0, and the kernel is"),
+        (["--kernel", "fit", "--module", "text.ko"], 2, "text.ko is not a kernel module"),
+        (["--kernel", "fit", "--module", "/etc/passwd"], 2, "is not a kernel module"),
+    ],
+)
+def test_a_kernel_or_module_that_is_not_fit(given, command, words, status, said):
+    name, *rest = command
+    done = invoke(name, *words, *rest)
+    assert (done.exit_code, done.stdout) == (status, "")
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_a_configuration_that_cannot_be_read_is_said(boots, tmp_path):
+    bzimage(tmp_path / "bare", payload=compressed(vmlinux(None), "gzip"))
+    done = invoke("run", "--kernel", str(tmp_path / "bare"), "--", "true")
+    assert done.exit_code == 0
+    assert f"cannot read the configuration of {tmp_path}/bare: it has none in it" in done.stderr
+
+
+@pytest.fixture
+def cached_kernels(tmp_path):
+    for name, kfunc in (("7.3.4-oomctl", True), ("6.12.95", False)):
+        home = cached.home(name)
+        payload = compressed(vmlinux(kfunc=kfunc), "gzip")
+        bzimage(home / f"boot/vmlinuz-{name}", name, payload=payload)
+        cached.stamp(home, Flavour.PLAIN if kfunc else Flavour.DEBIAN)
+        os.utime(home, (0, 0 if kfunc else 86400))
+    cached.home("broken").mkdir()
+    os.utime(cached.home("broken"), (0, -86400))
+
+
+def test_kernels_are_listed(cached_kernels):
+    with cache.in_use(cached.home("6.12.95")):
+        listed = json.loads(invoke("kernels", "-f", "json").stdout)["kernels"]
+        table = invoke("kernels").stdout.splitlines()
+    assert [list(each.values())[:-2] for each in listed] == [
+        ["6.12.95", "debian", True, "6.12.95", "none", None],
+        ["7.3.4-oomctl", "plain", False, "7.3.4-oomctl", "built in", None],
+        ["broken", "stock", False, None, None, f"{cached.home('broken')} contains no kernel image"],
+    ]
+    assert [each["last_used"][:10] for each in listed[:2]] == ["1970-01-02", "1970-01-01"]
+    assert all(each["size_bytes"] > 20000 for each in listed[:2])
+    assert [line.split()[0] for line in table[2:5]] == ["6.12.95", "7.3.4-oomctl", "broken"]
+    assert table[2].endswith("in use")
+
+
+def test_kernels_are_removed_unless_in_use(cached_kernels):
+    done = invoke("kernels", "--remove", "broken", "--remove", "6.1")
+    said = "--remove 6.1: the cache has no such kernel; it has 6.12.95, 7.3.4-oomctl, broken"
+    assert (done.exit_code, done.stderr) == (2, f"oomctl: {said}\n")
+    with cache.in_use(cached.home("6.12.95")):
+        done = invoke("kernels", "--remove", "6.12.95")
+        assert (done.exit_code, done.stderr) == (
+            4,
+            "oomctl: another oomctl uses 6.12.95; end it first\n",
+        )
+    assert invoke("kernels", "--remove", "6.12.95", "--remove", "broken").exit_code == 0
+    assert cached.names() == ["7.3.4-oomctl"]
+
+
+def test_an_empty_cache_is_told():
+    assert invoke("kernels").stdout == "no kernels yet: oomctl lab fetch\n"
+    assert json.loads(invoke("kernels", "-f", "json").stdout)["kernels"] == []

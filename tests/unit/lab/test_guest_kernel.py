@@ -17,31 +17,13 @@ from oomctl.kmod import module
 from oomctl.lab import guest_kernel, tools
 from oomctl.lab.kernel_image import release_of
 from tests.elf import elf_file
-
-RELEASE = "6.12.95+deb12-amd64"
+from tests.unit.lab.images import RELEASE, bzimage
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-
-
-def bzimage(path, release=RELEASE, pages=0):
-    """Write the header of an x86 image with its size and its release (None: without a release)."""
-    head = bytearray(0x4000)
-    head[0x1F1] = 0x1F
-    head[0x1F4:0x1F8] = (pages << 8).to_bytes(4, "little")
-    head[0x202:0x206] = b"HdrS"
-    if release is not None:
-        head[0x20E:0x210] = (0x3000).to_bytes(2, "little")
-        text = release if isinstance(release, bytes) else release.encode()
-        text += b" (builder@host) #1 SMP\0"
-        head[0x3200 : 0x3200 + len(text)] = text
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(head)
-    os.truncate(path, 0x4000 + (pages << 12))
-    return path
 
 
 @pytest.fixture

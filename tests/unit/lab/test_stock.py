@@ -11,29 +11,10 @@ import pytest
 
 from oomctl import cache
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.lab import guest_kernel, stock
+from oomctl.lab import cached, guest_kernel, stock, unpack
 from oomctl.lab.apt import Candidate
-from tests.unit.lab.test_guest_kernel import bzimage
-
-
-def test_paths_in_unpacked_headers_are_changed(tmp_path):
-    """The one line that Debian's 6.12 has, and the two of its 7.3; the common one has none."""
-    makefiles = {
-        "linux-headers-6.12-amd64": "include /usr/src/linux-headers-6.12-common/Makefile\n",
-        "linux-headers-7.3-amd64": (
-            "KBUILD_OUTPUT=/usr/src/linux-headers-7.3-amd64\n"
-            "include /usr/src/linux-headers-7.3-common/Makefile\n"
-        ),
-        "linux-headers-7.3-common": "include $(srctree)/scripts/Kbuild.include\n",
-    }
-    for name, text in makefiles.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "Makefile").write_text(text)
-    stock.relocate(tmp_path, tmp_path)
-    for name, text in makefiles.items():
-        moved = (tmp_path / name / "Makefile").read_text()
-        assert moved == text.replace("/usr/src", str(tmp_path))
-
+from oomctl.lab.cached import Flavour
+from tests.unit.lab.images import bzimage
 
 RELEASES = ("6.12-a", "6.12-b", "6.1-c")
 """What the archive has, newest first."""
@@ -52,7 +33,7 @@ def archive(monkeypatch, tmp_path):
         has.fetched.append(candidate.release)
         return []
 
-    def unpack(program, *words):
+    def unpacked(program, *words):
         if program == "depmod":
             bzimage(Path(words[1]) / f"boot/vmlinuz-{words[2]}", words[2], pages=4)
 
@@ -65,9 +46,8 @@ def archive(monkeypatch, tmp_path):
         listed = [Candidate(release, ()) for release in has.releases]
         yield SimpleNamespace(candidates=lambda: listed, download=download)
 
-    monkeypatch.setattr(stock, "_archive", opened)
-    monkeypatch.setattr(stock, "_run", unpack)
-    monkeypatch.setattr(stock, "_expand", lambda modules: None)
+    monkeypatch.setattr(stock, "open_archive", opened)
+    monkeypatch.setattr(unpack, "run", unpacked)
     monkeypatch.setattr(stock, "_try_boot", try_boot)
     return has
 
@@ -136,6 +116,17 @@ def test_an_update_keeps_a_kernel_in_use(archive):
     assert kernels() == ["6.12-a", "6.12-b"]
     stock.get(update=True)
     assert kernels() == ["6.12-a"]
+
+
+def test_an_update_keeps_kernels_that_are_not_stock(archive):
+    archive.releases.remove("6.12-a")
+    stock.get()
+    for name, flavour in (("7.3-x", Flavour.DEBIAN), ("7.3-y", Flavour.PLAIN)):
+        cached.home(name).mkdir()
+        cached.stamp(cached.home(name), flavour)
+    archive.releases.insert(0, "6.12-a")
+    stock.get(update=True)
+    assert kernels() == ["6.12-a", "7.3-x", "7.3-y"]
 
 
 def test_a_kernel_given_by_its_folder_is_in_use_too(archive):

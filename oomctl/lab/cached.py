@@ -1,0 +1,137 @@
+"""The kernels in the cache: what they are, how big, when they were last used; their removal."""
+
+import json
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from oomctl import cache
+from oomctl.errors import OomctlError, UsageError
+from oomctl.lab import guest_kernel
+from oomctl.lab.guest_kernel import Kernel
+from oomctl.oom.enums import KfuncPlace
+
+STAMP = "kernel.json"
+
+
+class Flavour(StrEnum):
+    """Where a kernel in the cache comes from, or how it was built."""
+
+    STOCK = "stock"
+    """Debian's newest that works here."""
+    DEBIAN = "debian"
+    """Debian's, asked for by its version."""
+    PACKAGE = "package"
+    """Of a package that the user has."""
+    PLAIN = "plain"
+    """Built by `oomctl lab build`, without debugging."""
+    LOCKDEP = "lockdep"
+    """Built with CONFIG_PROVE_LOCKING."""
+    KASAN = "kasan"
+    """Built with CONFIG_KASAN and CONFIG_UBSAN."""
+
+
+BUILT = (Flavour.PLAIN, Flavour.LOCKDEP, Flavour.KASAN)
+
+
+@dataclass(frozen=True)
+class CachedKernel:
+    """A kernel in the cache: size in bytes, last use in seconds since the Epoch.
+
+    `release` and `kfunc` are None if it is damaged, and `damage` says how.
+    """
+
+    name: str
+    flavour: Flavour
+    size: int
+    last_used: float
+    in_use: bool
+    release: str | None = None
+    kfunc: KfuncPlace | None = None
+    damage: str = ""
+
+
+def stamp(home: Path, flavour: Flavour) -> None:
+    """Write down what a kernel is."""
+    (home / STAMP).write_text(json.dumps({"flavour": flavour, "made": time.time()}))
+
+
+def flavour_of(home: Path) -> Flavour:
+    """Return the flavour of a kernel; those without a stamp were fetched as stock kernels."""
+    return Flavour(_stamp_of(home).get("flavour", Flavour.STOCK))
+
+
+def home(*parts: str) -> Path:
+    """Return the place of a kernel in the cache."""
+    return cache.folder("kernels").joinpath(*parts)
+
+
+def find(name: str) -> Kernel | None:
+    """Return the kernel of that name; None if the cache has none that is whole."""
+    place = home(name)
+    if "/" in name or not place.is_dir():
+        return None
+    try:
+        return guest_kernel.find(place)
+    except UsageError:
+        return None
+
+
+def reference() -> Kernel | None:
+    """Return the newest plain kernel that was built here."""
+    built = [place for place in home().glob("*/") if flavour_of(place) == Flavour.PLAIN]
+    for place in sorted(built, key=lambda place: _stamp_of(place)["made"], reverse=True):
+        if found := find(place.name):
+            return found
+    return None
+
+
+def names() -> list[str]:
+    """Return the names of the kernels."""
+    return sorted(place.name for place in home().glob("*/"))
+
+
+def kernels() -> list[CachedKernel]:
+    """Return what is in the cache, most recently used first."""
+    found = [_described(place) for place in home().glob("*/")]
+    return sorted(found, key=lambda each: -each.last_used)
+
+
+def remove(name: str) -> None:
+    """Remove a kernel; OomctlError if another oomctl uses it."""
+    if not cache.remove_unused(home(name)):
+        raise OomctlError(f"another oomctl uses {name}", "end it first")
+
+
+def _described(place: Path) -> CachedKernel:
+    release, kfunc, damage = None, None, ""
+    try:
+        kernel = guest_kernel.find(place)
+        release, kfunc = kernel.release, kernel.kfunc
+    except UsageError as error:
+        damage = error.why
+    return CachedKernel(
+        name=place.name,
+        flavour=flavour_of(place),
+        size=_size(place),
+        last_used=place.stat().st_mtime,
+        in_use=cache.is_in_use(place),
+        release=release,
+        kfunc=kfunc,
+        damage=damage,
+    )
+
+
+def _size(place: Path) -> int:
+    """Return the bytes on the disk."""
+    return sum(path.lstat().st_blocks * 512 for path in place.rglob("*"))
+
+
+def _stamp_of(place: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((place / STAMP).read_text())
+        return {"flavour": Flavour(found["flavour"]), "made": float(found["made"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

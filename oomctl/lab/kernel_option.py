@@ -1,0 +1,71 @@
+"""The kernel that `--kernel` names, found, fetched or unpacked, and kept while it is used."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oomctl.errors import UsageError
+from oomctl.lab import cached, guest_kernel, packages, stock, versions
+from oomctl.lab.guest_kernel import Kernel
+
+STOCK, REFERENCE = "stock", "reference"
+_KINDS = (
+    "stock, reference, a version such as 6.12, a name of `oomctl lab kernels`, a build tree, a "
+    "folder of unpacked packages, a linux-image package or an image"
+)
+
+
+@contextmanager
+def in_use(text: str) -> Iterator[Kernel]:
+    """Yield the kernel that an option names, and prevent its removal during the block.
+
+    UsageError if there is none.
+    """
+    if text == STOCK:
+        with stock.in_use() as found:
+            yield found
+        return
+    found = find(text)
+    with guest_kernel.in_use(found) as is_there:
+        if not is_there:
+            raise UsageError(f"--kernel: {text} was just removed", "give another")
+        yield found
+
+
+def find(text: str, update: bool = False) -> Kernel:
+    """Return the kernel that an option names; UsageError if there is none.
+
+    With `update` Debian's archive is asked for a newer one.
+    """
+    if text == STOCK:
+        return stock.get(update)
+    if text == REFERENCE:
+        if found := cached.reference():
+            return found
+        raise UsageError("--kernel reference: none was built yet", "give another")
+    path = Path(text)
+    if text.endswith(".deb") and path.is_file():
+        return packages.get(path)
+    if text and os.path.lexists(path):
+        return guest_kernel.given(path)
+    if found := cached.find(text):
+        return found
+    if versions.is_version(text):
+        return versions.get(text, update)
+    raise UsageError(f"--kernel: {text} does not exist", f"give {_KINDS}")
+
+
+def find_local(text: str) -> Kernel:
+    """Return the kernel that an option names without fetching one; UsageError if it is not here."""
+    found: Kernel | None
+    if text == STOCK:
+        found = stock.chosen()
+    elif versions.is_version(text) and not os.path.lexists(text):
+        found = versions.known(text)
+    else:
+        return find(text)
+    if found is None:
+        hint = "oomctl lab fetch" if text == STOCK else f"oomctl lab fetch --kernel {text}"
+        raise UsageError(f"the kernel {text} was not fetched yet", hint)
+    return found
