@@ -65,7 +65,7 @@ class MachineOptions:
         str,
         value(
             "KERNEL",
-            "stock: Debian's newest that works here; reference: the newest that was built here; "
+            "stock: Debian's newest that works here; reference: the newest of `oomctl lab build`; "
             "a version such as 6.12: Debian's newest of it; a name of `oomctl lab kernels`; or a "
             "build tree, a folder of unpacked packages, a linux-image package, or an image.",
             autocompletion=completion.kernels,

@@ -64,7 +64,7 @@ def kernels(given: KernelsOptions) -> None:
 
 def _table(found: list[CachedKernel], width: int | None) -> str:
     if not found:
-        return "no kernels yet: oomctl lab fetch\n"
+        return "no kernels yet: oomctl lab fetch, or oomctl lab build\n"
     headers = ["name", "flavour", "kfunc", "size", "last used", "state"]
     rows = [
         [

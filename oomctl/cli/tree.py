@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
             "fetch": "lab:fetch",
             "status": "lab:status",
             "smoke": "labsmoke:smoke",
+            "build": "labbuild:build",
             "kernels": "labkernels:kernels",
         },
     ),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.proc import fork
@@ -107,9 +108,7 @@ def parse_packages(text: str) -> list[Package]:
 
 def candidates(packages: Sequence[Package], architecture: str) -> list[Candidate]:
     """Return the generic kernels whose headers are in the index too, newest first."""
-    from debian.debian_support import Version
-
-    by_version = sorted(packages, key=lambda package: Version(package.version))
+    by_version = sorted(packages, key=order)
     known = {package.name: package for package in by_version}  # the newest of each name
     image = re.compile(rf"linux-image-(\d[^-]*(?:-\d+|-rc\d+)?-{re.escape(architecture)})")
     found = []
@@ -137,6 +136,13 @@ def closure(names: list[str], known: Mapping[str, Package]) -> tuple[str, ...]:
 def parts_of(package: Package) -> list[str]:
     """Return the parts of the same kernel that a package depends on."""
     return [name for name in package.depends if name.startswith(_PARTS)]
+
+
+def order(package: Package) -> Any:
+    """Return what compares as the version of a package does."""
+    from debian.debian_support import Version
+
+    return Version(package.version)
 
 
 def in_series(release: str, version: str) -> bool:
@@ -209,9 +215,19 @@ class Archive:
         architecture = _run(["dpkg", "--print-architecture"]).strip()
         return candidates(parse_packages(shown), architecture)
 
+    def named(self, pattern: str) -> list[Package]:
+        """Return the packages whose whole name matches a regular expression."""
+        listed = self._apt("apt-cache", "search", "--names-only", f"^{pattern}$")
+        names = [line.split(" - ")[0] for line in listed.splitlines()]
+        return parse_packages(self._apt("apt-cache", "show", *names)) if names else []
+
     def download(self, candidate: Candidate, into: Path) -> list[Path]:
         """Fetch the packages of a candidate and return the files."""
-        self._apt("apt-get", "download", *candidate.packages, cwd=into)
+        return self.fetch(candidate.packages, into)
+
+    def fetch(self, names: Sequence[str], into: Path) -> list[Path]:
+        """Fetch packages and return the files."""
+        self._apt("apt-get", "download", *names, cwd=into)
         return sorted(into.glob("*.deb"))
 
     def _apt(self, program: str, *words: str, cwd: Path | None = None) -> str:

@@ -53,9 +53,10 @@ class CachedKernel:
     damage: str = ""
 
 
-def stamp(home: Path, flavour: Flavour) -> None:
-    """Write down what a kernel is."""
-    (home / STAMP).write_text(json.dumps({"flavour": flavour, "made": time.time()}))
+def stamp(home: Path, flavour: Flavour, seconds: float = 0) -> None:
+    """Write down what a kernel is, and in what time it was built."""
+    found = {"flavour": flavour, "made": time.time(), "seconds": round(seconds, 1)}
+    (home / STAMP).write_text(json.dumps(found))
 
 
 def flavour_of(home: Path) -> Flavour:

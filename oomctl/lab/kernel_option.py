@@ -43,7 +43,7 @@ def find(text: str, update: bool = False) -> Kernel:
     if text == REFERENCE:
         if found := cached.reference():
             return found
-        raise UsageError("--kernel reference: none was built yet", "give another")
+        raise UsageError("--kernel reference: none was built yet", "oomctl lab build")
     path = Path(text)
     if text.endswith(".deb") and path.is_file():
         return packages.get(path)

@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from oomctl import lazy
 from oomctl.oom.as_json import SCHEMA
@@ -135,25 +135,26 @@ def reporter(
     """Return the reporter of a form, which passes its text to `write` piece by piece."""
     if form in ("ktap", "jsonl"):
         return (Ktap if form == "ktap" else Lines)(write, verbose)
-    whole: dict[str, Callable[[Report], str]] = {
+    forms: dict[str, Callable[[Report], str]] = {
         "json": _json,
         "junit": lazy.function("report.junit:render_smoke"),
         "table": lambda report: table(report, verbose),
     }
-    return _Whole(whole[form], write)
+    return _Whole(forms[form], write)
+
+
+def whole(report: Report) -> dict[str, Any]:
+    """Return a run as plain values."""
+    abouts = {case.name: case.about for case in report.cases}
+    return {
+        "environment": report.environment,
+        "counts": count(report.results),
+        "cases": [{"about": abouts[one.name], **tree(one)} for one in report.results],
+    }
 
 
 def _json(report: Report) -> str:
-    whole = {
-        "schema": SCHEMA,
-        "environment": report.environment,
-        "counts": count(report.results),
-        "cases": [
-            {"about": case.about, **tree(result)}
-            for case, result in zip(report.cases, report.results, strict=True)
-        ],
-    }
-    return json.dumps(whole, indent=2) + "\n"
+    return json.dumps({"schema": SCHEMA, **whole(report)}, indent=2) + "\n"
 
 
 def table(report: Report, verbose: bool = False) -> str:

@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 from oomctl import cache
 from oomctl.cli import app, guest
 from oomctl.errors import UnsupportedError
-from oomctl.lab import boot, cached, guest_kernel, kvm, stock, tools, vm
+from oomctl.lab import boot, build, cached, guest_kernel, kvm, stock, tools, vm
 from oomctl.lab.cached import Flavour
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom.enums import FaultKind
 from oomctl.oom.faults import Fault
 from tests.elf import elf_file, module_file
+from tests.unit.lab.fake_tree import fake_tree
 from tests.unit.lab.images import BUILT_IN, FIT, bzimage, compressed, vmlinux
 
 KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
@@ -217,7 +218,7 @@ def test_no_kfunc_builds_no_module(boots, monkeypatch):
         (["--disk", "1K", "--", "x"], "it goes from 16M to 1024G"),
         (["--swap", "2000G", "--", "x"], "it goes from 16M to 1024G"),
         (["--append", "a\nb", "--", "x"], "is not a word of a kernel command line"),
-        (["--append", "", "--", "x"], "is not a word of a kernel command line"),
+        (["--append", "", "--", "x"], "is empty"),
         (["--expect-console", "(", "--", "x"], "'(' is not a regular expression"),
         (["--kvm", "maybe", "--", "x"], "--kvm"),
         ([], "COMMAND"),
@@ -397,5 +398,39 @@ def test_kernels_are_removed_unless_in_use(cached_kernels):
 
 
 def test_an_empty_cache_is_told():
-    assert invoke("kernels").stdout == "no kernels yet: oomctl lab fetch\n"
+    assert invoke("kernels").stdout == "no kernels yet: oomctl lab fetch, or oomctl lab build\n"
     assert json.loads(invoke("kernels", "-f", "json").stdout)["kernels"] == []
+
+
+def test_a_kernel_is_built_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "_require_tools", lambda: None)
+    done = invoke("build", "--source", str(fake_tree(tmp_path / "linux")), "--jobs", "1")
+    assert done.exit_code == 0, done.stderr
+    (name,) = cached.names()
+    assert done.stdout.startswith(f"{name} is ready, after ")
+    assert name.startswith("9.9-mine-")
+    assert "building linux" not in done.stdout
+    assert invoke("kernels").stdout.splitlines()[2].split()[:4] == [name, "plain", "built", "in"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--source", "missing"], "--source: missing does not exist"),
+        (["--source", "text"], "cannot unpack"),
+        (["--source", "nothing-in-it"], "is not a kernel source tree: it has no Makefile"),
+        (["--source", "linux", "--config", "missing"], "--config missing: No such file"),
+        (["--source", "linux", "--config", "fit"], "--config fit: it is not text"),
+        (["--flavour", "fast"], "--flavour"),
+        (["--jobs", "0"], "--jobs"),
+        (["--source", "linux", "--update"], "--update is for Debian's source, not for --source"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line_and_2(given, monkeypatch, words, why):
+    monkeypatch.setattr(build, "_require_tools", lambda: None)
+    fake_tree(given / "linux")
+    done = invoke("build", *words)
+    (line,) = [line for line in done.stderr.splitlines() if not line.endswith(words[-1])]
+    assert done.exit_code == 2
+    assert why in line
+    assert cached.names() == []

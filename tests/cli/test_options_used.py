@@ -19,6 +19,7 @@ from oomctl.bpf import btf
 from oomctl.cli import app, guest
 from oomctl.errors import OomctlError
 from oomctl.lab.guest_kernel import Kernel
+from oomctl.lab.source import Source
 from oomctl.lab.vm import Ending
 from oomctl.oom.counts import KillCounts
 from oomctl.oom.kill import OomKill
@@ -34,6 +35,7 @@ from tests.unit.lab.test_guest_suite import lines
 from tests.unit.smoke.fake_suite import CASES, HERE, FakeRunner
 
 KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
+SOURCE = Source(Path("/s/linux.tar.xz"), "linux", "x")
 PRINTING = {
     "declare": ["declare --dry-run"],
     "run": ["run s.toml --dry-run"],
@@ -57,6 +59,7 @@ DOING = {
     "lab fetch": ["lab fetch"],
     "lab status": ["lab status"],
     "lab kernels": ["lab kernels"],
+    "lab build": ["lab build", "lab build --source headers"],
     "kfunc status": ["kfunc status"],
     "kfunc build": ["kfunc build"],
     "kfunc load": ["kfunc load"],
@@ -70,6 +73,7 @@ VALUES = {
     "--append": "quiet",
     "--cgroup": "/a",
     "--cpus": "3",
+    "--config": "s.toml",
     "--copy": "copied",
     "--count": "1",
     "--disk": "64M",
@@ -77,12 +81,14 @@ VALUES = {
     "--exclude": "arguments.*",
     "--expect-console": "WARNING",
     "--flags": "0",
+    "--flavour": "kasan",
     "--for": "1s",
     "--format": "json",
     "--headers": "headers",
     "--hog": "9M",
     "--hogs": "5",
     "--into": "into",
+    "--jobs": "7",
     "--kernel": "vmlinuz",
     "--kvm": "on",
     "--memory": "1G",
@@ -99,6 +105,7 @@ VALUES = {
     "--set": "hog.a.count=2",
     "--since": "boot",
     "--size": "9M",
+    "--source": "headers",
     "--swap": "64M",
     "--swap-max": "1M",
     "--timeout": "77s",
@@ -242,6 +249,10 @@ def done(machine, any_machine, monkeypatch, tmp_path):
         "oomctl.kmod.module.loaded": lambda: False,
         "oomctl.kmod.module.require_modules": lambda: None,
         "oomctl.cli.kfunc.require_kfunc": lambda: V3,
+        "oomctl.lab.source.newest": lambda update: made.append(("newest", update)) or SOURCE,
+        "oomctl.lab.source.given": lambda path: made.append(("source", path)) or SOURCE,
+        "oomctl.lab.build._require_tools": lambda: None,
+        "oomctl.lab.build.build": edge("built", KERNEL),
         "oomctl.lab.vm.run": boot,
         "oomctl.lab.boot.run_virtme": lambda command: " ".join(["/bin/qemu-x", *command]),
         "oomctl.lab.tools.require": lambda: None,

@@ -38,7 +38,7 @@ def test_stock(monkeypatch):
 
 
 def test_reference_is_the_newest_plain_build():
-    with pytest.raises(UsageError, match="--kernel reference: none was built yet"):
+    with pytest.raises(UsageError, match="none was built yet; oomctl lab build"):
         kernel_option.find("reference")
     for name, flavour, made in (
         ("7.3.1", Flavour.PLAIN, 1),
