@@ -12,6 +12,7 @@ from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.report import COMPARISON_RENDERERS, ShortFormat
+from oomctl.rounds.comparison import Comparison
 from oomctl.rounds.comparison import compare as compared
 from oomctl.rounds.record import read_record
 
@@ -49,24 +50,39 @@ def compare(given: CompareOptions) -> None:
       oomctl run examples/recheck.toml --repeat 50 --record new.jsonl    # on the other
       oomctl compare old.jsonl new.jsonl
     """
-    first, second = given.first, given.second
+    records = given.first, given.second
     with Output(given.output) as place:
-        place.require_apart([first, second])
-        runs = []
-        for path in (first, second):
-            runs.append([section.run for section in read_record(path)])
-            for remark in (remark for run in runs[-1] for remark in run.remarks):
-                console.note(f"{path}: {remark}")
-        found = compared(*runs)
-        if not found.pairs:
-            raise UsageError(
-                f"{first} and {second} have no variant of a scenario in common",
-                "compare records of the same scenario file",
-            )
-        if not any(pair.a.rounds and pair.b.rounds for pair in found.pairs):
-            raise UsageError(
-                f"{first} and {second} have no rounds of the same variant",
-                "compare records with rounds in them",
-            )
-        place.write(COMPARISON_RENDERERS[given.form](found, (first.name, second.name)))
+        place.require_apart(records)
+        found = _compared(records)
+        place.write(_rendered(found, records, given.form))
     raise typer.Exit(Exit.NOT_AS_WANTED if found.changes else Exit.OK)
+
+
+def render(records: tuple[Path, Path], form: ShortFormat) -> str:
+    """Return the comparison of two records; UsageError if they have nothing in common."""
+    return _rendered(_compared(records), records, form)
+
+
+def _rendered(found: Comparison, records: tuple[Path, Path], form: ShortFormat) -> str:
+    return COMPARISON_RENDERERS[form](found, (records[0].name, records[1].name))
+
+
+def _compared(records: tuple[Path, Path]) -> Comparison:
+    first, second = records
+    runs = []
+    for path in records:
+        runs.append([section.run for section in read_record(path)])
+        for remark in (remark for run in runs[-1] for remark in run.remarks):
+            console.note(f"{path}: {remark}")
+    found = compared(*runs)
+    if not found.pairs:
+        raise UsageError(
+            f"{first} and {second} have no variant of a scenario in common",
+            "compare records of the same scenario file",
+        )
+    if not any(pair.a.rounds and pair.b.rounds for pair in found.pairs):
+        raise UsageError(
+            f"{first} and {second} have no rounds of the same variant",
+            "compare records with rounds in them",
+        )
+    return found

@@ -62,15 +62,16 @@ class MachineOptions:
     """The options of commands that boot a virtual machine; UsageError if a folder is unfit."""
 
     kernel: Annotated[
-        str,
+        list[str] | None,
         value(
             "KERNEL",
             "stock: Debian's newest that works here; reference: the newest of `oomctl lab build`; "
             "a version such as 6.12: Debian's newest of it; a name of `oomctl lab kernels`; or a "
-            "build tree, a folder of unpacked packages, a linux-image package, or an image.",
+            "build tree, a folder of unpacked packages, a linux-image package, or an image. May be "
+            "repeated, to do the same on each. [default: stock]",
             autocompletion=completion.kernels,
         ),
-    ] = "stock"
+    ] = None
     memory: Annotated[Size, value("SIZE", "Memory of the guest, at least 256M.", _memory)] = Size(
         2 << 30
     )
@@ -133,6 +134,21 @@ class MachineOptions:
                     "rename it, or give the folder above it",
                 )
 
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels, as they were named."""
+        return tuple(self.kernel or ["stock"])
+
+    @property
+    def only_kernel(self) -> str:
+        """The kernel of a command that boots one guest; UsageError if there are several."""
+        if len(self.kernels) > 1:
+            raise UsageError(
+                f"{len(self.kernels)} kernels are given, and this boots one guest",
+                "give --kernel once",
+            )
+        return self.kernels[0]
+
     def machine(self, image: Path, accelerated: bool) -> Machine:
         """Return the machine that boots this image."""
         return Machine(
@@ -182,6 +198,18 @@ def ready(kernel: str, kvm_option: str, kfunc: bool, module: Path | None) -> Ite
         how = "KVM" if accelerated else "emulation"
         console.progress(f"booting {chosen.release} under {how}")
         yield Host(chosen, accelerated, module, look)
+
+
+@contextmanager
+def all_ready(given: MachineOptions, kfunc: bool = True) -> Iterator[list[tuple[str, Host]]]:
+    """Yield ready() of each kernel by its name, before anything boots; a second one is NAME (2)."""
+    with ExitStack() as stack:
+        hosts: list[tuple[str, Host]] = []
+        for number, name in enumerate(given.kernels):
+            host = stack.enter_context(ready(name, given.kvm, kfunc, given.module))
+            same = given.kernels[:number].count(name)
+            hosts.append((f"{name} ({same + 1})" if same else name, host))
+        yield hosts
 
 
 def faults_are_good(faults: Sequence[Fault], expected: Sequence[str], suffix: str = "") -> bool:

@@ -1,16 +1,19 @@
 """`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
 
+import re
 import select
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from oomctl import console
-from oomctl.cli import completion, guest
+from oomctl.cli import compare, completion, guest
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag, value
 from oomctl.cli.output import Output
@@ -26,6 +29,8 @@ from oomctl.units import Duration
 
 TIMED_OUT, FAULTY = 124, guest.FAULTY
 VANISHED = 125
+_KERNEL = "{kernel}"
+"""What stands for the kernel's name in a command on several kernels."""
 _CONSOLE_LINES = 60
 _CONSOLE_COLUMNS = 240
 _PATIENCE = 1.0
@@ -80,26 +85,64 @@ def run(given: LabRunOptions) -> None:
     What the guest writes stays in its memory and is lost at its end, other than in the folders of
     --rwdir. The command starts in the caller's folder; PATH begins with this Python's; stdin is
     /dev/null; stdout and stderr are separate, byte for byte. There is no network. The
-    machine is made by virtme-ng and QEMU, and is emulated unless KVM works.
+    machine is made by virtme-ng and QEMU, and is emulated unless KVM works. With several kernels
+    the command runs on one after another, and the exit code is the first that is not 0; {kernel} in
+    COMMAND is replaced by the kernel's name, and records of `oomctl run --record {kernel}.jsonl`
+    are compared, the first with each other one.
 
     Examples:
       oomctl lab run -- oomctl declare --hogs 3
       oomctl lab run --kernel ~/linux --rwdir . -- oomctl smoke -o result.ktap
+      oomctl lab run --kernel stock --kernel reference -- oomctl declare
     """
     environment = guest.environment(given.env or [])
     if given.dry_run:
         _show(given, environment)
         return
-    with guest.ready(given.kernel, given.kvm, given.kfunc, given.module) as host:
-        out, err = guest.outputs()
-        machine = given.machine(host.kernel.image, host.kvm)
-        job = host.job(given.command, environment, str(Path.cwd()))
-        ending = vm.run(machine, job, given.timeout, out, err)
+    with guest.all_ready(given, given.kfunc) as hosts:
+        if len(hosts) == 1:
+            raise typer.Exit(_run(given, hosts[0][1], given.command, environment))
+        statuses = []
+        for name, host in hosts:
+            console.note(f"on {name}: Linux {host.kernel.release}")
+            words = [word.replace(_KERNEL, _file_name(name)) for word in given.command]
+            statuses.append(_run(given, host, words, environment))
+    names = [name for name, _host in hosts]
+    pairs = zip(statuses, names, strict=True)
+    console.note(f"status {', '.join(f'{status} on {name}' for status, name in pairs)}")
+    if records := _records(given.command, names):
+        with Output(None) as place:
+            for record in records[1:]:
+                place.write(compare.render((records[0], record), "table"))
+    raise typer.Exit(next(filter(None, statuses), 0))
+
+
+def _file_name(kernel: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", kernel)
+
+
+def _records(words: list[str], names: Sequence[str]) -> list[Path]:
+    """Return the records that the command has made on this machine, one for each kernel."""
+    for option, word in pairwise(words):
+        if option == "--record" and _KERNEL in word:
+            records = [Path(word.replace(_KERNEL, _file_name(name))) for name in names]
+            return records if all(record.is_file() for record in records) else []
+    return []
+
+
+def _run(
+    given: LabRunOptions, host: guest.Host, words: Sequence[str], environment: dict[str, str]
+) -> int:
+    """Run a command on a kernel; return the exit code of that."""
+    out, err = guest.outputs()
+    machine = given.machine(host.kernel.image, host.kvm)
+    job = host.job(words, environment, str(Path.cwd()))
+    ending = vm.run(machine, job, given.timeout, out, err)
     if ending.boot is not None:
         console.detail(
             f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all"
         )
-    raise typer.Exit(_judge(ending, given) if _listens(err) else _status(ending))
+    return _judge(ending, given) if _listens(err) else _status(ending)
 
 
 @dataclass(frozen=True)
@@ -175,7 +218,7 @@ def _look() -> tuple[Kernel | None, str]:
 
 def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
     """Print what would be run; the initramfs and descriptors get their real names only then."""
-    found = kernel_option.find_local(given.kernel)
+    found = kernel_option.find_local(given.only_kernel)
     fitness.require(found, given.kfunc, given.module)
     accelerated = bool(kvm.known()) if given.kvm == "auto" else given.kvm == "on"
     machine = given.machine(found.image, accelerated)

@@ -12,13 +12,15 @@ from oomctl.cli import guest
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.output import Output
 from oomctl.cli.smoke import BISECT, EXITS, BisectCommand, SuiteOptions
-from oomctl.errors import Exit
+from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.lab import guest_suite, vm
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.vm import Ending
 from oomctl.oom.faults import Fault
+from oomctl.report.smoke_comparison import render_json, render_text
 from oomctl.report.smoke_reporter import StreamReporter, listing
 from oomctl.smoke.case import Case, Result
+from oomctl.smoke.comparison import Comparison, KernelRun
 from oomctl.smoke.results import Report
 from oomctl.units import Duration
 
@@ -35,6 +37,12 @@ class LabSmokeOptions(guest.MachineOptions, SuiteOptions):
         """Check the options of both."""
         SuiteOptions.__post_init__(self)
         super().__post_init__()
+        if len(self.kernels) > 1 and self.form not in (None, "table", "json"):
+            raise UsageError(
+                f"--format {self.form} has no form for several kernels", "take table or json"
+            )
+        if len(self.kernels) > 1 and self.bisect:
+            raise UsageError("--bisect judges one kernel", "give --kernel once")
 
 
 @command(*EXITS, more=f"{guest.FAULTY} {_FAULTY}; {BISECT}", environment=[CACHE], cls=BisectCommand)
@@ -43,10 +51,12 @@ def smoke(given: LabSmokeOptions) -> None:
 
     A case that should make the kernel panic has a machine of its own, whose console is read: the
     expected panic is a pass. If the kernel dies of another case, that case has failed, and the
-    rest goes on in a new machine. The result is one, written while the cases run.
+    rest goes on in a new machine. The result is one, written while the cases run. With several
+    kernels it is a comparison: which cases differ, and why.
 
     Examples:
       oomctl lab smoke
+      oomctl lab smoke --kernel stock --kernel reference
       oomctl lab smoke --kernel ~/linux panic
       git bisect run sh -c 'make -j8 || exit 125; oomctl lab smoke --kernel . --bisect'
     """
@@ -55,47 +65,80 @@ def smoke(given: LabSmokeOptions) -> None:
         if given.list_cases:
             place.write(listing(chosen, given.form or "table", place.width))
             return
-        with (
-            guest.ready(given.kernel, given.kvm, True, given.module) as host,
-            given.reporting(place) as tell,
-        ):
-            faults: list[Fault] = []
-            expected = given.expect_console or []
-            boot = partial(_boot, given, host, faults)
-            report = _Run(chosen, tell).run(boot, given.repeat, expected)
-            seen = {line for result in report.results for line in result.evidence}
-            beside = [one for one in faults if f"kernel log: {one.lines[0]}" not in seen]
-            good = guest.faults_are_good(beside, expected)
-    raise typer.Exit(guest.FAULTY if report.exit == Exit.OK and not good else report.exit)
+        with guest.all_ready(given) as hosts:
+            if len(hosts) > 1:
+                code, good = _compare(given, chosen, hosts, place)
+            else:
+                with given.reporting(place) as tell:
+                    run = _Run(chosen, tell)
+                    good = _run(given, run, hosts[0][1])
+                    code = run.report.exit
+    raise typer.Exit(guest.FAULTY if code == Exit.OK and not good else code)
+
+
+def _run(given: LabSmokeOptions, run: "_Run", host: guest.Host, suffix: str = "") -> bool:
+    """Run the suite on a kernel; tell whether it reported no fault outside of the cases."""
+    faults: list[Fault] = []
+    expected = given.expect_console or []
+    run.run(partial(_boot, given, host, faults), given.repeat, expected)
+    seen = {line for result in run.report.results for line in result.evidence}
+    beside = [one for one in faults if f"kernel log: {one.lines[0]}" not in seen]
+    return guest.faults_are_good(beside, expected, suffix)
+
+
+def _compare(
+    given: LabSmokeOptions,
+    chosen: tuple[Case, ...],
+    hosts: Sequence[tuple[str, guest.Host]],
+    place: Output,
+) -> tuple[Exit, bool]:
+    """Run the suite on each kernel, and write what differs; one that fails does not end it."""
+    good, runs = True, []
+    for name, host in hosts:
+        console.progress(f"testing {name}: {host.kernel.release}")
+        run, error = _Run(chosen, StreamReporter(_ignore)), ""
+        try:
+            good &= _run(given, run, host, f" (on {name})")
+        except OomctlError as failed:
+            error = str(failed)
+            console.note(f"{name}: {error}")
+        runs.append(KernelRun(name, run.report, error))
+    found = Comparison(chosen, tuple(runs))
+    as_json = given.form == "json"
+    place.write(render_json(found) if as_json else render_text(found, place.width))
+    return found.exit, good
+
+
+def _ignore(_text: str) -> None:
+    """Write nothing: the comparison has it all."""
 
 
 class _Run:
-    """Collects the results that guests send, and reports each as it comes."""
+    """Collects the results that guests send in `report`, and reports each as it comes."""
 
     def __init__(self, chosen: tuple[Case, ...], tell: StreamReporter) -> None:
         self._cases = {case.name: case for case in chosen}
-        self._report = Report({}, chosen)
+        self.report = Report({}, chosen)
         self._tell = tell
 
-    def run(self, boot: guest_suite.Boot, repeat: int, expected: Sequence[str]) -> Report:
+    def run(self, boot: guest_suite.Boot, repeat: int, expected: Sequence[str]) -> None:
         """Run the suite; faults that match one of `expected` fail no case."""
         suite = guest_suite.GuestSuite(
             boot, repeat, self._began, self._add, _show_booting, expected
         )
-        suite.run(self._report.cases)
-        self._tell.end(self._report)
-        return self._report
+        suite.run(self.report.cases)
+        self._tell.end(self.report)
 
     def _began(self, environment: Mapping[str, Any]) -> None:
-        if not self._report.environment:
-            self._report = replace(self._report, environment=environment)
-            self._tell.begin(self._report)
+        if not self.report.environment:
+            self.report = replace(self.report, environment=environment)
+            self._tell.begin(self.report)
 
     def _add(self, result: Result) -> None:
-        self._report = replace(self._report, results=(*self._report.results, result))
+        self.report = replace(self.report, results=(*self.report.results, result))
         self._tell.case_starts(self._cases[result.name])
         self._tell.case_ends(result)
-        console.progress_bar(result.name, len(self._report.results), len(self._cases))
+        console.progress_bar(result.name, len(self.report.results), len(self._cases))
 
 
 def _show_booting(name: str) -> None:

@@ -36,7 +36,7 @@ def run(words: Sequence[str], what: str, log: Path) -> None:
     last: deque[str] = deque(maxlen=_KEPT)
     began = noted = time.monotonic()
     steps = 0
-    with log.open("a") as file, _started(words) as process:
+    with log.open("a", buffering=1) as file, _started(words) as process:
         assert process.stdout is not None  # noqa: S101
         for line in process.stdout:
             file.write(line)

@@ -65,4 +65,5 @@ def run(*command: str) -> None:
     """Run a program; OomctlError if it fails."""
     status, output = programs.run(*command)
     if status:
-        raise OomctlError(f"{command[0]} failed on {command[-1]}", detail=output)
+        why = (output.strip().splitlines() or ["it gave no reason"])[-1].strip()
+        raise OomctlError(f"{command[0]} failed on {command[-1]}: {why}", detail=output)

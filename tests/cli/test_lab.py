@@ -18,6 +18,7 @@ from oomctl.lab.vm import Ending
 from oomctl.oom.enums import FaultKind
 from oomctl.oom.faults import Fault
 from tests.elf import elf_file, module_file
+from tests.rounds import alone
 from tests.unit.lab.fake_tree import fake_tree
 from tests.unit.lab.images import BUILT_IN, FIT, bzimage, compressed, vmlinux
 
@@ -434,3 +435,38 @@ def test_what_cannot_be_built_is_one_line_and_2(given, monkeypatch, words, why):
     assert done.exit_code == 2
     assert why in line
     assert cached.names() == []
+
+
+def test_a_command_on_several_kernels(boots, tmp_path):
+    for name in ("a", "b"):
+        bzimage(tmp_path / name, f"6.12-{name}", payload=compressed(vmlinux(), "gzip"))
+    boots[0].insert(1, Ending(3, False, 2.0, 3.0, ""))
+    words = [word for name in ("a", "b") for word in ("--kernel", str(tmp_path / name))]
+    done = invoke("run", *words, "--", "true", "{kernel}.json")
+    assert done.exit_code == 3
+    assert f"on {tmp_path}/a: Linux 6.12-a" in done.stderr
+    assert f"status 3 on {tmp_path}/a, 3 on {tmp_path}/b" in done.stderr
+    assert [job.words[1][-7:] for _machine, job, _timeout in boots[1:]] == ["_a.json", "_b.json"]
+    done = invoke("run", "--dry-run", *words, "--", "true")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "2 kernels are given, and this boots one guest; give --kernel once" in done.stderr
+
+
+def test_records_of_several_kernels_are_compared(boots, given, monkeypatch):
+    def run(machine, job, timeout, out, err):
+        Path(job.words[-1]).write_text(alone())
+        return Ending(0, False, 2.0, 3.0, "")
+
+    monkeypatch.setattr(vm, "run", run)
+    words = ["--kernel", "fit", "--kernel", "fit", "--rwdir", ".", "--", "oomctl", "run", "x.toml"]
+    done = invoke("run", *words, "--record", "{kernel}.jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert "A         fit.jsonl: Linux" in done.stdout
+    assert "B         fit__2_.jsonl: Linux" in done.stdout
+    assert "unchanged" in done.stdout
+
+
+def test_all_kernels_are_looked_at_before_the_first_boot(given):
+    done = invoke("run", "--kernel", "fit", "--kernel", "no-memcg", "--", "true")
+    assert done.exit_code == 3
+    assert "no-memcg" in done.stderr

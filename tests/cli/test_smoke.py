@@ -14,10 +14,10 @@ from oomctl.experiment import environment
 from oomctl.lab import vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
-from oomctl.oom.outcome import Environment
+from oomctl.oom.outcome import Check, Environment
 from oomctl.report.smoke_reporter import listing
 from oomctl.smoke import runner, suite
-from oomctl.smoke.case import Case
+from oomctl.smoke.case import Case, Result
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
 from tests.unit.lab.test_guest_suite import DEAD, PANIC, lines
@@ -246,3 +246,74 @@ def test_lab_smoke_usage(known):
     refused(run("lab", "smoke", "--memory", "1M"), 2, "too small")
     refused(run("lab", "smoke", "--memory", "1M", "--bisect"), 125, "too small")
     refused(run("lab", "smoke", "nonsense"), 2, "nonsense")
+
+
+def failed(name):
+    return Result(name, False, "", (Check("returns -EBUSY", False, "returned 0"),), good=0)
+
+
+@pytest.fixture
+def two_kernels(known, lab):
+    """Guests of two kernels, a and b: on the second one a case fails."""
+    known(GOOD)
+    first, second = (case.name for case in GOOD)
+    lab.guests(
+        (lines([first, second]), ended()),
+        (lines([first]).replace(END, b"") + lines([second], ran=failed(second)), ended()),
+    )
+    return ["lab", "smoke", "--kernel", "a", "--kernel", "b"]
+
+
+END = b'{"kind": "end"}\n'
+
+
+def test_lab_smoke_on_two_kernels_is_a_comparison(two_kernels):
+    result = run(*two_kernels)
+    assert result.exit_code == 1, result.stderr
+    second = GOOD[1].name
+    text = result.stdout
+    assert "kernel    a: Linux 6.12.95+deb12-amd64, kfunc v3 from module" in text
+    assert "1 case of 2 differ" in text
+    (row,) = [line for line in text.splitlines() if line.startswith(f"{second} ")]
+    assert row.split() == [second, "passed", "failed"]
+    assert "b         expected returns -EBUSY; actual: returned 0" in text
+
+
+def test_lab_smoke_on_two_kernels_as_json_has_the_full_results(two_kernels):
+    told = json.loads(run(*two_kernels, "-f", "json").stdout)
+    second = GOOD[1].name
+    assert [each["kernel"] for each in told["kernels"]] == ["a", "b"]
+    assert [each["counts"]["failed"] for each in told["kernels"]] == [0, 1]
+    assert all(len(each["cases"]) == 2 for each in told["kernels"])
+    (difference,) = told["differences"]
+    assert difference["results"] == {"a": "passed", "b": "failed"}
+    assert difference["reasons"] == {"b": "expected returns -EBUSY; actual: returned 0"}
+    assert difference["name"] == second
+
+
+def test_lab_smoke_on_kernels_that_agree(known, lab):
+    known(GOOD)
+    names = [case.name for case in GOOD]
+    lab.guests(*((lines(names), ended()) for _ in range(2)))
+    result = run("lab", "smoke", "--kernel", "a", "--kernel", "a")
+    assert result.exit_code == 0
+    assert "2 cases, the same results on all kernels" in result.stdout
+    assert "kernel    a (2): Linux" in result.stdout
+
+
+def test_lab_smoke_goes_on_after_a_kernel_that_does_not_come_up(known, lab):
+    known(GOOD)
+    names = [case.name for case in GOOD]
+    lab.guests((b"", ended(None)), (lines(names), ended()))
+    result = run("lab", "smoke", "--kernel", "a", "--kernel", "b")
+    assert result.exit_code == 4
+    assert "error     the suite did not start in the guest: the guest vanished" in result.stdout
+    (row,) = [line for line in result.stdout.splitlines() if line.startswith(f"{names[0]} ")]
+    assert row.split() == [names[0], "-", "passed"]
+
+
+def test_lab_smoke_on_several_kernels_usage(known):
+    known(GOOD)
+    two = ("lab", "smoke", "--kernel", "a", "--kernel", "b")
+    refused(run(*two, "-f", "ktap"), 2, "--format ktap has no form for several kernels")
+    refused(run(*two, "--bisect"), 125, "--bisect judges one kernel; give --kernel once")
