@@ -30,6 +30,7 @@ PROGRAMS = {
     "fuser": "psmisc",
     "git": "git",
     "grep": "grep",
+    "journalctl": "systemd",
     "ls": "coreutils",
     "make": "make",
     "mount": "mount",
@@ -44,6 +45,7 @@ PROGRAMS = {
     "systemd-run": "systemd",
     "ulimit": "bash",
     "umount": "mount",
+    "zcat": "gzip",
 }
 SYSCTLS = {
     "kernel.ftrace_enabled",
@@ -68,7 +70,8 @@ WORDS = {
 
 _WHOLE = (
     rf"(?:{'|'.join(sorted({*PROGRAMS} - {'make', 'find', 'python'}))}) [^. ]"
-    r"|oomctl (?:declare|run|report|compare|predict|watch|doctor|clean|smoke|scenario|kfunc|lab)\b"
+    r"|oomctl (?:declare|run|report|compare|predict|explain|watch|doctor|clean|smoke|scenario"
+    r"|kfunc|lab)\b"
 )
 """How a hint begins that is a command as a whole, without backticks."""
 

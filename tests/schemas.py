@@ -7,7 +7,13 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 FOLDER = files("oomctl.report")
-NAMES = ("schema.json", "run-schema.json", "doctor-schema.json", "watch-schema.json")
+NAMES = (
+    "schema.json",
+    "run-schema.json",
+    "doctor-schema.json",
+    "watch-schema.json",
+    "explain-schema.json",
+)
 SCHEMAS = {name: json.loads((FOLDER / name).read_text()) for name in NAMES}
 REGISTRY = Registry().with_resources(
     (name, Resource.from_contents(schema)) for name, schema in SCHEMAS.items()

@@ -69,6 +69,11 @@ def records(incomplete: str) -> Offers:
     return _files(incomplete, ".jsonl")
 
 
+def logs(incomplete: str) -> Offers:
+    """Offer saved logs, here and in the folders below."""
+    return [*_files(incomplete, ".log"), *_files(incomplete, ".txt")]
+
+
 def _files(incomplete: str, ending: str) -> Offers:
     folder, slash, begin = incomplete.rpartition("/")
     base = Path(f"{folder}{slash}")

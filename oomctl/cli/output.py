@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Self, TextIO
 
 from oomctl import console
@@ -20,6 +21,8 @@ _HINTS: dict[int | None, str] = {
     errno.ENXIO: "start its reader first, or name a file",
     errno.EBADF: "name one that is",
 }
+
+_IN_MEMORY = 1 << 23
 
 
 class Output:
@@ -76,14 +79,25 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write the result; OomctlError if the disk is full."""
+        self.write_pieces([text])
+
+    def write_pieces(self, texts: Iterable[str]) -> None:
+        """Write a result that may be larger than the memory; OomctlError if the disk is full.
+
+        On stdout each piece comes as soon as it is there. A file appears with all of them.
+        """
         try:
             if self._file is not None:
-                self._file.write(text.encode("utf-8", "backslashreplace"))
+                with SpooledTemporaryFile(_IN_MEMORY) as pieces:
+                    for text in texts:
+                        pieces.write(text.encode("utf-8", "backslashreplace"))
+                    self._file.write(pieces)
                 return
             _cope(sys.stdout)
-            with console.wiped():
-                sys.stdout.write(text)
-                sys.stdout.flush()
+            for text in texts:
+                with console.wiped():
+                    sys.stdout.write(text)
+                    sys.stdout.flush()
         except BrokenPipeError:  # `| head`
             raise
         except OSError as error:

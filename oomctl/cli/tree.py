@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
     "report": "report:report",
     "compare": "compare:compare",
     "predict": "predict:predict",
+    "explain": "explain:explain",
     "watch": "watch:watch",
     "doctor": "doctor:doctor",
     "clean": "clean:clean",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from oomctl.files import descriptor
 from oomctl.signals import signals_blocked
@@ -24,10 +24,15 @@ _DENIED = frozenset(
 """Errnos for which a file is written in place: a new one beside it cannot be made."""
 
 
+Data = bytes | IO[bytes]
+"""What is written: bytes, or all of a file that can be read again."""
+_PIECE = 1 << 20
+
+
 class OutFile(Protocol):
     """The file that data is written to."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         """Write all of it; OSError if that fails."""
 
     def is_at(self, found: os.stat_result) -> bool:
@@ -128,7 +133,7 @@ def _place(name: str, stack: ExitStack) -> tuple[int, str]:
 class _Stream:
     fd: int
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         _write_all(self.fd, data)
 
     def is_at(self, found: os.stat_result) -> bool:
@@ -137,13 +142,13 @@ class _Stream:
 
 @dataclass(frozen=True)
 class _InPlace(_Stream):
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         with signals_blocked():
             if not os.fstat(self.fd).st_nlink:
                 raise OSError(errno.ENOENT, "was removed in the meantime")
             os.lseek(self.fd, 0, os.SEEK_SET)
             _write_all(self.fd, data)
-            os.ftruncate(self.fd, len(data))
+            os.ftruncate(self.fd, os.lseek(self.fd, 0, os.SEEK_CUR))
             _settle(self.fd)
 
 
@@ -160,7 +165,7 @@ class _Whole:
         with signals_blocked(), self._temporary():
             pass
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         with signals_blocked():
             try:
                 with self._temporary() as (fd, temporary):
@@ -232,7 +237,12 @@ def _settle(fd: int) -> None:
     os.close(os.dup(fd))
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: Data) -> None:
+    if not isinstance(data, bytes):
+        data.seek(0)
+        while piece := data.read(_PIECE):
+            _write_all(fd, piece)
+        return
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -163,7 +163,8 @@ class OomReport:
     @property
     def has_report(self) -> bool:
         """Whether there is more than the line of the kill itself."""
-        return self.order is not None or self.constraint is not None or bool(self.tasks)
+        is_named = self.victim is not None and self.victim.cgroup is not None
+        return self.order is not None or is_named or bool(self.tasks or self.counters)
 
     @property
     def is_before_5_1(self) -> bool:

@@ -138,7 +138,7 @@ class ReportsFromLog:
         report = self._take(host, caller, record)
         if not caller.is_idle:
             _keep(host.callers, record.caller, caller)
-        if not caller.is_idle or record.host in self._hosts or report:
+        if not caller.is_idle or record.host in self._hosts or report or host.suppressed:
             _keep(self._hosts, record.host, host)
         key = record.host, record.caller
         if caller.report:
@@ -154,6 +154,8 @@ class ReportsFromLog:
                 caller.split.add(record.caller, text)
                 caller.parts += 1
                 self._name(caller)
+        elif caller.report and text[:1] == "[" and texts.INVOKES not in text:
+            caller.report.add(text)  # a row of a dump, of which there may be thousands
         elif begun := OpenReport.begun_by(record):
             unfinished = _unfinished(caller)
             begun.suppressed, host.suppressed = host.suppressed, 0

@@ -18,8 +18,10 @@ from oomctl.oom.paths import is_within
 _UNCUT_MAX = 972
 _COMM_MAX = 15
 
+INVOKES = " invoked oom-killer: "
 INVOKED = re.compile(
-    r"(?P<comm>.{0,15}) invoked oom-killer: gfp_mask=(?P<mask>(?:0x)?[0-9a-f]+)?"
+    rf"(?P<comm>.{{0,15}}){INVOKES}"
+    r"gfp_mask=(?P<mask>(?:0x)?[0-9a-f]+)?"
     r"(?:\((?P<flags>[A-Za-z0-9_|#]*)\))?[^ ]*(?: nodemask=(?P<nodemask>\(null\)|[\d,-]*),)? +"
     r"order=(?P<order>-?\d{1,10})(?:, oom_adj=-?\d{1,5})?(?:, oom_score_adj=(?P<adj>-?\d{1,5}))?",
     re.DOTALL,
@@ -91,7 +93,6 @@ SKIPPED = re.compile(
     r"Skip killing the task",
     re.DOTALL,
 )
-NO_SYSRQ = re.compile(r"(?:sysrq: |SysRq : )?OOM request ignored\. No task eligible")
 NO_KILLABLE = "Out of memory and no killable processes..."
 PANIC = re.compile(
     r"Kernel panic - not syncing: (?P<why>Out of memory: (?:system-wide|compulsory) "

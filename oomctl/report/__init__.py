@@ -2,8 +2,8 @@
 start of a command stays quick.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, TypeVar
 
 from oomctl import lazy
 
@@ -11,7 +11,9 @@ Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", "ktap", 
 RunFormat = Literal["table", "json", "jsonl", "markdown", "ktap", "junit"]
 """The forms that can show many rounds."""
 ShortFormat = Literal["table", "json", "markdown"]
+ExplainFormat = Literal["table", "json", "markdown", "html"]
 DoctorFormat = Literal["table", "json"]
+Rendered = TypeVar("Rendered")
 
 
 RENDERERS: Mapping[str, Callable[..., str]] = {
@@ -52,6 +54,16 @@ PREDICTION_RENDERERS: Mapping[str, Callable[..., str]] = {
 that were asked about; "table" also the terminal's width.
 """
 
+EXPLANATION_RENDERERS: Mapping[str, Callable[..., Iterator[str]]] = {
+    "table": lazy.function("report.explanation_parts:render_text"),
+    "json": lazy.function("report.explanation_json:render"),
+    "markdown": lazy.function("report.explanation_parts:render_markdown"),
+    "html": lazy.function("report.explanation_html:render"),
+}
+"""Take explanations, the name of the log, the number of tasks to show; "table" also the terminal's
+width. They yield the result piece by piece: a log may hold a million kills.
+"""
+
 DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.doctor_parts:render_text"),
     "json": lazy.function("report.json_forms:render_examination"),
@@ -60,11 +72,11 @@ DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
 
 
 def render(
-    renderers: Mapping[str, Callable[..., str]],
+    renderers: Mapping[str, Callable[..., Rendered]],
     output_format: str,
     *about: object,
     terminal: int | None,
-) -> str:
+) -> Rendered:
     """Render something in one of its forms; only a table uses the width of the terminal."""
     more = (terminal,) if output_format == "table" else ()
     return renderers[output_format](*about, *more)

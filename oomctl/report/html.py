@@ -44,41 +44,50 @@ _POLICY = (
 )
 
 
+END = "</body>\n</html>\n"
+
+
 def render(outcome: Outcome) -> str:
     """Return the page: what holds for the run, then a section for each call."""
     title = f"{outcome.verdict.name}: {subject(outcome)}"
-    style = (files("oomctl.report") / "page.css").read_text()
     parts = [
-        f"{_BEGIN}{_POLICY}<title>{_escape(title)}</title>\n<style>\n{style}</style>\n</head>",
+        head(title).removesuffix("\n"),
         f"<body>\n<h1>{_verdict(outcome.verdict)}</h1>",
-        f"<p>{_escape(outcome.verdict.reason)}</p>",
-        f'<p class="dim">{_escape(_machine(outcome.environment))}</p>',
-        *(f"<p>Note: {_escape(note)}</p>" for note in outcome_notes(outcome)),
+        f"<p>{escape(outcome.verdict.reason)}</p>",
+        f'<p class="dim">{escape(_machine(outcome.environment))}</p>',
+        *(f"<p>Note: {escape(note)}</p>" for note in outcome_notes(outcome)),
         "<h3>Cgroups and their tasks before the call</h3>",
         _tree(outcome),
         "<h3>Fates of the tasks</h3>",
-        _table(task_table(outcome)),
+        html_table(task_table(outcome)),
     ]
     if outcome.checks:
-        parts += ["<h3>Expectations</h3>", _table(checks_table(outcome))]
+        parts += ["<h3>Expectations</h3>", html_table(checks_table(outcome))]
     if (events := events_table(outcome)).rows:
         headers = ["cgroup", *events.headers[1:]]
-        parts += ["<h3>Rise of memory.events</h3>", _table(replace(events, headers=headers))]
+        parts += ["<h3>Rise of memory.events</h3>", html_table(replace(events, headers=headers))]
     if memory := memory_line(outcome):
-        parts.append(f"<p>{_escape(memory)}</p>")
+        parts.append(f"<p>{escape(memory)}</p>")
     if outcome.counts:
-        parts.append(f"<p>Kills: {_escape(counts_text(outcome.counts))}</p>")
+        parts.append(f"<p>Kills: {escape(counts_text(outcome.counts))}</p>")
     for index in range(len(outcome.calls)):
         parts += _call(outcome, index)
-    return "\n".join([*parts, "</body>\n</html>"]) + "\n"
+    return "\n".join([*parts, END])
 
 
-def _escape(text: str) -> str:
+def head(title: str) -> str:
+    """Return the beginning of a page, before its body."""
+    style = (files("oomctl.report") / "page.css").read_text()
+    return f"{_BEGIN}{_POLICY}<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+
+
+def escape(text: str) -> str:
+    """Return text as HTML; what is not printable is escaped as for a terminal."""
     return escape_html(printable(text))
 
 
 def _verdict(verdict: Verdict) -> str:
-    return f'<span class="{"good" if verdict.as_wanted else "bad"}">{_escape(verdict.name)}</span>'
+    return f'<span class="{"good" if verdict.as_wanted else "bad"}">{escape(verdict.name)}</span>'
 
 
 def _machine(environment: Environment) -> str:
@@ -89,7 +98,7 @@ def _machine(environment: Environment) -> str:
     return "; ".join(filter(None, [machine_line(environment), size, sysctls]))
 
 
-def _table(table: Table, foot: Sequence[str] = (), raw: str | None = None) -> str:
+def html_table(table: Table, foot: Sequence[str] = (), raw: str | None = None) -> str:
     """Return a table; cells of the column named `raw` are HTML already."""
 
     def row(tag: str, cells: Sequence[str]) -> str:
@@ -98,7 +107,7 @@ def _table(table: Table, foot: Sequence[str] = (), raw: str | None = None) -> st
             classes = ["number"] if header in table.numbers else []
             classes += ["bad"] if text.split(" ")[0] == FateKind.OOM_KILLED else []
             kind = f' class="{" ".join(classes)}"' if classes else ""
-            shown = text if header == raw and tag == "td" else _escape(text)
+            shown = text if header == raw and tag == "td" else escape(text)
             parts.append(f"<{tag}{kind}>{shown}</{tag}>")
         return f"<tr>{''.join(parts)}</tr>"
 
@@ -139,7 +148,7 @@ def _branches(nodes: Mapping[str, _Node]) -> str:
     for name, node in nodes.items():
         leaves = "".join(f"<li>{_leaf(report)}</li>" for report in node.tasks)
         below = leaves + _branches(node.children)
-        parts.append(f"<li><code>{_escape(name)}</code>{f'<ul>{below}</ul>' if below else ''}</li>")
+        parts.append(f"<li><code>{escape(name)}</code>{f'<ul>{below}</ul>' if below else ''}</li>")
     return "".join(parts)
 
 
@@ -148,8 +157,8 @@ def _leaf(report: TaskReport) -> str:
     size = f"size {format_size(report.size)}, " if report.size is not None else ""
     kind = ' class="bad"' if report.fate.kind == FateKind.OOM_KILLED else ""
     return (
-        f"{_escape(task_name(task.comm, task.pid))}: {size}charged {format_size(report.charged)}, "
-        f"adj {task.oom_score_adj}, <span{kind}>{_escape(fate_text(report, None))}</span>"
+        f"{escape(task_name(task.comm, task.pid))}: {size}charged {format_size(report.charged)}, "
+        f"adj {task.oom_score_adj}, <span{kind}>{escape(fate_text(report, None))}</span>"
     )
 
 
@@ -162,7 +171,7 @@ def _call(outcome: Outcome, index: int) -> Iterator[str]:
         rises = (f"{kind} {format_duration(us * 1000)}" for kind, us in report.pressure.items())
         rows.append(("pressure", ", ".join(rises)))
     yield "<dl>"
-    yield from (f"<dt>{_escape(label)}</dt><dd>{_escape(text)}</dd>" for label, text in rows)
+    yield from (f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in rows)
     yield "</dl>"
     yield from _chart(outcome, index)
     yield from _timeline(outcome, report)
@@ -172,7 +181,7 @@ def _call(outcome: Outcome, index: int) -> Iterator[str]:
         yield (
             "<h3>Kernel log</h3>"
             f"<details><summary>{counted(len(report.log), 'record')} during the call</summary>"
-            f"<pre>{chr(10).join(map(_escape, log))}</pre></details>"
+            f"<pre>{chr(10).join(map(escape, log))}</pre></details>"
         )
 
 
@@ -239,7 +248,7 @@ def _timeline(outcome: Outcome, report: CallReport) -> Iterator[str]:
     headers = ["moment", "task", "after the call", "since the last", "", "meaning"]
     total = ["total", "", "", format_duration(timeline.whole), "", ""]
     yield "<h3>Timeline</h3>"
-    yield _table(Table(headers, rows, numbers=headers[2:4]), total, raw="")
+    yield html_table(Table(headers, rows, numbers=headers[2:4]), total, raw="")
 
 
 def _prediction(report: CallReport, top: str | None) -> Iterator[str]:
@@ -270,8 +279,8 @@ def _prediction(report: CallReport, top: str | None) -> Iterator[str]:
     group = f" memory.oom.group of {prediction.group} kills it as a whole." * bool(prediction.group)
     yield "<h3>Prediction and actual victims</h3>"
     yield (
-        f"<p>{_escape(f'{predicted_text(report)}.{group}')} "
+        f"<p>{escape(f'{predicted_text(report)}.{group}')} "
         f'<span class="dim">badness is rss + swap + page tables, plus {weight} '
         f"for each point of adj (totalpages {prediction.totalpages} / 1000).</span></p>"
     )
-    yield _table(Table([*headers, "predicted", "actual"], rows, numbers))
+    yield html_table(Table([*headers, "predicted", "actual"], rows, numbers))

@@ -87,3 +87,11 @@ def test_scenario_files_and_records(tmp_path, monkeypatch):
         assert offered(f"oomctl {command} {tmp_path}/a") == [f"{tmp_path}/a.toml"]
     for command in ("report", "compare", "compare x.jsonl"):
         assert offered(f"oomctl {command} ") == ["a.jsonl"]
+
+
+def test_logs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("kern.log", "console.txt", "a.toml"):
+        (tmp_path / name).touch()
+    assert offered("oomctl explain ") == ["kern.log", "console.txt"]
+    assert offered("oomctl explain x --format h") == ["html"]

@@ -27,6 +27,7 @@ from oomctl.oom.prediction import Candidates
 from tests.cli.command import run
 from tests.cli.conftest import RANKING
 from tests.cli.test_predict import PAGE, TASKS
+from tests.corpus import compose
 from tests.elf import elf_file
 from tests.machine import V3
 from tests.outcomes import DEFAULT_RUN, ENVIRONMENT, OUTCOMES
@@ -50,6 +51,7 @@ DOING = {
     "report": ["report r.jsonl"],
     "compare": ["compare r.jsonl r.jsonl"],
     "predict": ["predict --global"],
+    "explain": ["explain k.log"],
     "watch": ["watch --count 2 --timeout 0.01"],
     "doctor": ["doctor"],
     "clean": ["clean"],
@@ -274,6 +276,7 @@ def done(machine, any_machine, monkeypatch, tmp_path):
     for name, data in {
         "s.toml": b"[hog.a]\nsize = 1\n[[call]]\n",
         "r.jsonl": alone().encode(),
+        "k.log": (compose.HERE / "6.12-limit-dmesg.log").read_bytes(),
         "m.ko": elf_file(),
         "vmlinuz": b"",
     }.items():

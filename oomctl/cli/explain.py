@@ -1,0 +1,103 @@
+"""`oomctl explain`: what the OOM reports in a saved kernel log say, and why each victim died."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from oomctl import console
+from oomctl.cli import completion, options
+from oomctl.cli.command import command
+from oomctl.cli.output import Output
+from oomctl.errors import Exit, UsageError
+from oomctl.files.infile import open_input
+from oomctl.files.loglines import telling_lines
+from oomctl.oom import logtext
+from oomctl.oom.explanation import Explanation, explanations
+from oomctl.oom.logrecord import Record
+from oomctl.oom.logtext import LogText
+from oomctl.oom.reports import ReportsFromLog
+from oomctl.report import EXPLANATION_RENDERERS, ExplainFormat, render
+
+_HINT = "give a saved kernel log, such as the output of dmesg or journalctl -k"
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """The options of `oomctl explain`."""
+
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[FILE]",
+            help="A saved kernel log; - is stdin.",
+            autocompletion=completion.logs,
+        ),
+    ] = Path("-")
+    top: Annotated[
+        int | None,
+        options.value(
+            "N",
+            "Show only the first N tasks of each dump. [default: 10; all in JSON]",
+            options.integer(1, 1_000_000),
+        ),
+    ] = None
+    form: Annotated[ExplainFormat, options.form(ExplainFormat)] = "table"
+    output: options.OutputFile = None
+
+
+@command("there was an OOM report", "there was none")
+def explain(given: ExplainOptions) -> None:
+    """Explain every OOM kill in a saved kernel log.
+
+    It reads what dmesg and journalctl print in any of their forms, syslog files, serial consoles
+    and dumps of /dev/kmsg, from kernels 3.10 to 7.x; a log of any size is read in pieces. For each
+    report it says who invoked the OOM killer, whose limit it was, who died, what the memory was
+    used for and how much of it belongs to no task. From the task dump it computes every badness
+    again, and says whether the kernel's choice follows from it. What the log does not contain is
+    named as missing.
+
+    It needs neither root nor the machine on which the log was written.
+
+    Examples:
+      journalctl -k -b -1 | oomctl explain
+      oomctl explain /var/log/kern.log --top 5
+      oomctl explain console.txt --format html -o oom.html
+    """
+    with Output(given.output) as place:
+        place.require_apart([given.file])
+        name = "stdin" if given.file == Path("-") else str(given.file)
+        with _opened(given.file, name) as file:
+            found = _explanations(file, name)
+            first = next(found, None)
+            if first is None:
+                console.note(f"no OOM report in {name}")
+                raise typer.Exit(Exit.NOT_AS_WANTED)
+            about = (chain([first], found), name, given.top)
+            place.write_pieces(
+                render(EXPLANATION_RENDERERS, given.form, *about, terminal=place.width)
+            )
+
+
+def _opened(path: Path, name: str) -> BinaryIO:
+    try:
+        return open_input(path)
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}", _HINT) from error
+
+
+def _explanations(file: BinaryIO, name: str) -> Iterator[Explanation]:
+    text, reports = LogText(), ReportsFromLog()
+    lines = telling_lines(file, logtext.TELLING, lambda: reports.is_open, logtext.LINE_MAX)
+
+    def records() -> Iterator[Record]:
+        try:
+            for line in lines:
+                yield from text.records(line)
+        except OSError as error:
+            raise UsageError(f"{name}: {error.strerror}", _HINT) from error
+
+    return explanations(records(), reports)

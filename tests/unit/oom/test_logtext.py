@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from oomctl.oom.logtext import LogText
+from tests.corpus.reading import read
+
+KILL = (
+    "Memory cgroup out of memory: Killed process 7 (a [b] c: d) total-vm:9kB, anon-rss:4kB, "
+    "file-rss:8kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
+)
+
+
+def records(*lines):
+    text = LogText()
+    return [record for line in lines for record in text.records(line.encode())]
+
+
+def test_the_time_since_boot_and_the_caller_are_read():
+    (record,) = records(f"<4>[   12.345678][  T99] {KILL}")
+    assert (record.time_us, record.caller, record.text) == (12_345_678, "T99", KILL)
+    assert record.since_boot
+
+
+def test_a_wall_clock_grows_over_midnight():
+    times = [
+        record.time_us
+        for record in records(*(f"Nov 26 {at} box kernel: x" for at in ("23:59:59", "00:00:01")))
+    ]
+    assert times[1] - times[0] == 2_000_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Nov 26 07:15:06 box app[9]: {KILL}",
+        f"2026-11-26T07:15:06+0000 box systemd[1]: {KILL}",
+        f'{{"MESSAGE": "{KILL}", "_TRANSPORT": "journal"}}',
+        f'{{"MESSAGE": "{KILL}", "SYSLOG_IDENTIFIER": "app"}}',
+        f"12,1,1,-;{KILL}",
+        f"<12>[    1.000000] {KILL}",
+        f"user  :notice: [    1.000000] {KILL}",
+    ],
+)
+def test_a_line_of_another_program_is_no_record(line):
+    assert records(line) == []
+
+
+@pytest.mark.parametrize("tag", ["kernel: ", "kernel[0]: ", "box kernel: ", "kernel-monitor: "])
+def test_a_line_of_the_kernel_is_one(tag):
+    (record,) = records(f"Nov 26 07:15:06 {tag}{KILL}")
+    assert record.text == KILL
+
+
+def test_what_a_record_escapes_is_unescaped():
+    (found,) = read(KILL.replace("a [b]", r"\x1b\xc3\xa9#012").encode())
+    assert found.report.victim.comm == r"\x1bé\n c: d"
+
+
+def test_an_unknown_prefix_is_learned_and_holds_for_lines_that_tell_nothing():
+    found = records(f"srv|7|{KILL}", "srv|12|anon 99")
+    assert [record.text for record in found] == [KILL, "anon 99"]
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+@example([b"\x1b" * 50, b"{" * 2000, b'{"MESSAGE":[1,"x",999]}', b"[1.1234567890123456789] x"])
+@example([b"\\xff\\xc3", b"\r\r\n", b"99:99:99 kernel: x", b"Mar  9 1:02:03 99:99 x"])
+@example([b'{"MESSAGE":"x","__REALTIME_TIMESTAMP":"99999999999999999"}', b'{"MESSAGE":7}', b"{}"])
+@example([b'{"MESSAGE":"x","_SOURCE_MONOTONIC_TIMESTAMP":"\xd9\xa3"}', b"[1]", b'{"MESSAGE":[]}'])
+def test_no_bytes_raise(lines):
+    assert isinstance(read(b"\n".join(lines)), list)
