@@ -32,6 +32,7 @@ _RESIZED = ("anon", "mlock", "shmem")
 _MOST_GROWN = 16 * M  # the limits of a random tree leave room for twice that
 _ROOM = 256 * K  # that memory.max stays above the usage, so that its write itself kills no task
 _TRIES = 3
+_GOOD = ("agreed", "explained")
 _PAGE = 4 * K
 _SHORT = 10  # pages that a resized hog is started too small, to be grown to the exact size
 
@@ -77,8 +78,8 @@ class Trial:
         with self.swap_area(self.tree.swap):
             return self.session.run(plan, ready)
 
-    def specs(self):
-        """Return the flips that the model computes for this tree."""
+    def sides(self):
+        """Return the flips that the model computes for this tree, each with both sides."""
         found = []
 
         def look(given):
@@ -96,7 +97,7 @@ class Trial:
 
         with pytest.raises(NotTriedError):
             self.run(self.plan, look)
-        return found
+        return [(spec, at_flip) for spec in found for at_flip in (False, True)]
 
     def _possible(self, flip, asked):
         """Tell whether the flip can be tried, and count it if not."""
@@ -110,7 +111,7 @@ class Trial:
             why = "hog cannot have that size"
         else:
             return True
-        self.left_out[flip.kind, why] += 1
+        self.left_out[flip.kind, f"left out: {why}"] += 1
         return False
 
     def _has_room(self, limit):
@@ -241,24 +242,27 @@ def test_each_flip_of_random_trees_turns_the_kernel_s_choice(swap_area, capsys):
     with Session(root, require_kfunc(), len) as session:
         for number in range(FROM, FROM + TREES):
             trial = Trial(session, root, swap_area, random_tree(number))
-            specs = trial.specs()
-            counts += Counter(
-                {(kind, f"left out: {why}"): n for (kind, why), n in trial.left_out.items()}
-            )
-            for spec in specs:
-                for at_flip in (False, True):
-                    try:
-                        result = trial.tried(spec, at_flip)
-                    except NotTriedError as why:
-                        result = f"left out: {why}"
-                    if result.startswith("expected"):
-                        wrong.append(f"tree {number}, {spec}, at the flip: {at_flip}: {result}")
-                        result = "wrong"
-                    counts[spec.kind, result] += 1
+            found = [(spec, side, _result(trial, spec, side)) for spec, side in trial.sides()]
+            counts += Counter((spec.kind, result) for spec, _, result in found if result in _GOOD)
+            counts += Counter(trial.left_out)
+            bad = [f"tree {number}, {one}" for one in found if one[2] not in (*_GOOD, "not tried")]
+            wrong += bad
+            with capsys.disabled():
+                results = Counter(result for _, _, result in found if result in _GOOD)
+                print(f"\ntree {number}: {dict(results)}", *bad, sep="\n  ", flush=True)
     with capsys.disabled():
-        print(f"\nflips of {TREES} trees from {FROM} on:")
+        print(f"\nflips of {TREES} trees from {FROM} on, {len(wrong)} wrong:")
         for (kind, result), times in sorted(counts.items()):
             print(f"  {kind}: {times} {result}")
-        print("\n".join(wrong))
     assert wrong == []
-    assert sum(counts.values())
+    assert sum(times for (_, result), times in counts.items() if result in _GOOD)
+
+
+def _result(trial, spec, side):
+    try:
+        return trial.tried(spec, side)
+    except NotTriedError as why:
+        trial.left_out[spec.kind, f"not tried: {why}"] += 1
+        return "not tried"
+    except OomctlError as error:
+        return f"{error} {error.hint}"
