@@ -167,7 +167,7 @@ def reasons(report: CallReport) -> tuple[Reason, ...]:
     if not report.victims:
         nothing = report.verdict.name == VerdictName.NO_KILLABLE_TASK
         return (reason(now),) if nothing and not now.victims else ()
-    kills = sorted((k for k in report.kills if k.pid in report.victims), key=lambda k: k.at_ns)
+    kills = [kill for kill in report.kills if kill.pid in report.victims]
     memory = {task.pid: task.memory for task in now.tasks}
     found: list[Reason] = []
     gone: set[int] = set()
