@@ -114,6 +114,7 @@ VALUES = {
     "--top": "1",
     "--vary": "hog.a.size=2M,3M",
     "--via": "limit",
+    "--why": "small",
 }
 HARMLESS = {
     "--help": "prints the help",
