@@ -248,7 +248,7 @@ def test_each_flip_of_random_trees_turns_the_kernel_s_choice(swap_area, capsys):
             bad = [f"tree {number}, {one}" for one in found if one[2] not in (*_GOOD, "not tried")]
             wrong += bad
             with capsys.disabled():
-                results = Counter(result for _, _, result in found if result in _GOOD)
+                results = Counter(f"{one.kind} {result}" for one, _, result in found)
                 print(f"\ntree {number}: {dict(results)}", *bad, sep="\n  ", flush=True)
     with capsys.disabled():
         print(f"\nflips of {TREES} trees from {FROM} on, {len(wrong)} wrong:")
