@@ -42,14 +42,18 @@ def kernels(incomplete: str) -> Offers:
         "stock": "Debian's newest that works here",
         "reference": "the newest of oomctl lab build",
     }
-    return [*names.items(), *cached_kernels(incomplete), *here]
+    return [*names.items(), *_cached("kernels"), *here]
 
 
 def cached_kernels(incomplete: str) -> Offers:
-    """Offer the kernels in the cache."""
+    """Offer the kernels in the cache, and the objects of builds."""
+    return [*_cached("kernels"), *_cached("builds")]
+
+
+def _cached(folder: str) -> list[str]:
     from oomctl import cache
 
-    return sorted(path.name for path in cache.place("kernels").glob("*/"))
+    return sorted(path.name for path in cache.place(folder).glob("*/"))
 
 
 def examples(incomplete: str) -> Offers:

@@ -1,4 +1,4 @@
-"""`oomctl lab kernels`: the kernels in the cache."""
+"""`oomctl lab kernels`: the kernels in the cache, and what they were built from."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ class KernelsOptions:
         list[str] | None,
         value(
             "NAME",
-            "Remove this kernel, unless it is in use; may be repeated.",
+            "Remove this kernel, or these objects, unless in use; may be repeated.",
             autocompletion=completion.cached_kernels,
         ),
     ] = None
@@ -40,7 +40,8 @@ def kernels(given: KernelsOptions) -> None:
     """List the kernels in the cache, or remove some.
 
     For each it shows whether bpf_out_of_memory() is built in, or comes as a module; the size on the
-    disk; and when the kernel was last booted. --kernel takes the names.
+    disk; and when the kernel was last booted. --kernel takes the names. `objects` are the source
+    and the objects of builds, from which the next build goes on.
 
     Examples:
       oomctl lab kernels

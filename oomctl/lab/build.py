@@ -94,8 +94,13 @@ def build(wanted: Plan) -> Kernel:
 
     A build that was interrupted goes on where it was. OomctlError if make fails.
     """
-    folder = cache.folder("builds", wanted.tree)
-    with cache.locked("builds", doing=f"building {wanted.tree}", patience=_PATIENCE):
+    with (
+        cache.locked("builds", doing=f"building {wanted.tree}", patience=_PATIENCE),
+        cache.in_use(folder := cache.folder("builds", wanted.tree)) as is_there,
+    ):
+        if not is_there:
+            raise OomctlError(f"{folder} was just removed", "try again")
+        os.utime(folder)
         tree, objects = folder / "source", folder / "objects"
         _require_space(folder)
         key = wanted.key(wanted.source.place(tree))

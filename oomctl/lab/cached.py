@@ -31,6 +31,8 @@ class Flavour(StrEnum):
     """Built with CONFIG_PROVE_LOCKING."""
     KASAN = "kasan"
     """Built with CONFIG_KASAN and CONFIG_UBSAN."""
+    OBJECTS = "objects"
+    """No kernel: source and objects of builds, from which the next one goes on."""
 
 
 BUILT = (Flavour.PLAIN, Flavour.LOCKDEP, Flavour.KASAN)
@@ -40,7 +42,7 @@ BUILT = (Flavour.PLAIN, Flavour.LOCKDEP, Flavour.KASAN)
 class CachedKernel:
     """A kernel in the cache: size in bytes, last use in seconds since the Epoch.
 
-    `release` and `kfunc` are None if it is damaged, and `damage` says how.
+    `release` and `kfunc` are None if it is damaged, and `damage` says how, or if it has objects.
     """
 
     name: str
@@ -90,32 +92,38 @@ def reference() -> Kernel | None:
 
 
 def names() -> list[str]:
-    """Return the names of the kernels."""
-    return sorted(place.name for place in home().glob("*/"))
+    """Return the names of the kernels, and of the folders with objects."""
+    return sorted(place.name for place in _places())
 
 
 def kernels() -> list[CachedKernel]:
     """Return what is in the cache, most recently used first."""
-    found = [_described(place) for place in home().glob("*/")]
-    return sorted(found, key=lambda each: -each.last_used)
+    return sorted(map(_described, _places()), key=lambda each: -each.last_used)
 
 
 def remove(name: str) -> None:
-    """Remove a kernel; OomctlError if another oomctl uses it."""
-    if not cache.remove_unused(home(name)):
-        raise OomctlError(f"another oomctl uses {name}", "end it first")
+    """Remove a kernel or a folder with objects; OomctlError if another oomctl uses it."""
+    for place in _places():
+        if place.name == name and not cache.remove_unused(place):
+            raise OomctlError(f"another oomctl uses {name}", "end it first")
+
+
+def _places() -> list[Path]:
+    return [*home().glob("*/"), *cache.folder("builds").glob("*/")]
 
 
 def _described(place: Path) -> CachedKernel:
     release, kfunc, damage = None, None, ""
+    is_kernel = place.parent == home()
     try:
-        kernel = guest_kernel.find(place)
-        release, kfunc = kernel.release, kernel.kfunc
+        kernel = guest_kernel.find(place) if is_kernel else None
+        if kernel:
+            release, kfunc = kernel.release, kernel.kfunc
     except UsageError as error:
         damage = error.why
     return CachedKernel(
         name=place.name,
-        flavour=flavour_of(place),
+        flavour=flavour_of(place) if is_kernel else Flavour.OBJECTS,
         size=_size(place),
         last_used=place.stat().st_mtime,
         in_use=cache.is_in_use(place),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oomctl.errors import UnsupportedError
-from oomctl.kmod import modinfo, module
+from oomctl.kmod import elf, modinfo, module
 from oomctl.lab.guest_kernel import Kernel
 
 _MACHINE = {
@@ -37,6 +37,11 @@ def require(kernel: Kernel, kfunc: bool, given: Path | None = None) -> None:
         raise UnsupportedError(
             f"{name} is built without {', '.join(lacks)}", "turn that on and build it again"
         )
+    if kernel.config is not None and "PVH" not in kernel.config and _is_elf(kernel.image):
+        raise UnsupportedError(
+            f"{name} is a vmlinux built without CONFIG_PVH, which QEMU cannot boot",
+            "give its bzImage, arch/x86/boot/bzImage in a build tree",
+        )
     if apart := [*_apart(kernel, needs)]:
         raise UnsupportedError(
             f"{name} has {', '.join(apart)} in modules, and there are no modules beside it",
@@ -60,6 +65,14 @@ def unknown(kernel: Kernel) -> str:
     if not kernel.unread:
         return ""
     return f"cannot read the configuration of {kernel.image}: {kernel.unread}"
+
+
+def _is_elf(image: Path) -> bool:
+    try:
+        with image.open("rb") as file:
+            return file.read(4) == elf.MAGIC
+    except OSError:
+        return False
 
 
 def _missing(kernel: Kernel, options: tuple[str, ...]) -> Iterator[str]:

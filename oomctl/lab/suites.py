@@ -1,6 +1,6 @@
-"""The suites of Debian's archive that have kernels: this machine's own first, then newer ones."""
+"""The suites of Debian's archive that have kernels: this machine's own, and newer ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from oomctl import cache, console
@@ -8,14 +8,24 @@ from oomctl.errors import OomctlError
 from oomctl.lab import apt, tools
 from oomctl.lab.apt import Archive
 
+_CODENAMES = ("bookworm", "trixie", "forky")
+"""Debian's releases with kernels that the module works on, in their order."""
 FETCH_SECONDS = 3600.0
 """How long to wait for another oomctl that fetches a kernel."""
 
 
-def names() -> list[str]:
-    """Return the suites, by Debian's names for them on a mirror."""
-    own = apt.machine_codename()
-    return [f"{own}-backports", own, "stable-backports", "stable", "unstable"]
+def own() -> list[str]:
+    """Return this machine's suites; its compiler can build modules for their kernels."""
+    codename = apt.machine_codename()
+    return [f"{codename}-backports", codename]
+
+
+def newer() -> list[str]:
+    """Return the suites after this machine's own; the mirror may lack some."""
+    codename = apt.machine_codename()
+    at = _CODENAMES.index(codename) + 1 if codename in _CODENAMES else len(_CODENAMES)
+    later = [suite for name in _CODENAMES[at:] for suite in (f"{name}-backports", name)]
+    return [*later, "sid"]
 
 
 @contextmanager
@@ -29,13 +39,13 @@ def open_archive(suite: str) -> Iterator[Archive]:
 
 
 @contextmanager
-def open_all() -> Iterator[list[Archive]]:
-    """Yield all suites whose index can be fetched; the last one's error if none can be."""
+def open_all(names: Sequence[str]) -> Iterator[list[Archive]]:
+    """Yield the suites whose index can be fetched; the last one's error if none can be."""
     tools.require_python_debian()
     failure: OomctlError | None = None
     with ExitStack() as stack:
         opened = []
-        for suite in names():
+        for suite in names:
             try:
                 opened.append(stack.enter_context(open_archive(suite)))
             except OomctlError as error:

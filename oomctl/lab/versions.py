@@ -1,7 +1,6 @@
 """Debian's kernel of a version: the newest of a series in the suites that apt offers."""
 
 import re
-from collections.abc import Sequence
 from functools import partial
 
 from oomctl import cache, console
@@ -21,6 +20,7 @@ def is_version(text: str) -> bool:
 def get(version: str, update: bool = False) -> Kernel:
     """Return the newest kernel of a series such as 6.12, from the cache if that has one.
 
+    This machine's own suites go before newer ones, since its compiler can build modules for them.
     With `update` the archive is asked for a newer one. UsageError if Debian has none.
     """
     if not update and (found := known(version)):
@@ -29,16 +29,30 @@ def get(version: str, update: bool = False) -> Kernel:
     with cache.locked("kernels", doing="fetching a kernel", patience=suites.FETCH_SECONDS):
         if not update and (found := known(version)):
             return found
-        with suites.open_all() as archives:
-            archive, candidate = _newest(version, archives)
-            if found := cached.find(candidate.release):
-                return found
-            console.progress(
-                f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})"
-            )
-            fetch = partial(archive.download, candidate)
-            home = cached.home(candidate.release)
-            return unpack.unpack(fetch, candidate.release, home, Flavour.DEBIAN)
+        series: set[str] = set()
+        for names in (suites.own(), suites.newer()):
+            with suites.open_all(names) as archives:
+                offered = [(archive, each) for archive in archives for each in archive.candidates()]
+                of_series = [pair for pair in offered if apt.in_series(pair[1].release, version)]
+                if of_series:
+                    return _fetch(*max(of_series, key=lambda pair: _order(pair[1].release)))
+                series |= {".".join(each.release.split(".")[:2]) for _archive, each in offered}
+    raise UsageError(
+        f"--kernel {version}: Debian has no such kernel in "
+        f"{', '.join([*suites.own(), *suites.newer()])}",
+        f"it has {', '.join(sorted(series, key=_order)) or 'none'}",
+    )
+
+
+def _fetch(archive: Archive, candidate: Candidate) -> Kernel:
+    if found := cached.find(candidate.release):
+        return found
+    console.progress(
+        f"fetching {candidate.release} ({counted(len(candidate.packages), 'package')})"
+    )
+    fetch = partial(archive.download, candidate)
+    home = cached.home(candidate.release)
+    return unpack.unpack(fetch, candidate.release, home, Flavour.DEBIAN)
 
 
 def known(version: str) -> Kernel | None:
@@ -51,19 +65,6 @@ def known(version: str) -> Kernel | None:
         and (kernel := cached.find(place.name))
     ]
     return max(found, key=lambda kernel: _order(kernel.release), default=None)
-
-
-def _newest(version: str, archives: Sequence[Archive]) -> tuple[Archive, Candidate]:
-    offered = [(archive, each) for archive in archives for each in archive.candidates()]
-    of_series = [pair for pair in offered if apt.in_series(pair[1].release, version)]
-    if not of_series:
-        series = {".".join(each.release.split(".")[:2]) for _archive, each in offered}
-        raise UsageError(
-            f"--kernel {version}: Debian has no such kernel in "
-            f"{', '.join(archive.suite for archive in archives)}",
-            f"it has {', '.join(sorted(series, key=_order)) or 'none'}",
-        )
-    return max(of_series, key=lambda pair: _order(pair[1].release))
 
 
 def _order(release: str) -> tuple[int, ...]:

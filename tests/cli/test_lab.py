@@ -407,11 +407,15 @@ def test_a_kernel_is_built_and_named(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "_require_tools", lambda: None)
     done = invoke("build", "--source", str(fake_tree(tmp_path / "linux")), "--jobs", "1")
     assert done.exit_code == 0, done.stderr
-    (name,) = cached.names()
+    name, _objects = cached.names()
     assert done.stdout.startswith(f"{name} is ready, after ")
     assert name.startswith("9.9-mine-")
     assert "building linux" not in done.stdout
-    assert invoke("kernels").stdout.splitlines()[2].split()[:4] == [name, "plain", "built", "in"]
+    rows = [line.split() for line in invoke("kernels").stdout.splitlines()[2:]]
+    assert [name, "plain", "built", "in"] in [row[:4] for row in rows]
+    (objects,) = [row[0] for row in rows if row[1:3] == ["objects", "-"]]
+    assert invoke("kernels", "--remove", objects).exit_code == 0
+    assert cached.names() == [name]
 
 
 @pytest.mark.parametrize(
@@ -434,7 +438,7 @@ def test_what_cannot_be_built_is_one_line_and_2(given, monkeypatch, words, why):
     (line,) = [line for line in done.stderr.splitlines() if not line.endswith(words[-1])]
     assert done.exit_code == 2
     assert why in line
-    assert cached.names() == []
+    assert not [*cached.home().glob("*/")]
 
 
 def test_a_command_on_several_kernels(boots, tmp_path):

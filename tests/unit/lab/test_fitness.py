@@ -55,6 +55,14 @@ def test_without_the_kfunc_bpf_is_not_asked_for():
         fitness.require(without("MEMCG"), kfunc=False)
 
 
+def test_a_vmlinux_that_qemu_cannot_boot(tmp_path):
+    (tmp_path / "vmlinux").write_bytes(elf_file("x"))
+    kernel = replace(KERNEL, image=tmp_path / "vmlinux")
+    with pytest.raises(UnsupportedError, match="is a vmlinux built without CONFIG_PVH"):
+        fitness.require(kernel, kfunc=True)
+    fitness.require(replace(kernel, config=KERNEL.config | {"PVH": "y"}), kfunc=True)
+
+
 def test_options_in_modules_that_are_not_there():
     modular = replace(KERNEL, config=kbuild.parse_config(FIT))
     with pytest.raises(UnsupportedError, match=r"CONFIG_9P_FS, .* in modules, and there are no"):

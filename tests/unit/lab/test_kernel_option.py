@@ -75,7 +75,10 @@ def test_a_path_goes_before_a_version(monkeypatch, tmp_path):
 def archives(monkeypatch):
     """Suites with kernels; `fetched` has what was downloaded."""
     has = SimpleNamespace(
-        suites={"own": ["6.12.95+deb12-amd64", "6.1.0-50-amd64"], "newer": ["7.3.4+deb13-amd64"]},
+        suites={
+            "own": ["6.12.95+deb12-amd64", "6.1.0-50-amd64"],
+            "newer": ["7.3.4+deb13-amd64", "6.12.117+deb13-amd64"],
+        },
         fetched=[],
     )
 
@@ -89,8 +92,8 @@ def archives(monkeypatch):
         return SimpleNamespace(suite=suite, candidates=lambda: candidates, download=download)
 
     @contextlib.contextmanager
-    def open_all():
-        yield [archive(suite) for suite in has.suites]
+    def open_all(names):
+        yield [archive(suite) for suite in names]
 
     def run(program, *words):
         if program == "depmod":
@@ -101,6 +104,8 @@ def archives(monkeypatch):
             )
 
     monkeypatch.setattr(suites, "open_all", open_all)
+    monkeypatch.setattr(suites, "own", lambda: ["own"])
+    monkeypatch.setattr(suites, "newer", lambda: ["newer"])
     monkeypatch.setattr(unpack, "run", run)
     return has
 
@@ -125,6 +130,27 @@ def test_a_version_that_debian_does_not_have(archives, version):
         wanted = "Debian has no such kernel in own, newer; it has 6.1, 6.12, 7.3"
         assert str(caught.value) == f"--kernel {version}: {wanted}"
     assert archives.fetched == []
+
+
+def test_own_suites_go_before_newer_ones(archives):
+    assert kernel_option.find("6.12").release == "6.12.95+deb12-amd64"
+    assert kernel_option.find("6.12.117").release == "6.12.117+deb13-amd64"
+    assert kernel_option.find("6.12").release == "6.12.117+deb13-amd64"
+
+
+@pytest.mark.parametrize(
+    ("codename", "first", "last"),
+    [
+        ("bookworm", ["trixie-backports", "trixie", "forky-backports"], "sid"),
+        ("forky", ["sid"], "sid"),
+        ("unheard-of", ["sid"], "sid"),
+    ],
+)
+def test_suites_after_this_machines_own(monkeypatch, codename, first, last):
+    monkeypatch.setattr(suites.apt, "machine_codename", lambda: codename)
+    assert suites.own() == [f"{codename}-backports", codename]
+    assert suites.newer()[: len(first)] == first
+    assert suites.newer()[-1] == last
 
 
 def test_nothing_is_fetched_for_a_dry_run(archives, monkeypatch):
