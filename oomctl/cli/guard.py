@@ -30,7 +30,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Turn the errors of a command into a line on stderr and the documented exit code.
 
     SIGINT, SIGTERM and SIGHUP unwind, so that context managers clean up, and are ignored from then
-    on, but for SIGINT where there is a journal for the rest (oomctl/signals.py); the exit code is
+    on, but for SIGINT if there is a journal for the rest (oomctl/signals.py); the exit code is
     128 + the signal's number, as a shell reports it. What was ignored at the start (nohup) stays
     so.
     """

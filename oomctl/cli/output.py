@@ -35,7 +35,7 @@ class Output:
 
     def __enter__(self) -> Self:
         """Make sure that the result has somewhere to go; UsageError if not."""
-        # where >&- closed it, app.py has put /dev/null
+        # if >&- closed it, app.py has opened /dev/null instead
         if sys.stdout is None and (self._path is None or descriptor.own(self._path) == 1):
             raise UsageError("stdout is closed", "send it to a file: >FILE")
         if self._path is not None:
@@ -72,7 +72,7 @@ class Output:
         """Raise UsageError if the result would go into a file that the command reads."""
         for path in read:
             source = Path("/dev/stdin") if str(path) == "-" else path
-            with suppress(OSError, ValueError):  # told where it is read
+            with suppress(OSError, ValueError):  # reported when it is read
                 if source.is_file() and self.is_at(source):
                     place = "stdout" if self._path is None else f"--output {self._path}"
                     raise UsageError(f"{place} is {path}, which is read", "name another file")
@@ -116,6 +116,6 @@ def require_new(path: Path | None) -> None:
 
 
 def _cope(stream: TextIO) -> None:
-    """Let a stream escape what its encoding lacks, where it would raise."""
+    """Let a stream escape what its encoding lacks, instead of raising."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")

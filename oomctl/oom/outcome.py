@@ -65,7 +65,7 @@ class CallReport:
     turn were made at once. `collateral` are the PIDs that died with a victim because they shared
     its memory; `gone` those of a killed group that had ended by themselves before its turn came to
     them, such as the children that die with their parent; `pressure` is what the target's
-    memory.pressure rose by, in microseconds, by "some" and "full" (empty where the kernel does not
+    memory.pressure rose by, in microseconds, by "some" and "full" (empty if the kernel does not
     keep it).
     """
 
@@ -148,7 +148,7 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class Check:
-    """A named test: `passed` is None where it could not be made; `why` says what was found."""
+    """A named test: `passed` is None if it could not be made; `why` says what was found."""
 
     name: str
     passed: bool | None

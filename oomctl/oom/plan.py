@@ -61,7 +61,7 @@ class Hog:
     entry: str = ""
 
     thp: bool = False
-    """Ask for transparent huge pages, else for 4 KiB pages; both only where memory is anonymous."""
+    """Ask for transparent huge pages, else for 4 KiB pages; only for anonymous memory."""
     rate: int | None = None
     """Bytes a second while it fills; None is as fast as the kernel can."""
     working_set: int = 0
@@ -100,7 +100,7 @@ class Setting:
     value: str
 
     optional: bool = False
-    """Written only where the kernel has the file (memory.swap.max without CONFIG_SWAP)."""
+    """Written only if the kernel has the file (memory.swap.max without CONFIG_SWAP)."""
 
 
 @dataclass(frozen=True)

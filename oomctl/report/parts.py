@@ -208,6 +208,6 @@ def _columns(table: Table, wanted: Sequence[int]) -> Table:
 
 
 def _cut(table: Table, width: int) -> Table:
-    """Shorten names, and where that is not enough every text, until the table fits."""
+    """Shorten names, and if that is not enough every text, until the table fits."""
     part = _shortened(table, width, _LEAST, table.names)
     return _shortened(part, width, 1, {*table.headers} - {*table.numbers})
