@@ -38,6 +38,7 @@ PROGRAMS = {
     "python": "python-is-python3",
     "rm": "coreutils",
     "rmdir": "coreutils",
+    "sh": "dash",
     "swapoff": "mount",
     "sysctl": "procps",
     "systemctl": "systemd",
