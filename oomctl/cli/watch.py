@@ -1,7 +1,9 @@
 """`oomctl watch`: the OOM kills of the whole machine, one line each as they happen."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,6 +18,7 @@ from oomctl.cli.output import Output
 from oomctl.describe.evidence_text import counts_text
 from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
+from oomctl.experiment.recorder import FlightRecorder
 from oomctl.experiment.watch import OomWatch
 from oomctl.oom.as_text import task_name
 from oomctl.oom.kill import OomKill
@@ -58,6 +61,13 @@ class WatchOptions:
             "boot", "Show first the kills that the kernel log still holds; --count leaves them out."
         ),
     ] = None
+    record: Annotated[
+        Path | None,
+        value(
+            "DIR",
+            "Write into this folder, at each kill, a scenario of the tasks as they were before.",
+        ),
+    ] = None
     wide: Annotated[
         bool,
         typer.Option("--wide", "-w", help="A row for each kill, as on a terminal that is wide."),
@@ -82,10 +92,14 @@ def watch(given: WatchOptions) -> None:
     At its end, also by Ctrl-C, it says how many kills each of four sources has counted: BPF, the
     kernel log, memory.events (of --cgroup, or of all) and /proc/vmstat, and why these differ.
 
+    With --record it is a flight recorder: it samples the tasks of --cgroup, or of the machine, and
+    at each kill writes the last state as a scenario, which `oomctl run` carries out.
+
     Examples:
       oomctl watch                      # and `oomctl declare` in another terminal
       oomctl watch --cgroup /user.slice --format jsonl
       oomctl watch --count 1 --timeout 10m
+      oomctl watch --cgroup /user.slice --record kills
       oomctl watch --since boot --timeout 1   # only what the kernel log holds
     """
     root = hierarchy.unified_root()
@@ -95,13 +109,14 @@ def watch(given: WatchOptions) -> None:
         signals_blocked(),
         OomWatch(root, below, given.since == "boot") as oom_watch,
         protected(),
+        _recorder(root, below, given) as recorder,
     ):
         if oom_watch.no_tracing_reason:
             console.note(
                 f"no BPF tracing, reading the kernel log instead: {oom_watch.no_tracing_reason}"
             )
         console.progress("watching the OOM killer; Ctrl-C ends")
-        shown = _Shown(output, given, oom_watch, below)
+        shown = _Shown(output, given, oom_watch, below, recorder)
         try:
             enough = shown.until_enough()
         except Exception:
@@ -122,6 +137,7 @@ class _Shown:
     given: WatchOptions
     oom_watch: OomWatch
     below: str | None
+    recorder: FlightRecorder | None
     number: int = 0
     lost: int = 0
 
@@ -133,22 +149,39 @@ class _Shown:
         if given.since:
             self.earlier()
         end = None if given.timeout is None else time.monotonic() + given.timeout
+        recorder = self.recorder
         while True:
             left = _TURN if end is None else min(_TURN, max(end - time.monotonic(), 0))
-            self.oom_watch.wait(left)
+            if recorder:
+                ready = self.oom_watch.wait(min(left, recorder.due()), recorder.descriptors())
+            else:
+                self.oom_watch.wait(left)
             for kill in self.oom_watch.poll():
                 if not _is_below(kill, self.below):
                     continue
                 self.output.write(_text(kill, self.output, given))
+                self._record(kill)
                 self.number += 1
                 if self.number == given.count:
                     return True
+            if recorder:
+                recorder.tick(ready)
             if self.oom_watch.lost > self.lost:
                 what = "record was lost before it", "records were lost before they"
                 console.note(f"{counted(self.oom_watch.lost - self.lost, *what)} could be read")
                 self.lost = self.oom_watch.lost
             if end is not None and time.monotonic() >= end:
                 return given.count is None
+
+    def _record(self, kill: OomKill) -> None:
+        """Write the state before a kill; a failure must not end the watch."""
+        try:
+            file = self.recorder.record(kill) if self.recorder else None
+        except OSError as error:
+            console.note(f"cannot record the kill of {kill.comm}: {error.strerror}")
+        else:
+            if file:
+                console.note(f"recorded {printable(str(file))}")
 
     def earlier(self) -> None:
         """Print the kills in the kernel log from before the watch."""
@@ -164,10 +197,24 @@ class _Shown:
     def summary(self) -> None:
         """Print the kills as each source has counted them."""
         counts = self.oom_watch.counts()
+        if self.recorder:
+            samples = counted(self.recorder.samples, "sample")
+            console.note(
+                f"{counted(len(self.recorder.files), 'file')} recorded; "
+                f"{samples} took {self.recorder.share:.1%} of a CPU"
+            )
         if self.given.form == "jsonl":
             self.output.write(kills.render_summary(self.number, self.oom_watch.lost, counts))
         else:
             console.note(f"kills shown {self.number}, counted: {counts_text(counts)}")
+
+
+def _recorder(
+    root: UnifiedNode, below: str | None, given: WatchOptions
+) -> AbstractContextManager[FlightRecorder | None]:
+    if given.record is None:
+        return nullcontext()
+    return FlightRecorder(root, None if below is None else root.at(below), given.record)
 
 
 def _rows(output: Output, given: WatchOptions) -> bool:

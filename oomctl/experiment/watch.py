@@ -3,7 +3,7 @@
 import select
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self, TypeVar
 
@@ -73,13 +73,19 @@ class OomWatch:
         """The source of the kills."""
         return EvidenceSource.KERNEL_LOG if self.no_tracing_reason else EvidenceSource.RING_BUFFER
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until there may be new evidence; ending signals are delivered only here."""
+    def wait(self, seconds: float, urgent: Iterable[int] = ()) -> list[tuple[int, int]]:
+        """Sleep until there may be new evidence; ending signals are delivered only here.
+
+        It also ends when one of the `urgent` descriptors has POLLPRI; returns descriptors with
+        their events, as poll() does.
+        """
         with signals_unblocked():
             poll = select.poll()
             for fd in self._sources.descriptors():
                 poll.register(fd, select.POLLIN)
-            poll.poll(max(seconds, 0) * 1000)
+            for fd in urgent:
+                poll.register(fd, select.POLLPRI)
+            return poll.poll(max(seconds, 0) * 1000)
 
     def poll(self) -> list[OomKill]:
         """Return the kills that became complete since the last poll, in order of time."""

@@ -168,8 +168,8 @@ class Watch:
     def __exit__(self, *_):
         pass
 
-    def wait(self, _seconds):
-        pass
+    def wait(self, _seconds, _urgent=()):
+        return []
 
     def poll(self):
         kills, self.kills = self.kills, []

@@ -192,3 +192,51 @@ def test_without_tracing_each_member_of_a_group_is_reported_once(declare):
     assert seen[0].cgroup is not None
     assert seen[0].cgroup.startswith(f"{call['target']}/")
     assert {one.cgroup for one in seen[1:]} == {call["target"]}
+
+
+GROWS = """
+import sys, time
+block = []
+for _step in range(int(sys.argv[1])):
+    block.append(b"x" * (1 << 20))
+    time.sleep(0.05)
+time.sleep(600)
+"""
+
+
+def test_the_flight_recorder_writes_the_state_before_a_kill(watching, oomctl, tmp_path, cgroup):
+    """And that state, made again, has the same victim."""
+    (cgroup / "cgroup.subtree_control").write_text("+memory")
+    (cgroup / "memory.max").write_text(str(48 << 20))
+    if (cgroup / "memory.swap.max").exists():
+        (cgroup / "memory.swap.max").write_text("0")
+    folder = tmp_path / "kills"
+    child = watching("--cgroup", cgroup.name, "--record", str(folder), "--count", "1")
+    tasks = {}
+    try:
+        for name, size in (("grows", 80), ("rests", 4)):
+            leaf = cgroup / name
+            leaf.mkdir()
+            tasks[name] = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", GROWS, str(size)],
+                preexec_fn=lambda leaf=leaf: (leaf / "cgroup.procs").write_text("0"),
+            )
+        assert tasks["grows"].wait(60) == -signal.SIGKILL
+        _out, err = child.communicate(timeout=60)
+    finally:
+        for name, task in tasks.items():
+            task.kill()
+            task.wait()
+            (cgroup / name).rmdir()
+    assert child.returncode == 0, err
+    (file,) = folder.iterdir()
+    assert file.name.startswith("kill-1-python")
+    assert f"recorded {file}" in err
+    assert "1 file recorded; " in err
+    text = file.read_text()
+    assert "memory.max = " in text
+    result = oomctl("run", str(file), "--format", "json", "-o", str(tmp_path / "result.json"))
+    assert result.exit_code == 0, f"{result.output}\n{text}"
+    (one,) = json.loads((tmp_path / "result.json").read_text())["rounds"]
+    (victim,) = [task for task in one["outcome"]["tasks"] if task["fate"] == "oom-killed"]
+    assert victim["cgroup"].endswith("/grows")
