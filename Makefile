@@ -16,7 +16,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium cmark procps stress-ng
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips crash limits hostile smoke mutants kunit check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -90,6 +90,12 @@ flips: setup ## 100 random trees in the lab: does each computed flip point turn 
 	for first in 0 20 40 60 80; do \
 	  $(LAB) $(KERNEL_TESTS) OOMCTL_FLIPS=20 OOMCTL_FLIPS_FROM=$$first python -m pytest \
 	    -p no:cacheprovider tests/kernel/test_flips.py || exit; \
+	done
+
+roundtrips: setup ## 200 random trees in the lab: explained from the log, and made again
+	for first in 0 40 80 120 160; do \
+	  $(LAB) $(KERNEL_TESTS) OOMCTL_ROUNDTRIPS=40 OOMCTL_ROUNDTRIPS_FROM=$$first python -m pytest \
+	    -p no:cacheprovider tests/kernel/test_roundtrips.py || exit; \
 	done
 
 test-lab: setup ## the tests of the lab itself: some sixty boots, a third of them killed

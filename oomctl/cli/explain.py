@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -11,7 +12,8 @@ import typer
 from oomctl import console
 from oomctl.cli import completion, options
 from oomctl.cli.command import command
-from oomctl.cli.output import Output
+from oomctl.cli.output import Output, require_new
+from oomctl.cli.rebuilt import Kept, tell
 from oomctl.errors import Exit, UsageError
 from oomctl.files.infile import open_input
 from oomctl.files.loglines import telling_lines
@@ -46,7 +48,33 @@ class ExplainOptions:
         ),
     ] = None
     form: Annotated[ExplainFormat, options.form(ExplainFormat)] = "table"
+    scenario: Annotated[
+        Path | None,
+        options.value(
+            "OUT.toml",
+            "Write a scenario to this new file that makes the same task die again.",
+            options.file,
+        ),
+    ] = None
+    kill: Annotated[
+        int | None,
+        options.value(
+            "N",
+            "The report that the scenario is made of, counted from 1. [default: the first kill]",
+            options.integer(1, 1 << 31),
+        ),
+    ] = None
+    scale: options.Scale = Fraction(1)
     output: options.OutputFile = None
+
+    def __post_init__(self) -> None:
+        """Check the options against each other."""
+        if self.scenario is None and (self.kill is not None or self.scale != 1):
+            raise UsageError("there is no scenario to make", "add --scenario OUT.toml")
+        if self.scenario == Path("-"):
+            raise UsageError("--scenario - is not a file", "name a new file")
+        if self.scenario is not None and self.scenario == self.output:
+            raise UsageError("--scenario and --output are the same file", "name two files")
 
 
 @command("there was an OOM report", "there was none")
@@ -60,18 +88,24 @@ def explain(given: ExplainOptions) -> None:
     again, and says whether the kernel's choice follows from it. What the log does not contain is
     named as missing.
 
+    --scenario makes an experiment of a report: its cgroups, its tasks as hogs, its victim expected.
+    What the report leaves open is assumed, and said in the file.
+
     It needs neither root nor the machine on which the log was written.
 
     Examples:
       journalctl -k -b -1 | oomctl explain
       oomctl explain /var/log/kern.log --top 5
       oomctl explain console.txt --format html -o oom.html
+      oomctl explain kern.log --scenario mine.toml --scale 1/64 && oomctl run mine.toml
     """
-    with Output(given.output) as place:
+    require_new(given.scenario)
+    with Output(given.output) as place, Output(given.scenario, "--scenario") as scenario:
         place.require_apart([given.file])
         name = "stdin" if given.file == Path("-") else str(given.file)
         with _opened(given.file, name) as file:
-            found = _explanations(file, name)
+            kept = Kept(_explanations(file, name), given.kill)
+            found = iter(kept)
             first = next(found, None)
             if first is None:
                 console.note(f"no OOM report in {name}")
@@ -80,6 +114,10 @@ def explain(given: ExplainOptions) -> None:
             place.write_pieces(
                 render(EXPLANATION_RENDERERS, given.form, *about, terminal=place.width)
             )
+            if given.scenario is not None:
+                made = kept.rebuilt(name, given.scale)
+                scenario.write(made.text)
+                tell(made, given.scale)
 
 
 def _opened(path: Path, name: str) -> BinaryIO:

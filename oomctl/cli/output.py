@@ -28,8 +28,9 @@ _IN_MEMORY = 1 << 23
 class Output:
     """The place of the result; a file of that name appears whole or not at all."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, option: str = "--output") -> None:
         self._path = path
+        self._option = option
         self._file: OutFile | None = None
         self._stack = ExitStack()
 
@@ -43,7 +44,8 @@ class Output:
                 self._file = self._stack.enter_context(open_output(self._path))
             except OSError as error:
                 raise UsageError(
-                    f"--output {self._path}: {error.strerror}", _HINTS.get(error.errno, _ANOTHER)
+                    f"{self._option} {self._path}: {error.strerror}",
+                    _HINTS.get(error.errno, _ANOTHER),
                 ) from error
         return self
 
@@ -74,7 +76,7 @@ class Output:
             source = Path("/dev/stdin") if str(path) == "-" else path
             with suppress(OSError, ValueError):  # reported when it is read
                 if source.is_file() and self.is_at(source):
-                    place = "stdout" if self._path is None else f"--output {self._path}"
+                    place = "stdout" if self._path is None else f"{self._option} {self._path}"
                     raise UsageError(f"{place} is {path}, which is read", "name another file")
 
     def write(self, text: str) -> None:

@@ -1,12 +1,64 @@
-"""What a command says on stderr of a scenario that it has made of something else."""
+"""Scenarios that commands make of something else, and what they say on stderr of these."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import psutil
 
 from oomctl import console
-from oomctl.scenario.rebuild import Rebuilt
+from oomctl.errors import UsageError
+from oomctl.oom.enums import Constraint
+from oomctl.oom.explanation import Explanation
+from oomctl.oom.reportsubtree import subtree_of
+from oomctl.scenario.rebuild import Rebuilt, rebuild
+from oomctl.text import counted, printable
 from oomctl.units import format_size
+
+_MAX_ORDER = 10
+
+
+class Kept:
+    """Explanations as they come, of which one is kept: number `kill`, else the first of a kill."""
+
+    def __init__(self, found: Iterator[Explanation], kill: int | None) -> None:
+        self._found = found
+        self._kill = kill
+        self._kept: Explanation | None = None
+        self._kills = self._count = 0
+
+    def __iter__(self) -> Iterator[Explanation]:
+        """Yield all of them."""
+        for each in self._found:
+            self._count = each.number
+            self._kills += each.report.victim is not None
+            if self._kill is None:
+                wanted = self._kept is None or (self._kills == 1 and not self._kept.report.victim)
+            else:
+                wanted = each.number == self._kill
+            self._kept = each if wanted else self._kept
+            yield each
+
+    def rebuilt(self, name: str, scale: Fraction) -> Rebuilt:
+        """Return the scenario of the one kept; UsageError if there is none of that number."""
+        if self._kept is None:
+            reports = counted(self._count, "report")
+            raise UsageError(f"--kill {self._kill}: {name} has {reports}", "name one of them")
+        if self._kill is None and self._kills > 1:
+            console.note(f"the scenario is that of kill 1 of {self._kills}; --kill N takes another")
+        report = self._kept.report
+        subtree, victim = subtree_of(report), report.victim
+        whose = "the machine"
+        if report.constraint is Constraint.MEMCG:
+            whose = f"the cgroup {subtree.name}" if report.memcg else "a cgroup"
+        killed = f", which killed {victim.comm} ({victim.pid})" if victim else ""
+        order = report.order or 0
+        return rebuild(
+            subtree,
+            source=printable(f"An OOM report of {whose}{killed}"),
+            scale=scale,
+            victim=report.process_of(victim.pid) if victim else None,
+            order=order if 0 < order <= _MAX_ORDER else 0,
+        )
 
 
 def tell(made: Rebuilt, scale: Fraction) -> None:

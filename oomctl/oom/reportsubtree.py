@@ -1,13 +1,15 @@
 """The subtree of which an OOM report tells, with what it leaves open assumed. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from oomctl.oom.dumped import tasks as tasks_of
+from oomctl.oom.dumped import totalpages
 from oomctl.oom.enums import Constraint
 from oomctl.oom.oomreport import DumpedTask, OomReport, Victim
 from oomctl.oom.paths import is_within
 from oomctl.oom.subtree import TOP, CgroupState, MemberTask, Subtree
-from oomctl.oom.task import Task
+from oomctl.oom.task import Task, limit_pages
 
 
 def subtree_of(report: OomReport) -> Subtree:
@@ -39,17 +41,20 @@ class _Reported:
             for path in [TOP, home, *(each.task.cgroup for each in tasks)]
             for up in _down_to(path)
         )
-        limit, swap = self._limits(tasks)
-        top = CgroupState(TOP, max=limit, oom_group=group == TOP)
+        top = CgroupState(TOP, max=self._limit(tasks), oom_group=group == TOP)
         below = (CgroupState(path, oom_group=path == group) for path in paths if path != TOP)
         return Subtree(
-            name=(report.memcg or "machine").rpartition("/")[2] or "root",
+            name=self._name(),
             cgroups=(top, *below),
             tasks=tasks,
-            swap=swap,
             page_size=report.page_size,
             gaps=tuple(self.gaps),
         )
+
+    def _name(self) -> str:
+        if self.report.memcg is None:
+            return "a cgroup" if self.report.constraint is Constraint.MEMCG else "the machine"
+        return self.report.memcg.rpartition("/")[2] or "the root"
 
     def _below(self, path: str | None) -> str:
         """Return the path of a cgroup below the one that was out of memory; the top if unknown."""
@@ -61,11 +66,12 @@ class _Reported:
     def _tasks(self, home: str, group: str | None) -> Iterator[MemberTask]:
         report, victims = self.report, dict(self.victims)
         others = 0
-        for row in report.tasks:
+        for task, row in zip(tasks_of(report), report.tasks, strict=True):
             victim = victims.pop(row.tgid, None) or victims.pop(row.pid, None)
             place = home if victim or group is None else TOP
             others += victim is None
-            yield _dumped(row, victim, self._place(victim, place), report.page_size)
+            placed = replace(task, cgroup=self._place(victim, place))
+            yield _with_parts(placed, row, victim, report.page_size)
         for victim in victims.values():
             self.gaps.append(f"{victim.comm} ({victim.pid}) is not in the dump of tasks")
             yield _named(victim, self._place(victim, home))
@@ -88,65 +94,35 @@ class _Reported:
         known = victim and victim.cgroup
         return self._below(known) if known else otherwise
 
-    def _limits(self, tasks: Sequence[MemberTask]) -> tuple[int | None, int]:
-        """Return the limit of the top, and the swap beside it: totalpages is the sum of both."""
-        report, wanted = self.report, sum(each.task.footprint for each in tasks)
-        if report.constraint not in (Constraint.MEMCG, None) or (
-            report.memcg is None and report.machine is not None
-        ):
-            return self._machine(wanted), 0
-        memory = report.counters.get("memory")
-        if memory is None:
-            self.gaps.append("the report has no limit: memory.max is assumed")
-            return wanted * 9 // 8, 0
-        if memory.limit is None:
-            return None, 0
-        both, swap = report.counters.get("memory+swap"), report.counters.get("swap")
-        used = sum(each.task.swap for each in tasks)
-        limit = swap.limit if swap else None
-        if both:  # mm/memcontrol.c, mem_cgroup_get_max(): v1 limits the sum
-            limit = None if both.limit is None else max(both.limit - memory.limit, 0)
-        if limit is None and (both or swap):
-            if used:
-                self.gaps.append(
-                    "the swap of the machine is not in the report: as much as was used is assumed"
-                )
-            return memory.limit, used
-        return memory.limit, limit or 0
-
-    def _machine(self, wanted: int) -> int:
-        """Return RAM + swap in bytes (mm/oom_kill.c, constrained_alloc())."""
-        report, machine = self.report, self.report.machine
-        self.gaps.append(
-            "it was an OOM of the whole machine: it is made again in one cgroup, whose memory.max "
-            "is RAM and swap"
-        )
-        if machine is None or machine.ram_pages is None:
-            self.gaps.append("RAM and swap are not in the report: memory.max is assumed")
-            return wanted * 9 // 8
-        pages = machine.ram_pages - (machine.reserved_pages or 0)
-        return pages * report.page_size + (machine.swap_total or 0)
+    def _limit(self, tasks: Sequence[MemberTask]) -> int | None:
+        """Return what oom_score_adj weighs by, in bytes: the top's memory.max."""
+        report, total = self.report, totalpages(self.report)
+        if report.constraint not in (Constraint.MEMCG, None):
+            self.gaps.append(
+                "it was an OOM of the whole machine: it is made again in one cgroup, whose "
+                f"memory.max is {total.of}"
+            )
+        if total.least is None:
+            self.gaps.append(f"memory.max is assumed, without {total.unknown}")
+            return sum(each.task.footprint for each in tasks) * 9 // 8
+        if total.least >= limit_pages(None, report.page_size):
+            return None
+        swap = 0
+        if not total.is_exact:
+            swap = sum(each.task.swap for each in tasks)
+            how = "as much as was used" if swap else "none"
+            self.gaps.append(f"{how} is assumed of {total.unknown}")
+        return total.least * report.page_size + swap
 
 
-def _dumped(row: DumpedTask, victim: Victim | None, cgroup: str, page: int) -> MemberTask:
+def _with_parts(task: Task, row: DumpedTask, victim: Victim | None, page: int) -> MemberTask:
     """Return a task of the dump; the parts of its rss are in the row, or in "Killed process"."""
-    rss = row.rss * page
     file = shmem = 0
     if row.rss_file is not None and row.rss_shmem is not None:
         file, shmem = row.rss_file * page, row.rss_shmem * page
-    elif victim and (victim.file or 0) + (victim.shmem or 0) <= rss:
+    elif victim and (victim.file or 0) + (victim.shmem or 0) <= task.rss:
         file, shmem = victim.file or 0, victim.shmem or 0
-    task = Task(
-        pid=row.tgid,
-        comm=row.comm,
-        cgroup=cgroup,
-        oom_score_adj=row.oom_score_adj,
-        rss=rss,
-        swap=row.swapents * page,
-        pgtables=row.pgtables,
-        started=0.0,
-    )
-    return MemberTask(task, max(rss - file - shmem, 0), file, shmem)
+    return MemberTask(task, max(task.rss - file - shmem, 0), file, shmem)
 
 
 def _named(victim: Victim, cgroup: str) -> MemberTask:

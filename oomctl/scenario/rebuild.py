@@ -173,7 +173,7 @@ class _Writer:
             )
         if top.max is not None and was.max is not None:
             pages = self.subtree.totalpages * self.subtree.page_size * self.scale
-            if top.max > pages:
+            if top.max - pages > self.subtree.page_size:
                 yield (
                     f"memory.max of the top is {format_size(top.max)}, not "
                     f"{format_size(int(pages))}, so that all hogs fit below it; oom_score_adj is "
