@@ -65,8 +65,11 @@ class _Reported:
 
     def _tasks(self, home: str, group: str | None) -> Iterator[MemberTask]:
         report, victims = self.report, dict(self.victims)
-        others = 0
+        others, seen = 0, set[int]()
         for task, row in zip(tasks_of(report), report.tasks, strict=True):
+            if row.tgid in seen:  # no kernel prints it twice, but any text may
+                continue
+            seen.add(row.tgid)
             victim = victims.pop(row.tgid, None) or victims.pop(row.pid, None)
             place = home if victim or group is None else TOP
             others += victim is None

@@ -125,6 +125,8 @@ class _Weights:
     def _task(self, member: MemberTask) -> ScaledTask:
         task = member.task
         adj, wanted = task.oom_score_adj, int(task.footprint * self.scale)
+        if not task.killable:
+            adj = OOM_SCORE_ADJ_MIN
         if self.total is not None and adj != OOM_SCORE_ADJ_MIN:
             # what adj weighs less, for its rounding and that of the limit, is in the size
             old = self.subtree.totalpages

@@ -96,3 +96,8 @@ def test_a_declared_oom_without_a_limit_has_none_and_a_missing_one_is_assumed():
 def test_a_victim_of_another_hierarchy_is_put_into_the_top():
     of = subtree_of(replace(REPORT, victim=replace(VICTIM, cgroup="/elsewhere")))
     assert [each.path for each in of.cgroups] == ["/"]
+
+
+def test_a_task_that_a_text_has_twice_is_there_once():
+    of = subtree_of(replace(REPORT, tasks=(*REPORT.tasks, *REPORT.tasks)))
+    assert [member.task.pid for member in of.tasks] == [6, 7]

@@ -206,3 +206,9 @@ def test_a_plan_can_be_made_of_it():
     sound = checked(tomllib.loads(made.text), "it", made.text, Origin())
     (step,) = plan(sound, SITE).steps
     assert step.call.order == 3
+
+
+def test_init_cannot_be_chosen_in_the_scenario_either():
+    _made, raw = written(subtree(member(1, 64 * M), member(2, 8 * M), max=256 * M))
+    assert raw["hog"]["task1"]["oom_score_adj"] == -1000
+    assert raw["expect"]["victims"] == ["task2"]
