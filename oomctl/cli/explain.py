@@ -122,9 +122,12 @@ def explain(given: ExplainOptions) -> None:
 
 def _opened(path: Path, name: str) -> BinaryIO:
     try:
-        return open_input(path)
+        file = open_input(path)
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}", _HINT) from error
+    if file.isatty():
+        console.progress("reading a kernel log from the terminal; Ctrl-D ends it")
+    return file
 
 
 def _explanations(file: BinaryIO, name: str) -> Iterator[Explanation]:

@@ -57,6 +57,19 @@ def test_what_a_record_escapes_is_unescaped():
     assert found.report.victim.comm == r"\x1bé\n c: d"
 
 
+def test_a_kill_has_nothing_of_a_report_whose_own_kill_was_cut_out():
+    other = (
+        "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+        "oom_memcg=/a,task_memcg=/a/b,task=x,pid=99,uid=0"
+    )
+    (found,) = read(f"{other}\n{KILL}".encode())
+    assert (found.report.victim.pid, found.report.victim.cgroup, found.report.memcg) == (
+        7,
+        None,
+        None,
+    )
+
+
 def test_an_unknown_prefix_is_learned_and_holds_for_lines_that_tell_nothing():
     found = records(f"srv|7|{KILL}", "srv|12|anon 99")
     assert [record.text for record in found] == [KILL, "anon 99"]

@@ -1,0 +1,64 @@
+import pytest
+
+from oomctl.describe.report_text import cause_text, report_rows, title
+from oomctl.oom.enums import Constraint
+from oomctl.oom.explanation import explain
+from oomctl.oom.oomreport import Machine, OomEnd, OomReport, PageCounter, Victim
+
+M = 1 << 20
+
+
+def limited(order=0, **counters):
+    made = {name.replace("_", "+"): PageCounter(*each) for name, each in counters.items()}
+    return OomReport(constraint=Constraint.MEMCG, memcg="/a", order=order, counters=made)
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (limited(memory=(M, M, 1), swap=(0, 0, 0)), "memory.max of /a: 1M"),
+        (limited(memory=(M - 4096, M, 0)), "usage was 1020K of 1M"),
+        (limited(1, memory=(M - 4096, M, 0)), "memory.max of /a: 1M"),
+        (limited(memory=(63 * M, 64 * M, 9)), "memory.max of /a: 64M"),
+        (limited(memory=(8 * M, 64 * M, 9)), "declared by a program, or memory was freed"),
+        (limited(memory=(8 * M, None, 0)), "usage was 8M of max"),
+        (
+            limited(memory=(M, 9 * M, 0), memory_swap=(2 * M, 2 * M, 3)),
+            "memory.memsw.limit_in_bytes of /a: 2M",
+        ),
+        (limited(memory=(M, None, 0), kmem=(M, M, 3)), "memory.kmem.limit_in_bytes of /a: 1M"),
+        (limited(), "/a: it was out of memory"),
+        (OomReport(constraint=Constraint.NONE), "the whole machine"),
+        (OomReport(order=-1, constraint=Constraint.NONE), "sysrq f"),
+        (
+            OomReport(constraint=Constraint.CPUSET, cpuset="c", mems_allowed="1"),
+            "cpuset c: its memory nodes (1)",
+        ),
+        (OomReport(constraint=Constraint.MEMORY_POLICY, nodemask="2"), "nodes (2)"),
+        (OomReport(panic="Out of memory"), "Out of memory: the kernel panicked"),
+        (OomReport(machine=Machine()), "kernels before 5.0 do not say which"),
+        (OomReport(), "unknown"),
+    ],
+)
+def test_the_cause_is_the_limit_that_was_hit(report, says):
+    assert says in cause_text(report)
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        (OomEnd.KILLED, "OOM 3: a (pid 1) and 1 more were killed"),
+        (OomEnd.EXITING, "OOM 3: a (pid 1) was chosen, but was exiting already"),
+        (OomEnd.NO_TASK, "OOM 3: no task could be killed"),
+        (OomEnd.PANIC, "OOM 3: the kernel panicked"),
+        (OomEnd.UNKNOWN, "OOM 3: a (pid 1) was chosen; the log does not tell what became of it"),
+    ],
+)
+def test_a_title_says_what_happened(end, says):
+    report = OomReport(end=end, victim=Victim(1, "a"), members=(Victim(2, "b"),))
+    assert title(explain(3, report)) == says
+
+
+def test_a_kill_without_a_report_has_no_more_lines_than_it_needs():
+    found = explain(1, OomReport(end=OomEnd.KILLED, victim=Victim(1, "a"), time_us=5))
+    assert [label for label, _ in report_rows(found)] == ["time", "killed", "cause", "missing"]
