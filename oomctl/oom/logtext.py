@@ -8,6 +8,7 @@ record of an OOM report behind it. Lines of other programs are left out, if the 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from oomctl.oom import reporttext
@@ -35,7 +36,7 @@ _WALL = (
 _LEVEL = r"(?:<(?P<{0}>\d{{1,3}})>)?(?:(?P<{1}>[a-z0-9]{{2,8}}) *:[a-z]{{3,7}} *: ?)?"
 _TAG = r"(?:(?P<{}>[^\s:\[\]]{{1,255}}) )?kernel[\w.-]{{0,32}}(?:\[\d{{1,10}}\])?: ?"
 _PREFIX = re.compile(
-    rf"(?:> ?)*{_LEVEL.format('priority', 'facility')}(?:(?P<wall>{_WALL}) )?"
+    rf"(?:> ?)*(?:MESSAGE=)?{_LEVEL.format('priority', 'facility')}(?:(?P<wall>{_WALL}) )?"
     rf"(?:{_TAG.format('host')})?{_LEVEL.format('priority2', 'facility2')}"
     r"(?:\[ *(?P<uptime>\d{1,12}\.\d{1,9})(?: <[ \d.]{1,20}>)?\] ?"
     rf"|\[(?P<bracketed>[^\[\]]{{0,30}}?\d{{1,2}}:\d\d(?::\d\d)?[^\[\]]{{0,20}})\] ?"
@@ -49,9 +50,14 @@ _SOMEWHERE = re.compile(
     r"(?:Kill|OOM victim)|Killed process \d{1,10}[ ,]|Tasks? in /|Memory cgroup stats for /"
     r"|memory: usage \d|Tasks state \(memory|\[ +pid +\] +uid|Mem-Info:"
     r"|Out of memory and no killable"
-    r"|(?:^|(?<=[\]:>|)] )|(?<=[ \t]))[^\s\]:>|]{1,15} invoked oom-killer: "
+    r"|(?:^|(?<=[\]:>|)] )|(?<=[ \t=]))[^\s\]:>|=]{1,15} invoked oom-killer: "
 )
 _UPTIME = re.compile(r"\[ *\d{1,12}\.\d{6}\][ \[]")
+_QUOTED = re.compile(r'\s*"(?:msg|MESSAGE)" ?: (".*"),?\r?')  # of dmesg and journalctl
+_AROUND = re.compile(r'\s*(?:[\[\]{},]*|"\w+" ?: ?.*)')  # what stands between these lines
+_FIELD = re.compile(r" *(?!MESSAGE=)_{0,2}[A-Z][A-Z0-9_]*=")  # of `journalctl -o export`
+_WRAPPED = ("message", "msg", "log")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # alone, as JSON may have it
 _DAY_US = 86_400_000_000
 
 
@@ -61,6 +67,7 @@ class LogText:
     def __init__(self) -> None:
         self._learned: re.Pattern[str] | None = None
         self._day = 0
+        self._is_json = False
         self._last = Record(0, 0, "", loose=True, since_boot=False)
 
     def records(self, line: bytes) -> Iterator[Record]:
@@ -72,6 +79,11 @@ class LogText:
         text = line.decode("utf-8", "surrogateescape").lstrip("\x1e").replace("\0", "")
         if text.startswith(("{", "data: {")):
             yield from self._journal(text.removeprefix("data: "))
+            return
+        if quoted := _QUOTED.fullmatch(text):  # JSON over several lines
+            with suppress(ValueError):
+                text, self._is_json = _SURROGATE.sub("\ufffd", json.loads(quoted[1])), True
+        elif _FIELD.match(text) or (self._is_json and _AROUND.fullmatch(text)):
             return
         if "\x1b" in text:
             text = _ANSI.sub("", text)
@@ -86,7 +98,7 @@ class LogText:
         # the comm of one record may hold a newline, or the line many records
         one = "\n" not in line or reporttext.is_record(_PREFIX.sub("", line, count=1))
         parts = [line] if one else line.split("\n")
-        for part in parts:
+        for part in filter(None, parts):
             if (record := self._record(part)) is not None:
                 self._last = record
                 yield record
@@ -169,7 +181,12 @@ class LogText:
         except (ValueError, RecursionError):
             yield from self._line(line)
             return
-        text = entry.get("MESSAGE")
+        if "MESSAGE" not in entry:  # a line that some collector of logs has wrapped
+            inner = [entry[key] for key in _WRAPPED if isinstance(entry.get(key), str)]
+            for each in "".join(inner[:1]).rstrip("\n").split("\n"):
+                yield from self._line(_SURROGATE.sub("\ufffd", each))
+            return
+        text = entry["MESSAGE"]
         if isinstance(text, list):  # not UTF-8
             with_bytes = [each for each in text if isinstance(each, int) and 0 <= each < 256]
             text = bytes(with_bytes).decode("utf-8", "surrogateescape")
@@ -179,6 +196,7 @@ class LogText:
         stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP", entry.get("__MONOTONIC_TIMESTAMP"))
         known = isinstance(stamp, str) and stamp.isascii() and stamp.isdigit() and len(stamp) < 20
         host = entry.get("_HOSTNAME", "")
+        text = text if isinstance(entry["MESSAGE"], list) else _SURROGATE.sub("\ufffd", text)
         for part in [text] if reporttext.is_record(text) else text.split("\n"):
             found = _PREFIX.match(part)
             assert found  # noqa: S101

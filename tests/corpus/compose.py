@@ -605,6 +605,20 @@ def styles():
         },
     )
     save("style-journal-json", [json.dumps(entry) for entry in entries], right | answer(host="box"))
+    pretty = ["{", '   "dmesg": [']
+    for time, line in records:
+        pretty += ["      {", '         "pri": 4,', f'         "time": {time:>12},']
+        pretty += [f'         "msg": {json.dumps(line)}', "      },"]
+    save("style-dmesg-json", [*pretty, "   ]", "}"], right)
+    save(
+        "style-container-json",
+        [json.dumps({"log": f"{line}\n", "stream": "stdout"}) for line in plain],
+        right,
+    )
+    export = []
+    for line in text:
+        export += ["__CURSOR=s=1;i=2", "_TRANSPORT=kernel", "PRIORITY=4", f"MESSAGE={line}", ""]
+    save("style-journal-export", export, right)
     forged = syslog(text, "Nov 26 07:15:06", "box")
     forged.insert(
         7,

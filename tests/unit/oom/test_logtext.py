@@ -80,5 +80,7 @@ def test_an_unknown_prefix_is_learned_and_holds_for_lines_that_tell_nothing():
 @example([b"\\xff\\xc3", b"\r\r\n", b"99:99:99 kernel: x", b"Mar  9 1:02:03 99:99 x"])
 @example([b'{"MESSAGE":"x","__REALTIME_TIMESTAMP":"99999999999999999"}', b'{"MESSAGE":7}', b"{}"])
 @example([b'{"MESSAGE":"x","_SOURCE_MONOTONIC_TIMESTAMP":"\xd9\xa3"}', b"[1]", b'{"MESSAGE":[]}'])
+@example([b'{"MESSAGE":"oom-kill:constraint=CONSTRAINT_MEMCG,\\ud800"}', b'{"log":"\\udfff"}'])
+@example([b' "msg": "\\ud800"', b' "msg": "x\\y"', b'{"log":7}', b'{"MESSAGE":null}'])
 def test_no_bytes_raise(lines):
     assert isinstance(read(b"\n".join(lines)), list)
