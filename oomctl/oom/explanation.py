@@ -114,9 +114,9 @@ def explain(number: int, report: OomReport, taken: Set[int] = frozenset()) -> Ex
     """Explain one report; `taken` are PIDs that were killed before it."""
     total = totalpages(report)
     prediction = reason = None
-    if report.tasks and total.least is not None:
+    if report.tasks and (total.least is not None or not adj_matters(report)):
         found = dumped.tasks(report, taken)
-        prediction = predict(found, total.least, report.page_size, frozenset())
+        prediction = predict(found, total.least or 0, report.page_size, frozenset())
         if report.victim:
             reason = reason_of_kill(prediction, _chosen(report))
     follows, doubt = _follows(report, total, prediction)

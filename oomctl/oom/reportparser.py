@@ -71,9 +71,9 @@ class OpenReport:
 
     def add(self, text: str) -> None:
         """Take the next record: only the one after "invoked oom-killer" has the PID."""
-        if self._expects_cpu and text != texts.COMPACTION:
-            self._take_trigger(text)
-        elif self._section == "stat" and (found := texts.STAT.fullmatch(text)):
+        if self._expects_cpu and (text == texts.COMPACTION or self._takes_trigger(text)):
+            return
+        if self._section == "stat" and (found := texts.STAT.fullmatch(text)):
             _put(self._stat, found["name"], int(found["value"]))
         elif found := texts.COUNTER.fullmatch(text):
             usage, limit, failcnt = (int(found[name]) for name in ("usage", "limit", "failcnt"))
@@ -93,10 +93,10 @@ class OpenReport:
             self.foreign += 1
             self._take_machine(text)
 
-    def _take_trigger(self, text: str) -> None:
+    def _takes_trigger(self, text: str) -> bool:
         if found := texts.CPUSET.fullmatch(text):
             self._head |= {"cpuset": printable(found["cpuset"]), "mems_allowed": found["mems"]}
-            return
+            return True
         self._expects_cpu = False
         found = texts.CPU.match(text)
         if found and text.startswith(f"{self._comm} ", found.end()):
@@ -104,6 +104,7 @@ class OpenReport:
             self._head["invoker_comm"] = printable(f"{found['level']}{self._comm}")
             release = texts.RELEASE.search(text, found.end() + len(self._comm or ""))
             self._head["kernel"] = release and release[1]
+        return found is not None
 
     def _take_stats(self, text: str) -> None:
         """Take the head of the memcg's statistics; before 5.3 it has them, for each cgroup."""

@@ -43,12 +43,12 @@ def dump_table(found: Explanation, top: int | None) -> Table:
     report, prediction = found.report, found.prediction
     candidates = prediction.candidates if prediction else ()
     weight = prediction.totalpages // 1000 if prediction else 0
+    page = report.page_size
     dead = {each.pid for each in (report.victim, *report.members) if each}
     dead |= {report.process_of(pid) for pid in dead}
 
     def row(rank: int, one: Candidate) -> list[str]:
         task, eligible = one.task, one.badness is not None
-        page = report.page_size
         return [
             f"{rank}" if eligible else "-",
             str(task.pid),

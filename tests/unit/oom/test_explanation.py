@@ -73,6 +73,14 @@ def test_swap_does_not_matter_if_no_adj_differs():
     assert explain(1, report(row(11, 900), row(12, 800), swap=None)).follows is True
 
 
+def test_without_totalpages_tasks_of_one_adj_are_ranked():
+    known = report(row(11, 900), row(12, 800), row(13, 9000, adj=-1000), counters={})
+    assert explain(1, known).follows is True
+    unknown = explain(1, report(row(11, 900), row(12, 800, adj=1), counters={}))
+    assert (unknown.follows, unknown.prediction) == (None, None)
+    assert "totalpages is unknown" in unknown.doubt
+
+
 def test_of_equals_the_last_in_the_dump_is_chosen():
     assert explain(1, report(row(12, 800), row(11, 800))).follows is True
     assert explain(1, report(row(11, 800), row(12, 800))).follows is False
