@@ -46,6 +46,8 @@
 #define PROVIDE_MEMCG_ACCESSORS
 #endif
 
+#define OOM_NAME_LEN 64
+
 enum bpf_oom_flags {
 	BPF_OOM_FLAGS_WAIT_ON_OOM_LOCK = 1 << 0,
 	BPF_OOM_FLAGS_LAST = 1 << 1,
@@ -149,6 +151,104 @@ BTF_ID_FLAGS(func, bpf_put_mem_cgroup, KF_RELEASE)
 #endif
 BTF_KFUNCS_END(bpf_oom_kfuncs)
 
+struct bpf_struct_ops_link;
+
+/**
+ * struct bpf_oom_ops - an OOM handler of the series
+ * @handle_out_of_memory: called with oom_lock held; 1 if it freed memory
+ * @name: for the report
+ *
+ * Handlers are loaded, so that the filter below has what it is for, and never
+ * attached: out_of_memory() of this kernel calls none.
+ */
+struct bpf_oom_ops {
+	int (*handle_out_of_memory)(struct oom_control *oc,
+				    struct bpf_struct_ops_link *link);
+	char name[OOM_NAME_LEN];
+};
+
+/* The type in BTF, once the verifier has met a program of it. */
+static const struct btf_type *bpf_oom_ops_type;
+
+static int bpf_oom_ops_init(struct btf *btf)
+{
+	return 0;
+}
+
+static int bpf_oom_ops_check_member(const struct btf_type *type,
+				    const struct btf_member *member,
+				    const struct bpf_prog *prog)
+{
+	WRITE_ONCE(bpf_oom_ops_type, type);
+	return 0;
+}
+
+static int bpf_oom_ops_init_member(const struct btf_type *type,
+				   const struct btf_member *member,
+				   void *kdata, const void *udata)
+{
+	const struct bpf_oom_ops *from = udata;
+	struct bpf_oom_ops *to = kdata;
+
+	if (__btf_member_bit_offset(type, member) / 8 != offsetof(struct bpf_oom_ops, name))
+		return 0;
+	if (strscpy_pad(to->name, from->name) <= 0)
+		return -EINVAL;
+	return 1;
+}
+
+static int bpf_oom_ops_reg(void *kdata, struct bpf_link *link)
+{
+	return -EOPNOTSUPP;
+}
+
+static void bpf_oom_ops_unreg(void *kdata, struct bpf_link *link)
+{
+}
+
+static bool bpf_oom_ops_is_valid_access(int off, int size, enum bpf_access_type type,
+					const struct bpf_prog *prog,
+					struct bpf_insn_access_aux *info)
+{
+	return bpf_tracing_btf_ctx_access(off, size, type, prog, info);
+}
+
+static const struct bpf_verifier_ops bpf_oom_verifier_ops = {
+	.get_func_proto = bpf_base_func_proto,
+	.is_valid_access = bpf_oom_ops_is_valid_access,
+};
+
+static int bpf_oom_ops__handle_out_of_memory(struct oom_control *oc,
+					     struct bpf_struct_ops_link *link)
+{
+	return 0;
+}
+
+static struct bpf_oom_ops bpf_oom_ops_stubs = {
+	.handle_out_of_memory = bpf_oom_ops__handle_out_of_memory,
+};
+
+static struct bpf_struct_ops bpf_oom_struct_ops = {
+	.verifier_ops = &bpf_oom_verifier_ops,
+	.init = bpf_oom_ops_init,
+	.check_member = bpf_oom_ops_check_member,
+	.init_member = bpf_oom_ops_init_member,
+	.reg = bpf_oom_ops_reg,
+	.unreg = bpf_oom_ops_unreg,
+	.cfi_stubs = &bpf_oom_ops_stubs,
+	.owner = THIS_MODULE,
+	.name = "bpf_oom_ops",
+};
+
+/* The verifier shows a handler to check_member() before it looks at its calls. */
+static bool is_oom_handler(const struct bpf_prog *prog)
+{
+	const struct btf_type *type = READ_ONCE(bpf_oom_ops_type);
+
+	return prog->type == BPF_PROG_TYPE_STRUCT_OPS && type &&
+	       btf_type_by_id(prog->aux->attach_btf, prog->aux->attach_btf_id) == type;
+}
+
 /*
  * A filter is asked about every kfunc in the same BTF and hook: built in, that
  * is most of the kernel's. A module owns its BTF, and the ids in it may have
@@ -159,6 +259,9 @@ static int bpf_oom_filter(const struct bpf_prog *prog, u32 kfunc_id)
 	if (!__is_defined(MODULE) &&
 	    !btf_id_set8_contains(&bpf_oom_kfuncs, kfunc_id))
 		return 0;
+
+	if (is_oom_handler(prog))
+		return -EACCES;
 
 	return prog->type == BPF_PROG_TYPE_TRACING ? -EACCES : 0;
 }
@@ -241,6 +344,7 @@ static int __init find_symbols(void)
 static int __init bpf_oom_init(void)
 {
 	return find_symbols() ?:
+	       register_bpf_struct_ops(&bpf_oom_struct_ops, bpf_oom_ops) ?:
 	       register_btf_kfunc_id_set(BPF_PROG_TYPE_UNSPEC, &bpf_oom_kfunc_set) ?:
 	       register_accessors();
 }

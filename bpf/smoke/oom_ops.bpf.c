@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The OOM handler of the series (struct bpf_oom_ops): it runs with oom_lock held, so it must not
- * call the kfunc that takes it.
+ * OOM handlers of the series (struct bpf_oom_ops). One runs with oom_lock held, so it must not call
+ * the kfunc that takes it. bpf/struct_ops.py loads the section: a module may have the struct.
  */
 #include "../kernel.h"
 
 char _license[] SEC("license") = "GPL";
 
-struct bpf_oom_ops {
-	int (*handle_out_of_memory)(struct oom_control *oc);
-};
-
-SEC("struct_ops.s/handle_out_of_memory")
+SEC("oom_handler")
 int handle(void *ctx __attribute__((unused)))
 {
 	return bpf_out_of_memory((void *)0, 0, 0) & 0;
 }
 
-SEC(".struct_ops.link")
-struct bpf_oom_ops handler = {
-	.handle_out_of_memory = (void *)handle,
-};
+SEC("oom_handler")
+int handle_nothing(void *ctx __attribute__((unused)))
+{
+	return 0;
+}

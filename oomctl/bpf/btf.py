@@ -31,6 +31,10 @@ class _Param(Structure):
     _fields_ = [("name_off", c_uint32), ("type", c_uint32)]
 
 
+class _Member(Structure):
+    _fields_ = [("name_off", c_uint32), ("type", c_uint32), ("offset", c_uint32)]
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a kernel function: its C type by BTF, and its name."""
@@ -71,6 +75,18 @@ class Kfunc:
             )
 
 
+@dataclass(frozen=True)
+class Members:
+    """The members of a struct of the kernel, in order, and its id in the BTF of its provider.
+
+    `provider` is "vmlinux" or the module's name.
+    """
+
+    provider: str
+    type_id: int
+    names: tuple[str, ...]
+
+
 def variant_of(types: tuple[str, ...]) -> str:
     """Return the series with these parameter types; only v1 and v2 had a constraint text."""
     match types:
@@ -96,12 +112,6 @@ class Vmlinux:
         """Return the parameters of a function; None if the kernel does not have it."""
         return _parameters(self._btf, name, _FUNC)
 
-    def struct(self, name: str) -> bool:
-        """Return whether the kernel has a struct of that name."""
-        find = libbpf.library().btf__find_by_name_kind
-        type_id, _errno = libbpf.call(find, self._btf, name.encode(), _STRUCT)
-        return bool(type_id > 0)
-
     def tracepoint(self, name: str) -> tuple[Parameter, ...] | None:
         """Return the arguments of a program on a tracepoint; None if the kernel lacks it."""
         found = _parameters(self._btf, f"btf_trace_{name}", _TYPEDEF)
@@ -117,15 +127,33 @@ def vmlinux() -> Iterator[Vmlinux]:
 
 def find_kfunc() -> Kfunc | None:
     """Find bpf_out_of_memory() in the BTF of vmlinux, then in that of each module."""
+    for provider, btf in _providers():
+        if (parameters := _parameters(btf, KFUNC, _FUNC)) is not None:
+            return Kfunc(provider, parameters)
+    return None
+
+
+def find_members(struct: str) -> Members | None:
+    """Find the members of a struct in the BTF of vmlinux, then in that of each module."""
+    for provider, btf in _providers():
+        if (type_id := _find(btf, struct, _STRUCT)) is not None:
+            described, address = _type(btf, type_id)
+            count = described.info & 0xFFFF
+            members = (_Member * count).from_address(address + ctypes.sizeof(_Type))
+            names = tuple(_name(btf, member.name_off) for member in members)
+            return Members(provider, type_id, names)
+    return None
+
+
+def _providers() -> Iterator[tuple[str, int]]:
+    """Yield vmlinux and each loaded module with its BTF, which is open until the next."""
     load = libbpf.library().btf__load_module_btf
     with _vmlinux() as vmlinux:
-        if (parameters := _parameters(vmlinux, KFUNC, _FUNC)) is not None:
-            return Kfunc(VMLINUX, parameters)
+        yield VMLINUX, vmlinux
         for module in sorted(path.name for path in _KERNEL_BTF.iterdir() if path.name != VMLINUX):
             with _owned(load, module.encode(), vmlinux) as btf:
-                if btf and (parameters := _parameters(btf, KFUNC, _FUNC)) is not None:
-                    return Kfunc(module, parameters)
-    return None
+                if btf:
+                    yield module, btf
 
 
 @contextmanager
@@ -152,8 +180,7 @@ def _vmlinux() -> Iterator[int]:
 
 def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:
     """Return the parameters of a function, or of the function that a typedef points to."""
-    type_id, _errno = libbpf.call(libbpf.library().btf__find_by_name_kind, btf, name.encode(), kind)
-    if type_id <= 0:
+    if (type_id := _find(btf, name, kind)) is None:
         return None
     prototype, address = _type(btf, _type(btf, type_id)[0].size_or_type)
     if _kind(prototype) == _PTR:
@@ -161,6 +188,12 @@ def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:
     count = prototype.info & 0xFFFF
     params = (_Param * count).from_address(address + ctypes.sizeof(_Type))
     return tuple(Parameter(_render(btf, p.type), _name(btf, p.name_off)) for p in params)
+
+
+def _find(btf: int, name: str, kind: int) -> int | None:
+    find = libbpf.library().btf__find_by_name_kind
+    type_id, _errno = libbpf.call(find, btf, name.encode(), kind)
+    return int(type_id) if type_id > 0 else None
 
 
 def _kind(described: _Type) -> int:

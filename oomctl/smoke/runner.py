@@ -283,7 +283,6 @@ def _blocked_callers(parent: int) -> int:
 def _facts(kfunc: btf.Kfunc | None, no_tracing_reason: str, disposable: bool) -> Facts:
     with btf.vmlinux() as vmlinux:
         functions = frozenset(name for name in _FUNCTIONS if vmlinux.function(name) is not None)
-        structs = frozenset(name for name in _STRUCTS if vmlinux.struct(name))
     return Facts(
         kernel=os.uname().release,
         kfunc=kfunc,
@@ -293,7 +292,7 @@ def _facts(kfunc: btf.Kfunc | None, no_tracing_reason: str, disposable: bool) ->
         page_size=procfs.PAGE_SIZE,
         panic_on_oom=procfs.sysctl("vm.panic_on_oom") or 0,
         functions=functions,
-        structs=structs,
+        structs=frozenset(name for name in _STRUCTS if btf.find_members(name)),
         no_tracing_reason=no_tracing_reason,
         disposable=disposable,
     )

@@ -23,6 +23,7 @@ _FLAGS = "	if (flags & ~(BPF_OOM_FLAGS_LAST - 1))"
 _ORDER = "	if (order < 0 || order > MAX_PAGE_ORDER)"
 _GFP = "		.gfp_mask = GFP_KERNEL,"
 _FILTER = "	return prog->type == BPF_PROG_TYPE_TRACING ? -EACCES : 0;"
+_HANDLER = "	if (is_oom_handler(prog))"
 _KFUNC = "BTF_ID_FLAGS(func, bpf_out_of_memory, KF_SLEEPABLE | KF_TRUSTED_ARGS)"
 _MEMCG = "		.memcg = memcg__nullable,"
 _UNLOCK = "	mutex_unlock(lock);\n	return ret;"
@@ -44,6 +45,7 @@ MUTATIONS = (
     Mutation("trylock-waits", _TRY, _WAIT, ("lock.busy", "lock.busy-for-every-caller")),
     Mutation("wait-ignored", _WAIT, _TRY, ("lock.wait", "lock.many-waiters")),
     Mutation("filter-removed", _FILTER, "	return 0;", ("loadtime.fentry-s", "loadtime.iter-s")),
+    Mutation("oom-handlers-may", _HANDLER, "	if (0)", ("loadtime.oom-ops",)),
     Mutation(
         "gfp-mask-0", _GFP, "		.gfp_mask = 0,", ("system.largest", "control.gfp-is-kernel")
     ),

@@ -6,9 +6,12 @@ words are compared.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from errno import EACCES, EINVAL
+from functools import partial
 
+from oomctl.bpf import struct_ops
 from oomctl.bpf.libbpf import Only
 from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import Check
@@ -16,6 +19,9 @@ from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.facts import Need
 from oomctl.smoke.runner import CaseRunner
+
+Section = Callable[[], AbstractContextManager[None]]
+"""What has libbpf load the programs of a section that it does not know, within a block."""
 
 _SYSCALL = 31  # BPF_PROG_TYPE_SYSCALL and the flag: include/uapi/linux/bpf.h
 _SLEEPABLE = 1 << 4
@@ -36,11 +42,13 @@ def _refused(
     reason: str,
     *needs: Need,
     file: str = "refused.bpf.o",
+    section: Section = nullcontext,
 ) -> Case:
     program = only if isinstance(only, Only) else Only(only)
 
     def run(runner: CaseRunner) -> Iterator[Check]:
-        loaded = runner.load(file, program)
+        with section():
+            loaded = runner.load(file, program)
         yield Check(
             f"loading it is {returned(-error)}", loaded.errno == error, _result(loaded.errno)
         )
@@ -50,9 +58,17 @@ def _refused(
     return Case(f"loadtime.{name}", about, run, needs)
 
 
-def _loads(name: str, about: str, program: str, *needs: Need) -> Case:
+def _loads(
+    name: str,
+    about: str,
+    program: str,
+    *needs: Need,
+    file: str = "refused.bpf.o",
+    section: Section = nullcontext,
+) -> Case:
     def run(runner: CaseRunner) -> Iterator[Check]:
-        loaded = runner.load("refused.bpf.o", Only(program))
+        with section():
+            loaded = runner.load(file, Only(program))
         yield Check("it loads", not loaded.errno, _result(loaded.errno))
 
     return Case(f"loadtime.{name}", about, run, needs)
@@ -72,6 +88,10 @@ def _not_sleepable(name: str, program: str, *needs: Need) -> Case:
 
 
 _LSM = facts.function("bpf_lsm_file_open")
+_OOM_OPS = facts.struct("bpf_oom_ops")
+_handlers = partial(
+    struct_ops.section, "oom_handler", struct="bpf_oom_ops", member="handle_out_of_memory"
+)
 
 CASES = (
     _loads("may-syscall", "a syscall program may call it", "may_syscall"),
@@ -195,7 +215,16 @@ CASES = (
         "handle",
         EACCES,
         _NOT_ALLOWED,
-        facts.struct("bpf_oom_ops"),
+        _OOM_OPS,
         file="oom_ops.bpf.o",
+        section=_handlers,
+    ),
+    _loads(
+        "may-oom-ops-without",
+        "an OOM handler that does not call it may be loaded",
+        "handle_nothing",
+        _OOM_OPS,
+        file="oom_ops.bpf.o",
+        section=_handlers,
     ),
 )
