@@ -16,7 +16,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium cmark procps stress-ng
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants kunit check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -124,6 +124,9 @@ smoke: setup ## the kfunc's contract on the lab's kernel, and where that should 
 
 mutants: setup ## does the suite notice kernels that break the contract? some thirty boots
 	OOMCTL_MUTANTS=1 $(BIN)/pytest -rP tests/lab/test_mutants.py
+
+selftests: setup ## the kernel's own tests of memory cgroups in the lab; fetches its source
+	OOMCTL_SELFTESTS=1 $(BIN)/pytest -rP tests/lab/test_selftests.py
 
 kunit: setup ## does the kernel's own kunit.py read our KTAP? fetches the kernel's source
 	OOMCTL_KUNIT=1 $(BIN)/pytest tests/lab/test_kunit.py

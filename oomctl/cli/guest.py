@@ -57,6 +57,16 @@ def _kernel_word(value: str) -> str:
     return value
 
 
+Env = Annotated[
+    list[str] | None,
+    value(
+        "NAME[=VALUE]",
+        "Set a variable for the command, or pass on the caller's; may be repeated. TERM and "
+        "OOMCTL_* are always passed on.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class MachineOptions:
     """The options of commands that boot a virtual machine; UsageError if a folder is unfit."""

@@ -1,9 +1,7 @@
 """`oomctl lab`: run a command in a virtual machine whose kernel has bpf_out_of_memory()."""
 
 import re
-import select
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,27 +11,18 @@ from typing import Annotated
 import typer
 
 from oomctl import console
-from oomctl.cli import compare, completion, guest
+from oomctl.cli import compare, completion, ending, guest
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag, value
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import boot, fitness, guest_kernel, kernel_option, kvm, qemu, stock, tools, vm
+from oomctl.lab import boot, fitness, guest_kernel, kept, kernel_option, kvm, qemu, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Wiring
-from oomctl.lab.vm import Ending
-from oomctl.oom.enums import FaultKind
-from oomctl.oom.faults import judge
 from oomctl.text import printable
-from oomctl.units import Duration
 
-TIMED_OUT, FAULTY = 124, guest.FAULTY
-VANISHED = 125
 _KERNEL = "{kernel}"
 """What stands for the kernel's name in a command on several kernels."""
-_CONSOLE_LINES = 60
-_CONSOLE_COLUMNS = 240
-_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +33,7 @@ class LabRunOptions(guest.MachineOptions):
         list[str],
         typer.Argument(metavar="COMMAND...", help="The command, after `--` and the options."),
     ]
-    env: Annotated[
-        list[str] | None,
-        value(
-            "NAME[=VALUE]",
-            "Set a variable for the command, or pass on the caller's; may be repeated. TERM and "
-            "OOMCTL_* are always passed on.",
-        ),
-    ] = None
+    env: guest.Env = None
     kfunc: Annotated[
         bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
     ] = True
@@ -70,11 +52,7 @@ class LabRunOptions(guest.MachineOptions):
 
 @command(
     "and others: those of COMMAND",
-    more=f"{FAULTY} COMMAND ended, but the kernel reported a fault that --expect-console does not "
-    f"name, or did not report one that it names; {TIMED_OUT} the guest was ended at --timeout; "
-    f"{VANISHED} the guest's kernel panicked or "
-    "the guest vanished, stderr has the end of its console; 127 the guest has no such command; "
-    "128+N COMMAND died of signal N",
+    more=ending.CODES,
     environment=[CACHE],
     context_settings={"allow_interspersed_args": False},
 )
@@ -137,12 +115,10 @@ def _run(
     out, err = guest.outputs()
     machine = given.machine(host.kernel.image, host.kvm)
     job = host.job(words, environment, str(Path.cwd()))
-    ending = vm.run(machine, job, given.timeout, out, err)
-    if ending.boot is not None:
-        console.detail(
-            f"the guest took {ending.boot:.1f} s to boot and {ending.total:.1f} s in all"
-        )
-    return _judge(ending, given) if _listens(err) else _status(ending)
+    ended = vm.run(machine, job, given.timeout, out, err)
+    if ended.boot is not None:
+        console.detail(f"the guest took {ended.boot:.1f} s to boot and {ended.total:.1f} s in all")
+    return ending.exit_code(ended, given)
 
 
 @dataclass(frozen=True)
@@ -185,7 +161,7 @@ def fetch(given: FetchOptions) -> None:
 
 @command("shown, whatever is missing", environment=[CACHE])
 def status() -> None:
-    """Show what `lab run` would use.
+    """Show what `lab run` would use, and the guests that are kept.
 
     It fetches, builds and boots nothing.
 
@@ -204,6 +180,8 @@ def status() -> None:
         lines.append(f"module    {'built' if guest_kernel.built(found) else 'to be built'}")
         lines.append(f"image     {found.image}")
     lines.append(f"KVM       {answer}")
+    for each in kept.listed():
+        lines.append(f"guest     {each.name}: {each.kernel}, kept by pid {each.pid}")
     with Output(None) as place:
         place.write("".join(f"{printable(line)}\n" for line in lines))
 
@@ -237,51 +215,3 @@ def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
             f"{prepare}\n{started}\n# module: {module}\n# at most {given.timeout}, in the guest:\n"
             f"# {shlex.join(['env', '-i', *set_here, *given.command])}\n{faults}"
         )
-
-
-def _judge(ending: Ending, given: LabRunOptions) -> int:
-    """Show how a guest failed, by its death or by faults of its kernel; return the exit code."""
-    expected = given.expect_console or []
-    judged = judge(ending.faults, expected)
-    panicked = any(fault.kind == FaultKind.PANIC for fault in ending.faults)
-    if ending.status is None and not (panicked and judged.good):
-        _report(ending, given.timeout, given.console)
-        return _status(ending)
-    ended = "the panic" if ending.status is None else f"status {ending.status}"
-    good = guest.faults_are_good(ending.faults, expected, f" (COMMAND ended with {ended})")
-    return (ending.status or 0) if good else FAULTY
-
-
-def _status(ending: Ending) -> int:
-    if ending.status is not None:
-        return ending.status
-    return TIMED_OUT if ending.timed_out else VANISHED
-
-
-def _listens(fd: int) -> bool:
-    """Tell whether stderr takes more: a pipe that the guest has filled would block us."""
-    return bool(select.select([], [fd], [], _PATIENCE)[1])
-
-
-def _report(ending: Ending, timeout: Duration, console_shown: bool) -> None:
-    if ending.timed_out:
-        state = "running" if ending.boot is not None else "not begun: the guest was still booting"
-        console.note(
-            f"ended the guest at the timeout of {timeout}, the command was {state}; "
-            "--timeout TIME gives it longer"
-        )
-    else:
-        console.note(_why_dead(ending))
-    if not console_shown:
-        for line in ending.console.splitlines()[-_CONSOLE_LINES:]:
-            print(f"  {line[:_CONSOLE_COLUMNS]}", file=sys.stderr)
-
-
-def _why_dead(ending: Ending) -> str:
-    if panic := vm.panic(ending.console):
-        return f"kernel-died: the guest's kernel panicked: {panic}"
-    if ending.boot is None and not ending.console.strip():
-        return f"the guest's kernel printed nothing, and {ending.qemu}; its image may be damaged"
-    if ending.boot is None:
-        return f"the guest vanished before the command began: {ending.qemu}"
-    return f"the guest vanished: {ending.qemu}"

@@ -46,6 +46,10 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
             "smoke": "labsmoke:smoke",
             "build": "labbuild:build",
             "kernels": "labkernels:kernels",
+            "shell": "labshell:shell",
+            "start": "labkept:start",
+            "exec": "labkept:execute",
+            "stop": "labkept:stop",
         },
     ),
 }

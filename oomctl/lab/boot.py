@@ -31,7 +31,8 @@ class Job:
     `module` is a .ko to load first. With `look` the guest searches kallsyms for the kfunc before
     that, a second under emulation, since the host does not know whether the kernel has it.
     `modules` is the host's folder of the kernel's own modules, for modprobe. `terminal` is the size
-    of a terminal, rows and columns, on which the words run instead of on the ports.
+    of a terminal, rows and columns, on which the words run instead of on the ports. A `kept` guest
+    runs no words, but what comes through its port `control`.
     """
 
     words: tuple[str, ...]
@@ -41,6 +42,7 @@ class Job:
     look: bool = False
     modules: Path | None = None
     terminal: tuple[int, int] | None = None
+    kept: bool = False
 
 
 @dataclass
@@ -195,6 +197,7 @@ def _prepare(vm: Machine, job: Job, nonce: str, deadline: float) -> tuple[str, I
         scratch="yes" if vm.scratch else "",
         swap="yes" if vm.swap else "",
         terminal="{} {}".format(*job.terminal) if job.terminal else "",
+        kept="yes" if job.kept else "",
         **folders,
     )
     files["lab/command"] = initramfs.command(

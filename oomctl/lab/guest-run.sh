@@ -95,5 +95,30 @@ if [ -n "$terminal" ]; then
     end $status
 fi
 record begin >&3
-(. ./command) </dev/null >&3 2>&4 3>&- 4>&-
-end $?
+if [ -z "$kept" ]; then
+    (. ./command) </dev/null >&3 2>&4 3>&- 4>&-
+    end $?
+fi
+# A kept guest gets commands as lines, each with a nonce of its own and the text of `command` with
+# escapes for printf. They come one after the other, and one can be killed.
+while read -r verb nonce text; do
+    case $verb in
+    run)
+        printf %b "$text" >command
+        (
+            record begin >&3
+            (. ./command) </dev/null >&3 2>&4 3>&- 4>&- &
+            echo $! >running
+            wait $!
+            status=$?
+            : >running
+            echo "<14>oomctl-lab: $nonce" >/dev/kmsg
+            record $status >&3
+            record $status >&4
+        ) &
+        ;;
+    kill)
+        read -r pid <running && kill -9 -- "-$pid"
+        ;;
+    esac
+done <oomctl.control

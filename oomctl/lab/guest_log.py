@@ -23,6 +23,10 @@ class GuestLog:
     _last: int = -1
     _scanner: FaultScanner = field(default_factory=FaultScanner)
 
+    def begin(self, nonce: str) -> None:
+        """Forget the faults so far; the end of the log is now said with another nonce."""
+        self.nonce, self.ended, self._scanner = nonce, False, FaultScanner()
+
     def take(self, data: bytes) -> None:
         """Take a piece."""
         *lines, rest = (self._rest + data).split(b"\n")

@@ -57,6 +57,13 @@ def command(
     return b"\n".join(lines) + b"\n"
 
 
+def escaped(script: bytes) -> bytes:
+    """Return a script on one line, from which printf's %b makes it again (POSIX.1, printf)."""
+    return b"".join(
+        b"%c" % byte if chr(byte).isalnum() and byte < 128 else b"\\0%03o" % byte for byte in script
+    )
+
+
 def guest_files() -> dict[str, bytes]:
     """Return the scripts that the guest runs, by their names in the initramfs."""
     here = Path(__file__).parent

@@ -89,10 +89,12 @@ def pump(
     tails: Sequence[tuple[IO[bytes], Taker]],
     deadline: float,
     is_settled: Callable[[], bool] = lambda: True,
+    until_begun: bool = False,
 ) -> Pumped:
     """Pass on bytes until both streams have the command's end, all are closed, or it is late.
 
     After the command's end, what comes is passed on for a short time more, until it is settled.
+    With `until_begun` the command's beginning is enough.
     """
     pumped = Pumped()
     with selectors.DefaultSelector() as selector:
@@ -106,6 +108,8 @@ def pump(
                 return pumped
             if pumped.boot is None and any(output.stream.began for _, output in streams):
                 pumped.boot = time.monotonic()
+                if until_begun:
+                    return pumped
             words = [output.stream.word for _, output in streams]
             if all(words):
                 pumped.word = words[0]

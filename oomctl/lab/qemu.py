@@ -3,6 +3,7 @@
 import platform
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     QEMU takes the last of each option, so -append and -initrd replace virtme-ng's: its own init
     starts udev and systemd-tmpfiles, 6 of 9 seconds under emulation.
     """
-    words = [*shlex.split(virtme_output.splitlines()[-1]), "-no-reboot"]
+    words = [*_without_console(shlex.split(virtme_output.splitlines()[-1])), "-no-reboot"]
     cpu = _TCG_CPU.get(platform.machine())
     if cpu and not machine.kvm:
         words += ["-cpu", cpu]
@@ -130,6 +131,14 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
         words += ["-drive", f"if=none,id={name},{file}"]
         words += ["-device", f"virtio-blk-pci,drive={name},serial=oomctl-{name}"]
     return words
+
+
+def _without_console(words: list[str]) -> Iterator[str]:
+    """Leave out virtme-ng's virtio console: ours is to be hvc0."""
+    left_out = ("virtconsole", "virtio-serial-pci")
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if not word.startswith(left_out) and not following.startswith(left_out):
+            yield word
 
 
 def _numa(machine: Machine) -> list[str]:

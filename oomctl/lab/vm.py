@@ -2,16 +2,21 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.lab.boot import Guest, Job, booted
-from oomctl.lab.pump import Output, Pumped, Sink, pump
+from oomctl.lab.pump import Output, Pumped, Sink, Taker, pump
 from oomctl.lab.qemu import Machine
 from oomctl.lab.stream import Stream
 from oomctl.oom.faults import Fault, find_faults
@@ -78,7 +83,18 @@ def run(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
     return replace(again, total=ending.total + again.total)
 
 
-def run_once(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> Ending:
+Connect = Callable[[Guest, float], AbstractContextManager[Sequence[tuple[IO[bytes], Taker]]]]
+"""Connects something else with a guest, up to a deadline; returns what is to be read for it."""
+
+
+def run_once(
+    vm: Machine,
+    job: Job,
+    timeout: float,
+    out: Sink,
+    err: Sink,
+    connect: Connect = lambda _guest, _deadline: nullcontext(()),
+) -> Ending:
     """Boot, run the job, and return how it ended; stdout and stderr go to `out` and `err`.
 
     UnsupportedError if the guest refuses the job, OomctlError if QEMU does not start.
@@ -87,10 +103,10 @@ def run_once(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> End
     deadline = started + timeout
     serial_to = err if vm.console and isinstance(err, int) else None
     try:
-        with booted(vm, job, deadline, serial_to) as guest:
+        with booted(vm, job, deadline, serial_to) as guest, connect(guest, deadline) as more:
             outputs = [Output(Stream(guest.nonce), sink, deadline) for sink in (out, err)]
             streams = [*zip((guest.stdout, guest.stderr), outputs, strict=True)]
-            pumped = pump(streams, guest.tails, deadline, lambda: guest.log.ended)
+            pumped = pump(streams, [*guest.tails, *more], deadline, partial(_is_settled, guest))
             total = time.monotonic() - started
             how = "" if pumped.word or pumped.timed_out else end_of(guest)
     except subprocess.TimeoutExpired:
@@ -98,8 +114,13 @@ def run_once(vm: Machine, job: Job, timeout: float, out: Sink, err: Sink) -> End
     boot = pumped.boot - started if pumped.boot is not None else None
     check(guest, pumped, how, outputs[1].tail.text())
     status = int(pumped.word) if pumped.word and pumped.word.isdigit() else None
-    faults = faults_of(guest, pumped)
+    faults = faults_of(guest, bool(pumped.word))
     return Ending(status, pumped.timed_out, boot, total, guest.serial.text(), how, faults)
+
+
+def _is_settled(guest: Guest) -> bool:
+    """Tell whether a guest's log and terminal have been read to the command's end."""
+    return guest.log.ended and not select.select([guest.terminal], [], [], 0)[0]
 
 
 def check(guest: Guest, pumped: Pumped, how: str, stderr: str) -> None:
@@ -119,10 +140,10 @@ def check(guest: Guest, pumped: Pumped, how: str, stderr: str) -> None:
         )
 
 
-def faults_of(guest: Guest, pumped: Pumped) -> tuple[Fault, ...]:
+def faults_of(guest: Guest, is_alive: bool) -> tuple[Fault, ...]:
     """Return what the kernel reported in its log; of a guest that died, also on its console."""
     faults = guest.log.faults
-    if pumped.word:
+    if is_alive:
         return faults
     known = {fault.lines[0] for fault in faults}
     on_console = find_faults(guest.serial.lines())

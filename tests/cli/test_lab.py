@@ -11,9 +11,21 @@ from typer.testing import CliRunner
 from oomctl import cache
 from oomctl.cli import app, guest
 from oomctl.errors import UnsupportedError
-from oomctl.lab import boot, build, cached, guest_kernel, kvm, stock, tools, vm
+from oomctl.lab import (
+    boot,
+    build,
+    cached,
+    guest_kernel,
+    kept,
+    kept_run,
+    kvm,
+    stock,
+    tools,
+    vm,
+)
 from oomctl.lab.cached import Flavour
 from oomctl.lab.guest_kernel import Kernel
+from oomctl.lab.kept import Record
 from oomctl.lab.vm import Ending
 from oomctl.oom.enums import FaultKind
 from oomctl.oom.faults import Fault
@@ -220,6 +232,7 @@ def test_no_kfunc_builds_no_module(boots, monkeypatch):
         (["--swap", "2000G", "--", "x"], "it goes from 16M to 1024G"),
         (["--append", "a\nb", "--", "x"], "is not a word of a kernel command line"),
         (["--append", "", "--", "x"], "is empty"),
+        (["--append", " ", "--", "x"], "is not a word of a kernel command line"),
         (["--expect-console", "(", "--", "x"], "'(' is not a regular expression"),
         (["--kvm", "maybe", "--", "x"], "--kvm"),
         ([], "COMMAND"),
@@ -286,6 +299,52 @@ def test_status_without_a_kernel(monkeypatch):
     assert done.exit_code == 0
     assert "none yet" in done.stdout
     assert "not probed" in done.stdout
+
+
+@pytest.fixture
+def keeps(monkeypatch):
+    """Take what a kept guest would be started with or would run."""
+    seen = []
+    ending = Ending(7, False, 0.1, 0.2, "")
+    monkeypatch.setattr(kept_run, "start", lambda *given: seen.append(given) or (9.0, ()))
+    monkeypatch.setattr(kept_run, "run", lambda *given: seen.append(given) or ending)
+    monkeypatch.setattr(kept, "find", lambda name: Record(name, 1, 1.0, "6.12", None, 600.0))
+    monkeypatch.setattr(kept, "stop", lambda record: seen.append(record.name))
+    monkeypatch.setattr(guest, "outputs", lambda: (1, 2))
+    return seen
+
+
+def test_a_guest_is_started_used_and_stopped_by_its_name(keeps):
+    done = invoke("start", "--name", "a", "--idle", "5m", "--owner", "1", "--disk", "1G")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "guest a is ready after 9.0 s: 6.12, ends after 5m without a command, or with pid 1\n",
+    )
+    machine, job, keeping, timeout = keeps[0]
+    assert (machine.scratch, job.kept, timeout) == (1 << 30, True, 600)
+    assert (keeping.name, keeping.owner, keeping.idle) == ("a", 1, 300)
+    assert invoke("exec", "--name", "a", "--", "sh", "-c", "exit 7").exit_code == 7
+    assert (keeps[1][0].name, keeps[1][1].words) == ("a", ("sh", "-c", "exit 7"))
+    assert invoke("stop", "--name", "a").exit_code == 0
+    assert keeps[2] == "a"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["start", "--name", "a/b"], "'a/b' is not a name"),
+        (["start", "--owner", "4194304"], "there is no such process"),
+        (["start", "--idle", "0"], "'--idle': 0 is out of range"),
+        (["exec", "--", "x"], "no guest 'lab' runs; `oomctl lab start` starts one"),
+        (["exec"], "COMMAND"),
+        (["stop"], "no guest 'lab' runs"),
+        (["shell"], "stdin and stdout are not a terminal; `oomctl lab run -- COMMAND` needs none"),
+    ],
+)
+def test_wrong_usage_of_kept_guests_and_shells(words, why):
+    done = invoke(*words)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert why in done.stderr
 
 
 def test_help_documents_the_exit_statuses():

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from tests.conftest import GOLDEN
+from tests.lab import linux_source
 from tests.unit.smoke.fake_suite import CASES, report, told
 
 pytestmark = [
@@ -20,10 +21,6 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-UNPACK = (
-    "dpkg --fsys-tarfile {deb} | tar -xO {member} | "
-    "tar -xJ --strip-components 1 --wildcards '{files}'"
-)
 TOTALS = re.compile(r"Testing complete\. Ran (\d+) tests: (.*)")
 
 
@@ -31,17 +28,7 @@ TOTALS = re.compile(r"Testing complete\. Ran (\d+) tests: (.*)")
 def parse(tmp_path_factory):
     """Give a text to `kunit.py parse`; return its exit status and what it counted."""
     folder = tmp_path_factory.mktemp("kunit")
-    shown = subprocess.run(
-        ["apt-cache", "depends", "linux-source"], capture_output=True, text=True, check=True
-    )
-    package = re.search(r"Depends: (linux-source-[\d.]+)", shown.stdout)[1]
-    subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
-    [deb] = folder.glob("*.deb")
-    command = UNPACK.format(
-        deb=deb, member=f"./usr/src/{package}.tar.xz", files="*/tools/testing/kunit/*"
-    )
-    subprocess.run(command, shell=True, cwd=folder, check=True)
-    deb.unlink()
+    linux_source.unpack(linux_source.default_package(), folder, "*/tools/testing/kunit/*")
 
     def run(text):
         done = subprocess.run(

@@ -22,7 +22,10 @@ def after(words, option):
     return [words[i + 1] for i, word in enumerate(words) if word == option]
 
 
-SAID = "a warning\n/usr/bin/qemu-x -m '2048 M' -cpu max -initrd /tmp/x -append 'init=y z'\n"
+SAID = (
+    "a warning\n/usr/bin/qemu-x -m '2048 M' -cpu max -device virtio-serial-pci "
+    "-device virtconsole,chardev=dmesg -initrd /tmp/x -append 'init=y z'\n"
+)
 
 
 def boot(**options):
@@ -61,7 +64,7 @@ def test_folders_that_virtme_cannot_take(name):
 
 def test_what_virtme_says_is_extended():
     words = boot()
-    assert words[:3] == ["/usr/bin/qemu-x", "-m", "2048 M"]
+    assert words[:7] == ["/usr/bin/qemu-x", "-m", "2048 M", "-cpu", "max", "-initrd", "/tmp/x"]
     assert "-no-reboot" in words
     assert after(words, "-initrd") == ["/tmp/x", "/r/initramfs"]
 
