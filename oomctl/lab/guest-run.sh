@@ -83,7 +83,11 @@ fi
 # `command` sets the environment, goes to the caller's folder and becomes the caller's words.
 if [ -n "$terminal" ]; then
     [ -c /dev/hvc0 ] || end no-terminal
-    stty rows ${terminal% *} cols ${terminal#* } </dev/hvc0 2>&4
+    # The first open sets the size that the device knows, 0 0, a moment later
+    # (drivers/char/virtio_console.c, notifier_add_hv). So it is kept open, and then given ours.
+    exec 5<>/dev/hvc0
+    sleep 0.3
+    stty rows ${terminal% *} cols ${terminal#* } <&5 2>&4
     # The host tells when its terminal changes its size.
     while read -r verb rows cols; do
         [ "$verb" != size ] || stty rows "$rows" cols "$cols" </dev/hvc0
