@@ -1,9 +1,10 @@
-"""`oomctl lab start`, `exec` and `stop` with real guests: what ends them, and that nothing is left."""
+"""`oomctl lab start`, `exec` and `stop` with real guests, and what ends these."""
 
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -59,7 +60,7 @@ def test_commands_share_a_guest_and_streams_come_apart(kept, own_cache, tmp_path
     kept("a")
     done = execute("a", "sh", "-c", "echo out; echo err >&2; echo 1 >/run/x; pwd; exit 9")
     assert (done.returncode, done.stderr) == (9, b"err\n")
-    assert done.stdout == f"out\n{os.getcwd()}\n".encode()
+    assert done.stdout == f"out\n{Path.cwd()}\n".encode()
     begun = time.monotonic()
     assert execute("a", "cat", "/run/x").stdout == b"1\n"
     assert time.monotonic() - begun < 20  # a boot takes longer than 0.2 s on any machine
