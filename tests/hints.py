@@ -160,7 +160,7 @@ def _parsed(words: list[str]) -> str:
     except Exception as error:
         return f"{' '.join(words)}: {error!r} {error}"
     inner = context.params.get("command")
-    return _typed(list(inner)) if isinstance(inner, list | tuple) else ""
+    return _typed(list(inner)) if inner and not isinstance(inner, str) else ""
 
 
 def _option(words: list[str]) -> str:

@@ -56,7 +56,7 @@ def shell(given: LabShellOptions) -> None:
     """
     if not is_on_a_terminal():
         raise UsageError(
-            "stdin and stdout are not a terminal", "`oomctl lab run -- COMMAND` needs none"
+            "stdin and stdout are not a terminal", "run it in a terminal; lab run needs none"
         )
     words = given.command or [shutil.which("bash") or "/bin/sh"]
     environment = guest.environment([]) | {"PS1": r"oomctl-lab:\w# " if _is_bash(words) else "# "}
