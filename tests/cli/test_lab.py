@@ -338,7 +338,10 @@ def test_a_guest_is_started_used_and_stopped_by_its_name(keeps):
         (["exec", "--", "x"], "no guest 'lab' runs; `oomctl lab start` starts one"),
         (["exec"], "COMMAND"),
         (["stop"], "no guest 'lab' runs"),
-        (["shell"], "stdin and stdout are not a terminal; run it in a terminal; lab run needs none"),
+        (
+            ["shell"],
+            "stdin and stdout are not a terminal; run it in a terminal; lab run needs none",
+        ),
     ],
 )
 def test_wrong_usage_of_kept_guests_and_shells(words, why):
