@@ -90,7 +90,10 @@ def test_a_command_imports_no_other():
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("oomctl d", ["declare", "doctor"]), ("oomctl lab s", ["status", "smoke"])],
+    [
+        ("oomctl d", ["declare", "doctor"]),
+        ("oomctl lab s", ["status", "smoke", "shell", "start", "stop"]),
+    ],
 )
 def test_completion_knows_every_command(words, found):
     environment = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
