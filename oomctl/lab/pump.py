@@ -90,17 +90,19 @@ def pump(
     deadline: float,
     is_settled: Callable[[], bool] = lambda: True,
     until_begun: bool = False,
+    extras: Sequence[tuple[IO[bytes], Taker]] = (),
 ) -> Pumped:
     """Pass on bytes until both streams have the command's end, all are closed, or it is late.
 
     After the command's end, what comes is passed on for a short time more, until it is settled.
-    With `until_begun` the command's beginning is enough.
+    With `until_begun` the command's beginning is enough. `extras` are read too, but may stay open.
     """
     pumped = Pumped()
     with selectors.DefaultSelector() as selector:
-        for reader, taker in [*streams, *tails]:
+        for reader, taker in [*streams, *tails, *extras]:
             selector.register(reader, selectors.EVENT_READ, taker)
-        while selector.get_map():
+        registered = selector.get_map()
+        while any(reader in registered for reader, _ in [*streams, *tails]):
             try:
                 _pass_on(selector, deadline - time.monotonic())
             except LateError:

@@ -106,7 +106,8 @@ def run_once(
         with booted(vm, job, deadline, serial_to) as guest, connect(guest, deadline) as more:
             outputs = [Output(Stream(guest.nonce), sink, deadline) for sink in (out, err)]
             streams = [*zip((guest.stdout, guest.stderr), outputs, strict=True)]
-            pumped = pump(streams, [*guest.tails, *more], deadline, partial(_is_settled, guest))
+            settled = partial(_is_settled, guest)
+            pumped = pump(streams, guest.tails, deadline, settled, extras=more)
             total = time.monotonic() - started
             how = "" if pumped.word or pumped.timed_out else end_of(guest)
     except subprocess.TimeoutExpired:

@@ -81,3 +81,13 @@ def test_a_tail_is_short_and_printable():
     *_, last, empty = tail.lines()
     assert last.startswith("\\x1b[2J\\x00\ufffd")
     assert (last.isprintable(), last.endswith(" end"), empty) == (True, True, "")
+
+
+def test_a_machine_that_ends_is_not_waited_for_with_the_keyboard_open(pipe):
+    reader, writer = pipe
+    keyboard, keys = os.pipe()
+    writer.close()
+    stream = (reader, Output(Stream(NONCE), None, soon(20)))
+    with open(keyboard, "rb", buffering=0) as typed, open(keys, "wb"):
+        pumped = pump([stream], [], soon(20), extras=[(typed, Tail())])
+    assert (pumped.word, pumped.timed_out) == (None, False)
