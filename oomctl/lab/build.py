@@ -214,7 +214,7 @@ def _install(objects: Path, flavour: Flavour, key: str, seconds: float) -> Kerne
         cached.stamp(root, flavour, seconds)
         fitness.require(guest_kernel.find(root), kfunc=True)
         cache.remove_unused(home)
-        root.rename(home)
+        root.rename(cache.folder("kernels") / home.name)
     return guest_kernel.find(home)
 
 

@@ -68,7 +68,7 @@ def flavour_of(home: Path) -> Flavour:
 
 def home(*parts: str) -> Path:
     """Return the place of a kernel in the cache."""
-    return cache.folder("kernels").joinpath(*parts)
+    return cache.place("kernels", *parts)
 
 
 def find(name: str) -> Kernel | None:
@@ -109,7 +109,7 @@ def remove(name: str) -> None:
 
 
 def _places() -> list[Path]:
-    return [*home().glob("*/"), *cache.folder("builds").glob("*/")]
+    return [*home().glob("*/"), *cache.place("builds").glob("*/")]
 
 
 def _described(place: Path) -> CachedKernel:

@@ -51,6 +51,9 @@ def _parts(comparison: Comparison) -> Iterator[Part]:
         rows.append([group, *(_of_group(run, group) for run in comparison.runs)])
     yield Table(["passed/failed/skipped", *names], rows, numbers=names)
     differences = comparison.differences
+    ran = all(len(run.report.results) == len(comparison.cases) for run in comparison.runs)
+    if not differences and not ran:
+        return
     if not differences:
         number = counted(len(comparison.cases), "case")
         yield Lines([("same", f"{number}, the same results on all kernels")])

@@ -10,8 +10,8 @@ from oomctl.cli import doctor, guest, watch
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.kmod import kbuild, module
+from oomctl.lab import build, kvm, source, stock, vm
 from oomctl.lab import guest_kernel as lab_kernel
-from oomctl.lab import kvm, stock, vm
 from oomctl.proc import programs
 from tests.hostile.folder import furnish
 from tests.hostile.ground import ALL, ran
@@ -46,7 +46,10 @@ def harmless(furnished, any_machine, cgroupfs, monkeypatch):
     monkeypatch.setattr(module, "loaded", lambda: False)
     monkeypatch.setattr(kbuild, "require", cannot)
     monkeypatch.setattr(environment, "require_host", cannot)
-    for edge in ((vm, "run"), (guest, "ready"), (stock, "get"), (kvm, "works")):
+    for edge in (
+        *((vm, "run"), (guest, "ready"), (stock, "get"), (kvm, "works")),
+        *((source, "newest"), (build, "plan"), (build, "build")),
+    ):
         monkeypatch.setattr(*edge, cannot)
     known = lab_kernel.Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
     monkeypatch.setattr(stock, "chosen", lambda: known)

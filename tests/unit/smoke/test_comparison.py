@@ -49,6 +49,12 @@ def test_a_kernel_without_results_is_a_failure():
     assert Comparison(CASES, (run("a", "ppp"), run("b", "", "vanished"))).exit == Exit.FAILED
 
 
+def test_kernels_that_ran_nothing_are_not_the_same():
+    text = render_text(Comparison(CASES, (run("a", "", "vanished"), run("b", "", "vanished"))))
+    assert "error     vanished" in text
+    assert "same" not in text
+
+
 def test_the_text_names_each_difference_with_its_reason():
     text = render_text(Comparison(CASES, (run("stock", "pps"), run("mine", "pfp"))))
     assert text.splitlines()[:2] == [
