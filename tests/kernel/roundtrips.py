@@ -40,8 +40,10 @@ class RoundTrip:
             if killed:
                 yield f"no report, but {sorted(killed)} were killed"
             return
-        dead = [self.report["victim"], *self.report["members"]]
-        victims = {each["pid"] for each in dead if each}
+        # if its leader has ended, a member is named by a thread, which only the dump could tell
+        listed = {each["pid"] for each in self.report["candidates"]}
+        members = {each["pid"] for each in self.report["members"]} & listed
+        victims = members | ({self.report["victim"]["pid"]} if self.report["victim"] else set())
         if not victims <= killed:
             yield f"victims are {sorted(killed)}, not {sorted(victims)}"
         if self.report["memcg"] != self.tree.target:
