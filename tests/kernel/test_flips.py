@@ -175,7 +175,7 @@ class Trial:
 
     def _missing(self, given, spec, at_flip):
         """Return the bytes that the hog lacks to be on that side of the turn."""
-        flip = self._found(given, replace(spec, upwards=None))
+        flip = self._found(given, spec)
         # the least with which it is chosen
         turn = flip.after + (_PAGE if given.predict().candidates[0].task.pid == flip.pid else 0)
         return (turn if at_flip is spec.upwards else turn - _PAGE) - flip.before
@@ -187,11 +187,13 @@ class Trial:
     def _found(self, given: Candidates, spec) -> Flip:
         """Return the flip as it is in this round, a few pages apart from the last one's."""
         asked = self._pid(given, spec)
-        for flip in flips(given, asked):
-            of_spec = flip.kind is spec.kind and flip.pid in (asked, None)
-            if of_spec and spec.upwards in (None, flip.upwards) and flip.after is not None:
-                return flip
-        raise NotTriedError("gone")
+        own = [f for f in flips(given, asked) if f.kind is spec.kind and f.pid in (asked, None)]
+        own = [flip for flip in own if flip.after is not None]
+        # of equal hogs another one may be the first in this round: then it turns the other way
+        found = min(own, key=lambda flip: flip.upwards is not spec.upwards, default=None)
+        if found is None:
+            raise NotTriedError("gone")
+        return found
 
 
 def _before(flip, page_size):
