@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,13 +121,8 @@ def _require_tools() -> None:
     missing = {package for name, package in _PROGRAMS.items() if programs.which(name) is None}
     if "gcc" not in missing:
         for header, package in _HEADERS.items():
-            found = subprocess.run(
-                ["gcc", "-E", "-x", "c", "-"],
-                input=f"#include <{header}>\n".encode(),
-                capture_output=True,
-                check=False,
-            )
-            missing |= {package} if found.returncode else set()
+            status, _said = programs.run("gcc", "-E", "-include", header, "-x", "c", os.devnull)
+            missing |= {package} if status else set()
     if missing:
         raise UnsupportedError(
             f"to build a kernel this machine lacks {', '.join(sorted(missing))}",

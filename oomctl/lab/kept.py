@@ -137,7 +137,7 @@ def _read(name: str) -> Record | None:
     """Return the record of a guest that runs; a file that a killed keeper has left is removed."""
     path = _path(name)
     try:
-        with path.open("r+") as file:
+        with path.open() as file:
             if _lock(file):
                 path.unlink(missing_ok=True)
                 return None

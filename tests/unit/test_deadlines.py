@@ -21,7 +21,17 @@ BOUNDED = {
         "os.read(start, 1)",
     ): "in a caller, which the parent kills at its deadline and the kernel kills with the parent",
     ("hog/hogset.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
+    ("experiment/sampling.py", "os.read(fd, 128)"): "a file of /proc",
     ("journal/file.py", "os.read(fd, _LARGEST)"): "a regular file",
+    (
+        "lab/keeper.py",
+        "os.read(reader.fileno(), 1 << 16)",
+    ): "select(2) said that there is something",
+    (
+        "lab/kept_run.py",
+        "os.waitpid(pid, 0)",
+    ): "the keeper has ended, or ends within its own deadlines",
+    ("lab/make.py", "process.wait()"): "its output has ended, and Ctrl-C ends it",
     ("proc/kmsg.py", "os.read(self._fd, _RECORD_MAX)"): "does not block",
     (
         "bpf/selftest.py",
@@ -39,6 +49,7 @@ BOUNDED = {
 BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
 NEED_A_TIMEOUT = {"communicate", "run", "call", "check_call", "check_output"}
 WATCHES = {"watch.poll()", "self._watch.poll()", "self.watch.poll()", "oom_watch.poll()"}
+WATCHES |= {"self.oom_watch.poll()", "guest.process.poll()"}  # the second is Popen's
 UNLESS_GIVEN = {"wait", "select", "acquire", "join", "poll"}
 
 

@@ -112,7 +112,7 @@ def kernel(cgroupfs, monkeypatch):
     monkeypatch.setattr(HogSet, "__enter__", enter_and_tell)
     monkeypatch.setattr(session, "DeclareProgram", lambda: played)
     monkeypatch.setattr(steps, "call_together", played.together)
-    monkeypatch.setattr(sources, "Kmsg", lambda: played)
+    monkeypatch.setattr(sources, "Kmsg", lambda **_options: played)
     monkeypatch.setattr(sources, "Observer", NoTracing)
     quiet = dict.fromkeys(("vm.panic_on_oom", "vm.oom_kill_allocating_task"), 0)
     monkeypatch.setattr("oomctl.proc.procfs.sysctls", lambda _names: quiet)
