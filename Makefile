@@ -12,8 +12,8 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
 # A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises;
-# stress-ng, of whose tasks a scenario is made.
-TEST_PACKAGES := chromium cmark procps stress-ng
+# stress-ng, of whose tasks a scenario is made; the others compress images and make file systems.
+TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit check clean

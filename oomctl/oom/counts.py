@@ -115,8 +115,8 @@ def _explain(
 ) -> Iterator[Difference]:
     """Yield what makes up the `missing` kills of a source.
 
-    `known` rules explain exactly so many, of `possible` ones the first one that explains up to
-    enough takes the rest.
+    Each of the `known` rules explains exactly its number; the first of the `possible` ones whose
+    number is large enough explains the rest.
     """
     for rule, number in known:
         if number:

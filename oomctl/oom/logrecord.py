@@ -12,8 +12,8 @@ class Record:
     """One record of the kernel log: sequence number, time in microseconds since boot, text.
 
     `continued` marks the rest of a record that was too long; `caller` is empty without
-    CONFIG_PRINTK_CALLER; `after_loss` says that records before this one were lost. Of a text that
-    somebody saved, `when` is the time as it is written there, `host` the machine that it names, and
+    CONFIG_PRINTK_CALLER; `after_loss` says that records before this one were lost. Of a
+    saved text, `when` is the time as it is written there, `host` the machine that it names, and
     `loose` says that such a text does not mark what is continued. Unless `since_boot`, only the
     differences of `time_us` mean anything, and it is 0 without a time.
     """

@@ -41,7 +41,7 @@ def rebuild(
     victim: int | None = None,
     order: int = 0,
 ) -> Rebuilt:
-    """Write the scenario of a subtree; sizes and limits at a scale, which keeps who is the first.
+    """Write the scenario of a subtree; sizes and limits at a scale that keeps the first victim.
 
     `source` says in a sentence what the subtree is, `victim` is the PID of the task that died, if
     one is known; without one the predicted task is expected to die.
@@ -254,7 +254,7 @@ class _Writer:
         return table
 
     def end(self) -> Iterator[TomlTable]:
-        """Yield the call, and who is expected to die."""
+        """Yield the call and the expected victims."""
         about = ["one call of bpf_out_of_memory() on the top"]
         if self.scaled.after.victims:
             same = self.scaled.by_limit.victims == self.scaled.after.victims
