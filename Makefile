@@ -12,7 +12,7 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
 # A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises;
-# stress-ng, of whose tasks a scenario is made; the others compress images and make file systems.
+# stress-ng: a scenario is made of its tasks; the others compress images and make file systems.
 TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs
 
 .DEFAULT_GOAL := help
@@ -80,7 +80,7 @@ soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing gr
 	$(LAB) $(KERNEL_TESTS) OOMCTL_SOAK_ROUNDS=170 python -m pytest -p no:cacheprovider -rP \
 	  --timeout 1700 tests/kernel/test_run.py -k soak
 
-trees: setup ## 500 random trees in the lab: does the kernel kill whom oomctl predicts?
+trees: setup ## 500 random trees in the lab: does the kernel kill the task that oomctl predicts?
 	for first in 0 100 200 300 400; do \
 	  $(LAB) $(KERNEL_TESTS) OOMCTL_TREES=100 OOMCTL_TREES_FROM=$$first python -m pytest \
 	    -p no:cacheprovider tests/kernel/test_prediction.py -k random_trees || exit; \

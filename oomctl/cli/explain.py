@@ -83,10 +83,10 @@ def explain(given: ExplainOptions) -> None:
 
     It reads what dmesg and journalctl print in any of their forms, syslog files, serial consoles
     and dumps of /dev/kmsg, from kernels 3.10 to 7.x; a log of any size is read in pieces. For each
-    report it says who invoked the OOM killer, whose limit it was, who died, what the memory was
-    used for and how much of it belongs to no task. From the task dump it computes every badness
-    again, and says whether the kernel's choice follows from it. What the log does not contain is
-    named as missing.
+    report it says which task invoked the OOM killer, which limit was hit, which task was killed,
+    what the memory was used for and how much of it belongs to no task. From the task dump it
+    computes every badness again, and says whether the kernel's choice follows from it. What the log
+    does not contain is named as missing.
 
     --scenario makes an experiment of a report: its cgroups, its tasks as hogs, its victim expected.
     What the report leaves open is assumed, and said in the file.

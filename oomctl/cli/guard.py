@@ -51,9 +51,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 console.detail(line)
             raise typer.Exit(error.code) from None
         except _EndedBySignal as ended:
-            console.note(
-                f"ended by {signal.Signals(ended.number).name}; everything it made is removed"
-            )
+            name = signal.Signals(ended.number).name
+            console.note(f"ended by {name}; its processes, cgroups and temporary files are gone")
             raise typer.Exit(128 + ended.number) from None
         except BrokenPipeError:
             console.discard(sys.stdout)

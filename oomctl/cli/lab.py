@@ -19,7 +19,7 @@ from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import boot, fitness, guest_kernel, kept, kernel_option, kvm, qemu, stock, tools, vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Wiring
-from oomctl.text import printable
+from oomctl.report.parts import Lines, as_text
 
 _KERNEL = "{kernel}"
 """What stands for the kernel's name in a command on several kernels."""
@@ -175,15 +175,15 @@ def status() -> None:
         programs = "all there"
     except OomctlError as error:
         programs = str(error)
-    lines = [f"programs  {programs}", f"kernel    {found.release if found else lack}"]
+    rows = [("programs", programs), ("kernel", found.release if found else lack)]
     if found:
-        lines.append(f"module    {'built' if guest_kernel.built(found) else 'to be built'}")
-        lines.append(f"image     {found.image}")
-    lines.append(f"KVM       {answer}")
+        rows.append(("module", "built" if guest_kernel.built(found) else "to be built"))
+        rows.append(("image", str(found.image)))
+    rows.append(("KVM", answer))
     for each in kept.listed():
-        lines.append(f"guest     {each.name}: {each.kernel}, kept by pid {each.pid}")
+        rows.append(("guest", f"{each.name}: {each.kernel}, kept by pid {each.pid}"))
     with Output(None) as place:
-        place.write("".join(f"{printable(line)}\n" for line in lines))
+        place.write(as_text([Lines(rows)], terminal=place.width))
 
 
 def _look() -> tuple[Kernel | None, str]:

@@ -57,7 +57,7 @@ class PredictOptions:
 
 @command("a task would die", "no task would die")
 def predict(given: PredictOptions) -> None:
-    """Show every task's badness and who would die; declare nothing.
+    """Show every task's badness and which would die; declare nothing.
 
     Badness is in pages, as oom_badness() counts it: rss + swap + page tables + oom_score_adj x
     (totalpages / 1000), where totalpages is the cgroup's memory.max and the swap it may use, or

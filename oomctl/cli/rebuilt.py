@@ -47,14 +47,14 @@ class Kept:
             console.note(f"the scenario is that of kill 1 of {self._kills}; --kill N takes another")
         report = self._kept.report
         subtree, victim = subtree_of(report), report.victim
-        whose = "the machine"
+        place = "the machine"
         if report.constraint is Constraint.MEMCG:
-            whose = f"the cgroup {subtree.name}" if report.memcg else "a cgroup"
+            place = f"the cgroup {subtree.name}" if report.memcg else "a cgroup"
         killed = f", which killed {victim.comm} ({victim.pid})" if victim else ""
         order = report.order or 0
         return rebuild(
             subtree,
-            source=printable(f"An OOM report of {whose}{killed}"),
+            source=printable(f"An OOM report of {place}{killed}"),
             scale=scale,
             victim=report.process_of(victim.pid) if victim else None,
             order=order if 0 < order <= _MAX_ORDER else 0,

@@ -14,16 +14,16 @@ def flip_text(flip: Flip, comms: Mapping[int, str], page_size: int) -> str:
 
     `comms` are the names of the tasks by PID.
     """
-    whose = "" if flip.pid is None else f" of {task_name(comms.get(flip.pid, '?'), flip.pid)}"
+    of_task = "" if flip.pid is None else f" of {task_name(comms.get(flip.pid, '?'), flip.pid)}"
     if flip.after is None:
-        return f"no {flip.kind}{whose}"
+        return f"no {flip.kind}{of_task}"
     after = _value(flip.kind, flip.after, page_size)
     if flip.until is not None:
         span = f"{after} {'up' if flip.upwards else 'down'} to {_exact(flip.until)}"
     else:
         span = f"{after} or {'more' if flip.upwards else 'less'}"
     now = _now(flip)
-    return f"{flip.kind}{whose} {span} (now {now}): {_dying(flip, comms)} would die"
+    return f"{flip.kind}{of_task} {span} (now {now}): {_dying(flip, comms)} would die"
 
 
 def _now(flip: Flip) -> str:

@@ -1,4 +1,4 @@
-"""An explained OOM report as labelled lines: what was asked, whose limit it was, who died."""
+"""An explained OOM report as labelled lines: what was asked, what was hit, what was killed."""
 
 from collections.abc import Iterator, Mapping
 
@@ -84,14 +84,14 @@ def time_text(report: OomReport) -> str:
 
 
 def cause_text(report: OomReport) -> str:
-    """Say whose limit or declaration it was."""
+    """Say which limit was hit, or what declared OOM."""
     if report.panic:
         return f"{report.panic}: the kernel panicked"
     if report.order == -1:
         return "sysrq f: a user asked for it, for the whole system"
     match report.constraint:
         case Constraint.MEMCG:
-            return _whose_limit(report)
+            return _limit_hit(report)
         case Constraint.NONE:
             return "the whole machine: RAM and swap were used up, or a program declared it"
         case Constraint.CPUSET:
@@ -104,7 +104,7 @@ def cause_text(report: OomReport) -> str:
     return "unknown: the log does not have the constraint"
 
 
-def _whose_limit(report: OomReport) -> str:
+def _limit_hit(report: OomReport) -> str:
     name = report.memcg or "a cgroup that the log does not name"
     memory = report.counters.get("memory")
     if not memory:

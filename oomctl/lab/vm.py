@@ -153,7 +153,7 @@ def faults_of(guest: Guest, is_alive: bool) -> tuple[Fault, ...]:
 
 
 def end_of(guest: Guest) -> str:
-    """Say how QEMU ended, whose descriptors are all closed."""
+    """Say how QEMU ended; its descriptors are all closed."""
     try:
         status = guest.process.wait(_QEMU_END_SECONDS)
     except subprocess.TimeoutExpired:

@@ -53,7 +53,7 @@ class VerdictName(StrEnum):
     RECLAIMED = "reclaimed"
     CGROUP_KILLED = "cgroup-killed"
     REFUSED = "refused"
-    NOBODY_DIED = "nobody-died"
+    NONE_DIED = "none-died"
 
 
 class EvidenceSource(StrEnum):

@@ -23,7 +23,7 @@ _SIZES = {
 
 
 def place(record: Record) -> Facts:
-    """Return when, where and in whose name a record was printed."""
+    """Return when and where a record was printed, and the task that printed it."""
     return {
         "time_us": record.time_us if record.since_boot else None,
         "when": record.when,

@@ -40,7 +40,7 @@ RELEASE = re.compile(r" (?:Not tainted|Tainted: [A-Z ]{1,40}?) +(\d[\w.+~-]{0,63
 SUMMARY = re.compile(
     r"oom-kill:constraint=CONSTRAINT_(?P<constraint>[A-Z_]+),"
     r"nodemask=(?P<nodemask>\(null\)|[\d,-]*),cpuset=(?P<cpuset>/|[^/]*),"
-    r"mems_allowed=(?P<mems>[\d,-]*),(?P<whose>oom_memcg|global_oom,task_memcg)="
+    r"mems_allowed=(?P<mems>[\d,-]*),(?P<scope>oom_memcg|global_oom,task_memcg)="
     r"(?P<paths>/.*),pid=(?P<pid>\d{1,10}),uid=(?P<uid>-?\d{1,10})",
     re.DOTALL,
 )
@@ -184,7 +184,7 @@ def paths_of_summary(
         return None, None, None
     (start,) = ours or starts
     paths, name = paths[:start], paths[start + 6 :]
-    if found["whose"] != "oom_memcg":
+    if found["scope"] != "oom_memcg":
         return None, paths, name
     inside = [pair for pair in _pairs(paths, ",task_memcg=") if is_within(pair[1], pair[0])]
     return (*inside[0], name) if len(inside) == 1 else (None, None, name)

@@ -86,6 +86,6 @@ class Subtree:
         return (each for each in self.tasks if is_within(each.task.cgroup, path))
 
     def predict(self) -> Prediction:
-        """Predict who dies if OOM is declared on the top."""
+        """Predict which tasks die if OOM is declared on the top."""
         tasks = [each.task for each in self.tasks]
         return predict(tasks, self.totalpages, self.page_size, self.groups)

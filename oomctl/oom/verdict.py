@@ -169,7 +169,7 @@ def _judge_write(ret: int, no_killable: bool, via: Via) -> Verdict:
         Via.LIMIT: "reclaim alone brought the usage below the limit",
         Via.KILL: "the target has no task",
     }
-    return Verdict(VerdictName.NOBODY_DIED, why.get(via, "no victim was seen"))
+    return Verdict(VerdictName.NONE_DIED, why.get(via, "no victim was seen"))
 
 
 def _tries(result: CallResult) -> str:
@@ -202,7 +202,7 @@ def overall(verdicts: Sequence[Verdict], killed: Sequence[str] = ()) -> Verdict:
         return next((verdict for verdict in verdicts if not verdict.as_wanted), verdicts[-1])
     if killed:
         return Verdict(VerdictName.KILLED, f"without a call, the kernel killed {', '.join(killed)}")
-    return Verdict(VerdictName.NOBODY_DIED, "no call was made, and no limit killed")
+    return Verdict(VerdictName.NONE_DIED, "no call was made, and no limit killed")
 
 
 def meaning(result: CallResult, via: Via = Via.BPF) -> str:

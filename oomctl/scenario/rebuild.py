@@ -148,9 +148,9 @@ class _Writer:
         if remarks:
             about += ["", "Not as it was, or assumed:", *(f"- {each}" for each in remarks)]
         table = TomlTable(comments=about)
-        who = f"{', '.join(self.victims[:4])} {'dies' if len(self.victims) == 1 else 'die'}"
+        dying = f"{', '.join(self.victims[:4])} {'dies' if len(self.victims) == 1 else 'die'}"
         name = shown_name(f"/{self.subtree.name}")
-        table.set("description", f"{name} made again: {who if self.victims else 'no task dies'}.")
+        table.set("description", f"{name} made again: {dying if self.victims else 'no task dies'}.")
         seconds = max(sum(e.size for e in self.written) // _FILL_RATE, len(self.written))
         if seconds > 20:
             table.set("timeout", f"{30 + seconds}s", "an emulated machine is slow to fill")

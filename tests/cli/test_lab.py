@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from oomctl import cache
 from oomctl.cli import app, guest
+from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError
 from oomctl.lab import (
     boot,
@@ -290,6 +291,15 @@ def test_dry_run_fetches_nothing(monkeypatch):
     done = invoke("run", "--dry-run", "--", "x")
     assert done.exit_code == 2
     assert "oomctl lab fetch" in done.stderr
+
+
+def test_status_fits_a_terminal(monkeypatch):
+    image = Path("/k", "a" * 90, "vmlinuz")
+    monkeypatch.setattr(stock, "chosen", lambda: Kernel("6.12", image, None, provides=True))
+    monkeypatch.setattr(Output, "width", 80)
+    lines = invoke("status").stdout.splitlines()
+    assert max(map(len, lines)) == 80
+    assert str(image) in "".join(line.strip() for line in lines)
 
 
 def test_status_without_a_kernel(monkeypatch):

@@ -373,7 +373,7 @@ def test_a_signal_in_the_middle_prints_what_there_is(stage, number):
     assert f"ended     interrupted: {number.name}" in result.stdout
     assert "2 in " in result.stdout
     assert result.stderr.splitlines()[-1] == (
-        f"oomctl: ended by {number.name}; everything it made is removed"
+        f"oomctl: ended by {number.name}; its processes, cgroups and temporary files are gone"
     )
     assert json.loads(Path("r").read_text().splitlines()[-1])["why"] == "interrupted"
     assert oomctl("report", "r").stdout == result.stdout

@@ -90,7 +90,7 @@ def test_a_signal_ends_it_and_nothing_is_left(group, after):
     running.send_signal(signal.SIGTERM)
     said, complaint = running.communicate(timeout=60)
     assert running.returncode == 143, (complaint, said)
-    assert b"everything it made is removed" in complaint
+    assert b"its processes, cgroups and temporary files are gone" in complaint
     assert b"not ok" not in said
 
 

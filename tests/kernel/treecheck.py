@@ -275,7 +275,7 @@ class Comparison:
 
 def _verdict(call: CallReport, limit: bool, turns: Sequence[Turn]) -> set[str]:
     if not turns:
-        return {"nobody-died", "no-killable-task"} if limit else {"no-killable-task"}
+        return {"none-died", "no-killable-task"} if limit else {"no-killable-task"}
     grouped = any(turn.group for turn in turns) and len(call.victims) > 1
     return {"group-killed"} if grouped else {"killed"}
 

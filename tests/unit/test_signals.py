@@ -73,7 +73,7 @@ def test_any_other_signal_lets_it_clean(program, second):
     child.send_signal(second)
     out, err = child.communicate(timeout=10)
     assert (child.returncode, out) == (130, "is clean\n")
-    assert err == "oomctl: ended by SIGINT; everything it made is removed\n"
+    assert err == "oomctl: ended by SIGINT; its processes, cgroups and temporary files are gone\n"
 
 
 def test_an_error_while_it_waits_does_not_let_the_first_ctrl_c_into_the_cleaning():

@@ -15,7 +15,7 @@ from oomctl.text import counted
 
 OF_NO_CALL = ("returns", "latency")
 """Expectations of calls only."""
-VERDICTS_OF_NO_CALL = (VerdictName.KILLED, VerdictName.NOBODY_DIED)
+VERDICTS_OF_NO_CALL = (VerdictName.KILLED, VerdictName.NONE_DIED)
 _OOM_KILLING = {
     VerdictName.KILLED,
     VerdictName.GROUP_KILLED,
@@ -31,7 +31,7 @@ _SPARING = {
     VerdictName.NO_KILLABLE_TASK,
     VerdictName.OOM_KILLER_DISABLED,
     VerdictName.REFUSED,
-    VerdictName.NOBODY_DIED,
+    VerdictName.NONE_DIED,
 }
 _TASKS = {"forker": inf, "shared": 2, "traced": 2}
 """Tasks of a hog that may die in one round; one for the other kinds."""

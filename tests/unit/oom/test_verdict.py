@@ -65,14 +65,14 @@ def test_what_is_not_in_the_contract_is_called_so(ret):
     [
         ("limit", 0, ONE, False, "killed"),
         ("limit", 0, TWO, False, "killed"),  # it kills until the usage is below
-        ("limit", 0, [], False, "nobody-died"),
+        ("limit", 0, [], False, "none-died"),
         ("limit", 0, [], True, "no-killable-task"),
         ("limit", -errno.EBUSY, [], False, "refused"),
         ("sysrq", 0, ONE, False, "killed"),
         ("sysrq", 0, TWO, False, "over-kill"),
-        ("sysrq", 0, [], False, "nobody-died"),
+        ("sysrq", 0, [], False, "none-died"),
         ("kill", 0, TWO, False, "cgroup-killed"),
-        ("kill", 0, [], False, "nobody-died"),
+        ("kill", 0, [], False, "none-died"),
         ("kill", None, [], False, "no-answer"),
         ("reclaim", 1, ONE, False, "killed"),
     ],

@@ -380,7 +380,7 @@ EXPECTATIONS = {
     "call = []\n[expect]\nlatency.killed = 1": "expect.latency: is for calls, and this scenario "
     "has none; leave it out",
     "call = []\n[expect]\nverdict = ['busy', 'spared']": "expect.verdict: without a call the "
-    "verdict cannot be busy or spared; write killed or nobody-died",
+    "verdict cannot be busy or spared; write killed or none-died",
     "[cgroup.web]\n[expect.cgroup.wbe]\nevents.oom = 0": "expect.cgroup.wbe: there is no cgroup "
     "'wbe' in this scenario; did you mean 'web'?",
     "[expect.cgroup.'.']\nevents.oom_kil = 0": "expect.cgroup.\".\".events.oom_kil: 'oom_kil' is "

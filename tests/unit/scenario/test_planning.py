@@ -329,7 +329,7 @@ def test_every_key_of_a_call(files):
         [[call]]
         via = "kill"
         target = "/else"
-        expect = { returns = [0, -16, "-EINTR", "none"], verdict = "nobody-died", victims = [] }
+        expect = { returns = [0, -16, "-EINTR", "none"], verdict = "none-died", victims = [] }
     """)
     assert made.steps == (
         Step(Call("/t", -1, 2**64 - 1), 4, 2, 0.1, "freed"),
@@ -341,7 +341,7 @@ def test_every_key_of_a_call(files):
         Step(Call(None, via="sysrq")),
         Step(
             Call("/else", 0, 1, "kill"),
-            expect=CallExpect(("0", "EBUSY", "EINTR", "none"), ("nobody-died",), ()),
+            expect=CallExpect(("0", "EBUSY", "EINTR", "none"), ("none-died",), ()),
         ),
     )
 

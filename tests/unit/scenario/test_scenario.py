@@ -245,7 +245,7 @@ def test_the_schema_refuses_what_we_refuse(validator, files, text):
         "[cgroup.memory]\n[cgroup.memoryx]\n[cgroup.'x.memory.y']",
         "[[call]]\ntarget = '/a b//c/'",
         "call = []",
-        "call = []\n[expect]\nverdict = ['busy', 'nobody-died']\nreturns = {}",
+        "call = []\n[expect]\nverdict = ['busy', 'none-died']\nreturns = {}",
         "[hog.a]\nsize = 1\nkind = 'pipe'\nthp = false",
         "[[call]]\nrecheck = 0\nwait = false",
         "[cgroup.web]\n[expect.cgroup.web]\nevents.oom_kill = 0\nevents_local = { max = '1..' }",
