@@ -60,7 +60,7 @@ class ExplainOptions:
         int | None,
         options.value(
             "N",
-            "The report that the scenario is made of, counted from 1. [default: the first kill]",
+            "Take only this report, counted from 1. [default: all; the first kill for --scenario]",
             options.integer(1, 1 << 31),
         ),
     ] = None
@@ -69,7 +69,7 @@ class ExplainOptions:
 
     def __post_init__(self) -> None:
         """Check the options against each other."""
-        if self.scenario is None and (self.kill is not None or self.scale != 1):
+        if self.scenario is None and self.scale != 1:
             raise UsageError("there is no scenario to make", "add --scenario OUT.toml")
         if self.scenario == Path("-"):
             raise UsageError("--scenario - is not a file", "name a new file")
@@ -108,6 +108,8 @@ def explain(given: ExplainOptions) -> None:
             found = iter(kept)
             first = next(found, None)
             if first is None:
+                if kept.count:
+                    kept.require(name)
                 console.note(f"no OOM report in {name}")
                 raise typer.Exit(Exit.NOT_AS_WANTED)
             about = (chain([first], found), name, given.top)
@@ -118,6 +120,7 @@ def explain(given: ExplainOptions) -> None:
                 made = kept.rebuilt(name, given.scale)
                 scenario.write(made.text)
                 tell(made, given.scale)
+                console.progress(f"wrote {given.scenario}; `oomctl run` makes the kill again")
 
 
 def _opened(path: Path, name: str) -> BinaryIO:

@@ -18,34 +18,46 @@ _MAX_ORDER = 10
 
 
 class Kept:
-    """Explanations as they come, of which one is kept: number `kill`, else the first of a kill."""
+    """Explanations as they come, of which one is kept for a scenario: the first of a kill.
+
+    With a number `kill` it is that one, and all others are left out.
+    """
 
     def __init__(self, found: Iterator[Explanation], kill: int | None) -> None:
         self._found = found
         self._kill = kill
         self._kept: Explanation | None = None
-        self._kills = self._count = 0
+        self._kills = self.count = 0
 
     def __iter__(self) -> Iterator[Explanation]:
-        """Yield all of them."""
+        """Yield all of them, or the one that is wanted; then no more is read."""
         for each in self._found:
-            self._count = each.number
+            self.count = each.number
             self._kills += each.report.victim is not None
             if self._kill is None:
-                wanted = self._kept is None or (self._kills == 1 and not self._kept.report.victim)
-            else:
-                wanted = each.number == self._kill
-            self._kept = each if wanted else self._kept
-            yield each
+                if self._kept is None or (self._kills == 1 and not self._kept.report.victim):
+                    self._kept = each
+                yield each
+            elif each.number == self._kill:
+                self._kept = each
+                yield each
+                return
+
+    def require(self, name: str) -> Explanation:
+        """Return the one kept; UsageError if the log `name` has none of that number."""
+        if self._kept is None:
+            reports = counted(self.count, "report")
+            raise UsageError(f"--kill {self._kill}: {name} has {reports}", "name one of them")
+        return self._kept
 
     def rebuilt(self, name: str, scale: Fraction) -> Rebuilt:
-        """Return the scenario of the one kept; UsageError if there is none of that number."""
-        if self._kept is None:
-            reports = counted(self._count, "report")
-            raise UsageError(f"--kill {self._kill}: {name} has {reports}", "name one of them")
+        """Return the scenario of the one kept."""
+        report = self.require(name).report
         if self._kill is None and self._kills > 1:
-            console.note(f"the scenario is that of kill 1 of {self._kills}; --kill N takes another")
-        report = self._kept.report
+            console.note(
+                f"the scenario is of OOM {self.require(name).number}, the first of "
+                f"{self._kills} kills; --kill N takes another"
+            )
         subtree, victim = subtree_of(report), report.victim
         place = "the machine"
         if report.constraint is Constraint.MEMCG:

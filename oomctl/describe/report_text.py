@@ -194,15 +194,20 @@ def _kinds(memory: Memory) -> str:
 
 
 def _sizes(kinds: Mapping[str, int]) -> str:
-    shown = list(kinds.items())[:_KINDS_SHOWN]
-    return ", ".join(f"{name} {format_size(size)}" for name, size in shown)
+    """Return the largest kinds; `rest` is all that is not shown, so that they add up."""
+    named = [item for item in kinds.items() if item[0] != "rest"]
+    shown = dict(named[:_KINDS_SHOWN])
+    if rest := sum(kinds.values()) - sum(shown.values()):
+        shown["rest"] = rest
+    return ", ".join(f"{name} {format_size(size)}" for name, size in shown.items())
 
 
 def _of_no_task(memory: Memory) -> str:
     share = 100 * memory.of_no_task // memory.usage if memory.usage else 0
-    text = f"{format_size(memory.of_no_task)} of {format_size(memory.usage)} ({share}%)"
+    of = f"{format_size(memory.of_no_task)} of {format_size(memory.usage)} ({share}%)"
+    text = f"{of} would be left if every task died"
     if not memory.mapped:
-        text += ", unless tasks map a part of the shmem: the dump does not tell"
+        text += ", less what tasks map of the shmem: the dump does not tell"
     return text
 
 

@@ -165,7 +165,7 @@ def candidate(ranked: Candidate) -> dict[str, Any]:
     return {
         "pid": task.pid,
         "comm": task.comm,
-        "cgroup": task.cgroup,
+        "cgroup": task.cgroup or None,
         "rss_bytes": task.rss,
         "swap_bytes": task.swap,
         "pgtables_bytes": task.pgtables,

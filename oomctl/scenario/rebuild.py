@@ -255,13 +255,18 @@ class _Writer:
 
     def end(self) -> Iterator[TomlTable]:
         """Yield the call and the expected victims."""
-        about = ["one call of bpf_out_of_memory() on the top"]
+        about = [
+            "one call of bpf_out_of_memory() on the top: it chooses as memory.max does when it is",
+            "hit, and kills one task or group",
+        ]
         if self.scaled.after.victims:
             same = self.scaled.by_limit.victims == self.scaled.after.victims
-            what = "the same" if same else "another task: oom_score_adj weighs by the lower limit"
-            about.append(
-                f'via = "limit" would lower memory.max to its usage instead, and kill {what}'
-            )
+            about += [
+                "`oomctl run FILE --via limit` lowers memory.max below the usage instead, which",
+                "may kill a second task while the first is dying"
+                if same
+                else "kills another task, because oom_score_adj weighs by the lower limit",
+            ]
         call = TomlTable(("call",), about, is_item=True)
         if self.order:
             call.set("order", self.order)

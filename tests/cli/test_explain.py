@@ -56,6 +56,14 @@ def test_top_counts_the_tasks_that_are_shown():
     assert (len(shown["candidates"]), shown["candidates_left_out"]) == (1, 3)
 
 
+def test_one_report_can_be_asked_for(tmp_path):
+    result = json.loads(run("explain", LIMIT, "--kill", 2, "-f", "json").stdout)
+    assert [(each["number"], each["victim"]["comm"]) for each in result["reports"]] == [(2, "web")]
+    out = tmp_path / "out"
+    refused(run("explain", LIMIT, "--kill", 3, "-o", out), 2, "has 2 reports; name one of them")
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "json", "html"])
 def test_each_form_goes_into_a_file_as_on_stdout(tmp_path, form):
     result = run("explain", LIMIT, "-f", form, "-o", tmp_path / "out")

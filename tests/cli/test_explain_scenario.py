@@ -34,9 +34,11 @@ def test_every_log_becomes_a_sound_scenario_with_its_victim(log, tmp_path):
 def test_one_of_several_kills_is_chosen(tmp_path):
     first, second, third = (tmp_path / f"{n}.toml" for n in "123")
     result = run("explain", LIMIT, "--scenario", first)
-    assert "the scenario is that of kill 1 of 2; --kill N takes another" in result.stderr
+    assert "the scenario is of OOM 1, the first of 2 kills; --kill N takes another" in result.stderr
     assert tomllib.loads(first.read_text())["expect"]["victims"] == ["side-car"]
-    assert run("explain", LIMIT, "--scenario", second, "--kill", 2).exit_code == 0
+    only = run("explain", LIMIT, "--scenario", second, "--kill", 2)
+    assert (only.exit_code, only.stderr) == (0, "")
+    assert ("OOM 1:" in only.stdout, "OOM 2: web" in only.stdout) == (False, True)
     assert tomllib.loads(second.read_text())["expect"]["victims"] == ["web"]
     refused = run("explain", LIMIT, "--scenario", third, "--kill", 3)
     assert (refused.exit_code, third.exists()) == (2, False)
@@ -63,7 +65,6 @@ def test_without_a_report_there_is_no_scenario(tmp_path):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--kill", 1), "there is no scenario to make; add --scenario OUT.toml"),
         (("--scale", "1/2"), "there is no scenario to make; add --scenario OUT.toml"),
         (("--scenario", "-"), "--scenario - is not a file; name a new file"),
         (("--scenario", "a", "-o", "a"), "--scenario and --output are the same file"),

@@ -62,3 +62,22 @@ def test_a_title_says_what_happened(end, says):
 def test_a_kill_without_a_report_has_no_more_lines_than_it_needs():
     found = explain(1, OomReport(end=OomEnd.KILLED, victim=Victim(1, "a"), time_us=5))
     assert [label for label, _ in report_rows(found)] == ["time", "killed", "cause", "missing"]
+
+
+def test_the_kinds_of_memory_add_up():
+    """What is not among the six largest is `rest`, with what is of no kind."""
+    stat = {"anon": 40, "file": 30, "shmem": 10, "pagetables": 8, "kernel_stack": 7, "sock": 6}
+    stat |= {"slab": 5, "percpu": 4, "vmalloc": 3, "kernel": 27}
+    report = OomReport(
+        end=OomEnd.KILLED,
+        constraint=Constraint.MEMCG,
+        order=0,
+        counters={"memory": PageCounter(110 << 20, 110 << 20, 1)},
+        stat={name: size << 20 for name, size in stat.items()},
+    )
+    rows = dict(report_rows(explain(1, report)))
+    assert rows["memory"] == (
+        "anon 40M, page cache 20M, shmem 10M, page tables 8M, kernel stacks 7M, sockets 6M, "
+        "rest 19M"
+    )
+    assert rows["no task"].startswith("55M of 110M (50%) would be left if every task died, less")
