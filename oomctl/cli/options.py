@@ -83,7 +83,7 @@ def scale(value: str | Fraction) -> Fraction:
         with suppress(ZeroDivisionError):
             if 0 < (parsed := Fraction(value)) <= 1:
                 return parsed
-    raise typer.BadParameter(f"{cut(value)!r} is not a scale; write such as 1/64, up to 1")
+    raise typer.BadParameter(f"{cut(value)!r} is not a scale: one is 1 or less, such as 1/64")
 
 
 def file(value: str | Path) -> Path:

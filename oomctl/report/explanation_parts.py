@@ -6,6 +6,7 @@ from oomctl.describe.report_text import report_rows, title
 from oomctl.oom.explanation import Explanation
 from oomctl.oom.prediction import Candidate
 from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
+from oomctl.report.prediction_parts import SPARE
 from oomctl.text import counted
 
 TOP = 10
@@ -66,4 +67,4 @@ def dump_table(found: Explanation, top: int | None) -> Table:
         for rank, one in enumerate(candidates, 1)
         if rank <= shown or one.task.pid in dead
     ]
-    return Table(_HEADERS, rows, _NUMBERS, ("comm",))
+    return Table(_HEADERS, rows, _NUMBERS, ("comm",), spare=SPARE)

@@ -37,8 +37,9 @@ class Table:
 
     `numbers` are the columns aligned to the right. `names` are those of names and paths, which are
     shortened to fit a terminal. `prose` are those of sentences, which are wrapped to fit, with
-    their least width. A table that `folds` is split into several if it is wider than the text, even
-    if that does not go to a terminal.
+    their least width. `spare` are those that a narrow terminal does without if all cells are 0. A
+    table that `folds` is split into several if it is wider than the text, even if that does not go
+    to a terminal.
     """
 
     headers: Sequence[str]
@@ -47,6 +48,7 @@ class Table:
     names: Collection[str] = ()
     prose: Mapping[str, int] = field(default_factory=dict)
     folds: bool = False
+    spare: Collection[str] = ()
 
 
 Part = Heading | Lines | Table
@@ -137,6 +139,7 @@ def _text_table(table: Table, width: int, terminal: int | None) -> str:
     limit = terminal or (width if table.folds else None)
     if limit is None or _fits(table, limit):
         return _tabulated(table, "simple")
+    table = _without_spare(table, limit) if terminal else table
     narrow = _shortened(table, limit, _LEAST, table.names) if terminal else table
     if _fits(narrow, limit):
         return _tabulated(narrow, "simple")
@@ -154,6 +157,15 @@ def _widths(table: Table) -> list[int]:
 
 def _fits(table: Table, width: int) -> bool:
     return sum(_widths(table)) <= width + _GAP
+
+
+def _without_spare(table: Table, width: int) -> Table:
+    """Leave out spare columns of zeros, from the right, until the table fits."""
+    for at in reversed(range(len(table.headers))):
+        is_zero = all(row[at] == "0" for row in table.rows)
+        if table.headers[at] in table.spare and is_zero and not _fits(table, width):
+            table = _columns(table, [each for each in range(len(table.headers)) if each != at])
+    return table
 
 
 def _wrapped(table: Table, width: int) -> Table:

@@ -18,6 +18,8 @@ _HEADERS = (
 )
 _NAMES = ("comm", "cgroup")
 _NUMBERS = frozenset(_HEADERS) - {*_NAMES, "would"}
+SPARE = ("swap", "adj", "weight")
+"""Columns that are often zero for every task."""
 
 
 Asked = Sequence[tuple[Reason, Sequence[Flip]]]
@@ -49,7 +51,7 @@ def _parts(
     shown = [c for c in prediction.candidates if c.excluded != "kernel thread"][:top]
     rows = [_row(rank, c, prediction, target) for rank, c in enumerate(shown, 1)]
     yield Lines(_summary(prediction, target))
-    yield Table(_HEADERS, rows, _NUMBERS, _NAMES)
+    yield Table(_HEADERS, rows, _NUMBERS, _NAMES, spare=SPARE)
     comms = {candidate.task.pid: candidate.task.comm for candidate in prediction.candidates}
     for one, flips in asked:
         would = "die" if one.pid in prediction.victims else "live"
