@@ -1,5 +1,6 @@
 """`oomctl explain`: what the OOM reports in a saved kernel log say, and why each victim died."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,7 @@ from oomctl.cli.output import Output, require_new
 from oomctl.cli.rebuilt import Kept, tell
 from oomctl.errors import Exit, UsageError
 from oomctl.files.infile import open_input
-from oomctl.files.loglines import telling_lines
+from oomctl.files.loglines import NotTextError, telling_lines
 from oomctl.oom import logtext
 from oomctl.oom.explanation import Explanation, explanations
 from oomctl.oom.logrecord import Record
@@ -104,7 +105,7 @@ def explain(given: ExplainOptions) -> None:
         place.require_apart([given.file])
         name = "stdin" if given.file == Path("-") else str(given.file)
         with _opened(given.file, name) as file:
-            kept = Kept(_explanations(file, name), given.kill)
+            kept = Kept(read_log(file, name), given.kill)
             found = iter(kept)
             first = next(found, None)
             if first is None:
@@ -133,15 +134,22 @@ def _opened(path: Path, name: str) -> BinaryIO:
     return file
 
 
-def _explanations(file: BinaryIO, name: str) -> Iterator[Explanation]:
+def read_log(file: BinaryIO, name: str) -> Iterator[Explanation]:
+    """Explain each report of a log as soon as it has been read; errors call the log `name`."""
     text, reports = LogText(), ReportsFromLog()
-    lines = telling_lines(file, logtext.TELLING, lambda: reports.is_open, logtext.LINE_MAX)
+    lines = telling_lines(
+        file, logtext.TELLING, lambda: reports.is_open or text.wants_all, logtext.LINE_MAX
+    )
 
     def records() -> Iterator[Record]:
         try:
             for line in lines:
                 yield from text.records(line)
+            yield from text.finish()
         except OSError as error:
             raise UsageError(f"{name}: {error.strerror}", _HINT) from error
+        except NotTextError as error:
+            path = "FILE" if name == "stdin" else shlex.quote(name)
+            raise UsageError(f"{name} {error}", error.how.format(path)) from error
 
     return explanations(records(), reports)

@@ -214,8 +214,10 @@ def _missing(report: OomReport, total: TotalPages) -> Iterator[str]:
     if not report.has_report:
         yield "the report: the kernel prints 10 in 5 s at most, or the text was cut"
         return
-    if report.order is None:
+    if report.invoker_comm is None:
         yield 'the record "invoked oom-killer": invoker, order and gfp mask'
+    elif report.order is None:
+        yield "the order of the allocation"
     elif report.invoker_pid is None:
         yield "the invoker's PID"
     if report.end is OomEnd.UNKNOWN:

@@ -1,161 +1,149 @@
 r"""Records of the kernel log in saved text, whatever wrote it. Pure.
 
-Known are dmesg in all its forms, journalctl (short forms, `-o json`), syslog files, serial
-consoles, raw /dev/kmsg and \x0a-escaped text. A prefix of another kind is learned from the first
-record of an OOM report behind it. Lines of other programs are left out, if the text names them.
+Known are dmesg in all its forms, journalctl (all of its `-o`), syslog files, serial consoles, raw
+/dev/kmsg, \x0a-escaped text and what collectors of logs wrap in JSON. A prefix of another kind is
+learned from a record of an OOM report behind it. Lines of other programs are left out, if the text
+names them.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
 
-from oomctl.oom import reporttext
+from oomctl.oom import logentry, reporttext
+from oomctl.oom.logentry import Entries, Message, message_of
+from oomctl.oom.logprefix import NONE, Prefix, Prefixes
 from oomctl.oom.logrecord import Record, parse_record
 
 TELLING = (
     *(b"oom-kill", b"Kill process ", b"Killed process ", b"Tasks in /", b"OOM victim "),
-    *(b"no killable processes", b"panic - not syncing", b"callbacks suppressed", b'"MESSAGE":['),
-    b'"MESSAGE" : [',
+    *(b"no killable processes", b"panic - not syncing", b"callbacks suppressed"),
+    *logentry.TELLING,
 )
 """What a line has one of if it begins a report, or is one by itself."""
 LINE_MAX = 1 << 20
 """The bytes of a line that are read: the kernel's records are shorter."""
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-_ESCAPED = re.compile(r"\\x([0-9a-f]{2})|#(012|011|033)")
-_KMSG = re.compile(rb"\d{1,4},\d{1,20},\d{1,20},[-c+]")
-_CLOCK = r"\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?"
-_ZONE = r"(?:Z|[+-]\d\d:?\d\d)?"
-# weekdays, days and months in the language of some user stand before the time, in any order
-_WALL = (
-    rf"(?:[^\s\[\]]{{1,16}} )?\d{{4}}-\d\d-\d\d[T ]{_CLOCK}{_ZONE}(?: [A-Z]{{3,5}}(?= ))?"
-    rf"|(?:[^\s:\[\]]{{1,16}} +){{1,4}}?{_CLOCK}(?: \d{{4}}(?= ))?|\d{{9,11}}\.\d{{3,9}}"
+_ANSI = re.compile(
+    r"(?:\x1b|#033)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|k[^\x1b]{0,200}\x1b\\|[ -/]*[0-~])"
 )
-_LEVEL = r"(?:<(?P<{0}>\d{{1,3}})>)?(?:(?P<{1}>[a-z0-9]{{2,8}}) *:[a-z]{{3,7}} *: ?)?"
-_TAG = r"(?:(?P<{}>[^\s:\[\]]{{1,255}}) )?kernel[\w.-]{{0,32}}(?:\[\d{{1,10}}\])?: ?"
-_PREFIX = re.compile(
-    rf"(?:> ?)*(?:MESSAGE=)?{_LEVEL.format('priority', 'facility')}(?:(?P<wall>{_WALL}) )?"
-    rf"(?:{_TAG.format('host')})?{_LEVEL.format('priority2', 'facility2')}"
-    r"(?:\[ *(?P<uptime>\d{1,12}\.\d{1,9})(?: <[ \d.]{1,20}>)?\] ?"
-    rf"|\[(?P<bracketed>[^\[\]]{{0,30}}?\d{{1,2}}:\d\d(?::\d\d)?[^\[\]]{{0,20}})\] ?"
-    r"|\[ *[+<] *\d{1,12}\.\d{1,9}>?\] ?)?"
-    rf"(?:{_TAG.format('host2')})?(?:\[ *(?P<caller>[TC]\d{{1,10}})\] ?)?"
-)
-_OTHER_PROGRAM = re.compile(r"[^\s:\[\]]{1,255} [\w./@-]{1,64}(?:\[\d{1,10}\])?: ")
-# what a report's records begin with, in the middle of a line with an unknown prefix
-_SOMEWHERE = re.compile(
-    r"oom-kill:constraint=CONSTRAINT_|(?:Memory cgroup out|Out) of memory(?: \(\w{1,32}\))?: "
-    r"(?:Kill|OOM victim)|Killed process \d{1,10}[ ,]|Tasks? in /|Memory cgroup stats for /"
-    r"|memory: usage \d|Tasks state \(memory|\[ +pid +\] +uid|Mem-Info:"
-    r"|Out of memory and no killable"
-    r"|(?:^|(?<=[\]:>|)] )|(?<=[ \t=]))[^\s\]:>|=]{1,15} invoked oom-killer: "
-)
-_UPTIME = re.compile(r"\[ *\d{1,12}\.\d{6}\][ \[]")
-_QUOTED = re.compile(r'\s*"(?:msg|MESSAGE)" ?: (".*"),?\r?')  # of dmesg and journalctl
-_AROUND = re.compile(r'\s*(?:[\[\]{},]*|"\w+" ?: ?.*)')  # what stands between these lines
-_FIELD = re.compile(r" *(?!MESSAGE=)_{0,2}[A-Z][A-Z0-9_]*=")  # of `journalctl -o export`
-_WRAPPED = ("message", "msg", "log")
-_SURROGATE = re.compile("[\ud800-\udfff]")  # alone, as JSON may have it
+# printk() and dmesg escape what is not printable; systemd's "\x2d" is a part of a cgroup's name
+_ESCAPED = re.compile(r"\\x([01][0-9a-f]|5c|7f|[89a-f][0-9a-f])|#(012|011)")
+_KMSG = re.compile(rb"(?:\d[\w.+~-]{0,63},)?(?=\d{1,4},\d{1,20},\d{1,20},[-c+])")
+_DICTIONARY = re.compile(r" *_{0,2}[A-Z][A-Z0-9_]*=")  # of a record of /dev/kmsg
+_NEWLINES = re.compile(r"\\n")
 _DAY_US = 86_400_000_000
+_HELD_MAX = 9
 
 
 class LogText:
     """Turns the lines of one text into records; remembers what the lines before had in front."""
 
     def __init__(self) -> None:
-        self._learned: re.Pattern[str] | None = None
+        self._prefixes = Prefixes()
+        self._entries = Entries()
+        self._held: list[str] = []
         self._day = 0
-        self._is_json = False
         self._last = Record(0, 0, "", loose=True, since_boot=False)
 
+    @property
+    def wants_all(self) -> bool:
+        """Whether the next line matters, whatever is in it."""
+        return self._entries.is_inside or bool(self._held)
+
     def records(self, line: bytes) -> Iterator[Record]:
-        """Yield the records of a line without its end: none if the kernel did not write it."""
-        if _KMSG.match(line):
-            if record := parse_record(line):
+        """Yield the records of a line without its end: none if the kernel did not write it.
+
+        The line that begins a report may come with a later one, which tells its prefix.
+        """
+        line = line.removeprefix(b"\xef\xbb\xbf")
+        if found := _KMSG.match(line):
+            if record := parse_record(line[found.end() :].rstrip(b"\r")):
                 yield record
             return
         text = line.decode("utf-8", "surrogateescape").lstrip("\x1e").replace("\0", "")
-        if text.startswith(("{", "data: {")):
-            yield from self._journal(text.removeprefix("data: "))
+        if self._entries.take(line, text.removesuffix("\r")):
+            yield from self._taken()
             return
-        if quoted := _QUOTED.fullmatch(text):  # JSON over several lines
-            with suppress(ValueError):
-                text, self._is_json = _SURROGATE.sub("\ufffd", json.loads(quoted[1])), True
-        elif _FIELD.match(text) or (self._is_json and _AROUND.fullmatch(text)):
+        yield from self._taken()
+        if _DICTIONARY.match(text) and not text.startswith("MESSAGE=") and not _is_record(text):
             return
-        if "\x1b" in text:
+        if "\x1b" in text or "#033" in text:
             text = _ANSI.sub("", text)
         for part in text.split("\r"):
             if part:
                 yield from self._line(part)
 
+    def finish(self) -> Iterator[Record]:
+        """Yield the records of the lines that no later line has explained."""
+        self._entries.flush()
+        yield from self._taken()
+        yield from self._release()
+
+    def _taken(self) -> Iterator[Record]:
+        done, self._entries.done = self._entries.done, []
+        for fields in done:
+            if message := message_of(fields):
+                yield from self._entry(message)
+
     def _line(self, line: str) -> Iterator[Record]:
-        if "\\x" in line or "#0" in line:
+        if "\\x" in line or "#01" in line:
             raw = _ESCAPED.sub(_unescaped, line).encode("utf-8", "surrogateescape")
             line = raw.decode("utf-8", "surrogateescape")
+        _, begun, rest = line.partition(reporttext.INVOKES)
+        if begun and "\\n" in rest:  # in no record: a text that was quoted as a string
+            line = _NEWLINES.sub("\n", line)
         # the comm of one record may hold a newline, or the line many records
-        one = "\n" not in line or reporttext.is_record(_PREFIX.sub("", line, count=1))
-        parts = [line] if one else line.split("\n")
-        for part in filter(None, parts):
-            if (record := self._record(part)) is not None:
+        parted = self._prefixes.part(line) if "\n" in line else None
+        one = "\n" not in line or (parted and _is_record(parted[1]))
+        for part in [line] if one else line.split("\n"):
+            if not part:
+                continue
+            self._held.append(part)
+            if not self._waits():
+                yield from self._release()
+
+    def _waits(self) -> bool:
+        """Tell whether the prefix of the first line that is held may be told by a later one."""
+        begun, line = self._held[0], self._held[-1]
+        if reporttext.INVOKES not in begun or len(self._held) == _HELD_MAX:
+            return False
+        return len(self._held) == 1 or not self._prefixes.learn_before(begun, line)
+
+    def _release(self) -> Iterator[Record]:
+        held, self._held = self._held, []
+        for line in held:
+            if (record := self._record(line)) is not None:
                 self._last = record
                 yield record
 
     def _record(self, line: str) -> Record | None:
         """Return the record of a line; None if another program wrote it."""
-        learned = self._learned.match(line) if self._learned else None
-        found = _PREFIX.match(line, learned.end() if learned else 0)
-        assert found  # noqa: S101
-        text = line[found.end() :]
-        if not found.end() and text.startswith("    "):  # dmesg indents the lines of one record
-            text = text.lstrip(" ")
-        host = found["host"] or found["host2"] or ""
-        if any(int(found[name] or 0) >> 3 for name in ("priority", "priority2")):
-            return None  # user space cannot write with facility 0, see parse_record()
-        if any(found[name] not in (None, "kern") for name in ("facility", "facility2")):
-            return None
-        if found["wall"] and not host and _OTHER_PROGRAM.match(text) and not learned:
-            return None
-        is_known = learned or text.startswith(reporttext.BEGINNINGS) or reporttext.is_record(text)
-        if not is_known and self._learns(line, text):
-            return self._record(line)
-        return self._timed(found, host, text)
+        parted = self._prefixes.part(line)
+        if parted and not parted[0].is_known:
+            text = parted[1]
+            is_known = reporttext.begins(text) or _is_record(text)
+            if not is_known and self._prefixes.learn(line):
+                parted = self._prefixes.part(line)
+        return self._timed(*parted) if parted else None
 
-    def _learns(self, line: str, text: str) -> bool:
-        """Learn the prefix of a line, which is of an unknown kind, if it has a record behind it."""
-        if not (found := _SOMEWHERE.search(text[:4000])):
-            return False
-        start = len(line) - len(text) + found.start()
-        if (uptime := _UPTIME.search(line, 0, 300)) and uptime.start() < start:
-            start = uptime.start()
-        if not 0 < start <= 300:
-            return False
-        shape = re.sub(r"\d+", r"\\d+", re.escape(line[:start]))
-        self._learned = re.compile(re.sub(r"(?:\\ )+", " +", shape))
-        return self._learned.match(line) is not None
-
-    def _timed(self, found: re.Match[str], host: str, text: str) -> Record:
-        when = found["wall"] or found["bracketed"] or ""
-        if uptime := found["uptime"]:
-            seconds, _, fraction = uptime.partition(".")
+    def _timed(self, prefix: Prefix, text: str) -> Record:
+        last, host, when = self._last, prefix.host, prefix.when
+        if prefix.uptime:
+            seconds, _, fraction = prefix.uptime.partition(".")
             time_us, since_boot = int(seconds) * 1_000_000 + int(f"{fraction:0<6}"[:6]), True
         elif when:
             time_us, since_boot = self._wall_us(when), False
-        elif found.end() or not self._last.text:
+        elif prefix is not NONE or not last.text:
             time_us, since_boot = 0, False
         else:  # the rest of a record of several lines
-            last = self._last
-            time_us, since_boot, when = last.time_us, last.since_boot, last.when
-            host = last.host
-        caller = found["caller"] or ("" if found.end() else self._last.caller)
+            time_us, since_boot, when, host = last.time_us, last.since_boot, last.when, last.host
         return Record(
             0,
             time_us,
             text,
-            caller=caller,
-            when=when.strip(),
+            caller=last.caller if prefix is NONE else prefix.caller,
+            when=when,
             host=host,
             loose=True,
             since_boot=since_boot,
@@ -174,52 +162,32 @@ class LogText:
             time_us += _DAY_US
         return time_us
 
-    def _journal(self, line: str) -> Iterator[Record]:
-        """Yield the record of an entry of `journalctl -o json`, if it is the kernel's."""
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            yield from self._line(line)
-            return
-        if "MESSAGE" not in entry:  # a line that some collector of logs has wrapped
-            inner = [entry[key] for key in _WRAPPED if isinstance(entry.get(key), str)]
-            for each in "".join(inner[:1]).rstrip("\n").split("\n"):
-                yield from self._line(_SURROGATE.sub("\ufffd", each))
-            return
-        text = entry["MESSAGE"]
-        if isinstance(text, list):  # not UTF-8
-            with_bytes = [each for each in text if isinstance(each, int) and 0 <= each < 256]
-            text = bytes(with_bytes).decode("utf-8", "surrogateescape")
-        writer = entry.get("_TRANSPORT", entry.get("SYSLOG_IDENTIFIER", "kernel"))
-        if not isinstance(text, str) or writer != "kernel":
-            return
-        stamp = entry.get("_SOURCE_MONOTONIC_TIMESTAMP", entry.get("__MONOTONIC_TIMESTAMP"))
-        known = isinstance(stamp, str) and stamp.isascii() and stamp.isdigit() and len(stamp) < 20
-        host = entry.get("_HOSTNAME", "")
-        text = text if isinstance(entry["MESSAGE"], list) else _SURROGATE.sub("\ufffd", text)
-        for part in [text] if reporttext.is_record(text) else text.split("\n"):
-            found = _PREFIX.match(part)
-            assert found  # noqa: S101
+    def _entry(self, message: Message) -> Iterator[Record]:
+        """Yield the records of an entry: it may be several lines, or have a prefix of its own."""
+        is_one = _is_record(message.text)
+        for part in [message.text] if is_one else message.text.split("\n"):
+            if message.is_line:
+                yield from self._line(part)
+                continue
+            parted = self._prefixes.part(part)
+            prefix, text = parted or (NONE, part)
             yield Record(
                 0,
-                int(stamp) if known else 0,
-                part[found.end() :] if found["caller"] or found["uptime"] else part,
-                caller=found["caller"] or "",
-                when=_when(entry.get("__REALTIME_TIMESTAMP")),
-                host=host if isinstance(host, str) else "",
+                message.time_us or 0,
+                text if prefix.caller or prefix.uptime else part,
+                caller=prefix.caller or message.caller,
+                when=message.when,
+                host=message.host,
                 loose=True,
-                since_boot=known,
+                since_boot=message.time_us is not None,
             )
+
+
+def _is_record(text: str) -> bool:
+    return reporttext.is_record(text)
 
 
 def _unescaped(found: re.Match[str]) -> str:
     """Return the byte that an escape stands for; a byte above 0x7f is a part of a character."""
     code = int(found[1], 16) if found[1] else int(found[2], 8)
     return chr(code) if code < 0x80 else chr(0xDC00 + code)
-
-
-def _when(stamp: object) -> str:
-    """Return the time of a journal's stamp, in microseconds since the epoch, as ISO 8601 in UTC."""
-    if not isinstance(stamp, str) or not (stamp.isascii() and stamp.isdigit() and len(stamp) < 18):
-        return ""
-    return datetime.fromtimestamp(int(stamp) / 1e6, UTC).isoformat(timespec="milliseconds")

@@ -1,12 +1,14 @@
 """What the records of a report state of an OOM and of its victim, for one kill. Pure."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from oomctl.oom.enums import Constraint
 from oomctl.oom.logrecord import Record
-from oomctl.oom.oomreport import Victim
+from oomctl.oom.oomreport import DumpedTask, Victim
 from oomctl.oom.reportparser import OpenReport
+from oomctl.oom.reporttext import uid_of
 from oomctl.text import printable
 
 Facts = dict[str, Any]
@@ -86,19 +88,29 @@ def skipped(found: re.Match[str], named: Facts) -> Victim:
     return Victim(pid, name, uid=named.get("uid"), cgroup=named.get("cgroup"))
 
 
-def killed(found: re.Match[str], named: Facts, chosen: re.Match[str] | None) -> Victim:
-    """Return the victim of a kill; `chosen` is the record before it that kernels up to 5.0 have."""
+def killed(
+    found: re.Match[str], named: Facts, chosen: re.Match[str] | None, rows: Iterable[DumpedTask]
+) -> Victim:
+    """Return the victim of a kill; `chosen` is the record before it that kernels up to 5.0 have.
+
+    `rows` are the task dump's. Before 941f762bcb27 ("mm/oom: fix pgtables units mismatch in Killed
+    process message"), v5.5, the page tables are in bytes though "kB" stands behind them.
+    """
     thread = int(found["pid"])
     uid = next((found[each] for each in ("uid", "uid1", "uid2") if found[each]), None)
     sizes = {
         name: None if found[group] is None else int(found[group]) << 10
         for name, group in _SIZES.items()
     }
+    tables, total = sizes["pgtables"], sizes["total_vm"]
+    dumped = next((row.pgtables for row in rows if row.pid == thread), None)
+    if tables and (tables >> 10 == dumped or tables > (total or tables)):
+        sizes["pgtables"] = tables >> 10
     return Victim(
         pid=named.get("pid", thread),
         comm=printable(found["comm"] if found["comm"] is not None else found["comm2"]),
         thread=thread,
-        uid=named.get("uid") if uid is None else int(uid),
+        uid=named.get("uid") if uid is None else uid_of(uid),
         cgroup=named.get("cgroup"),
         oom_score_adj=None if found["adj"] is None else int(found["adj"]),
         score=int(chosen["score"]) if chosen else None,

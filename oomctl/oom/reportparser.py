@@ -61,7 +61,7 @@ class OpenReport:
         new._comm, new._expects_cpu = found["comm"], True
         new._head = {
             "invoker_comm": printable(found["comm"]),
-            "order": int(found["order"]),
+            "order": _integer(found["order"]),
             "invoker_adj": _integer(found["adj"]),
             "gfp_mask": int(found["mask"], 16) if found["mask"] else None,
             "gfp_flags": found["flags"],
@@ -70,8 +70,8 @@ class OpenReport:
         return new
 
     def add(self, text: str) -> None:
-        """Take the next record: only the one after "invoked oom-killer" has the PID."""
-        if self._expects_cpu and (text == texts.COMPACTION or self._takes_trigger(text)):
+        """Take the next record: of a report, the one with the PID comes first."""
+        if self._expects_cpu and self._takes_trigger(text):
             return
         if self._section == "stat" and (found := texts.STAT.fullmatch(text)):
             _put(self._stat, found["name"], int(found["value"]))
@@ -92,19 +92,23 @@ class OpenReport:
         else:
             self.foreign += 1
             self._take_machine(text)
+            return
+        self._expects_cpu = False
 
     def _takes_trigger(self, text: str) -> bool:
         if found := texts.CPUSET.fullmatch(text):
             self._head |= {"cpuset": printable(found["cpuset"]), "mems_allowed": found["mems"]}
             return True
-        self._expects_cpu = False
         found = texts.CPU.match(text)
-        if found and text.startswith(f"{self._comm} ", found.end()):
-            self._head["invoker_pid"] = int(found["pid"] or found["old"])
-            self._head["invoker_comm"] = printable(f"{found['level']}{self._comm}")
-            release = texts.RELEASE.search(text, found.end() + len(self._comm or ""))
-            self._head["kernel"] = release and release[1]
-        return found is not None
+        if not found or not text.startswith(f"{self._comm} ", found.end()):
+            self._expects_cpu = not texts.SPLAT.search(text)
+            return False
+        self._expects_cpu = False
+        self._head["invoker_pid"] = int(found["pid"] or found["old"])
+        self._head["invoker_comm"] = printable(f"{found['level']}{self._comm}")
+        release = texts.RELEASE.search(text, found.end() + len(self._comm or ""))
+        self._head["kernel"] = release and release[1]
+        return True
 
     def _take_stats(self, text: str) -> None:
         """Take the head of the memcg's statistics; before 5.3 it has them, for each cgroup."""
@@ -137,7 +141,7 @@ class OpenReport:
         tables = sum(named[name] for name in _TABLES & named.keys()) * _PTE_PAGE
         self._rows.append(
             DumpedTask(
-                *(int(found["pid"]), tgid, uid, total_vm, rss),
+                *(int(found["pid"]), tgid, uid & 0xFFFFFFFF, total_vm, rss),
                 pgtables=named.get("pgtables_bytes", tables),
                 swapents=named.get("swapents", 0),
                 oom_score_adj=int(found["adj"]),
@@ -205,10 +209,10 @@ class OpenReport:
         name = found["constraint"].lower().replace("_", "-")
         facts: dict[str, Any] = {
             "pid": pid,
-            "uid": int(found["uid"]),
+            "uid": texts.uid_of(found["uid"]),
             "constraint": Constraint(name) if name in {*Constraint} else None,
             "nodemask": _mask(found["nodemask"]),
-            "cpuset": printable(found["cpuset"]),
+            "cpuset": None if found["cpuset"] is None else printable(found["cpuset"]),
             "mems_allowed": found["mems"],
             "comm": None,
         }

@@ -223,7 +223,7 @@ def _kill(
     else:
         caller.group = None
     own: Facts = {"allocating": "allocating" in cause, "constraint": constraint_of(cause)}
-    victim = killed(found, named, chosen)
+    victim = killed(found, named, chosen, facts.get("tasks", ()))
     report = OomReport(
         end=OomEnd.KILLED, victim=victim, is_member=is_member, **own | facts, **place(record)
     )

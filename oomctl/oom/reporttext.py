@@ -16,14 +16,15 @@ from oomctl.oom.paths import is_within
 # printk() cuts what pr_cont() gives it at once, without a mark: to 1021 bytes in 6.x, fewer before
 # (kernel/printk/printk.c, vprintk_store, PRINTKRB_RECORD_MAX)
 _UNCUT_MAX = 972
-_COMM_MAX = 15
+COMM_MAX = 15
 
 INVOKES = " invoked oom-killer: "
 INVOKED = re.compile(
     rf"(?P<comm>.{{0,15}}){INVOKES}"
     r"gfp_mask=(?P<mask>(?:0x)?[0-9a-f]+)?"
-    r"(?:\((?P<flags>[A-Za-z0-9_|#]*)\))?[^ ]*(?: nodemask=(?P<nodemask>\(null\)|[\d,-]*),)? +"
-    r"order=(?P<order>-?\d{1,10})(?:, oom_adj=-?\d{1,5})?(?:, oom_score_adj=(?P<adj>-?\d{1,5}))?",
+    r"(?:(?:\((?P<flags>[A-Za-z0-9_|#]*)\))?[^ ]*(?: nodemask=(?P<nodemask>\(null\)|[\d,-]*),)? +"
+    r"order=(?P<order>-?\d{1,10})(?:, oom_adj=-?\d{1,5})?(?:, oom_score_adj=(?P<adj>-?\d{1,5}))?"
+    r"(?:[,.\u2026>][^\n]*)?|\([A-Za-z0-9_|]*[.\u2026>]+)",  # a pager may have cut its end
     re.DOTALL,
 )
 COMPACTION = "COMPACTION is disabled!!!"
@@ -35,13 +36,18 @@ CPU = re.compile(
     r"(?:CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d{1,10}) Comm: |Pid: (?P<old>\d{1,10}), comm: )"
     r"(?P<level>(?:\x01[0-7c])*)"
 )
-RELEASE = re.compile(r" (?:Not tainted|Tainted: [A-Z ]{1,40}?) +(\d[\w.+~-]{0,63})(?: |$)")
-# the name of a cpuset holds no slash
+# a trace of another task, whose comm may be the same, comes with one of these
+SPLAT = re.compile(
+    r"CPU:|Pid:|cut here|WARNING|BUG|INFO|Call Trace|failure|stall|lockup|Oops|fault"
+)
+RELEASE = re.compile(r" (?:Not tainted|Tainted: [A-Z -]{1,60}?) +(\d[\w.+~-]{0,63})(?: |$)")
+# the name of a cpuset holds no slash; kernels without cpusets, or without memcgs, omit these
 SUMMARY = re.compile(
     r"oom-kill:constraint=CONSTRAINT_(?P<constraint>[A-Z_]+),"
-    r"nodemask=(?P<nodemask>\(null\)|[\d,-]*),cpuset=(?P<cpuset>/|[^/]*),"
-    r"mems_allowed=(?P<mems>[\d,-]*),(?P<scope>oom_memcg|global_oom,task_memcg)="
-    r"(?P<paths>/.*),pid=(?P<pid>\d{1,10}),uid=(?P<uid>-?\d{1,10})",
+    r"nodemask=(?P<nodemask>\(null\)|[\d,-]*)(?:,cpuset=(?P<cpuset>/|[^/]*),"
+    r"mems_allowed=(?P<mems>[\d,-]*))?"
+    r"(?:,(?P<scope>oom_memcg|global_oom,task_memcg)=(?P<paths>/.*)|(?P<task>,task=.{0,15})),"
+    r"pid=(?P<pid>\d{1,10}),uid=(?P<uid>-?\d{1,10})",
     re.DOTALL,
 )
 GROUP = re.compile(
@@ -73,19 +79,21 @@ ROW = re.compile(
 _CAUSE = r"(?P<cause>(?:Memory cgroup out|Out) of memory(?P<own> \(oom_kill_allocating_task\))?): "
 # up to 5.0: the one chosen, whose child may be killed instead
 CHOSEN = re.compile(
-    _CAUSE + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) score (?P<score>\d{1,10}) "
-    r"or sacrifice child",
+    _CAUSE + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.{0,15})\) score (?P<score>\d{1,10})"
+    r"(?: [^\n]*)?",
     re.DOTALL,
 )
-# __oom_kill_process(), with the message of oom_kill_process() before it; before 5.1 without
+# __oom_kill_process(), with the message of oom_kill_process() before it; before 5.1 without.
+# A pager may have cut its end, and later kernels may print more.
+_ADJ = r"(?: oom_score_adj:(?P<adj>-?\d{1,5}))?"
+_UID = rf"(?:, UID:(?P<uid>-?\d{{1,10}})(?: pgtables:(?P<pgtables>\d{{1,20}})kB{_ADJ})?)?"
+_FILE = rf"(?:, file-rss:(?P<file>\d{{1,20}})kB(?:, shmem-rss:(?P<shmem>\d{{1,20}})kB)?{_UID})?"
 KILLED = re.compile(
     rf"(?:{_CAUSE})?Killed process (?P<pid>\d{{1,10}})"
     r"(?: \((?P<comm>.{0,15})\)(?:,? UID:? ?(?P<uid1>\d+),?)?|,? UID (?P<uid2>\d+), "
-    r"\((?P<comm2>.{0,15})\)) total-vm:(?P<vm>\d{1,20})kB, "
-    r"anon-rss:(?P<anon>\d{1,20})kB, file-rss:(?P<file>\d{1,20})kB"
-    r"(?:, shmem-rss:(?P<shmem>\d{1,20})kB)?"
-    r"(?:, UID:(?P<uid>-?\d{1,10})(?: pgtables:(?P<pgtables>\d{1,20})kB "
-    r"oom_score_adj:(?P<adj>-?\d{1,5}))?)?",
+    r"\((?P<comm2>.{0,15})\))(?: total-vm:(?P<vm>\d{1,20})kB"
+    rf"(?:, anon-rss:(?P<anon>\d{{1,20}})kB{_FILE})?(?:[ ,.\u2026>][^\n]*)?"
+    r"|(?(cause)(?:[ ,.\u2026>][^\n]*)?|(?!)))",
     re.DOTALL,
 )
 SKIPPED = re.compile(
@@ -112,20 +120,28 @@ PAGES = re.compile(r"(?P<name>[a-z_]{3,40}):(?P<pages>\d{1,20})(?= |$|\n)")
 ZONE = re.compile(r"(?:Node (?P<node>\d{1,5}) )?[A-Z]\w* free:.* present:(?P<present>\d{1,20})kB ")
 
 
+_OF_DUMP = re.compile(r"\[ *(?:\d{1,10}|pid) *\] +(?:uid|-?\d)")
 BEGINNINGS = (
-    *(*SPLITS, "Memory cgroup ", "Out of memory", "Killed process ", "[", "memory: usage "),
+    *(*SPLITS, "Memory cgroup ", "Out of memory", "Killed process ", "memory: usage "),
     *("oom_reaper: ", "Call Trace:", "CPU: ", "Kernel panic", DUMP, MACHINE),
 )
 
 
 def begins(text: str) -> bool:
     """Tell whether a text begins a record of a report, or one of those that come between."""
+    if text.startswith("["):
+        return _OF_DUMP.match(text) is not None
     return text.startswith(BEGINNINGS) or INVOKED.fullmatch(text) is not None
 
 
 def is_record(text: str) -> bool:
     """Tell whether a text as a whole is a record that names a task."""
     return any(each.fullmatch(text) for each in (INVOKED, KILLED, SUMMARY, CHOSEN, SKIPPED))
+
+
+def uid_of(text: str) -> int:
+    """Return a UID: some records have it as a signed number."""
+    return int(text) & 0xFFFFFFFF
 
 
 @dataclass
@@ -177,13 +193,15 @@ def paths_of_summary(
 
     `paths` is "PATH[,task_memcg=PATH],task=COMM"; a comm or path may look like the text after it.
     """
-    paths = found["paths"]
-    starts = [start for start in _all(",task=", paths) if _size(paths[start + 6 :]) <= _COMM_MAX]
+    paths = found["paths"] or found["task"]
+    starts = [start for start in _all(",task=", paths) if _size(paths[start + 6 :]) <= COMM_MAX]
     ours = [start for start in starts if paths[start + 6 :] == comm]
     if len(ours or starts) != 1:
         return None, None, None
     (start,) = ours or starts
     paths, name = paths[:start], paths[start + 6 :]
+    if not found["scope"]:
+        return None, None, name
     if found["scope"] != "oom_memcg":
         return None, paths, name
     inside = [pair for pair in _pairs(paths, ",task_memcg=") if is_within(pair[1], pair[0])]

@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 import subprocess
@@ -90,6 +91,14 @@ def test_a_text_without_a_report_is_one_line_and_no_file(tmp_path, text):
 def test_a_file_that_cannot_be_read(tmp_path, monkeypatch, name, says):
     monkeypatch.chdir(tmp_path)
     refused(run("explain", name), 2, says)
+
+
+def test_a_compressed_log_is_one_line_that_says_how_to_read_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kern log.gz").write_bytes(gzip.compress(LIMIT.read_bytes()))
+    says = "oomctl: kern log.gz is compressed with gzip; zcat 'kern log.gz' | oomctl explain"
+    refused(run("explain", "kern log.gz", "-o", "out"), 2, says)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_result_must_not_go_into_the_log(tmp_path):

@@ -526,6 +526,84 @@ def newer_kernels(v5_0):
     )
 
 
+def odd_kernels():
+    """Kernels without memcgs or cpusets, a unit of 5.4, taints of enterprise kernels, cut lines."""
+    begun = [
+        "app invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_ZERO), "
+        "order=0, oom_score_adj=0",
+        "CPU: 3 PID: 10 Comm: app Kdump: loaded Tainted: G               X --------- -  - "
+        "4.18.0-553.el8.x86_64 #1",
+        *TRACE,
+        *machine(262144, 6144, 0, "Node 0 "),
+        *rows_4_19((10, 0, 250, 101, 40960, 0, 0, "app")),
+    ]
+    sizes = (1000, 400, 4, 0)
+    kill = new_kill(GLOBAL, 10, "app", sizes, 4294967294, 40, 0)
+    right = answer(
+        end="killed",
+        pid=10,
+        comm="app",
+        uid=4294967294,
+        constraint="none",
+        memcg=None,
+        invoker_pid=10,
+        kernel="4.18.0-553.el8.x86_64",
+        totalpages=256000,
+        pgtables=40,
+        tasks=1,
+        follows=True,
+    )
+    start = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null)"
+    for name, summary, more in (
+        ("no-memcg", ",cpuset=/,mems_allowed=0,task=app", {"cpuset": "/", "cgroup": None}),
+        ("no-memcg-no-cpuset", ",task=app", {"cpuset": None, "cgroup": None}),
+        ("no-cpuset", ",global_oom,task_memcg=/a/b,task=app", {"cgroup": "/a/b"}),
+    ):
+        lines = [*begun, f"{start}{summary},pid=10,uid=-2", kill]
+        save(f"odd-{name}", stamped(lines), right | more)
+    unit = r"/system.slice/system-odd\x2dname.slice/odd\x2dname@1.service"
+    limited = [
+        *begun[:2],
+        *TRACE,
+        "memory: usage 1024kB, limit 1024kB, failcnt 9",
+        "swap: usage 0kB, limit 0kB, failcnt 0",
+        f"Memory cgroup stats for {unit}:",
+        "anon 409600",
+        *begun[-3:],
+        chosen("MEMCG", 10, "app", 0, unit, unit, ("(null)", r"odd\x2dname@1.service", "0")),
+        new_kill(MEMCG, 10, "app", sizes, 0, 40, 0),
+    ]
+    save(
+        "odd-unit-name",
+        stamped(limited),
+        answer(memcg=unit, cgroup=unit, cpuset=r"odd\x2dname@1.service", totalpages=256),
+    )
+    # 70cb6d267790 prints bytes for kB
+    bytes_kill = new_kill(GLOBAL, 10, "app", sizes, 0, 40960, 0)
+    save("5.4-page-tables-in-bytes", stamped([*begun, bytes_kill]), answer(pid=10, pgtables=40))
+    between = [*begun[:1], "audit: type=1400 audit(1.2:3): x=1", "eth0: link up", *begun[1:], kill]
+    save("odd-others-between", stamped(between), answer(pid=10, invoker_pid=10, tasks=1))
+    save(
+        "cut-by-pager",
+        [f"{line[:99]}>" if len(line) > 100 else line for line in stamped([*begun, kill])],
+        answer(pid=10, order=None, invoker_pid=10, tasks=1, total_vm=1000, anon=400, file=4),
+    )
+    save(
+        "cut-kills",
+        [
+            "Out of memory: Killed process 91 (a (b) c)",
+            "Memory cgroup out of memory: Killed process 92 (d) total-vm:7kB, anon-rss:5kB, \u2026",
+            "Killed process 93 (e) total-vm:1kB, anon-rss:2kB",
+            "Killed process 94 (f)",
+            f"{new_kill(GLOBAL, 95, 'g', sizes, 0, 40, 7)} more:1kB",
+        ],
+        answer(pid=91, comm="a (b) c", total_vm=None),
+        answer(pid=92, constraint="memcg", total_vm=7, anon=5, file=None),
+        answer(pid=93, anon=2, file=None),
+        answer(pid=95, adj=7),
+    )
+
+
 def styles():
     (right,) = json.loads((HERE / f"{BASE}.json").read_text())
     plain = (HERE / f"{BASE}.log").read_text().splitlines()
@@ -631,4 +709,5 @@ def styles():
 
 if __name__ == "__main__":
     newer_kernels(old_kernels())
+    odd_kernels()
     styles()

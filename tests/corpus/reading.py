@@ -1,15 +1,13 @@
 """What is read from a log of the corpus, in the words of its answers: sizes in kB."""
 
-from oomctl.oom.explanation import explanations
-from oomctl.oom.logtext import LogText
-from oomctl.oom.reports import ReportsFromLog
+import io
+
+from oomctl.cli.explain import read_log
 
 
 def read(data):
     """Return the explanations of a log."""
-    text = LogText()
-    records = (record for line in data.split(b"\n") for record in text.records(line))
-    return list(explanations(records, ReportsFromLog()))
+    return list(read_log(io.BytesIO(data), "log"))
 
 
 def facts(found):

@@ -41,6 +41,7 @@ def test_what_is_composed_is_what_is_there(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes((compose.HERE / name).read_bytes())
     monkeypatch.setattr(compose, "HERE", tmp_path)
     compose.newer_kernels(compose.old_kernels())
+    compose.odd_kernels()
     compose.styles()
     for file in tmp_path.iterdir():
         assert file.read_bytes() == base.with_name(file.name).read_bytes(), file.name
