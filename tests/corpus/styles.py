@@ -59,9 +59,11 @@ JOURNAL = {  # continued lines are indented
 
 
 def records(name):
-    """Return the records of a log of dmesg: time, and lines."""
+    """Return the records of a log of dmesg, time and lines, without most that say nothing."""
     found = []
-    for line in (HERE / f"{name}.log").read_text().splitlines():
+    for at, line in enumerate((HERE / f"{name}.log").read_text().splitlines()):
+        if at > 12 and re.match(r"\[[ .\d]+\] (?: |R..:|RIP|Code|\w+ \d+$)", line):
+            continue
         stamp = re.match(r"\[ *(\d+\.\d+)\] (.*)", line)
         if stamp:
             found.append((stamp[1], [stamp[2]]))
