@@ -14,7 +14,7 @@ from oomctl.errors import OomctlError
 from oomctl.hog.protocol import NO_MEMORY, Report, Step, failure, hint, interrupted, is_no_task
 from oomctl.oom.enums import FateKind
 from oomctl.oom.fate import Death, Fate, fate_of
-from oomctl.oom.hogexit import HogExit, own_end
+from oomctl.oom.hogexit import own_end
 from oomctl.oom.plan import Hog
 from oomctl.proc import procfs
 
@@ -74,12 +74,8 @@ class Diagnosis:
         """Explain the end of a hog whose last report was of the step `last`."""
         what = f"{failure(interrupted(last, hog), hog)}: " if last < Step.READY else ""
         if death.status is not None:
-            # the page for its reports is charged too, so a step may fail without a report
-            failed = death.status == HogExit.FAILED
-            limit = self._reached(_cgroups(hog)) if failed else None
-            end = own_end(death.status) or str(fate_of(death, oom_killed=False))
             return Explanation(
-                what + end + _limit_text(limit), hint(last, hog, 0, limit) if limit else ""
+                what + (own_end(death.status) or str(fate_of(death, oom_killed=False))), ""
             )
         return self._killed(hog, what, death)
 

@@ -36,7 +36,7 @@ def start(
             passed["file"] = ours.enter_context(_nameless(place)).fileno()
         if hog.kind == "traced" and leash is not None:
             passed["leash"] = leash
-        reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
+        reader, passed["report"] = _report_pipe()
         ours.callback(os.close, passed["report"])
         try:
             pid = os.posix_spawn(
@@ -61,6 +61,18 @@ def start(
             os.close(reader)
             raise cannot_start(f"the hog '{hog.name}' from {binary}", error) from error
     return pid, reader
+
+
+def _report_pipe() -> tuple[int, int]:
+    """Make a pipe whose page is charged to oomctl, so that a hog without memory can report it.
+
+    anon_pipe_write() (fs/pipe.c) charges a new page to its caller, but the pipe keeps a page that
+    has been read and takes it again; a report is merged into a page that has not been read.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.write(writer, b"0")
+    os.read(reader, 1)
+    return reader, writer
 
 
 def _nameless(place: Path | None) -> IO[bytes]:

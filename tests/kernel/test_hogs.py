@@ -44,12 +44,12 @@ SCENARIOS = {
     "tiny": (
         """
         cgroup.".".memory.max = "64M"
-        cgroup.a.memory.max = "4K"
+        cgroup.a.memory.max = 0
         hog.h = { size = 0, cgroup = "a", may_fail = true }
         hog.ok = { size = "4M" }
         """,
         r"could not set its oom_score_adj: Cannot allocate memory: "
-        r"memory\.max of TOP/a \(4K\) is reached",
+        r"memory\.max of TOP/a \(0\) is reached",
     ),
     "tasks": (
         """
