@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from oomctl.describe.reason_text import reason_rows
+from oomctl.oom import dumped
 from oomctl.oom.as_text import task_name
 from oomctl.oom.enums import Constraint
 from oomctl.oom.explanation import Explanation, adj_matters
@@ -12,6 +13,9 @@ from oomctl.text import counted
 from oomctl.units import format_size
 
 _MEMBERS_SHOWN = 10
+_SAYS_WHICH = (5, 0)
+"""The first kernel with "oom-kill:",
+ef8444ea01d7 ("mm, oom: reorganize the oom report in dump_header")."""
 _KINDS_SHOWN = 6
 
 
@@ -70,8 +74,10 @@ def title(found: Explanation) -> str:
             what = "no task could be killed"
         case OomEnd.PANIC:
             what = "the kernel panicked"
-        case _:
+        case _ if victim:
             what = f"{name} was chosen; the log does not tell what became of it"
+        case _:
+            what = "the log does not tell which task was chosen"
     return f"OOM {found.number}: {what}"
 
 
@@ -93,15 +99,32 @@ def cause_text(report: OomReport) -> str:
         case Constraint.MEMCG:
             return _limit_hit(report)
         case Constraint.NONE:
-            return "the whole machine: RAM and swap were used up, or a program declared it"
+            return f"the whole machine: {_used_up(report)}, or a program declared it"
         case Constraint.CPUSET:
             nodes = report.mems_allowed or "?"
             return f"cpuset {report.cpuset or '?'}: its memory nodes ({nodes}) were used up"
         case Constraint.MEMORY_POLICY:
             return f"the invoker's memory policy: its nodes ({report.nodemask or '?'}) were used up"
-    if report.machine or (report.victim and report.victim.score is not None):
+    if not report.machine and not report.is_before_5_1:
+        return "unknown: the log does not have the constraint"
+    release = dumped.version(report)
+    if release < _SAYS_WHICH if release else report.is_before_5_1:
         return "the machine, or a cpuset or memory policy: kernels before 5.0 do not say which"
-    return "unknown: the log does not have the constraint"
+    return 'the machine, or a cpuset or memory policy: the record "oom-kill:" would say which'
+
+
+def _used_up(report: OomReport) -> str:
+    """Say what the machine had no more of; a large order needs pages in one piece."""
+    machine, order = report.machine, report.order or 0
+    if order > 0:
+        return f"no free block of {counted(1 << min(order, 64), 'page')} was left"
+    if not machine or machine.swap_total is None or machine.swap_free is None:
+        return "RAM and swap were used up"
+    if not machine.swap_total:
+        return "RAM was used up, and there is no swap"
+    if machine.swap_free > machine.swap_total // 10:
+        return f"RAM was used up, though {format_size(machine.swap_free)} of swap was free"
+    return "RAM and swap were used up"
 
 
 def _limit_hit(report: OomReport) -> str:

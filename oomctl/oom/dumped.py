@@ -12,8 +12,8 @@ from oomctl.oom.task import Task
 _ROOT_BONUS = (4, 17)
 """Root has none from here on,
 d46078b28889 ("mm, oom: remove 3% bonus for CAP_SYS_ADMIN processes")."""
-_LAST_OF_EQUALS = (5, 9)
-"""The last of equals is chosen from here on,
+EXACT = (5, 9)
+"""Badness below 1 counts as it is, and the last of equals is chosen, from here on,
 9066e5cfb73c ("mm, oom: make the calculation of oom badness more accurate")."""
 
 
@@ -93,9 +93,9 @@ def _nodes(text: str) -> set[int]:
 def tasks(report: OomReport, taken: Set[int] = frozenset()) -> list[Task]:
     """Return the tasks of the dump in its order; those of `taken` have been killed before."""
     page, victim = report.page_size, report.victim
-    version = _version(report)
-    has_bonus = report.is_before_5_1 and (version is None or version < _ROOT_BONUS)
-    first_of_equals = version < _LAST_OF_EQUALS if version else report.is_before_5_1
+    release = version(report)
+    has_bonus = report.is_before_5_1 and (release is None or release < _ROOT_BONUS)
+    first_of_equals = release < EXACT if release else report.is_before_5_1
     pids = (victim.pid, victim.chosen_pid) if victim else ()
     found = []
     for row in report.tasks:
@@ -121,6 +121,7 @@ def tasks(report: OomReport, taken: Set[int] = frozenset()) -> list[Task]:
     return found
 
 
-def _version(report: OomReport) -> tuple[int, int] | None:
+def version(report: OomReport) -> tuple[int, int] | None:
+    """Return the kernel's version, None if the report does not have it."""
     found = re.match(r"(\d{1,3})\.(\d{1,4})", report.kernel or "")
     return (int(found[1]), int(found[2])) if found else None

@@ -120,6 +120,10 @@ def explain(number: int, report: OomReport, taken: Set[int] = frozenset()) -> Ex
         if report.victim:
             reason = reason_of_kill(prediction, _chosen(report))
     follows, doubt = _follows(report, total, prediction)
+    if follows is not True and prediction and _are_all_one(report, prediction):
+        follows = True
+        doubt = "kernels before 5.9 count badness below 1 as 1, and the first of equals is chosen"
+        reason = reason and replace(reason, within_error=None)
     return Explanation(
         number=number,
         report=report,
@@ -179,6 +183,20 @@ def _follows(
         return False, f"by the dump {first.comm} (pid {first.pid}) is the first"
     span = f"{low:,} to {min(tops):,}" if tops else f"at least {low:,}"
     return None, f"it follows if a point of oom_score_adj weighs {span} pages"
+
+
+def _are_all_one(report: OomReport, prediction: Prediction) -> bool:
+    """Tell whether a kernel before 5.9 counts the same for each task, and one of them was chosen.
+
+    9066e5cfb73c ("mm, oom: make the calculation of oom badness more accurate"), v5.9, ended this.
+    """
+    release = dumped.version(report)
+    is_old = release < dumped.EXACT if release else report.is_before_5_1
+    if not is_old or not report.victim or report.allocating:
+        return False
+    pid = report.process_of(report.victim.chosen_pid or report.victim.pid)
+    scored = {each.task.pid: each.badness for each in prediction.candidates}
+    return scored.get(pid) is not None and all((each or 0) <= 1 for each in scored.values())
 
 
 def _weights(prediction: Prediction, task: Task) -> tuple[int, int | None]:

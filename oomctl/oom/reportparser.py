@@ -207,6 +207,10 @@ class OpenReport:
             return {}
         pid = int(found["pid"])
         name = found["constraint"].lower().replace("_", "-")
+        if found["scope"] == "oom_memcg":
+            # 432b1de0de02 ("mm/oom_kill.c: fix uninitialized oc->constraint"), v5.3: before it is
+            # always CONSTRAINT_NONE
+            name = Constraint.MEMCG
         facts: dict[str, Any] = {
             "pid": pid,
             "uid": texts.uid_of(found["uid"]),

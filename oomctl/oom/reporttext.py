@@ -44,7 +44,7 @@ RELEASE = re.compile(r" (?:Not tainted|Tainted: [A-Z -]{1,60}?) +(\d[\w.+~-]{0,6
 # the name of a cpuset holds no slash; kernels without cpusets, or without memcgs, omit these
 SUMMARY = re.compile(
     r"oom-kill:constraint=CONSTRAINT_(?P<constraint>[A-Z_]+),"
-    r"nodemask=(?P<nodemask>\(null\)|[\d,-]*)(?:,cpuset=(?P<cpuset>/|[^/]*),"
+    r"nodemask=(?P<nodemask>\(null\)|[\d,-]*)(?:, ?cpuset=(?P<cpuset>/|[^/]*),"
     r"mems_allowed=(?P<mems>[\d,-]*))?"
     r"(?:,(?P<scope>oom_memcg|global_oom,task_memcg)=(?P<paths>/.*)|(?P<task>,task=.{0,15})),"
     r"pid=(?P<pid>\d{1,10}),uid=(?P<uid>-?\d{1,10})",

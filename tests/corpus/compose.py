@@ -581,6 +581,35 @@ def odd_kernels():
     # 70cb6d267790 prints bytes for kB
     bytes_kill = new_kill(GLOBAL, 10, "app", sizes, 0, 40960, 0)
     save("5.4-page-tables-in-bytes", stamped([*begun, bytes_kill]), answer(pid=10, pgtables=40))
+    pods = [
+        "java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=-998",
+        "CPU: 3 PID: 32 Comm: java Not tainted 5.1.16 #1",
+        *TRACE,
+        "memory: usage 204800kB, limit 204800kB, failcnt 9",
+        "memory+swap: usage 204800kB, limit 204800kB, failcnt 0",
+        f"kmem: usage 0kB, limit {UNLIMITED}kB, failcnt 0",
+        "Memory cgroup stats for /pods/a:",
+        *rows_4_19(
+            (31, 0, 250, 1, 28672, 0, -998, "pause"),
+            (32, 0, 99999, 50000, 409600, 0, -998, "java"),
+        ),
+        chosen("NONE", 31, "pause", 0, "/pods/a/p", "/pods/a"),
+        *old_kill(MEMCG, 31, "pause", 0, 1000, 4, 0, 0),
+    ]
+    save(
+        "5.1-memcg-said-none",
+        stamped(pods),
+        answer(
+            pid=31,
+            constraint="memcg",
+            memcg="/pods/a",
+            cgroup="/pods/a/p",
+            limit=204800,
+            tasks=2,
+            totalpages=51200,
+            follows=True,
+        ),
+    )
     between = [*begun[:1], "audit: type=1400 audit(1.2:3): x=1", "eth0: link up", *begun[1:], kill]
     save("odd-others-between", stamped(between), answer(pid=10, invoker_pid=10, tasks=1))
     save(

@@ -13,6 +13,10 @@ def limited(order=0, **counters):
     return OomReport(constraint=Constraint.MEMCG, memcg="/a", order=order, counters=made)
 
 
+def whole(**machine):
+    return OomReport(constraint=Constraint.NONE, order=0, machine=Machine(**machine))
+
+
 @pytest.mark.parametrize(
     ("report", "says"),
     [
@@ -36,7 +40,18 @@ def limited(order=0, **counters):
         ),
         (OomReport(constraint=Constraint.MEMORY_POLICY, nodemask="2"), "nodes (2)"),
         (OomReport(panic="Out of memory"), "Out of memory: the kernel panicked"),
-        (OomReport(machine=Machine()), "kernels before 5.0 do not say which"),
+        (
+            OomReport(constraint=Constraint.NONE, order=3, machine=Machine(swap_total=0)),
+            "the whole machine: no free block of 8 pages was left, or",
+        ),
+        (whole(swap_total=None, swap_free=None), "RAM and swap were used up, or a program"),
+        (whole(swap_total=0, swap_free=0), "RAM was used up, and there is no swap, or"),
+        (whole(swap_total=100 * M, swap_free=9 * M), "RAM and swap were used up, or"),
+        (whole(swap_total=100 * M, swap_free=50 * M), "though 50M of swap was free, or"),
+        (OomReport(machine=Machine(), kernel="4.19.0-27"), "kernels before 5.0 do not say which"),
+        (OomReport(victim=Victim(1, "a", score=9)), "kernels before 5.0 do not say which"),
+        (OomReport(machine=Machine(), kernel="6.8.1"), 'record "oom-kill:" would say which'),
+        (OomReport(machine=Machine()), 'record "oom-kill:" would say which'),
         (OomReport(), "unknown"),
     ],
 )
@@ -57,6 +72,10 @@ def test_the_cause_is_the_limit_that_was_hit(report, says):
 def test_a_title_says_what_happened(end, says):
     report = OomReport(end=end, victim=Victim(1, "a"), members=(Victim(2, "b"),))
     assert title(explain(3, report)) == says
+
+
+def test_a_report_that_is_cut_before_the_choice_does_not_say_that_no_task_was_chosen():
+    assert title(explain(1, OomReport())) == "OOM 1: the log does not tell which task was chosen"
 
 
 def test_a_kill_without_a_report_has_no_more_lines_than_it_needs():
