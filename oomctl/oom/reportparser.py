@@ -2,28 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 from oomctl.oom import reporttext as texts
 from oomctl.oom.enums import Constraint
 from oomctl.oom.logrecord import Record
 from oomctl.oom.oomreport import DumpedTask, Machine, PageCounter
+from oomctl.oom.reportrow import in_bytes, parse_row
 from oomctl.oom.reporttext import SplitText
 from oomctl.text import printable
 
 ROWS_MAX = 1 << 15
 """The rows of a dump that are kept: a hostile log must not take all memory."""
 _NAMES_MAX = 1 << 9
-_PTE_PAGE = 4096  # before 4.15 page tables are counted in pages
-# by the numbers between rss and oom_score_adj, for a dump whose head is missing
-_COLUMNS = {
-    2: ("pgtables_bytes", "swapents"),  # before 4.15 "nr_ptes"
-    3: ("nr_ptes", "nr_pmds", "swapents"),
-    4: ("nr_ptes", "nr_pmds", "nr_puds", "swapents"),
-    5: ("rss_anon", "rss_file", "rss_shmem", "pgtables_bytes", "swapents"),
-}
-_TABLES = frozenset({"nr_ptes", "nr_pmds", "nr_puds"})
 
 
 class OpenReport:
@@ -36,6 +27,9 @@ class OpenReport:
         self.limit: SplitText | None = None
         self.chosen: re.Match[str] | None = None
         self.suppressed = 0
+        self.is_crowded = False
+        """Whether another report of a caller without a name was open when this one began."""
+        self._is_mixed = False
         self._rows_lost = False
         self._head: dict[str, Any] = {}
         self._comm: str | None = None
@@ -49,7 +43,6 @@ class OpenReport:
         self._pages: dict[str, int] = {}
         self._rows: list[DumpedTask] = []
         self._columns: Sequence[str] = ()
-        self._row = texts.ROW
 
     @classmethod
     def begun_by(cls, record: Record) -> Self | None:
@@ -77,17 +70,20 @@ class OpenReport:
             _put(self._stat, found["name"], int(found["value"]))
         elif found := texts.COUNTER.fullmatch(text):
             usage, limit, failcnt = (int(found[name]) for name in ("usage", "limit", "failcnt"))
+            self._is_mixed |= found["name"] in self._counters or self._section == texts.DUMP
             at = None if limit >= texts.UNLIMITED_KB else limit << 10
             self._counters[found["name"]] = PageCounter(usage << 10, at, failcnt)
         elif text in (texts.DUMP, texts.MACHINE):
+            self._is_mixed |= text == texts.MACHINE and bool(self._pages)
             self._section = text
         elif found := texts.DUMP_HEAD.fullmatch(text):
+            self._is_mixed |= bool(self._columns)
             self._section = texts.DUMP
             self._columns = found["columns"].split()[:-1]
-            self._row = texts.row_of(len(self._columns) + 4)
         elif text.startswith("["):
             self._take_row(text)
         elif text.startswith("Memory cgroup stats for "):
+            self._is_mixed |= not self._counters
             self._take_stats(text)
         else:
             self.foreign += 1
@@ -126,31 +122,14 @@ class OpenReport:
                 _put(self._stat, each_line["name"], int(each_line["value"]))
 
     def _take_row(self, text: str) -> None:
-        found = self._row.fullmatch(text)
-        if not found:
-            return
-        uid, tgid, total_vm, rss, *rest = (int(number) for number in found["numbers"].split())
-        names = self._columns or _COLUMNS.get(len(rest), ())
-        if len(names) != len(rest):
+        row = parse_row(text, self._columns)
+        if not row:
             return
         self._section = texts.DUMP
         if len(self._rows) == ROWS_MAX:
             self._rows_lost = True
-            return
-        named = dict(zip(names, rest, strict=True))
-        tables = sum(named[name] for name in _TABLES & named.keys()) * _PTE_PAGE
-        self._rows.append(
-            DumpedTask(
-                *(int(found["pid"]), tgid, uid & 0xFFFFFFFF, total_vm, rss),
-                pgtables=named.get("pgtables_bytes", tables),
-                swapents=named.get("swapents", 0),
-                oom_score_adj=int(found["adj"]),
-                comm=printable(found["comm"]),
-                rss_anon=named.get("rss_anon"),
-                rss_file=named.get("rss_file"),
-                rss_shmem=named.get("rss_shmem"),
-            )
-        )
+        else:
+            self._rows.append(row)
 
     def _take_machine(self, text: str) -> None:
         if self._section != texts.MACHINE:
@@ -176,7 +155,10 @@ class OpenReport:
         """
         facts = dict(self._head)
         if self.summary:
-            facts |= self._facts_of_summary(self.summary, thread, comm)
+            named = self._facts_of_summary(self.summary, thread, comm)
+            if self.is_crowded and not self._is_of(named):
+                return named
+            facts |= named
         elif self.limit and (found := texts.LIMIT.fullmatch(self.limit.text)):
             facts["constraint"] = Constraint.MEMCG
             if not self.limit.cut:
@@ -192,12 +174,25 @@ class OpenReport:
             "counters": dict(self._counters),
             "stat": dict(self._stat),
             "stat_of": self._stat_of,
-            "tasks": self._dumped(),
+            "tasks": in_bytes(self._rows, self._columns),
             "has_dump": self._section == texts.DUMP,
             "tasks_lost": self._rows_lost,
             "suppressed": self.suppressed,
         }
         return facts
+
+    def _is_of(self, named: dict[str, Any]) -> bool:
+        """Tell whether all is of one report with what "oom-kill:" names, as far as that shows.
+
+        Since dc56401fc9f2 ("mm: oom_kill: simplify OOM killer locking"), v4.2, reports of different
+        cgroups are printed one after the other; logs of several machines may have lost their names.
+        """
+        pids = {pid for row in self._rows for pid in (row.pid, row.tgid)}
+        if self._is_mixed or (pids and named.get("pid") not in pids):
+            return False
+        invoker = self._head.get("invoker_pid")
+        of_memcg = named.get("constraint") is Constraint.MEMCG
+        return not of_memcg or (self._stat_of in (None, named["memcg"]) and invoker in pids)
 
     def _facts_of_summary(
         self, summary: SplitText, thread: int | None, comm: str | None
@@ -226,12 +221,6 @@ class OpenReport:
             facts["memcg"], facts["cgroup"], name = paths
             facts["comm"] = None if name is None else printable(name)
         return facts
-
-    def _dumped(self) -> tuple[DumpedTask, ...]:
-        """Return the rows; a number of page tables without a head is of pages if it looks so."""
-        if self._columns or all(row.pgtables % _PTE_PAGE == 0 for row in self._rows):
-            return tuple(self._rows)
-        return tuple(replace(row, pgtables=row.pgtables * _PTE_PAGE) for row in self._rows)
 
 
 def _put(numbers: dict[str, int], name: str, number: int) -> None:

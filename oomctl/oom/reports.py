@@ -95,6 +95,7 @@ class ReportsFromLog:
         elif begun := OpenReport.begun_by(record):
             unfinished = _unfinished(caller)
             begun.suppressed, host.suppressed = host.suppressed, 0
+            begun.is_crowded = caller.report is not None and not record.caller
             caller.begin(begun)
             return unfinished
         elif text.startswith(texts.SPLITS):

@@ -8,6 +8,7 @@ are the values that the texts are made of.
 """
 
 import json
+import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -487,6 +488,15 @@ def newer_kernels(v5_0):
         mixed,
         answer(pid=42, constraint="cpuset", caller="T42", tasks=1),
         answer(pid=3301, constraint="none", caller="T3300", tasks=2),
+    )
+    bare = [re.sub(r"\]\[ *T\d+\]", "]", line) for line in mixed]
+    save(  # which line is of which report is not known: only what names its own is sure
+        "interleaved-bare",
+        bare,
+        answer(end="unknown", pid=None, invoker_comm="php-fpm"),
+        answer(end="unknown", pid=42, comm="numactl", constraint="cpuset", order=None, tasks=0),
+        answer(end="killed", pid=42, comm="numactl", invoker_pid=None, order=None, tasks=0),
+        answer(end="killed", pid=3301, comm="mysqld", invoker_pid=None, order=None, tasks=0),
     )
     hosts = [
         line
