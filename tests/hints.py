@@ -149,12 +149,14 @@ def _parsed(words: list[str]) -> str:
     if not words:
         return "oomctl alone does nothing"
     command: Any = get_command(app)
+    context: Any = None
     try:
         while hasattr(command, "resolve_command"):
-            context = command.make_context("oomctl", list(words))
+            # with its parent, from which a command has the names of --help, and keeps them
+            context = command.make_context("oomctl", list(words), parent=context)
             left = [*context._protected_args, *context.args]
             _name, command, words = command.resolve_command(context, left)
-        context = command.make_context(command.name, list(words))
+        context = command.make_context(command.name, list(words), parent=context)
     except typer.Exit:  # an option that does all the work, such as --version
         return ""
     except Exception as error:

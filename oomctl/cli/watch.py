@@ -139,6 +139,7 @@ class _Shown:
     below: str | None
     recorder: FlightRecorder | None
     number: int = 0
+    before: int = 0
     lost: int = 0
 
     def until_enough(self) -> bool:
@@ -193,6 +194,7 @@ class _Shown:
         for kill in self.oom_watch.earlier:
             if _is_below(kill, self.below):
                 self.output.write(_text(kill, self.output, self.given))
+                self.before += 1
 
     def summary(self) -> None:
         """Print the kills as each source has counted them."""
@@ -206,7 +208,8 @@ class _Shown:
         if self.given.form == "jsonl":
             self.output.write(kills.render_summary(self.number, self.oom_watch.lost, counts))
         else:
-            console.note(f"kills shown {self.number}, counted: {counts_text(counts)}")
+            before = f", besides {self.before} from before" if self.before else ""
+            console.note(f"kills shown {self.number}{before}, counted: {counts_text(counts)}")
 
 
 def _recorder(

@@ -311,8 +311,12 @@ def test_since_boot_shows_first_what_the_log_holds(monkeypatch, cgroupfs):
     # neither counted nor shown by --count
     assert (last["shown"], last["kill_counts"]["kernel_log"], last["lost"]) == (1, 0, 0)
     assert "the kernel log lacks its first 3 records" in result.stderr
-    monkeypatch.setattr(sources, "Kmsg", FakeLog(before=log.before))
-    assert "hog:7" not in run("watch", "--timeout", "0.01").stdout
+    for words, besides in (((), ""), (("--since", "boot"), ", besides 1 from before")):
+        monkeypatch.setattr(sources, "Observer", FakeObserver(()))
+        monkeypatch.setattr(sources, "Kmsg", FakeLog(before=log.before))
+        result = run("watch", "--timeout", "0.01", *words)
+        assert ("hog:7" in result.stdout) is bool(words)
+        assert f"kills shown 0{besides}, counted: bpf 0, kernel log 0" in result.stderr
 
 
 def test_without_either_it_is_refused(monkeypatch, cgroupfs):
