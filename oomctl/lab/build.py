@@ -58,8 +58,8 @@ class Plan:
 
     @property
     def tree(self) -> str:
-        """The name of the folder with the source and the objects."""
-        key = _key(self.source.origin, self.config, self.compiler)
+        """The name of the folder with the source and the objects; make sees what has changed."""
+        key = _key(self.source.origin, self.compiler)
         return f"{self.source.name}-{self.flavour}-{key}"
 
     def key(self, content: str) -> str:

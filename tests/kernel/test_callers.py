@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oomctl.bpf import btf
 from oomctl.errors import OomctlError
 from oomctl.experiment import triggers
 from oomctl.experiment.steps import RoundRunner
@@ -155,7 +156,6 @@ def run_without(names, *words):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["sys_admin"], "CAP_SYS_ADMIN is not held, nor in the bounding set"),
         (["sys_admin", "perfmon"], "CAP_PERFMON is not held, nor in the bounding set"),
         (["sys_admin", "perfmon", "bpf"], "CAP_BPF is not held, nor in the bounding set"),
     ],
@@ -165,6 +165,17 @@ def test_a_capability_that_is_lacking_is_named(names, said):
     assert status == 3
     assert said in stderr
     assert said in run_without(names, "watch", "--timeout", "0.1")[1]
+
+
+def test_cap_sys_admin_is_needed_for_a_module_only():
+    """libbpf needs it to find the BTF of a module."""
+    kfunc = btf.find_kfunc()
+    assert kfunc
+    module = kfunc.provider != btf.VMLINUX
+    said = "CAP_SYS_ADMIN is not held, nor in the bounding set"
+    status, stderr = run_without(["sys_admin"], "declare", "--hog", "4M")
+    assert (status, said in stderr) == ((3, True) if module else (0, False)), stderr
+    assert (said in run_without(["sys_admin"], "watch", "--timeout", "0.1")[1]) == module
 
 
 def test_oomctl_says_once_that_it_cannot_protect_itself():

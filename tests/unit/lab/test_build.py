@@ -84,7 +84,7 @@ def test_it_is_built_again_if_what_it_depends_on_has_changed(tree, tmp_path, mon
     assert first.image.exists()
     assert times() == 2
     folders = len([*cache.place("builds").glob("*/objects")])
-    assert folders == (1 if change in ("source", "kfunc") else 2)
+    assert folders == (2 if change == "flavour" else 1)
 
 
 def test_a_source_that_has_the_kfunc_is_built_as_it_is(tmp_path):
