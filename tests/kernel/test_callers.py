@@ -167,15 +167,15 @@ def test_a_capability_that_is_lacking_is_named(names, said):
     assert said in run_without(names, "watch", "--timeout", "0.1")[1]
 
 
-def test_cap_sys_admin_is_needed_for_a_module_only():
-    """libbpf needs it to find the BTF of a module."""
+def test_cap_sys_admin_is_needed_for_the_kfunc_of_a_module_and_for_tracing():
+    """libbpf reads the BTF of modules with it: for a kfunc there, and for types that it misses."""
     kfunc = btf.find_kfunc()
     assert kfunc
     module = kfunc.provider != btf.VMLINUX
     said = "CAP_SYS_ADMIN is not held, nor in the bounding set"
     status, stderr = run_without(["sys_admin"], "declare", "--hog", "4M")
     assert (status, said in stderr) == ((3, True) if module else (0, False)), stderr
-    assert (said in run_without(["sys_admin"], "watch", "--timeout", "0.1")[1]) == module
+    assert said in run_without(["sys_admin"], "watch", "--timeout", "0.1")[1]
 
 
 def test_oomctl_says_once_that_it_cannot_protect_itself():
