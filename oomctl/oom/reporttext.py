@@ -27,7 +27,6 @@ INVOKED = re.compile(
     r"(?:[,.\u2026>][^\n]*)?|\([A-Za-z0-9_|]*[.\u2026>]+)",  # a pager may have cut its end
     re.DOTALL,
 )
-COMPACTION = "COMPACTION is disabled!!!"
 # cpuset_print_current_mems_allowed(), between the two others up to 5.0
 CPUSET = re.compile(r".{0,15} cpuset=(?P<cpuset>/|[^/]*) mems_allowed=(?P<mems>[\d,-]*)", re.DOTALL)
 # lib/dump_stack.c, dump_stack_print_info(). A comm may begin with what printk() takes for a level
