@@ -11,14 +11,14 @@ from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.machine import Machine
 from oomctl.errors import Exit
-from oomctl.report import DOCTOR_RENDERERS, DoctorFormat, render
+from oomctl.report import DOCTOR_RENDERERS, PlainFormat, render
 
 
 @dataclass(frozen=True)
 class DoctorOptions:
     """The options of `oomctl doctor`."""
 
-    form: Annotated[DoctorFormat, options.form(DoctorFormat)] = "table"
+    form: Annotated[PlainFormat, options.form(PlainFormat)] = "table"
     output: options.OutputFile = None
 
 

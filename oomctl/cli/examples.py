@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,10 +15,9 @@ from oomctl.cli import completion, options
 from oomctl.cli.command import command
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
+from oomctl.report import PlainFormat
 from oomctl.scenario.fault import nearest
 from oomctl.text import counted
-
-ListFormat = Literal["table", "json"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class ExamplesOptions:
             file_okay=False,
         ),
     ] = None
-    form: Annotated[ListFormat | None, options.form(ListFormat, "[default: table]")] = None
+    form: Annotated[PlainFormat | None, options.form(PlainFormat, "[default: table]")] = None
     output: options.OutputFile = None
 
     def __post_init__(self) -> None:

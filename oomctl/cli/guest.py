@@ -57,6 +57,19 @@ def _kernel_word(value: str) -> str:
     return value
 
 
+def require_name(command: Sequence[str]) -> None:
+    """Raise UsageError if the first word of a command is empty."""
+    if not command[0]:
+        raise UsageError("the name of the command is empty", "give COMMAND after `--`")
+
+
+Command = Annotated[
+    list[str],
+    typer.Argument(metavar="COMMAND...", help="The command, after `--` and the options."),
+]
+Kfunc = Annotated[
+    bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
+]
 Env = Annotated[
     list[str] | None,
     value(

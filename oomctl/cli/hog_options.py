@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from oomctl.errors import UsageError
-from oomctl.oom.plan import MAX_HOGS, Hog
+from oomctl.oom.plan import Hog
 from oomctl.scenario.fault import FieldError
 from oomctl.scenario.names import hog_name
 from oomctl.units import parse_size
@@ -42,8 +42,6 @@ def plan_hogs(given: Sequence[Hog], count: int | None, size: int | None) -> tupl
     """Combine `--hog` with `--hogs N --size SIZE`, and give every hog a name of its own."""
     if count is None and size is not None:
         raise UsageError("--size needs --hogs N", "say how many hogs of that size")
-    if count is not None and not 0 <= count <= MAX_HOGS:
-        raise UsageError(f"--hogs {count} is out of range", f"it goes from 0 to {MAX_HOGS}")
     if count is None and not given:
         return tuple(parse_hog(text) for text in DEFAULT_HOGS)
     hogs = list(given)

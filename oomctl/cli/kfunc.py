@@ -5,7 +5,7 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from oomctl import cache, console
 from oomctl.bpf import btf
@@ -17,15 +17,14 @@ from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_kfunc
 from oomctl.kmod import elf, kbuild, module
 from oomctl.oom.as_json import SCHEMA
-
-StatusFormat = Literal["table", "json"]
+from oomctl.report import PlainFormat
 
 
 @dataclass(frozen=True)
 class StatusOptions:
     """The options of `oomctl kfunc status`."""
 
-    form: Annotated[StatusFormat, options.form(StatusFormat)] = "table"
+    form: Annotated[PlainFormat, options.form(PlainFormat)] = "table"
     output: options.OutputFile = None
 
 

@@ -29,14 +29,9 @@ _KERNEL = "{kernel}"
 class LabRunOptions(guest.MachineOptions):
     """The options of `oomctl lab run`; UsageError if they exclude each other."""
 
-    command: Annotated[
-        list[str],
-        typer.Argument(metavar="COMMAND...", help="The command, after `--` and the options."),
-    ]
+    command: guest.Command
     env: guest.Env = None
-    kfunc: Annotated[
-        bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
-    ] = True
+    kfunc: guest.Kfunc = True
     dry_run: Annotated[
         bool, flag("--dry-run", "Print the commands that would boot; boot nothing.")
     ] = False
@@ -44,8 +39,7 @@ class LabRunOptions(guest.MachineOptions):
     def __post_init__(self) -> None:
         """Check the options against each other."""
         super().__post_init__()
-        if not self.command[0]:
-            raise UsageError("the name of the command is empty", "give COMMAND after `--`")
+        guest.require_name(self.command)
         if self.module and not self.kfunc:
             raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
 

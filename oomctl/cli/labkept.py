@@ -10,7 +10,7 @@ import typer
 from oomctl import console
 from oomctl.cli import ending, guest, options
 from oomctl.cli.command import CACHE, command
-from oomctl.cli.options import ExpectConsole, flag, value
+from oomctl.cli.options import ExpectConsole, value
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 from oomctl.lab import kept, kept_run
@@ -51,9 +51,7 @@ class LabStartOptions(guest.MachineOptions):
             options.integer(0, 1 << 22),
         ),
     ] = None
-    kfunc: Annotated[
-        bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
-    ] = True
+    kfunc: guest.Kfunc = True
 
     def __post_init__(self) -> None:
         """Check that the owner lives."""
@@ -101,10 +99,7 @@ def start(given: LabStartOptions) -> None:
 class LabExecOptions:
     """The options of `oomctl lab exec`."""
 
-    command: Annotated[
-        list[str],
-        typer.Argument(metavar="COMMAND...", help="The command, after `--` and the options."),
-    ]
+    command: guest.Command
     name: NAME = "lab"
     timeout: Annotated[
         Duration,
@@ -119,8 +114,7 @@ class LabExecOptions:
 
     def __post_init__(self) -> None:
         """Check the command."""
-        if not self.command[0]:
-            raise UsageError("the name of the command is empty", "give COMMAND after `--`")
+        guest.require_name(self.command)
 
 
 @command(

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from oomctl.cli import completion, options
 from oomctl.cli.command import CACHE, command
@@ -13,10 +13,9 @@ from oomctl.errors import UsageError
 from oomctl.lab import cached
 from oomctl.lab.cached import CachedKernel
 from oomctl.oom.as_json import SCHEMA
+from oomctl.report import PlainFormat
 from oomctl.report.parts import Table, as_text
 from oomctl.units import format_size
-
-Form = Literal["table", "json"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class KernelsOptions:
             autocompletion=completion.cached_kernels,
         ),
     ] = None
-    form: Annotated[Form, options.form(Form)] = "table"
+    form: Annotated[PlainFormat, options.form(PlainFormat)] = "table"
     output: options.OutputFile = None
 
 

@@ -12,7 +12,6 @@ import typer
 from oomctl import console
 from oomctl.cli import ending, guest
 from oomctl.cli.command import CACHE, command
-from oomctl.cli.options import flag
 from oomctl.errors import UsageError
 from oomctl.lab import terminal, vm
 from oomctl.units import Duration
@@ -31,9 +30,7 @@ class LabShellOptions(guest.MachineOptions):
         ),
     ] = None
     timeout: Annotated[Duration, guest.TIMEOUT] = Duration(86_400)
-    kfunc: Annotated[
-        bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
-    ] = True
+    kfunc: guest.Kfunc = True
 
 
 @command(

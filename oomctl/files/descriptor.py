@@ -1,8 +1,10 @@
-"""File names that stand for an open descriptor of a process, such as /dev/stdout."""
+"""Open descriptors: the file names that stand for one, such as /dev/stdout, and locks."""
 
+import fcntl
 import os
 import re
 from pathlib import Path
+from typing import IO
 
 _FOLDER = re.compile(r"/proc/(?P<pid>\d+)(?:/task/\d+)?/fd", re.ASCII)
 _MOST_LINKS = 40  # include/linux/namei.h, MAXSYMLINKS
@@ -31,3 +33,12 @@ def own(path: Path) -> int | None:
     if not link or not found or found["pid"] != str(Path("/proc/self").readlink()):
         return None
     return int(link.name) if re.fullmatch(r"\d{1,9}", link.name, re.ASCII) else None
+
+
+def lock(file: int | IO[str]) -> bool:
+    """Lock a file for this process alone; return whether no other one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

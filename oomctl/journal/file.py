@@ -4,7 +4,6 @@
 """
 
 import errno
-import fcntl
 import os
 import secrets
 import shlex
@@ -17,6 +16,7 @@ from typing import Self
 import psutil
 
 from oomctl.errors import OomctlError
+from oomctl.files import descriptor
 from oomctl.journal import rundir
 from oomctl.journal.entries import Entry, Owner, line, read
 from oomctl.journal.rundir import SUFFIX, JournalFolder, no_room
@@ -153,7 +153,7 @@ def _lock_of_dead(fd: int, path: Path) -> bool:
     The children of a killed owner die a moment after it, and hold the lock until then.
     """
     deadline = time.monotonic() + _DYING
-    while not _lock(fd):
+    while not descriptor.lock(fd):
         if _owner_lives(fd, path.name):
             return False
         if time.monotonic() > deadline:
@@ -176,14 +176,6 @@ def _owner_lives(fd: int, name: str) -> bool:
         return False
 
 
-def _lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _create(folder: JournalFolder) -> tuple[str, int]:
     """Make a journal and lock it; make another if `abandoned()` has locked it first."""
     while True:
@@ -194,7 +186,7 @@ def _create(folder: JournalFolder) -> tuple[str, int]:
             raise no_room(folder.path / name, error) from error
         try:
             # `abandoned()` in another oomctl may have locked it by now, or removed it
-            if _lock(fd) and os.fstat(fd).st_nlink:
+            if descriptor.lock(fd) and os.fstat(fd).st_nlink:
                 return name, fd
             folder.remove(name)
         except BaseException:

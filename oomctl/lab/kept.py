@@ -5,7 +5,6 @@ names the process by PID and start time; a socket without a file is where comman
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ import psutil
 
 from oomctl import cache
 from oomctl.errors import OomctlError, UsageError
+from oomctl.files import descriptor
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STOP_SECONDS, _CLAIM_SECONDS = 15.0, 0.5
@@ -63,7 +63,7 @@ def claimed(name: str) -> Iterator[IO[str]]:
     end = time.monotonic() + _CLAIM_SECONDS
     while True:
         with _path(name, make=True).open("a+") as file:
-            if _lock(file) and _is_there(file):
+            if descriptor.lock(file) and _is_there(file):
                 yield file
                 return
         if time.monotonic() > end:  # else a reader may have looked whether it is locked
@@ -138,7 +138,7 @@ def _read(name: str) -> Record | None:
     path = _path(name)
     try:
         with path.open() as file:
-            if _lock(file):
+            if descriptor.lock(file):
                 path.unlink(missing_ok=True)
                 return None
             return Record(**json.load(file))
@@ -157,11 +157,3 @@ def _is_there(file: IO[str]) -> bool:
         return os.path.samestat(Path(file.name).stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -12,7 +12,7 @@ RunFormat = Literal["table", "json", "jsonl", "markdown", "ktap", "junit"]
 """The forms that can show many rounds."""
 ShortFormat = Literal["table", "json", "markdown"]
 ExplainFormat = Literal["table", "json", "markdown", "html"]
-DoctorFormat = Literal["table", "json"]
+PlainFormat = Literal["table", "json"]
 Rendered = TypeVar("Rendered")
 
 

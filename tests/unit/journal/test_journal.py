@@ -1,6 +1,7 @@
 """The journal: its lines, its file, and its owner."""
 
 import errno
+import fcntl
 import os
 import signal
 import threading
@@ -178,9 +179,7 @@ def test_it_is_its_owners_as_long_as_a_process_that_was_forked_lives(cgroupfs, m
 
 
 def test_a_journal_removed_before_its_lock_is_made_again(cgroupfs, monkeypatch):
-    from oomctl.journal import file as module
-
-    flock, taken = module.fcntl.flock, []
+    flock, taken = fcntl.flock, []
 
     def take_away(fd, how):
         if not taken:
@@ -188,7 +187,7 @@ def test_a_journal_removed_before_its_lock_is_made_again(cgroupfs, monkeypatch):
             taken[0].unlink()
         flock(fd, how)
 
-    monkeypatch.setattr(module.fcntl, "flock", take_away)
+    monkeypatch.setattr(fcntl, "flock", take_away)
     with Journal():
         assert taken
         (path,) = journals()
@@ -221,9 +220,7 @@ def test_a_folder_that_cannot_be_made(cgroupfs, monkeypatch, number):
 @pytest.mark.parametrize("moment", ["looks", "undoes"])
 def test_a_journal_locked_by_another_first_is_made_again(cgroupfs, monkeypatch, moment):
     """By `abandoned()` in another process, which may be stopped at any point."""
-    from oomctl.journal import file as module
-
-    flock, holding = module.fcntl.flock, []
+    flock, holding = fcntl.flock, []
 
     def hold(fd, how):
         if not holding:
@@ -231,7 +228,7 @@ def test_a_journal_locked_by_another_first_is_made_again(cgroupfs, monkeypatch, 
             flock(holding[0], how)
         flock(fd, how)
 
-    monkeypatch.setattr(module.fcntl, "flock", hold)
+    monkeypatch.setattr(fcntl, "flock", hold)
     with Journal():
         assert len(journals()) == 1
     os.close(holding[0])
