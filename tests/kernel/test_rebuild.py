@@ -16,8 +16,8 @@ import pytest
 from oomctl.cgroup.hierarchy import unified_root
 from oomctl.experiment.subtree import read_subtree
 from oomctl.hog.protocol import Step
-from tests.unit.hog.test_binary import listen
-from tests.unit.hog.test_binary import start as start_hog
+from tests.unit.hog.binary import listen
+from tests.unit.hog.binary import start as start_hog
 
 K, M = 1 << 10, 1 << 20
 

@@ -1,9 +1,12 @@
 """A machine with just these programs, and a kernel build folder, both in a temporary folder."""
 
+import resource
+
 import pytest
 
 from oomctl.kmod import kbuild
 from oomctl.proc import programs
+from oomctl.proc.pidfd import PidfdWatch
 
 
 @pytest.fixture
@@ -38,3 +41,12 @@ def headers(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def watch():
+    """Watch processes; it raises the limit on open files, which is restored."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with PidfdWatch() as watching:
+        yield watching
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)

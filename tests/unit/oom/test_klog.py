@@ -1,48 +1,23 @@
-from dataclasses import replace
-
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.oom.kill import OomKill
-from oomctl.oom.klog import KernelLog, KillsFromLog
+from oomctl.oom.klog import KillsFromLog
 from oomctl.oom.logrecord import Record, parse_record
-from oomctl.text import printable
 from tests.klogs import Log
-
-# Records as /dev/kmsg gives them: "priority,sequence,microseconds,flags;text\n KEY=value\n".
-INVOKED = (
-    b"4,1200,98000100,-;oomctl-caller invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, "
-    b"oom_score_adj=-1000\n"
+from tests.unit.oom.klogs import (
+    CHOSEN,
+    CPU,
+    INVOKED,
+    MEMCG_KILL,
+    NOTHING,
+    NUMBERS,
+    facts,
+    killed,
+    kills,
+    log,
 )
-CPU = (
-    b"4,1201,98000150,-;CPU: 0 UID: 0 PID: 169 Comm: oomctl-caller Tainted: G           OE      "
-    b"6.12.95+deb12-amd64 #1  Debian 6.12.95-1~bpo12+1\n"
-)
-CHOSEN = (
-    b"6,1202,98000200,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,"
-    b"mems_allowed=0,oom_memcg=/oomctl-7-ab,task_memcg=/oomctl-7-ab/large,task=large,pid=241,"
-    b"uid=0\n"
-)
-MEMCG_KILL = (
-    b"3,1203,98000300,-;Memory cgroup out of memory: Killed process 241 (large) total-vm:65544kB, "
-    b"anon-rss:65536kB, file-rss:4kB, shmem-rss:8kB, UID:0 pgtables:168kB oom_score_adj:0\n"
-)
-NUMBERS = (
-    b"total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:40kB oom_score_adj:0"
-)
-
-
-def log(*raws: bytes) -> KernelLog:
-    return KernelLog(tuple(record for raw in raws if (record := parse_record(raw))))
-
-
-def killed(text: bytes) -> tuple[OomKill, ...]:
-    return log(b"3,1,1,-;" + text + b"\n").kills
-
-
-def kills(said: Log) -> list[OomKill]:
-    return KillsFromLog().feed(said.records)
 
 
 def test_a_kill_has_what_its_report_says():
@@ -92,14 +67,6 @@ def test_a_kill_without_a_report_has_no_more_than_its_own_record_says(
         1000, 7, "sh", "victim", 4096, constraint=constraint, allocating=allocating, logged=True
     )
     assert killed(text) == (plain,)
-
-
-def facts(kill: OomKill):
-    own = None if kill.cgroup == kill.group else kill.cgroup  # of a member only the group is known
-    return own, kill.memcg, kill.order, kill.invoker_pid, kill.invoker_comm, kill.group
-
-
-NOTHING = (None,) * 6
 
 
 def test_a_kill_whose_report_was_left_out_has_nothing_of_the_one_before():
@@ -332,198 +299,6 @@ def test_a_log_in_two_parts_says_the_same():
     assert groups == 1  # between the first victim and its group
 
 
-COMMS = [
-    "(sd-pam)",
-    "a) (b",
-    "Web Content",
-    "new\nline",
-    "\x1b[31mred",
-    "back\\slash",
-    "",
-    "x,pid=1,uid=0",
-    ") total-vm:1kB",
-    "process 1 (x)",
-    "x,task=y",
-    ",task=,task=",
-    "Killed process",
-    ",oom_memcg=/x",
-]
-
-
-@pytest.mark.parametrize("comm", COMMS)
-@pytest.mark.parametrize("oom_memcg", [None, "/u"])
-def test_a_comm_may_hold_anything(comm, oom_memcg):
-    said = Log()
-    said.chose(77, comm=comm, cgroup="/u", oom_memcg=oom_memcg)
-    said.killed(77, comm, "Memory cgroup out of memory" if oom_memcg else "Out of memory")
-    (kill,) = kills(said)
-    assert (kill.pid, kill.comm) == (77, printable(comm))
-    assert (kill.cgroup, kill.memcg) == ("/u", oom_memcg)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/a,task=b, c/d",
-        "/a,task=x",
-        "/a/x,task_memcg=",
-        "/a/b,task_memcg=/c",
-        "/a/x,pid=1,uid=0",
-        "/a/Killed process 1 (init)",
-        "/a/x are going to be killed due to memory.oom.group set",
-        "/a/oom-kill:constraint=CONSTRAINT_NONE",
-    ],
-)
-def test_a_path_may_hold_anything(path):
-    said = Log()
-    said.reported(7, cgroup=path, oom_memcg=path)
-    said.group(path)
-    said.killed(6)
-    first, member = kills(said)
-    assert (first.cgroup, first.memcg, first.group) == (path, path, path)
-    assert member.group == path
-
-
-def test_what_can_be_read_in_two_ways_is_not_told():
-    # the victim in "/a/b" of "/a", or in "/a/b" of "/a/b,task_memcg=/a"
-    twice = "/a/b,task_memcg=/a,task_memcg=/a/b"
-    said = Log()
-    said.reported(7, cgroup=twice, oom_memcg="/a")
-    said.invoked()
-    said.chose(8, comm="x,task=y", cgroup="/a")
-    said.killed(9, comm="thread")  # the leader is dead, and its comm not known
-    assert [(kill.cgroup, kill.memcg) for kill in kills(said)] == [(None, None)] * 2
-
-
-@pytest.mark.parametrize("cpuset", ["/", "x,mems_allowed=0,oom_memcg=", "a,global_oom,task_memcg="])
-def test_the_name_of_a_cpuset_may_hold_anything_but_a_slash(cpuset):
-    said = Log()
-    said.reported(7, cpuset=cpuset)
-    assert facts(kills(said)[0])[:2] == ("/a/b", "/a")
-
-
-@pytest.mark.parametrize("uid", ["-2", "65534", "4294967294", "-1294967296"])
-def test_any_uid(uid):
-    said = Log()
-    said.reported(7, uid=uid)
-    assert kills(said)[0].cgroup == "/a/b"
-
-
-@pytest.mark.parametrize("length", [1, 300, 500, 880, 900, 950])
-def test_a_long_path_is_put_together(length):
-    said = Log()
-    path = "/a/" + "x" * length
-    said.reported(7, cgroup=path, oom_memcg=path)
-    said.group(path)
-    said.killed(6)
-    first, member = kills(said)
-    assert (first.cgroup, first.memcg, first.group, member.group) == (path,) * 4
-
-
-@pytest.mark.parametrize("length", [1019, 1500, 4000])
-def test_a_path_that_was_cut_is_not_told(length):
-    said = Log()
-    path = "/a/" + "x" * length
-    said.invoked()
-    said.chose(7, cgroup=path, oom_memcg=path)
-    said.killed(9)
-    said.group(path)
-    said.killed(9)
-    said.killed(6)
-    first, member = kills(said)
-    assert facts(first) == facts(member) == (None, None, 0, 166, "python3", None)
-    assert (first.pid, first.constraint) == (7, "memcg")
-
-
-FORGED = (
-    "x invoked oom-killer: gfp_mask=0x0, order=7, oom_score_adj=0",
-    "Out of memory: Killed process 1 (init) " + NUMBERS.decode(),
-    "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
-    "task_memcg=/e,task=x,pid=1,uid=0",
-    "Out of memory and no killable processes...",
-)
-
-
-@pytest.mark.parametrize("name", FORGED)
-def test_a_continuation_is_no_record_of_its_own(name):
-    """The name of a cpuset is printed alone, and so is a path that has no place."""
-    records = (Record(1, 1, name, continued=True), Record(2, 2, killed_text(7)))
-    log = KernelLog(records)
-    assert [(kill.pid, facts(kill)) for kill in log.kills] == [(7, NOTHING)]
-    assert not log.found_no_killable
-
-
-def killed_text(pid):
-    said = Log()
-    said.killed(pid)
-    return said.records[0].text
-
-
-def comms():
-    parts = st.sampled_from(
-        (
-            ",task=",
-            ",pid=1",
-            ",uid=0",
-            ") total-vm:",
-            "(",
-            "\n",
-            "\\",
-            " invoked",
-            "CPU: ",
-            "\x01",
-            "é",
-        )
-    )
-    return st.lists(parts | st.text(max_size=3), max_size=4).map("".join).filter(fits)
-
-
-def fits(comm):
-    encoded = comm.encode(errors="replace")
-    return (
-        len(encoded) <= 15 and "\0" not in comm and not any("\ud800" <= c <= "\udfff" for c in comm)
-    )
-
-
-def names():
-    pieces = st.sampled_from(
-        (",task=x", ",task_memcg=", ",oom_memcg=", ",pid=7,uid=0", "Killed process 1 (a)", "\\x2d")
-    )
-    text = st.text(
-        st.characters(exclude_characters="/\n\0", exclude_categories=("Cs",)), max_size=80
-    )
-    return st.lists(pieces | text, min_size=1, max_size=4).map("".join).filter(bool)
-
-
-def paths():
-    return st.lists(names(), max_size=4).map(lambda parts: "/" + "/".join(parts))
-
-
-@given(comms(), comms(), paths(), paths(), names(), st.integers(-(2**31), 2**32), st.booleans())
-@example("\x010", "hog", "/a", "/b", "c", 0, False)
-@example("\x010\x01 x", "\x017", "/a", "/b", "c", 0, True)
-def test_what_the_kernel_prints_is_read_back(trigger, comm, top, below, cpuset, uid, grouped):
-    cgroup = top if below == "/" else top.rstrip("/") + below
-    said = Log()
-    said.invoked(trigger, 5, 2)
-    said.chose(7, comm, cgroup, top, cpuset, str(uid))
-    said.killed(7, comm)
-    if grouped:
-        said.group(top)
-        said.killed(7, comm)
-    (kill,) = kills(said)
-    assert (kill.pid, kill.comm, kill.order) == (7, printable(comm), 2)
-    assert (kill.invoker_pid, kill.invoker_comm) == (5, printable(trigger))
-    assert kill.group == (top if grouped else None)
-    ambiguous = f"{cgroup},task_memcg={top}".count(",task_memcg=/") > 1
-    longest = max(len(path.encode()) for path in (top, cgroup))
-    if kill.memcg is None:
-        assert kill.cgroup == kill.group
-        assert ambiguous or longest > 950
-    else:
-        assert (kill.cgroup, kill.memcg) == (cgroup, top)
-
-
 @pytest.mark.parametrize("facility", [1, 3, 4, 10, 23], ids=lambda number: f"facility {number}")
 def test_what_user_space_wrote_is_not_the_kernels_word(facility):
     forged = MEMCG_KILL.replace(b"3,", f"{facility << 3 | 3},".encode(), 1)
@@ -593,76 +368,3 @@ def test_any_bytes_are_a_record_or_none_and_never_a_kill_by_accident(raw):
     assert record is None or "\n" not in record.text or b"\\x0a" in raw
     if b"Killed process" not in raw:
         assert log(raw).kills == ()
-
-
-class Kernel:
-    """An OOM killer with the kernel's limit on reports; knows what is true of each kill."""
-
-    def __init__(self, caller: str) -> None:
-        self.said = Log(caller)
-        self.callers = bool(caller)
-        self.reports: list[int] = []
-        self.truth: dict[int, tuple] = {}
-        self.pid = 100
-
-    def happens(self, what: str, wait_s: int, invoker: int) -> None:
-        self.said.now_us += wait_s * 1_000_000
-        self.said.caller = f"T{invoker}" if self.callers else ""
-        if what == "splat":
-            self.said.say("WARNING: CPU: 0 PID: 3 at mm/x.c:1 f+0x1/0x2")
-            self.said.say("CPU: 0 UID: 0 PID: 3 Comm: python3 Tainted: G 6.12")
-            return
-        if what == "none":
-            self.said.invoked(pid=invoker)
-            self.said.say("Out of memory and no killable processes...")
-            return
-        self.pid += 10
-        top, system_wide = f"/top-{self.pid}", what == "global"
-        cause = "Out of memory" if system_wide else "Memory cgroup out of memory"
-        self.reports = [at for at in self.reports if self.said.now_us - at < 5_000_000]
-        if len(self.reports) < 10:
-            self.said.invoked(pid=invoker, order=self.pid)
-            self.said.chose(self.pid, cgroup=f"{top}/a", oom_memcg=None if system_wide else top)
-            self.reports.append(self.said.now_us)
-        shared = (None if system_wide else top, self.pid, invoker, "python3")
-        self.truth[self.pid] = (f"{top}/a", *shared, None)
-        if what == "skipped":
-            del self.truth[self.pid]
-            self.said.say(
-                f"{cause}: OOM victim {self.pid} (x) is already exiting. Skip killing the task"
-            )
-        else:
-            self.said.killed(self.pid, cause=cause)
-        if what in ("group", "skipped"):
-            self.said.group(top)
-            for pid in (self.pid + 1, self.pid, self.pid + 2):
-                self.truth[pid] = (f"{top}/a", *shared, top)
-                self.said.killed(pid, cause=cause)
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["single", "group", "global", "skipped", "none", "splat"]),
-            st.sampled_from([0, 0, 0, 0, 1, 6]),
-            st.integers(5, 7),
-        ),
-        max_size=40,
-    ),
-    st.sampled_from(["", "T1"]),
-    st.just((0, 0)) | st.tuples(st.integers(0, 99), st.integers(1, 9)),
-)
-def test_no_kill_of_any_sequence_has_a_fact_of_another(sequence, caller, lost):
-    kernel = Kernel(caller)
-    for what, wait_s, invoker in sequence:
-        kernel.happens(what, wait_s, invoker)
-    records, (start, number) = kernel.said.records, lost
-    after = [replace(one, after_loss=True) for one in records[start + number :][:1]]
-    if number:
-        records[start : start + number + 1] = after
-    found = kills(kernel.said)
-    if not number:
-        assert sorted(kill.pid for kill in found) == sorted(kernel.truth)
-    for kill in found:
-        for told, true in zip(facts(kill), kernel.truth[kill.pid], strict=True):
-            assert told in (None, true)

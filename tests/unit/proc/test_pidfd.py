@@ -13,14 +13,6 @@ from oomctl.oom.fate import Death
 from oomctl.proc.pidfd import PidfdWatch
 
 
-@pytest.fixture
-def watch():
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with PidfdWatch() as watching:
-        yield watching
-    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
 def spawn(*command) -> int:
     """Start a command whose wait status is not read here."""
     return os.posix_spawnp(command[0], command, os.environ)

@@ -6,7 +6,7 @@ from oomctl import scenario
 from oomctl.oom.plan import EVENTS_LOCAL, Range
 from oomctl.scenario import overrides
 from oomctl.scenario.fault import ScenarioError
-from tests.scenarios import Files, M
+from tests.scenarios import M
 
 FILE = """
     [cgroup."left/inner"]
@@ -18,11 +18,6 @@ FILE = """
     [[call]]
     order = 1
 """
-
-
-@pytest.fixture
-def files(tmp_path):
-    return Files(tmp_path)
 
 
 @pytest.mark.parametrize(

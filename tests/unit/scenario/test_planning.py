@@ -22,12 +22,7 @@ from oomctl.scenario import of_options
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.planning import Existing, Site, plan
 from tests.scenario_texts import valid
-from tests.scenarios import SITE, Files, M
-
-
-@pytest.fixture
-def files(tmp_path):
-    return Files(tmp_path)
+from tests.scenarios import SITE, M
 
 
 def setting(cgroup, file, value, optional=False):

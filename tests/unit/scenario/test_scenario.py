@@ -23,11 +23,6 @@ from tests.scenario_texts import anything, scalars, trees, valid_tables
 from tests.scenarios import SITE, Files
 
 
-@pytest.fixture
-def files(tmp_path):
-    return Files(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return Files(tmp_path_factory.mktemp("scenarios"))
