@@ -1,5 +1,6 @@
 """The border between commands and the shell: every error becomes a line and an exit code."""
 
+import errno
 import functools
 import signal
 import sys
@@ -59,6 +60,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(128 + signal.SIGPIPE) from None
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
+            if error.errno == errno.ENAMETOOLONG:  # oomctl's own names are short
+                console.note(f"{error.strerror}{where}; give a shorter one")
+                raise typer.Exit(Exit.USAGE) from None
             hint = "; `-v` shows where it came from" if "verbose" in kwargs else ""
             console.note(f"{error.strerror or error}{where}{hint}")
             for line in traceback.format_exc().splitlines():

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 
@@ -130,6 +131,12 @@ def test_an_error_while_cleaning_wins_over_the_signal(invoke):
     result = invoke(command)
     assert result.exit_code == 4
     assert result.stderr == "oomctl: cannot remove the cgroup; rmdir it\n"
+
+
+def test_a_name_that_is_too_long_is_the_users_mistake(invoke):
+    result = invoke(raising(OSError(errno.ENAMETOOLONG, "File name too long", "nnn")))
+    assert result.exit_code == Exit.USAGE
+    assert result.stderr == "oomctl: File name too long: nnn; give a shorter one\n"
 
 
 def test_a_command_without_v_does_not_speak_of_it(invoke):

@@ -72,6 +72,25 @@ def test_what_is_no_module(files, words, name):
     refused(run(*words, "--module", name), 2, "--module")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            ("kfunc", "build", "--headers"),
+            ("lab", "run", "x", "--rwdir"),
+            ("scenario", "new", "-o"),
+        ),
+        *(("lab", "run", "--dry-run", "x", "--kernel"), ("explain", "valid.toml", "--scenario")),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_too_long(files, words):
+    """No traceback: an option's check may be the first to look for the file."""
+    *begin, option = words
+    command = [*begin[:2], "-v", option, "n" * 300, *begin[2:]]
+    refused(run(*command), 2, "File name too long", "n" * 300)
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_no_file_of_ours(files, monkeypatch, words, name):
