@@ -1,4 +1,4 @@
-"""Outcomes that never happened, for whoever renders or returns one."""
+"""Outcomes that never happened, for tests that render or return one."""
 
 import errno
 from dataclasses import replace

@@ -172,7 +172,7 @@ def alone(**more):
 
 
 def beside():
-    """Two triggers in turn, once each: who dies is the same, the counters are not."""
+    """Two triggers in turn, once each: the victim is the same, the counters are not."""
     limit = replace(called(1, shift=MS, via="limit", flags=0), verdict=called(1).verdict)
     limit = replace(limit, result=replace(limit.result, ret=0))
     return recorded(

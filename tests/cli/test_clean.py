@@ -34,7 +34,7 @@ def test_it_says_what_it_did(left):
     assert run("clean").stdout == "nothing to clean up\n"
 
 
-def test_who_still_runs_is_left_alone(cgroupfs):
+def test_an_oomctl_that_still_runs_is_left_alone(cgroupfs):
     with Journal() as journal:
         made = Making("/nowhere")
         journal.write(made)
@@ -51,7 +51,7 @@ def test_what_cannot_be_removed_is_an_exit_code_of_4(left):
     assert left.exists()
 
 
-def test_a_folder_of_somebody_else(cgroupfs, monkeypatch):
+def test_a_folder_of_another_user(cgroupfs, monkeypatch):
     folder().mkdir(mode=0o700)
     monkeypatch.setattr("os.geteuid", lambda: 77777)
     refused(run("clean"), 3, "belongs to user", "run it as that user")

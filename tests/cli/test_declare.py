@@ -239,7 +239,7 @@ def terminal(monkeypatch):
     monkeypatch.setattr("oomctl.console.not_interactive", lambda: "")
 
 
-def test_global_with_yes_says_whom_it_would_kill_and_goes_on(machine):
+def test_global_with_yes_says_what_it_would_kill_and_goes_on(machine):
     result = declare("--global", "--yes")
     assert result.exit_code == 0
     first, second = result.stderr.splitlines()

@@ -42,7 +42,7 @@ def test_a_top_that_is_none(top):
 
 
 @pytest.mark.usefixtures("tasks")
-def test_the_table_shows_how_badness_is_made_up_and_who_would_die():
+def test_the_table_shows_how_badness_is_made_up_and_what_would_die():
     result = run("predict", "--global")
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
@@ -133,7 +133,7 @@ def test_why_in_markdown():
     assert "- **turns at**: rss of large" in result.stdout
 
 
-def test_nobody_would_die(tasks):
+def test_no_task_would_die(tasks):
     del tasks[2:4]
     result = run("predict", "--global")
     assert result.exit_code == 1

@@ -177,7 +177,7 @@ def test_a_reader_that_is_gone_ends_it_as_a_pipe_does():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_its_own_exit_code(number):
-    """It waits for what somebody writes into the pipe."""
+    """It waits for data in the pipe."""
     process = subprocess.Popen(
         [sys.executable, "-m", "oomctl", "report", "-"],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Words that nobody would write, and those that are nearly right."""
+"""Words that no user would write, and those that are nearly right."""
 
 from hypothesis import strategies as st
 

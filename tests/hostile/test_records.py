@@ -77,7 +77,7 @@ def test_any_record_is_compared_or_refused(harmless, furnished, data, form):
     valid(invoke("compare", "record.jsonl", "any.jsonl", "-f", form))
 
 
-OWN_WORDS = {"via", "source", "kind", "stage", "errno_name"}  # never anybody else's
+OWN_WORDS = {"via", "source", "kind", "stage", "errno_name"}  # never of another kind
 
 
 def spoil(draw, value):

@@ -78,7 +78,7 @@ repeat = 20
 
 @pytest.fixture
 def resident(cgroup):
-    """Who lives in the existing cgroup, holds 16 MiB there and cannot be killed."""
+    """A task in the existing cgroup that holds 16 MiB there and cannot be killed."""
     code = "m = b'x' * (16 << 20); open('/proc/self/oom_score_adj', 'w').write('-1000')"
     code += "; print(flush=True); import time; time.sleep(3600)"
     child = subprocess.Popen(

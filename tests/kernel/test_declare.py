@@ -85,7 +85,7 @@ def test_any_valid_order_and_flag_kills(declare, order, flags):
     ],
     ids=" ".join,
 )
-def test_the_kernel_refuses_and_nobody_dies(declare, arguments):
+def test_the_kernel_refuses_and_no_task_dies(declare, arguments):
     code, result = declare(*arguments)
     assert code == 1
     assert (result["calls"][0]["ret"], result["calls"][0]["errno"]) == (-22, "EINVAL")
@@ -241,7 +241,7 @@ def test_global_kills_the_largest_task_of_the_machine(declare):
     assert fates(result) == {"huge": "oom-killed", "small": "survived"}
 
 
-def test_global_says_first_whom_the_kernel_would_pick(oomctl):
+def test_global_says_first_which_task_the_kernel_would_pick(oomctl):
     result = oomctl("declare", "--global", "--yes", "--hog", "huge=512M")
     assert re.search(r"the kernel would pick: huge \(pid \d+, 51\d\.\dM, adj 0", result.stderr)
 

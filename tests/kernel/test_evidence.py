@@ -68,7 +68,7 @@ assert ptrace(DETACH, pid, 0, 0) == 0, ctypes.get_errno()
 
 @pytest.fixture
 def held(stranger):
-    """The stranger, which whoever kills it finds dying for 1.8 s: a tracer stops it in do_exit().
+    """The stranger, which is dying for 1.8 s once it is killed: a tracer stops it in do_exit().
 
     The OOM reaper gives up on it 2 s after the mark, and the next scan would pass it over.
     """
@@ -113,7 +113,9 @@ def sharer(tmp_path_factory) -> Path:
     return path
 
 
-def test_who_shares_the_victims_memory_dies_with_it_wherever_it_lives(declare, cgroup, sharer):
+def test_a_task_that_shares_the_victims_memory_dies_with_it_wherever_it_lives(
+    declare, cgroup, sharer
+):
     elsewhere = CGROUPS / "elsewhere"
     elsewhere.mkdir()
     child = subprocess.Popen(

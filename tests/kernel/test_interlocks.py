@@ -87,7 +87,7 @@ def in_session(words, megabytes=8):
 
 
 def residents(home):
-    """Who lives in a cgroup; a PID alone could be another's by now."""
+    """The processes in a cgroup; a PID alone could be another's by now."""
     pids = map(int, (home / "cgroup.procs").read_text().split())
     return {(pid, psutil.Process(pid).create_time()) for pid in pids}
 

@@ -95,7 +95,7 @@ class InterruptionError(Exception):
     """Raised by a signal, as Ctrl-C is."""
 
 
-def test_interrupted_before_anybody_stands_in_it_the_gate_is_open(gate, cgroup, monkeypatch):
+def test_interrupted_before_a_task_stands_in_it_the_gate_is_open(gate, cgroup, monkeypatch):
     def interrupt(_number, _frame):
         raise InterruptionError
 

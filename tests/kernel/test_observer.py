@@ -112,7 +112,7 @@ def test_a_limit_that_is_hit_is_seen_too(observer, cgroup: Path):
     assert 16 * MIB < mark.rss < 40 * MIB
 
 
-def test_who_runs_into_a_dying_victim_over_and_over_is_told_once(
+def test_a_task_that_runs_into_a_dying_victim_over_and_over_is_told_once(
     observer, oomctl, tmp_path, monkeypatch
 ):
     """Else the ring buffer would overflow: that is a hundred times a millisecond."""
@@ -215,7 +215,7 @@ def silent_in_a_kill(observer, cgroup):
 
 @pytest.mark.parametrize("names", [set(), *EACH, *MIXES], ids=lambda names: "+".join(sorted(names)))
 def test_programs_that_do_not_run_are_named(cgroup, detached, names):
-    """At the opening those that any process can try, all that matter once somebody was killed."""
+    """At the opening those that any process can try, all that matter once a task was killed."""
     detached(names)
     with Observer() as opened:
         assert set(opened.silent) == names & TESTED

@@ -1,4 +1,4 @@
-"""Prediction against the kernel: who is predicted just before the call is who dies of it.
+"""Prediction against the kernel: the task predicted just before the call dies of it.
 
 OOMCTL_TREES is the number of random trees, OOMCTL_TREES_FROM the first of them.
 """
@@ -32,7 +32,7 @@ GROUP = "memory.oom.group", 1
 
 @dataclass
 class Predicted:
-    """What was predicted, what the kernel returned, and the names of whom it killed."""
+    """What was predicted, what the kernel returned, and the names of the tasks that it killed."""
 
     prediction: Prediction
     ret: int
@@ -51,7 +51,7 @@ class Predicted:
 
 @pytest.fixture(scope="module")
 def attempt():
-    """Make a tree, predict, declare, and see who dies: the experiment as `declare` runs it."""
+    """Make a tree, predict, declare, and see which die: the experiment as `declare` runs it."""
     root = hierarchy.unified_root()
     kfunc = require_kfunc()
 
@@ -218,7 +218,7 @@ def test_where_memory_oom_group_is_set(attempt, group_at, dies):
     assert found.predicted == found.died == dies
 
 
-def test_who_dies_with_its_parent_before_the_group_s_turn_is_no_miss(attempt):
+def test_a_task_that_dies_with_its_parent_before_the_group_s_turn_is_no_miss(attempt):
     """The children of a forker are sent SIGKILL by its end, and may be gone by then."""
     plan = plan_of([("big", 24 * M, 0, "/a"), ("forks", 8 * M, 0, "/a")], ("/a", *GROUP))
     forks = replace(plan.hogs[1], kind="forker", tasks=4)
@@ -230,7 +230,7 @@ def test_who_dies_with_its_parent_before_the_group_s_turn_is_no_miss(attempt):
 
 
 @pytest.mark.parametrize("hogs", [[], [("safe", 8 * M, -1000, "/a")]])
-def test_nobody_is_predicted_where_nobody_may_die(attempt, hogs):
+def test_no_task_is_predicted_where_none_may_die(attempt, hogs):
     found = attempt(plan_of(hogs))
     assert (found.ret, found.died, found.prediction.victims) == (0, frozenset(), ())
 

@@ -17,7 +17,7 @@ _KILLED = re.compile(r"Killed process (\d+) \((.*)\) total-vm")
 
 @dataclass(frozen=True)
 class Turn:
-    """One choice of the OOM killer: whom it took, as which group; `first` is the prediction's."""
+    """One choice of the OOM killer: what it took, as which group; `first` is the prediction's."""
 
     victims: tuple[int, ...]
     group: str | None
@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def agreement(self) -> Literal["agreed", "explained", "wrong"]:
-        """Whether the predicted died, or who may by the error of the kernel's counters."""
+        """Whether the predicted died, or others that may by the error of the kernel's counters."""
         if self._turns is None:
             return "wrong"
         return "agreed" if all(turn.first for turn in self._turns) else "explained"
@@ -104,7 +104,7 @@ class Comparison:
         return {pid for pid, task in self._tasks.items() if task.parent in dead} - self._killed
 
     def _with_sharers(self, pids: Iterable[int]) -> set[int]:
-        """Add who shares the memory of a victim (mm/oom_kill.c, __oom_kill_process)."""
+        """Add the tasks that share the memory of a victim (mm/oom_kill.c, __oom_kill_process)."""
         memories = {_memory(self._tasks[pid]) for pid in pids}
         return {pid for pid, task in self._tasks.items() if _memory(task) in memories}
 
@@ -119,7 +119,7 @@ class Comparison:
         for place, pids in enumerate((prediction.victims, *prediction.instead)):
             dead = self._with_sharers(pids)
             turn = Turn(pids, self._group_of(pids), place == 0)
-            # of tasks with one memory it is who was chosen that tells
+            # of tasks with one memory, the chosen one tells
             if (
                 not pids
                 or not dead & left & self._chosen <= set(pids)
@@ -176,7 +176,7 @@ class Comparison:
         yield from _differ("the sources agree", evidence.agree, True)
         yield from _differ("logged and seen", evidence.logged, evidence.seen)
         unlogged = self._killed - evidence.seen
-        # who shares a victim's memory has no line of its own
+        # a task that shares a victim's memory has no line of its own
         if unlogged and not unlogged <= self._with_sharers(evidence.seen - self._late):
             yield f"killed, but neither seen nor a sharer: {self._names(unlogged)}"
         lines = set(self._lines()) - {f.task.pid for f in self.outcome.tasks if self._refilled(f)}
@@ -217,7 +217,7 @@ class Comparison:
     def _refilled(self, row: TaskReport) -> bool:
         """Tell whether a forker that replaced its children ran into the lowered limit itself.
 
-        The OOM killer of its charge takes whom it chooses, while the caller is still at it.
+        The OOM killer of its charge chooses a task while the caller is still at it.
         """
         kill, via = row.kill, self._tree.call.via
         forkers = {hog.label for hog in self._tree.plan.hogs if hog.kind == "forker"}
@@ -257,7 +257,7 @@ class Comparison:
     def _counted(self, cgroup: str, lines: Sequence[int]) -> tuple[int, int]:
         """Return what a cgroup's oom_kill may rise by: the kernel counts with each line of the log.
 
-        It counts for who owns the memory, who made it until that one has ended.
+        It counts for the owner of the memory, which is its maker until that one has ended.
         """
         low = high = 0
         for place, pid in enumerate(lines):
@@ -281,7 +281,7 @@ def _verdict(call: CallReport, limit: bool, turns: Sequence[Turn]) -> set[str]:
 
 
 def _memory(task: Task) -> int:
-    """Name the memory that a task uses by the PID of who made it."""
+    """Name the memory that a task uses by the PID of its maker."""
     return task.shares or task.pid
 
 

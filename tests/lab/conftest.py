@@ -1,4 +1,4 @@
-"""A cache of the tests' own, by which their machines are told from everybody else's."""
+"""A cache of the tests' own, by which their machines are told from all others."""
 
 import time
 

@@ -132,7 +132,7 @@ def test_guest_that_switches_itself_off(letter):
 
 
 def test_guest_that_kills_everything_but_the_first_process():
-    # who passes "up" on dies as well, so it gets the time for that
+    # the process that passes "up" on dies as well, so it gets the time for that
     code, _said = ended(started(script="echo up; sleep 2; kill -9 -1; exit 5"), 60)
     assert code in (5, 128 + signal.SIGKILL)
 

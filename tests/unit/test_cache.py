@@ -154,9 +154,9 @@ def test_waiting_for_a_lock_names_its_holder_and_ends(owner, capsys, tmp_path):
         cache.locked("x", doing="here", patience=1.5),
     ):
         pass
-    whom = f"another oomctl (pid {owner.pid}, asleep)"
-    assert capsys.readouterr().err == f"oomctl: waits for {whom}\n"
-    assert str(caught.value).startswith(f"{whom} has held {tmp_path}/x/lock for ")
+    owner_text = f"another oomctl (pid {owner.pid}, asleep)"
+    assert capsys.readouterr().err == f"oomctl: waits for {owner_text}\n"
+    assert str(caught.value).startswith(f"{owner_text} has held {tmp_path}/x/lock for ")
     assert f"`fuser -v {tmp_path}/x/lock`" in caught.value.hint
 
 

@@ -43,7 +43,7 @@ def test_a_holder_that_does_not_get_the_lock(closed, enter, says):
         pytest.raises(OomctlError) as caught,
         closed.shut(enter, lambda: False, 1.0),
     ):
-        pytest.fail("nobody holds the lock")
+        pytest.fail("no task holds the lock")
     assert str(caught.value).startswith("oom_lock is not held: its holder (pid ")
     assert str(caught.value).endswith(f") {says}")
     assert time.monotonic() - began < 30

@@ -151,7 +151,7 @@ def deep(tmp_path):
 
 
 def test_cgroups_may_be_as_deep_as_they_like(deep):
-    """Whoever has a delegated cgroup can make them so; what no path reaches is left out."""
+    """The owner of a delegated cgroup can make them so; what no path reaches is left out."""
     found = list(UnifiedNode(str(deep)).walk())
     assert 1500 < len(found) < 2048
     assert found[-1].cgroup == "/a" * (len(found) - 1)

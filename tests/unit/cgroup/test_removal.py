@@ -106,16 +106,16 @@ def test_of_many_some_are_named(top, no_kill):
 
 
 @pytest.mark.parametrize(
-    ("pid", "who"),
+    ("pid", "name"),
     [
         (os.getpid(), "oomctl itself"),
         (os.getppid(), rf"\S+ \(pid {os.getppid()}, which oomctl runs in\)"),
         (1, r"\S+ \(pid 1, which oomctl runs in\)"),
     ],
 )
-def test_oomctl_does_not_kill_what_it_runs_in(top, pid, who):
+def test_oomctl_does_not_kill_what_it_runs_in(top, pid, name):
     holds(top, pid)
-    with pytest.raises(KernelFileError, match=rf"{who} is in it; move it elsewhere"):
+    with pytest.raises(KernelFileError, match=rf"{name} is in it; move it elsewhere"):
         remove(top.directory, top.id)
     assert (top.directory / "cgroup.kill").read_text() == ""
 

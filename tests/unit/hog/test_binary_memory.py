@@ -100,7 +100,7 @@ def test_a_file_that_it_writes_is_in_the_page_cache(procs):
         with hog(procs, "file", 8 * M + 5, file=path) as (pid, _said):
             assert path.stat().st_size == 8 * M + 5
             assert resident(path) >= 8 * M
-            assert size_of(pid, "VmRSS") <= 24 << 10  # the zero page is nobody's
+            assert size_of(pid, "VmRSS") <= 24 << 10  # the zero page counts for no task
     finally:
         path.unlink()
 

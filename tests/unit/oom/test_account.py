@@ -53,7 +53,7 @@ def test_a_kill_by_another_oom_is_not_ours():
     assert report.evidence.agree is True
 
 
-def test_who_is_killed_without_a_mark_shares_the_victims_memory():
+def test_a_task_that_is_killed_without_a_mark_shares_the_victims_memory():
     one = observation(*kill_events(7), event(EventKind.SIGKILL, 1230, 8), log=logged(7))
     report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500}))
     assert report.collateral == {8}
@@ -76,7 +76,7 @@ def test_without_tracing_the_log_counts_if_the_kill_is_in_the_target():
     assert report.evidence.agree is None
 
 
-def test_a_lost_event_lets_the_log_speak_and_nobody_claims_agreement():
+def test_a_lost_event_lets_the_log_speak_and_agreement_is_not_claimed():
     one = observation(log=logged(7), lost=3)
     report = account(one, (), after(ended={7: 1500}, owns=lambda kill, target: True))
     assert [kill.pid for kill in report.kills] == [7]
@@ -135,7 +135,7 @@ def test_predicted_against_actual(candidates, name):
     assert account(one, (), after(*one.events, ended={7: 1500})).verdict.name == name
 
 
-def test_whom_a_call_before_took_is_nobodys_choice():
+def test_a_task_that_a_call_before_took_is_no_choice_of_this_one():
     tasks = [Task(pid, f"t{pid}", "/t", 0, pid << 20, 0, 0, 0.0) for pid in (6, 7, 8)]
     one = observation(
         *kill_events(7), log=logged(7), candidates=Candidates(tasks, 1, 4096, frozenset())
@@ -145,7 +145,7 @@ def test_whom_a_call_before_took_is_nobodys_choice():
     assert account(one, {8}, after(*one.events, ended=ended)).verdict.name == "killed"
 
 
-def test_who_writes_a_limit_enters_again_and_again():
+def test_a_task_that_writes_a_limit_enters_again_and_again():
     events = [
         event(EventKind.OOM_BEGIN, 1100, CALLER),
         event(EventKind.SIGKILL, 1200, 7),
@@ -166,7 +166,9 @@ def test_who_writes_a_limit_enters_again_and_again():
 def test_the_worker_that_serves_sysrq_is_the_one_with_order_minus_1():
     worker = 77
     events = [
-        replace(event(EventKind.OOM_BEGIN, 1050, 66), order=0),  # somebody else's, at the same time
+        replace(
+            event(EventKind.OOM_BEGIN, 1050, 66), order=0
+        ),  # another caller's, at the same time
         *kill_events(9, trigger=66),
         replace(event(EventKind.OOM_BEGIN, 1100, worker), order=-1),
         *kill_events(7, trigger=worker),
@@ -197,7 +199,7 @@ def test_the_worker_that_serves_sysrq_is_known_by_whatever_tells_of_its_order(se
 
 
 @pytest.mark.parametrize("tracing", [True, False])
-def test_what_other_callers_killed_is_not_a_kill_that_nobody_names(tracing):
+def test_what_other_callers_killed_is_not_a_kill_without_a_name(tracing):
     """A group of 8 and 7, by another caller: the kernel counts its first victim twice."""
     events = [*kill_events(8, trigger=60), *kill_events(7, trigger=60)] if tracing else []
     said = KillsFromLog().feed(logged(8, 7).records)
@@ -368,7 +370,7 @@ def test_a_kill_that_only_the_log_tells_of_is_kept_beside_what_was_traced():
     ("memcg", "kills"), [("/t/leaf", []), ("/tt", []), ("/t", [8]), ("/container/t", [8])]
 )
 def test_a_kill_of_the_log_whose_oom_was_another_cgroups_is_not_the_calls(memcg, kills):
-    """A limit below the target, in the same moment, by a task that nobody traced.
+    """A limit below the target, in the same moment, by a task that was not traced.
 
     In a cgroup namespace the log's paths begin above those that oomctl sees.
     """

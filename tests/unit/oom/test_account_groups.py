@@ -25,8 +25,8 @@ def grouped(*pids, by="/t"):
     return Candidates(tasks, 1, 4096, frozenset({by}))
 
 
-def test_who_shares_memory_and_is_of_the_killed_group_is_no_collateral():
-    """It is gone before the group is scanned, so that nobody marks it and no line names it."""
+def test_a_task_that_shares_memory_and_is_of_the_killed_group_is_no_collateral():
+    """It is gone before the group is scanned, so that it is not marked and no line names it."""
     events = *kill_events(8), event(EventKind.SIGKILL, 1220, 7), *kill_events(6, at=1300)
     one = observation(*events, log=logged(8, 6), candidates=grouped(6, 7, 8), group_kills=1)
     report = account(one, (), after(*one.events, ended=dict.fromkeys((6, 7, 8), 1500)))
@@ -47,7 +47,7 @@ def test_a_first_victim_that_is_told_again_by_a_thread_is_one_kill():
     assert report.evidence.seen == report.evidence.logged == {6, 8}
 
 
-def test_who_of_a_killed_group_has_ended_by_itself_is_no_miss():
+def test_a_member_of_a_killed_group_that_has_ended_by_itself_is_no_miss():
     """A child that dies with its parent may be gone before the kernel comes to it."""
     one = observation(
         *kill_events(8), *kill_events(6), log=logged(8, 6), candidates=grouped(6, 7, 8)
@@ -118,7 +118,7 @@ def test_several_victims_without_a_group_are_too_many():
 
 
 @pytest.mark.parametrize("victim", [7, 8])
-def test_the_log_alone_does_not_name_who_shares_the_victims_memory(victim):
+def test_the_log_alone_does_not_name_the_tasks_that_share_the_victims_memory(victim):
     """Either of the two may be the one that is chosen."""
     parent = Task(7, "t7", "/t", 0, 8 << 20, 0, 0, 0.0)
     sharing = replace(parent, pid=8, comm="t8", shares=7)

@@ -186,7 +186,7 @@ def test_events_of_any_cgroup(cgroup, file, wanted):
     assert (found if isinstance(wanted, Check) else (found.name, found.passed)) == wanted
 
 
-def test_who_died_before_the_call_is_a_victim_as_well():
+def test_a_task_that_died_before_the_call_is_a_victim_as_well():
     early = with_tasks(
         fate("large", "oom-killed"), fate("small", "oom-killed", call=None, died_after_ns=None)
     )
@@ -254,13 +254,13 @@ def test_a_step_judges_only_its_own_calls():
     ]
 
 
-def test_who_shares_memory_is_not_chosen():
+def test_a_task_that_shares_memory_is_not_chosen():
     outcome = OUTCOMES["observed"]
     found = checks(None, replace(outcome, calls=outcome.calls[:1]), step(victims=("large",)))
     assert [each.passed for each in found] == [True]
 
 
-def test_a_victim_that_nobody_knows_is_not_the_wanted_one():
+def test_an_unknown_victim_is_not_the_wanted_one():
     outcome = replace(ONE, tasks=ONE.tasks[:2])
     (found,) = checks(None, outcome, step(victims=()))
     assert found == Check("call 1 kills no task", False, "killed: an unknown task")

@@ -91,7 +91,7 @@ def test_a_sharer_that_died_with_a_limits_victim_is_collateral():
     assert (one[7].collateral, one[8].collateral) == (False, True)
 
 
-def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
+def test_a_hogs_child_that_was_not_killed_has_ended_with_its_hog():
     child = replace(known(8), task=replace(known(8).task, parent=7), size=None)
     ends = {7: Death(7, 1020, signal=9), 8: Death(8, 1021)}
     found = fates(
@@ -106,7 +106,7 @@ def test_a_hogs_child_that_nobody_killed_has_ended_with_its_hog():
     assert [str(one.fate) for one in found] == ["oom-killed", "ended with its hog"]
 
 
-def test_who_died_before_the_call_is_not_put_down_to_it():
+def test_a_task_that_died_before_the_call_is_not_put_down_to_it():
     sharer = OomKill(300, 8, "t8", "sharer", 0, traced=True)
     for deaths in ([(7, 310), (8, 312)], [(7, 1500), (8, 1500)]):  # as it ended, or as was noticed
         one = told([], [report()], [kill(7, 300), sharer], deaths)

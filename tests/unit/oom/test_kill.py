@@ -67,7 +67,7 @@ def test_a_group_kill_hits_its_first_victim_twice_and_tells_of_it_once():
     ]
 
 
-def test_who_shares_the_memory_is_killed_but_not_marked():
+def test_a_task_that_shares_the_memory_is_killed_but_not_marked():
     events = [BEGIN, event(EventKind.SIGKILL, 20), event(EventKind.MARK_VICTIM, 21)]
     events += [event(EventKind.SIGKILL, 30, OTHER), END]
     events += [event(EventKind.EXIT, 60, OTHER), event(EventKind.EXIT, 61, BIG)]
@@ -87,7 +87,7 @@ def test_a_sharer_that_the_next_oom_only_marks_stays_a_sharer():
     ]
 
 
-def test_who_was_exiting_is_marked_but_gets_no_signal():
+def test_an_exiting_task_is_marked_but_gets_no_signal():
     (seen,) = KillsFromEvents().feed(
         [BEGIN, event(EventKind.MARK_VICTIM, 21), END, event(EventKind.EXIT, 60)]
     )
@@ -110,7 +110,7 @@ def test_patience_ends():
     assert tracing.feed([event(EventKind.EXIT, 60)]) == []
 
 
-def test_an_end_that_the_oom_killer_has_no_part_in_is_nobodys_business():
+def test_an_end_that_the_oom_killer_has_no_part_in_is_left_out():
     assert KillsFromEvents().feed([event(EventKind.EXIT, 60)]) == []
 
 

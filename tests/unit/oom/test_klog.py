@@ -226,7 +226,7 @@ def test_a_group_kill_tells_each_member_once_and_of_its_group():
     assert {facts(kill) for kill in members} == {(None, "/a", 0, 166, "python3", "/a")}
 
 
-def test_without_a_report_a_member_may_be_anybodys_victim():
+def test_without_a_report_a_member_may_be_the_victim_of_any_call():
     """Reports are limited then, and another OOM's kill looks just the same."""
     first, *members = kills(group_kill(Log(), reported=False))
     assert (first.pid, first.group) == (41, "/a")

@@ -40,14 +40,14 @@ def test_of_equals_the_last_in_scan_order():
         (task(2, 9, not_eligible_reason="inside vfork"), "inside vfork"),
     ],
 )
-def test_who_is_passed_over_is_listed_last_with_the_reason(one, why):
+def test_a_task_that_is_passed_over_is_listed_last_with_the_reason(one, why):
     found = predict([one, task(5, 1)], RAM, PAGE, frozenset())
     assert found.victims == (5,)
     last = found.candidates[-1]
     assert (last.task, last.badness, last.excluded) == (one, None, why)
 
 
-def test_nobody():
+def test_no_task():
     assert victims([]) == ()
     assert victims([task(2, 5, adj=-1000)], "/t") == ()
 
@@ -66,18 +66,18 @@ FAMILY = [
     ("groups", "dying", "group"),
     [
         ([], (2,), None),
-        (["/t/a"], (2, 4, 6), "/t/a"),  # not its namesake /t/ab; vfork saves nobody from this
+        (["/t/a"], (2, 4, 6), "/t/a"),  # not its namesake /t/ab; vfork saves no task from this
         (["/t/a/b"], (2,), None),  # the victim is above it
         (["/t/ab"], (2,), None),
         (["/t", "/t/a"], (2, 4, 5, 6), "/t"),  # the highest
     ],
 )
-def test_who_dies_with_the_chosen_one(groups, dying, group):
+def test_which_tasks_die_with_the_chosen_one(groups, dying, group):
     found = predict(FAMILY, RAM, PAGE, frozenset(groups))
     assert (found.victims, found.group) == (dying, group)
 
 
-def test_close_is_who_reaches_the_first_at_its_lowest():
+def test_close_are_the_tasks_that_reach_the_first_at_its_lowest():
     def wavering(pid, pages, slack):
         return task(pid, pages, slack=slack * PAGE)
 
@@ -152,7 +152,7 @@ tasks = st.lists(
 
 
 @given(tasks, st.integers(1, 10**6))
-def test_everybody_is_listed_once_and_the_first_dies(some, totalpages):
+def test_every_task_is_listed_once_and_the_first_dies(some, totalpages):
     found = predict(some, totalpages, PAGE, frozenset())
     assert sorted(c.task.pid for c in found.candidates) == sorted(one.pid for one in some)
     ranked = [c for c in found.candidates if c.badness is not None]

@@ -26,7 +26,7 @@ def test_what_one_of_them_tells_of_is_kept():
     assert reconcile([SEEN], [other]) == [SEEN, other]
 
 
-def test_whom_the_log_names_is_a_victim_whatever_was_missed_of_it():
+def test_a_task_that_the_log_names_is_a_victim_whatever_was_missed_of_it():
     for role in ("sharer", "exiting"):
         (one,) = reconcile([replace(SEEN, role=role)], [SAID])
         assert one.role == "victim"

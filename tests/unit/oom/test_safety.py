@@ -99,7 +99,7 @@ def test_a_target_beside_or_below_the_family_is_not():
     check_targets(["/user/session/below", "/user/sess", "/other"], [SHELL])
 
 
-def test_who_of_the_family_moved_into_a_target_is_refused():
+def test_a_protected_task_moved_into_a_target_is_refused():
     check_candidates(MEMCG, 1, candidates(task(8)), [SHELL])
     with pytest.raises(UnsupportedError, match=r"bash .* is in /t: the declaration could kill it"):
         # though it would not be chosen: cgroup.kill and memory.oom.group take it too
@@ -135,7 +135,7 @@ def test_a_machine_without_a_killable_task_would_panic():
         ),
     ],
 )
-def test_nobody_of_the_family_may_be_within_reach(callers, tasks, groups, refused):
+def test_no_protected_task_may_be_within_reach(callers, tasks, groups, refused):
     if refused:
         with pytest.raises(UnsupportedError, match=r"could pick bash \(pid 7.*--hog big=SIZE"):
             check_candidates(SYSTEM, callers, candidates(*tasks, groups=groups), [SHELL])

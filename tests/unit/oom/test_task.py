@@ -67,7 +67,7 @@ def test_of_equals_the_later_in_scan_order_is_chosen():
         (task(2, 0), True),
     ],
 )
-def test_who_may_be_killed(spared, killable):
+def test_which_tasks_may_be_killed(spared, killable):
     assert spared.killable is killable
     assert bool(rank([spared], 10**6, PAGE)) is killable
 
@@ -79,7 +79,7 @@ tasks = st.lists(
 
 
 @given(tasks, st.integers(1, (2**63 - 1) // PAGE))
-def test_the_first_is_whom_the_kernels_scan_would_choose(some, totalpages):
+def test_the_first_is_the_task_that_the_kernels_scan_would_choose(some, totalpages):
     """oom_evaluate_task(): take a task unless its points are below the chosen one's."""
     chosen, chosen_points = None, None
     for each in some:

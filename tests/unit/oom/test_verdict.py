@@ -82,7 +82,7 @@ def test_triggers_that_are_not_the_kfunc(via, ret, killed, no_killable, name):
     assert verdict.name == name
 
 
-def test_nobody_has_to_die():
+def test_no_task_has_to_die():
     spared = judge(replace(result_of(None), spared=True, attempts=3), [], 0, False)
     assert (spared.name, spared.as_wanted) == ("spared", True)
     assert spared.reason == "it was no longer needed after 3 tries"
@@ -125,7 +125,7 @@ def test_answer(ret, name, duration):
         (Circumstances(), "in-flight victim"),
     ],
 )
-def test_why_a_1_killed_nobody(seen, words):
+def test_why_a_1_killed_no_task(seen, words):
     verdict = judge(result_of(1), [], 0, False, seen)
     assert verdict.name == "claimed-but-none-died"
     assert verdict.reason.startswith(words) or words in verdict.reason

@@ -113,7 +113,7 @@ def test_a_result_survives_json():
         assert result_of(json.loads(json.dumps(tree(one)))) == one
 
 
-def test_json_lines_say_who_runs_before_it_ran():
+def test_json_lines_say_what_runs_before_it_ran():
     lines = [json.loads(line) for line in "".join(told("jsonl", report())).splitlines()]
     assert lines[0]["cases"] == [case.name for case in CASES]
     kinds = [line["kind"] for line in lines]

@@ -82,7 +82,7 @@ def test_what_is_not_known_is_null():
     assert call["evidence"]["agree"] is None
 
 
-def test_the_prediction_of_a_call_that_chose_nobody_was_not_tested():
+def test_the_prediction_of_a_call_that_chose_no_task_was_not_tested():
     first, second = (line["call"]["prediction"] for line in lines("observed"))
     assert (first["agrees"], second["agrees"]) == (True, None)
     assert lines("wrong")[0]["call"]["prediction"]["agrees"] is False

@@ -37,7 +37,7 @@ def at_once():
 
 
 def by_another():
-    """The one who runs the OOM killer is a worker of the kernel that begins when the call ends."""
+    """What runs the OOM killer is a worker of the kernel that begins when the call ends."""
     one = report(0, Kill(303, "large", M), began=CALL_AT, took=10_000)
     stamps = (
         Stamp("call", CALL_AT),
@@ -128,7 +128,7 @@ def test_a_caller_that_dies_has_a_track_for_each():
     assert tracks["caller (pid 303)"] != tracks["large (pid 303)"] == 303
 
 
-def test_who_runs_the_oom_killer_for_the_caller_has_a_track():
+def test_a_worker_that_runs_the_oom_killer_for_the_caller_has_a_track():
     (held,) = [e for e in events("by-another") if e["name"] == "out_of_memory()"]
     assert held["tid"] == named("by-another")["pid 33"] != named("by-another")["caller (pid 7)"]
 
