@@ -114,7 +114,7 @@ crash: setup ## 200 runs killed at random moments, 200 pairs of runs, 50 system-
 
 limits: setup ## every kind of hog below limits that are too tiny for it
 	$(LAB) $(KERNEL_TESTS) OOMCTL_LIMITS=1 python -m pytest -p no:cacheprovider \
-	  tests/kernel/test_hogs.py -k tiny_limit
+	  tests/kernel/test_hog_limits.py -k tiny_limit
 
 hostile: build ## 25,000 hostile files, command lines and contents of /proc: a line, never a traceback
 	OOMCTL_HOSTILE=25000 $(BIN)/pytest tests/hostile

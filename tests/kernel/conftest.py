@@ -15,12 +15,15 @@ import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
+from oomctl.cgroup.removal import remove
 from oomctl.cli import app
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
 from oomctl.experiment.environment import require_machine
 from oomctl.experiment.session import Session
+from oomctl.proc.pidfd import PidfdWatch
 from tests.journals import journals
+from tests.kernel.leaves import ROOT, TOP, Leaf
 
 FORCE = "OOMCTL_KERNEL_TESTS"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -210,3 +213,20 @@ def swap_area():
     yield on
     Path("/sys/block/zram0/reset").write_text("1")
     subprocess.run(["modprobe", "-r", "zram"], check=True)
+
+
+@pytest.fixture
+def leaf() -> Iterator[Callable[[str], Leaf]]:
+    have = (ROOT.directory / "cgroup.controllers").read_text().split()
+    wanted = " ".join(f"+{name}" for name in ("memory", "pids", "hugetlb") if name in have)
+    (ROOT.directory / "cgroup.subtree_control").write_text(wanted)
+    top = ROOT.create_cgroup(TOP)
+    (top.directory / "cgroup.subtree_control").write_text(wanted)
+    yield Leaf
+    remove(top.directory, top.id, 20)
+
+
+@pytest.fixture
+def watch() -> Iterator[PidfdWatch]:
+    with PidfdWatch() as watching:
+        yield watching

@@ -99,7 +99,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def soon(true, seconds=20.0) -> None:
+def soon(true, seconds=30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

@@ -170,9 +170,6 @@ def test_no_controller_is_used(hog_set, target, monkeypatch):
         pass
 
 
-# What each kind is given, and what it comes to.
-
-
 def test_a_hog_reports_how_it_was_filled(hog_set, target):
     wanted = Hog("a", 8 * M, 0, "/t"), Hog("b", 8 * M, 0, "/t", rate=32 * M)
     with hog_set(*wanted) as running:
