@@ -30,13 +30,18 @@ _PAIR = re.compile(r'"([^"\\]{1,64})" ?: *(.*?),?')
 _NUMBER = re.compile(r"(\d{1,3}),?")
 _FIELD = re.compile(r" *(_{0,2}[A-Z][A-Z0-9_]{0,63})=(.*)")
 _NAME = re.compile(r"_{0,2}[A-Z][A-Z0-9_]{0,63}")
+_READ = {
+    *("MESSAGE", "_TRANSPORT", "SYSLOG_IDENTIFIER", "_HOSTNAME", "__REALTIME_TIMESTAMP"),
+    *("_SOURCE_MONOTONIC_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "time", "caller", "pri", "fac"),
+    *WRAPPED,
+}
 _OF_JOURNAL = frozenset(
     ("__CURSOR", "__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "_TRANSPORT", "_HOSTNAME")
 )
 _VERBOSE = re.compile(r"[^\[\]]{10,64}\[s=[0-9a-f]{1,32};i=[0-9a-f]{1,16};.{0,200}\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECODER = json.JSONDecoder()
-_MAX = 1 << 20
+_MAX = 1 << 16  # characters of a message, and bytes of a field
 _DEEP = 3
 
 
@@ -64,7 +69,7 @@ class Entries:
         """Whether the text has entries of several lines, so that each line matters."""
         self._fields: Fields = {}
         self._bytes: list[int] | None = None
-        self._binary = b""
+        self._binary = bytearray()
         self._name = ""
 
     def take(self, line: bytes, text: str) -> bool:
@@ -86,6 +91,10 @@ class Entries:
             self.done.append(self._fields)
             self._fields = {}
 
+    def _keep(self, name: str, value: object) -> None:
+        if name in _READ:
+            self._fields[name] = value
+
     def _take_pretty(self, text: str) -> bool:
         if self._bytes is not None and (found := _NUMBER.fullmatch(text)):
             if len(self._bytes) < _MAX:
@@ -100,7 +109,7 @@ class Entries:
             if value == "[" and name == "MESSAGE":
                 self._bytes = []
             with suppress(ValueError, RecursionError):
-                self._fields[name] = json.loads(value)
+                self._keep(name, json.loads(value))
         elif text[:1] == '"':
             return False
         elif "{" in text or "}" in text:
@@ -115,22 +124,24 @@ class Entries:
             name, value = found[1], found[2]
             if name in self._fields:
                 self.flush()
-            self.is_inside, self._fields[name] = True, value
+            self.is_inside = True
+            self._keep(name, value)
             return True
         is_head = _VERBOSE.fullmatch(text) is not None
         self.is_inside |= is_head
         if not self.is_inside:
             return False
         if _NAME.fullmatch(text):
-            self._name, self._binary = text, b""
+            self._name, self._binary = text, bytearray()
             return True
         if not text.strip() or is_head:
             self.flush()
             self._fields = {}
             return True
         message = self._fields.get("MESSAGE")
-        if text.startswith(" " * 8) and isinstance(message, str) and len(message) < _MAX:
-            self._fields["MESSAGE"] = f"{message}\n{text.strip()}"  # of `-o verbose`
+        if text.startswith(" " * 8) and isinstance(message, str):  # of `-o verbose`
+            if len(message) < _MAX:
+                self._fields["MESSAGE"] = f"{message}\n{text.strip()[:_MAX]}"
             return True
         self.flush()
         self.is_inside, self._fields = False, {}
@@ -144,8 +155,8 @@ class Entries:
             return
         if size <= _MAX:
             value = self._binary[8 : 8 + size]
-            self._fields[self._name] = value.decode("utf-8", "surrogateescape")
-        self._name, self._binary = "", b""
+            self._keep(self._name, value.decode("utf-8", "surrogateescape"))
+        self._name, self._binary = "", bytearray()
 
 
 def _objects(text: str) -> list[Fields]:

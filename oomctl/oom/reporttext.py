@@ -16,6 +16,7 @@ from oomctl.oom.paths import is_within
 # printk() cuts what pr_cont() gives it at once, without a mark: to 1021 bytes in 6.x, fewer before
 # (kernel/printk/printk.c, vprintk_store, PRINTKRB_RECORD_MAX)
 _UNCUT_MAX = 972
+_PART_MAX = 1 << 12  # PATH_MAX: no kernel prints more at once
 COMM_MAX = 15
 
 INVOKES = " invoked oom-killer: "
@@ -155,7 +156,7 @@ class SplitText:
     def add(self, caller: str, text: str) -> None:
         """Append a continuation of this caller; a cut part is never the last one."""
         if caller == self.caller:
-            self.text += text
+            self.text += text[:_PART_MAX]
             self.cut, self._last = self.cut or self._last > _UNCUT_MAX, _size(text)
 
     @property

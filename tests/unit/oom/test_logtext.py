@@ -2,7 +2,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from oomctl.oom.logentry import Entries
 from oomctl.oom.logtext import LogText
+from oomctl.oom.reporttext import SplitText
 from tests.corpus.reading import read
 
 KILL = (
@@ -84,3 +86,24 @@ def test_an_unknown_prefix_is_learned_and_holds_for_lines_that_tell_nothing():
 @example([b' "msg": "\\ud800"', b' "msg": "x\\y"', b'{"log":7}', b'{"MESSAGE":null}'])
 def test_no_bytes_raise(lines):
     assert isinstance(read(b"\n".join(lines)), list)
+
+
+def test_a_record_that_goes_on_and_on_is_not_kept():
+    split = SplitText("", "oom-kill:constraint=")
+    for _ in range(64):
+        split.add("", "x" * (1 << 20))
+    assert len(split.text) < 1 << 20
+
+
+def test_an_entry_of_a_journal_that_goes_on_and_on_is_not_kept():
+    entries = Entries()
+    lines = ["_TRANSPORT=kernel", "MESSAGE=a", *[" " * 9 + "b" * 5000] * 99]
+    lines += [f"_N{number}={'c' * 99}" for number in range(999)]
+    for line in [*lines, ""]:
+        assert entries.take(line.encode(), line)
+    (fields,) = entries.done
+    assert fields.keys() == {"_TRANSPORT", "MESSAGE"}
+    assert len(str(fields["MESSAGE"])) < 100_000
+    for line in (b"_TRANSPORT=kernel", b"DUMP", (1 << 40).to_bytes(8, "little"), b"MESSAGE=d", b""):
+        assert entries.take(line, line.decode("latin-1"))
+    assert entries.done[1]["MESSAGE"] == "d"
