@@ -84,7 +84,7 @@ def test_no_file_is_replaced_by_the_scenario_of_a_cgroup(write):
 def test_what_is_no_scale(scale):
     result = run("from", "whatever", "--scale", scale)
     assert result.exit_code == 2
-    assert "write such as 1/64, up to 1" in result.stderr
+    assert "is not a scale: one is 1 or less, such as 1/64" in result.stderr
 
 
 def test_a_scale_is_named_that_fits_this_machine(monkeypatch, capsys):
