@@ -12,8 +12,9 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
 # A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises;
-# stress-ng: a scenario is made of its tasks; the others compress images and make file systems.
-TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs
+# stress-ng: a scenario is made of its tasks; perl reads TAP; the others compress images and make file
+# systems.
+TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit check clean
@@ -69,9 +70,16 @@ test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc or whatever_ends'
 	OOMCTL_MUTANTS=1 $(BIN)/pytest tests/lab/test_mutants.py -k 'blamed or gfp-mask-0'
 
+# LAVA's dispatcher as the reader of its signals: unpacked, not installed, since it brings a daemon.
+$(VENV)/lava: | packages $(READY)
+	@echo "make: unpacking Debian's lava-dispatcher into $@/"
+	@rm -rf $@ && mkdir $@ && cd $@ && \
+	{ apt-get download -q lava-dispatcher || { $(SUDO) apt-get update -q && apt-get download -q lava-dispatcher; }; } && \
+	apt-get download -q lava-common && for each in *.deb; do dpkg-deb -x $$each .; done
+
 test-unit: PACKAGES += $(TEST_PACKAGES)
-test-unit: build ## the tests that need neither root nor the kfunc
-	$(BIN)/pytest tests --ignore tests/kernel --ignore tests/lab
+test-unit: build $(VENV)/lava ## the tests that need neither root nor the kfunc
+	OOMCTL_LAVA=$(CURDIR)/$(VENV)/lava/usr/lib/python3/dist-packages $(BIN)/pytest tests --ignore tests/kernel --ignore tests/lab
 
 test-kernel: setup ## the tests on a real kernel, in the lab
 	$(LAB) $(KERNEL_TESTS) python -m pytest -p no:cacheprovider tests/kernel

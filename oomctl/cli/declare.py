@@ -11,6 +11,7 @@ from oomctl import scenario
 from oomctl.cgroup import hierarchy
 from oomctl.cli import consent, dryrun, hog_options, options
 from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import duration, flag, integer, value
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
@@ -101,6 +102,7 @@ class DeclareOptions:
     ] = False
     timeout: Annotated[Duration, value("TIME", options.LIMIT, duration(0.1, 86_400))] = Duration(30)
     form: Annotated[Format, options.form(Format, "With --dry-run: table or json.")] = "table"
+    exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
     dry_run: options.DryRun = False
     keep: Annotated[bool, flag("--keep", "Leave the fresh cgroups and the hogs that survive.")] = (
@@ -170,6 +172,7 @@ class DeclareOptions:
     "every call killed a task",
     "a call killed none, or the kernel refused it",
     environment=[RUN_DIR],
+    cls=CodedCommand,
 )
 def declare(given: DeclareOptions) -> None:
     """Declare OOM on a cgroup; show the victims and the return value.

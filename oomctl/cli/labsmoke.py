@@ -10,8 +10,9 @@ import typer
 from oomctl import console
 from oomctl.cli import guest
 from oomctl.cli.command import CACHE, command
+from oomctl.cli.exitcodes import CodedCommand
 from oomctl.cli.output import Output
-from oomctl.cli.smoke import BISECT, EXITS, BisectCommand, SuiteOptions
+from oomctl.cli.smoke import BISECT, EXITS, SuiteOptions
 from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.lab import guest_suite, vm
 from oomctl.lab.pump import Sink, Tail
@@ -45,7 +46,7 @@ class LabSmokeOptions(guest.MachineOptions, SuiteOptions):
             raise UsageError("--bisect judges one kernel", "give --kernel once")
 
 
-@command(*EXITS, more=f"{guest.FAULTY} {_FAULTY}; {BISECT}", environment=[CACHE], cls=BisectCommand)
+@command(*EXITS, more=f"{guest.FAULTY} {_FAULTY}; {BISECT}", environment=[CACHE], cls=CodedCommand)
 def smoke(given: LabSmokeOptions) -> None:
     """Run `oomctl smoke` in virtual machines, with the panics.
 

@@ -16,6 +16,7 @@ from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import find_parent, require_children
 from oomctl.cli import completion, consent, dryrun, options
 from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError, UsageError
@@ -109,6 +110,7 @@ class RunOptions:
         Format,
         options.form(Format, "html and trace show one round. With --dry-run: table or json."),
     ] = "table"
+    exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
     record: Annotated[
         Path | None,
@@ -208,6 +210,7 @@ class RunOptions:
     "every expectation held in every round, or there was none",
     "one did not hold, or --until-differs found a difference",
     environment=[RUN_DIR],
+    cls=CodedCommand,
 )
 def run(given: RunOptions) -> None:
     """Run scenario files, once or many times; check expectations.

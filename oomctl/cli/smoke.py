@@ -4,56 +4,28 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, get_args
 
 import typer
 
 from oomctl import console
 from oomctl.bpf import btf
 from oomctl.cli import completion, options
-from oomctl.cli.command import CACHE, RUN_DIR, Command, command
+from oomctl.cli.command import CACHE, RUN_DIR, command
+from oomctl.cli.exitcodes import UNTESTABLE, CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment import environment
 from oomctl.oom import as_json
+from oomctl.report import CaseFormat
 from oomctl.report.smoke_reporter import SmokeFormat, StreamReporter, listing, reporter
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report
 
-GOOD, BAD, UNTESTABLE = Exit.OK, Exit.NOT_AS_WANTED, 125
-"""The exit codes that `git bisect run` reads; from 128 on it gives up."""
-
 EXITS = "no case failed and at least one passed", "a case failed"
 BISECT = f"with --bisect {UNTESTABLE} for all of the following below 128, which are neither"
-
-
-class BisectCommand(Command):
-    """A command whose exit codes --bisect changes, those of wrong options too.
-
-    Any other code below 128 would tell `git bisect run` that the kernel is bad.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the command's name."""
-        bisect = "--bisect" in args
-        try:
-            return super().parse_args(ctx, args)
-        except typer.TyperException as error:
-            if bisect:
-                error.exit_code = UNTESTABLE
-            raise
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except typer.Exit as ended:
-            if ctx.params["bisect"] and ended.exit_code < 128:
-                known = ended.exit_code in (GOOD, BAD)
-                ended.exit_code = ended.exit_code if known else UNTESTABLE
-            raise
 
 
 @dataclass(frozen=True)
@@ -76,8 +48,8 @@ class SuiteOptions:
         SmokeFormat | None,
         options.form(
             SmokeFormat,
-            "ktap is for kernel CI; it and jsonl (a line a case) are written while the cases run. "
-            "[default: table on a terminal, else ktap]",
+            "ktap is for kernel CI, jsonl has a line a case; these, tap, lava, lava-lines, ltp and "
+            "csv are written while the cases run. [default: table on a terminal, else ktap]",
         ),
     ] = None
     repeat: Annotated[
@@ -94,18 +66,21 @@ class SuiteOptions:
         bool,
         flag(
             "--bisect",
-            f"Exit as `git bisect run` reads it: {GOOD:d} good, {BAD:d} bad, {UNTESTABLE} this "
-            "kernel cannot be tested.",
+            f"Exit as `git bisect run` reads it: {Exit.OK:d} good, {Exit.NOT_AS_WANTED:d} bad, "
+            f"{UNTESTABLE} this kernel cannot be tested.",
         ),
     ] = False
+    exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
 
     def __post_init__(self) -> None:
         """Check the options against each other."""
+        if self.bisect and self.exit_codes != "default":
+            raise UsageError("--bisect and --exit-codes exclude each other", "give one of them")
         if self.list_cases:
             usable = {"patterns", "list_cases", "form", "exclude", "output"}
             options.refuse(self, "--list runs nothing", usable)
-            if self.form in ("ktap", "junit"):
+            if self.form in get_args(CaseFormat):
                 raise UsageError(
                     f"--format {self.form} is for results, and --list has none",
                     "take table, json or jsonl",
@@ -143,7 +118,7 @@ class SmokeOptions(SuiteOptions):
     expect_console: options.ExpectConsole = None
 
 
-@command(*EXITS, more=BISECT, environment=[CACHE, RUN_DIR], cls=BisectCommand)
+@command(*EXITS, more=BISECT, environment=[CACHE, RUN_DIR], cls=CodedCommand)
 def smoke(given: SmokeOptions) -> None:
     """Test this kernel's bpf_out_of_memory(), case by case.
 

@@ -207,6 +207,14 @@ class FaultKind(StrEnum):
     WARN = "warn"
 
 
+class CaseStatus(StrEnum):
+    """The result of a test case."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    SKIP = "skip"
+
+
 class KfuncPlace(StrEnum):
     """Where a kernel has bpf_out_of_memory()."""
 

@@ -3,17 +3,31 @@ start of a command stays quick.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, TypeVar
+from functools import partial
+from typing import Literal, TypeVar, get_args
 
 from oomctl import lazy
 
-Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", "ktap", "junit"]
-RunFormat = Literal["table", "json", "jsonl", "markdown", "ktap", "junit"]
+CaseFormat = Literal["ktap", "junit", "tap", "lava", "lava-lines", "kcidb", "tmt", "ltp", "csv"]
+"""The forms of test harnesses, each a writer over the case table."""
+Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", CaseFormat]
+RunFormat = Literal["table", "json", "jsonl", "markdown", CaseFormat]
 """The forms that can show many rounds."""
 ShortFormat = Literal["table", "json", "markdown"]
 ExplainFormat = Literal["table", "json", "markdown", "html"]
 PlainFormat = Literal["table", "json"]
 Rendered = TypeVar("Rendered")
+
+
+def _cases(fill: str) -> dict[str, Callable[..., str]]:
+    """Return renderers that fill the case table by a function of testcases.py."""
+
+    def render_as(form: str, about: object) -> str:
+        table = lazy.load(f"report.testcases:{fill}")(about)
+        text: str = lazy.load("report.casetable:render")(form, table)
+        return text
+
+    return {form: partial(render_as, form) for form in get_args(CaseFormat)}
 
 
 RENDERERS: Mapping[str, Callable[..., str]] = {
@@ -23,8 +37,7 @@ RENDERERS: Mapping[str, Callable[..., str]] = {
     "markdown": lazy.function("report.outcome_parts:render_markdown"),
     "html": lazy.function("report.html:render"),
     "trace": lazy.function("report.trace:render"),
-    "ktap": lazy.function("report.ktap:render"),
-    "junit": lazy.function("report.junit:render"),
+    **_cases("of_outcome"),
 }
 """Take an outcome; "table" also the width of the terminal."""
 
@@ -33,8 +46,7 @@ RUN_RENDERERS: Mapping[str, Callable[..., str]] = {
     "json": lazy.function("report.json_forms:render_runs"),
     "jsonl": lazy.function("report.json_forms:render_run_lines"),
     "markdown": lazy.function("report.run_parts:render_markdown"),
-    "ktap": lazy.function("report.ktap:render_runs"),
-    "junit": lazy.function("report.junit:render_runs"),
+    **_cases("of_sections"),
 }
 """Take the sections of a record."""
 

@@ -1,84 +1,61 @@
 """Test results as JUnit XML: a suite for each call, each variant, or each group of smoke cases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from oomctl.oom.outcome import Check, Outcome
-from oomctl.report.testcases import Suite, call_suites, run_suites
-from oomctl.rounds.run import Section
-from oomctl.smoke.results import Report
+from oomctl.oom.enums import CaseStatus
+from oomctl.report.casetable import CaseGroup, CaseTable, Writer
 from oomctl.text import printable
 
 
-def render(outcome: Outcome) -> str:
-    """Return the document; a test case is one expectation of one call."""
-    return _document("oomctl declare", map(_suite_with_output, call_suites(outcome)))
+class JunitWriter(Writer):
+    """One document, when all rows are there; a suite is a group."""
 
-
-def render_runs(sections: Sequence[Section]) -> str:
-    """Return the document; a test case is one expectation over all rounds of one variant."""
-    return _document("oomctl run", map(_suite_with_output, run_suites(sections)))
-
-
-def render_smoke(report: Report) -> str:
-    """Return the document; a suite is a group of cases."""
-    return _document("oomctl smoke", (_group(name, report) for name in report.groups))
-
-
-def _document(name: str, suites: Iterable[ET.Element]) -> str:
-    root = ET.Element("testsuites", name=name)
-    root.extend(suites)
-    for total in ("tests", "failures", "errors", "skipped"):
-        root.set(total, str(sum(int(suite.get(total, 0)) for suite in root)))
-    for element in root.iter():
-        element.text = _clean(element.text) if element.text else None
-        element.attrib.update({key: _clean(value) for key, value in element.attrib.items()})
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    def end(self, table: CaseTable) -> Iterator[str]:
+        """Write the document."""
+        root = ET.Element("testsuites", name=f"oomctl {table.command}")
+        for group in table.groups:
+            root.append(_suite(group))
+            if table.command != "smoke":
+                output = "\n".join([*map(printable, group.log), *group.notes]).strip()
+                ET.SubElement(root[-1], "system-out").text = output
+        for total in ("tests", "failures", "errors", "skipped"):
+            root.set(total, str(sum(int(suite.get(total, 0)) for suite in root)))
+        for element in root.iter():
+            element.text = _clean(element.text) if element.text else None
+            element.attrib.update({key: _clean(value) for key, value in element.attrib.items()})
+        ET.indent(root)
+        yield '<?xml version="1.0" encoding="UTF-8"?>'
+        yield from ET.tostring(root, encoding="unicode").split("\n")
 
 
 def _clean(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _suite_with_output(suite: Suite) -> ET.Element:
-    element = _suite(suite)
-    output = "\n".join([*map(printable, suite.log), *suite.notes]).strip()
-    ET.SubElement(element, "system-out").text = output
-    return element
-
-
-def _group(name: str, report: Report) -> ET.Element:
-    results = report.of_group(name)
-    tests = tuple(Check(one.name.partition(".")[2], one.passed, one.why) for one in results)
-    took = sum(one.took_ns for one in results)
-    element = _suite(Suite(name, tests, took, (), report.machine, "contract"))
-    for case, one in zip(element.iter("testcase"), results, strict=True):
-        case.set("time", _seconds(one.took_ns))
-        for failure in case.iter("failure"):
-            failure.text = "\n".join(map(printable, one.diagnostics))
-    return element
-
-
-def _suite(suite: Suite) -> ET.Element:
+def _suite(group: CaseGroup) -> ET.Element:
     element = ET.Element(
         "testsuite",
-        name=suite.name,
-        tests=str(len(suite.tests)),
+        name=group.name,
+        tests=str(len(group.rows)),
         errors="0",
-        failures=str(sum(test.passed is False for test in suite.tests)),
-        skipped=str(sum(test.passed is None for test in suite.tests)),
-        time=_seconds(suite.took_ns),
+        failures=str(sum(row.status == CaseStatus.FAIL for row in group.rows)),
+        skipped=str(sum(row.status == CaseStatus.SKIP for row in group.rows)),
+        time=_seconds(group.took_ns),
     )
     properties = ET.SubElement(element, "properties")
-    for label, value in [*suite.properties, ("machine", suite.machine)]:
+    for label, value in [*group.properties, ("machine", group.machine)]:
         ET.SubElement(properties, "property", name=label, value=value)
-    for test in suite.tests:
-        case = ET.SubElement(element, "testcase", classname=f"oomctl.{suite.name}", name=test.name)
-        if test.passed is None:
-            ET.SubElement(case, "skipped", message=test.why)
-        elif not test.passed:
-            ET.SubElement(case, "failure", type=suite.failure, message=test.why)
+    for row in group.rows:
+        case = ET.SubElement(element, "testcase", classname=f"oomctl.{group.name}", name=row.name)
+        if row.took_ns is not None:
+            case.set("time", _seconds(row.took_ns))
+        if row.status == CaseStatus.SKIP:
+            ET.SubElement(case, "skipped", message=row.why)
+        elif row.status == CaseStatus.FAIL:
+            failure = ET.SubElement(case, "failure", type=group.failure, message=row.why)
+            if row.log != (row.why,):
+                failure.text = "\n".join(map(printable, row.log))
     return element
 
 

@@ -1,73 +1,59 @@
-"""Test results as KTAP 1 (the kernel's Documentation/dev-tools/ktap.rst)."""
+"""KTAP 1 (the kernel's Documentation/dev-tools/ktap.rst): groups as tests, cases as subtests."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from oomctl.describe.evidence_text import outcome_notes
-from oomctl.describe.machine_text import machine_line
-from oomctl.oom.outcome import Check, Outcome
-from oomctl.report.testcases import Suite, call_suites, run_suites
-from oomctl.rounds.run import Section
-from oomctl.text import printable
+from oomctl.oom.enums import CaseStatus
+from oomctl.report.casetable import CaseGroup, CaseRow, CaseTable, Writer, overall
 
 
-def render(outcome: Outcome) -> str:
-    """Return a test for each call, with a subtest for each of its expectations."""
-    notes = (f"note: {note}" for note in outcome_notes(outcome))
-    return _document(call_suites(outcome), machine_line(outcome.environment), *notes)
+class KtapWriter(Writer):
+    """A test for each group, with a subtest for each of its cases."""
+
+    def begin(self, table: CaseTable) -> Iterator[str]:
+        """Write version, remarks and plan; equal remarks are written once."""
+        self._groups = iter(enumerate(table.groups, 1))
+        self._rows: list[CaseRow] = []
+        yield "KTAP version 1"
+        yield from (f"# {remark}" for remark in dict.fromkeys(table.remarks))
+        yield f"1..{len(table.groups)}"
+
+    def row(self, row: CaseRow) -> Iterator[str]:
+        """Write a subtest, and before the first and after the last the lines of their group."""
+        if not self._rows:
+            self._number, self._group = next(self._groups)
+        self._rows.append(row)
+        if not self._group.skip:
+            lines = [f"# {line}" for line in row.log]
+            if len(self._rows) == 1:
+                lines = [*_head(self._group), *lines]
+            lines.append(result(len(self._rows), row.status, row.name, row.why))
+            yield from (f"  {line}" for line in lines)
+        if len(self._rows) == self._group.cases:
+            yield from self._end_of_group()
+
+    def end(self, table: CaseTable) -> Iterable[str]:
+        """Write the counts for people; kunit.py does not print them."""
+        return (f"# {table.summary}",) if table.summary else ()
+
+    def _end_of_group(self) -> Iterator[str]:
+        if not self._group.skip:
+            yield from (f"# {label}: {value}" for label, value in self._group.properties)
+        why = "; ".join(dict.fromkeys(row.why for row in self._rows))
+        status = overall(row.status for row in self._rows)
+        yield result(self._number, status, self._group.name, why)
+        self._rows = []
 
 
-def render_runs(sections: Sequence[Section]) -> str:
-    """Return a test for each variant of each run, with a subtest for each expectation."""
-    suites = run_suites(sections)
-    notes = (f"note: {note}" for suite in suites for note in suite.notes)
-    return _document(suites, *(suite.machine for suite in suites), *notes)
-
-
-def _document(suites: Sequence[Suite], *remarks: str) -> str:
-    tests = (line for number, suite in enumerate(suites, 1) for line in _test(number, suite))
-    return text([*head(len(suites), *remarks), *tests])
-
-
-def _test(number: int, suite: Suite) -> Iterator[str]:
-    if suite.skip:
-        yield result(number, Check(suite.name, None, suite.skip))
-        return
-    yield from indented(subtests(suite.name, len(suite.tests)))
-    for index, test in enumerate(suite.tests, 1):
-        yield from indented([f"# {test.why}", result(index, test)])
-    yield from (f"# {label}: {value}" for label, value in suite.properties)
-    passed = all(test.passed is not False for test in suite.tests)
-    yield result(number, Check(suite.name, passed))
-
-
-def text(lines: Iterable[str]) -> str:
-    """Return lines as they are printed: no name and no remark can break out of its own line."""
-    return "".join(f"{printable(line)}\n" for line in lines)
-
-
-def head(tests: int, *remarks: str) -> Iterator[str]:
-    """Begin a report of that number of tests; equal remarks are written once."""
+def _head(group: CaseGroup) -> Iterator[str]:
     yield "KTAP version 1"
-    yield from (f"# {remark}" for remark in dict.fromkeys(remarks))
-    yield f"1..{tests}"
+    yield f"# Subtest: {_plain(group.name)}"
+    yield f"1..{group.cases}"
 
 
-def subtests(name: str, count: int) -> Iterator[str]:
-    """Begin the subtests of a test; each of their lines is to be indented."""
-    yield "KTAP version 1"
-    yield f"# Subtest: {_plain(name)}"
-    yield f"1..{count}"
-
-
-def indented(lines: Iterable[str]) -> Iterator[str]:
-    """Indent lines of subtests."""
-    return (f"  {line}" for line in lines)
-
-
-def result(number: int, test: Check) -> str:
-    """Return the line of a result; a test that could not be made is skipped, with the reason."""
-    skip = f" # SKIP {test.why}" if test.passed is None else ""
-    return f"{'not ok' if test.passed is False else 'ok'} {number} {_plain(test.name)}{skip}"
+def result(number: int, status: CaseStatus, name: str, why: str) -> str:
+    """Return the line of a result; a case that could not be tested is skipped, with the reason."""
+    skip = f" # SKIP {why}" if status == CaseStatus.SKIP else ""
+    return f"{'not ok' if status == CaseStatus.FAIL else 'ok'} {number} {_plain(name)}{skip}"
 
 
 def _plain(name: str) -> str:

@@ -1,22 +1,22 @@
-"""A run of the smoke suite in each of its forms; KTAP and JSON lines are written as it runs."""
+"""A run of the smoke suite in each of its forms; some are written as it runs."""
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from oomctl import lazy
 from oomctl.oom.as_json import SCHEMA
-from oomctl.oom.outcome import Check
-from oomctl.report import ktap
+from oomctl.report import CaseFormat
+from oomctl.report.casetable import WRITERS, text, writer
 from oomctl.report.parts import Table, as_text
+from oomctl.report.testcases import of_result, of_smoke
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import Report, count, tree
 from oomctl.smoke.suite import GROUPS
 from oomctl.text import printable
 from oomctl.units import format_duration
 
-SmokeFormat = Literal["table", "ktap", "json", "jsonl", "junit"]
+SmokeFormat = Literal["table", "json", "jsonl", CaseFormat]
 
 
 class StreamReporter:
@@ -39,58 +39,28 @@ class StreamReporter:
         """End: the report has all results."""
 
 
-class Ktap(StreamReporter):
-    """KTAP 1 (Documentation/dev-tools/ktap.rst): a test for each group, a subtest for each case."""
+class Cases(StreamReporter):
+    """Writes the case table, row by row if its form can be written so."""
+
+    def __init__(self, form: str, write: Callable[[str], object], verbose: bool = False) -> None:
+        super().__init__(write, verbose)
+        self._writer = writer(form)
 
     def begin(self, report: Report) -> None:
-        """Write version, machine and plan."""
-        self._groups = {
-            group: [case.name for case in report.cases if case.group == group]
-            for group in report.groups
-        }
-        self._results: list[Result] = []
-        signature = (
-            report.environment["kfunc"]["signature"] or "this kernel has no bpf_out_of_memory()"
-        )
-        self._print(ktap.head(len(self._groups), report.machine, signature))
+        """Write what stands before the first case."""
+        self._print(self._writer.begin(of_smoke(report)))
 
     def case_ends(self, result: Result) -> None:
-        """Write a subtest, and before the first and after the last the lines of their group."""
-        group, _, name = result.name.partition(".")
-        members = self._groups[group]
-        if not self._results:
-            self._print(ktap.indented(ktap.subtests(group, len(members))))
-        self._results.append(result)
-        lines = [f"# {line}" for line in result.diagnostics]
-        if self._verbose and result.passed:
-            lines += [f"# {check.name}: {check.why}" for check in result.checks]
-        number = len(self._results)
-        lines.append(ktap.result(number, Check(name, result.passed, result.reason)))
-        self._print(ktap.indented(lines))
-        if number == len(members):
-            self._end_group(group)
-
-    def _end_group(self, group: str) -> None:
-        self._print(
-            [ktap.result(list(self._groups).index(group) + 1, _of_all(group, self._results))]
-        )
-        self._results = []
+        """Write the row of a case."""
+        self._print(self._writer.row(of_result(result, self._verbose)))
 
     def end(self, report: Report) -> None:
-        """Write the counts for people; kunit.py does not print them."""
-        self._print([f"# {report.summary}"])
+        """Write the rest, or all of it."""
+        self._print(self._writer.end(of_smoke(report, self._verbose)))
 
-    def _print(self, lines: Sequence[str] | Iterator[str]) -> None:
-        self._write(ktap.text(lines))
-
-
-def _of_all(group: str, results: Sequence[Result]) -> Check:
-    if any(one.passed is False for one in results):
-        return Check(group, False)
-    if any(one.passed for one in results):
-        return Check(group, True)
-    reasons = dict.fromkeys(one.reason for one in results)
-    return Check(group, None, "; ".join(reasons))
+    def _print(self, lines: Iterable[str]) -> None:
+        if lines := tuple(lines):
+            self._write(text(lines))
 
 
 class Lines(StreamReporter):
@@ -133,14 +103,11 @@ def reporter(
     form: SmokeFormat, write: Callable[[str], object], verbose: bool = False
 ) -> StreamReporter:
     """Return the reporter of a form, which passes its text to `write` piece by piece."""
-    if form in ("ktap", "jsonl"):
-        return (Ktap if form == "ktap" else Lines)(write, verbose)
-    forms: dict[str, Callable[[Report], str]] = {
-        "json": _json,
-        "junit": lazy.function("report.junit:render_smoke"),
-        "table": lambda report: table(report, verbose),
-    }
-    return _Whole(forms[form], write)
+    if form in WRITERS:
+        return Cases(form, write, verbose)
+    if form == "jsonl":
+        return Lines(write, verbose)
+    return _Whole(_json if form == "json" else lambda report: table(report, verbose), write)
 
 
 def whole(report: Report) -> dict[str, Any]:

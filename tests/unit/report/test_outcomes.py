@@ -21,7 +21,7 @@ SUFFIX = {
 }
 
 
-@pytest.mark.parametrize("form", RENDERERS)
+@pytest.mark.parametrize("form", SUFFIX)
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_golden(golden, name, form):
     golden(f"{name}.{SUFFIX[form]}", RENDERERS[form](OUTCOMES[name]))

@@ -32,7 +32,7 @@ def validator(name=""):
     return schemas.validator("run-schema.json", f"#/$defs/{name}" if name else "")
 
 
-@pytest.mark.parametrize("form", RENDERERS)
+@pytest.mark.parametrize("form", SUFFIX)
 @pytest.mark.parametrize("name", RECORDS)
 def test_golden(golden, name, form):
     golden(f"run-{name}.{SUFFIX[form]}", RENDERERS[form]([section(RECORDS[name])]))
