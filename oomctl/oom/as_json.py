@@ -57,6 +57,8 @@ def plan(made: Plan) -> dict[str, Any]:
 def environment(machine: Environment) -> dict[str, Any]:
     """Return the machine, its kernel and its kfunc as plain values."""
     plain = asdict(machine)
+    if not plain["command_line"]:
+        del plain["command_line"]
     plain["kfunc"] = {
         "signature": plain["kfunc"],
         "provider": plain.pop("kfunc_provider"),

@@ -35,6 +35,7 @@ class Environment:
     libbpf: str
     oom_score_adj: int
     sysctls: Mapping[str, int | None]
+    command_line: str = ""
 
 
 @dataclass(frozen=True)

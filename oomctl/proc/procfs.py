@@ -236,6 +236,14 @@ def vmstat(name: str) -> int | None:
     return next((int(field[1]) for field in fields if field[0] == name), None)
 
 
+def command_line() -> str:
+    """Return the kernel's command line; empty if it cannot be read."""
+    try:
+        return Path("/proc/cmdline").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def sysctl(name: str) -> int | None:
     """Return an integer sysctl such as "vm.panic_on_oom"; None if the kernel lacks it."""
     try:

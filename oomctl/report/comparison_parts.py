@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from oomctl.describe.machine_text import machine_line
 from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
 from oomctl.report.run_parts import per_round, percent, share
-from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair
+from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair, TimeChange
 from oomctl.rounds.statistics import Distribution
 from oomctl.text import counted
 from oomctl.units import format_duration
@@ -33,6 +33,7 @@ def _parts(comparison: Comparison, names: tuple[str, str]) -> Iterator[Part]:
         (letter, f"{name}: {machine_line(environment)}")
         for letter, name, environment in zip("AB", names, comparison.environments, strict=True)
     ]
+    lines += [("option", f"{name}: {a} -> {b}") for name, a, b in comparison.options]
     lines += [("differs", f"{name}: {a} -> {b}") for name, a, b in comparison.machines]
     yield Lines(lines)
     yield Lines([*_summary(comparison)])
@@ -40,12 +41,16 @@ def _parts(comparison: Comparison, names: tuple[str, str]) -> Iterator[Part]:
         yield Heading(f"{pair.name} ({pair.a.rounds} and {counted(pair.b.rounds, 'round')})")
         yield _shares(pair)
         yield _times(pair)
+        yield _ratios(pair)
         yield _rises(pair)
 
 
 def _summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
     for pair, each in comparison.changes:
-        yield "changed", f"{pair.name}: {_difference(each)}, {_chance(each.chance)}"
+        yield "changed", f"{pair.name}: {_difference(each)}, {_chance(each.corrected)}"
+    for pair, time in comparison.too_slow:
+        by = f"{_ratio(time)} times A's ({_interval(time)}), {_chance(time.beyond)}"
+        yield "too slow", f"{pair.name}: {time.name} {by}"
     if not comparison.changes:
         if any(_is_unclear(pair) for pair in comparison.pairs):
             yield "unclear", "whether anything changed"
@@ -60,7 +65,9 @@ def _summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
             yield "note", f"{pair.name}: too few rounds to tell from chance: {differing}"
     for letter, only in (("A", comparison.only_a), ("B", comparison.only_b)):
         yield from (("note", f"only in {letter}: {name}") for name in only)
-    yield "test", f"Fisher's exact on rounds, two-sided, p < {ALPHA} is a change"
+    if comparison.allowed is not None:
+        yield "limit", f"times may be longer by {100 * comparison.allowed:g} %"
+    yield "test", f"a change: p < {ALPHA}, corrected for the number of rows (Holm)"
 
 
 def _is_unclear(pair: Pair) -> bool:
@@ -83,7 +90,7 @@ def _shares(pair: Pair) -> Table:
             each.what,
             share(each.a.count, each.a.of),
             share(each.b.count, each.b.of),
-            f"{'changed, ' * each.changed}{_chance(each.chance)}" if each.differs else "",
+            f"{'changed, ' * each.changed}{_chance(each.corrected)}" if each.differs else "",
         ]
         for each in pair.differences
     ]
@@ -106,6 +113,25 @@ def _times(pair: Pair) -> Table:
             row.append("-" if b_by_a is None else f"{b_by_a:.2f}")
         rows.append(row)
     return Table(headers, rows, numbers=headers[1:])
+
+
+def _ratios(pair: Pair) -> Table:
+    headers = ["time per round", "B/A", "95 % interval", "B slower", "chance"]
+    rows = []
+    for each in pair.times:
+        word = ("slower, " if each.ratio.estimate > 1 else "faster, ") * each.changed
+        share_slower = f"{100 * each.test.slower:.0f} %"
+        chance = f"{word}{_chance(each.corrected)}"
+        rows.append([each.name, _ratio(each), _interval(each), share_slower, chance])
+    return Table(headers, rows, numbers=headers[1:4])
+
+
+def _ratio(each: TimeChange) -> str:
+    return f"{each.ratio.estimate:.2f}"
+
+
+def _interval(each: TimeChange) -> str:
+    return "{:.2f} to {:.2f}".format(*each.ratio.interval) if each.ratio.interval else "-"
 
 
 def _thousands(number: int) -> str:

@@ -18,7 +18,7 @@ from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.oom.reason import reason
 from oomctl.report.comparison_parts import ratio
 from oomctl.report.prediction_parts import Asked
-from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair
+from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair, TimeChange
 from oomctl.rounds.lines import header_line
 from oomctl.rounds.run import Section
 from oomctl.rounds.statistics import NEVER, Distribution, Statistics, wilson
@@ -75,7 +75,10 @@ def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
                 for name, environment in zip(names, comparison.environments, strict=True)
             ],
             "changed": bool(comparison.changes),
+            "too_slow": bool(comparison.too_slow),
+            "allowed_slowdown": comparison.allowed,
             "alpha": ALPHA,
+            "options": [{"name": name, "a": a, "b": b} for name, a, b in comparison.options],
             "environment": [{"name": name, "a": a, "b": b} for name, a, b in comparison.machines],
             "only_a": list(comparison.only_a),
             "only_b": list(comparison.only_b),
@@ -244,6 +247,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "enough": pair.enough,
         "same_file": pair.same_file,
         "differences": [_difference(each) for each in pair.differences],
+        "time_changes": [_time_change(each) for each in pair.times],
         "contention": {
             kind: {
                 side: asdict(one.contention[kind]) if kind in one.contention else None
@@ -270,7 +274,22 @@ def _difference(each: Difference) -> dict[str, Any]:
         "a": asdict(each.a),
         "b": asdict(each.b),
         "p": each.chance,
+        "p_corrected": each.corrected,
         "changed": each.changed,
+    }
+
+
+def _time_change(each: TimeChange) -> dict[str, Any]:
+    return {
+        "name": each.name.replace(" ", "_"),
+        "rounds": dict(zip("ab", each.rounds, strict=True)),
+        "ratio": each.ratio.estimate,
+        "interval": each.ratio.interval,
+        "slower": each.test.slower,
+        "p": each.test.chance,
+        "p_corrected": each.corrected,
+        "changed": each.changed,
+        "too_slow": each.too_slow,
     }
 
 

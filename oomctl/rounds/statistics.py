@@ -4,7 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp, lgamma, sqrt
+from math import sqrt
 from typing import TypeVar
 
 from oomctl.rounds.round import TIMES, Called, Casualty, Round
@@ -85,7 +85,8 @@ class Statistics:
     `ran` counts the rounds that have an outcome, `held` those in which every expectation held (None
     without expectations). `contention` is the share of EBUSY among simultaneous calls, with and
     without waiting. `log_bytes` is per round; `rises` sums memory.events of the top cgroup over all
-    rounds. `dying` and `own_rss` have the first and the last value.
+    rounds. `round_times` has the median of each round: the times of one round depend on each other.
+    `dying` and `own_rss` have the first and the last value.
     """
 
     variant: str
@@ -103,6 +104,7 @@ class Statistics:
     contention: dict[str, Share] = field(default_factory=dict)
     rechecks: Rechecks = Rechecks()
     times: Mapping[str, Distribution] = field(default_factory=dict)
+    round_times: Mapping[str, Sequence[int]] = field(default_factory=dict)
     log_bytes: Distribution = Distribution()
     log_bytes_in_all: int = 0
     rises: Mapping[str, int] = field(default_factory=dict)
@@ -130,6 +132,7 @@ class Tally:
         self._checks: dict[str, CheckTally] = {}
         self._verdicts: Counter[str] = Counter()
         self._times = {name: array("q") for name in TIMES}
+        self._medians = {name: array("q") for name in TIMES}
         self._log_bytes = array("q")
         self._rises: Counter[str] = Counter()
 
@@ -154,6 +157,7 @@ class Tally:
         _count(sums.casualties, one.casualties)
         for name, durations in one.times.items():
             self._times[name].extend(durations)
+            self._medians[name].append(nearest_rank(sorted(durations), 50))
         self._log_bytes.append(one.log_bytes)
         for name, rise in one.rises.items():
             self._rises[name] += rise
@@ -200,6 +204,7 @@ class Tally:
             casualties=_by_frequency(sums.casualties),
             contention=dict(sorted(sums.contention.items())),
             times={name: distribution(all_) for name, all_ in self._times.items() if all_},
+            round_times={name: each for name, each in self._medians.items() if each},
             log_bytes=distribution(self._log_bytes),
             log_bytes_in_all=sum(self._log_bytes),
             rises=dict(self._rises),
@@ -252,25 +257,3 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     low = 0.0 if count == 0 else max(centre - half, 0.0)
     high = 1.0 if count == of else min(centre + half, 1.0)
     return low, high
-
-
-def fisher(count_a: int, of_a: int, count_b: int, of_b: int) -> float:
-    """Return the probability that chance alone makes two shares differ at least this much.
-
-    Fisher's exact test, two-sided: the sum over all tables with the same margins that are not more
-    likely than this one.
-    """
-    counted, whole = count_a + count_b, of_a + of_b
-    least, most = max(0, counted - of_b), min(counted, of_a)
-
-    def weight(here: int) -> float:
-        return _log_choose(of_a, here) + _log_choose(of_b, counted - here)
-
-    total = _log_choose(whole, counted)
-    limit = weight(count_a) + 1e-7  # equally likely tables differ by rounding only
-    tables = (weight(here) for here in range(least, most + 1))
-    return min(sum(exp(log - total) for log in tables if log <= limit), 1.0)
-
-
-def _log_choose(of: int, count: int) -> float:
-    return lgamma(of + 1) - lgamma(count + 1) - lgamma(of - count + 1)

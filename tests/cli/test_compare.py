@@ -116,3 +116,24 @@ def test_forms(compare, form, tmp_path):
     result = compare(many(5), many(5), "-f", form, "-o", "out")
     assert (result.exit_code, result.stdout) == (0, "")
     assert (tmp_path / "out").read_text()
+
+
+def timed(shift, rounds=20):
+    came = [("", n, happened(called(1, shift=(n + shift) * 100_000))) for n in range(1, rounds + 1)]
+    return recorded(head(""), came)
+
+
+def test_slower_calls_fail_only_with_a_limit(compare):
+    assert compare(timed(0), timed(60)).exit_code == 0
+    result = compare(timed(0), timed(60), "--max-slowdown", "10%")
+    assert result.exit_code == 1
+    assert "too slow" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 72
+    assert compare(timed(0), timed(60), "--max-slowdown", "900%").exit_code == 0
+    tree = json.loads(compare(timed(0), timed(60), "--max-slowdown", "10%", "-f", "json").stdout)
+    assert (tree["too_slow"], tree["changed"], tree["allowed_slowdown"]) == (True, False, 0.1)
+
+
+@pytest.mark.parametrize("wrong", ["10", "%", "-1%", "x", "1e3%", "9" * 99 + "%"])
+def test_a_limit_is_a_percentage(compare, wrong):
+    refused(compare(many(5), many(5), f"--max-slowdown={wrong}"), 2, "is not a percentage")

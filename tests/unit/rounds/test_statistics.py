@@ -1,12 +1,10 @@
 """Intervals, tests and percentiles against values from books and by hand."""
 
-from math import comb
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.rounds.statistics import Distribution, distribution, fisher, nearest_rank, wilson
+from oomctl.rounds.statistics import Distribution, distribution, nearest_rank, wilson
 
 
 @pytest.mark.parametrize(
@@ -23,36 +21,6 @@ from oomctl.rounds.statistics import Distribution, distribution, fisher, nearest
 )
 def test_wilson(count, of, low, high):
     assert wilson(count, of) == pytest.approx((low, high), abs=5e-5)
-
-
-@pytest.mark.parametrize(
-    ("table", "chance"),
-    [
-        ((3, 4, 1, 4), 0.4857142857),  # Fisher's tea: 34 of 70
-        ((4, 4, 0, 4), 2 / 70),
-        ((5, 5, 0, 5), 2 / 252),
-        ((1, 1, 0, 1), 1.0),
-        ((1, 10, 11, 14), 0.0027594562),  # Wikipedia's students
-        ((50, 50, 50, 50), 1.0),
-        ((0, 0, 3, 5), 1.0),
-    ],
-)
-def test_fisher(table, chance):
-    assert fisher(*table) == pytest.approx(chance, rel=1e-6)
-
-
-@given(st.integers(1, 12), st.integers(1, 12), st.data())
-def test_fisher_sums_the_tables_that_are_not_more_likely(of_a, of_b, data):
-    a, b = data.draw(st.integers(0, of_a)), data.draw(st.integers(0, of_b))
-    tables = [comb(of_a, here) * comb(of_b, a + b - here) for here in range(a + b + 1)]
-    exact = sum(count for count in tables if count <= tables[a]) / comb(of_a + of_b, a + b)
-    assert fisher(a, of_a, b, of_b) == pytest.approx(exact, rel=1e-6)
-    assert fisher(b, of_b, a, of_a) == pytest.approx(exact, rel=1e-6)
-
-
-def test_fisher_of_very_many_rounds():
-    assert fisher(50_000, 100_000, 50_100, 100_000) == pytest.approx(0.66, abs=0.01)
-    assert fisher(0, 100_000, 100_000, 100_000) == 0.0
 
 
 @pytest.mark.parametrize(
