@@ -26,7 +26,7 @@ def kernel_sources() -> Path:
 
 def examples() -> list[Path]:
     """Return the files of `examples/`, or of its copy in a wheel, by name."""
-    return sorted(_folder("examples", "examples").iterdir())
+    return sorted(path for path in _folder("examples", "examples").iterdir() if path.is_file())
 
 
 def man_page() -> Path:

@@ -43,7 +43,7 @@ class CodedCommand(Command):
         try:
             return super().parse_args(ctx, args)
         except typer.TyperException as error:
-            error.exit_code = _translated(whose, error.exit_code)
+            error.exit_code = translated(whose, error.exit_code)
             raise
 
     def invoke(self, ctx: Any) -> Any:
@@ -52,7 +52,7 @@ class CodedCommand(Command):
         try:
             return super().invoke(ctx)
         except typer.Exit as ended:
-            ended.exit_code = _translated(whose, ended.exit_code)
+            ended.exit_code = translated(whose, ended.exit_code)
             raise
 
 
@@ -65,7 +65,8 @@ def _asked(args: Sequence[str]) -> str:
     return after[-1] if after else "default"
 
 
-def _translated(whose: str, code: int) -> int:
+def translated(whose: str, code: int) -> int:
+    """Return the exit code that a harness reads; those from 128 on (signals) stay."""
     if whose not in _CODES or code >= 128:
         return code
     codes, other = _CODES[whose]

@@ -9,7 +9,9 @@ import time
 import pytest
 
 from oomctl.bpf import btf
+from oomctl.proc.kmsg import Kmsg
 from oomctl.smoke import runner, suite
+from tests.scanners import cut, found
 
 PATIENCE = 900
 
@@ -102,3 +104,22 @@ def test_a_kernel_with_another_kfunc_is_told_apart(oomctl, monkeypatch):
     assert result.exit_code == 3
     assert "kfunc RFC from vmlinux" in result.stdout
     assert "# SKIP this kernel's kfunc has the shape of RFC" in result.stdout
+
+
+def test_no_scanner_of_kernel_logs_fails_for_what_is_expected(oomctl):
+    with Kmsg() as log:
+        result = oomctl("smoke", "returns", "group", "lock.busy", "system.largest")
+        read = log.read()
+    assert result.exit_code == 0, result.stdout
+    text = "".join(f"{record.text}\n" for record in read.records)
+    assert len(found(text)) > 10
+    assert found(cut(text)) == []
+    assert text.count("; OOM reports are expected") == text.count("oomctl: end ") > 10
+
+
+def test_a_declaration_is_marked_too(oomctl):
+    with Kmsg() as log:
+        assert oomctl("declare").exit_code == 0
+        text = "".join(f"{record.text}\n" for record in log.read().records)
+    assert found(text)
+    assert found(cut(text)) == []
