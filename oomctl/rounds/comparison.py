@@ -14,7 +14,6 @@ from oomctl.rounds.significance import (
     rank_test,
     ratio,
     tarone,
-    thinned,
 )
 from oomctl.rounds.statistics import NEVER, Share, Statistics
 
@@ -232,9 +231,9 @@ def _difference(what: str, a: Share, b: Share) -> Difference:
 def _times(a: Statistics, b: Statistics, allowed: float) -> Iterator[TimeChange]:
     for name, all_a in a.round_times.items():
         if all_b := b.round_times.get(name):
-            of_a, of_b = thinned(all_a), thinned(all_b)
-            test = rank_test(of_a, of_b, 1.0 + allowed)
-            yield TimeChange(name, (len(all_a), len(all_b)), ratio(of_a, of_b), test)
+            rounds = len(all_a), len(all_b)
+            test = rank_test(all_a, all_b, 1.0 + allowed)
+            yield TimeChange(name, rounds, ratio(all_a, all_b), test)
 
 
 def _options(a: Sequence[Run], b: Sequence[Run]) -> Iterator[tuple[str, str, str]]:

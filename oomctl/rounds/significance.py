@@ -10,7 +10,6 @@ from oomctl.rounds.statistics import Z95, Share
 
 _EXACT = 400
 """Up to this many pairs the distribution of U is counted, not approximated."""
-_MOST = 2000
 
 
 def fisher(count_a: int, of_a: int, count_b: int, of_b: int) -> float:
@@ -143,13 +142,6 @@ def ratio(a: Sequence[int], b: Sequence[int]) -> Ratio:
     below = int(pairs / 2 - Z95 * sqrt(pairs * (len(x) + len(y) + 1) / 12))
     ends = (exp(_kth(x, y, below)), exp(_kth(x, y, pairs + 1 - below))) if below >= 1 else None
     return Ratio(exp(middle / 2), ends)
-
-
-def thinned(times: Sequence[int]) -> Sequence[int]:
-    """Return the times, or of very many 2000, evenly spaced: the tests take seconds with more."""
-    if len(times) <= _MOST:
-        return times
-    return [times[index * len(times) // _MOST] for index in range(_MOST)]
 
 
 def _kth(x: Sequence[float], y: Sequence[float], k: int) -> float:

@@ -13,6 +13,7 @@ Key = TypeVar("Key")
 
 WAITING, NOT_WAITING = "wait", "no wait"
 
+_MOST = 2000
 Z95 = 1.959963984540054
 """The normal deviate that 95 % lie within."""
 
@@ -85,7 +86,7 @@ class Statistics:
     `ran` counts the rounds that have an outcome, `held` those in which every expectation held (None
     without expectations). `contention` is the share of EBUSY among simultaneous calls, with and
     without waiting. `log_bytes` is per round; `rises` sums memory.events of the top cgroup over all
-    rounds. `round_times` has the median of each round: the times of one round depend on each other.
+    rounds. `round_times` has the medians of rounds, of very many 1000 to 2000, evenly spaced.
     `dying` and `own_rss` have the first and the last value.
     """
 
@@ -122,6 +123,23 @@ class Statistics:
         return self.rounds / (self.took_ns / 1e9) if self.took_ns else None
 
 
+class Spaced:
+    """Keeps at most 2000 numbers of a series of any length, evenly spaced."""
+
+    def __init__(self) -> None:
+        self.kept = array("q")
+        self._seen, self._step = 0, 1
+
+    def add(self, number: int) -> None:
+        """Take the next number."""
+        if self._seen % self._step == 0:
+            self.kept.append(number)
+        self._seen += 1
+        if len(self.kept) > _MOST:
+            del self.kept[1::2]
+            self._step *= 2
+
+
 class Tally:
     """Adds up rounds; of each it keeps only a few numbers in arrays, so long runs fit memory."""
 
@@ -132,7 +150,7 @@ class Tally:
         self._checks: dict[str, CheckTally] = {}
         self._verdicts: Counter[str] = Counter()
         self._times = {name: array("q") for name in TIMES}
-        self._medians = {name: array("q") for name in TIMES}
+        self._medians = {name: Spaced() for name in TIMES}
         self._log_bytes = array("q")
         self._rises: Counter[str] = Counter()
 
@@ -157,7 +175,7 @@ class Tally:
         _count(sums.casualties, one.casualties)
         for name, durations in one.times.items():
             self._times[name].extend(durations)
-            self._medians[name].append(nearest_rank(sorted(durations), 50))
+            self._medians[name].add(nearest_rank(sorted(durations), 50))
         self._log_bytes.append(one.log_bytes)
         for name, rise in one.rises.items():
             self._rises[name] += rise
@@ -204,7 +222,7 @@ class Tally:
             casualties=_by_frequency(sums.casualties),
             contention=dict(sorted(sums.contention.items())),
             times={name: distribution(all_) for name, all_ in self._times.items() if all_},
-            round_times={name: each for name, each in self._medians.items() if each},
+            round_times={name: each.kept for name, each in self._medians.items() if each.kept},
             log_bytes=distribution(self._log_bytes),
             log_bytes_in_all=sum(self._log_bytes),
             rises=dict(self._rises),

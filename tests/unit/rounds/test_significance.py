@@ -1,7 +1,6 @@
 """Tests of significance against values from books, and against scipy."""
 
 import random
-from itertools import pairwise
 from math import comb
 
 import pytest
@@ -15,7 +14,6 @@ from oomctl.rounds.significance import (
     rank_test,
     ratio,
     tarone,
-    thinned,
 )
 from oomctl.rounds.statistics import Share
 
@@ -143,10 +141,3 @@ def test_the_interval_holds_the_ratio_in_95_of_100_cases():
         low, high = ratio(a, b).interval
         held += low <= 1.2 <= high
     assert held >= 277  # of 285 expected; 3 standard deviations less would be 274
-
-
-def test_very_many_times_are_thinned_evenly():
-    assert thinned([1, 2]) == [1, 2]
-    some = thinned(range(1_000_000))
-    assert len(some) == 2000
-    assert {b - a for a, b in pairwise(some)} == {500}

@@ -1,10 +1,12 @@
 """Intervals, tests and percentiles against values from books and by hand."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.rounds.statistics import Distribution, distribution, nearest_rank, wilson
+from oomctl.rounds.statistics import Distribution, Spaced, distribution, nearest_rank, wilson
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,13 @@ def test_a_percentile_is_a_number_that_was_seen(numbers, percent):
     below = sum(number < found for number in numbers)
     assert at_most * 100 >= percent * len(numbers)
     assert below * 100 < percent * len(numbers)
+
+
+def test_of_a_long_series_some_numbers_are_kept_evenly_spaced():
+    some = Spaced()
+    for number in range(100_000):
+        some.add(number)
+    assert 1000 <= len(some.kept) <= 2000
+    assert some.kept[0] == 0
+    assert len({b - a for a, b in pairwise(some.kept)}) == 1
+    assert some.kept[-1] > 99_800
