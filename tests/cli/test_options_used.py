@@ -83,6 +83,7 @@ VALUES = {
     "--copy": "copied",
     "--count": "1",
     "--exit-codes": "ltp",
+    "--max-slowdown": "10%",
     "--disk": "64M",
     "--env": "A=b",
     "--exclude": "arguments.*",
