@@ -14,10 +14,12 @@ from typing import IO
 
 from oomctl import console
 from oomctl.errors import OomctlError
+from oomctl.units import format_size
 
-_SILENT, _PAUSE = 1.0, 0.05
-"""Seconds before a wait is announced, and between two tries."""
+_SILENT, _PAUSE, _REMOVAL = 1.0, 0.05, 2.0
+"""Seconds before a wait is announced, between two tries, and for the removal of a folder."""
 _SHOWN = 200
+_ELSEWHERE = "free some space, or point OOMCTL_CACHE at another folder"
 
 
 def place(*parts: str) -> Path:
@@ -36,6 +38,17 @@ def folder(*parts: str) -> Path:
             "point OOMCTL_CACHE at a folder that can be written",
         ) from error
     return path
+
+
+def require_space(needed: int, doing: str) -> None:
+    """Raise OomctlError unless the cache's file system has this many bytes free."""
+    path = folder()
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise OomctlError(
+            f"{doing} needs {format_size(needed)} below {path}, and {format_size(free)} are free",
+            _ELSEWHERE,
+        )
 
 
 @contextlib.contextmanager
@@ -83,13 +96,13 @@ def locked(*parts: str, doing: str, patience: float) -> Iterator[None]:
     path = folder(*parts) / "lock"
     with path.open("a+") as lock:
         _wait(lock, path, patience)
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()}, {doing}")
-        lock.flush()
+        with contextlib.suppress(OSError):  # on a full disk only the note for others is missing
+            os.ftruncate(lock.fileno(), 0)
+            os.write(lock.fileno(), f"pid {os.getpid()}, {doing}".encode())
         try:
             yield
         finally:
-            lock.truncate(0)
+            os.ftruncate(lock.fileno(), 0)
 
 
 def _wait(lock: IO[str], path: Path, patience: float) -> None:
@@ -118,14 +131,29 @@ def scratch(prefix: str) -> Iterator[Path]:
     with locked("scratch", doing="making a folder", patience=60):
         for left in folder("scratch").glob("*/"):
             remove_unused(left)
-        made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder("scratch")))
+        try:
+            made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder("scratch")))
+        except OSError as error:
+            raise OomctlError(
+                f"cannot make a folder in {folder('scratch')}: {error.strerror}", _ELSEWHERE
+            ) from error
         using = contextlib.ExitStack()
         using.enter_context(in_use(made))
     with using:
         try:
             yield made
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            _remove(made)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, into which a program that was just killed may still write for a moment."""
+    end = time.monotonic() + _REMOVAL
+    while True:
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists() or time.monotonic() > end:
+            return
+        time.sleep(_PAUSE)
 
 
 @contextlib.contextmanager

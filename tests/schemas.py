@@ -13,6 +13,8 @@ NAMES = (
     "doctor-schema.json",
     "watch-schema.json",
     "explain-schema.json",
+    "smoke-schema.json",
+    "lab-schema.json",
 )
 SCHEMAS = {name: json.loads((FOLDER / name).read_text()) for name in NAMES}
 REGISTRY = Registry().with_resources(

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import psutil
 import typer
@@ -17,8 +18,13 @@ from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment.environment import require_machine, unique_name
 from oomctl.experiment.session import Session
+from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX, Hog, Plan
 from oomctl.report import RENDERERS, Format, render
+from oomctl.rounds.loop import Limits
+from oomctl.rounds.record import open_records
+from oomctl.rounds.series import RecordedScenario, Series
+from oomctl.rounds.variant import PlannedVariant, Variant, variant_record
 from oomctl.scenario.planning import Existing, Site, plan
 from oomctl.units import Duration
 
@@ -104,6 +110,10 @@ class DeclareOptions:
     form: Annotated[Format, options.form(Format, "With --dry-run: table or json.")] = "table"
     exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
+    record: Annotated[
+        Path | None,
+        value("FILE", "Also write the round there, for `oomctl compare`; it must not exist yet."),
+    ] = None
     dry_run: options.DryRun = False
     keep: Annotated[bool, flag("--keep", "Leave the fresh cgroups and the hogs that survive.")] = (
         False
@@ -168,6 +178,28 @@ class DeclareOptions:
         return replace(plan(written, site), keep=self.keep)
 
 
+def _recorded(path: Path, session: Session, todo: Plan) -> Outcome:
+    """Run the round, and write it to a record as `oomctl run` does."""
+    planned = PlannedVariant(variant_record(Variant(""), todo), lambda: todo)
+    options: dict[str, Any] = {
+        "repeat": 1,
+        "for_s": None,
+        "until_differs": False,
+        "same_tree": False,
+    }
+    options |= {"parent": None, "timeout_s": todo.timeout, "set": [], "vary": [], "via": []}
+    with open_records(["declare"], path, kept=True) as (record,):
+        series = Series(
+            [RecordedScenario("declare", "", "", (planned,), record)], Limits(), options
+        )
+        rounds = series.run(session)
+        _scenario, outcome = next(rounds)
+        if outcome is None:
+            next(rounds)  # raises why
+    assert outcome  # noqa: S101
+    return outcome
+
+
 @command(
     "every call killed a task",
     "a call killed none, or the kernel refused it",
@@ -196,7 +228,7 @@ def declare(given: DeclareOptions) -> None:
             consent.require_consent(given.yes, "--global")
         root, kfunc = require_machine()
         with Session(root, kfunc, partial(consent.confirm, yes=given.yes)) as session:
-            outcome = session.run(todo)
+            outcome = _recorded(given.record, session, todo) if given.record else session.run(todo)
         place.write(render(RENDERERS, given.form, outcome, terminal=place.width))
         if outcome.failure:
             raise outcome.failure

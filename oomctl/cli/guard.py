@@ -64,6 +64,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 console.note(f"{error.strerror}{where}; give a shorter one")
                 raise typer.Exit(Exit.USAGE) from None
             hint = "; `-v` shows where it came from" if "verbose" in kwargs else ""
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                hint = f"; free some space{hint}"
             console.note(f"{error.strerror or error}{where}{hint}")
             for line in traceback.format_exc().splitlines():
                 console.detail(line)

@@ -3,24 +3,30 @@
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from oomctl import console
-from oomctl.cli import compare, completion, ending, guest
+from oomctl import cache, console
+from oomctl.cli import compare, ending, guest, options
 from oomctl.cli.command import CACHE, command
-from oomctl.cli.options import flag, value
+from oomctl.cli.options import flag
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import boot, fitness, guest_kernel, kept, kernel_option, kvm, qemu, stock, tools, vm
-from oomctl.lab.guest_kernel import Kernel
+from oomctl.lab import boot, fitness, kernel_option, kvm, qemu, vm
+from oomctl.lab.pump import Sink
 from oomctl.lab.qemu import Wiring
-from oomctl.report.parts import Lines, as_text
+from oomctl.report import KERNELS_RENDERERS, render
+from oomctl.rounds.kernels import KernelRecord, KernelsComparison
+from oomctl.rounds.record import read_record
 
+ComparisonForm = Literal["table", "json"]
+_OWN_FORM = ("--record", "--no-record", "--format", "-f", "--output", "-o", "--dry-run", "-h")
+"""Options of `declare` and `run` by which their own output is asked for."""
 _KERNEL = "{kernel}"
 """What stands for the kernel's name in a command on several kernels."""
 
@@ -35,13 +41,35 @@ class LabRunOptions(guest.MachineOptions):
     dry_run: Annotated[
         bool, flag("--dry-run", "Print the commands that would boot; boot nothing.")
     ] = False
+    form: Annotated[
+        ComparisonForm | None,
+        options.form(ComparisonForm, "Of the comparison of several kernels."),
+    ] = None
+    output: options.OutputFile = None
 
     def __post_init__(self) -> None:
         """Check the options against each other."""
         super().__post_init__()
         guest.require_name(self.command)
+        if (self.form or self.output) and not self.compared:
+            raise UsageError(
+                "--format and --output are for a comparison of several kernels",
+                "give --kernel twice, and `oomctl declare` or `oomctl run` without --record and "
+                "--format; options of COMMAND go after it",
+            )
         if self.module and not self.kfunc:
             raise UsageError("--module and --no-kfunc exclude each other", "give one of them")
+
+    @property
+    def compared(self) -> bool:
+        """Whether the command makes rounds that are recorded and compared by kernel."""
+        name, *words = self.command
+        return (
+            len(self.kernels) > 1
+            and Path(name).name == "oomctl"
+            and words[:1] in (["declare"], ["run"])
+            and not any(word.startswith(_OWN_FORM) for word in words)
+        )
 
 
 @command(
@@ -58,9 +86,9 @@ def run(given: LabRunOptions) -> None:
     --rwdir. The command starts in the caller's folder; PATH begins with this Python's; stdin is
     /dev/null; stdout and stderr are separate, byte for byte. There is no network. The
     machine is made by virtme-ng and QEMU, and is emulated unless KVM works. With several kernels
-    the command runs on one after another, and the exit code is the first that is not 0; {kernel} in
-    COMMAND is replaced by the kernel's name, and records of `oomctl run --record {kernel}.jsonl`
-    are compared, the first with each other one.
+    the command runs on one after another, and the exit code is the first that is not 0. If it is
+    `oomctl declare` or `oomctl run`, one comparison of the kernels is printed instead of its
+    output. In other commands {kernel} is replaced by the kernel's name.
 
     Examples:
       oomctl lab run -- oomctl declare --hogs 3
@@ -71,9 +99,14 @@ def run(given: LabRunOptions) -> None:
     if given.dry_run:
         _show(given, environment)
         return
-    with guest.all_ready(given, given.kfunc) as hosts:
+    with Output(given.output) as place, guest.all_ready(given, given.kfunc) as hosts:
         if len(hosts) == 1:
             raise typer.Exit(_run(given, hosts[0][1], given.command, environment))
+        if given.compared:
+            kernels = KernelsComparison(_recorded(given, hosts, environment))
+            form = given.form or "table"
+            place.write(render(KERNELS_RENDERERS, form, kernels, terminal=place.width))
+            raise typer.Exit(kernels.exit)
         statuses = []
         for name, host in hosts:
             console.note(f"on {name}: Linux {host.kernel.release}")
@@ -102,12 +135,53 @@ def _records(words: list[str], names: Sequence[str]) -> list[Path]:
     return []
 
 
+def _recorded(
+    given: LabRunOptions, hosts: Sequence[tuple[str, guest.Host]], environment: dict[str, str]
+) -> list[KernelRecord]:
+    """Run `declare` or `run` on each kernel; a kernel that fails does not end it."""
+    found = []
+    with cache.scratch("records-") as folder:
+        if not qemu.can_be_given(folder):
+            raise UsageError(
+                f"{folder} has a character that virtme-ng cannot take",
+                "point OOMCTL_CACHE at another folder",
+            )
+        for number, (name, host) in enumerate(hosts):
+            console.progress(f"testing {name}: {host.kernel.release}")
+            record = folder / f"{number}.jsonl"
+            program, verb, *rest = given.command
+            words = [program, verb, "--record", str(record), *rest]
+            status, error = None, ""
+            try:
+                status = _run(given, host, words, environment, folder)
+                sections = read_record(record) if record.exists() else []
+            except OomctlError as failed:
+                error, sections = str(failed), []
+            if not sections:
+                error = error or f"the command ended with status {status}, without a round"
+                console.note(f"{name}: {error}")
+            # the file goes with the folder
+            kept = [replace(one, lines=partial(list, list(one.lines()))) for one in sections]
+            found.append(KernelRecord(name, status, kept, error))
+    return found
+
+
 def _run(
-    given: LabRunOptions, host: guest.Host, words: Sequence[str], environment: dict[str, str]
+    given: LabRunOptions,
+    host: guest.Host,
+    words: Sequence[str],
+    environment: dict[str, str],
+    records: Path | None = None,
 ) -> int:
-    """Run a command on a kernel; return the exit code of that."""
+    """Run a command on a kernel; return the exit code of that.
+
+    With `records`, a folder that the guest may write to, its stdout is not passed on.
+    """
+    out: Sink
     out, err = guest.outputs()
     machine = given.machine(host.kernel.image, host.kvm)
+    if records:
+        out, machine = _drop, replace(machine, rwdirs=(*machine.rwdirs, records))
     job = host.job(words, environment, str(Path.cwd()))
     ended = vm.run(machine, job, given.timeout, out, err)
     if ended.boot is not None:
@@ -115,77 +189,8 @@ def _run(
     return ending.exit_code(ended, given)
 
 
-@dataclass(frozen=True)
-class FetchOptions:
-    """The options of `oomctl lab fetch`."""
-
-    update: Annotated[bool, flag("--update", "Ask the archive for a newer kernel.")] = False
-    kernel: Annotated[
-        str,
-        value(
-            "KERNEL",
-            "The kernel to fetch: stock, or a version such as 6.12.",
-            autocompletion=completion.kernels,
-        ),
-    ] = "stock"
-
-
-@command("kernel, module and KVM's answer are there", environment=[CACHE])
-def fetch(given: FetchOptions) -> None:
-    """Fetch and prepare what `lab run` needs.
-
-    It fetches Debian's newest kernel that works here into the cache, about 130 MB, or the one of
-    --kernel, with apt's own checks of the signatures, builds the module, and probes KVM. It
-    installs nothing, and does nothing if all is there.
-
-    Examples:
-      oomctl lab fetch
-      oomctl lab fetch --update
-      oomctl lab fetch --kernel 7.3
-    """
-    console.verbose_steps()
-    with Output(None) as place:
-        tools.require()
-        found = kernel_option.find(given.kernel, given.update)
-        fitness.require(found, kfunc=True)
-        guest_kernel.module_for(found)
-        state = "with KVM" if kvm.works(found.image) else "emulated (no working KVM)"
-        place.write(f"{found.release} is ready, {state}\n")
-
-
-@command("shown, whatever is missing", environment=[CACHE])
-def status() -> None:
-    """Show what `lab run` would use, and the guests that are kept.
-
-    It fetches, builds and boots nothing.
-
-    Examples:
-      oomctl lab status
-    """
-    found, lack = _look()
-    answer = {True: "works", False: "does not work here", None: "not probed yet"}[kvm.known()]
-    try:
-        tools.require()
-        programs = "all there"
-    except OomctlError as error:
-        programs = str(error)
-    rows = [("programs", programs), ("kernel", found.release if found else lack)]
-    if found:
-        rows.append(("module", "built" if guest_kernel.built(found) else "to be built"))
-        rows.append(("image", str(found.image)))
-    rows.append(("KVM", answer))
-    for each in kept.listed():
-        rows.append(("guest", f"{each.name}: {each.kernel}, kept by pid {each.pid}"))
-    with Output(None) as place:
-        place.write(as_text([Lines(rows)], terminal=place.width))
-
-
-def _look() -> tuple[Kernel | None, str]:
-    """Return the stock kernel, and what to show if there is none."""
-    try:
-        return stock.chosen(), "none yet: oomctl lab fetch"
-    except OomctlError as error:
-        return None, str(error)
+def _drop(_data: bytes) -> None:
+    """Take what a guest prints, of which the comparison has all."""
 
 
 def _show(given: LabRunOptions, environment: dict[str, str]) -> None:

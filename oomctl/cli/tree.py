@@ -41,8 +41,8 @@ COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
         "Run commands in a virtual machine that has bpf_out_of_memory().",
         {
             "run": "lab:run",
-            "fetch": "lab:fetch",
-            "status": "lab:status",
+            "fetch": "labfetch:fetch",
+            "status": "labfetch:status",
             "smoke": "labsmoke:smoke",
             "build": "labbuild:build",
             "kernels": "labkernels:kernels",

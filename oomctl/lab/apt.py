@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.proc import fork
+from oomctl.proc import fork, programs
 
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
 """Other names that the sources of a Debian machine may use for its own suite."""
@@ -246,17 +246,18 @@ class Archive:
 
 def _run(command: list[str], cwd: Path | None = None) -> str:
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=cwd,
             env={**os.environ, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=_TIMEOUT,
+            start_new_session=True,
             preexec_fn=partial(fork.die_with, os.getpid()),
         )
+        output, said = programs.communicate(process, _TIMEOUT)
     except subprocess.TimeoutExpired as error:
         raise OomctlError(
             f"{command[0]} did not end within {_TIMEOUT / 3600:g} hours", _TRY_UPDATE
@@ -265,8 +266,8 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
         raise UnsupportedError(
             f"there is no {command[0]} on this machine to fetch the stock kernel with", _OWN_KERNEL
         ) from error
-    if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
-        why = errors[-1][3:].strip() if errors else f"exit {done.returncode}"
-        raise OomctlError(f"{command[0]} failed: {why}", _TRY_UPDATE, done.stderr)
-    return done.stdout
+    if process.returncode != 0:
+        errors = [line for line in said.splitlines() if line.startswith(("E:", "W:"))]
+        why = errors[-1][3:].strip() if errors else f"exit {process.returncode}"
+        raise OomctlError(f"{command[0]} failed: {why}", _TRY_UPDATE, said)
+    return output

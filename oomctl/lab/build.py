@@ -101,7 +101,8 @@ def build(wanted: Plan) -> Kernel:
             raise OomctlError(f"{folder} was just removed", "try again")
         os.utime(folder)
         tree, objects = folder / "source", folder / "objects"
-        _require_space(folder)
+        if not objects.exists():
+            cache.require_space(_SPACE, "a build")
         key = wanted.key(wanted.source.place(tree))
         if found := _find(key):
             return found
@@ -127,15 +128,6 @@ def _require_tools() -> None:
         raise UnsupportedError(
             f"to build a kernel this machine lacks {', '.join(sorted(missing))}",
             f"apt install {' '.join(sorted(missing))}",
-        )
-
-
-def _require_space(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if not (folder / "objects").exists() and free < _SPACE:
-        raise OomctlError(
-            f"a build needs 4 GiB below {folder}, and {free / (1 << 30):.1f} GiB are free",
-            "free some space, or point OOMCTL_CACHE at another folder",
         )
 
 

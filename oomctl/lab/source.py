@@ -69,6 +69,7 @@ def newest(update: bool) -> Source:
         known = sorted(folder.glob("*.tar.xz"), key=lambda path: path.stat().st_mtime)
         if known and not update:
             return given(known[-1])
+        cache.require_space(suites.SOURCE_SPACE, "fetching a source")
         with suites.open_all([*suites.own(), *suites.newer()]) as archives:
             offered = [
                 (package, archive) for archive in archives for package in archive.named(_SERIES)

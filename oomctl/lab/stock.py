@@ -15,7 +15,7 @@ from oomctl.lab.boot import Job
 from oomctl.lab.cached import Flavour
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
-from oomctl.lab.suites import FETCH_SECONDS, open_archive
+from oomctl.lab.suites import FETCH_SECONDS, KERNEL_SPACE, open_archive
 from oomctl.text import counted
 
 _BOOT_SECONDS = 120.0
@@ -70,6 +70,7 @@ def get(update: bool = False) -> Kernel:
         known = _whole()
         if known and not update:
             return known
+        cache.require_space(KERNEL_SPACE, "fetching a kernel")
         found = _choose(known)
         new = _stamp().with_suffix(".new")
         stamp = {"release": found.release, _SIZE: found.image.stat().st_size}

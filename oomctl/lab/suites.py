@@ -10,6 +10,8 @@ from oomctl.lab.apt import Archive
 
 _CODENAMES = ("bookworm", "trixie", "forky")
 """Debian's releases with kernels that the module works on, in their order."""
+KERNEL_SPACE, SOURCE_SPACE = 512 << 20, 512 << 20
+"""Bytes that a kernel, or a source, takes while it is fetched and unpacked."""
 FETCH_SECONDS = 3600.0
 """How long to wait for another oomctl that fetches a kernel."""
 

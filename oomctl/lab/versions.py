@@ -29,6 +29,7 @@ def get(version: str, update: bool = False) -> Kernel:
     with cache.locked("kernels", doing="fetching a kernel", patience=suites.FETCH_SECONDS):
         if not update and (found := known(version)):
             return found
+        cache.require_space(suites.KERNEL_SPACE, "fetching a kernel")
         series: set[str] = set()
         for names in (suites.own(), suites.newer()):
             with suites.open_all(names) as archives:

@@ -50,17 +50,29 @@ def run(
     except FileNotFoundError:
         return 127, f"{command[0]}: not found"
     try:
-        output, _none = process.communicate(timeout=_LONG if timeout is None else timeout)
-    except BaseException as error:
+        output, _none = communicate(process, _LONG if timeout is None else timeout)
+    except subprocess.TimeoutExpired as error:
+        if timeout is not None:
+            raise
+        raise OomctlError(
+            f"`{' '.join(command)}` did not end within {_LONG / 60:g} minutes, and was killed",
+            "run it by hand to see what it waits for",
+        ) from error
+    return process.returncode, output
+
+
+def communicate(process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
+    """Read the output of the leader of a session to its end; it, and its children, end in any case.
+
+    If oomctl is interrupted, or after `timeout` seconds (subprocess.TimeoutExpired), they are
+    killed.
+    """
+    try:
+        return process.communicate(timeout=timeout)
+    except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
         reap(process)
-        if timeout is None and isinstance(error, subprocess.TimeoutExpired):
-            raise OomctlError(
-                f"`{' '.join(command)}` did not end within {_LONG / 60:g} minutes, and was killed",
-                "run it by hand to see what it waits for",
-            ) from error
         raise
-    return process.returncode, output
 
 
 def reap(process: subprocess.Popen[Any]) -> None:

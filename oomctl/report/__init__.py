@@ -57,6 +57,12 @@ COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
 }
 """Take a comparison and the names of its records."""
 
+KERNELS_RENDERERS: Mapping[str, Callable[..., str]] = {
+    "table": lazy.function("report.kernels_parts:render_text"),
+    "json": lazy.function("report.kernels_parts:render_json"),
+}
+"""Take the comparison of several kernels; "table" also the width of the terminal."""
+
 PREDICTION_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.prediction_parts:render_text"),
     "json": lazy.function("report.json_forms:render_prediction"),

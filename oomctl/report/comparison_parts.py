@@ -47,7 +47,7 @@ def _parts(comparison: Comparison, names: tuple[str, str]) -> Iterator[Part]:
 
 def _summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
     for pair, each in comparison.changes:
-        yield "changed", f"{pair.name}: {_difference(each)}, {_chance(each.corrected)}"
+        yield "changed", f"{pair.name}: {difference_text(each)}, {_chance(each.corrected)}"
     for pair, time in comparison.too_slow:
         by = f"{_ratio(time)} times A's ({_interval(time)}), {_chance(time.beyond)}"
         yield "too slow", f"{pair.name}: {time.name} {by}"
@@ -61,7 +61,7 @@ def _summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
         if not pair.same_file:
             yield "note", f"{pair.name}: the scenario files differ"
         if _is_unclear(pair):
-            differing = "; ".join(_difference(each) for each in pair.differences if each.differs)
+            differing = "; ".join(difference_text(each) for each in pair.differences if each.differs)
             yield "note", f"{pair.name}: too few rounds to tell from chance: {differing}"
     for letter, only in (("A", comparison.only_a), ("B", comparison.only_b)):
         yield from (("note", f"only in {letter}: {name}") for name in only)
@@ -75,7 +75,8 @@ def _is_unclear(pair: Pair) -> bool:
     return not pair.enough and any(each.differs for each in pair.differences)
 
 
-def _difference(each: Difference) -> str:
+def difference_text(each: Difference) -> str:
+    """Write what differs, with its share of the rounds on both sides."""
     return f"{each.what} {share(each.a.count, each.a.of)} -> {share(each.b.count, each.b.of)}"
 
 

@@ -84,7 +84,7 @@ def _parts(run: Run) -> Iterator[Part]:
     lines += [("note", remark) for remark in run.remarks]
     yield Lines([*lines, ("machine", machine_line(header.environment))])
     if several:
-        yield from _side_by_side(statistics)
+        yield from side_by_side(statistics)
     for one in statistics:
         if not several:
             yield _checks(one)
@@ -112,7 +112,7 @@ def _failures(one: Statistics) -> Iterator[tuple[str, str]]:
             yield verdict, f"{of}{one.reasons[verdict]}"
 
 
-def _side_by_side(statistics: Sequence[Statistics]) -> Iterator[Part]:
+def side_by_side(statistics: Sequence[Statistics]) -> Iterator[Part]:
     """Yield a table with a column for each variant; long labels are in a legend before it."""
     labels = [printable(one.variant) or "-" for one in statistics]
     headers = labels

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from oomctl import cache
 from oomctl.cli import app, guest
 from oomctl.cli.output import Output
-from oomctl.errors import UnsupportedError
+from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.lab import (
     boot,
     build,
@@ -32,6 +33,7 @@ from oomctl.oom.enums import FaultKind
 from oomctl.oom.faults import Fault
 from tests.elf import elf_file, module_file
 from tests.rounds import alone
+from tests.schemas import validator
 from tests.unit.lab.fake_tree import fake_tree
 from tests.unit.lab.images import BUILT_IN, FIT, bzimage, compressed, vmlinux
 
@@ -443,7 +445,9 @@ def cached_kernels(tmp_path):
 
 def test_kernels_are_listed(cached_kernels):
     with cache.in_use(cached.home("6.12.95")):
-        listed = json.loads(invoke("kernels", "-f", "json").stdout)["kernels"]
+        told = json.loads(invoke("kernels", "-f", "json").stdout)
+        validator("lab-schema.json").validate(told)
+        listed = told["kernels"]
         table = invoke("kernels").stdout.splitlines()
     assert [list(each.values())[:-2] for each in listed] == [
         ["6.12.95", "debian", True, "6.12.95", "none", None],
@@ -526,6 +530,98 @@ def test_a_command_on_several_kernels(boots, tmp_path):
     done = invoke("run", "--dry-run", *words, "--", "true")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "2 kernels are given, and this boots one guest; give --kernel once" in done.stderr
+
+
+@pytest.fixture
+def two_records(given, monkeypatch):
+    """Guests of two kernels that leave these records: text, or an ending without a record."""
+    left = []
+
+    def run(machine, job, timeout, out, err):
+        out(b"the guest's own table\n")
+        assert job.words[:3] == ("oomctl", "run", "--record")
+        record = Path(job.words[3])
+        assert record.parent in machine.rwdirs
+        text = left.pop(0)
+        if isinstance(text, str):
+            record.write_text(text)
+            return Ending(0, False, 2.0, 3.0, "")
+        if isinstance(text, OomctlError):
+            raise text
+        return text
+
+    monkeypatch.setattr(vm, "run", run)
+    monkeypatch.setattr(guest, "outputs", lambda: (1, 2))
+    return left
+
+
+TWO = ("run", "--kernel", "fit", "--kernel", "fit")
+RUN = ("--", "oomctl", "run", "x.toml", "--repeat", "3")
+
+
+def test_rounds_on_several_kernels_are_one_comparison(two_records):
+    two_records += [alone(), alone()]
+    done = invoke(*TWO, *RUN)
+    assert done.exit_code == 0, done.stderr
+    assert "kernel    fit: Linux" in done.stdout
+    assert "kernel    fit (2): Linux" in done.stdout
+    assert "same" in done.stdout
+    assert "verdict busy" in done.stdout
+    assert "in the call, p50" in done.stdout
+    assert "own table" not in done.stdout
+    assert not [*cache.place("scratch").glob("*/")]
+
+
+def test_kernels_that_differ_are_told_apart_by_name_and_reason(two_records):
+    other = alone().replace('"verdict": "busy"', '"verdict": "killed"')
+    two_records += [alone(), other]
+    done = invoke(*TWO, *RUN)
+    assert re.search(r"differs +busy: verdict \S+ .* on fit \(2\)", done.stdout), done.stdout
+    two_records += [alone(), other]
+    told = json.loads(invoke(*TWO, "-f", "json", *RUN).stdout)
+    validator("run-schema.json", "#/$defs/kernels").validate(told)
+    assert [len(one["runs"][0]["rounds"]) > 0 for one in told["kernels"]] == [True, True]
+    assert {each["kernel"] for each in told["differences"]} == {"fit (2)"}
+
+
+def test_a_kernel_that_dies_does_not_end_a_comparison(two_records):
+    two_records += [Ending(None, False, None, 3.0, "Kernel panic - not syncing: x"), alone()]
+    done = invoke(*TWO, *RUN)
+    assert done.exit_code == 125
+    assert "error     fit: the command ended with status 125, without a round" in done.stdout
+    two_records += [alone(), OomctlError("QEMU did not start")]
+    done = invoke(*TWO, "-f", "json", *RUN)
+    assert done.exit_code == 4
+    told = json.loads(done.stdout)
+    validator("run-schema.json", "#/$defs/kernels").validate(told)
+    assert told["kernels"][1] | {"runs": []} == {
+        "kernel": "fit (2)",
+        "status": None,
+        "error": "QEMU did not start",
+        "runs": [],
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--kernel", "fit", "-f", "json", *RUN),
+        (*TWO[1:], "-f", "json", "--", "oomctl", "smoke"),
+        (*TWO[1:], "-o", "x.json", *RUN, "--format", "junit"),
+    ],
+)
+def test_a_form_is_for_a_comparison(given, words):
+    done = invoke("run", *words)
+    assert done.exit_code == 2
+    assert "--format and --output are for a comparison of several kernels" in done.stderr
+
+
+def test_status_as_json(given, monkeypatch):
+    monkeypatch.setattr(stock, "chosen", lambda: None)
+    told = json.loads(invoke("status", "-f", "json").stdout)
+    validator("lab-schema.json", "#/$defs/status").validate(told)
+    assert told["kernel"] is None
+    assert told["no_kernel_reason"] == "none yet: oomctl lab fetch"
 
 
 def test_records_of_several_kernels_are_compared(boots, given, monkeypatch):

@@ -14,12 +14,14 @@ from oomctl.experiment import environment
 from oomctl.lab import vm
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
+from oomctl.oom import as_json
 from oomctl.oom.outcome import Check, Environment
 from oomctl.report.smoke_reporter import listing
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case, Result
 from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
+from tests.schemas import validator
 from tests.unit.lab.test_guest_suite import DEAD, PANIC, lines
 from tests.unit.smoke.fake_suite import CASES, HERE, V1, V3, FakeRunner, fails
 
@@ -127,7 +129,9 @@ def test_the_list_has_a_line_for_each_case_and_fits_a_terminal():
 
 
 def test_the_list_has_forms():
-    listed = json.loads(run("smoke", "--list", "-f", "json").stdout)["cases"]
+    told = json.loads(run("smoke", "--list", "-f", "json").stdout)
+    validator("smoke-schema.json", "#/$defs/list").validate(told)
+    listed = told["cases"]
     assert [case["name"] for case in listed] == [case.name for case in suite.cases()]
     lines = run("smoke", "--list", "lock", "-f", "jsonl").stdout.splitlines()
     assert {json.loads(line)["group"] for line in lines} == {"lock"}
@@ -137,6 +141,7 @@ def test_repeat_and_exclude(known):
     known(CASES)
     result = run("smoke", "--repeat", "3", "--exclude", "lock", "--format", "json")
     integer = json.loads(result.stdout)
+    validator("smoke-schema.json").validate(integer)
     assert [case["name"] for case in integer["cases"]][:2] == [case.name for case in GOOD]
     assert integer["cases"][0]["rounds"] == integer["cases"][0]["rounds_passed"] == 3
 
@@ -281,6 +286,8 @@ def test_lab_smoke_on_two_kernels_is_a_comparison(two_kernels):
 
 def test_lab_smoke_on_two_kernels_as_json_has_the_full_results(two_kernels):
     told = json.loads(run(*two_kernels, "-f", "json").stdout)
+    whole = [{**each, "environment": as_json.environment(ENVIRONMENT)} for each in told["kernels"]]
+    validator("smoke-schema.json", "#/$defs/comparison").validate({**told, "kernels": whole})
     second = GOOD[1].name
     assert [each["kernel"] for each in told["kernels"]] == ["a", "b"]
     assert [each["counts"]["failed"] for each in told["kernels"]] == [0, 1]

@@ -1,5 +1,6 @@
 """Scratch folders: removed at the end, or by the next oomctl after a kill."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -40,6 +41,48 @@ def test_a_folder_is_gone_with_its_block():
     with cache.scratch("x-") as folder:
         (folder / "file").touch()
     assert not folder.exists()
+
+
+def test_a_folder_is_gone_though_a_program_still_writes_into_it(monkeypatch):
+    left = []
+
+    def rmtree(path, ignore_errors):
+        left.append(path)
+        if len(left) == 3:
+            path.rmdir()
+
+    with cache.scratch("x-") as folder:
+        monkeypatch.setattr(cache.shutil, "rmtree", rmtree)
+    assert left == [folder] * 3
+    assert not folder.exists()
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_on_a_full_disk_a_folder_is_an_error_with_a_place(monkeypatch):
+    def full(**_words):
+        raise FULL
+
+    monkeypatch.setattr(cache.tempfile, "mkdtemp", full)
+    with (
+        pytest.raises(OomctlError, match=r"cannot make a folder in .*scratch: No space left on de"),
+        cache.scratch("x-"),
+    ):
+        pass
+    usage = cache.shutil.disk_usage(cache.folder())._replace(free=5 << 20)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(OomctlError, match=r"a kernel needs 512M below .*, and 5M are free; free"):
+        cache.require_space(512 << 20, "fetching a kernel")
+
+
+def test_on_a_full_disk_a_lock_is_a_lock(monkeypatch):
+    def full(*_words):
+        raise FULL
+
+    monkeypatch.setattr(cache.os, "write", full)
+    with cache.locked("x", doing="this", patience=1):
+        pass
 
 
 def test_the_folder_of_a_living_oomctl_stays_that_of_a_killed_one_goes(holder):

@@ -1,5 +1,6 @@
 """Kernels built for the lab, with a tree that make builds in no time."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,9 +160,9 @@ def test_a_configuration_that_the_lab_cannot_use_is_told_and_not_kept(tree, tmp_
 
 
 def test_without_space(tree, monkeypatch):
-    usage = build.shutil.disk_usage(tree)._replace(free=1 << 30)
-    monkeypatch.setattr(build.shutil, "disk_usage", lambda _folder: usage)
-    with pytest.raises(OomctlError, match=r"a build needs 4 GiB below .*, and 1.0 GiB are free"):
+    usage = shutil.disk_usage(tree)._replace(free=1 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+    with pytest.raises(OomctlError, match=r"a build needs 4G below .*, and 1G are free; free some"):
         built(tree)
 
 
