@@ -15,7 +15,7 @@ from oomctl import console
 from oomctl.cli import completion, options
 from oomctl.cli.options import ExpectConsole, flag, value
 from oomctl.errors import UsageError
-from oomctl.lab import fitness, guest_kernel, kernel_option, kvm, qemu, tools
+from oomctl.lab import bytecode, fitness, guest_kernel, kernel_option, kvm, qemu, tools
 from oomctl.lab.boot import Job
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
@@ -218,6 +218,7 @@ def ready(kernel: str, kvm_option: str, kfunc: bool, module: Path | None) -> Ite
         if kfunc and module is None:
             module = stack.enter_context(guest_kernel.module_in_use(chosen))
         accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
+        bytecode.prepare()
         how = "KVM" if accelerated else "emulation"
         console.progress(f"booting {chosen.release} under {how}")
         yield Host(chosen, accelerated, module, look)
