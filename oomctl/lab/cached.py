@@ -1,5 +1,6 @@
 """The kernels in the cache: what they are, how big, when they were last used; their removal."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -14,6 +15,16 @@ from oomctl.lab.guest_kernel import Kernel
 from oomctl.oom.enums import KfuncPlace
 
 STAMP = "kernel.json"
+BOOT_MODULES = ("fs/9p", "fs/netfs", "fs/overlayfs", "net/9p", "drivers/virtio")
+"""The folders of the modules without which a guest has no root."""
+_CHECKED = (
+    "boot/vmlinu*",
+    "lib/modules/*/vmlinu*",
+    "lib/modules/*/modules.dep",
+    *(f"lib/modules/*/kernel/{folder}/*" for folder in (*BOOT_MODULES, "fs/ext4")),
+    "lib/modules/*/kernel/drivers/block/virtio_blk*",
+)
+"""The files of a kernel that are checked before each use, by their hashes."""
 
 
 class Flavour(StrEnum):
@@ -56,9 +67,25 @@ class CachedKernel:
 
 
 def stamp(home: Path, flavour: Flavour, seconds: float = 0) -> None:
-    """Write down what a kernel is, and in what time it was built."""
+    """Write down what a kernel is, in what time it was built, and what its files are."""
     found = {"flavour": flavour, "made": time.time(), "seconds": round(seconds, 1)}
-    (home / STAMP).write_text(json.dumps(found))
+    files = {str(file.relative_to(home)): _hash(file) for file in _checked(home)}
+    (home / STAMP).write_text(json.dumps({**found, "files": files}))
+
+
+def damage(home: Path) -> str:
+    """Return which file of a kernel is not the one that was put there; "" if all are."""
+    try:
+        files = json.loads((home / STAMP).read_text())["files"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # of an older oomctl
+    for name, known in files:
+        file = home / name
+        if not file.is_file():
+            return f"{file} is missing"
+        if _hash(file) != known:
+            return f"{file} has changed"
+    return ""
 
 
 def flavour_of(home: Path) -> Flavour:
@@ -77,7 +104,7 @@ def find(name: str) -> Kernel | None:
     if "/" in name or not place.is_dir():
         return None
     try:
-        return guest_kernel.find(place)
+        return None if damage(place) else guest_kernel.find(place)
     except UsageError:
         return None
 
@@ -113,14 +140,15 @@ def _places() -> list[Path]:
 
 
 def _described(place: Path) -> CachedKernel:
-    release, kfunc, damage = None, None, ""
+    release, kfunc = None, None
     is_kernel = place.parent == home()
+    damaged = damage(place)
     try:
         kernel = guest_kernel.find(place) if is_kernel else None
-        if kernel:
+        if kernel and not damaged:
             release, kfunc = kernel.release, kernel.kfunc
     except UsageError as error:
-        damage = error.why
+        damaged = error.why
     return CachedKernel(
         name=place.name,
         flavour=flavour_of(place) if is_kernel else Flavour.OBJECTS,
@@ -129,8 +157,17 @@ def _described(place: Path) -> CachedKernel:
         in_use=cache.is_in_use(place),
         release=release,
         kfunc=kfunc,
-        damage=damage,
+        damage=damaged,
     )
+
+
+def _checked(home: Path) -> list[Path]:
+    return [file for pattern in _CHECKED for file in home.glob(pattern) if file.is_file()]
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _size(place: Path) -> int:

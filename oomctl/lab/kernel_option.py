@@ -53,6 +53,12 @@ def find(text: str, update: bool = False) -> Kernel:
         return found
     if versions.is_version(text):
         return versions.get(text, update)
+    if text and "/" not in text and (home := cached.home(text)).is_dir():
+        why = cached.damage(home) or "it has no whole kernel image"
+        raise UsageError(
+            f"--kernel: {text} in the cache is damaged: {why}",
+            f"`oomctl lab kernels --remove {text}`, then fetch or build it again",
+        )
     raise UsageError(f"--kernel: {text} does not exist", f"give {_KINDS}")
 
 

@@ -37,6 +37,8 @@ def chosen() -> Kernel | None:
         size = found.image.stat().st_size
         if size != stamp.get(_SIZE, size):
             raise UsageError(f"{found.image} has {size} bytes, not {stamp[_SIZE]}")
+        if damage := cached.damage(home):
+            raise UsageError(damage)
     except (UsageError, OSError) as error:
         why = error.why if isinstance(error, UsageError) else str(error)
         raise UnsupportedError(

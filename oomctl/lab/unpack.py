@@ -55,7 +55,7 @@ def relocate(sources: Path, final: Path) -> None:
 
 def _expand(modules: Path) -> None:
     """Uncompress the modules of the initramfs: an emulated guest needs half a second for that."""
-    for folder in ("fs/9p", "fs/netfs", "fs/overlayfs", "net/9p", "drivers/virtio"):
+    for folder in cached.BOOT_MODULES:
         for packed in (modules / folder).glob("*.ko.xz"):
             packed.with_suffix("").write_bytes(lzma.decompress(packed.read_bytes()))
             packed.unlink()

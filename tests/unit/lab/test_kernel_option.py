@@ -59,6 +59,26 @@ def test_a_name_in_the_cache():
     assert (found.release, found.kfunc) == ("7.3.4-oomctl-lockdep", KfuncPlace.BUILT_IN)
 
 
+def test_damage_is_told_by_the_hashes_of_what_boots():
+    name = "7.3.4-oomctl-x"
+    cache_kernel(name, Flavour.PLAIN)
+    place = cached.home(name)
+    module = place / "lib/modules/7.3.4/kernel/fs/9p/9p.ko"
+    module.parent.mkdir(parents=True)
+    module.write_bytes(b"whole")
+    cached.stamp(place, Flavour.PLAIN)
+    assert cached.damage(place) == ""
+    module.write_bytes(b"whol")
+    with pytest.raises(UsageError, match=r"x in the cache is damaged: .*9p\.ko has changed; `oomc"):
+        kernel_option.find(name)
+    (listed,) = [each for each in cached.kernels() if each.name == name]
+    assert listed.damage.endswith("9p.ko has changed")
+    module.unlink()
+    assert cached.damage(place).endswith("9p.ko is missing")
+    with pytest.raises(UsageError, match="none was built yet"):
+        kernel_option.find("reference")
+
+
 @pytest.mark.parametrize("text", ["nothing", "6", "6.", "6.12.x", "../x", "a/b", ""])
 def test_a_name_of_nothing(text):
     with pytest.raises(UsageError, match=r"^--kernel: .* give stock, reference, a version"):

@@ -71,11 +71,15 @@ def damage(image, how):
             shutil.rmtree(image.parents[1])
         case "one byte less":
             os.truncate(image, image.stat().st_size - 1)
+        case "foreign byte":
+            image.write_bytes(image.read_bytes()[:-1] + b"!")
         case left:
             os.truncate(image, left)
 
 
-@pytest.mark.parametrize("how", [0, 100, 0x4000, "one byte less", "missing", "gone"])
+@pytest.mark.parametrize(
+    "how", [0, 100, 0x4000, "one byte less", "foreign byte", "missing", "gone"]
+)
 @pytest.mark.parametrize("update", [False, True])
 def test_a_damaged_kernel_is_not_ready_but_fetched_again(archive, capsys, how, update):
     image = stock.get().image
