@@ -22,7 +22,7 @@ from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX, Hog, Plan
 from oomctl.report import RENDERERS, Format, render
 from oomctl.rounds.loop import Limits
-from oomctl.rounds.record import open_records
+from oomctl.rounds.record import Record, open_records
 from oomctl.rounds.series import RecordedScenario, Series
 from oomctl.rounds.variant import PlannedVariant, Variant, variant_record
 from oomctl.scenario.planning import Existing, Site, plan
@@ -222,7 +222,11 @@ def declare(given: DeclareOptions) -> None:
     todo = given.plan()
     with Output(given.output) as place:
         if given.dry_run:
-            place.write(dryrun.render([("declare", "", todo)], given.form, place.width))
+            more = []
+            if given.record:
+                with Record(given.record):  # no round goes to it, so nothing is left of it
+                    more = [f"rounds  recorded in {given.record}"]
+            place.write(dryrun.render([("declare", "", todo)], given.form, place.width, more))
             return
         if given.is_global:
             consent.require_consent(given.yes, "--global")
