@@ -61,7 +61,9 @@ def _summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
         if not pair.same_file:
             yield "note", f"{pair.name}: the scenario files differ"
         if _is_unclear(pair):
-            differing = "; ".join(difference_text(each) for each in pair.differences if each.differs)
+            differing = "; ".join(
+                difference_text(each) for each in pair.differences if each.differs
+            )
             yield "note", f"{pair.name}: too few rounds to tell from chance: {differing}"
     for letter, only in (("A", comparison.only_a), ("B", comparison.only_b)):
         yield from (("note", f"only in {letter}: {name}") for name in only)

@@ -56,8 +56,8 @@ class KernelsComparison:
     def _differences(self) -> Iterator[KernelDifference]:
         for other in self.recorded[1:]:
             first = self.recorded[0]
-            runs = [[section.run for section in one.sections] for one in (first, other)]
-            for pair in compare(*runs).pairs:
+            a, b = ([section.run for section in one.sections] for one in (first, other))
+            for pair in compare(a, b).pairs:
                 for each in pair.differences:
                     if each.differs:
                         yield KernelDifference(other, pair, each)
