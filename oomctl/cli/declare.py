@@ -112,7 +112,7 @@ class DeclareOptions:
     output: options.OutputFile = None
     record: Annotated[
         Path | None,
-        value("FILE", "Also write the round there, for `oomctl compare`; it must not exist yet."),
+        value("FILE", "Also write the round there, as `oomctl run` does; it must not exist yet."),
     ] = None
     dry_run: options.DryRun = False
     keep: Annotated[bool, flag("--keep", "Leave the fresh cgroups and the hogs that survive.")] = (
