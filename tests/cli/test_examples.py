@@ -44,7 +44,7 @@ def test_they_are_copied_and_replace_nothing(tmp_path):
     folder = tmp_path / "new" / "examples"
     assert run("examples", "--copy", str(folder)).exit_code == 0
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        path.name for path in EXAMPLES.iterdir()
+        path.name for path in EXAMPLES.iterdir() if path.is_file()
     )
     assert run("examples", "--copy", str(folder)).exit_code == 0  # the same files are there
     (folder / "soak.toml").write_text("mine")
