@@ -3,57 +3,102 @@
 import sys
 from collections import UserDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import typer
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
+from typer.core import TyperGroup
 
 from oomctl import commandline, console, lazy
 from oomctl.cli.command import CACHE, ENVIRONMENT, Group, exit_codes
 from oomctl.errors import Exit
 
-COMMANDS: Mapping[str, str | tuple[str, Mapping[str, str]]] = {
-    "declare": "declare:declare",
-    "run": "run:run",
-    "report": "report:report",
-    "compare": "compare:compare",
-    "predict": "predict:predict",
-    "explain": "explain:explain",
-    "watch": "watch:watch",
-    "doctor": "doctor:doctor",
-    "clean": "clean:clean",
-    "smoke": "smoke:smoke",
-    "scenario": (
+
+@dataclass(frozen=True)
+class Entry:
+    """A command that is not imported yet: the first sentence of its help, and where it is.
+
+    `place` is `module:name` below oomctl.cli; a group has `commands` instead.
+    """
+
+    summary: str
+    place: str = ""
+    commands: Mapping[str, "Entry"] = field(default_factory=dict)
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "declare": Entry(
+        "Declare OOM on a cgroup; show the victims and the return value.", "declare:declare"
+    ),
+    "run": Entry("Run scenario files, once or many times; check expectations.", "run:run"),
+    "report": Entry("Show the statistics of a record, as its run printed them.", "report:report"),
+    "compare": Entry("Show what changed between two records.", "compare:compare"),
+    "predict": Entry(
+        "Show every task's badness and who would die; declare nothing.", "predict:predict"
+    ),
+    "explain": Entry("Explain every OOM kill in a saved kernel log.", "explain:explain"),
+    "watch": Entry("Show every OOM kill on this machine as it happens.", "watch:watch"),
+    "doctor": Entry(
+        "Check whether `oomctl declare` can work here, and how to fix it.", "doctor:doctor"
+    ),
+    "clean": Entry("Undo what a killed oomctl left behind.", "clean:clean"),
+    "smoke": Entry("Test this kernel's bpf_out_of_memory(), case by case.", "smoke:smoke"),
+    "scenario": Entry(
         "Start, check and rebuild scenario files; print their schema.",
-        {
-            "new": "scenario:new",
-            "from": "scenario:from_",
-            "check": "scenario:check",
-            "schema": "scenario:schema",
+        commands={
+            "new": Entry(
+                "Print a commented scenario to start from; -o replaces no file.", "scenario:new"
+            ),
+            "from": Entry(
+                "Print the scenario of an existing cgroup, at any scale.", "scenario:from_"
+            ),
+            "check": Entry(
+                "Check scenario files against this machine; make nothing.", "scenario:check"
+            ),
+            "schema": Entry("Print the JSON schema of scenario files.", "scenario:schema"),
         },
     ),
-    "examples": "examples:examples",
-    "kfunc": (
+    "examples": Entry("List, print or copy the scenarios that oomctl brings.", "examples:examples"),
+    "kfunc": Entry(
         "Find, build, load and unload what provides bpf_out_of_memory().",
-        {name: f"kfunc:{name}" for name in ("status", "build", "load", "unload")},
+        commands={
+            "status": Entry(
+                "Show whether the running kernel has the kfunc, and its shape.", "kfunc:status"
+            ),
+            "build": Entry("Build the module and print its path.", "kfunc:build"),
+            "load": Entry("Load the module; build it first if need be.", "kfunc:load"),
+            "unload": Entry("Unload the module from the running kernel.", "kfunc:unload"),
+        },
     ),
-    "lab": (
+    "lab": Entry(
         "Run commands in a virtual machine that has bpf_out_of_memory().",
-        {
-            "run": "lab:run",
-            "fetch": "labfetch:fetch",
-            "status": "labfetch:status",
-            "smoke": "labsmoke:smoke",
-            "build": "labbuild:build",
-            "kernels": "labkernels:kernels",
-            "shell": "labshell:shell",
-            "start": "labkept:start",
-            "exec": "labkept:execute",
-            "stop": "labkept:stop",
+        commands={
+            "run": Entry("Run a command as root in a virtual machine with the kfunc.", "lab:run"),
+            "fetch": Entry("Fetch and prepare what `lab run` needs.", "labfetch:fetch"),
+            "status": Entry(
+                "Show what `lab run` would use, and the guests that are kept.", "labfetch:status"
+            ),
+            "smoke": Entry(
+                "Run `oomctl smoke` in virtual machines, with the panics.", "labsmoke:smoke"
+            ),
+            "build": Entry("Build a small kernel for the lab.", "labbuild:build"),
+            "kernels": Entry(
+                "List the kernels in the cache, or remove some.", "labkernels:kernels"
+            ),
+            "shell": Entry(
+                "Open a root shell in a virtual machine with the kfunc.", "labshell:shell"
+            ),
+            "start": Entry(
+                "Start a virtual machine and keep it for many commands.", "labkept:start"
+            ),
+            "exec": Entry(
+                "Run a command in a guest that `oomctl lab start` has started.", "labkept:execute"
+            ),
+            "stop": Entry("End a guest that `oomctl lab start` has started.", "labkept:stop"),
         },
     ),
 }
-"""Where each command is below oomctl.cli; a group has a help and its own commands."""
 
 
 VERBOSE = "oomctl.verbose"
@@ -61,29 +106,59 @@ VERBOSE = "oomctl.verbose"
 
 
 class Commands(UserDict[str, Any]):
-    """Typer's commands by name; one that was not asked for yet is its entry in COMMANDS."""
+    """Typer's commands by name, each imported when it is asked for."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        super().__init__(entries)
+        self.summaries = {name: entry.summary for name, entry in entries.items()}
 
     def __getitem__(self, name: str) -> Any:
         """Return a command, imported if need be."""
         entry = self.data[name]
-        if isinstance(entry, str):
-            self.data[name] = lazy.load(f"cli.{entry}")
-            self.data[name].name = name
-        elif isinstance(entry, tuple):
-            self.data[name] = _group(name, *entry)
+        if isinstance(entry, Entry):
+            self.data[name] = _group(name, entry) if entry.commands else _command(name, entry)
         return self.data[name]
 
 
-def _group(name: str, text: str, commands: Mapping[str, str]) -> Group:
-    group = Group(
-        name=name, help=text, epilog=exit_codes(), no_args_is_help=True, rich_markup_mode=None
+class LazyGroup(Group):
+    """A group that lists its commands without importing them."""
+
+    commands: Commands
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command's name and summary."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*self.commands.summaries.items()])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the commands and options that begin so."""
+        from typer._click.shell_completion import CompletionItem
+
+        begun = [each for each in self.commands.summaries.items() if each[0].startswith(incomplete)]
+        options = super(TyperGroup, self).shell_complete(ctx, incomplete)
+        return [*(CompletionItem(name, help=summary) for name, summary in begun), *options]
+
+
+def _command(name: str, entry: Entry) -> Any:
+    command = lazy.load(f"cli.{entry.place}")
+    command.name = name
+    return command
+
+
+def _group(name: str, entry: Entry) -> LazyGroup:
+    group = LazyGroup(
+        name=name,
+        help=entry.summary,
+        epilog=exit_codes(),
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
-    group.commands = Commands(commands)
+    group.commands = Commands(entry.commands)
     group.environment = () if name == "scenario" else (CACHE,)
     return group
 
 
-class Root(Group):
+class Root(LazyGroup):
     """The program; a wrong command line is one line, not typer's usage banner."""
 
     environment = tuple(ENVIRONMENT)

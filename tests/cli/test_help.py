@@ -80,6 +80,15 @@ def test_summaries_are_whole_and_on_one_line():
         assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)
+def test_the_summary_in_the_list_is_the_commands_own(words):
+    group = ROOT
+    for word in words[:-1]:
+        group = group.commands[word]
+    listed = group.commands.summaries[words[-1]]
+    assert listed == group.commands[words[-1]].get_short_help_str()
+
+
 @pytest.mark.parametrize(("columns", "widest"), [(60, 60), (80, 80), (100, 100), (300, 100)])
 def test_the_width_is_the_terminals_up_to_100(columns, widest):
     program = [sys.executable, "-m", "oomctl", "run", "--help"]
