@@ -3,30 +3,23 @@
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import psutil
 import typer
 
-from oomctl import scenario
-from oomctl.cgroup import hierarchy
 from oomctl.cli import consent, dryrun, hog_options, options
 from oomctl.cli.command import RUN_DIR, command
 from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import duration, flag, integer, value
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
-from oomctl.experiment.environment import require_machine, unique_name
-from oomctl.experiment.session import Session
-from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX, Hog, Plan
 from oomctl.report import RENDERERS, Format, render
-from oomctl.rounds.loop import Limits
-from oomctl.rounds.record import Record, open_records
-from oomctl.rounds.series import RecordedScenario, Series
-from oomctl.rounds.variant import PlannedVariant, Variant, variant_record
-from oomctl.scenario.planning import Existing, Site, plan
 from oomctl.units import Duration
+
+if TYPE_CHECKING:
+    from oomctl.experiment.session import Session
+    from oomctl.oom.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -152,34 +145,48 @@ class DeclareOptions:
 
     def plan(self) -> Plan:
         """Return the plan; UsageError or UnsupportedError if the target cannot be one."""
-        call = {
-            "order": self.order,
-            "repeat": self.repeat,
-            "until": "returned" if self.back_to_back else "exited",
-            "global": self.is_global or None,
-            "wait": self.wait,
-            "flags": self.flags,
-        }
-        existing = None
+        from oomctl.experiment.naming import unique_name
+        from oomctl.oom.enums import Until
+        from oomctl.proc import meminfo
+        from oomctl.scenario.model import Call
+        from oomctl.scenario.planning import Existing, Site, plan
+        from oomctl.scenario.scenario import of_options
+
+        target, existing = None, None
         if self.cgroup is not None:
+            from oomctl.cgroup import hierarchy
+
             node = hierarchy.find_cgroup(hierarchy.unified_root(), self.cgroup)
             hierarchy.require_target(node, f"--cgroup {self.cgroup}: ")
             existing = Existing(node.cgroup, hierarchy.children_get(node))
-            call["target"] = node.cgroup
-        written = scenario.of_options(
+            target = node.cgroup
+        written = of_options(
             self.planned_hogs,
-            {key: value for key, value in call.items() if value is not None},
+            Call(
+                target=target,
+                is_global=self.is_global,
+                order=self.order,
+                wait=self.wait,
+                flags=self.flags,
+                repeat=self.repeat,
+                until=Until.RETURNED if self.back_to_back else Until.EXITED,
+            ),
             memory_max=self.memory_max,
             swap_max=self.swap_max,
             oom_group=self.oom_group,
             timeout=self.timeout,
         )
-        site = Site(unique_name, psutil.virtual_memory().total, existing=existing)
+        site = Site(unique_name, meminfo.total(), existing=existing)
         return replace(plan(written, site), keep=self.keep)
 
 
-def _recorded(path: Path, session: Session, todo: Plan) -> Outcome:
+def _recorded(path: Path, session: "Session", todo: Plan) -> "Outcome":
     """Run the round, and write it to a record as `oomctl run` does."""
+    from oomctl.rounds.loop import Limits
+    from oomctl.rounds.record import open_records
+    from oomctl.rounds.series import RecordedScenario, Series
+    from oomctl.rounds.variant import PlannedVariant, Variant, variant_record
+
     planned = PlannedVariant(variant_record(Variant(""), todo), lambda: todo)
     options: dict[str, Any] = {
         "repeat": 1,
@@ -224,10 +231,15 @@ def declare(given: DeclareOptions) -> None:
         if given.dry_run:
             more = []
             if given.record:
+                from oomctl.rounds.record import Record
+
                 with Record(given.record):  # no round goes to it, so nothing is left of it
                     more = [f"rounds  recorded in {given.record}"]
             place.write(dryrun.render([("declare", "", todo)], given.form, place.width, more))
             return
+        from oomctl.experiment.environment import require_machine
+        from oomctl.experiment.session import Session
+
         if given.is_global:
             consent.require_consent(given.yes, "--global")
         root, kfunc = require_machine()

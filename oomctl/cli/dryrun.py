@@ -1,12 +1,10 @@
 """What `--dry-run` prints: the plans as text, or as JSON."""
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from oomctl.describe.plan_text import INDENT, describe
 from oomctl.errors import UsageError
-from oomctl.oom import as_json
 from oomctl.oom.plan import Plan
 from oomctl.text import printable
 from oomctl.units import Duration
@@ -30,6 +28,10 @@ def render(plans: Sequence[Named], form: str, width: int | None, more: Sequence[
     `width` are the columns of the terminal, None for a file.
     """
     if form == "json":
+        import json
+
+        from oomctl.oom import as_json
+
         shown = [
             {"scenario": name, "variant": variant, **as_json.plan(plan)}
             for name, variant, plan in plans

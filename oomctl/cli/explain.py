@@ -15,6 +15,7 @@ from oomctl.cli import completion, options
 from oomctl.cli.command import command
 from oomctl.cli.output import Output, require_new
 from oomctl.cli.rebuilt import Kept, tell
+from oomctl.cli.scale import Scale
 from oomctl.errors import Exit, UsageError
 from oomctl.files.infile import open_input
 from oomctl.files.loglines import NotTextError, telling_lines
@@ -65,7 +66,7 @@ class ExplainOptions:
             options.integer(1, 1 << 31),
         ),
     ] = None
-    scale: options.Scale = Fraction(1)
+    scale: Scale = Fraction(1)
     output: options.OutputFile = None
 
     def __post_init__(self) -> None:

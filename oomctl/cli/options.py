@@ -5,9 +5,7 @@ Each parser says what was given and what to write instead.
 
 import re
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import MISSING, fields
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -15,11 +13,8 @@ import typer
 
 from oomctl.cli import completion
 from oomctl.errors import UsageError
-from oomctl.kmod import elf
-from oomctl.text import cut
 from oomctl.units import Duration, parse_duration, parse_size
 
-_SCALE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}|[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
 
 
@@ -75,17 +70,6 @@ def duration(low: float, high: float) -> Callable[[str | Duration], Duration]:
     return parse
 
 
-def scale(value: str | Fraction) -> Fraction:
-    """Parse a scale such as 1/64 or 0.25, above 0 and up to 1."""
-    if isinstance(value, Fraction):
-        return value
-    if _SCALE.fullmatch(value):
-        with suppress(ZeroDivisionError):
-            if 0 < (parsed := Fraction(value)) <= 1:
-                return parsed
-    raise typer.BadParameter(f"{cut(value)!r} is not a scale: one is 1 or less, such as 1/64")
-
-
 def file(value: str | Path) -> Path:
     """Parse the name of a file to be written; Path() would drop a slash at its end."""
     if str(value).endswith("/") and Path(value).name:
@@ -99,6 +83,8 @@ def _module(path: Path | None) -> Path | None:
         return None
     if not path.is_file():
         raise typer.BadParameter(f"{path} is not a regular file")
+    from oomctl.kmod import elf
+
     if not elf.whole(path):
         raise typer.BadParameter(
             f"{path} is not a kernel module (a whole ELF file); `oomctl kfunc build` makes one"
@@ -133,10 +119,6 @@ OutputFile = Annotated[
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show each step, and the logs behind an error.")
-]
-Scale = Annotated[
-    Fraction,
-    value("SCALE", "Sizes and limits of the scenario times this, such as 1/64.", scale),
 ]
 DryRun = Annotated[
     bool, flag("--dry-run", "Print what would be made, written and called; do none of it.")

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from oomctl import console
 from oomctl.errors import OomctlError, UsageError
 from oomctl.files import descriptor
-from oomctl.files.outfile import OutFile, open_output
+
+if TYPE_CHECKING:
+    from oomctl.files.outfile import OutFile
 
 _ANOTHER = "name a file in a folder you can write to"
 _HINTS: dict[int | None, str] = {
@@ -40,6 +41,8 @@ class Output:
         if sys.stdout is None and (self._path is None or descriptor.own(self._path) == 1):
             raise UsageError("stdout is closed", "send it to a file: >FILE")
         if self._path is not None:
+            from oomctl.files.outfile import open_output
+
             try:
                 self._file = self._stack.enter_context(open_output(self._path))
             except OSError as error:
@@ -90,6 +93,8 @@ class Output:
         """
         try:
             if self._file is not None:
+                from tempfile import SpooledTemporaryFile
+
                 with SpooledTemporaryFile(_IN_MEMORY) as pieces:
                     for text in texts:
                         pieces.write(text.encode("utf-8", "backslashreplace"))

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
-import psutil
-
 from oomctl import console
 from oomctl.errors import UsageError
 from oomctl.oom.enums import Constraint
 from oomctl.oom.explanation import Explanation
 from oomctl.oom.reportsubtree import subtree_of
+from oomctl.proc import meminfo
 from oomctl.scenario.rebuild import Rebuilt, rebuild
 from oomctl.text import counted, printable
 from oomctl.units import format_size
@@ -77,7 +76,7 @@ def tell(made: Rebuilt, scale: Fraction) -> None:
     """Say on stderr what the scenario could not keep, and if it is too big for this machine."""
     for note in made.notes:
         console.note(note)
-    memory = psutil.virtual_memory().total
+    memory = meminfo.total()
     if made.wanted >= memory:
         fits = scale
         while made.wanted * fits / scale > memory / 2:

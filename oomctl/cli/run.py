@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 
 from oomctl import scenario
@@ -20,9 +19,11 @@ from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
 from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.experiment.environment import require_machine, unique_name
+from oomctl.experiment.environment import require_machine
+from oomctl.experiment.naming import unique_name
 from oomctl.experiment.session import Session
 from oomctl.oom.enums import Via
+from oomctl.proc import meminfo
 from oomctl.report import RENDERERS, RUN_RENDERERS, Format, render
 from oomctl.rounds.loop import Limits
 from oomctl.rounds.record import Record, open_records
@@ -193,7 +194,7 @@ class RunOptions:
 
     def planners(self, parent: str | None) -> list[VariantPlanner]:
         """Load the files, each as every variant has it; ScenarioError with all their faults."""
-        memory = psutil.virtual_memory().total
+        memory = meminfo.total()
         texts: dict[Path, str] = {}
         settings = self.settings or ()
         per_variant = [

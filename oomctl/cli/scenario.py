@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 
 from oomctl import scenario
@@ -15,8 +14,10 @@ from oomctl.cli import options
 from oomctl.cli.command import command
 from oomctl.cli.output import Output, require_new
 from oomctl.cli.rebuilt import tell
+from oomctl.cli.scale import Scale
 from oomctl.experiment.subtree import read_subtree
 from oomctl.oom.plan import Plan
+from oomctl.proc import meminfo
 from oomctl.scenario.planning import Site, plan
 from oomctl.scenario.rebuild import rebuild
 from oomctl.text import counted, printable
@@ -66,7 +67,7 @@ class FromOptions:
             help="A directory below the cgroup2 mount, or a path as in /proc/PID/cgroup.",
         ),
     ]
-    scale: options.Scale = Fraction(1)
+    scale: Scale = Fraction(1)
     with_paths: Annotated[
         bool,
         options.flag(
@@ -122,7 +123,7 @@ def check(given: CheckOptions) -> None:
       oomctl scenario check examples/largest-dies.toml
       oomctl scenario check examples/largest-dies.toml --set hog.large.size=1G
     """
-    memory = psutil.virtual_memory().total
+    memory = meminfo.total()
     site = Site(lambda: "oomctl", memory)
     loaded = scenario.load_all(given.files, given.settings or (), memory)
     lines = [

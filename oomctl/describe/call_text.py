@@ -2,10 +2,10 @@
 
 from oomctl.describe.evidence_text import evidence_text
 from oomctl.describe.reason_text import reason_rows
-from oomctl.oom.as_text import returned, target_name, task_name
+from oomctl.oom.as_text import kfunc_text, returned, target_name, task_name
 from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.oom.outcome import CallReport, Outcome
-from oomctl.oom.plan import Call, flag_names
+from oomctl.oom.plan import Call
 from oomctl.oom.reason import reasons
 from oomctl.oom.verdict import meaning
 from oomctl.text import counted
@@ -36,11 +36,6 @@ def call_rows(report: CallReport) -> list[tuple[str, str]]:
         nth = "" if number == 1 else f" {number}"  # labels differ, for forms that need that
         rows += [(f"{label}{nth}", text) for label, text in reason_rows(each)]
     return [*rows, ("evidence", evidence_text(report.evidence))]
-
-
-def kfunc_text(call: Call, memcg: str) -> str:
-    """Write the kfunc's call as C does, with the memcg under that name."""
-    return f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
 
 
 def trigger_text(call: Call) -> str:

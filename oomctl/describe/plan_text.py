@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from oomctl.describe.call_text import kfunc_text
+from oomctl.oom.as_text import kfunc_text
 from oomctl.oom.enums import Until, Via
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step
 from oomctl.text import counted

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -157,8 +156,3 @@ def _unprotected() -> str:
     held = needed.held(capabilities.CapabilitySets.own())
     why = "its oom_score_adj cannot be lowered here" if held else f"{needed.name} is not held"
     return f"oomctl is not protected from the OOM killer: {why}"
-
-
-def unique_name() -> str:
-    """Return a name for a top cgroup that no other run has."""
-    return f"oomctl-{os.getpid()}-{secrets.token_hex(3)}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from oomctl.oom.errnos import name_of
+from oomctl.oom.plan import Call, flag_names
 
 
 def returned(ret: int | None) -> str:
@@ -30,3 +31,8 @@ def target_name(target: str | None, cgroup_id: int | None = None) -> str:
     if target is None:
         return "the whole system (NULL memcg)"
     return f"{target} (cgroup id {cgroup_id})" if cgroup_id is not None else target
+
+
+def kfunc_text(call: Call, memcg: str) -> str:
+    """Write the kfunc's call as C does, with the memcg under that name."""
+    return f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"

@@ -13,7 +13,7 @@ from oomctl.rounds.run import VariantRecord
 from oomctl.scenario import planning
 
 if TYPE_CHECKING:
-    from oomctl.scenario.loader import Scenario
+    from oomctl.scenario.scenario import Scenario
 
 MAX_VARIANTS = 1000
 

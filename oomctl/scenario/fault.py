@@ -1,7 +1,5 @@
 """What is wrong with a scenario: where, what, and what to write instead, each on one line. Pure."""
 
-import difflib
-import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -100,6 +98,8 @@ def independent(faults: Iterable[Fault], known: Iterable[Fault]) -> list[Fault]:
 
 def dotted(path: Path) -> str:
     """Return a path as TOML writes a key: `cgroup."left/inner".memory.max`, `call[0].wait`."""
+    import json
+
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -131,6 +131,8 @@ def shown(value: object) -> str:
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """Return the known name that was most likely meant, if one is near enough."""
+    import difflib  # for faults only
+
     found = difflib.get_close_matches(cut(name), known, 1, 0.6)
     return found[0] if found else None
 

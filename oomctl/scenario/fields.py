@@ -1,9 +1,8 @@
 """The types of a scenario's keys, one row each: the parser, and the JSON schema for editors."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, get_args
-
-from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
 from oomctl.oom.enums import Moment, Until, VerdictName, Via
 from oomctl.oom.plan import (
@@ -26,7 +25,42 @@ MOMENTS = tuple(moment for moment in Moment if moment is not Moment.CALL)
 
 
 Schema = dict[str, Any]
-Validators = tuple[PlainValidator, WithJsonSchema]
+
+
+@dataclass(frozen=True, eq=False)  # so that typing can hash it
+class Key:
+    """The annotation of a key's type: its parser and its JSON schema.
+
+    pydantic calls the methods. It is imported no earlier: only a file needs it.
+    """
+
+    parse: Callable[[Any], object]
+    schema: Schema
+
+    def __get_pydantic_core_schema__(self, _type: Any, _handler: Any) -> Any:
+        from pydantic_core.core_schema import no_info_plain_validator_function
+
+        return no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, _core: Any, _handler: Any) -> Schema:
+        return {**self.schema}
+
+
+@dataclass(frozen=True, eq=False)  # so that typing can hash it
+class Before:
+    """The annotation of a table: what is done with its value before; `given` may be written too."""
+
+    change: Callable[[Any], object]
+    given: Any = None
+
+    def __get_pydantic_core_schema__(self, table: Any, handler: Any) -> Any:
+        from pydantic_core.core_schema import no_info_before_validator_function
+
+        written = self.given and handler.generate_schema(self.given | table)
+        return no_info_before_validator_function(
+            self.change, handler(table), json_schema_input_schema=written
+        )
+
 
 _UINT64 = {"type": "integer", "minimum": -UINT64_MAX, "maximum": UINT64_MAX}
 _SYSCTL_VALUE = [
@@ -52,13 +86,11 @@ DEFINITIONS: dict[str, Schema] = {
 """The schemas that several keys share, by name."""
 
 
-def _named(
-    name: str, parse: Callable[[object], object], schema: Schema | None = None
-) -> Validators:
+def _named(name: str, parse: Callable[[object], object], schema: Schema | None = None) -> Key:
     """Return the type of one of DEFINITIONS, to which jsonschema.py refers by this title."""
     if schema:
         DEFINITIONS[name] = schema
-    return PlainValidator(parse), WithJsonSchema({"title": name})
+    return Key(parse, {"title": name})
 
 
 def _text(pattern: str) -> Schema:
@@ -73,93 +105,90 @@ def _size(*texts: str) -> Schema:
     return _number(0, SIZE_LIMIT - 1, patterns.SIZE, *texts)
 
 
-def _whole(low: int, high: int) -> Validators:
-    schema = {"type": "integer", "minimum": low, "maximum": high}
-    return PlainValidator(values.whole(low, high)), WithJsonSchema(schema)
+def _whole(low: int, high: int) -> Key:
+    return Key(values.whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
 
 
-def _string(parse: Callable[[str], str], pattern: str) -> Validators:
-    return PlainValidator(parse), WithJsonSchema(_text(pattern))
+def _string(parse: Callable[[str], str], pattern: str) -> Key:
+    return Key(parse, _text(pattern))
 
 
-def _one_of(known: tuple[str, ...], noun: str) -> Validators:
-    return PlainValidator(values.one_of(known, noun)), WithJsonSchema({"enum": [*known]})
+def _one_of(known: tuple[str, ...], noun: str) -> Key:
+    return Key(values.one_of(known, noun), {"enum": [*known]})
 
 
-def _some(
-    parse: Callable[[object], str], item: Mapping[str, Any], none: bool = False
-) -> Validators:
+def _some(parse: Callable[[object], str], item: Mapping[str, Any], none: bool = False) -> Key:
     """Return the type of one item or an array of them; with `none` the array may be empty."""
     array = {"type": "array", "items": item, **({} if none else {"minItems": 1})}
-    return PlainValidator(values.some_of(parse, none)), WithJsonSchema({"anyOf": [item, array]})
+    return Key(values.some_of(parse, none), {"anyOf": [item, array]})
 
 
-Text = Annotated[str, PlainValidator(values.text), WithJsonSchema({"type": "string"})]
-Flag = Annotated[bool, PlainValidator(values.flag), WithJsonSchema({"type": "boolean"})]
+Text = Annotated[str, Key(values.text, {"type": "string"})]
+Flag = Annotated[bool, Key(values.flag, {"type": "boolean"})]
 
-Size = Annotated[int, *_named("size", values.size, _size())]
+Size = Annotated[int, _named("size", values.size, _size())]
 Rate = Annotated[
     int,
-    *_named(
+    _named(
         "rate",
         values.rate,
         {**_number(1, SIZE_LIMIT - 1, patterns.SIZE), "not": _text(patterns.ZERO)},
     ),
 ]
-Amount = Annotated[int | Percent, *_named("amount", values.amount, _size(patterns.PERCENT))]
-Part = Annotated[int | Percent, *_named("part", values.part, _size(patterns.PART))]
+Amount = Annotated[int | Percent, _named("amount", values.amount, _size(patterns.PERCENT))]
+Part = Annotated[int | Percent, _named("part", values.part, _size(patterns.PART))]
 Limit = Annotated[
-    int | Percent | str, *_named("limit", values.limit, _size(patterns.PERCENT, "max"))
+    int | Percent | str, _named("limit", values.limit, _size(patterns.PERCENT, "max"))
 ]
 Time = Annotated[
     float,
-    *_named("time", values.duration(), _number(0, patterns.DAY, patterns.TIME, kind="number")),
+    _named("time", values.duration(), _number(0, patterns.DAY, patterns.TIME, kind="number")),
 ]
 Timeout = Annotated[
     float,
-    *_named(
+    _named(
         "timeout",
         values.duration(0.1),
         _number(0.1, patterns.DAY, patterns.TIMEOUT, kind="number"),
     ),
 ]
-Count = Annotated[Range, *_named("count", values.count, _number(0, 10**18 - 1, patterns.COUNT))]
+Count = Annotated[Range, _named("count", values.count, _number(0, 10**18 - 1, patterns.COUNT))]
 PidsMax = Annotated[
-    int | str, *_named("pids", values.pids_max, _number(0, values.PIDS_LIMIT, "max"))
+    int | str, _named("pids", values.pids_max, _number(0, values.PIDS_LIMIT, "max"))
 ]
 DEFINITIONS["return"] = _number(INT32_MIN, INT32_MAX, patterns.RETURN)
-Returns = Annotated[tuple[str, ...], *_some(values.returned, {"title": "return"})]
-Sysctls = Annotated[dict[str, str], *_named("sysctl", names.sysctls)]
+Returns = Annotated[tuple[str, ...], _some(values.returned, {"title": "return"})]
+Sysctls = Annotated[dict[str, str], _named("sysctl", names.sysctls)]
 
-HogCount = Annotated[int, *_whole(0, MAX_HOGS)]
-Tasks = Annotated[int, *_whole(1, 4096)]
-Adj = Annotated[int, *_whole(-1000, 1000)]
-Order = Annotated[int, *_whole(INT32_MIN, INT32_MAX)]
-Flags = Annotated[int, *_whole(0, UINT64_MAX)]
-Callers = Annotated[int, *_whole(1, MAX_CALLERS)]
-Repeat = Annotated[int, *_whole(1, 100_000)]
-Natural = Annotated[int, *_whole(0, INT32_MAX)]
+HogCount = Annotated[int, _whole(0, MAX_HOGS)]
+Tasks = Annotated[int, _whole(1, 4096)]
+Adj = Annotated[int, _whole(-1000, 1000)]
+Order = Annotated[int, _whole(INT32_MIN, INT32_MAX)]
+Flags = Annotated[int, _whole(0, UINT64_MAX)]
+Callers = Annotated[int, _whole(1, MAX_CALLERS)]
+Repeat = Annotated[int, _whole(1, 100_000)]
+Natural = Annotated[int, _whole(0, INT32_MAX)]
 
-KindName = Annotated[HogKind, *_one_of(KINDS, "kind of hog")]
-ViaName = Annotated[Via, *_one_of(tuple(Via), "trigger")]
-UntilName = Annotated[Until, *_one_of(tuple(Until), "value of until")]
-Counter = Annotated[str, *_one_of(COUNTERS, "counter of memory.events")]
-MomentName = Annotated[Moment, *_one_of(MOMENTS, "moment of the timeline")]
+KindName = Annotated[HogKind, _one_of(KINDS, "kind of hog")]
+ViaName = Annotated[Via, _one_of(tuple(Via), "trigger")]
+UntilName = Annotated[Until, _one_of(tuple(Until), "value of until")]
+Counter = Annotated[str, _one_of(COUNTERS, "counter of memory.events")]
+MomentName = Annotated[Moment, _one_of(MOMENTS, "moment of the timeline")]
 Verdicts = Annotated[
     tuple[VerdictName, ...],
-    *_some(values.one_of(tuple(VerdictName), "verdict"), {"enum": [*VerdictName]}),
+    _some(values.one_of(tuple(VerdictName), "verdict"), {"enum": [*VerdictName]}),
 ]
-Names = Annotated[tuple[str, ...], *_some(values.text, {"type": "string"}, none=True)]
+Names = Annotated[tuple[str, ...], _some(values.text, {"type": "string"}, none=True)]
 
-HogName = Annotated[str, *_string(names.hog_name, patterns.HOG)]
-CgroupName = Annotated[str, *_string(names.cgroup_name, patterns.CGROUP)]
-Comm = Annotated[str, *_string(names.comm, patterns.COMM)]
-Absolute = Annotated[str, *_string(names.absolute, patterns.ABSOLUTE)]
-Existing = Annotated[str, *_string(names.existing_cgroup, patterns.EXISTING)]
-Target = Annotated[str, *_string(names.target, patterns.TARGET)]
+HogName = Annotated[str, _string(names.hog_name, patterns.HOG)]
+CgroupName = Annotated[str, _string(names.cgroup_name, patterns.CGROUP)]
+Comm = Annotated[str, _string(names.comm, patterns.COMM)]
+Absolute = Annotated[str, _string(names.absolute, patterns.ABSOLUTE)]
+Existing = Annotated[str, _string(names.existing_cgroup, patterns.EXISTING)]
+Target = Annotated[str, _string(names.target, patterns.TARGET)]
 
 Counts = dict[Counter, Count]
 Returned = Annotated[
-    dict[Annotated[str, *_string(values.returned, patterns.RETURN)], Count],
-    BeforeValidator(values.once(values.returned)),
+    dict[Annotated[str, _string(values.returned, patterns.RETURN)], Count],
+    Before(values.once(values.returned)),
 ]

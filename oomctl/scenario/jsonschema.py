@@ -4,15 +4,19 @@ It has every rule about the keys of a single table. tests/scenario_documents.py 
 a JSON schema cannot express.
 """
 
+import ast
+import inspect
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.scenario.fields import DEFINITIONS
-from oomctl.scenario.model import File, Hog
+from oomctl.scenario.model import File, Hog, key_of
 from oomctl.scenario.rules.calls import HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
 from oomctl.scenario.rules.expect import OF_NO_CALL, VERDICTS_OF_NO_CALL
 from oomctl.scenario.rules.hogs import KINDS_OF
@@ -23,7 +27,7 @@ _BESIDE = ("description", "default")
 
 def schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12)."""
-    made = _referring(File.model_json_schema(schema_generator=_ForToml))
+    made = _referring(TypeAdapter(File).json_schema(schema_generator=_ForToml))
     tables = made.pop("$defs")
     tables["Hog"]["allOf"] = list(_of_a_hog())
     tables["Call"]["allOf"] = list(_of_a_call())
@@ -49,9 +53,9 @@ def _at_most(**values: Any) -> dict[str, Any]:
 
 
 def _of_a_hog() -> Iterator[dict[str, Any]]:
-    usual = Hog.model_fields["kind"].default
+    usual = Hog.kind
     for key, kinds in KINDS_OF.items():
-        flag = Hog.model_fields[key].default is False
+        flag = getattr(Hog, key) is False
         given = _given(**{key: [True]}) if flag else _given(key)
         yield {"if": given, "then": (_at_most if usual in kinds else _given)(kind=kinds)}
     yield {"if": _given(kind=["shared"]), "then": _given("sharer")}
@@ -96,8 +100,27 @@ def _referring(made: Any) -> Any:
     return {key: _referring(each) for key, each in made.items()}
 
 
+def descriptions(table: type) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a table that have a docstring, and that, from the source of its class."""
+    (made,) = ast.parse(inspect.getsource(table)).body
+    assert isinstance(made, ast.ClassDef)  # noqa: S101
+    for field, text in pairwise(made.body):
+        match field, text:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(said))),
+            ):
+                yield key_of(name), inspect.cleandoc(said)
+
+
 class _ForToml(GenerateJsonSchema):
     """Leaves out null, which TOML does not have, and defaults that are tables."""
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        made = super().dataclass_schema(schema)
+        for key, text in descriptions(schema["cls"]):
+            made["properties"][key]["description"] = text
+        return made
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner = self.generate_inner(schema["schema"])

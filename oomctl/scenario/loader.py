@@ -1,53 +1,27 @@
-"""Scenarios from files or options: read, parsed, overridden, checked; all faults at once."""
+"""Scenarios from files: read, parsed, overridden, checked; all faults at once."""
 
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from oomctl import resources
 from oomctl.files.infile import open_input
-from oomctl.oom import plan
 from oomctl.scenario import fault, overrides, rules
 from oomctl.scenario.fault import VARY, Fault, FieldError, Origin, ScenarioError, instead
 from oomctl.scenario.layout import Layout
-from oomctl.scenario.model import File, Table
-from oomctl.scenario.names import TOP
+from oomctl.scenario.model import File, Table, key_of
+from oomctl.scenario.scenario import Scenario
 
 _TOO_LARGE = 1 << 20
 _ROUNDS = 4  # an entry may lose a value, then lack it, then be empty
 _KEY = "[key]"  # how pydantic ends the location of an error in a key itself
-_SPELLED = (("memory.max of '.'", "--memory-max"), (rules.MAY_FAIL, ""))
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One experiment without a fault: its name (the file's), its text, its values."""
-
-    name: str
-    source: str
-    file: File
-    origin: Origin
-
-    @property
-    def description(self) -> str:
-        """What it shows, in a sentence."""
-        return self.file.description
-
-    @property
-    def existing(self) -> Iterator[tuple[fault.Path, str]]:
-        """The cgroups of the machine that it names, each after its key."""
-        if self.file.parent:
-            yield ("parent",), self.file.parent
-        for index, call in enumerate(self.file.calls):
-            if call.target and call.target.startswith("/"):
-                yield ("call", index, "target"), call.target
 
 
 def load_all(
@@ -83,32 +57,6 @@ def load_all(
 def load(path: Path, changes: Sequence[str] = (), memory: int | None = None) -> Scenario:
     """Load one scenario file; ScenarioError with every fault."""
     return load_all([path], changes, memory)[0]
-
-
-def of_options(
-    hogs: Sequence[plan.Hog],
-    call: Mapping[str, Any],
-    *,
-    memory_max: int | str | None = None,
-    swap_max: int | str | None = None,
-    oom_group: bool = False,
-    timeout: float = 30.0,
-) -> Scenario:
-    """Make the scenario that the options of `oomctl declare` describe; its faults name options.
-
-    `call` has the keys of a [[call]]. The limits are as a file has them, `timeout` is in seconds.
-    """
-    memory: dict[str, Any] = {} if memory_max is None else {"max": memory_max}
-    memory |= {} if swap_max is None else {"swap": {"max": swap_max}}
-    memory |= {"oom": {"group": True}} if oom_group else {}
-    elsewhere = call.get("global") or call.get("target", TOP).startswith("/")
-    raw = {
-        "timeout": timeout,
-        "cgroup": {} if elsewhere and not hogs else {TOP: {"memory": memory}},
-        "hog": {hog.name: {"size": hog.size, "oom_score_adj": hog.oom_score_adj} for hog in hogs},
-        "call": [dict(call)],
-    }
-    return checked(raw, "declare", "", Origin(spelled=_SPELLED))
 
 
 def checked(
@@ -179,6 +127,11 @@ def _refusal(path: Path, what: str, hint: str) -> ScenarioError:
     return ScenarioError([_fault_of(path, what, hint)])
 
 
+@cache
+def _adapter() -> TypeAdapter[File]:
+    return TypeAdapter(File)
+
+
 def _validated(raw: dict[str, Any]) -> tuple[File | None, list[Fault]]:
     """Return a file's model and the faults of its keys and values.
 
@@ -188,7 +141,7 @@ def _validated(raw: dict[str, Any]) -> tuple[File | None, list[Fault]]:
     found: list[Fault] = []
     for _ in range(_ROUNDS):
         try:
-            return File.model_validate(raw), found
+            return _adapter().validate_python(raw), found
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
         found = found or [_in_our_words(each) for each in errors]
@@ -205,12 +158,12 @@ def _in_our_words(error: ErrorDetails) -> Fault:
     match error["type"]:
         case "missing":
             return Fault(path, "is missing", "every entry needs it")
-        case "extra_forbidden":
+        case "unexpected_keyword_argument":
             key, known = str(path[-1]), _keys(path[:-1])
             if key.partition(".")[0] in known:
                 return Fault(path, "no such key", "a dotted key has no quotes: memory.max = '64M'")
             return Fault(path, "no such key", instead(key, known, "leave it out"))
-        case "model_type" | "dict_type":
+        case "dataclass_type" | "dict_type":
             keys = _keys(path)
             table = (
                 f"such as {{ {keys[0]} = ... }}" if keys else "a table with a name for each entry"
@@ -232,18 +185,19 @@ def _keys(path: fault.Path) -> list[str]:
     kinds: list[Any] = [File]
     for part in path:
         kinds = [each for kind in kinds for each in _choices(_inside(kind, part))]
-    return [field.alias or name for kind in kinds for name, field in _fields(kind).items()]
+    return [key for kind in kinds for key in _types(kind)]
 
 
-def _fields(kind: Any) -> dict[Any, FieldInfo]:
+def _types(kind: Any) -> dict[Any, Any]:
+    """Return the types of a table's keys; none if it is not a table."""
     is_table = isinstance(kind, type) and issubclass(kind, Table)
-    return {**kind.model_fields} if is_table else {}
+    return {key_of(each.name): each.type for each in fields(kind)} if is_table else {}
 
 
 def _inside(kind: Any, part: str | int) -> Any:
     """Return the type of what a table, a table of tables or an array has at one place."""
-    if field := _fields(kind).get(part):
-        return field.annotation
+    if part in (types := _types(kind)):
+        return types[part]
     if get_origin(kind) is dict:
         return get_args(kind)[1]
     return get_args(kind)[0] if get_origin(kind) is tuple else None
@@ -273,7 +227,7 @@ def _take_out(raw: dict[str, Any], error: ErrorDetails) -> None:
         part = path[-1]
     if error["type"] == "missing":
         at[part] = 0
-    elif error["type"] == "model_type":
+    elif error["type"] == "dataclass_type":
         at[part] = {}
     elif isinstance(at, dict):
         at.pop(part, None)

@@ -1,24 +1,32 @@
-"""A scenario file as pydantic reads it: tables and keys, each with what an editor says of it.
+"""The tables of a scenario: keys, their types, and what an editor says of each.
+
+loader.py lets pydantic read files into them; options make them as they are.
 
 What one key needs of another is checked in rules/.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from oomctl.oom.enums import Until, Via
 from oomctl.scenario import fields
 from oomctl.scenario.names import TOP
 
 
-class Table(BaseModel):
+def key_of(name: str) -> str:
+    """Return the key of a field; `global` is a keyword of Python."""
+    return name.removeprefix("is_")
+
+
+class Table:
     """A table of the file; a key that it does not know is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    __pydantic_config__ = {"extra": "forbid", "alias_generator": key_of}  # noqa: RUF012
 
 
+@dataclass(frozen=True)
 class Swap(Table):
     """The files memory.swap.*."""
 
@@ -28,6 +36,7 @@ class Swap(Table):
     """memory.swap.high: swap above which they are throttled."""
 
 
+@dataclass(frozen=True)
 class Zswap(Table):
     """The files memory.zswap.*."""
 
@@ -35,13 +44,15 @@ class Zswap(Table):
     """memory.zswap.max: compressed swap in memory. 0 for the top unless given."""
 
 
+@dataclass(frozen=True)
 class Oom(Table):
     """The files memory.oom.*."""
 
-    group: fields.Flag = False
+    group: fields.Flag | None = None
     """memory.oom.group: kill all of the tasks below or none."""
 
 
+@dataclass(frozen=True)
 class Memory(Table):
     """The memory controller's files, by the kernel's own names."""
 
@@ -58,6 +69,7 @@ class Memory(Table):
     oom: Oom = Oom()
 
 
+@dataclass(frozen=True)
 class Pids(Table):
     """The pids controller's files."""
 
@@ -65,6 +77,7 @@ class Pids(Table):
     """pids.max: number of tasks that may be below, or max."""
 
 
+@dataclass(frozen=True)
 class Cgroup(Table):
     """What is written into one cgroup: the names of its files as nested keys."""
 
@@ -76,6 +89,7 @@ class Cgroup(Table):
         yield from _files("", self)
 
 
+@dataclass(frozen=True)
 class Hog(Table):
     """A memory hog, or `count` of them; the key names it."""
 
@@ -109,6 +123,7 @@ class Hog(Table):
     """Go on with the experiment if it does not reach its size."""
 
 
+@dataclass(frozen=True)
 class Recheck(Table):
     """Instead of waiting for oom_lock: try repeatedly, and give up once usage is low enough."""
 
@@ -118,6 +133,7 @@ class Recheck(Table):
     """Time between two tries."""
 
 
+@dataclass(frozen=True)
 class CallExpect(Table):
     """The expected result of each call of one step."""
 
@@ -133,15 +149,16 @@ def _recheck(value: Any) -> Any:
     return value if isinstance(value, (dict, Recheck)) else {"above": value}
 
 
+@dataclass(frozen=True)
 class Call(Table):
     """One step: a call, the number of callers, repetitions, and what is waited for."""
 
     target: fields.Target | None = None
     """The cgroup: `.` is the top, `left` is below it, `/existing/cgroup` is any other."""
-    is_global: fields.Flag = Field(default=False, alias="global")
+    is_global: fields.Flag = False
     """The whole system (a NULL memcg): the largest task of the MACHINE dies."""
-    order: fields.Order = 0
-    """Allocation order to pass; invalid orders such as 11 and -1 return -EINVAL."""
+    order: fields.Order | None = None
+    """Allocation order to pass, 0 unless given; 11 and -1 return -EINVAL."""
     wait: fields.Flag | None = None
     """Wait for oom_lock, or get -EBUSY. Unless given: true for a cgroup, false system-wide."""
     flags: fields.Flags | None = None
@@ -158,12 +175,7 @@ class Call(Table):
     """Time to wait before each call: seconds, or 100ms."""
     until: fields.UntilName = Until.EXITED
     """What to wait for after each call: the victims' exit, their memory, or only its return."""
-    recheck: (
-        Annotated[
-            Recheck, BeforeValidator(_recheck, json_schema_input_type=fields.Amount | Recheck)
-        ]
-        | None
-    ) = None
+    recheck: Annotated[Recheck, fields.Before(_recheck, fields.Amount)] | None = None
     """Instead of waiting: try again while the target uses more than this, such as 80M or 50%."""
     expect: CallExpect = CallExpect()
 
@@ -173,15 +185,17 @@ class Call(Table):
         return not self.is_global and not (self.target or TOP).startswith("/")
 
 
+@dataclass(frozen=True)
 class CgroupExpect(Table):
     """Expected rises of the counters of one cgroup since it was made."""
 
-    events: fields.Counts = {}
+    events: fields.Counts = field(default_factory=dict)
     """In memory.events, which includes the cgroups below: events.oom_kill = 1."""
-    events_local: fields.Counts = {}
+    events_local: fields.Counts = field(default_factory=dict)
     """In memory.events.local, which does not: events_local.oom_kill = 0."""
 
 
+@dataclass(frozen=True)
 class Expect(Table):
     """The expected result of a round; a key that is not given is not checked."""
 
@@ -195,16 +209,17 @@ class Expect(Table):
     """Number of other tasks that may die."""
     kills: fields.Count | None = None
     """Number of deaths: 1, "1..2", "2.."."""
-    returns: fields.Returned = {}
+    returns: fields.Returned = field(default_factory=dict)
     """Number of calls for each return value: { 1 = 1, EBUSY = "0..3" }."""
-    events: fields.Counts = {}
+    events: fields.Counts = field(default_factory=dict)
     """How far counters of the top's memory.events rise: events.oom_kill = 1."""
-    cgroup: dict[fields.CgroupName, CgroupExpect] = {}
+    cgroup: dict[fields.CgroupName, CgroupExpect] = field(default_factory=dict)
     """The same of any cgroup of the tree: [expect.cgroup."left/inner"]."""
-    latency: dict[fields.MomentName, fields.Time] = {}
+    latency: dict[fields.MomentName, fields.Time] = field(default_factory=dict)
     """Longest time from the call to a moment: latency.exited = "2s"."""
 
 
+@dataclass(frozen=True)
 class File(Table):
     """A scenario of oomctl: cgroups, hogs, calls and the expected results."""
 
@@ -214,11 +229,11 @@ class File(Table):
     """Limit on filling the hogs, on one call, and on its victims' exit; each."""
     parent: fields.Existing | None = None
     """Existing cgroup to make the top in, instead of the hierarchy's root; like --parent."""
-    sysctl: fields.Sysctls = {}
+    sysctl: fields.Sysctls = field(default_factory=dict)
     """Settings of the whole machine during a round: vm.swappiness = 0."""
-    cgroup: dict[fields.CgroupName, Cgroup] = {}
+    cgroup: dict[fields.CgroupName, Cgroup] = field(default_factory=dict)
     """Cgroups by path: [cgroup."."] is the top, [cgroup."left/inner"] is below it."""
-    hog: dict[fields.HogName, Hog] = {}
+    hog: dict[fields.HogName, Hog] = field(default_factory=dict)
     """Hogs by name, started in this order."""
     call: tuple[Call, ...] | None = None
     """Steps in order. Left out: one call on the top. `call = []`: no call, limits kill."""
@@ -231,9 +246,9 @@ class File(Table):
 
 
 def _files(prefix: str, table: Table) -> Iterator[tuple[str, Any]]:
-    for name in type(table).model_fields:
-        value = getattr(table, name)
+    for each in fields_of(table):  # type: ignore[arg-type]
+        value = getattr(table, each.name)
         if isinstance(value, Table):
-            yield from _files(f"{prefix}{name}.", value)
-        elif name in table.model_fields_set:
-            yield f"{prefix}{name}", value
+            yield from _files(f"{prefix}{each.name}.", value)
+        elif value is not None:
+            yield f"{prefix}{each.name}", value

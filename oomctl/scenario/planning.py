@@ -13,8 +13,8 @@ from oomctl.scenario.values import Percent
 
 if TYPE_CHECKING:
     from oomctl.scenario.layout import Layout, Member
-    from oomctl.scenario.loader import Scenario
     from oomctl.scenario.model import Call, Expect
+    from oomctl.scenario.scenario import Scenario
 
 _HOLD = 1.0  # the kernel wakes its reaper after 2 s (mm/oom_kill.c, OOM_REAPER_DELAY)
 
@@ -137,7 +137,7 @@ class _Drafter:
         return Step(
             call=plans.Call(
                 target=target,
-                order=call.order,
+                order=call.order or 0,
                 flags=0 if recheck else plans.flags_of(call.wait, call.flags, call.is_global),
                 via=call.via,
                 amount=None if call.amount is None else self._share(target, call.amount),

@@ -52,7 +52,7 @@ def machine(cgroupfs, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("oomctl.proc.procfs.sees_init_pids", lambda: True)
     monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: V3)
-    monkeypatch.setattr("oomctl.cli.declare.Session", Session)
+    monkeypatch.setattr("oomctl.experiment.session.Session", Session)
     return made
 
 

@@ -249,7 +249,7 @@ def done(machine, any_machine, monkeypatch, tmp_path):
 
     host = guest.Host(KERNEL, False, None, False)
     for target, function in {
-        "oomctl.cli.declare.Session": Session,
+        "oomctl.experiment.session.Session": Session,
         "oomctl.cli.run.Session": Session,
         "oomctl.cli.watch.OomWatch": Watch,
         "oomctl.cli.doctor.Machine": any_machine,

@@ -1,6 +1,5 @@
 import json
 from fractions import Fraction
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -89,7 +88,6 @@ def test_what_is_no_scale(scale):
 
 def test_a_scale_is_named_that_fits_this_machine(monkeypatch, capsys):
     made = Rebuilt("", wanted=100 << 30, victim=None, notes=())
-    memory = SimpleNamespace(total=4 << 30)
-    monkeypatch.setattr("oomctl.cli.rebuilt.psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("oomctl.proc.meminfo.total", lambda: 4 << 30)
     tell(made, Fraction(1))
     assert "want 100G, but this machine has 4G: --scale 1/64 would fit" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -83,18 +84,17 @@ def test_scenario_keys(table):
     nested = (
         {"sysctl", "hog", "call", "cgroup", "expect"} if table in (model.File, model.Call) else ()
     )
-    keys = {info.alias or name for name, info in table.model_fields.items()}
+    keys = {model.key_of(field.name) for field in fields(table)}
     assert keys - {*nested} <= rows(page("scenarios.md"))
 
 
 def files(table: type[Table], prefix: str = "") -> set[str]:
     found = set()
-    for name, info in table.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Table):
-            found |= files(kind, f"{prefix}{name}.")
+    for field in fields(table):
+        if isinstance(field.type, type) and issubclass(field.type, Table):
+            found |= files(field.type, f"{prefix}{field.name}.")
         else:
-            found.add(f"{prefix}{name}")
+            found.add(f"{prefix}{field.name}")
     return found
 
 

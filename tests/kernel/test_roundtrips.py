@@ -12,7 +12,8 @@ import pytest
 from oomctl import scenario
 from oomctl.cgroup import hierarchy
 from oomctl.errors import OomctlError
-from oomctl.experiment.environment import require_kfunc, unique_name
+from oomctl.experiment.environment import require_kfunc
+from oomctl.experiment.naming import unique_name
 from oomctl.experiment.session import Session
 from oomctl.proc.kmsg import Kmsg
 from oomctl.scenario.planning import Site, plan

@@ -7,7 +7,7 @@ import pytest
 from oomctl import scenario
 from oomctl.cgroup.hierarchy import unified_root
 from oomctl.cgroup.tree import Tree
-from oomctl.experiment.environment import unique_name
+from oomctl.experiment.naming import unique_name
 from oomctl.journal.file import Journal
 from oomctl.scenario.planning import Site, plan
 

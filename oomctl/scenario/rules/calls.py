@@ -61,7 +61,7 @@ def _clashes(call: Call) -> Iterator[tuple[str, ...]]:
         what = f"'{call.via}' takes no amount"
         yield "amount", what, "leave it out, or write via = 'limit' or 'reclaim'", "via"
     for key in OF_A_DECLARATION if call.via not in KFUNC_VIAS else ():
-        if key in call.model_fields_set:
+        if getattr(call, key) is not None:
             what = f"'{call.via}' takes no {key}"
             yield key, what, "leave it out, or write via = 'bpf' or 'reclaim'", "via"
     if call.recheck is None:

@@ -5,7 +5,7 @@ import pytest
 from oomctl.cgroup.tree import Tree
 from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.plan import Call, Hog, Plan, Setting, Step
-from oomctl.scenario import of_options, planning
+from oomctl.scenario import model, of_options, planning
 from oomctl.scenario.planning import Existing, Site
 
 STEPS = (Step(Call("/t", 0, 1)),)
@@ -13,7 +13,9 @@ STEPS = (Step(Call("/t", 0, 1)),)
 
 def planned(**more):
     hogs = [Hog("a", 1), Hog("b", 1)]
-    made = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site(lambda: "t", 1 << 30))
+    made = planning.plan(
+        of_options(hogs, model.Call(), memory_max=1 << 20), Site(lambda: "t", 1 << 30)
+    )
     return replace(made, **more)
 
 
@@ -97,7 +99,7 @@ def test_after_an_error_nothing_is_kept(cgroupfs, journal):
 def test_hogs_in_an_existing_cgroup_leave_it_as_it_was(cgroupfs, journal):
     cgroupfs.create_cgroup("theirs")
     site = Site(lambda: "t", 1 << 30, existing=Existing("/theirs", {"memory"}))
-    made = planning.plan(of_options([Hog("a", 1)], {"target": "/theirs"}), site)
+    made = planning.plan(of_options([Hog("a", 1)], model.Call(target="/theirs")), site)
     with Tree(cgroupfs, made, journal):
         assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
     assert cgroups(cgroupfs) == ["/", "/theirs"]

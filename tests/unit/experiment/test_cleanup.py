@@ -19,7 +19,7 @@ from oomctl.journal.entries import Changed, Made, Making, Owner, Stays, line
 from oomctl.journal.file import Journal, boot
 from oomctl.journal.rundir import folder
 from oomctl.oom.plan import Hog
-from oomctl.scenario import of_options, planning
+from oomctl.scenario import model, of_options, planning
 from oomctl.scenario.planning import Site
 from tests.audit import batch
 from tests.cli.command import run
@@ -215,7 +215,9 @@ def test_the_journal_of_a_running_process_is_not_touched(cgroupfs, journal):
 def work(root):
     """Do what a run does to cgroups, from the journal on."""
     hogs = [Hog("a", 1), Hog("b", 1)]
-    plan = planning.plan(of_options(hogs, {}, memory_max=1 << 20), Site(lambda: "t", 1 << 30))
+    plan = planning.plan(
+        of_options(hogs, model.Call(), memory_max=1 << 20), Site(lambda: "t", 1 << 30)
+    )
     limit = root.at("/theirs").directory / "memory.max"
     with Journal() as journal, Tree(root, plan, journal), temporarily(limit, "4096", journal):
         limit.write_text("4096")

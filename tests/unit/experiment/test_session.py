@@ -22,7 +22,7 @@ from oomctl.oom.logrecord import parse_record
 from oomctl.oom.plan import Call, Hog, Plan, Step
 from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import ProtectedTask, Task
-from oomctl.scenario import of_options, planning
+from oomctl.scenario import model, of_options, planning
 from oomctl.scenario.planning import Site
 from tests.descriptors import descriptors
 from tests.journals import journals
@@ -121,7 +121,7 @@ def kernel(cgroupfs, monkeypatch):
 
 
 def planned(kernel, hogs=HOGS, target="/t", **more):
-    made = planning.plan(of_options(hogs, {}), Site(lambda: "t", 1 << 40))
+    made = planning.plan(of_options(hogs, model.Call()), Site(lambda: "t", 1 << 40))
     kernel.target = "/t"
     step = Step(Call(target, more.pop("order", 0), 1), repeat=more.pop("repeat", 1))
     return replace(made, steps=(step,), timeout=20.0, **more)

@@ -18,7 +18,7 @@ from oomctl.oom.plan import (
     Setting,
     Step,
 )
-from oomctl.scenario import of_options
+from oomctl.scenario import model, of_options
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.planning import Existing, Site, plan
 from tests.scenario_texts import valid
@@ -456,7 +456,7 @@ def test_options_become_the_plan_that_a_file_has(files):
     """)
     options = of_options(
         [Hog("a", M, -5)],
-        {"order": 3, "repeat": 2},
+        model.Call(order=3, repeat=2),
         memory_max=64 * M,
         oom_group=True,
         timeout=5.0,
@@ -465,22 +465,25 @@ def test_options_become_the_plan_that_a_file_has(files):
 
 
 def test_options_of_0_are_written():
-    made = plan(of_options([], {}, memory_max=0, swap_max=0), SITE)
+    made = plan(of_options([], model.Call(), memory_max=0, swap_max=0), SITE)
     assert setting("/t", "memory.max", 0) in made.settings
     assert NO_SWAP in made.settings
-    assert plan(of_options([], {}, memory_max=0), SITE) == made
+    assert plan(of_options([], model.Call(), memory_max=0), SITE) == made
 
 
 def test_options_for_the_whole_system():
-    assert plan(of_options([], {"global": True}), SITE).cgroups == ()
-    assert plan(of_options([Hog("a", 1)], {"global": True}), SITE).cgroups == ("/t", "/t/a")
+    assert plan(of_options([], model.Call(is_global=True)), SITE).cgroups == ()
+    assert plan(of_options([Hog("a", 1)], model.Call(is_global=True)), SITE).cgroups == (
+        "/t",
+        "/t/a",
+    )
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3 * M - 1, 3 * M])
 def test_a_limit_below_the_hogs_is_a_fault_of_the_option(limit):
     hogs = [Hog("a", M), Hog("b", 2 * M)]
     with pytest.raises(UsageError) as caught:
-        of_options(hogs, {}, memory_max=limit)
+        plan(of_options(hogs, model.Call(), memory_max=limit), SITE)
     (line,) = caught.value.lines
     assert "--memory-max is" in line
     assert line.endswith("; raise it or shrink them")
@@ -490,7 +493,7 @@ def test_a_limit_below_the_hogs_is_a_fault_of_the_option(limit):
 
 def in_existing(children_get, *hogs):
     site = replace(SITE, existing=Existing("/x", children_get))
-    return plan(of_options(hogs, {"order": 3, "target": "/x"}), site)
+    return plan(of_options(hogs, model.Call(order=3, target="/x")), site)
 
 
 def test_an_existing_cgroup_is_not_changed():

@@ -290,8 +290,9 @@ def test_verdicts_and_moments_are_those_of_the_model():
 
 def test_every_table_is_frozen_and_closed():
     for name in ("File", "Cgroup", "Hog", "Call", "Expect", "Recheck", "CallExpect", "Memory"):
-        config = getattr(model, name).model_config
-        assert (config["frozen"], config["extra"]) == (True, "forbid")
+        table = getattr(model, name)
+        assert table.__dataclass_params__.frozen
+        assert table.__pydantic_config__["extra"] == "forbid"
 
 
 @pytest.mark.parametrize(
