@@ -17,7 +17,7 @@ PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
 TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit bench check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -138,6 +138,11 @@ selftests: setup ## the kernel's own tests of memory cgroups in the lab; fetches
 
 kunit: setup ## does the kernel's own kunit.py read our KTAP? fetches the kernel's source
 	OOMCTL_KUNIT=1 $(BIN)/pytest tests/lab/test_kunit.py
+
+bench: PACKAGES += libc6-dev stress-ng numactl
+bench: build ## oomctl beside its peers, in one run; writes docs/performance.*
+	$(BIN)/python -m benchmarks --page docs/performance.md --svg docs/performance.svg \
+	  --json docs/performance.json
 
 check: build ## formatting, lint, types, layers and dead code
 	$(BIN)/ruff format --check .

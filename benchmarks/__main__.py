@@ -1,0 +1,39 @@
+"""`python -m benchmarks`: measures, and prints a table; see `make bench`."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks import host, show
+from benchmarks.measure import run
+from oomctl.report.parts import as_markdown, as_text
+
+
+def main() -> None:
+    """Measure the rows that were asked for, and write the results."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of each [15]")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name has this")
+    parser.add_argument("--json", type=Path, help="write every value to this file")
+    parser.add_argument("--svg", type=Path, help="write the picture to this file")
+    parser.add_argument("--page", type=Path, help="write the table into this page")
+    parser.add_argument(
+        "--beside", type=Path, action="append", default=[], help="an older checkout, measured too"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = host.rows(Path(scratch), [each.resolve() for each in given.beside])
+        results = run([row for row in rows if given.only in row.name], given.rounds)
+    made = show.table(results)
+    print(show.machine(), as_text([made], 120), sep="\n\n", end="")
+    if given.json:
+        given.json.write_text(json.dumps(show.as_json(results), indent=2) + "\n")
+    if given.svg:
+        given.svg.write_text(show.picture(results))
+    if given.page:
+        show.write_page(given.page, as_markdown([made]))
+
+
+if __name__ == "__main__":
+    main()
