@@ -1,11 +1,9 @@
-"""Measures each way of each row in turn, in shuffled rounds, and compares the lowest costs.
-
-The same work costs more CPU time on a busy machine or in scattered memory, and never less.
-"""
+"""Measures each way of each row in turn, in shuffled rounds, and compares costs of one round."""
 
 import os
 import random
 import signal
+import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ class Way:
 class Row:
     """What is measured: oomctl first, then its peers.
 
-    `at_most` is the target: oomctl's lowest cost divided by that of the best peer. `beside` are
+    `at_most` is the target: oomctl's cost divided by that of the best peer. `beside` are
     shown and not compared, such as an older oomctl.
     """
 
@@ -48,17 +46,18 @@ class Result:
     costs: Mapping[str, list[float]] = field(default_factory=dict)
 
     def ratio_to(self, way: Way) -> float:
-        """Return oomctl's lowest cost divided by that of another way."""
-        return min(self.costs[self.row.own.name]) / min(self.costs[way.name])
+        """Return the median over the rounds of oomctl's cost divided by that of another way."""
+        pairs = zip(self.costs[self.row.own.name], self.costs[way.name], strict=True)
+        return statistics.median(own / other for own, other in pairs)
 
     @property
     def best(self) -> Way:
-        """The peer with the lowest cost of all."""
+        """The peer that comes out best against oomctl."""
         return max(self.row.peers, key=self.ratio_to)
 
     @property
     def ratio(self) -> float:
-        """Oomctl's lowest cost divided by that of the best peer."""
+        """Oomctl's cost divided by that of the best peer."""
         return self.ratio_to(self.best)
 
     @property

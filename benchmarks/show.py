@@ -86,7 +86,7 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def picture(results: Sequence[Result]) -> str:
-    """Return an SVG drawing: a bar up to each lowest cost, a line on to the median.
+    """Return an SVG drawing: a bar up to each median, a line from the lowest cost.
 
     The costs of each row are drawn to the row's own scale; a line shows the target.
     """
@@ -102,15 +102,18 @@ def picture(results: Sequence[Result]) -> str:
             costs = result.costs[way.name]
             low, median = min(costs) * scale, statistics.median(costs) * scale
             kind = "own" if way is result.row.own else "peer"
-            value = f"{min(costs):.4g} {result.row.unit}"
+            value = f"{statistics.median(costs):.4g} {result.row.unit}"
             parts += [
                 f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{escape(way.name)}</text>',
-                f'<rect class="{kind}" x="{_LEFT}" y="{y + 3}" width="{low:.1f}" height="16"/>',
+                f'<rect class="{kind}" x="{_LEFT}" y="{y + 3}" width="{median:.1f}" height="16"/>',
                 f'<path class="span" d="M{_LEFT + low:.1f} {y + 11}H{_LEFT + median:.1f}"/>',
                 f'<text x="{_LEFT + median + 6:.1f}" y="{y + 15}">{escape(value)}</text>',
             ]
         if result.row.at_most is not None:
-            at = _LEFT + result.row.at_most * min(result.costs[result.best.name]) * scale
+            at = (
+                _LEFT
+                + result.row.at_most * statistics.median(result.costs[result.best.name]) * scale
+            )
             parts.append(f'<path class="target" d="M{at:.1f} {first}V{y + _LINE}"/>')
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + _LINE * 2}">'

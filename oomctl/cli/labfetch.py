@@ -36,7 +36,7 @@ class FetchOptions:
 
 @command("kernel, module and KVM's answer are there", environment=[CACHE])
 def fetch(given: FetchOptions) -> None:
-    """Fetch and prepare what `lab run` needs.
+    """Fetch and prepare what the lab needs.
 
     It fetches Debian's newest kernel that works here into the cache, about 130 MB, or the one of
     --kernel, with apt's own checks of the signatures, builds the module, and probes KVM. It
@@ -67,7 +67,7 @@ class StatusOptions:
 
 @command("shown, whatever is missing", environment=[CACHE])
 def status(given: StatusOptions) -> None:
-    """Show what `lab run` would use, and the guests that are kept.
+    """Show what the lab would use, and the guests that are kept.
 
     It fetches, builds and boots nothing.
 

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
     "report": Entry("Show the statistics of a record, as its run printed them.", "report:report"),
     "compare": Entry("Show what changed between two records.", "compare:compare"),
     "predict": Entry(
-        "Show every task's badness and who would die; declare nothing.", "predict:predict"
+        "Show every task's badness and which would die; declare nothing.", "predict:predict"
     ),
     "explain": Entry("Explain every OOM kill in a saved kernel log.", "explain:explain"),
     "watch": Entry("Show every OOM kill on this machine as it happens.", "watch:watch"),
@@ -75,9 +75,9 @@ COMMANDS: Mapping[str, Entry] = {
         "Run commands in a virtual machine that has bpf_out_of_memory().",
         commands={
             "run": Entry("Run a command as root in a virtual machine with the kfunc.", "lab:run"),
-            "fetch": Entry("Fetch and prepare what `lab run` needs.", "labfetch:fetch"),
+            "fetch": Entry("Fetch and prepare what the lab needs.", "labfetch:fetch"),
             "status": Entry(
-                "Show what `lab run` would use, and the guests that are kept.", "labfetch:status"
+                "Show what the lab would use, and the guests that are kept.", "labfetch:status"
             ),
             "smoke": Entry(
                 "Run `oomctl smoke` in virtual machines, with the panics.", "labsmoke:smoke"
