@@ -36,9 +36,10 @@ def start(
             passed["file"] = ours.enter_context(_nameless(place)).fileno()
         if hog.kind == "traced" and leash is not None:
             passed["leash"] = leash
-        reader, passed["report"] = _report_pipe()
+        reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
         ours.callback(os.close, passed["report"])
         try:
+            _give_page(reader, passed["report"])
             pid = os.posix_spawn(
                 binary,
                 [str(binary), hog.label, *_words(hog, parent=parent, **passed)],
@@ -63,16 +64,14 @@ def start(
     return pid, reader
 
 
-def _report_pipe() -> tuple[int, int]:
-    """Make a pipe whose page is charged to oomctl, so that a hog without memory can report it.
+def _give_page(reader: int, writer: int) -> None:
+    """Have the page of a pipe charged to oomctl, so that a hog without memory can report it.
 
     anon_pipe_write() (fs/pipe.c) charges a new page to its caller, but the pipe keeps a page that
     has been read and takes it again; a report is merged into a page that has not been read.
     """
-    reader, writer = os.pipe2(os.O_CLOEXEC)
     os.write(writer, b"0")
     os.read(reader, 1)
-    return reader, writer
 
 
 def _nameless(place: Path | None) -> IO[bytes]:

@@ -257,7 +257,7 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
             start_new_session=True,
             preexec_fn=partial(fork.die_with, os.getpid()),
         )
-        output, said = programs.communicate(process, _TIMEOUT)
+        output, said = programs.communicate(process, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
         raise OomctlError(
             f"{command[0]} did not end within {_TIMEOUT / 3600:g} hours", _TRY_UPDATE

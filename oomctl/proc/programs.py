@@ -50,7 +50,7 @@ def run(
     except FileNotFoundError:
         return 127, f"{command[0]}: not found"
     try:
-        output, _none = communicate(process, _LONG if timeout is None else timeout)
+        output, _none = communicate(process, timeout=_LONG if timeout is None else timeout)
     except subprocess.TimeoutExpired as error:
         if timeout is not None:
             raise

@@ -21,6 +21,7 @@ BOUNDED = {
         "os.read(start, 1)",
     ): "in a caller, which the parent kills at its deadline and the kernel kills with the parent",
     ("hog/hogset.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
+    ("hog/spawn.py", "os.read(reader, 1)"): "the byte that was just written",
     ("experiment/sampling.py", "os.read(fd, 128)"): "a file of /proc",
     ("journal/file.py", "os.read(fd, _LARGEST)"): "a regular file",
     (
