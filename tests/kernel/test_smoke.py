@@ -1,15 +1,16 @@
 """The whole suite on a kernel that keeps the contract."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from oomctl.bpf import btf
-from oomctl.proc.kmsg import Kmsg
 from oomctl.smoke import runner, suite
 from tests.scanners import cut, found
 
@@ -106,20 +107,38 @@ def test_a_kernel_with_another_kfunc_is_told_apart(oomctl, monkeypatch):
     assert "# SKIP this kernel's kfunc has the shape of RFC" in result.stdout
 
 
-def test_no_scanner_of_kernel_logs_fails_for_what_is_expected(oomctl):
-    with Kmsg() as log:
-        result = oomctl("smoke", "returns", "group", "lock.busy", "system.largest")
-        read = log.read()
+@contextmanager
+def kernel_log():
+    """Collect the texts of the kernel log, also those that a process has written.
+
+    They must fit into the kernel's buffer, which is read at the end of the block.
+    """
+    fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    texts = []
+    try:
+        os.lseek(fd, 0, os.SEEK_END)
+        yield texts
+        with suppress(BlockingIOError):
+            while True:
+                record = os.read(fd, 8192).decode()
+                texts.append(record.split(";", 1)[1].split("\n")[0] + "\n")
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("cases", ["returns", "group.[a-m]*", "lock.busy", "system.largest"])
+def test_no_scanner_of_kernel_logs_fails_for_what_is_expected(oomctl, cases):
+    with kernel_log() as texts:
+        result = oomctl("smoke", cases)
     assert result.exit_code == 0, result.stdout
-    text = "".join(f"{record.text}\n" for record in read.records)
-    assert len(found(text)) > 10
+    text = "".join(texts)
+    assert found(text)
     assert found(cut(text)) == []
-    assert text.count("; OOM reports are expected") == text.count("oomctl: end ") > 10
+    assert text.count("; OOM reports are expected") == text.count("oomctl: end ") > 0
 
 
 def test_a_declaration_is_marked_too(oomctl):
-    with Kmsg() as log:
+    with kernel_log() as texts:
         assert oomctl("declare").exit_code == 0
-        text = "".join(f"{record.text}\n" for record in log.read().records)
-    assert found(text)
-    assert found(cut(text)) == []
+    assert found("".join(texts))
+    assert found(cut("".join(texts))) == []
