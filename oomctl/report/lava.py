@@ -23,7 +23,7 @@ class _Sets(Writer):
             yield from self._close()
             self._open = row.set_word
             yield self._start(self._open)
-        yield self._case(row, row.measured)
+        yield self._case(row)
 
     def end(self, table: CaseTable) -> Iterator[str]:
         """End the last set."""
@@ -38,7 +38,7 @@ class _Sets(Writer):
     def _start(self, name: str) -> str:
         raise NotImplementedError
 
-    def _case(self, row: CaseRow, measured: tuple[float, str] | None) -> str:
+    def _case(self, row: CaseRow) -> str:
         raise NotImplementedError
 
 
@@ -50,8 +50,11 @@ class SignalWriter(_Sets):
     def _start(self, name: str) -> str:
         return f"<LAVA_SIGNAL_TESTSET START {name}>"
 
-    def _case(self, row: CaseRow, measured: tuple[float, str] | None) -> str:
-        more = f" UNITS={measured[1]} MEASUREMENT={decimal(measured[0])}" if measured else ""
+    def _case(self, row: CaseRow) -> str:
+        more = ""
+        if row.measured:
+            number, unit = row.measured
+            more = f" UNITS={unit} MEASUREMENT={decimal(number)}"
         return f"<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={row.word} RESULT={row.status}{more}>"
 
 
@@ -63,6 +66,9 @@ class LineWriter(_Sets):
     def _start(self, name: str) -> str:
         return f"lava-test-set start {name}"
 
-    def _case(self, row: CaseRow, measured: tuple[float, str] | None) -> str:
-        more = f" {decimal(measured[0])} {measured[1]}" if measured else ""
+    def _case(self, row: CaseRow) -> str:
+        more = ""
+        if row.measured:
+            number, unit = row.measured
+            more = f" {decimal(number)} {unit}"
         return f"{row.word} {row.status}{more}"

@@ -81,10 +81,7 @@ def tool(name):
     """Import a harness's own code; `make` installs it with the extra `dev`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            pytest.skip(f"{name} is not installed: pip install -e '.[dev]'")
+        return importlib.import_module(name)
 
 
 def kcidb(text):
@@ -127,8 +124,6 @@ def perl(text):
     done = subprocess.run(
         ["perl", "-CS", "-MTAP::Parser", "-e", code], input=text, capture_output=True, text=True
     )
-    if "Can't locate TAP/Parser" in done.stderr:
-        pytest.skip("perl has no TAP::Parser; Debian's perl has it")
     assert done.returncode == 0, done.stderr
     return Counter(dict(zip((PASS, FAIL, SKIP), map(int, done.stdout.split()), strict=True)))
 

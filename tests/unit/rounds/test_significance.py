@@ -6,6 +6,7 @@ from math import comb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from oomctl.rounds.significance import (
     fisher,
@@ -18,10 +19,6 @@ from oomctl.rounds.significance import (
 from oomctl.rounds.statistics import Share
 
 ALPHA = 0.05
-
-
-def scipy_stats():
-    return pytest.importorskip("scipy.stats", reason="pip install -e '.[dev]' brings the oracle")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +54,7 @@ def test_fisher_of_very_many_rounds():
 @given(st.integers(1, 30), st.integers(1, 30), st.data())
 def test_fisher_is_scipys(of_a, of_b, data):
     a, b = data.draw(st.integers(0, of_a)), data.draw(st.integers(0, of_b))
-    oracle = scipy_stats().fisher_exact([[a, of_a - a], [b, of_b - b]]).pvalue
+    oracle = stats.fisher_exact([[a, of_a - a], [b, of_b - b]]).pvalue
     assert fisher(a, of_a, b, of_b) == pytest.approx(oracle, rel=1e-6)
 
 
@@ -101,7 +98,7 @@ def test_with_ties_it_is_scipys_too(a, b):
 
 
 def same_as_scipy(a, b, method):
-    found, test = rank_test(a, b), scipy_stats().mannwhitneyu
+    found, test = rank_test(a, b), stats.mannwhitneyu
     both = test(b, a, method=method)
     assert found.chance == pytest.approx(both.pvalue, rel=1e-9)
     assert found.slower == pytest.approx(both.statistic / (len(a) * len(b)))
