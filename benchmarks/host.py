@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 SIZE = 256 << 20
 SPAWNED = 200
 _NAME = f"hog.{platform.machine()}"
-_PRIVATE = re.compile(r"^Private_Dirty: +(\d+) kB", re.MULTILINE)
+# Private_Dirty has the pages of a program too that was just compiled and is not written back yet.
+_PRIVATE = re.compile(r"^Anonymous: +(\d+) kB", re.MULTILINE)
 _MAIN = "import sys; sys.path.insert(0, {!r}); from oomctl.__main__ import main; main()"
 _STARTS = (
     ("--version", 1.1),
@@ -113,7 +114,7 @@ def _idle(yardstick: str) -> int:
 
 
 def _private(pid: int) -> float:
-    """Return the KiB that a process has written and shares with no other, and end it."""
+    """Return the KiB of memory that a process has written, and end it."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     killed_ms(pid)
     return float(sum(map(int, _PRIVATE.findall(text))))
