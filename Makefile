@@ -125,7 +125,7 @@ limits: setup ## every kind of hog below limits that are too tiny for it
 	  tests/kernel/test_hog_limits.py -k tiny_limit
 
 hostile: build ## 25,000 hostile files, command lines and contents of /proc: a line, never a traceback
-	OOMCTL_HOSTILE=25000 $(BIN)/pytest tests/hostile
+	OOMCTL_HOSTILE=25000 $(BIN)/pytest tests/hostile --hypothesis-profile=random
 
 smoke: setup ## the kfunc's contract on the lab's kernel, and where that should panic
 	$(OOMCTL) lab smoke --format table

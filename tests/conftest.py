@@ -28,14 +28,16 @@ for _ending in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(_ending, signal.SIG_DFL)
 
 # A slow example is no failure on a busy machine, and the checkout may be read-only.
-settings.register_profile(
-    "oomctl",
+_RANDOM = settings(
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
 )
-settings.load_profile("oomctl")
+settings.register_profile("random", _RANDOM)
+# the same examples in each run, so that a change is judged by what it changes
+settings.register_profile("same", _RANDOM, derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser):
