@@ -1,3 +1,4 @@
+import contextlib
 import re
 
 import pytest
@@ -14,6 +15,15 @@ KILL = (
     "Memory cgroup out of memory: Killed process 7 (a [b] c: d) total-vm:9kB, anon-rss:4kB, "
     "file-rss:8kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
 )
+
+
+@contextlib.contextmanager
+def suppress_other_formats():
+    try:
+        yield
+    except UsageError as error:
+        if not re.match("log is (compressed|a file of the journal)", str(error)):
+            raise
 
 
 def records(*lines):
@@ -89,10 +99,8 @@ def test_an_unknown_prefix_is_learned_and_holds_for_lines_that_tell_nothing():
 @example([b"BZh"])
 @example([b' "msg": "\\ud800"', b' "msg": "x\\y"', b'{"log":7}', b'{"MESSAGE":null}'])
 def test_no_bytes_raise_but_those_of_other_formats(lines):
-    try:
+    with suppress_other_formats():
         assert isinstance(read(b"\n".join(lines)), list)
-    except UsageError as error:
-        assert re.match("log is (compressed|a file of the journal)", str(error))
 
 
 def test_a_record_that_goes_on_and_on_is_not_kept():
