@@ -1,8 +1,10 @@
 """The command line of oomctl, for hints that repeat it."""
 
 import itertools
+import platform
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 _DECLARING = ("declare", "run", "smoke")
@@ -16,6 +18,15 @@ def remember(words: Sequence[str]) -> None:
     """Keep the words after the program's name."""
     global _words
     _words = tuple(words)
+
+
+def origin() -> dict[str, str]:
+    """Return the host, this command as it is typed in a shell, and the time, in ISO 8601."""
+    return {
+        "host": platform.node(),
+        "command": shlex.join(("oomctl", *_words)),
+        "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+    }
 
 
 def in_lab() -> str:

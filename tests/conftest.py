@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from oomctl import console
+from oomctl import commandline, console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.journal.file import Journal
@@ -65,6 +65,13 @@ def quiet(monkeypatch):
     monkeypatch.setattr(console, "_verbosity", 0)
     monkeypatch.setattr(console, "_shows_steps", False)
     monkeypatch.setattr(console, "_bar", "")
+
+
+@pytest.fixture(autouse=True)
+def origin(monkeypatch):
+    """Let every result be made by one command, on one host, at one time."""
+    same = {"host": "test", "command": "oomctl", "time": "2026-11-26T14:11:51.000+00:00"}
+    monkeypatch.setattr(commandline, "origin", lambda: same)
 
 
 @pytest.fixture

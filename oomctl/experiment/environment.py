@@ -130,6 +130,7 @@ def read_environment(kfunc: btf.Kfunc | None) -> Environment:
         oom_score_adj=own_adj.oom_score_adj if own_adj else 0,
         sysctls=procfs.sysctls(SYSCTLS),
         command_line=procfs.command_line(),
+        **commandline.origin(),
     )
 
 

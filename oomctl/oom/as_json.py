@@ -8,28 +8,50 @@ from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import CountSource, EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.logrecord import Record
-from oomctl.oom.outcome import CallReport, Environment, Outcome, Sample, TaskReport
+from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
+from oomctl.oom.paths import is_within, relative
 from oomctl.oom.plan import Plan, flag_names
 from oomctl.oom.prediction import Candidate
 from oomctl.oom.reason import Reason, Score, reasons
 from oomctl.oom.why import why
 from oomctl.text import printable
 
-SCHEMA = 2
+SCHEMA = 3
+_UNITS = {
+    **dict.fromkeys(("size", "working_set", "amount", "above"), "_bytes"),
+    **dict.fromkeys(("delay", "every", "hold", "latency", "timeout"), "_s"),
+    "rate": "_bytes_per_s",
+}
+"""What the fields of a plan end with, which are numbers of this unit."""
 
 
 def tree(outcome: Outcome) -> dict[str, Any]:
     """Return the outcome as plain values: bytes, nanoseconds, null if unknown."""
+    top = outcome.top
     return {
         "schema": SCHEMA,
         "environment": environment(outcome.environment),
-        "top": outcome.top,
-        "calls": [call(report) for report in outcome.calls],
-        "tasks": [task(report) for report in outcome.tasks],
-        "events": {cgroup: dict(delta) for cgroup, delta in outcome.moved.items()},
-        "memory_current": {"before": outcome.memory_before, "after": outcome.memory_after},
+        "top": top,
+        "calls": [call(report, top) for report in outcome.calls],
+        "tasks": [task(report, top) for report in outcome.tasks],
+        "events": [
+            {"cgroup": cgroup, "cgroup_name": _name(cgroup, top), "counters": dict(rises)}
+            for cgroup, rises in outcome.moved.items()
+        ],
+        "memory_current": {
+            "before_bytes": outcome.memory_before,
+            "after_bytes": outcome.memory_after,
+        },
         "kill_counts": kill_counts(outcome.counts) if outcome.counts else None,
-        "samples": _samples(outcome.samples),
+        "samples": [
+            {
+                "at_ns": each.at_ns,
+                "cgroup": each.cgroup,
+                "cgroup_name": _name(each.cgroup, top),
+                "bytes": each.bytes,
+            }
+            for each in outcome.samples
+        ],
         "log": _log(outcome.log),
         "log_records_lost": outcome.log_lost,
         "nr_dying_descendants": outcome.dying,
@@ -45,7 +67,7 @@ def tree(outcome: Outcome) -> dict[str, Any]:
 
 def plan(made: Plan) -> dict[str, Any]:
     """Return a plan as plain values, as `--dry-run` shows it."""
-    plain = asdict(made)
+    plain: dict[str, Any] = _with_units(asdict(made))
     if plain["expect"]:
         plain["expect"]["events"] = [
             {"cgroup": cgroup, "file": file, "counters": counters}
@@ -54,11 +76,23 @@ def plan(made: Plan) -> dict[str, Any]:
     return plain
 
 
+def _with_units(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {
+            f"{name}{_UNITS.get(name, '')}" if isinstance(name, str) else name: _with_units(value)
+            for name, value in plain.items()
+        }
+    return [_with_units(each) for each in plain] if isinstance(plain, list | tuple) else plain
+
+
 def environment(machine: Environment) -> dict[str, Any]:
     """Return the machine, its kernel and its kfunc as plain values."""
     plain = asdict(machine)
-    if not plain["command_line"]:
-        del plain["command_line"]
+    for name in ("memory", "swap", "page_size"):
+        plain[f"{name}_bytes"] = plain.pop(name)
+    plain["kernel_command_line"] = plain.pop("command_line") or None
+    for name in ("host", "command", "time"):
+        plain[name] = plain[name] or None
     plain["kfunc"] = {
         "signature": plain["kfunc"],
         "provider": plain.pop("kfunc_provider"),
@@ -67,7 +101,7 @@ def environment(machine: Environment) -> dict[str, Any]:
     return plain
 
 
-def call(report: CallReport) -> dict[str, Any]:
+def call(report: CallReport, top: str | None) -> dict[str, Any]:
     """Return one call and its evidence as plain values."""
     result = report.result
     return {
@@ -75,6 +109,7 @@ def call(report: CallReport) -> dict[str, Any]:
         "turn": report.turn,
         "via": report.call.via,
         "target": report.call.target,
+        "target_name": _name(report.call.target, top),
         "cgroup_id": report.cgroup_id,
         "order": report.call.order,
         "flags": report.call.flags,
@@ -90,6 +125,7 @@ def call(report: CallReport) -> dict[str, Any]:
         "reclaimed_bytes": result.reclaimed,
         "caller_pid": result.caller or None,
         "killed_pids": [kill.pid for kill in report.kills],
+        "kills": [_kill(kill, top) for kill in report.kills],
         "collateral": sorted(report.collateral),
         "gone": sorted(report.gone),
         "verdict": report.verdict.name,
@@ -112,6 +148,26 @@ def kill_counts(found: KillCounts) -> dict[str, Any]:
             for each in found.differences
         ],
         "reports_suppressed": found.suppressed,
+    }
+
+
+def _name(cgroup: str | None, top: str | None) -> str | None:
+    """Return the scenario's name of a cgroup: "." is the top; None for one outside of it."""
+    if cgroup is None or top is None or not is_within(cgroup, top):
+        return None
+    return relative(cgroup, top).removeprefix("./")
+
+
+def _kill(kill: OomKill, top: str | None) -> dict[str, Any]:
+    return {
+        "pid": kill.pid,
+        "comm": kill.comm,
+        "cgroup": kill.cgroup,
+        "cgroup_name": _name(kill.cgroup, top),
+        "role": kill.role,
+        "at_ns": kill.at_ns,
+        "rss_bytes": kill.rss,
+        "allocating": kill.allocating,
     }
 
 
@@ -157,6 +213,8 @@ def _prediction(report: CallReport) -> dict[str, Any] | None:
         "totalpages": prediction.totalpages,
         "agrees": report.as_predicted,
         "close": list(prediction.close),
+        "instead": [list(pids) for pids in prediction.instead],
+        "oom_groups": sorted(prediction.given.groups) if prediction.given else [],
         "candidates": [candidate(each) for each in prediction.candidates],
     }
 
@@ -172,7 +230,7 @@ def candidate(ranked: Candidate) -> dict[str, Any]:
         "swap_bytes": task.swap,
         "pgtables_bytes": task.pgtables,
         "oom_score_adj": task.oom_score_adj,
-        "badness": ranked.badness,
+        "badness_pages": ranked.badness,
         "excluded": ranked.excluded or None,
     }
 
@@ -211,27 +269,18 @@ def _score(score: Score | None) -> dict[str, Any] | None:
         "pgtables_pages": score.pgtables,
         "oom_score_adj": score.adj,
         "adj_pages": score.adj_pages,
-        "badness": score.badness,
+        "badness_pages": score.badness,
     }
 
 
-def _samples(samples: Sequence[Sample]) -> dict[str, dict[str, list[int]]]:
-    """Return times and sizes of each cgroup, in two arrays of equal length."""
-    rows: dict[str, dict[str, list[int]]] = {}
-    for sample in samples:
-        row = rows.setdefault(sample.cgroup, {"at_ns": [], "bytes": []})
-        row["at_ns"].append(sample.at_ns)
-        row["bytes"].append(sample.bytes)
-    return rows
-
-
-def task(report: TaskReport) -> dict[str, Any]:
+def task(report: TaskReport, top: str | None) -> dict[str, Any]:
     """Return one task and its end as plain values."""
     seen = report.task
     return {
         "pid": seen.pid,
         "comm": seen.comm,
         "cgroup": seen.cgroup,
+        "cgroup_name": _name(seen.cgroup, top),
         "name": report.name,
         "entry": report.entry,
         "kind": report.kind,
@@ -246,7 +295,7 @@ def task(report: TaskReport) -> dict[str, Any]:
         "swap_bytes": seen.swap,
         "pgtables_bytes": seen.pgtables,
         "oom_score_adj": seen.oom_score_adj,
-        "badness": report.badness,
+        "badness_pages": report.badness,
         "fate": str(report.fate),
         "signal": report.fate.signal_name,
         "call": report.call,

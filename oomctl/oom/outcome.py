@@ -36,6 +36,12 @@ class Environment:
     oom_score_adj: int
     sysctls: Mapping[str, int | None]
     command_line: str = ""
+    """The kernel's."""
+    host: str = ""
+    command: str = ""
+    """The command line of oomctl, quoted for a shell."""
+    time: str = ""
+    """When that was started: ISO 8601 with the time zone."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from oomctl import commandline
 from oomctl.describe.report_text import cause_text, choice_text
 from oomctl.oom import as_json
 from oomctl.oom.explanation import Explanation
@@ -14,7 +15,7 @@ from oomctl.oom.oomreport import OomReport, Victim
 
 def render(found: Iterable[Explanation], source: str, top: int | None) -> Iterator[str]:
     """Yield the object; sizes are in bytes, what the dump counts in pages."""
-    head = {"schema": as_json.SCHEMA, "source": source}
+    head = {"schema": as_json.SCHEMA, "environment": commandline.origin(), "source": source}
     yield json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "reports": ['
     separator = "\n"
     for each in found:
@@ -64,7 +65,7 @@ def tree(found: Explanation, top: int | None = None) -> dict[str, Any]:
             "exact": total.is_exact,
             "of": total.of,
         },
-        "page_size": report.page_size,
+        "page_size_bytes": report.page_size,
         "candidates": [as_json.candidate(one) for one in shown],
         "candidates_left_out": len(candidates) - len(shown),
         "reason": as_json.reason(found.reason) if found.reason else None,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oomctl import __version__
+from oomctl import __version__, commandline
 from oomctl.doctor import Examination
 from oomctl.oom import as_json
 from oomctl.oom.as_json import SCHEMA
@@ -37,8 +37,10 @@ def render_outcome_lines(outcome: Outcome) -> str:
             "schema": SCHEMA,
             "environment": as_json.environment(outcome.environment),
             "index": index,
-            "call": as_json.call(call),
-            "tasks": [as_json.task(task) for task in outcome.tasks if task.call == index],
+            "call": as_json.call(call, outcome.top),
+            "tasks": [
+                as_json.task(task, outcome.top) for task in outcome.tasks if task.call == index
+            ],
             "verdict": call.verdict.name,
             "reason": call.verdict.reason,
         }
@@ -48,12 +50,10 @@ def render_outcome_lines(outcome: Outcome) -> str:
 
 
 def render_runs(sections: Sequence[Section]) -> str:
-    """Return the object of a run, or one whose `runs` are several (run-schema.json).
+    """Return one object whose `runs` are those of the record, one or several (run-schema.json).
 
     The rounds are copied as they are in the record, so that thousands of them are parsed only once.
     """
-    if len(sections) == 1:
-        return f"{_joined(_run_fields(sections[0]))}\n"
     runs = [_joined(_run_fields(section)) for section in sections]
     passed = [section.run.passed for section in sections if section.run.passed is not None]
     fields = {"schema": SCHEMA, "passed": all(passed) if passed else None}
@@ -70,6 +70,7 @@ def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
     return _object(
         {
             "schema": SCHEMA,
+            "environment": commandline.origin(),
             "records": [
                 {"name": name, "environment": dict(environment)}
                 for name, environment in zip(names, comparison.environments, strict=True)
@@ -79,7 +80,7 @@ def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
             "allowed_slowdown": comparison.allowed,
             "alpha": ALPHA,
             "options": [{"name": name, "a": a, "b": b} for name, a, b in comparison.options],
-            "environment": [{"name": name, "a": a, "b": b} for name, a, b in comparison.machines],
+            "machine": [{"name": name, "a": a, "b": b} for name, a, b in comparison.machines],
             "only_a": list(comparison.only_a),
             "only_b": list(comparison.only_b),
             "pairs": [_pair(pair) for pair in comparison.pairs],
@@ -104,9 +105,10 @@ def render_prediction(
     return _object(
         {
             "schema": SCHEMA,
+            "environment": commandline.origin(),
             "target": target,
             "totalpages": prediction.totalpages,
-            "page_size": prediction.page_size,
+            "page_size_bytes": prediction.page_size,
             "pages_per_adj_point": per_point,
             "victims": list(prediction.victims),
             "group": prediction.group,
@@ -127,9 +129,12 @@ def render_examination(examination: Examination) -> str:
     return _object(
         {
             "schema": SCHEMA,
-            "oomctl": __version__,
-            "kernel": examination.kernel,
-            "machine": examination.architecture,
+            "environment": {
+                "oomctl": __version__,
+                "kernel": examination.kernel,
+                "machine": examination.architecture,
+                **commandline.origin(),
+            },
             "fit": examination.fit,
             "checks": [
                 {
@@ -226,7 +231,7 @@ def statistics_tree(one: Statistics) -> dict[str, Any]:
             for kind, busy in one.contention.items()
         ],
         "recheck": asdict(one.rechecks),
-        "times_ns": {name.replace(" ", "_"): asdict(times) for name, times in one.times.items()},
+        "times_ns": {name: asdict(times) for name, times in one.times.items()},
         "log_bytes": asdict(one.log_bytes) | {"in_all": one.log_bytes_in_all},
         "events": dict(one.rises),
         "nr_dying_descendants": _first_and_last(one.dying),
@@ -256,9 +261,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
             for kind in dict.fromkeys([*a.contention, *b.contention])
         },
         "times_ns": {
-            name.replace(" ", "_"): _times(
-                a.times.get(name, Distribution()), b.times.get(name, Distribution())
-            )
+            name: _times(a.times.get(name, Distribution()), b.times.get(name, Distribution()))
             for name in dict.fromkeys([*a.times, *b.times])
         },
         "events": {
@@ -281,7 +284,7 @@ def _difference(each: Difference) -> dict[str, Any]:
 
 def _time_change(each: TimeChange) -> dict[str, Any]:
     return {
-        "name": each.name.replace(" ", "_"),
+        "name": each.name,
         "rounds": dict(zip("ab", each.rounds, strict=True)),
         "ratio": each.ratio.estimate,
         "interval": each.ratio.interval,

@@ -28,7 +28,7 @@ def render_json(comparison: KernelsComparison) -> str:
                 "kernel": one.name,
                 "status": one.status,
                 "error": one.error or None,
-                "runs": [json.loads(render_runs([section])) for section in one.sections],
+                "runs": json.loads(render_runs(one.sections))["runs"],
             }
             for one in comparison.kernels
         ],

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+from oomctl import commandline
 from oomctl.oom.as_json import kill_counts
 from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import Constraint, EvidenceSource
@@ -97,7 +98,7 @@ def render_summary(shown: int, lost: int, counts: KillCounts) -> str:
     """Return the last line of JSON: what was counted in the time of the watch."""
     fields = {
         "kind": "summary",
-        "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        "environment": commandline.origin(),
         "shown": shown,
         "lost": lost,
         "kill_counts": kill_counts(counts),

@@ -20,7 +20,7 @@ from oomctl.rounds.statistics import NEVER, Share, Statistics
 ALPHA = 0.05
 """The probability that any difference of a comparison is called a change by chance alone."""
 
-_NOT_THE_MACHINE = ("oom_score_adj", "command_line")
+_NOT_THE_MACHINE = ("oom_score_adj", "kernel_command_line", "host", "command", "time")
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _options(a: Sequence[Run], b: Sequence[Run]) -> Iterator[tuple[str, str, str
         ]
         if both[0] != both[1]:
             yield name, ", ".join(both[0]), ", ".join(both[1])
-    lines = [runs[0].header.environment.get("command_line") for runs in (a, b)]
+    lines = [runs[0].header.environment.get("kernel_command_line") for runs in (a, b)]
     if None not in lines and lines[0] != lines[1]:
         words = [str(line).split() for line in lines]
         only = [[each for each in one if each not in other] for one, other in (words, words[::-1])]

@@ -15,7 +15,7 @@ NOT_FILLED, FAILED = "not-filled", "failed"
 WITHOUT_OUTCOME = (NOT_FILLED, FAILED)
 """The verdicts of a round that has no outcome."""
 
-TIMES = ("lock wait", "in the call", "to marked", "to killed", "dying", "to exited", "to relieved")
+TIMES = ("lock_wait", "in_the_call", "to_marked", "to_killed", "dying", "to_exited", "to_relieved")
 """Durations in ns, all from the call except `dying`, which is from SIGKILL to the exit."""
 
 BY_THE_KERNEL = ("killed", "collateral", "stranger")
@@ -23,10 +23,10 @@ BY_THE_KERNEL = ("killed", "collateral", "stranger")
 memory of a victim, and a task that is not a hog."""
 
 _MOMENTS = {
-    "lock wait": Moment.LOCKED,
-    "to marked": Moment.MARKED,
-    "to killed": Moment.KILLED,
-    "to relieved": Moment.RELIEVED,
+    "lock_wait": Moment.LOCKED,
+    "to_marked": Moment.MARKED,
+    "to_killed": Moment.KILLED,
+    "to_relieved": Moment.RELIEVED,
 }
 
 
@@ -138,7 +138,7 @@ def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Rou
         casualties=tuple(_casualties(outcome["tasks"])),
         times={name: tuple(durations) for name, durations in times.items() if durations},
         log_bytes=sum(len(record["text"]) + 1 for call in calls for record in call["log"]),
-        rises={name: int(rise) for name, rise in outcome["events"].get(outcome["top"], {}).items()},
+        rises=_rises(outcome),
         dying=_whole(outcome["nr_dying_descendants"]),
         own_rss=_whole(outcome["own_rss_bytes"]),
         checks=tuple(
@@ -146,6 +146,13 @@ def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Rou
             for check in outcome["checks"]
         ),
     )
+
+
+def _rises(outcome: Mapping[str, Any]) -> dict[str, int]:
+    for row in outcome["events"]:
+        if row["cgroup"] == outcome["top"]:
+            return {name: int(rise) for name, rise in row["counters"].items()}
+    return {}
 
 
 def _whole(number: Any) -> int | None:
@@ -183,13 +190,13 @@ def _times(
             if (moment, None) in first and (call["killed_pids"] or moment != "relieved"):
                 yield name, first[moment, None]
         if call["duration_ns"] is not None:
-            yield "in the call", call["duration_ns"]
+            yield "in_the_call", call["duration_ns"]
         for pid in call["killed_pids"]:
             if ("killed", pid) in first and ("exited", pid) in first:
                 yield "dying", first["exited", pid] - first["killed", pid]
     for task in tasks:
         if task["fate"] in KILLED and task["died_after_ns"] is not None:
-            yield "to exited", task["died_after_ns"]
+            yield "to_exited", task["died_after_ns"]
 
 
 def _victims(one: Round) -> list[str]:

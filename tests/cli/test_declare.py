@@ -193,7 +193,7 @@ def test_a_file_gets_the_result_and_stdout_nothing(machine, tmp_path):
     path.write_text("old")
     result = declare("--format", "json", "--output", path)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
-    assert json.loads(path.read_text())["schema"] == 2
+    assert json.loads(path.read_text())["schema"] == 3
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["cgroup2", "result.json"]
 

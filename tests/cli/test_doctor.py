@@ -38,7 +38,7 @@ def test_a_machine_that_cannot(machine):
 
 def test_json(machine, tmp_path):
     shown = json.loads(run("doctor", "--format", "json").stdout)
-    assert (shown["schema"], shown["fit"]) == (2, True)
+    assert (shown["schema"], shown["fit"]) == (3, True)
     file = tmp_path / "out.json"
     result = run("doctor", "-f", "json", "-o", file)
     assert (result.exit_code, result.stdout) == (0, "")

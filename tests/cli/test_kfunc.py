@@ -87,7 +87,7 @@ def test_status_as_json(run, kernel):
     kernel("vmlinux", lack=UnsupportedError("no headers", "apt install headers"))
     shown = json.loads(run("status", "--format", "json").stdout)
     assert shown == {
-        "schema": 2,
+        "schema": 3,
         "kernel": "6.12-test",
         "usable": True,
         "kfunc": btf.Kfunc("vmlinux", V3).signature,

@@ -567,7 +567,7 @@ def test_rounds_on_several_kernels_are_one_comparison(two_records):
     assert "kernel    fit (2): Linux" in done.stdout
     assert "same" in done.stdout
     assert "verdict busy" in done.stdout
-    assert "in the call, p50" in done.stdout
+    assert "in_the_call, p50" in done.stdout
     assert "own table" not in done.stdout
     assert not [*cache.place("scratch").glob("*/")]
 

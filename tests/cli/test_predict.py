@@ -61,10 +61,10 @@ def test_the_table_shows_how_badness_is_made_up_and_what_would_die():
 def test_json_has_the_numbers():
     result = run("predict", "--global", "--format", "json", "--top", "2")
     plain = json.loads(result.stdout)
-    assert plain["schema"] == 2
+    assert plain["schema"] == 3
     assert (plain["target"], plain["victims"], plain["group"]) == (None, [20, 21], "/t")
     assert (plain["totalpages"], plain["pages_per_adj_point"]) == (5000, 5)
-    assert [c["badness"] for c in plain["candidates"]] == [301, 83]
+    assert [c["badness_pages"] for c in plain["candidates"]] == [301, 83]
     assert [c["adj_pages"] for c in plain["candidates"]] == [0, 50]
     assert plain["candidates_left_out"] == 3
 

@@ -92,7 +92,7 @@ def test_programs_get_the_same_form_of_one_round(stage, form):
     match form:
         case "json":
             tree = json.loads(result.stdout)
-            assert (len(tree["rounds"]), tree["passed"]) == (1, True)
+            assert (len(tree["runs"][0]["rounds"]), tree["passed"]) == (1, True)
         case "jsonl":
             assert [json.loads(line)["kind"] for line in result.stdout.splitlines()] == [
                 *("run", "round", "end")

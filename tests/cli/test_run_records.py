@@ -131,7 +131,7 @@ def test_a_record_of_one_round_is_there_if_asked_for(stage):
 def test_no_record(stage):
     result = run("largest.toml", "--repeat", 3, "--no-record", "-f", "json")
     assert (result.exit_code, result.stderr, records()) == (0, "", [])
-    assert len(json.loads(result.stdout)["rounds"]) == 3
+    assert len(json.loads(result.stdout)["runs"][0]["rounds"]) == 3
 
 
 def test_several_files_have_a_record_each_or_one(stage):
@@ -184,7 +184,7 @@ def test_report_of_a_record_cut_short(stage):
     half, unended = result.stderr.splitlines()
     assert half == "oomctl: r: line 5 is only half there and left out"
     assert "the record has no end" in unended
-    assert len(json.loads(oomctl("report", "r", "-f", "json").stdout)["rounds"]) == 3
+    assert len(json.loads(oomctl("report", "r", "-f", "json").stdout)["runs"][0]["rounds"]) == 3
 
 
 def test_report_into_a_closed_pipe_and_a_full_disk(stage):

@@ -62,7 +62,7 @@ def test_lines_and_columns():
 
 def test_rows_of_variants():
     text = page("rounds.md")
-    words = ("as expected", "spared by recheck", "log bytes", "dying cgroups", "lock wait")
+    words = ("as expected", "spared by recheck", "log bytes", "dying cgroups", "lock_wait")
     code = (ROOT / "oomctl/report/run_parts.py").read_text()
     for word in (*TIMES, *words):
         assert f"`{word}`" in text, word

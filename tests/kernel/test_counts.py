@@ -26,7 +26,7 @@ def run(oomctl, tmp_path, monkeypatch):
         Path("scenario.toml").write_text(text)
         result = oomctl("run", "scenario.toml", "--format", "json")
         assert result.exit_code in (0, 1), result.stderr
-        (one,) = json.loads(result.stdout)["rounds"]
+        (one,) = json.loads(result.stdout)["runs"][0]["rounds"]
         return one["outcome"]["kill_counts"]
 
     return running

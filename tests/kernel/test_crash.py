@@ -282,7 +282,7 @@ def test_two_at_once_never_touch_each_others_things(oomctl, tmp_path):
 
 def alone(out, pid):
     """It saw its own tasks alone, and its own victim."""
-    (one,) = json.loads(out.read_text())["rounds"]
+    (one,) = json.loads(out.read_text())["runs"][0]["rounds"]
     outcome = one["outcome"]
     assert outcome["top"].startswith(f"/oomctl-{pid}-")
     assert all(task["cgroup"].startswith(outcome["top"]) for task in outcome["tasks"])

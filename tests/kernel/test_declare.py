@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.conftest import CGROUPS, leftovers
+from tests.results import rises_of
 
 TEN_YEARS_NS = 10 * 365 * 86_400 * 10**9
 
@@ -21,7 +22,7 @@ def fates(result):
 
 
 def target_events(result):
-    return result["events"][result["calls"][0]["target"]]
+    return rises_of(result, result["calls"][0]["target"])
 
 
 def test_default_kills_the_largest_of_its_hogs(declare):
@@ -43,7 +44,7 @@ def test_a_declaration_moves_oom_kill_but_neither_oom_nor_max(declare):
     events = target_events(result)
     assert events["oom_kill"] == 1
     assert events["oom"] == events["max"] == 0
-    freed = result["memory_current"]["before"] - result["memory_current"]["after"]
+    freed = result["memory_current"]["before_bytes"] - result["memory_current"]["after_bytes"]
     assert freed > 60 << 20
 
 

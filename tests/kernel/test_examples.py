@@ -31,7 +31,7 @@ def test_scenario(oomctl, example):
     consent = ["--yes"] if example.stem in WHOLE_SYSTEM else []
     result = oomctl("run", str(example), "--format", "json", *consent)
     assert result.exit_code == 0, result.stdout + result.stderr
-    (one,) = json.loads(result.stdout)["rounds"]
+    (one,) = json.loads(result.stdout)["runs"][0]["rounds"]
     checks = one["outcome"]["checks"]
     assert checks
     assert [check for check in checks if check["passed"] is not True] == []

@@ -189,7 +189,7 @@ def test_a_scenario_reports_why_a_hog_was_not_filled(oomctl, tmp_path, name):
     path.write_text(text)
     done = oomctl("run", str(path), "--format", "json")
     assert done.exit_code in (0, 1), done.stderr
-    (only,) = json.loads(done.stdout)["rounds"]
+    (only,) = json.loads(done.stdout)["runs"][0]["rounds"]
     tasks = [each for each in only["outcome"]["tasks"] if each["name"] == "h"]
     (task,) = (each for each in tasks if each["size_bytes"] is not None)  # not its children
     assert task["fate"] == "not-filled"

@@ -112,7 +112,7 @@ def test_global_declarations_end_neither_service_nor_session(
     session, said, complaint = in_session(words)
     assert session == 0, complaint
     report = json.loads(said)
-    made = [one for each in report["rounds"] for one in each["outcome"]["calls"]]
+    made = [one for each in report["runs"][0]["rounds"] for one in each["outcome"]["calls"]]
     assert [one["verdict"] for one in made] == ["killed"] * rounds * calls
     assert oom_kills() - killed == rounds * calls
     assert residents(service) == before

@@ -127,7 +127,7 @@ def test_a_task_that_runs_into_a_dying_victim_over_and_over_is_told_once(
         via = "limit"
     """)
     result = oomctl("run", str(file), "--format", "json")
-    (one,) = json.loads(result.stdout)["rounds"]
+    (one,) = json.loads(result.stdout)["runs"][0]["rounds"]
     (call,) = one["outcome"]["calls"]
     (victim,) = call["killed_pids"]
     events = until_exit(observer, victim)

@@ -13,6 +13,7 @@ import pytest
 
 from oomctl.bpf.observer import Observer
 from tests.kernel.conftest import CGROUPS
+from tests.results import rises_of
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def run(oomctl, tmp_path, monkeypatch):
         Path("scenario.toml").write_text(text)
         result = oomctl("run", "scenario.toml", "--format", "json", *options)
         assert result.exit_code in (0, 1), result.stderr
-        rounds = json.loads(result.stdout)["rounds"]
+        rounds = json.loads(result.stdout)["runs"][0]["rounds"]
         return result.exit_code, [one["outcome"] for one in rounds]
 
     return running
@@ -193,7 +194,7 @@ def test_a_hog_that_dies_while_another_fills_is_reported(run):
         assert (task["fate"], task["phase"]) == ("oom-killed", "filling")
         assert task["oom_kill"]["memcg"] == outcome["top"]
     assert tasks["first"]["filled_bytes"] == 4 << 20
-    assert outcome["events"][outcome["top"]]["oom_kill"] == 2
+    assert rises_of(outcome, outcome["top"])["oom_kill"] == 2
     assert all(check["passed"] for check in outcome["checks"]), outcome["checks"]
 
 
@@ -371,7 +372,7 @@ def test_a_target_that_is_removed_right_after_the_kill_is_reported(oomctl, cgrou
     result = json.loads(done.stdout)
     assert [task["fate"] for task in result["tasks"]] == ["oom-killed"]
     assert result["verdict"] == "killed"
-    assert result["memory_current"]["after"] is None
+    assert result["memory_current"]["after_bytes"] is None
     assert any("removed" in note for note in result["notes"])
 
 

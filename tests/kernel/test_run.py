@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.conftest import CGROUPS, leftovers
+from tests.results import rises_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SOAK_ROUNDS = int(os.environ.get("OOMCTL_SOAK_ROUNDS", "10"))
@@ -24,7 +25,7 @@ def run(oomctl, tmp_path, monkeypatch):
     def running(name, *options):
         result = oomctl("run", str(EXAMPLES / f"{name}.toml"), "--format", "json", *options)
         assert result.exit_code in (0, 1), result.stderr
-        return result.exit_code, json.loads(result.stdout)
+        return result.exit_code, json.loads(result.stdout)["runs"][0]
 
     return running
 
@@ -58,7 +59,7 @@ def test_the_same_victim_by_kfunc_and_limit_with_different_counters(run):
         outcome = one["outcome"]
         dead = [task["name"] for task in outcome["tasks"] if task["fate"] == "oom-killed"]
         assert "large" in dead
-        rises[one["variant"]].append(outcome["events"][outcome["top"]])
+        rises[one["variant"]].append(rises_of(outcome, outcome["top"]))
     assert {rise["oom"] for rise in rises["bpf"]} == {0}
     assert all(rise["oom"] > 0 for rise in rises["limit"])
     assert all(rise["oom_kill"] > 0 for either in rises.values() for rise in either)
@@ -87,7 +88,7 @@ def test_a_soak_leaves_nothing_and_grows_nothing(tmp_path):
         cwd=tmp_path,
         check=True,
     )
-    result = json.loads((tmp_path / "soak.json").read_text())
+    result = json.loads((tmp_path / "soak.json").read_text())["runs"][0]
     outcomes = [one["outcome"] for one in result["rounds"]]
     assert len(outcomes) == SOAK_ROUNDS
     assert sum(len(outcome["calls"]) for outcome in outcomes) == 3 * SOAK_ROUNDS
@@ -119,7 +120,7 @@ def test_a_run_that_is_killed_loses_no_round(oomctl, tmp_path):
     rounds = record.read_text().count('"kind": "round"')
     result = oomctl("report", str(record), "--format", "json")
     assert result.exit_code == 0, result.stderr
-    assert len(json.loads(result.stdout)["rounds"]) == rounds >= 3
+    assert len(json.loads(result.stdout)["runs"][0]["rounds"]) == rounds >= 3
     while any(procs.read_text() for procs in CGROUPS.glob("oomctl-*/*/cgroup.procs")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -139,7 +140,7 @@ def test_a_tree_below_a_delegated_cgroup(cgroup, parent):
         preexec_fn=lambda: parent == "self" and (cgroup / "cgroup.procs").write_text("0"),
     )
     assert child.returncode == 0, child.stderr
-    (one,) = json.loads(child.stdout)["rounds"]
+    (one,) = json.loads(child.stdout)["runs"][0]["rounds"]
     assert one["outcome"]["top"].startswith(f"/{cgroup.name}/oomctl-")
     assert [path for path in cgroup.iterdir() if path.is_dir()] == []
 

@@ -86,7 +86,7 @@ def test_cgroups_may_have_any_name(oomctl, tmp_path, form):
     assert result.exit_code == 0, result.stdout + result.stderr
     assert "\x1b" not in result.stdout + result.stderr
     if form == "json":
-        (one,) = json.loads(result.stdout)["rounds"]
+        (one,) = json.loads(result.stdout)["runs"][0]["rounds"]
         top, tasks = one["outcome"]["top"], one["outcome"]["tasks"]
         homes = {task["name"]: task["cgroup"] for task in tasks}
         assert homes["h0"] == f"{top}/{ODD[0]}/h0"

@@ -237,6 +237,6 @@ def test_the_flight_recorder_writes_the_state_before_a_kill(watching, oomctl, tm
     assert "memory.max = " in text
     result = oomctl("run", str(file), "--format", "json", "-o", str(tmp_path / "result.json"))
     assert result.exit_code == 0, f"{result.output}\n{text}"
-    (one,) = json.loads((tmp_path / "result.json").read_text())["rounds"]
+    (one,) = json.loads((tmp_path / "result.json").read_text())["runs"][0]["rounds"]
     (victim,) = [task for task in one["outcome"]["tasks"] if task["fate"] == "oom-killed"]
     assert victim["cgroup"].endswith("/grows")

@@ -137,7 +137,7 @@ TOP = {
     "environment": dict,
     "calls": list,
     "tasks": list,
-    "events": dict,
+    "events": list,
     "verdict": TEXT,
 }
 
@@ -151,17 +151,18 @@ def has(tree, fields):
 def test_json_has_the_promised_fields(name):
     tree = json.loads(RENDERERS["json"](OUTCOMES[name]))
     has(tree, TOP)
-    assert tree["schema"] == 2
+    assert tree["schema"] == 3
     environment = tree["environment"]
-    has(environment, {"kernel": TEXT, "oomctl": TEXT, "page_size": NUMBER, "memory": NUMBER})
+    has(environment, {"kernel": TEXT, "oomctl": TEXT})
+    has(environment, {"page_size_bytes": NUMBER, "memory_bytes": NUMBER})
     has(environment["kfunc"], {"signature": TEXT, "provider": TEXT})
     assert environment["sysctls"] == {"vm.panic_on_oom": 0, "vm.swappiness": None}
     for call in tree["calls"]:
         has(call, CALL)
     for task in tree["tasks"]:
         has(task, TASK)
-    for delta in tree["events"].values():
-        assert all(isinstance(rise, int) for rise in delta.values())
+    for row in tree["events"]:
+        assert all(isinstance(rise, int) for rise in row["counters"].values())
 
 
 def test_json_is_one_object_on_its_own_line():

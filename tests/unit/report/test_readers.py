@@ -30,7 +30,7 @@ def counts_of_record(name):
     """The counts as the statistics of the run have them."""
     tree = json.loads(RUN_RENDERERS["json"]([section(RECORDS[name])]))
     found = Counter()
-    for one in tree["statistics"]:
+    for one in tree["runs"][0]["statistics"]:
         found[PASS if one["ran"] == one["rounds"] else FAIL] += 1
         for each in one["expectations"]:
             found[FAIL if each["failed"] else PASS if each["held"] else SKIP] += 1

@@ -34,7 +34,7 @@ def random_run(source, labels=LABELS, rounds=20, hogs=8):
                 },
                 round_times={
                     name: [round(source.lognormvariate(16, 0.4)) for _ in range(rounds)]
-                    for name in ("to killed", "dying")
+                    for name in ("to_killed", "dying")
                 },
             )
         )
@@ -109,15 +109,17 @@ def test_what_differs_between_the_options_is_listed():
         a.header,
         options={**a.header.options, "set": ["hog.large.size=1M"], "repeat": 9},
         variants=a.header.variants[::-1],
-        environment=environment | {"command_line": "quiet kasan=on root=/dev/vda"},
+        environment=environment | {"kernel_command_line": "quiet kasan=on root=/dev/vda"},
     )
     b = replace(a, header=header)
-    a = replace(a, header=replace(a.header, environment=environment | {"command_line": "quiet ro"}))
+    a = replace(
+        a, header=replace(a.header, environment=environment | {"kernel_command_line": "quiet ro"})
+    )
     assert compare([a], [b]).options == (
         ("repeat", "5", "9"),
         ("set", "[]", "['hog.large.size=1M']"),
         ("order of variants", "x, y", "y, x"),
         ("kernel command line", "ro", "kasan=on root=/dev/vda"),
     )
-    assert not any(name == "command_line" for name, _, _ in compare([a], [b]).machines)
+    assert not any(name == "kernel_command_line" for name, _, _ in compare([a], [b]).machines)
     assert compare([a], [a]).options == ()

@@ -111,7 +111,7 @@ def edited(number, **change):
         (b'{"schema": 1, "environment": {}}\n', "r: is not a record"),
         (b"[" * 100_000 + b"\n", "r: is not a record"),
         (alone().encode().replace(b"\n", b"\nhello\n", 1), "r: line 2 is not JSON"),
-        (edited(1, schema=1), "line 1: has schema 1, this oomctl knows 2"),
+        (edited(1, schema=1), "line 1: has schema 1, this oomctl knows 3"),
         (edited(1, variants=None), "line 1 is not as oomctl writes it"),
         (edited(1, variants=[{"label": ""}]), "line 1 lacks 'overrides'"),
         (edited(1, options=7), "line 1 is not as oomctl writes it"),

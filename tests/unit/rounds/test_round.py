@@ -32,13 +32,13 @@ def test_a_round_of_one_call():
     assert one.calls == (Called("1", "killed", waits=True),)
     assert one.casualties == (Casualty("large", "killed"),)
     assert one.times == {
-        "lock wait": (14_000,),
-        "in the call": (9 * MS,),
-        "to marked": (8 * MS + 9_000,),
-        "to killed": (8 * MS,),
+        "lock_wait": (14_000,),
+        "in_the_call": (9 * MS,),
+        "to_marked": (8 * MS + 9_000,),
+        "to_killed": (8 * MS,),
         "dying": (19 * MS,),
-        "to exited": (27 * MS,),
-        "to relieved": (32 * MS,),
+        "to_exited": (27 * MS,),
+        "to_relieved": (32 * MS,),
     }
     assert one.log_bytes == 100 + 200
     assert (one.rises["oom"], one.rises["max"], one.rises["oom_kill"]) == (2, 6, 1)
@@ -117,7 +117,7 @@ def test_a_tally_has_the_numbers_counted_by_hand():
     assert found.contention == {"no wait": Share(12, 16)}
     assert found.rechecks == Rechecks()
     assert list(found.times) == list(TIMES)
-    assert found.times["to killed"] == Distribution(4, 10 * MS, None, None, 12 * MS)
+    assert found.times["to_killed"] == Distribution(4, 10 * MS, None, None, 12 * MS)
     assert found.times["dying"] == Distribution(4, 21 * MS, None, None, 23 * MS)
     assert (found.log_bytes, found.log_bytes_in_all) == (Distribution(4, 300, max=300), 1200)
     assert found.rises["oom_kill"] == 4
