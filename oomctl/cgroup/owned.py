@@ -45,6 +45,7 @@ class JournaledCgroup:
         """Kill what is in it and remove it; KernelFileError names the processes that hold it."""
         remove(self.node.directory, self.made.id)
 
-    def release(self, journal: Journal) -> None:
-        """Take it out of the journal: it is removed, or the user's from now on."""
-        journal.forget(self.made, Making(self.made.path))
+    @property
+    def entries(self) -> tuple[Making, Made]:
+        """Its entries in the journal, to be forgotten once it is removed, or the user's."""
+        return Making(self.made.path), self.made

@@ -85,7 +85,7 @@ def in_leaf_cgroup(parent: UnifiedNode, journal: Journal) -> Iterator[None]:
     finally:
         if _move_back(parent, leaf):
             leaf.remove()
-            leaf.release(journal)
+            journal.forget(*leaf.entries)
 
 
 def _move_back(parent: UnifiedNode, leaf: JournaledCgroup) -> bool:

@@ -28,17 +28,18 @@ class Tree:
 
     def __enter__(self) -> Self:
         """Make all of it, or nothing."""
-        made_later = set(self._plan.cgroups)
+        settings_of: dict[str, list[Setting]] = {cgroup: [] for cgroup in self._plan.cgroups}
         try:
             for setting in self._plan.settings:
-                if setting.cgroup not in made_later:
+                if setting.cgroup in settings_of:
+                    settings_of[setting.cgroup].append(setting)
+                else:
                     self._write(setting, stays=True)
-            for cgroup in self._plan.cgroups:
+            for cgroup, settings in settings_of.items():
                 parent, _, name = cgroup.rpartition("/")
                 self._made.append(JournaledCgroup.make(self._root.at(parent), name, self._journal))
-                for setting in self._plan.settings:
-                    if setting.cgroup == cgroup:
-                        self._write(setting)
+                for setting in settings:
+                    self._write(setting)
         except BaseException:
             self._remove()
             raise
@@ -58,7 +59,7 @@ class Tree:
             self._remove()
 
     def _tops(self) -> list[JournaledCgroup]:
-        highest = tops(one.made for one in self._made)
+        highest = set(tops(one.made for one in self._made))
         return [one for one in self._made if one.made in highest]
 
     def _remove(self) -> None:
@@ -74,9 +75,8 @@ class Tree:
         self._release()
 
     def _release(self) -> None:
-        for one in reversed(self._made):
-            one.release(self._journal)
-        self._journal.forget(*self._stays)
+        entries = [entry for one in self._made for entry in one.entries]
+        self._journal.forget(*entries, *self._stays)
         self._made.clear()
         self._stays.clear()
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._lines: list[tuple[Entry, int]] = []
-        self._forgotten: list[Entry] = []
+        self._forgotten: Counter[Entry] = Counter()
         self._size = 0
 
     def __enter__(self) -> Self:
@@ -70,14 +71,17 @@ class Journal:
 
         The file is cut after the last entry that is left, so it does not grow with the rounds.
         """
-        self._forgotten += entries
-        standing = self._lines.copy()
-        size = self._size
-        while standing and standing[-1][0] in self._forgotten:
-            entry, size = standing.pop()
-            self._forgotten.remove(entry)
+        self._forgotten.update(entries)
+        left, size = len(self._lines), self._size
+        while left and self._lines[left - 1][0] in self._forgotten:
+            left -= 1
+            entry, size = self._lines[left]
+            self._forgotten[entry] -= 1
+            if not self._forgotten[entry]:
+                del self._forgotten[entry]
         os.ftruncate(self._fd, size)
-        self._lines, self._size = standing, size
+        del self._lines[left:]
+        self._size = size
 
     def others(self) -> Iterator[tuple[int, list[Entry]]]:
         """Yield the PID of the owner and the entries of each other journal."""

@@ -103,3 +103,25 @@ def test_hogs_in_an_existing_cgroup_leave_it_as_it_was(cgroupfs, journal):
     with Tree(cgroupfs, made, journal):
         assert cgroups(cgroupfs) == ["/", "/theirs", "/theirs/t", "/theirs/t/a"]
     assert cgroups(cgroupfs) == ["/", "/theirs"]
+
+
+class Counted(tuple):
+    """Settings that count how many of them are looked at."""
+
+    looked_at = 0
+
+    def __iter__(self):
+        for each in super().__iter__():
+            Counted.looked_at += 1
+            yield each
+
+
+def test_the_settings_are_looked_at_once_however_many_cgroups_there_are(
+    cgroupfs, journal, monkeypatch
+):
+    monkeypatch.setattr(Counted, "looked_at", 0)
+    names = ("/t", *(f"/t/{number}" for number in range(40)))
+    settings = Counted(Setting(name, "memory.max", "777") for name in names)
+    with Tree(cgroupfs, Plan(names, settings, (), STEPS), journal):
+        assert all(read(cgroupfs, name, "memory.max") == "777" for name in names)
+    assert Counted.looked_at == len(names)

@@ -209,7 +209,7 @@ def test_the_journal_of_a_running_process_is_not_touched(cgroupfs, journal):
     assert said() == []
     assert cgroups(cgroupfs) == ["/", "/t"]
     made.remove()
-    made.release(journal)
+    journal.forget(*made.entries)
 
 
 def work(root):

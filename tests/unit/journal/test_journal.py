@@ -374,3 +374,23 @@ def test_a_journal_that_another_user_may_have_written(cgroupfs, name):
     assert path.exists()
     with Journal() as journal:
         assert list(journal.others()) == []
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_entries_are_forgotten_without_comparing_each_with_each(journal, backwards):
+    compared = 0
+
+    class Counted(Making):
+        __hash__ = Making.__hash__
+
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return self is other
+
+    written = [Counted(f"/c/{number}") for number in range(200)]
+    for entry in written:
+        journal.write(entry)
+    journal.forget(*(reversed(written) if backwards else written))
+    assert read((journals()[0]).read_bytes())[1] == []
+    assert compared <= 2 * len(written)
