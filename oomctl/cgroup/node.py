@@ -6,7 +6,7 @@ controllers; what does not work on v2, or bypasses the journal, raises NotImplem
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -72,18 +72,19 @@ class UnifiedController(Controller):
     memory_events_local = InterfaceFile("memory.events.local", files.counters, readonly=True)
     memory_pressure = InterfaceFile("memory.pressure", files.pressure, readonly=True)
 
-    def file(self, filename: bytes) -> Path:
+    def file(self, filename: bytes) -> str:
         """Return the path of an interface file."""
-        return Path(os.fsdecode(self.filepath(filename)))
+        return os.fsdecode(self.filepath(filename))
 
     def get_property(self, filename: bytes) -> str | None:
         """Read a file, stripped; None if this cgroup has no such file, or is gone itself."""
+        path = self.file(filename)
         try:
-            return kernelfile.read(self.file(filename))
-        except KernelFileError as error:
+            return os.fsdecode(kernelfile.content(path)).strip()
+        except OSError as error:
             if error.errno in _ABSENT:
                 return None
-            raise
+            raise explain(error, Path(path), "read") from error
 
     def set_property(self, filename: bytes, value: object) -> None:
         """Write a file."""
@@ -133,12 +134,12 @@ class UnifiedNode(Node):
         path: bytes = super().path
         return path
 
-    @property
+    @cached_property
     def directory(self) -> Path:
         """The directory in the file system."""
         return Path(os.fsdecode(self.full_path))
 
-    @property
+    @cached_property
     def cgroup(self) -> str:
         """The path inside the hierarchy, as /proc/PID/cgroup has it: `/` for the root."""
         return os.fsdecode(self.path)
@@ -151,8 +152,9 @@ class UnifiedNode(Node):
     def at(self, cgroup: str | PurePosixPath) -> "UnifiedNode":
         """Return the node of a cgroup below this one; it need not exist."""
         node = self
-        for part in PurePosixPath(str(cgroup).lstrip("/")).parts:
-            node = type(self)(part, parent=node)
+        for part in str(cgroup).split("/"):
+            if part not in ("", "."):
+                node = type(self)(part, parent=node)
         return node
 
     def create_cgroup(self, name: str) -> "UnifiedNode":
@@ -192,8 +194,13 @@ class UnifiedNode(Node):
 
     def members(self) -> dict[int, str]:
         """Return the cgroup of every process below by PID, in the OOM killer's scan order."""
-        found: dict[int, str] = {}
-        for node in self.walk():
-            for pid in node.controller.procs or ():
-                found.setdefault(pid, node.cgroup)
-        return found
+        return members(self.walk())
+
+
+def members(nodes: Iterable[UnifiedNode]) -> dict[int, str]:
+    """Return the cgroup of every process in these cgroups by PID."""
+    found: dict[int, str] = {}
+    for node in nodes:
+        for pid in node.controller.procs or ():
+            found.setdefault(pid, node.cgroup)
+    return found

@@ -1,28 +1,33 @@
 """Reads what a prediction needs: a target's tasks in scan order, its limits, its OOM groups."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import psutil
 
-from oomctl.cgroup.node import UnifiedNode
+from oomctl.cgroup.node import UnifiedNode, members
 from oomctl.oom.prediction import Candidates
-from oomctl.oom.task import limit_pages, memcg_pages
+from oomctl.oom.task import Task, limit_pages, memcg_pages
 from oomctl.proc import procfs
 
 
-def read_candidates(node: UnifiedNode | None, root: UnifiedNode | None) -> Candidates:
+def read_candidates(
+    node: UnifiedNode | None, root: UnifiedNode | None, known: Sequence[Task] | None = None
+) -> Candidates:
     """Return the tasks that the kernel chooses from in a cgroup, or system-wide for None.
 
-    `root` is the root of the hierarchy; without one there is no memory.oom.group. Raises the errors
-    of the cgroup files.
+    `root` is the root of the hierarchy; without one there is no memory.oom.group. `known` are the
+    tasks of the cgroup if they were read just before. Raises the errors of the cgroup files.
     """
-    groups, memcgs = _memcgs(node or root)
+    top = node or root
+    nodes = list(top.walk()) if top else []
+    groups, memcgs = _memcgs(nodes)
     if node is None:
         tasks = procfs.all_tasks()
         totalpages, swap = procfs.total_pages(), None
     else:
-        found = procfs.read_tasks(node.members())
+        found = procfs.read_tasks(members(nodes)) if known is None else known
         tasks = [replace(task, memcg=memcgs.get(task.cgroup, "")) for task in found]
         totalpages = target_pages(node)
         limit = limit_pages(_bytes(node.controller.memory_max), procfs.PAGE_SIZE)
@@ -30,11 +35,11 @@ def read_candidates(node: UnifiedNode | None, root: UnifiedNode | None) -> Candi
     return Candidates(tasks, totalpages, procfs.PAGE_SIZE, groups, swap)
 
 
-def _memcgs(top: UnifiedNode | None) -> tuple[set[str], dict[str, str]]:
+def _memcgs(nodes: Iterable[UnifiedNode]) -> tuple[set[str], dict[str, str]]:
     """Return the cgroups with memory.oom.group, and for each cgroup the one that it charges."""
     groups: set[str] = set()
     memcgs: dict[str, str] = {}
-    for node in top.walk() if top else ():
+    for node in nodes:
         cgroup, group = node.cgroup, node.controller.memory_oom_group
         above = memcgs.get(cgroup.rpartition("/")[0] or "/", cgroup)
         memcgs[cgroup] = above if group is None else cgroup
@@ -50,7 +55,9 @@ def target_pages(node: UnifiedNode, limit: float | None = None) -> int:
     """
     files = node.controller
     maximum = _bytes(files.memory_max if limit is None else limit)
-    return memcg_pages(maximum, _bytes(files.memory_swap_max), usable_swap(), procfs.PAGE_SIZE)
+    swap_max = _bytes(files.memory_swap_max)
+    swap = 0 if swap_max == 0 else usable_swap()
+    return memcg_pages(maximum, swap_max, swap, procfs.PAGE_SIZE)
 
 
 def usable_swap() -> int:

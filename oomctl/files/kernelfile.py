@@ -7,6 +7,7 @@ from pathlib import Path
 from oomctl.errors import OomctlError
 
 _PROC = Path("/proc")
+_READ_SIZE = 1 << 16
 
 
 class KernelFileError(OomctlError):
@@ -20,7 +21,7 @@ class KernelFileError(OomctlError):
         self.errno = errno
 
 
-def write(path: Path, value: object, *, at: int | None = None) -> None:
+def write(path: str | Path, value: object, *, at: int | None = None) -> None:
     """Write a value in one system call: the kernel parses one command per call.
 
     `at` is a descriptor of its folder, if there may be another at that path by now; then the file
@@ -33,16 +34,20 @@ def write(path: Path, value: object, *, at: int | None = None) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise explain(error, path, f"write '{value}' to") from error
+        raise explain(error, Path(path), f"write '{value}' to") from error
 
 
-def read(path: Path, *, at: int | None = None) -> str:
+def read(path: str | Path, *, at: int | None = None) -> str:
     """Return the text of a file, stripped; `at` as for `write()`. Raises KernelFileError."""
     try:
-        with open(_open(path, os.O_RDONLY, at), "rb") as file:
-            return os.fsdecode(file.read()).strip()
+        return os.fsdecode(_content(_open(path, os.O_RDONLY, at))).strip()
     except OSError as error:
-        raise explain(error, path, "read") from error
+        raise explain(error, Path(path), "read") from error
+
+
+def content(path: str, at: int | None = None) -> bytes:
+    """Return all bytes of a file; `at` is a descriptor of its folder. Raises OSError."""
+    return _content(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=at))
 
 
 def fields(path: Path, *, at: int | None = None) -> str:
@@ -56,10 +61,21 @@ def stored(path: Path, value: object) -> str:
     return fields(path)
 
 
-def _open(path: Path, flags: int, at: int | None) -> int:
+def _open(path: str | Path, flags: int, at: int | None) -> int:
     if at is None:
         return os.open(path, flags | os.O_CLOEXEC)
-    return os.open(path.name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=at)
+    return os.open(Path(path).name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=at)
+
+
+def _content(fd: int) -> bytes:
+    """Read a file to its end and close it: the kernel may return less than is asked for."""
+    data = b""
+    try:
+        while more := os.read(fd, _READ_SIZE):
+            data += more
+    finally:
+        os.close(fd)
+    return data
 
 
 def explain(error: OSError, path: Path, doing: str) -> KernelFileError:

@@ -18,10 +18,11 @@ _BATCH = 64
 def read_holdings(hog: Hog, pid: int, node: UnifiedNode) -> Holdings | None:
     """Return what a hog in the cgroup `node` holds; None if it has ended."""
     try:
-        children = procfs.children(pid)
+        others = {*(node.controller.procs or ())} - {pid}
+        children = procfs.children(pid) if others else []
         tasks = [pid, *children] if hog.kind == "forker" else [pid]
         status = [procfs.sizes(each) for each in tasks]
-        alone = not set(node.controller.procs or ()) - {pid, *children}
+        alone = others.issubset(children)
         stat = _stat(node) if alone else None
         if stat is not None:
             slack = os.sysconf("SC_NPROCESSORS_ONLN") * _BATCH * procfs.PAGE_SIZE

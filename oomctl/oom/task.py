@@ -10,7 +10,7 @@ OOM_SCORE_ADJ_MAX = 1000
 
 @dataclass(frozen=True)
 class Task:
-    """One process before the call: sizes in bytes, `started` in seconds since the epoch."""
+    """One process before the call: sizes in bytes, `started` in seconds since boot."""
 
     pid: int
     comm: str

@@ -3,17 +3,18 @@
 import ctypes
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from oomctl.files import kernelfile
-from oomctl.files.kernelfile import KernelFileError
+from oomctl.files.kernelfile import KernelFileError, content
 from oomctl.oom.task import ProtectedTask, Task
 from oomctl.text import printable
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 # PROC_USER_INIT_INO and so on, include/linux/proc_ns.h
 _FIRST = {"user": 0xEFFFFFFD, "pid": 0xEFFFFFFC, "cgroup": 0xEFFFFFFB}
@@ -36,24 +37,32 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
     that is `rss_read`. No file tells which of the two a kernel does. For swap the kernel shows only
     the sum; `slack` is the most that its CPUs can hold back.
     """
-    folder = _PROC / str(pid)
     try:
-        started = psutil.Process(pid).create_time()
-        comm = (folder / "comm").read_bytes().removesuffix(b"\n")
-        stat = _stat(folder)
-        flags, parent = int(stat[6]), int(stat[1])
-        holder, status = _with_memory(folder, bool(flags & _PF_KTHREAD))
-        adj = int((folder / "oom_score_adj").read_text())
-        if cgroup is None:
-            cgroup = unified_cgroup(pid)
-        shares = parent if flags & _PF_FORKNOEXEC and _one_memory(pid, parent) else 0
-        spared = _not_eligible_reason(flags, shares)
-        if not spared and nodes and not _mems_allowed(status) & nodes:
-            spared = "cpuset of other nodes"
-        rss, swap, pgtables = (_size(status, each) for each in (b"VmRSS", b"VmSwap", b"VmPTE"))
-        rss_read = int(_stat(holder)[21]) * PAGE_SIZE
-    except (OSError, psutil.Error, ValueError, IndexError):
+        at = os.open(f"{_PROC}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
         return None
+    try:
+        return _read_task(pid, at, cgroup, nodes)
+    except (OSError, ValueError, IndexError):
+        return None
+    finally:
+        os.close(at)
+
+
+def _read_task(pid: int, at: int, cgroup: str | None, nodes: int | None) -> Task:
+    """Read a task from its open folder: then no file is another task's, if its PID is reused."""
+    comm, stat = _stat(at)
+    flags, parent = int(stat[6]), int(stat[1])
+    thread, status = _with_memory(at, bool(flags & _PF_KTHREAD))
+    adj = int(content("oom_score_adj", at))
+    if cgroup is None:
+        cgroup = printable(unified_path(content("cgroup", at)))
+    shares = parent if flags & _PF_FORKNOEXEC and _one_memory(pid, parent) else 0
+    spared = _not_eligible_reason(flags, shares)
+    if not spared and nodes and not _mems_allowed(status) & nodes:
+        spared = "cpuset of other nodes"
+    rss, swap, pgtables = (_size(status, each) for each in (b"VmRSS", b"VmSwap", b"VmPTE"))
+    of_holder = _stat(at, f"task/{thread}/stat")[1] if thread else stat
     return Task(
         pid=pid,
         comm=printable(os.fsdecode(comm)),
@@ -62,47 +71,57 @@ def read_task(pid: int, cgroup: str | None = None, nodes: int | None = None) -> 
         rss=rss,
         swap=swap,
         pgtables=pgtables,
-        started=started,
+        started=int(stat[19]) / _TICKS,
         has_mm=b"VmRSS" in status,
-        rss_read=rss_read if rss else None,
+        rss_read=int(of_holder[21]) * PAGE_SIZE if rss else None,
         slack=min(swap, _percpu_pages() * PAGE_SIZE),
         parent=parent,
-        thread=0 if holder == folder else int(holder.name),
+        thread=thread,
         shares=shares,
         not_eligible_reason=spared,
     )
 
 
-def _with_memory(folder: Path, kernel_thread: bool) -> tuple[Path, dict[bytes, bytes]]:
-    """Return the folder of the thread that has the memory, and the fields of its status.
+def _with_memory(at: int, kernel_thread: bool) -> tuple[int, dict[bytes, bytes]]:
+    """Return the thread that has the memory, 0 for the leader, and the fields of its status.
 
     A leader may end before its threads; the OOM killer then takes the memory from one of those
     (mm/oom_kill.c, find_lock_task_mm()). If no thread has memory, this is the leader.
     """
-    status = _fields(folder / "status")
+    status = _fields(content("status", at))
     if b"VmRSS" not in status and not kernel_thread:
-        for thread in (folder / "task").iterdir():
-            other = _fields(thread / "status")
+        folder = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+        try:
+            with os.scandir(folder) as entries:
+                threads = [entry.name for entry in entries]
+        finally:
+            os.close(folder)
+        for thread in threads:
+            other = _fields(content(f"task/{thread}/status", at))
             if b"VmRSS" in other:
-                return thread, other
-    return folder, status
+                return int(thread), other
+    return 0, status
 
 
-def _stat(folder: Path) -> list[bytes]:
-    """Return the fields of stat after the comm: the state, the parent's PID, ..."""
-    return (folder / "stat").read_bytes().rpartition(b")")[2].split()
+def _stat(at: int, path: str = "stat") -> tuple[bytes, list[bytes]]:
+    """Return the comm in a stat, and the fields after it: the state, the parent's PID, ...
+
+    The comm is as in the file comm (fs/proc/array.c, proc_task_name()).
+    """
+    head, _, rest = content(path, at).rpartition(b")")
+    return head.partition(b"(")[2], rest.split()
 
 
 def sizes(pid: int, file: str = "status") -> dict[str, int]:
     """Return the sizes in /proc/PID/status or a similar file, in bytes; OSError if it is gone."""
-    lines = (line.split() for line in (_PROC / str(pid) / file).read_bytes().splitlines())
+    lines = (line.split() for line in content(f"{_PROC}/{pid}/{file}").splitlines())
     return {
         line[0].decode().rstrip(":"): int(line[1]) << 10 for line in lines if line[-1:] == [b"kB"]
     }
 
 
-def _fields(path: Path) -> dict[bytes, bytes]:
-    lines = path.read_bytes().splitlines()
+def _fields(status: bytes) -> dict[bytes, bytes]:
+    lines = status.splitlines()
     return {name: value for name, _, value in (line.partition(b":\t") for line in lines)}
 
 
@@ -148,11 +167,11 @@ def doing(pid: int) -> str:
 
     The letter is its state, the last word the kernel function in which it sleeps.
     """
-    folder = _PROC / str(pid)
+    folder = f"{_PROC}/{pid}"
     try:
-        comm, _, rest = (folder / "stat").read_bytes().rpartition(b")")
+        comm, _, rest = content(f"{folder}/stat").rpartition(b")")
         words = [comm.partition(b"(")[2], rest.split()[0]]
-        wchan = (folder / "wchan").read_bytes()
+        wchan = content(f"{folder}/wchan")
     except (OSError, IndexError):
         return str(pid)
     words += [wchan] if wchan not in (b"", b"0") else []
@@ -162,7 +181,7 @@ def doing(pid: int) -> str:
 def children(pid: int) -> list[int]:
     """Return the children of a process."""
     try:
-        text = (_PROC / str(pid) / "task" / str(pid) / "children").read_text()
+        text = content(f"{_PROC}/{pid}/task/{pid}/children")
     except FileNotFoundError:  # without CONFIG_PROC_CHILDREN
         return [child.pid for child in psutil.Process(pid).children()]
     return [int(word) for word in text.split()]
@@ -172,16 +191,26 @@ def protected_tasks() -> list[ProtectedTask]:
     """Return oomctl itself, its ancestors, its session's leader, and init."""
     own = os.getpid()
     found: list[ProtectedTask] = []
-    parents = [parent.pid for parent in psutil.Process().parents()]
-    for pid in dict.fromkeys((own, *parents, os.getsid(0), 1)):
+    for pid in dict.fromkeys((own, *_ancestors(), os.getsid(0), 1)):
         try:
-            comm = (_PROC / str(pid) / "comm").read_text(errors="surrogateescape").strip()
-            cgroup = unified_path((_PROC / str(pid) / "cgroup").read_bytes())
+            comm = os.fsdecode(content(f"{_PROC}/{pid}/comm")).strip()
+            cgroup = unified_path(content(f"{_PROC}/{pid}/cgroup"))
         except OSError:  # gone, or 0: a session leader outside our PID namespace
             continue
         other = f"{printable(comm)} (pid {pid}, which oomctl runs in)"
         found.append(ProtectedTask(pid, "oomctl itself" if pid == own else other, cgroup))
     return found
+
+
+def _ancestors() -> Iterator[int]:
+    """Yield our parent and all above it."""
+    pid = os.getppid()
+    while pid:
+        yield pid
+        try:
+            pid = int(content(f"{_PROC}/{pid}/stat").rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):  # gone
+            return
 
 
 def read_tasks(cgroup_of: Mapping[int, str]) -> list[Task]:
@@ -196,14 +225,9 @@ def all_tasks() -> list[Task]:
     The OOM killer walks them in this order (for_each_process(); copy_process() in kernel/fork.c
     appends to init_task.tasks). The order of PIDs is the same only until they wrap.
     """
-    nodes = _mems_allowed(_fields(_PROC / "self/status"))
+    nodes = _mems_allowed(_fields(content(f"{_PROC}/self/status")))
     found = (read_task(pid, nodes=nodes) for pid in psutil.pids())
     return sorted((task for task in found if task), key=lambda task: (task.started, task.pid))
-
-
-def unified_cgroup(pid: int) -> str:
-    """Return the cgroup v2 path of a process; `/` if it has none."""
-    return printable(unified_path((_PROC / str(pid) / "cgroup").read_bytes()))
 
 
 def unified_path(text: bytes) -> str:
@@ -232,8 +256,8 @@ def total_pages() -> int:
 
 def vmstat(name: str) -> int | None:
     """Return a counter of /proc/vmstat; None if the kernel lacks it."""
-    fields = (line.split() for line in (_PROC / "vmstat").read_text().splitlines())
-    return next((int(field[1]) for field in fields if field[0] == name), None)
+    _, found, rest = (b"\n" + content(f"{_PROC}/vmstat")).partition(b"\n%s " % name.encode())
+    return int(rest.partition(b"\n")[0]) if found else None
 
 
 def command_line() -> str:
@@ -247,7 +271,7 @@ def command_line() -> str:
 def sysctl(name: str) -> int | None:
     """Return an integer sysctl such as "vm.panic_on_oom"; None if the kernel lacks it."""
     try:
-        return int((_PROC / "sys" / name.replace(".", "/")).read_text())
+        return int(content(f"{_PROC}/sys/{name.replace('.', '/')}"))
     except (OSError, ValueError):
         return None
 

@@ -97,7 +97,7 @@ def test_a_cgroup_that_is_removed_while_it_is_read_reads_as_absent(cgroupfs, mon
     def gone(*_args):
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
-    monkeypatch.setattr("builtins.open", gone)
+    monkeypatch.setattr(os, "read", gone)
     assert node.controller.memory_current is None
     assert node.controller.procs is None
 

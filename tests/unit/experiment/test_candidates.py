@@ -1,11 +1,11 @@
 import errno
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.experiment import candidates
+from oomctl.files import kernelfile
 from oomctl.oom.task import Task, limit_pages
 from oomctl.proc import procfs
 
@@ -74,14 +74,14 @@ def test_a_threaded_cgroup_lists_no_processes_of_its_own(target, monkeypatch):
     threaded = node.directory / "threads"
     threaded.mkdir()
     (node.directory / "cgroup.procs").write_text("7\n8\n")
-    read_text = Path.read_text
+    content = kernelfile.content
 
-    def read(path, *args):
-        if path == threaded / "cgroup.procs":
+    def read(path):
+        if path == str(threaded / "cgroup.procs"):
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-        return read_text(path, *args)
+        return content(path)
 
-    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr(kernelfile, "content", read)
     assert node.members() == {7: "/t", 8: "/t"}
 
 

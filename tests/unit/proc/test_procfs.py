@@ -40,8 +40,8 @@ def test_a_task_as_it_is(child):
     assert task.pgtables > 0
     assert task.has_mm
     assert task.killable == (task.oom_score_adj != -1000)
-    assert abs(time.time() - task.started) < 60
-    assert task.cgroup == procfs.unified_cgroup(os.getpid())
+    assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - task.started < 60
+    assert task.cgroup == printable(procfs.unified_path(Path("/proc/self/cgroup").read_bytes()))
 
 
 def test_a_cgroup_that_is_known_is_not_asked_for(child):
