@@ -135,7 +135,7 @@ class Observer:
         self.kinds: frozenset[EventKind] = frozenset()
         self.silent: tuple[str, ...] = ()
         self.unproved: tuple[str, ...] = ()
-        self._known: dict[int, Event] = {}
+        self._victims = Victims()
         self._paths: OrderedDict[int, str] = OrderedDict()
         self._stack = ExitStack()
 
@@ -191,7 +191,7 @@ class Observer:
         raw = sorted(map(EventStruct.from_buffer_copy, self._ring.read()), key=lambda e: e.at_ns)
         for number, path in map(decode_path, self._told.read()):  # a path is told before its event
             self._paths[number] = path
-        events = [remembered(self._located(decode(each)), self._known) for each in raw]
+        events = [self._victims.complete(self._located(decode(each))) for each in raw]
         while len(self._paths) > _PATHS:
             self._paths.popitem(last=False)
         return events
@@ -262,30 +262,41 @@ def _limit(pages: int) -> int | None:
     return None if pages >= _NO_LIMIT else pages * _PAGE_SIZE
 
 
-def remembered(event: Event, known: dict[int, Event]) -> Event:
-    """Complete an event that has only a PID by earlier events of that PID.
+class Victims:
+    """Victims from their first event to their end, to complete events that have only a PID."""
 
-    `known` keeps them between the calls: victims by PID until they have ended.
-    """
-    if event.kind is EventKind.EXIT:
-        for pid in [pid for pid, seen in known.items() if seen.tgid == event.tgid]:
-            del known[pid]
-        return event
-    if event.kind in (EventKind.OOM_BEGIN, EventKind.OOM_END):
-        return event
-    if event.tgid:
-        known[event.pid] = event
-        return event
-    seen = known.get(event.pid)
-    if seen is None:
-        return replace(event, tgid=event.pid)
-    return replace(
-        seen,
-        kind=event.kind,
-        at_ns=event.at_ns,
-        invoker_pid=event.invoker_pid,
-        invoker_comm=event.invoker_comm,
-    )
+    def __init__(self) -> None:
+        self._seen: dict[int, Event] = {}
+        self._threads: dict[int, set[int]] = {}
+
+    def complete(self, event: Event) -> Event:
+        """Take the next event; return it with what earlier events of its PID say."""
+        if event.kind is EventKind.EXIT:
+            for pid in self._threads.pop(event.tgid, ()):
+                del self._seen[pid]
+            return event
+        if event.kind in (EventKind.OOM_BEGIN, EventKind.OOM_END):
+            return event
+        if event.tgid:
+            self._remember(event)
+            return event
+        seen = self._seen.get(event.pid)
+        if seen is None:
+            return replace(event, tgid=event.pid)
+        return replace(
+            seen,
+            kind=event.kind,
+            at_ns=event.at_ns,
+            invoker_pid=event.invoker_pid,
+            invoker_comm=event.invoker_comm,
+        )
+
+    def _remember(self, event: Event) -> None:
+        before = self._seen.get(event.pid)
+        if before and before.tgid != event.tgid:  # its PID is reused
+            self._threads[before.tgid].discard(event.pid)
+        self._seen[event.pid] = event
+        self._threads.setdefault(event.tgid, set()).add(event.pid)
 
 
 def _constraint(raw: EventStruct) -> str:

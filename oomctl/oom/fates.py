@@ -29,6 +29,10 @@ def fates(
     """
     kills = {one.pid: one for one in others}
     kills |= {kill.pid: kill for one in reports for kill in one.kills}
+    killed_in = {
+        kill.pid: index for index, one in reversed([*enumerate(reports)]) for kill in one.kills
+    }
+    collateral = frozenset().union(*(one.collateral for one in reports))
     by_cgroup = {kill.pid for one in reports if one.call.via == Via.KILL for kill in one.kills}
     exits = {
         stamp.pid: stamp.at_ns
@@ -51,8 +55,10 @@ def fates(
         kill, death = kills.get(pid), deaths.get(pid)
         if death and pid in exits:
             death = replace(death, at_ns=exits[pid])
-        phase = _phase(pid, kill, death, reports, filled_ns)
-        call = None if phase is Phase.FILLING else _call_of(pid, death, reports)
+        phase = Phase.CALL if pid in killed_in else _phase(kill, death, filled_ns)
+        call = killed_in.get(pid)
+        if call is None and death and phase is not Phase.FILLING:
+            call = _last_before(death, reports)
         oom_killed = kill is not None and pid not in by_cgroup
         fate = fate_of(death, oom_killed, pid in by_cgroup)
         # by PR_SET_PDEATHSIG (hog/tasks.c)
@@ -66,33 +72,21 @@ def fates(
             if death and call is not None
             else None,
             badness=badness.get(pid),
-            collateral=any(pid in one.collateral for one in reports)
+            collateral=pid in collateral
             or (kill is not None and kill.role == Role.SHARER and phase is not Phase.CALL),
             phase=phase,
             kill=kill if oom_killed else None,
         )
 
 
-def _call_of(pid: int, death: Death | None, reports: Sequence[CallReport]) -> int | None:
-    """Return the index of the call that killed it, else of the last call before its death."""
-    for index, one in enumerate(reports):
-        if any(kill.pid == pid for kill in one.kills):
-            return index
-    if death is None:
-        return None
+def _last_before(death: Death, reports: Sequence[CallReport]) -> int | None:
+    """Return the index of the last call before a death."""
     began = [i for i, one in enumerate(reports) if one.result.began_ns <= death.at_ns]
     return began[-1] if began else None
 
 
-def _phase(
-    pid: int,
-    kill: OomKill | None,
-    death: Death | None,
-    reports: Sequence[CallReport],
-    filled_ns: int,
-) -> Phase | None:
-    if any(each.pid == pid for one in reports for each in one.kills):
-        return Phase.CALL
+def _phase(kill: OomKill | None, death: Death | None, filled_ns: int) -> Phase | None:
+    """Return when a task ended that no call killed."""
     if kill:
         at = min(kill.at_ns, death.at_ns) if death else kill.at_ns
     elif death:

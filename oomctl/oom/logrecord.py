@@ -4,6 +4,10 @@ import re
 from dataclasses import dataclass
 
 # What is not printable, and the backslash, comes as \x5c: kernel/printk/printk.c, msg_add_ext_text
+_HEAD = re.compile(
+    rb"(?P<priority>[0-9]{1,20}),(?P<sequence>[0-9]{1,20}),(?P<time_us>[0-9]{1,20})"
+    rb"(?:,(?P<flag>[^,;]*)(?:,(?:caller=(?P<caller>[^,;]*)|[^,;]*))*)?(?:;|\Z)"
+)
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -36,19 +40,16 @@ def parse_record(raw: bytes) -> Record | None:
     User space can write any text to /dev/kmsg, but not with facility 0 (kernel/printk/printk.c,
     devkmsg_write).
     """
-    head, _, body = raw.partition(b";")
-    fields = head.split(b",")
-    if len(fields) < 3 or not all(field.isdigit() and len(field) <= 20 for field in fields[:3]):
+    head = _HEAD.match(raw)
+    if not head or int(head["priority"]) >> 3:
         return None
-    priority, sequence, time_us = (int(field) for field in fields[:3])
-    if priority >> 3:
-        return None
-    line = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), body.split(b"\n", 1)[0])
-    caller = next((field[7:] for field in fields[4:] if field.startswith(b"caller=")), b"")
+    line = raw[head.end() :].partition(b"\n")[0]
+    if b"\\x" in line:
+        line = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), line)
     return Record(
-        sequence,
-        time_us,
+        int(head["sequence"]),
+        int(head["time_us"]),
         line.decode(errors="surrogateescape"),
-        continued=fields[3:4] == [b"c"],
-        caller=caller.decode(errors="surrogateescape"),
+        continued=head["flag"] == b"c",
+        caller=(head["caller"] or b"").decode(errors="surrogateescape"),
     )

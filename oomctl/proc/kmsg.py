@@ -82,7 +82,7 @@ class Kmsg:
                 self._hole = True
             self._next = sequence + 1
             if record := parse_record(raw):
-                records.append(replace(record, after_loss=self._hole))
+                records.append(replace(record, after_loss=True) if self._hole else record)
                 self._hole = False
         return KernelLog(tuple(records), lost)
 

@@ -6,7 +6,7 @@ import pytest
 
 from oomctl.bpf import btf, libbpf, observer, selftest
 from oomctl.bpf.btf import Parameter
-from oomctl.bpf.observer import PROGRAMS, EventStruct, decode, decode_path, remembered
+from oomctl.bpf.observer import PROGRAMS, EventStruct, Victims, decode, decode_path
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.memcg import MemcgUsage
@@ -156,23 +156,36 @@ def test_how_a_process_ended(code, signal, status):
     assert (event.signal, event.status) == (signal, status)
 
 
+def woken(victims):
+    return victims.complete(decode(EventStruct(kind=EventKind.WAKE_REAPER, at_ns=8, pid=7)))
+
+
 def test_what_comes_with_a_pid_only_is_completed_by_what_was_seen_before():
-    known = {}
-    killed = remembered(decode(raw(EventKind.SIGKILL, invoker_pid=9, invoker_comm=b"me")), known)
-    woken = remembered(decode(EventStruct(kind=EventKind.WAKE_REAPER, at_ns=8, pid=7)), known)
-    assert (woken.kind, woken.at_ns) == (EventKind.WAKE_REAPER, 8)
-    assert (woken.pid, woken.tgid, woken.comm) == (killed.pid, killed.tgid, killed.comm)
-    assert (woken.cgroup_id, woken.invoker_pid, woken.invoker_comm) == (28, 0, "")
-    remembered(decode(raw(EventKind.EXIT, exit_code=9)), known)
-    assert known == {}
-    unknown = remembered(decode(EventStruct(kind=EventKind.WAKE_REAPER, at_ns=8, pid=7)), known)
+    victims = Victims()
+    killed = decode(raw(EventKind.SIGKILL, invoker_pid=9, invoker_comm=b"me"))
+    assert victims.complete(killed) is killed
+    seen = woken(victims)
+    assert (seen.kind, seen.at_ns) == (EventKind.WAKE_REAPER, 8)
+    assert (seen.pid, seen.tgid, seen.comm) == (killed.pid, killed.tgid, killed.comm)
+    assert (seen.cgroup_id, seen.invoker_pid, seen.invoker_comm) == (28, 0, "")
+    victims.complete(decode(raw(EventKind.EXIT, exit_code=9)))
+    unknown = woken(victims)
     assert (unknown.pid, unknown.tgid, unknown.comm) == (7, 7, "")
 
 
+def test_a_pid_that_is_reused_is_known_as_its_last_process():
+    victims = Victims()
+    victims.complete(decode(raw(EventKind.SIGKILL)))
+    other = EventStruct(kind=EventKind.SIGKILL, at_ns=6, pid=7, tgid=7, comm=b"other")
+    victims.complete(decode(other))
+    victims.complete(decode(raw(EventKind.EXIT)))  # of process 6
+    assert woken(victims).comm == "other"
+
+
 def test_the_invoker_of_the_oom_killer_is_not_remembered_as_a_victim():
-    known = {}
-    remembered(decode(raw(EventKind.OOM_BEGIN)), known)
-    assert known == {}
+    victims = Victims()
+    victims.complete(decode(raw(EventKind.OOM_BEGIN)))
+    assert woken(victims).comm == ""
 
 
 class Refusing:

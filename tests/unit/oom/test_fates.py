@@ -113,3 +113,23 @@ def test_a_task_that_died_before_the_call_is_not_put_down_to_it():
         assert [(one[p].phase, one[p].call) for p in (7, 8)] == [(Phase.FILLING, None)] * 2
         assert [one[p].died_after_ns for p in (7, 8)] == [None, None]
         assert one[8].collateral
+
+
+class Counted(tuple):
+    """Kills that count how many of them are looked at."""
+
+    looked_at = 0
+
+    def __iter__(self):
+        for each in super().__iter__():
+            Counted.looked_at += 1
+            yield each
+
+
+def test_the_kills_of_a_call_are_not_looked_through_for_each_task():
+    pids = range(2, 102)
+    one = report()
+    object.__setattr__(one, "kills", Counted(kill(pid, 1010) for pid in pids))
+    found = told([known(pid) for pid in pids], [one])
+    assert {(each.phase, each.call) for each in found.values()} == {(Phase.CALL, 0)}
+    assert Counted.looked_at <= 3 * len(pids)
