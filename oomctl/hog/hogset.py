@@ -25,6 +25,7 @@ from oomctl.units import format_size
 
 _STOPS_IN = 5.0  # seconds
 _ENDS_IN = 10.0
+_LONGEST = 3600.0  # seconds that epoll_wait(2) waits: it takes milliseconds of 31 bits
 
 
 @dataclass
@@ -136,9 +137,12 @@ class HogSet:
         self.runners.append(running_hog)
 
     def _wait_filled(self) -> None:
-        poll = select.poll()
+        with select.epoll() as epoll:
+            self._await_reports(epoll)
+
+    def _await_reports(self, epoll: select.epoll) -> None:
         for fd in self._reports:
-            poll.register(fd, select.POLLIN)
+            epoll.register(fd, select.EPOLLIN)
         deadline = time.monotonic() + self._timeout
         while self._reports:
             left = deadline - time.monotonic()
@@ -146,10 +150,10 @@ class HogSet:
                 self._late()
                 return
             with signals_unblocked():
-                ready = poll.poll(left * 1000)
+                ready = epoll.poll(min(left, _LONGEST))
             for fd, _event in ready:
                 if self._drain(fd):
-                    poll.unregister(fd)
+                    epoll.unregister(fd)
                     self._hang_up(fd)
             done = len(self.runners) - len(self._reports)
             console.progress_bar("filling hogs", done, len(self.runners))

@@ -14,7 +14,9 @@ from oomctl.oom.fate import Death
 from oomctl.signals import signals_unblocked
 
 _TICK = 0.005
-_LONGEST = 3600.0  # seconds that one poll(2) waits: it takes milliseconds of 31 bits
+_LONGEST = 3600.0  # seconds that epoll_wait(2) waits: it takes milliseconds of 31 bits
+_AT_ONCE = 4096
+"""Deaths that one epoll_wait(2) returns; the next one returns the others."""
 _REAPED_IN = 5.0
 
 
@@ -22,7 +24,7 @@ class PidfdWatch:
     """Pidfds of any number of processes; unlike a PID, a pidfd is never reused."""
 
     def __init__(self) -> None:
-        self._pollfds = select.poll()
+        self._epoll = select.epoll()
         self._pids: dict[int, int] = {}
         self._ours: set[int] = set()
         self.deaths: dict[int, Death] = {}
@@ -38,6 +40,7 @@ class PidfdWatch:
         for fd in self._pids:
             os.close(fd)
         self._pids.clear()
+        self._epoll.close()
 
     def add(self, pid: int, *, reap: bool = False, gone_ns: int | None = None) -> None:
         """Watch a process; one that is gone already counts as dead since `gone_ns`, else since now.
@@ -60,7 +63,7 @@ class PidfdWatch:
         self._pids[fd] = pid
         if reap:
             self._ours.add(pid)
-        self._pollfds.register(fd, select.POLLIN)
+        self._epoll.register(fd, select.EPOLLIN)
 
     def watched(self) -> set[int]:
         """Return every PID that was added, dead or alive."""
@@ -91,8 +94,8 @@ class PidfdWatch:
         deadline = time.monotonic() + timeout
         with ExitStack() as stack:
             if wake is not None:
-                self._pollfds.register(wake, select.POLLIN)
-                stack.callback(self._pollfds.unregister, wake)
+                self._epoll.register(wake, select.EPOLLIN)
+                stack.callback(self._epoll.unregister, wake)
             while not done():
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -108,7 +111,7 @@ class PidfdWatch:
 
     def _poll(self, seconds: float) -> None:
         with signals_unblocked():
-            events = self._pollfds.poll(min(seconds, _LONGEST) * 1000)
+            events = self._epoll.poll(min(seconds, _LONGEST), _AT_ONCE)
         now = time.monotonic_ns()
         held = False
         for fd, _event in events:
@@ -119,7 +122,7 @@ class PidfdWatch:
             if death is None:
                 held = True
                 continue
-            self._pollfds.unregister(fd)
+            self._epoll.unregister(fd)
             del self._pids[fd]
             self.deaths[pid] = death
             os.close(fd)
