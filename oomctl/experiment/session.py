@@ -125,7 +125,9 @@ class Session:
             with ExitStack() as stack:
                 for sysctl in plan.sysctls:
                     stack.enter_context(sysctl_changed(sysctl, self.journal))
-                environment = replace(self.environment, sysctls=procfs.sysctls(SYSCTLS))
+                if plan.sysctls:
+                    sysctls = procfs.sysctls(SYSCTLS)
+                environment = replace(self.environment, sysctls=sysctls)
                 if all(plan is not each for each in self._kept):
                     stack.enter_context(Tree(self._root, plan, self.journal))
                 stack.enter_context(marked(f"declare on {plan.top or 'the whole system'}"))
@@ -163,8 +165,9 @@ class Session:
         runner = RoundRunner(setup, state, before, history, watch, sampler)
         calls = runner.run()
         others = kills_beside(history, calls, state, before, watch.deaths)
+        beside = watch.watched()
         for kill in others:
-            if kill.pid not in watch.watched():
+            if kill.pid not in beside:
                 watch.add(kill.pid, gone_ns=kill.at_ns + (kill.exited_after_ns or 0))
         watch.wait(lambda: watch.deaths.keys() >= {kill.pid for kill in others}, plan.timeout)
         tasks = tuple(

@@ -78,7 +78,6 @@ class RoundRunner:
 
     def run(self) -> tuple[CallReport, ...]:
         """Make the calls of the plan; raises only errors that occur before the first of them."""
-        self.history.update()
         made: list[CallObservation] = []
         steps = self.setup.plan.steps
         try:
@@ -123,11 +122,13 @@ class RoundRunner:
         """Run the callers of one turn; results in the order in which they took oom_lock."""
         call, state = step.call, self.target_state
         target = None if call.target is None else self.setup.root.at(call.target)
-        candidates = read_candidates(target, self.setup.root)
+        candidates = read_candidates(
+            target, self.setup.root, self._just_read(step) if index == turn == 0 else None
+        )
         safety.check_candidates(call, step.callers, candidates, self.setup.protected)
         members = self._members(target) if call.via == Via.KILL else {}
         cgroup_id = None if target is None else target_id(target)
-        events, pressure = state.events(), state.pressure()
+        events, pressure = state.events_of(call.target), state.pressure()
         groups = {*candidates.groups, *([] if call.target is None else [call.target])}
         group_kills = state.group_kills(groups)
         fired = self.history.update().fired
@@ -138,7 +139,7 @@ class RoundRunner:
         self.sampler.sample()
         candidates, results, batch = self._run_callers(step, target, candidates)
         self.sampler.sample()
-        rise = rises(events, state.events()).get(call.target or "", {})
+        rise = rises(events, state.events_of(call.target)).get(call.target or "", {})
         self.sampler.sample()
         silent = self.history.silent + _silent(step, results, fired, batch)
         group_kills_after = state.group_kills(groups)
@@ -211,6 +212,17 @@ class RoundRunner:
         if step.call.via == Via.SYSRQ:
             batch = self._await_sysrq(batch)
         return candidates, results, batch
+
+    def _just_read(self, step: Step) -> list[Task] | None:
+        """Return the tasks of the first call's target, without those that have ended since.
+
+        None if the snapshot has others, or if something was waited for after it.
+        """
+        plan = self.setup.plan
+        if step.delay or plan.system_wide or step.call.target != plan.top:
+            return None
+        self.watch.poll()
+        return [task for task in self.before.tasks if task.pid not in self.watch.deaths]
 
     def _prepare_caller(self, step: Step) -> None:
         """Apply caller_adj and caller_cgroup; runs in the caller."""

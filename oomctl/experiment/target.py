@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.files.kernelfile import KernelFileError
@@ -45,7 +46,11 @@ class Snapshot:
 
     def find(self, pid: int) -> Task | None:
         """Return a task of the target, or of the machine if that was read."""
-        return next((t for t in (*self.tasks, *self.machine) if t.pid == pid), None)
+        return self._by_pid.get(pid)
+
+    @cached_property
+    def _by_pid(self) -> Mapping[int, Task]:
+        return {task.pid: task for task in (*self.machine, *self.tasks)}
 
 
 def rises(before: Events, after: Events) -> Events:
@@ -129,6 +134,14 @@ class TargetState:
         """Return memory.events of the top cgroup and of all below it."""
         return self._counters(lambda node: node.controller.memory_events)
 
+    def events_of(self, target: str | None) -> Events:
+        """Return memory.events of a target only, if it is the top cgroup or below it."""
+        top = self._existing
+        if top is None or target is None or not is_within(target, top.cgroup):
+            return {}
+        events = self._root.at(target).controller.memory_events
+        return {} if events is None else {target: events}
+
     def events_local(self) -> Events:
         """Return memory.events.local of the same cgroups: the events of each cgroup itself."""
         return self._counters(lambda node: node.controller.memory_events_local)
@@ -173,7 +186,8 @@ class TargetState:
         """Return whether a kill belongs to a call on `target`, not to an OOM elsewhere."""
         if target is None:
             return True
-        home = next((task.cgroup for task in snapshot.tasks if task.pid == kill.pid), kill.cgroup)
+        task = snapshot.find(kill.pid)
+        home = task.cgroup if task else kill.cgroup
         return home is not None and is_within(home, target)
 
     def holds(self, cgroup: str | None) -> bool:
