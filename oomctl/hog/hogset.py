@@ -16,7 +16,7 @@ from oomctl.hog.pagecache import find_place
 from oomctl.hog.protocol import READ_SIZE, Report, Step, is_shortage, reports
 from oomctl.hog.readback import read_holdings
 from oomctl.hog.requirements import require_memory, require_thp
-from oomctl.hog.spawn import start
+from oomctl.hog.spawn import Starter
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.plan import Hog
 from oomctl.proc.pidfd import PidfdWatch
@@ -92,8 +92,14 @@ class HogSet:
         try:
             if any(hog.kind == "traced" for hog in self._hogs) and not self._keep:
                 self._leash = list(os.pipe2(os.O_CLOEXEC))
-            for hog in self._hogs:
-                self._start(hog)
+            with Starter(
+                self._root,
+                parent=0 if self._keep else os.getpid(),
+                leash=self._leash[0] if self._leash else None,
+                place=self._place,
+            ) as self._starter:
+                for hog in self._hogs:
+                    self._start(hog)
             self._wait_filled()
             self._read_back()
         except BaseException:
@@ -120,14 +126,7 @@ class HogSet:
 
     def _start(self, hog: Hog) -> None:
         try:
-            pid, reader = start(
-                hog,
-                self._root,
-                parent=0 if self._keep else os.getpid(),
-                alone=hog.cgroup in self._alone,
-                leash=self._leash[0] if self._leash else None,
-                place=self._place,
-            )
+            pid, reader = self._starter.start(hog, alone=hog.cgroup in self._alone)
         except OomctlError as error:
             raise self._diagnosis.of_start(error) from error
         running_hog = RunningHog(hog, pid)

@@ -1,67 +1,113 @@
-"""Starts one hog with its arguments and its open files."""
+"""Starts hogs, each with its arguments and its open files."""
 
+import errno
 import os
 import platform
 import signal
 import tempfile
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from oomctl import resources
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import UnsupportedError
-from oomctl.files.kernelfile import explain
+from oomctl.files.kernelfile import KernelFileError, explain
 from oomctl.oom.plan import Hog
 from oomctl.proc.fork import cannot_start
 
 _CHARGED = frozenset({"pipe", "socket", "slab"})
 """Kinds that fill until memory.current has risen by their size."""
 
+_TO_DEFAULT = (signal.SIGPIPE, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-def start(
-    hog: Hog, root: UnifiedNode, *, parent: int, alone: bool, leash: int | None, place: Path | None
-) -> tuple[int, int]:
-    """Start a hog; return its PID and the descriptor that its reports are read from.
 
-    It dies with the process `parent`, unless that is 0. `alone` says that no other hog is in its
-    cgroup, so that the cgroup's charge is its own. Its tracer releases it when the pipe `leash` is
-    closed. `place` is the folder for its own file, which has no name there. Raises OomctlError if a
-    cgroup is gone or the program cannot be run.
+class Starter:
+    """Starts hogs one after the other; what the next one needs too stays open in the block.
+
+    They die with the process `parent`, unless that is 0. Their tracers release them when the pipe
+    `leash` is closed. `place` is the folder for their own files, which have no name there.
     """
-    binary = resources.built(f"hog.{platform.machine()}")
-    with ExitStack() as ours:
-        passed = _open(hog, root, alone, ours)
+
+    def __init__(
+        self, root: UnifiedNode, *, parent: int, leash: int | None, place: Path | None
+    ) -> None:
+        self._root = root
+        self._parent = parent
+        self._leash = leash
+        self._place = place
+        self._last = ExitStack()
+        self._cgroup: str | None = None
+        self._procs = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._last.close()
+
+    @cached_property
+    def _binary(self) -> str:
+        return str(resources.built(f"hog.{platform.machine()}"))
+
+    def start(self, hog: Hog, *, alone: bool) -> tuple[int, int]:
+        """Start a hog; return its PID and the descriptor that its reports are read from.
+
+        `alone` says that no other hog is in its cgroup, so that the cgroup's charge is its own.
+        Raises OomctlError if a cgroup is gone or the program cannot be run.
+        """
+        with ExitStack() as ours:
+            passed = {"procs": self._procs_of(hog.cgroup), **self._open(hog, alone, ours)}
+            reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
+            ours.callback(os.close, passed["report"])
+            try:
+                _give_page(reader, passed["report"])
+                pid = os.posix_spawn(
+                    self._binary,
+                    [self._binary, hog.label, *_words(hog, parent=self._parent, **passed)],
+                    {},
+                    # dup2 onto itself clears close-on-exec in the hog only
+                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
+                    # a process group of its own: Ctrl-C at the terminal is for oomctl, not for it
+                    setpgroup=0,
+                    # beyond RLIMIT_FSIZE the write fails instead of a signal that ends the hog
+                    setsigmask=(signal.SIGXFSZ,),
+                    setsigdef=_TO_DEFAULT,
+                )
+            except OSError as error:
+                os.close(reader)
+                raise cannot_start(f"the hog '{hog.name}' from {self._binary}", error) from error
+        return pid, reader
+
+    def _procs_of(self, cgroup: str) -> int:
+        """Open cgroup.procs, unless it is that of the last hog."""
+        if cgroup != self._cgroup:
+            self._last.close()
+            procs = self._root.at(cgroup).directory / "cgroup.procs"
+            self._procs = _opened(procs, os.O_WRONLY, self._last)
+            self._cgroup = cgroup
+        return self._procs
+
+    def _open(self, hog: Hog, alone: bool, ours: ExitStack) -> dict[str, int]:
+        """Open the other files that a hog inherits; return their descriptors by argument name."""
+        passed = {}
+        if hog.kind in _CHARGED and alone:
+            current = self._root.at(hog.cgroup).directory / "memory.current"
+            try:
+                passed["charge"] = _opened(current, os.O_RDONLY, ours)
+            except KernelFileError as error:
+                # without the memory controller the hog counts what it writes
+                if error.errno != errno.ENOENT:
+                    raise
+        if hog.kind == "shared":
+            procs = self._root.at(hog.sharer).directory / "cgroup.procs"
+            passed["sharer"] = _opened(procs, os.O_WRONLY, ours)
         if hog.kind == "file" and not hog.path:
-            passed["file"] = ours.enter_context(_nameless(place)).fileno()
-        if hog.kind == "traced" and leash is not None:
-            passed["leash"] = leash
-        reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
-        ours.callback(os.close, passed["report"])
-        try:
-            _give_page(reader, passed["report"])
-            pid = os.posix_spawn(
-                binary,
-                [str(binary), hog.label, *_words(hog, parent=parent, **passed)],
-                {},
-                # dup2 onto itself clears close-on-exec in the hog only
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
-                # a process group of its own: Ctrl-C at the terminal is for oomctl, not for the hogs
-                setpgroup=0,
-                # beyond RLIMIT_FSIZE the write fails instead of a signal that ends the hog
-                setsigmask=[signal.SIGXFSZ],
-                setsigdef=[
-                    signal.SIGPIPE,
-                    signal.SIGCHLD,
-                    signal.SIGINT,
-                    signal.SIGTERM,
-                    signal.SIGHUP,
-                ],
-            )
-        except OSError as error:
-            os.close(reader)
-            raise cannot_start(f"the hog '{hog.name}' from {binary}", error) from error
-    return pid, reader
+            passed["file"] = ours.enter_context(_nameless(self._place)).fileno()
+        if hog.kind == "traced" and self._leash is not None:
+            passed["leash"] = self._leash
+        return passed
 
 
 def _give_page(reader: int, writer: int) -> None:
@@ -74,6 +120,15 @@ def _give_page(reader: int, writer: int) -> None:
     os.read(reader, 1)
 
 
+def _opened(path: Path, mode: int, stack: ExitStack) -> int:
+    try:
+        fd = os.open(path, mode | os.O_CLOEXEC)
+    except OSError as error:
+        raise explain(error, path, "open") from error
+    stack.callback(os.close, fd)
+    return fd
+
+
 def _nameless(place: Path | None) -> IO[bytes]:
     try:
         return tempfile.TemporaryFile(dir=place, buffering=0)
@@ -81,27 +136,6 @@ def _nameless(place: Path | None) -> IO[bytes]:
         raise UnsupportedError(
             f"cannot make a file in {place}: {error.strerror}", "set TMPDIR to another folder"
         ) from error
-
-
-def _open(hog: Hog, root: UnifiedNode, alone: bool, ours: ExitStack) -> dict[str, int]:
-    """Open the files that the hog inherits; return their descriptors by argument name."""
-    directory = root.at(hog.cgroup).directory
-    wanted = {"procs": (directory / "cgroup.procs", os.O_WRONLY)}
-    if hog.kind in _CHARGED and alone:
-        wanted["charge"] = directory / "memory.current", os.O_RDONLY
-    if hog.kind == "shared":
-        wanted["sharer"] = root.at(hog.sharer).directory / "cgroup.procs", os.O_WRONLY
-    passed = {}
-    for word, (path, mode) in wanted.items():
-        try:
-            passed[word] = os.open(path, mode | os.O_CLOEXEC)
-        except OSError as error:
-            # without the memory controller the hog counts what it writes
-            if word == "charge" and isinstance(error, FileNotFoundError):
-                continue
-            raise explain(error, path, "open") from error
-        ours.callback(os.close, passed[word])
-    return passed
 
 
 def _words(hog: Hog, **numbers: int) -> list[str]:

@@ -25,7 +25,7 @@ def test_hogs_are_filled_when_the_block_is_entered_and_gone_when_it_is_left(hog_
         assert psutil.Process(a.pid).name() == "a"
         assert 8 * M <= psutil.Process(a.pid).memory_info().rss < 9 * M
         assert 4 * M <= psutil.Process(b.pid).memory_info().rss < 5 * M
-        assert (target.directory / "cgroup.procs").read_text() == "0"
+        assert (target.directory / "cgroup.procs").read_text() == "00"
         assert os.getpgid(a.pid) == a.pid  # Ctrl-C is not for hogs
         running.require_alive()
         assert str(a) == f"'a' (8M, pid {a.pid})"

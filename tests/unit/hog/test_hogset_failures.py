@@ -235,10 +235,11 @@ def test_a_hog_that_cannot_be_started_is_an_error_with_a_hint(cgroupfs, monkeypa
 
     monkeypatch.setattr(spawn.resources, "built", lambda name: f"/built/{name}")
     monkeypatch.setattr(os, "posix_spawn", refused)
-    with pytest.raises(OomctlError, match=r"cannot start the hog 'a' from /built/hog") as caught:
-        spawn.start(
-            Hog("a", 1, cgroup="/t"), cgroupfs, parent=0, alone=True, leash=None, place=None
-        )
+    with (
+        spawn.Starter(cgroupfs, parent=0, leash=None, place=None) as starter,
+        pytest.raises(OomctlError, match=r"cannot start the hog 'a' from /built/hog") as caught,
+    ):
+        starter.start(Hog("a", 1, cgroup="/t"), alone=True)
     assert caught.value.hint.startswith(cure)
 
 
