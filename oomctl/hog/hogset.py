@@ -158,10 +158,12 @@ class HogSet:
             console.progress_bar("filling hogs", done, len(self.runners))
 
     def _read_back(self) -> None:
-        for running_hog in self.runners:
-            if running_hog.filled:
-                node = self._root.at(running_hog.hog.cgroup)
-                running_hog.holds = read_holdings(running_hog.hog, running_hog.pid, node)
+        filled = [running_hog for running_hog in self.runners if running_hog.filled]
+        nodes = {each.hog.cgroup: self._root.at(each.hog.cgroup) for each in filled}
+        members = {name: frozenset(node.controller.procs or ()) for name, node in nodes.items()}
+        for each in filled:
+            cgroup = each.hog.cgroup
+            each.holds = read_holdings(each.hog, each.pid, nodes[cgroup], members[cgroup])
 
     def _drain(self, fd: int) -> bool:
         """Read a hog's reports; return whether that was the last."""

@@ -1,7 +1,7 @@
 """Reads what a hog actually holds: from its cgroup if it is alone there, else from its tasks."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import psutil
 
@@ -15,14 +15,17 @@ _BATCH = 64
 """Pages by which a CPU's counters may lag behind (mm/memcontrol.c, MEMCG_CHARGE_BATCH)."""
 
 
-def read_holdings(hog: Hog, pid: int, node: UnifiedNode) -> Holdings | None:
-    """Return what a hog in the cgroup `node` holds; None if it has ended."""
+def read_holdings(hog: Hog, pid: int, node: UnifiedNode, members: Set[int]) -> Holdings | None:
+    """Return what a hog in the cgroup `node` holds; None if it has ended.
+
+    `members` are the PIDs in that cgroup.
+    """
     try:
-        others = {*(node.controller.procs or ())} - {pid}
-        children = procfs.children(pid) if others else []
+        children = procfs.children(pid) if len(members) > 1 else []
         tasks = [pid, *children] if hog.kind == "forker" else [pid]
         status = [procfs.sizes(each) for each in tasks]
-        alone = others.issubset(children)
+        # a cgroup of many hogs is not gone through for each of them
+        alone = len(members) <= len(children) + 1 and members <= {pid, *children}
         stat = _stat(node) if alone else None
         if stat is not None:
             slack = os.sysconf("SC_NPROCESSORS_ONLN") * _BATCH * procfs.PAGE_SIZE

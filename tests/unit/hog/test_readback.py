@@ -104,20 +104,20 @@ def child():
 
 def test_a_hog_that_is_alone_is_read_from_its_cgroup(cgroupfs, child):
     node = cgroupfs.create_cgroup("t")
-    (node.directory / "cgroup.procs").write_text(f"{child}\n")
     lines = "".join(f"{name} {value}\n" for name, value in STAT.items())
     (node.directory / "memory.stat").write_text(lines)
-    holds = read_holdings(Hog("h", 12 * M, kind="file"), child, node)
+    holds = read_holdings(Hog("h", 12 * M, kind="file"), child, node, {child})
     assert (holds.source, holds.file, holds.slack >= 4096) == ("cgroup", 12 * M, True)
 
 
 @pytest.mark.parametrize("reason", ["a stranger", "no controller"])
 def test_a_hog_that_is_not_alone_is_read_in_proc(cgroupfs, child, reason):
     node = cgroupfs.create_cgroup("t")
+    members = {child}
     if reason == "a stranger":
-        (node.directory / "cgroup.procs").write_text(f"{child}\n{os.getpid()}\n")
+        members |= {os.getpid()}
         (node.directory / "memory.stat").write_text("anon 1\nfile 1\nshmem 1\n")
-    holds = read_holdings(Hog("h", 8 * M, thp=True), child, node)
+    holds = read_holdings(Hog("h", 8 * M, thp=True), child, node, members)
     assert holds.source == "process"
     assert 8 * M <= holds.anon < 64 * M
     assert holds.anon_thp is not None
@@ -125,4 +125,4 @@ def test_a_hog_that_is_not_alone_is_read_in_proc(cgroupfs, child, reason):
 
 def test_a_hog_that_has_ended_has_no_holdings(cgroupfs):
     node = cgroupfs.create_cgroup("t")
-    assert read_holdings(Hog("h", M), 2**22 + 1, node) is None
+    assert read_holdings(Hog("h", M), 2**22 + 1, node, set()) is None
