@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks.measure import Row, Way, cpu_ms, cpu_ms_of, killed_ms
 from oomctl import resources
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.hog import spawn
 from oomctl.hog.protocol import READ_SIZE, Step, reports
+from oomctl.hog.spawn import Starter
 from oomctl.oom.plan import Hog
 
 ROOT = Path(__file__).parent.parent
@@ -125,10 +125,8 @@ def _spawns(yardstick: str, scratch: Path, procs: Path) -> Row:
     hog = Hog("hog", 0, 0, "/")
 
     def by_oomctl() -> None:
-        started = [
-            spawn.start(hog, root, parent=os.getpid(), alone=False, leash=None, place=None)
-            for _ in range(SPAWNED)
-        ]
+        with Starter(root, parent=os.getpid(), leash=None, place=None) as starter:
+            started = [starter.start(hog, alone=False) for _ in range(SPAWNED)]
         for _pid, reader in started:
             _until_ready(reader)
         for pid, _reader in started:
