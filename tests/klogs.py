@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 
 RECORD_MAX = 1021  # what is left of one pr_cont() in 6.x
 

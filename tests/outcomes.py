@@ -8,7 +8,7 @@ from oomctl.oom.counts import Difference, KillCounts
 from oomctl.oom.enums import CountRule, CountSource, Phase
 from oomctl.oom.fate import Fate
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Evidence, Outcome, Sample, TaskReport
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Prediction

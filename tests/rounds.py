@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from oomctl.oom import as_json
 from oomctl.oom.call import CallResult, Stage
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Check
 from oomctl.oom.plan import Call
 from oomctl.oom.timeline import Stamp, Timeline

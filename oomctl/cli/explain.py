@@ -19,11 +19,11 @@ from oomctl.cli.scale import Scale
 from oomctl.errors import Exit, UsageError
 from oomctl.files.infile import open_input
 from oomctl.files.loglines import NotTextError, telling_lines
-from oomctl.oom import logtext
 from oomctl.oom.explanation import Explanation, explanations
-from oomctl.oom.logrecord import Record
-from oomctl.oom.logtext import LogText
-from oomctl.oom.reports import ReportsFromLog
+from oomctl.oom.log import logtext
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.logtext import LogText
+from oomctl.oom.log.reports import ReportsFromLog
 from oomctl.report import EXPLANATION_RENDERERS, ExplainFormat, render
 
 _HINT = "give a saved kernel log, such as the output of dmesg or journalctl -k"

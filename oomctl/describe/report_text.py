@@ -7,8 +7,8 @@ from oomctl.oom import dumped
 from oomctl.oom.as_text import task_name
 from oomctl.oom.enums import Constraint
 from oomctl.oom.explanation import Explanation, adj_matters
+from oomctl.oom.log.oomreport import OomEnd, OomReport, PageCounter, Victim
 from oomctl.oom.memorykinds import Memory
-from oomctl.oom.oomreport import OomEnd, OomReport, PageCounter, Victim
 from oomctl.text import counted
 from oomctl.units import format_size
 

@@ -8,7 +8,7 @@ from oomctl.experiment.sources import Batch, OomSources
 from oomctl.oom.counts import KillCounts, KillTally
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 
 
 class History:

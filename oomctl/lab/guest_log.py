@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from oomctl.oom.faults import Fault, FaultScanner
-from oomctl.oom.logrecord import parse_record
+from oomctl.oom.log.logrecord import parse_record
 
 _MAX_LINE = 1 << 14
 

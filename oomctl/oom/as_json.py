@@ -7,7 +7,7 @@ from typing import Any
 from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import CountSource, EvidenceSource
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.plan import Plan, flag_names

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from oomctl.oom import reporttext
 from oomctl.oom.enums import CountRule, CountSource, Role
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log import reporttext
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.paths import is_within
 
 Counts = Mapping[CountSource, int | None]

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from oomctl.oom.enums import Constraint
-from oomctl.oom.oomreport import OomReport
+from oomctl.oom.log.oomreport import OomReport
 from oomctl.oom.task import Task
 
 _ROOT_BONUS = (4, 17)

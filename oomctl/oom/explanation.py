@@ -8,12 +8,12 @@ from oomctl.oom import dumped
 from oomctl.oom.dumped import TotalPages, totalpages
 from oomctl.oom.enums import Constraint, Role
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.oomreport import OomEnd, OomReport
+from oomctl.oom.log.reports import ReportsFromLog
 from oomctl.oom.memorykinds import Memory, memory_of
-from oomctl.oom.oomreport import OomEnd, OomReport
 from oomctl.oom.prediction import Prediction, predict
 from oomctl.oom.reason import Reason, reason_of_kill
-from oomctl.oom.reports import ReportsFromLog
 from oomctl.oom.task import OOM_SCORE_ADJ_MIN, Task
 
 _MEMBERS_MAX = 1 << 12

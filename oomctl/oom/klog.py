@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oomctl.oom import reporttext
 from oomctl.oom.enums import Role
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log import reporttext
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.oomreport import OomEnd, OomReport
+from oomctl.oom.log.reports import ReportsFromLog
 from oomctl.oom.memcg import MemcgUsage
-from oomctl.oom.oomreport import OomEnd, OomReport
-from oomctl.oom.reports import ReportsFromLog
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from oomctl.oom.oomreport import OomReport
+from oomctl.oom.log.oomreport import OomReport
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from oomctl.oom.enums import EvidenceSource, Phase, VerdictName, Via
 from oomctl.oom.fate import Fate
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import Task

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from oomctl.oom.dumped import tasks as tasks_of
 from oomctl.oom.dumped import totalpages
 from oomctl.oom.enums import Constraint
-from oomctl.oom.oomreport import DumpedTask, OomReport, Victim
+from oomctl.oom.log.oomreport import DumpedTask, OomReport, Victim
 from oomctl.oom.paths import is_within
 from oomctl.oom.subtree import TOP, CgroupState, MemberTask, Subtree
 from oomctl.oom.task import Task, limit_pages

@@ -13,7 +13,7 @@ from typing import Self
 
 from oomctl.errors import UnsupportedError
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.logrecord import Record, parse_record
+from oomctl.oom.log.logrecord import Record, parse_record
 from oomctl.proc.capabilities import SYSLOG, CapabilitySets
 from oomctl.text import printable
 

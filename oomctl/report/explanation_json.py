@@ -9,8 +9,8 @@ from oomctl import commandline
 from oomctl.describe.report_text import cause_text, choice_text
 from oomctl.oom import as_json
 from oomctl.oom.explanation import Explanation
+from oomctl.oom.log.oomreport import OomReport, Victim
 from oomctl.oom.memorykinds import Memory
-from oomctl.oom.oomreport import OomReport, Victim
 
 
 def render(found: Iterable[Explanation], source: str, top: int | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.memcg import MemcgUsage
 from oomctl.report import kills
 from tests.cli.command import refused, run

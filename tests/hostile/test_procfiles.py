@@ -13,7 +13,7 @@ from oomctl.journal.entries import Changed, Made, Making, Owner, line
 from oomctl.journal.file import boot
 from oomctl.journal.rundir import folder
 from oomctl.oom.klog import KernelLog, KillsFromLog
-from oomctl.oom.logrecord import parse_record
+from oomctl.oom.log.logrecord import parse_record
 from oomctl.proc import procfs
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable

@@ -3,7 +3,7 @@ import pytest
 from oomctl.describe.report_text import cause_text, report_rows, title
 from oomctl.oom.enums import Constraint
 from oomctl.oom.explanation import explain
-from oomctl.oom.oomreport import Machine, OomEnd, OomReport, PageCounter, Victim
+from oomctl.oom.log.oomreport import Machine, OomEnd, OomReport, PageCounter, Victim
 
 M = 1 << 20
 

@@ -18,7 +18,7 @@ from oomctl.experiment.session import Session
 from oomctl.hog.hogset import HogSet
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.logrecord import parse_record
+from oomctl.oom.log.logrecord import parse_record
 from oomctl.oom.plan import Call, Hog, Plan, Step
 from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import ProtectedTask, Task

@@ -2,7 +2,7 @@
 
 from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import KernelLog, KillsFromLog
-from oomctl.oom.logrecord import parse_record
+from oomctl.oom.log.logrecord import parse_record
 from tests.klogs import Log
 
 # Records as /dev/kmsg gives them: "priority,sequence,microseconds,flags;text\n KEY=value\n".

@@ -4,7 +4,7 @@ from oomctl.oom.attribution import CallObservation, PostRun
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.klog import KernelLog, KillsFromLog
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.plan import Call
 
 CALLER = 50

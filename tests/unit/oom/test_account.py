@@ -10,7 +10,7 @@ from oomctl.oom.attribution import PostRun, killed_by
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.event import EventKind
 from oomctl.oom.klog import KernelLog, KillsFromLog
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidate, Candidates, Prediction
 from oomctl.oom.task import Task

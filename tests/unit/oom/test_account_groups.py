@@ -8,7 +8,7 @@ from oomctl.oom.account import account
 from oomctl.oom.attribution import PostRun
 from oomctl.oom.event import EventKind
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.prediction import Candidates
 from oomctl.oom.task import Task
 from tests.unit.oom.observations import (

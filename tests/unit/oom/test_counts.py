@@ -15,7 +15,7 @@ from oomctl.oom.counts import (
 )
 from oomctl.oom.enums import CountRule, CountSource, Role
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from tests.klogs import Log
 
 TRACING, LOG, EVENTS, VMSTAT = CountSource

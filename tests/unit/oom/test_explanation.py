@@ -5,8 +5,8 @@ import pytest
 from oomctl.oom.dumped import totalpages
 from oomctl.oom.enums import Constraint
 from oomctl.oom.explanation import explain
+from oomctl.oom.log.oomreport import DumpedTask, Machine, OomEnd, OomReport, PageCounter, Victim
 from oomctl.oom.memorykinds import memory_of
-from oomctl.oom.oomreport import DumpedTask, Machine, OomEnd, OomReport, PageCounter, Victim
 
 M = 1 << 20
 

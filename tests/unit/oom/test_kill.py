@@ -1,7 +1,7 @@
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import KillsFromEvents
 from oomctl.oom.klog import KillsFromLog
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 
 CALLER, BIG, OTHER = 100, 7, 8
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from oomctl.oom.kill import OomKill
 from oomctl.oom.klog import KillsFromLog
-from oomctl.oom.logrecord import Record, parse_record
+from oomctl.oom.log.logrecord import Record, parse_record
 from tests.klogs import Log
 from tests.unit.oom.klogs import (
     CHOSEN,

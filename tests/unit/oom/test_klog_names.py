@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.text import printable
 from tests.klogs import Log
 from tests.unit.oom.klogs import NOTHING, NUMBERS, facts, killed_text, kills

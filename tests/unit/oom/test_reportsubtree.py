@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from oomctl.oom.enums import Constraint
-from oomctl.oom.oomreport import DumpedTask, Machine, OomReport, PageCounter, Victim
+from oomctl.oom.log.oomreport import DumpedTask, Machine, OomReport, PageCounter, Victim
 from oomctl.oom.reportsubtree import subtree_of
 from oomctl.oom.subtree import CgroupState
 

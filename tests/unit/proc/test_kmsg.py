@@ -5,7 +5,7 @@ import os
 import pytest
 
 from oomctl.errors import UnsupportedError
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.proc import kmsg
 from oomctl.proc.capabilities import CapabilitySets
 from oomctl.proc.kmsg import Kmsg

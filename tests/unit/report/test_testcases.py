@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.report import RENDERERS
 from oomctl.report.testcases import expectations
 from tests.outcomes import DEFAULT_RUN, OUTCOMES

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oomctl.oom import reporttext as texts
-from oomctl.oom.oomreport import DumpedTask
+from oomctl.oom.log import reporttext as texts
+from oomctl.oom.log.oomreport import DumpedTask
 from oomctl.text import printable
 
 _PTE_PAGE = 4096  # before 4.15 page tables are counted in pages

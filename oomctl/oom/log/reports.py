@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from oomctl.oom import reporttext as texts
-from oomctl.oom.logrecord import Record
-from oomctl.oom.oomreport import OomEnd, OomReport
-from oomctl.oom.reportfacts import (
+from oomctl.oom.log import reporttext as texts
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.oomreport import OomEnd, OomReport
+from oomctl.oom.log.reportfacts import (
     Facts,
     constraint_of,
     facts_of_kill,
@@ -22,9 +22,9 @@ from oomctl.oom.reportfacts import (
     place,
     skipped,
 )
-from oomctl.oom.reportparser import OpenReport
-from oomctl.oom.reportstate import CallerState, Group, HostState, OomRun
-from oomctl.oom.reporttext import SplitText
+from oomctl.oom.log.reportparser import OpenReport
+from oomctl.oom.log.reportstate import CallerState, Group, HostState, OomRun
+from oomctl.oom.log.reporttext import SplitText
 
 _AGAIN_US = 10_000_000  # within this time a PID is not used again
 _OPEN_MAX = 256  # callers, and machines, whose reports may be open at a time

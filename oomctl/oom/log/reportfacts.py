@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from oomctl.oom.enums import Constraint
-from oomctl.oom.logrecord import Record
-from oomctl.oom.oomreport import DumpedTask, Victim
-from oomctl.oom.reportparser import OpenReport
-from oomctl.oom.reporttext import uid_of
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.oomreport import DumpedTask, Victim
+from oomctl.oom.log.reportparser import OpenReport
+from oomctl.oom.log.reporttext import uid_of
 from oomctl.text import printable
 
 Facts = dict[str, Any]

@@ -9,10 +9,10 @@ names them.
 import re
 from collections.abc import Iterator
 
-from oomctl.oom import logentry, reporttext
-from oomctl.oom.logentry import Entries, Message, message_of
-from oomctl.oom.logprefix import NONE, Prefix, Prefixes
-from oomctl.oom.logrecord import Record, parse_record
+from oomctl.oom.log import logentry, reporttext
+from oomctl.oom.log.logentry import Entries, Message, message_of
+from oomctl.oom.log.logprefix import NONE, Prefix, Prefixes
+from oomctl.oom.log.logrecord import Record, parse_record
 
 TELLING = (
     *(b"oom-kill", b"Kill process ", b"Killed process ", b"Tasks in /", b"OOM victim "),

@@ -3,11 +3,11 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from oomctl.oom.logrecord import Record
-from oomctl.oom.oomreport import OomReport
-from oomctl.oom.reportfacts import Facts
-from oomctl.oom.reportparser import OpenReport
-from oomctl.oom.reporttext import SplitText
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.oomreport import OomReport
+from oomctl.oom.log.reportfacts import Facts
+from oomctl.oom.log.reportparser import OpenReport
+from oomctl.oom.log.reporttext import SplitText
 
 _REPORTS, _WINDOW_US = 10, 6_000_000  # DEFAULT_RATELIMIT_BURST; _INTERVAL is 5 s, and some more
 _KILLED_MAX = 1 << 15

@@ -6,9 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oomctl.errors import UsageError
-from oomctl.oom.logentry import Entries
-from oomctl.oom.logtext import LogText
-from oomctl.oom.reporttext import SplitText
+from oomctl.oom.log.logentry import Entries
+from oomctl.oom.log.logtext import LogText
+from oomctl.oom.log.reporttext import SplitText
 from tests.corpus.reading import read
 
 KILL = (

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, Self
 
-from oomctl.oom import reporttext as texts
 from oomctl.oom.enums import Constraint
-from oomctl.oom.logrecord import Record
-from oomctl.oom.oomreport import DumpedTask, Machine, PageCounter
-from oomctl.oom.reportrow import in_bytes, parse_row
-from oomctl.oom.reporttext import SplitText
+from oomctl.oom.log import reporttext as texts
+from oomctl.oom.log.logrecord import Record
+from oomctl.oom.log.oomreport import DumpedTask, Machine, PageCounter
+from oomctl.oom.log.reportrow import in_bytes, parse_row
+from oomctl.oom.log.reporttext import SplitText
 from oomctl.text import printable
 
 ROWS_MAX = 1 << 15
