@@ -1,65 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * The program behind `oomctl declare`. It runs in the task that calls BPF_PROG_TEST_RUN, and
- * leaves its result in a map, because that task may be killed before it returns to user space.
- * Each of several simultaneous callers has its own slot.
- */
-#include "kernel.h"
-#include "declare.h"
+/* The program behind `oomctl declare`. It runs in the task that calls BPF_PROG_TEST_RUN. */
+#include "declare.bpf.h"
 
 char _license[] SEC("license") = "GPL";
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, OOMCTL_MAX_CALLERS);
-	__type(key, __u32);
-	__type(value, struct oomctl_call_result);
-} call_results SEC(".maps");
-
-static __always_inline void call_kfunc(struct oomctl_call_result *result,
-				       struct mem_cgroup *memcg, const struct oomctl_call *call)
-{
-	result->stage = OOMCTL_CALLED;
-	result->began_ns = bpf_ktime_get_ns();
-	result->ret = bpf_out_of_memory(memcg, call->order, call->flags);
-	result->ended_ns = bpf_ktime_get_ns();
-}
 
 SEC("syscall")
 int declare(struct oomctl_call *call)
 {
-	struct oomctl_call_result *result;
-	struct mem_cgroup *memcg;
-	struct cgroup *cgrp;
-	__u32 slot = call->slot;
-
-	result = bpf_map_lookup_elem(&call_results, &slot);
-	if (!result)
-		return 0;
-
-	if (call->global) {
-		call_kfunc(result, (void *)0, call);
-		return 0;
-	}
-
-	cgrp = bpf_cgroup_from_id(call->cgroup_id);
-	if (!cgrp) {
-		result->stage = OOMCTL_NO_CGROUP;
-		return 0;
-	}
-	if (cgrp->level == 0) {
-		result->stage = OOMCTL_ROOT;
-		goto release;
-	}
-	/* NULL must not fall through: it would declare a system-wide OOM. */
-	memcg = bpf_get_mem_cgroup(&cgrp->self);
-	if (!memcg) {
-		result->stage = OOMCTL_NO_MEMCG;
-		goto release;
-	}
-	call_kfunc(result, memcg, call);
-	bpf_put_mem_cgroup(memcg);
-release:
-	bpf_cgroup_release(cgrp);
+	declare_oom(call);
 	return 0;
 }

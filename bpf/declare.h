@@ -12,6 +12,7 @@ enum oomctl_stage {
 	OOMCTL_ROOT = 2,      /* the root cgroup, on which the OOM killer must never run */
 	OOMCTL_NO_MEMCG = 3,  /* no memory controller, or the cgroup is dying */
 	OOMCTL_CALLED = 4,    /* the kfunc was entered; it has returned if ended_ns is set */
+	OOMCTL_NOT_SCHEDULED = 5, /* task work: refused, ret says why */
 };
 
 struct oomctl_call {

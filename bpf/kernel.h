@@ -126,6 +126,13 @@ enum oom_constraint {
 	CONSTRAINT_MEMCG,
 };
 
+/* include/uapi/linux/bpf.h; the kernel knows it by its name in the BTF of a map's value. */
+struct bpf_task_work {
+	__u64 __opaque;
+} __attribute__((aligned(8)));
+
+struct bpf_map;
+
 struct oom_control {
 	struct mem_cgroup *memcg;
 	int order;
@@ -141,5 +148,10 @@ extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 extern struct mem_cgroup *bpf_get_mem_cgroup(struct cgroup_subsys_state *css) __ksym;
 extern void bpf_put_mem_cgroup(struct mem_cgroup *memcg) __ksym;
 extern int bpf_out_of_memory(struct mem_cgroup *memcg__nullable, int order, u64 flags) __ksym;
+/* Linux 7.0 and later: before, it had a fifth parameter. */
+extern int bpf_task_work_schedule_signal(struct task_struct *task, struct bpf_task_work *work,
+					 void *map, int (*callback)(struct bpf_map *, void *,
+								    void *)) __ksym;
+
 
 #endif

@@ -105,6 +105,10 @@ BASES = [
     until = "freed"
     expect = { returns = [1, "EBUSY"], verdict = "killed", victims = "a" }
     [[call]]
+    via = "psi"
+    stall = "50ms"
+    context = "task_work"
+    [[call]]
     recheck = { above = "50%", every = "1ms" }
     [[call]]
     recheck = 0

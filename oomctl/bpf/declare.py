@@ -1,11 +1,18 @@
 """The BPF program that declares OOM on a cgroup, in the task that runs it."""
 
+import time
 from ctypes import Structure, c_int32, c_uint32, c_uint64
 from typing import Self
 
 from oomctl import resources
-from oomctl.bpf import libbpf
+from oomctl.bpf import btf, libbpf
+from oomctl.errors import UnsupportedError
+from oomctl.oom.call import Stage
 from oomctl.oom.plan import Call
+
+TASK_WORK = "bpf_task_work_schedule_signal"
+"""The kfunc by which a program has a callback run in task work."""
+_PAUSE = 0.0005
 
 
 class CallStruct(Structure):
@@ -35,8 +42,10 @@ class CallResultStruct(Structure):
 class DeclareProgram(libbpf.BpfObject):
     """The loaded program; its results stay in a map, one for each slot."""
 
+    file = "declare.bpf.o"
+
     def __init__(self) -> None:
-        super().__init__(resources.built("declare.bpf.o"))
+        super().__init__(resources.built(self.file))
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -61,3 +70,37 @@ class DeclareProgram(libbpf.BpfObject):
         """Clear the first `slots` slots."""
         for slot in range(slots):
             self._results[slot] = CallResultStruct()
+
+
+class TaskWorkProgram(DeclareProgram):
+    """The same with the call in task work, before the task returns to user space from bpf(2)."""
+
+    file = "task_work.bpf.o"
+
+    def __enter__(self) -> Self:
+        """Load; UnsupportedError if the kernel cannot run a BPF callback in task work."""
+        with btf.vmlinux() as vmlinux:
+            if vmlinux.function(TASK_WORK) is None:
+                raise UnsupportedError(
+                    f"this kernel has no {TASK_WORK}(), so the call cannot be made in task work",
+                    "take Linux 7.0 or later, or context = 'syscall'",
+                )
+        super().__enter__()
+        return self
+
+    def run(self, call: Call, cgroup_id: int | None, slot: int) -> int:
+        """Declare as `DeclareProgram.run()` does, and return once the callback has ended.
+
+        It is added to the task by an irq_work (kernel/bpf/helpers.c, bpf_task_work_schedule()), so
+        bpf(2) may return before.
+        """
+        status = super().run(call, cgroup_id, slot)
+        while not status and not _has_ended(self.read(slot)):
+            time.sleep(_PAUSE)
+        return status
+
+
+def _has_ended(result: CallResultStruct) -> bool:
+    if result.stage == Stage.CALLED:
+        return bool(result.ended_ns)
+    return bool(result.stage != Stage.NOT_RUN)

@@ -5,7 +5,7 @@ from oomctl.describe.reason_text import reason_rows
 from oomctl.oom.as_text import kfunc_text, returned, target_name, task_name
 from oomctl.oom.enums import KFUNC_VIAS, Via
 from oomctl.oom.outcome import CallReport, Outcome
-from oomctl.oom.plan import Call
+from oomctl.oom.plan import PSI_WINDOW, Call
 from oomctl.oom.reason import reasons
 from oomctl.oom.verdict import meaning
 from oomctl.text import counted
@@ -38,6 +38,11 @@ def call_rows(report: CallReport) -> list[tuple[str, str]]:
     return [*rows, ("evidence", evidence_text(report.evidence))]
 
 
+def stall_text(call: Call) -> str:
+    """Write the stall that is waited for, as memory.pressure takes it but with units."""
+    return f"full {call.stall * 1000:g} ms in {PSI_WINDOW:g} s"
+
+
 def trigger_text(call: Call) -> str:
     """Say what was called or written to start the OOM killer."""
     kfunc = kfunc_text(call, "NULL" if call.target is None else "memcg")
@@ -49,6 +54,8 @@ def trigger_text(call: Call) -> str:
             return "f written to /proc/sysrq-trigger"
         case Via.RECLAIM:
             return f"memory.reclaim{amount}, and if that is not enough {kfunc}"
+        case Via.PSI:
+            return f"{kfunc} after a stall in memory.pressure ({stall_text(call)})"
         case Via.KILL:
             return "1 written to cgroup.kill"
         case _:

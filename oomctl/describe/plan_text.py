@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
+from oomctl.describe.call_text import stall_text
 from oomctl.oom.as_text import kfunc_text
 from oomctl.oom.enums import Until, Via
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step
@@ -120,6 +121,8 @@ def _trigger(step: Step) -> str:
             return f"write /proc/sysrq-trigger = f{times}"
         case Via.RECLAIM:
             return f"write {call.target}/memory.reclaim = {amount}, else {kfunc}{times}"
+        case Via.PSI:
+            return f"await {call.target}/memory.pressure: {stall_text(call)}, then {kfunc}{times}"
         case Via.KILL:
             return f"write {call.target}/cgroup.kill = 1{times}"
     return f"{kfunc}{times}"

@@ -10,7 +10,7 @@ import psutil
 
 from oomctl import console
 from oomctl.bpf.btf import Kfunc
-from oomctl.bpf.declare import DeclareProgram
+from oomctl.bpf.declare import DeclareProgram, TaskWorkProgram
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import in_leaf_cgroup
 from oomctl.cgroup.tree import Tree
@@ -29,6 +29,7 @@ from oomctl.experiment.target import TargetState, rises
 from oomctl.hog.hogset import HogSet, RunningHog
 from oomctl.journal.file import Journal
 from oomctl.oom import safety
+from oomctl.oom.enums import Context
 from oomctl.oom.expectation import check_outcome
 from oomctl.oom.fates import fates
 from oomctl.oom.outcome import Environment, Outcome
@@ -68,6 +69,7 @@ class Session:
         self._kfunc = kfunc
         self._confirm = confirm
         self._kept: list[Plan] = []
+        self._task_work: TaskWorkProgram | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -112,7 +114,14 @@ class Session:
         after that is its `failure`.
         """
         setup = RoundSetup(
-            plan, self._root, self.program, self.journal, procfs.protected_tasks(), ready, around
+            plan,
+            self._root,
+            self.program,
+            self.journal,
+            procfs.protected_tasks(),
+            ready,
+            around,
+            self._task_work_for(plan),
         )
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         safety.check_targets(map(str, targets), setup.protected)
@@ -138,6 +147,15 @@ class Session:
             outcome = replace(outcome, failure=outcome.failure or error)
         done = replace(outcome, took_ns=time.monotonic_ns() - began)
         return replace(done, checks=check_outcome(plan, done))
+
+    def _task_work_for(self, plan: Plan) -> TaskWorkProgram | None:
+        """Return the program for calls in task work, loaded at the first need of it."""
+        if all(step.call.context != Context.TASK_WORK for step in plan.steps):
+            return None
+        if self._task_work is None:
+            with signals_blocked():
+                self._task_work = self._stack.enter_context(TaskWorkProgram())
+        return self._task_work
 
     def _round(self, setup: RoundSetup, environment: Environment, stack: ExitStack) -> Outcome:
         """Return the outcome of a round; its hogs end with `stack`."""

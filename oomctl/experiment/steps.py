@@ -23,7 +23,7 @@ from oomctl.oom import safety
 from oomctl.oom.account import account
 from oomctl.oom.attribution import SYSRQ_ORDER, CallObservation, PostRun, killed_by
 from oomctl.oom.call import CallResult
-from oomctl.oom.enums import Moment, Until, Via
+from oomctl.oom.enums import Context, Moment, Until, Via
 from oomctl.oom.event import EventKind
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport
@@ -48,8 +48,9 @@ _FREED = 0.9
 class RoundSetup:
     """What a session gives to a round.
 
-    `ready` gets the hogs once they are filled, before the tasks are read. `around` is entered just
-    before the callers of a step are started, and left once they have returned.
+    `task_work` is the program for calls in task work, if the plan has any. `ready` gets the hogs
+    once they are filled, before the tasks are read. `around` is entered just before the callers of
+    a step are started, and left once they have returned.
     """
 
     plan: Plan
@@ -59,6 +60,13 @@ class RoundSetup:
     protected: Sequence[ProtectedTask]
     ready: Callable[[Sequence[RunningHog]], object] | None = None
     around: Callable[[Step], AbstractContextManager[object]] | None = None
+    task_work: DeclareProgram | None = None
+
+    def program_of(self, step: Step) -> DeclareProgram:
+        """Return the program for the context of a step's call."""
+        if step.call.context == Context.TASK_WORK and self.task_work:
+            return self.task_work
+        return self.program
 
 
 @dataclass
@@ -188,7 +196,7 @@ class RoundRunner:
         results: list[CallResult] = []
         try:
             with (
-                trigger(step, target, setup.program, setup.journal) as pulled,
+                trigger(step, target, setup.program_of(step), setup.journal) as pulled,
                 setup.around(step) if setup.around else nullcontext(),
             ):
                 if target and isinstance(pulled, Limit):
@@ -318,7 +326,7 @@ def _silent(
         for kill in batch.logged
         if kill.invoker_pid in callers or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
     }
-    calls = sum(result.ret in (0, 1) for result in results if via == Via.BPF)
+    calls = sum(result.ret in (0, 1) for result in results if via in (Via.BPF, Via.PSI))
     return tuple(silent_programs(fired, batch.fired, calls=calls, kills=len(kills)))
 
 

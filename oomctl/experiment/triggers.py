@@ -1,10 +1,11 @@
-"""Triggers: the kfunc, a limit, memory.reclaim and the kfunc, sysrq, cgroup.kill.
+"""Triggers: the kfunc, a limit, memory.reclaim or a stall and the kfunc, sysrq, cgroup.kill.
 
 `trigger()` sets one up for a target and restores what it changed.
 """
 
 import errno
 import os
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from oomctl.files.kernelfile import KernelFileError, explain
 from oomctl.journal.file import Journal
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.enums import Via
-from oomctl.oom.plan import Call, Recheck, Step
+from oomctl.oom.plan import PSI_WINDOW, Call, Recheck, Step
 from oomctl.proc.procfs import PAGE_SIZE
 from oomctl.units import format_size
 
@@ -67,6 +68,10 @@ class Declaration:
                 )
             case Stage.ROOT:
                 raise UnsupportedError("the target is the root cgroup", "name a cgroup below it")
+            case Stage.NOT_SCHEDULED:
+                raise UnsupportedError(
+                    f"the kernel did not schedule the call in task work: {os.strerror(-raw.ret)}"
+                )
             case Stage.NOT_RUN:
                 raise end.failure("before it called the kfunc")
         ret = raw.ret if raw.ended_ns else None
@@ -188,6 +193,40 @@ class Reclaim:
         return _result(end, shared, None, "after memory.reclaim")
 
 
+class Stall:
+    """The kfunc, once all tasks of the target have stalled on memory for a while.
+
+    Each caller has a trigger of its own (Documentation/accounting/psi.rst).
+    """
+
+    def __init__(self, target: UnifiedNode, stall: float, kfunc: Declaration) -> None:
+        self._file = target.directory / "memory.pressure"
+        self._text = f"full {round(stall * 1e6)} {round(PSI_WINDOW * 1e6)}"
+        self._kfunc = kfunc
+
+    def pull(self, number: int, shared: SharedResult) -> int:
+        """Wait for the stall, then call the kfunc."""
+        fd = kernelfile.open_for_both(self._file)
+        try:
+            os.write(fd, self._text.encode())
+            poll = select.poll()
+            poll.register(fd, select.POLLPRI)
+            events = poll.poll()[0][1]
+        except OSError as error:
+            raise explain(error, self._file, f"write '{self._text}' to") from error
+        finally:
+            os.close(fd)
+        if events & select.POLLERR:
+            raise UnsupportedError(f"{self._file} was removed while a stall was waited for")
+        return self._kfunc.pull(number, shared)
+
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Return the kfunc's result."""
+        if not shared.attempts:
+            raise end.failure(f"while it waited for '{self._text}' in {self._file}")
+        return self._kfunc.result(end, shared)
+
+
 @contextmanager
 def trigger(
     step: Step, target: UnifiedNode | None, program: DeclareProgram, journal: Journal
@@ -215,6 +254,8 @@ def trigger(
             yield Limit(target, limit, change.was)
     elif call.via == Via.RECLAIM:
         yield Reclaim(target, _amount(call), kfunc)
+    elif call.via == Via.PSI:
+        yield Stall(target, call.stall, kfunc)
     elif call.via == Via.KILL:
         yield Write(target.directory / "cgroup.kill", "1")
     elif step.recheck is None:

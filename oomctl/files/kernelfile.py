@@ -37,6 +37,14 @@ def write(path: str | Path, value: object, *, at: int | None = None) -> None:
         raise explain(error, Path(path), f"write '{value}' to") from error
 
 
+def open_for_both(path: Path) -> int:
+    """Open a file for reading and writing, such as one of PSI. Raises KernelFileError."""
+    try:
+        return _open(path, os.O_RDWR, None)
+    except OSError as error:
+        raise explain(error, path, "open") from error
+
+
 def read(path: str | Path, *, at: int | None = None) -> str:
     """Return the text of a file, stripped; `at` as for `write()`. Raises KernelFileError."""
     try:
@@ -84,6 +92,8 @@ def explain(error: OSError, path: Path, doing: str) -> KernelFileError:
     `doing` is the operation in words ("write '64M' to").
     """
     match error.errno, path.name:
+        case _, "memory.pressure":
+            hint = "does the kernel keep it (CONFIG_PSI, and psi=1 on its command line)?"
         # opening a missing file of cgroupfs for writing fails with EACCES, not with ENOENT
         case ((errno.EACCES | errno.ENOENT), name) if (
             name.startswith("memory.") and not path.exists()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from oomctl.oom.counts import KillCounts
-from oomctl.oom.enums import CountSource, EvidenceSource
+from oomctl.oom.enums import CountSource, EvidenceSource, Via
 from oomctl.oom.kill import OomKill
 from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
@@ -108,6 +108,8 @@ def call(report: CallReport, top: str | None) -> dict[str, Any]:
         "step": report.step,
         "turn": report.turn,
         "via": report.call.via,
+        "context": report.call.context,
+        "stall_s": report.call.stall if report.call.via == Via.PSI else None,
         "target": report.call.target,
         "target_name": _name(report.call.target, top),
         "cgroup_id": report.cgroup_id,

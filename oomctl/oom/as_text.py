@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from oomctl.oom.enums import Context
 from oomctl.oom.errnos import name_of
 from oomctl.oom.plan import Call, flag_names
 
@@ -35,4 +36,5 @@ def target_name(target: str | None, cgroup_id: int | None = None) -> str:
 
 def kfunc_text(call: Call, memcg: str) -> str:
     """Write the kfunc's call as C does, with the memcg under that name."""
-    return f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
+    text = f"bpf_out_of_memory({memcg}, order={call.order}, flags={flag_names(call.flags)})"
+    return f"{text} in task work" if call.context == Context.TASK_WORK else text

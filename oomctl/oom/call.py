@@ -14,6 +14,7 @@ class Stage(IntEnum):
     ROOT = 2
     NO_MEMCG = 3
     CALLED = 4
+    NOT_SCHEDULED = 5
 
 
 @dataclass(frozen=True)

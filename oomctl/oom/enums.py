@@ -16,10 +16,21 @@ class Via(StrEnum):
     """memory.reclaim is written; bpf_out_of_memory() if that is not enough."""
     KILL = "kill"
     """1 is written to cgroup.kill, without the OOM killer."""
+    PSI = "psi"
+    """A stall in memory.pressure is waited for; then bpf_out_of_memory()."""
 
 
-KFUNC_VIAS = (Via.BPF, Via.RECLAIM)
+KFUNC_VIAS = (Via.BPF, Via.RECLAIM, Via.PSI)
 """Those that return what the kfunc returns; the others return what a write does."""
+
+
+class Context(StrEnum):
+    """Where the BPF program of a caller calls the kfunc."""
+
+    SYSCALL = "syscall"
+    """In bpf(2), which runs the program."""
+    TASK_WORK = "task_work"
+    """In a callback that the kernel runs before the caller returns to user space from bpf(2)."""
 
 
 class Until(StrEnum):

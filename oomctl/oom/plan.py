@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oomctl.oom.enums import Moment, Until, VerdictName, Via
+from oomctl.oom.enums import Context, Moment, Until, VerdictName, Via
 
 WAIT_ON_OOM_LOCK = 1
 """BPF_OOM_FLAGS_WAIT_ON_OOM_LOCK, bit 0 and the only valid one (v3 of the kfunc's series)."""
@@ -21,6 +21,11 @@ CALLER = "oomctl-caller"
 MAX_HOGS = 4096
 MAX_CALLERS = 256
 """Callers of one step; equal to OOMCTL_MAX_CALLERS in bpf/declare.h."""
+
+PSI_WINDOW = 1.0
+"""Seconds, the window of a PSI trigger."""
+STALL = 0.05
+"""Seconds of it that the series' own test waits for."""
 
 HogKind = Literal[
     "anon",
@@ -107,7 +112,8 @@ class Setting:
 class Call:
     """One call: the target's path inside the hierarchy, None for the whole system.
 
-    `amount` are the bytes to free (`limit`, `reclaim`); None leaves it to the trigger.
+    `amount` are the bytes to free (`limit`, `reclaim`); None leaves it to the trigger. `stall` are
+    the seconds of PSI_WINDOW in which all tasks of the target must stall on memory (`psi`).
     """
 
     target: str | None
@@ -115,6 +121,8 @@ class Call:
     flags: int = 0
     via: Via = Via.BPF
     amount: int | None = None
+    context: Context = Context.SYSCALL
+    stall: float = STALL
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def _triggered(step: Step, via: Via) -> Step:
     if call.via == via:
         return step
     target = None if via == "sysrq" else call.target
-    flags = flags_of(None, None, target is None) if via == "bpf" else 0
+    flags = flags_of(None, None, target is None) if via in ("bpf", "psi") else 0
     return replace(
         step,
         call=replace(call, via=via, target=target, order=0, flags=flags, amount=None),
@@ -129,6 +129,8 @@ def variant_record(variant: Variant, plan: Plan) -> VariantRecord:
     steps = tuple(
         {
             "via": step.call.via,
+            "context": step.call.context,
+            "stall_s": step.call.stall if step.call.via == Via.PSI else None,
             "target": step.call.target,
             "order": step.call.order,
             "flags": step.call.flags,

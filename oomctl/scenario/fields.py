@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
-from oomctl.oom.enums import Moment, Until, VerdictName, Via
+from oomctl.oom.enums import Context, Moment, Until, VerdictName, Via
 from oomctl.oom.plan import (
     COUNTERS,
     INT32_MAX,
@@ -171,6 +171,7 @@ Natural = Annotated[int, _whole(0, INT32_MAX)]
 
 KindName = Annotated[HogKind, _one_of(KINDS, "kind of hog")]
 ViaName = Annotated[Via, _one_of(tuple(Via), "trigger")]
+ContextName = Annotated[Context, _one_of(tuple(Context), "context")]
 UntilName = Annotated[Until, _one_of(tuple(Until), "value of until")]
 Counter = Annotated[str, _one_of(COUNTERS, "counter of memory.events")]
 MomentName = Annotated[Moment, _one_of(MOMENTS, "moment of the timeline")]

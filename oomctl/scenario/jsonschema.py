@@ -70,6 +70,7 @@ def _of_a_call() -> Iterator[dict[str, Any]]:
     yield {"if": _given("amount"), "then": _given(via=HAVE_AN_AMOUNT)}
     for key in OF_A_DECLARATION:
         yield {"if": _given(key), "then": _at_most(via=KFUNC_VIAS)}
+    yield {"if": _given("stall"), "then": _given(via=[Via.PSI])}
     yield {"if": _given("recheck"), "then": _at_most(via=[Via.BPF], wait=[False])}
     yield {"not": _given("recheck", "flags")}
     yield {"not": _given("recheck", **system_wide)}

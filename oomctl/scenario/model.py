@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from typing import Annotated, Any
 
-from oomctl.oom.enums import Until, Via
+from oomctl.oom.enums import Context, Until, Via
+from oomctl.oom.plan import STALL
 from oomctl.scenario import fields
 from oomctl.scenario.names import TOP
 
@@ -164,7 +165,11 @@ class Call(Table):
     flags: fields.Flags | None = None
     """Raw flags instead of `wait`; other values than 0 and 1 return -EINVAL."""
     via: fields.ViaName = Via.BPF
-    """Trigger: kfunc, memory.max below usage, sysrq-f, memory.reclaim first, or cgroup.kill."""
+    """Trigger: kfunc, memory.max below usage, sysrq-f, cgroup.kill, or reclaim or a stall first."""
+    context: fields.ContextName = Context.SYSCALL
+    """Where the kfunc is called: in bpf(2), or in task work, as the series' own test calls it."""
+    stall: fields.Time = STALL
+    """For `psi`: the call is made once all tasks of the target stall this long within a second."""
     amount: fields.Amount | None = None
     """Memory to free, for `limit` and `reclaim`; a percentage is of the target's memory.max."""
     callers: fields.Callers = 1

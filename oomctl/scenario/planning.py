@@ -140,6 +140,8 @@ class _Drafter:
                 order=call.order or 0,
                 flags=0 if recheck else plans.flags_of(call.wait, call.flags, call.is_global),
                 via=call.via,
+                context=call.context,
+                stall=call.stall,
                 amount=None if call.amount is None else self._share(target, call.amount),
             ),
             callers=call.callers,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from oomctl.bpf.btf import KFUNC, Kfunc
+from oomctl.bpf.btf import KFUNC, VMLINUX, Kfunc
 
 
 class Skipped(Exception):  # noqa: N818
@@ -74,6 +74,18 @@ swap = Need(lambda facts: facts.swap >= 64 << 20, "this machine has less than 64
 pages_of_4k = Need(
     lambda facts: facts.page_size == 4096,
     "its limits are computed for pages of 4 KiB, not of {0.page_size} bytes",
+)
+
+
+PSI_TRACEPOINT = "__bpf_trace_psi_avgs_work"
+"""The function of a tracepoint that the author's branch adds after v3 (kernel/sched/psi.c)."""
+calls_on_psi = Need(
+    lambda facts: (
+        PSI_TRACEPOINT in facts.functions
+        and facts.kfunc is not None
+        and facts.kfunc.provider == VMLINUX
+    ),
+    "this kernel's kfunc is that of v3, which refuses every tracing program",
 )
 
 

@@ -12,6 +12,7 @@ import psutil
 
 from oomctl import resources
 from oomctl.bpf import btf, libbpf
+from oomctl.bpf.declare import TASK_WORK
 from oomctl.bpf.gate import Gate, LockHold, Passage
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
@@ -30,7 +31,7 @@ from oomctl.oom.task import rank
 from oomctl.proc import fork, procfs
 from oomctl.proc.kmsg import Kmsg, marked
 from oomctl.proc.pidfd import PidfdWatch
-from oomctl.smoke.facts import VARIANT, Facts, Skipped
+from oomctl.smoke.facts import PSI_TRACEPOINT, VARIANT, Facts, Skipped
 from oomctl.smoke.spec import CaseSpec
 
 HoldUntil = Literal["returned", "blocked"]
@@ -38,7 +39,13 @@ HoldUntil = Literal["returned", "blocked"]
 
 Prepare = Callable[[Sequence[RunningHog]], object]
 
-_FUNCTIONS = ("bpf_preempt_disable", "bpf_local_irq_save", "bpf_lsm_file_open")
+_FUNCTIONS = (
+    "bpf_preempt_disable",
+    "bpf_local_irq_save",
+    "bpf_lsm_file_open",
+    TASK_WORK,
+    PSI_TRACEPOINT,
+)
 _STRUCTS = ("bpf_oom_ops",)
 _HOLD_SECONDS = 15.0  # of the 21 until RCU reports a stall
 _SLOT = MAX_CALLERS - 1  # the program's last slot for a result: no case has that many callers

@@ -30,6 +30,7 @@ GROUPS = {
     "empty": "targets without a task that may be killed",
     "dying": "cgroups that are gone, going, or without a memory controller",
     "loadtime": "which programs the verifier lets call the kfunc",
+    "context": "calls in task work, and on a stall, as the series' own test makes them",
     "panic": "what should panic the kernel, and what should not",
 }
 """The groups in their order, each a module of oomctl.smoke.cases."""

@@ -12,9 +12,9 @@ from oomctl.scenario.layout import Layout
 from oomctl.scenario.model import Call
 from oomctl.scenario.names import TOP
 
-NEED_A_CGROUP = (Via.LIMIT, Via.RECLAIM, Via.KILL)
+NEED_A_CGROUP = (Via.LIMIT, Via.RECLAIM, Via.KILL, Via.PSI)
 HAVE_AN_AMOUNT = (Via.LIMIT, Via.RECLAIM)
-OF_A_DECLARATION = ("order", "wait", "flags")
+OF_A_DECLARATION = ("order", "wait", "flags", "context")
 
 
 def call_faults(layout: Layout) -> Iterator[Fault]:
@@ -63,7 +63,16 @@ def _clashes(call: Call) -> Iterator[tuple[str, ...]]:
     for key in OF_A_DECLARATION if call.via not in KFUNC_VIAS else ():
         if getattr(call, key) is not None:
             what = f"'{call.via}' takes no {key}"
-            yield key, what, "leave it out, or write via = 'bpf' or 'reclaim'", "via"
+            yield key, what, "leave it out, or write via = 'bpf', 'reclaim' or 'psi'", "via"
+    if "stall" in call.model_fields_set and call.via != Via.PSI:
+        yield (
+            "stall",
+            f"'{call.via}' waits for no stall",
+            "leave it out, or write via = 'psi'",
+            "via",
+        )
+    if not 0 < call.stall <= plan.PSI_WINDOW:
+        yield "stall", f"{call.stall:g} s cannot be stalled of a second", "from 1us to 1s"
     if call.recheck is None:
         return
     if call.via != Via.BPF:

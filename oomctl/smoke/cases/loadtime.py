@@ -12,6 +12,7 @@ from errno import EACCES, EINVAL
 from functools import partial
 
 from oomctl.bpf import struct_ops
+from oomctl.bpf.declare import TASK_WORK
 from oomctl.bpf.libbpf import Only
 from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import Check
@@ -88,6 +89,7 @@ def _not_sleepable(name: str, program: str, *needs: Need) -> Case:
 
 
 _LSM = facts.function("bpf_lsm_file_open")
+_TASK_WORK = facts.function(TASK_WORK)
 _OOM_OPS = facts.struct("bpf_oom_ops")
 _handlers = partial(
     struct_ops.section, "oom_handler", struct="bpf_oom_ops", member="handle_out_of_memory"
@@ -226,5 +228,29 @@ CASES = (
         _OOM_OPS,
         file="oom_ops.bpf.o",
         section=_handlers,
+    ),
+    _loads(
+        "may-task-work",
+        "a syscall program may call it in task work",
+        "may_task_work",
+        _TASK_WORK,
+        file="deferred.bpf.o",
+    ),
+    _refused(
+        "tp-btf-task-work",
+        "a tracing program must not call it in task work either",
+        "from_tracing_task_work",
+        EACCES,
+        _NOT_ALLOWED,
+        _TASK_WORK,
+        file="deferred.bpf.o",
+    ),
+    _loads(
+        "may-psi-avgs-work",
+        "a tracing program at psi_avgs_work may, in the variant after v3 that has this tracepoint",
+        "may_psi_task_work",
+        _TASK_WORK,
+        facts.calls_on_psi,
+        file="deferred.bpf.o",
     ),
 )

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 
 import pytest
 
@@ -10,6 +11,7 @@ from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import triggers
 from oomctl.experiment.callers import CallerEnd, SharedResult
 from oomctl.experiment.triggers import Declaration, Rechecked, Write, trigger
+from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.oom.verdict import judge
@@ -70,11 +72,12 @@ def test_a_call_that_has_not_returned_has_no_value():
         (Stage.NO_CGROUP, UnsupportedError, "no memory controller for the target"),
         (Stage.NO_MEMCG, UnsupportedError, "no memory controller for the target"),
         (Stage.ROOT, UnsupportedError, "root cgroup"),
+        (Stage.NOT_SCHEDULED, UnsupportedError, "in task work: Device or resource busy"),
     ],
 )
 def test_a_call_that_was_not_made(stage, error, says):
     with pytest.raises(error, match=says):
-        pulled(Declaration(DeclareProgram(0, stage=stage), Call("/t"), 42))
+        pulled(Declaration(DeclareProgram(-errno.EBUSY, stage=stage), Call("/t"), 42))
 
 
 def test_a_program_that_the_kernel_did_not_run():
@@ -120,6 +123,54 @@ def test_recheck_does_not_call_if_the_usage_is_low_enough(journal, target):
     with trigger(step(recheck=Recheck(100 * M)), target, program, journal) as rechecked:
         result = pulled(rechecked)
     assert (result.attempts, result.spared, program.runs) == (0, True, [])
+
+
+class Poll:
+    """A poll() that reports these events."""
+
+    def __init__(self, events):
+        self.events = events
+
+    def register(self, fd, _wanted):
+        self.fd = fd
+
+    def poll(self):
+        return [(self.fd, self.events)]
+
+
+def test_a_stall_is_waited_for_and_then_the_kfunc_is_called(journal, target, monkeypatch):
+    (target.directory / "memory.pressure").write_text("")
+    monkeypatch.setattr(select, "poll", lambda: Poll(select.POLLPRI))
+    program = DeclareProgram(1)
+    with trigger(step("psi"), target, program, journal) as stall:
+        assert pulled(stall).ret == 1
+    assert (target.directory / "memory.pressure").read_text() == "full 50000 1000000"
+
+
+def test_a_target_that_goes_while_a_stall_is_waited_for(journal, target, monkeypatch):
+    (target.directory / "memory.pressure").write_text("")
+    monkeypatch.setattr(select, "poll", lambda: Poll(select.POLLERR))
+    with (
+        trigger(step("psi"), target, DeclareProgram(), journal) as stall,
+        pytest.raises(UnsupportedError, match=r"memory\.pressure was removed while a stall was"),
+    ):
+        pulled(stall)
+
+
+def test_a_kernel_without_psi(journal, target):
+    with (
+        trigger(step("psi"), target, DeclareProgram(), journal) as stall,
+        pytest.raises(KernelFileError, match=r"cannot open .*memory\.pressure.*CONFIG_PSI"),
+    ):
+        pulled(stall)
+
+
+def test_a_caller_that_no_stall_came_for(journal, target):
+    with (
+        trigger(step("psi"), target, DeclareProgram(), journal) as stall,
+        pytest.raises(OomctlError, match="was killed by SIGKILL while it waited for 'full 50000 "),
+    ):
+        stall.result(killed(), SharedResult())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from oomctl.doctor.examination import State
-from oomctl.oom.enums import FlipKind, Phase, Until, Via
+from oomctl.oom.enums import Context, FlipKind, Phase, Until, Via
 from oomctl.rounds.run import Why
 from oomctl.rounds.statistics import NOT_WAITING, WAITING
 from tests.schemas import FOLDER, NAMES, SCHEMAS, formatted
@@ -74,6 +74,8 @@ def values(kind):
     [
         ("schema.json", "via", values(Via)),
         ("run-schema.json", "via", values(Via)),
+        ("schema.json", "context", values(Context)),
+        ("run-schema.json", "context", values(Context)),
         ("run-schema.json", "until", values(Until)),
         ("run-schema.json", "why", values(Why)),
         ("run-schema.json", "callers", [WAITING, NOT_WAITING]),

@@ -281,11 +281,21 @@ CALLS = {
     "[[call]]\nvia = 'limit'\nrecheck = 1": "call[0].recheck: 'limit' does not wait for "
     "oom_lock; leave it out, or write via = 'bpf'",
     "[[call]]\nvia = 'limit'\norder = 0": "call[0].order: 'limit' takes no order; leave it "
-    "out, or write via = 'bpf' or 'reclaim'",
+    "out, or write via = 'bpf', 'reclaim' or 'psi'",
     "[[call]]\nvia = 'kill'\nwait = false": "call[0].wait: 'kill' takes no wait; leave it "
-    "out, or write via = 'bpf' or 'reclaim'",
+    "out, or write via = 'bpf', 'reclaim' or 'psi'",
     "[[call]]\nvia = 'sysrq'\nglobal = true\nflags = 1": "call[0].flags: 'sysrq' takes no "
-    "flags; leave it out, or write via = 'bpf' or 'reclaim'",
+    "flags; leave it out, or write via = 'bpf', 'reclaim' or 'psi'",
+    "[[call]]\nvia = 'kill'\ncontext = 'task_work'": "call[0].context: 'kill' takes no context; "
+    "leave it out, or write via = 'bpf', 'reclaim' or 'psi'",
+    "[[call]]\nstall = '1ms'": "call[0].stall: 'bpf' waits for no stall; leave it out, or write "
+    "via = 'psi'",
+    "[[call]]\nvia = 'psi'\nglobal = true": "call[0].via: 'psi' needs a cgroup; name a target "
+    "instead of global",
+    "[[call]]\nvia = 'psi'\nstall = '1001ms'": "call[0].stall: 1.001 s cannot be stalled of a "
+    "second; from 1us to 1s",
+    "[[call]]\nvia = 'psi'\nrecheck = 1": "call[0].recheck: 'psi' does not wait for oom_lock; "
+    "leave it out, or write via = 'bpf'",
     "[[call]]\nwait = true\nrecheck = 1": "call[0].recheck: recheck and wait exclude each "
     "other; give one of them",
     "[[call]]\nflags = 0\nrecheck = 1": "call[0].recheck: recheck and flags exclude each "
