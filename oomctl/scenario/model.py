@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from typing import Annotated, Any
 
-from oomctl.oom.enums import Context, Until, Via
-from oomctl.oom.plan import STALL
+from oomctl.oom.enums import Until, Via
 from oomctl.scenario import fields
 from oomctl.scenario.names import TOP
 
@@ -166,10 +165,10 @@ class Call(Table):
     """Raw flags instead of `wait`; other values than 0 and 1 return -EINVAL."""
     via: fields.ViaName = Via.BPF
     """Trigger: kfunc, memory.max below usage, sysrq-f, cgroup.kill, or reclaim or a stall first."""
-    context: fields.ContextName = Context.SYSCALL
-    """Where the kfunc is called: in bpf(2), or in task work, as the series' own test calls it."""
-    stall: fields.Time = STALL
-    """For `psi`: the call is made once all tasks of the target stall this long within a second."""
+    context: fields.ContextName | None = None
+    """Where the kfunc is called: in bpf(2), the default, or in task work as in the series' test."""
+    stall: fields.Time | None = None
+    """For `psi`: called once all tasks of the target stall this long within a second; 50 ms."""
     amount: fields.Amount | None = None
     """Memory to free, for `limit` and `reclaim`; a percentage is of the target's memory.max."""
     callers: fields.Callers = 1

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from oomctl.oom import plan as plans
-from oomctl.oom.plan import Hog, Plan, Step, Sysctl
+from oomctl.oom.enums import Context
+from oomctl.oom.plan import STALL, Hog, Plan, Step, Sysctl
 from oomctl.scenario.draft import Draft
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.names import TOP
@@ -140,8 +141,8 @@ class _Drafter:
                 order=call.order or 0,
                 flags=0 if recheck else plans.flags_of(call.wait, call.flags, call.is_global),
                 via=call.via,
-                context=call.context,
-                stall=call.stall,
+                context=call.context or Context.SYSCALL,
+                stall=STALL if call.stall is None else call.stall,
                 amount=None if call.amount is None else self._share(target, call.amount),
             ),
             callers=call.callers,

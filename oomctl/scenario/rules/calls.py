@@ -64,14 +64,10 @@ def _clashes(call: Call) -> Iterator[tuple[str, ...]]:
         if getattr(call, key) is not None:
             what = f"'{call.via}' takes no {key}"
             yield key, what, "leave it out, or write via = 'bpf', 'reclaim' or 'psi'", "via"
-    if "stall" in call.model_fields_set and call.via != Via.PSI:
-        yield (
-            "stall",
-            f"'{call.via}' waits for no stall",
-            "leave it out, or write via = 'psi'",
-            "via",
-        )
-    if not 0 < call.stall <= plan.PSI_WINDOW:
+    if call.stall is not None and call.via != Via.PSI:
+        what = f"'{call.via}' waits for no stall"
+        yield "stall", what, "leave it out, or write via = 'psi'", "via"
+    elif call.stall is not None and not 0 < call.stall <= plan.PSI_WINDOW:
         yield "stall", f"{call.stall:g} s cannot be stalled of a second", "from 1us to 1s"
     if call.recheck is None:
         return
