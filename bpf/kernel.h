@@ -131,7 +131,10 @@ struct bpf_task_work {
 	__u64 __opaque;
 } __attribute__((aligned(8)));
 
-struct bpf_map;
+/* A struct, not only declared: libbpf compares the types that a callback takes by their kind. */
+struct bpf_map {
+	__u32 id;
+} __co_re;
 
 struct oom_control {
 	struct mem_cgroup *memcg;
@@ -152,6 +155,5 @@ extern int bpf_out_of_memory(struct mem_cgroup *memcg__nullable, int order, u64 
 extern int bpf_task_work_schedule_signal(struct task_struct *task, struct bpf_task_work *work,
 					 void *map, int (*callback)(struct bpf_map *, void *,
 								    void *)) __ksym;
-
 
 #endif
