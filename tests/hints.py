@@ -18,6 +18,8 @@ EXAMPLE = SOURCE.parent / "examples/largest-dies.toml"
 
 # Where each is in Debian; what stands behind it is not typed here.
 PROGRAMS = {
+    "ansible-inventory": "ansible-core",
+    "ansible-playbook": "ansible-core",
     "apt": "apt",
     "apt-get": "apt",
     "bpf-oomctl": "this",
@@ -72,7 +74,7 @@ WORDS = {
 _WHOLE = (
     rf"(?:{'|'.join(sorted({*PROGRAMS} - {'make', 'find', 'python'}))}) [^. ]"
     r"|oomctl (?:declare|run|report|compare|predict|explain|watch|doctor|clean|smoke|scenario"
-    r"|kfunc|lab)\b"
+    r"|kfunc|lab|fleet)\b"
 )
 """How a hint begins that is a command as a whole, without backticks."""
 
@@ -162,7 +164,8 @@ def _parsed(words: list[str]) -> str:
     except Exception as error:
         return f"{' '.join(words)}: {error!r} {error}"
     inner = context.params.get("command")
-    return _typed(list(inner)) if inner and not isinstance(inner, str) else ""
+    own = ["oomctl"] if command.name == "fleet" else []
+    return _typed([*own, *inner]) if inner and not isinstance(inner, str) else ""
 
 
 def _option(words: list[str]) -> str:

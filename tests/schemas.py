@@ -15,6 +15,7 @@ NAMES = (
     "explain-schema.json",
     "smoke-schema.json",
     "lab-schema.json",
+    "fleet-schema.json",
 )
 SCHEMAS = {name: json.loads((FOLDER / name).read_text()) for name in NAMES}
 REGISTRY = Registry().with_resources(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature, cleandoc, signature
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "[default: $XDG_CACHE_HOME/oomctl, else ~/.cache/oomctl]",
     RUN_DIR: "Folder for the journals that `oomctl clean` works through. [default: /run/oomctl]",
 }
+T = TypeVar("T")
 COMMAND = "COMMAND..."
 """The words of a command for the guest, which may be empty."""
 _EXAMPLES = "\n\nExamples:\n"
@@ -130,19 +131,32 @@ def command(
     return make
 
 
+def options_of(options: type[T], name: str, words: Sequence[str]) -> T:
+    """Return the options that a command's words make, checked as the command does it."""
+
+    def collect(given: T) -> T:
+        return given
+
+    collect.__annotations__ = {"given": options}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(cls=Command, add_help_option=False)(_with_options(collect))
+    made: T = get_command(app).main([*words], f"oomctl {name}", standalone_mode=False)
+    return made
+
+
 def exit_codes(*own: str) -> str:
     """Return the last paragraph of a help: a command's own exit codes, then those of all."""
     return f"Exit codes: {'; '.join([*filter(None, own), CODES])}"
 
 
-def _with_options(function: Callable[..., None]) -> Callable[..., None]:
+def _with_options(function: Callable[..., T]) -> Callable[..., T]:
     """Return the function as typer needs it: a parameter for each field, and --verbose."""
     classes = [parameter.annotation for parameter in signature(function).parameters.values()]
 
-    def run(verbose: bool, **values: Any) -> None:
+    def run(verbose: bool, **values: Any) -> T:
         if verbose:
             console.set_verbosity(1)
-        function(*(one(**values) for one in classes))
+        return function(*(one(**values) for one in classes))
 
     parameters = [
         Parameter(

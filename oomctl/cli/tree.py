@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "clean": Entry("Undo what a killed oomctl left behind.", "clean:clean"),
     "smoke": Entry("Test this kernel's bpf_out_of_memory(), case by case.", "smoke:smoke"),
+    "fleet": Entry("Run smoke, run, declare or doctor on many machines.", "fleet:fleet"),
     "scenario": Entry(
         "Start, check and rebuild scenario files; print their schema.",
         commands={

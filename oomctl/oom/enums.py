@@ -236,3 +236,20 @@ class KfuncPlace(StrEnum):
     """It has not, and there are no headers to build the module with."""
     UNKNOWN = "unknown"
     """Its image cannot be read on this machine."""
+
+
+class HostPhase(StrEnum):
+    """How far a host of a fleet has come."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    LOST = "lost"
+    """It does not answer, and may come back."""
+    DONE = "done"
+    REFUSED = "refused"
+    """It cannot run this oomctl, or must not run the command."""
+    UNREACHABLE = "unreachable"
+    """It did not answer from the start."""
+    FAILED = "failed"
+    KERNEL_DIED = "kernel-died"

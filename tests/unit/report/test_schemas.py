@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from oomctl.doctor.examination import State
-from oomctl.oom.enums import Context, FlipKind, Phase, Until, Via
+from oomctl.oom.enums import Context, FlipKind, HostPhase, Phase, Until, Via
 from oomctl.rounds.run import Why
 from oomctl.rounds.statistics import NOT_WAITING, WAITING
 from tests.schemas import FOLDER, NAMES, SCHEMAS, formatted
@@ -82,6 +82,7 @@ def values(kind):
         ("schema.json", "phase", [*values(Phase), None]),
         ("schema.json", "kind", values(FlipKind)),
         ("doctor-schema.json", "state", values(State)),
+        ("fleet-schema.json", "state", values(HostPhase)),
     ],
 )
 def test_the_values_of_a_field_are_those_of_the_model(name, field, wanted):

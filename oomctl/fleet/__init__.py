@@ -1,0 +1,1 @@
+"""Runs oomctl on many machines by Ansible."""

@@ -1,0 +1,86 @@
+"""The hosts of a fleet in their forms: a table for people, JSON with the full results."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from oomctl.fleet.hosts import Host
+from oomctl.fleet.results import FleetResult
+from oomctl.oom.as_json import SCHEMA
+from oomctl.report import kernels_parts, smoke_comparison
+from oomctl.report.parts import Lines, Table, as_text
+from oomctl.smoke.comparison import Comparison
+
+
+def render_text(result: FleetResult, terminal: int | None = None) -> str:
+    """Return the hosts, what they say, and the comparison of their records."""
+    parts = hosts_table(result.hosts), Lines([*_remarks(result.hosts)])
+    texts = [as_text(parts, terminal=terminal)]
+    match result.comparison:
+        case None:
+            pass
+        case Comparison() as cases:
+            texts.append(smoke_comparison.render_text(cases, terminal))
+        case rounds:
+            texts.append(kernels_parts.render_text(rounds, terminal))
+    return "\n".join(texts)
+
+
+def hosts_table(hosts: Iterable[Host]) -> Table:
+    """Return a row for each host, with its results by group: passed/failed/skipped, or words."""
+    hosts = [*hosts]
+    groups = [*dict.fromkeys(group for host in hosts for group in host.counts)]
+    rows = [
+        [host.name, host.phase, host.kernel or "-", *(_cell(host, group) for group in groups)]
+        for host in hosts
+    ]
+    return Table(["host", "state", "kernel", *groups], rows, names=["host", "kernel"], folds=True)
+
+
+def _cell(host: Host, group: str) -> str:
+    counts = host.counts.get(group)
+    if not counts:
+        return "-"
+    suite = ("passed", "failed", "skipped")
+    if {*counts} <= {*suite}:
+        return "/".join(str(counts.get(word, 0)) for word in suite)
+    return ", ".join(f"{number} {word}" for word, number in counts.items())
+
+
+def _remarks(hosts: Sequence[Host]) -> Iterator[tuple[str, str]]:
+    """Yield why hosts have no result, or not all; the same reason once, with its hosts."""
+    by_text: dict[tuple[str, str], list[str]] = {}
+    for host in hosts:
+        for label, text in (("reason", host.reason), ("left", host.left)):
+            by_text.setdefault((label, text), []).append(host.name)
+    for (label, text), names in by_text.items():
+        if text:
+            yield label, f"{text} ({', '.join(names)})"
+    for host in hosts:
+        yield from (("log", f"{host.name}: {line}") for line in host.log)
+
+
+def render_json(result: FleetResult) -> str:
+    """Return the hosts, and the full results of each (fleet-schema.json)."""
+    render: Callable[..., str] = kernels_parts.render_json
+    if isinstance(result.comparison, Comparison):
+        render = smoke_comparison.render_json
+    tree = {
+        "schema": SCHEMA,
+        "hosts": [
+            {
+                "host": host.name,
+                "state": host.phase,
+                "exit": host.code,
+                "reason": host.reason or None,
+                "kernel": host.kernel or None,
+                "begun": host.begun or None,
+                "counts": host.counts,
+                "record_bytes": host.size,
+                "log": list(host.log),
+                "left": host.left or None,
+            }
+            for host in result.hosts
+        ],
+        "comparison": json.loads(render(result.comparison)) if result.comparison else None,
+    }
+    return json.dumps(tree, indent=2) + "\n"
