@@ -201,8 +201,10 @@ class _Shown:
         counts = self.oom_watch.counts()
         if self.recorder:
             samples = counted(self.recorder.samples, "sample")
+            missed = counted(self.recorder.missed, "kill")
+            too_new = f", {missed} of cgroups without a sample" if self.recorder.missed else ""
             console.note(
-                f"{counted(len(self.recorder.files), 'file')} recorded; "
+                f"{counted(len(self.recorder.files), 'file')} recorded{too_new}; "
                 f"{samples} took {self.recorder.share:.1%} of a CPU"
             )
         if self.given.form == "jsonl":

@@ -17,7 +17,8 @@ from oomctl.experiment.subtree import read_subtree
 from oomctl.oom.enums import Role
 from oomctl.oom.kill import OomKill
 from oomctl.oom.laststate import State, last_state
-from oomctl.oom.subtree import Subtree
+from oomctl.oom.paths import is_within
+from oomctl.oom.subtree import TOP, Subtree
 from oomctl.scenario.rebuild import rebuild
 from oomctl.text import printable
 
@@ -36,8 +37,9 @@ _NAME = re.compile(r"kill-(\d{1,9})-[\w.-]{1,15}\.toml", re.ASCII)
 class FlightRecorder:
     """Samples the cgroup `top`, or all in the root, and writes a scenario for each kill there.
 
-    `files` are those written, in `folder`. `samples` counts the samples, `cpu_ns` is the CPU time
-    that they took: at most 2 % of a CPU, and 10 % while the kernel reports pressure.
+    `files` are those written, in `folder`; `missed` counts the kills of cgroups that no sample was
+    taken of before. `samples` counts the samples, `cpu_ns` is the CPU time that they took: at most
+    2 % of a CPU, and 10 % while the kernel reports pressure.
     """
 
     def __init__(self, root: UnifiedNode, top: UnifiedNode | None, folder: Path) -> None:
@@ -51,7 +53,7 @@ class FlightRecorder:
         self._began_ns = self._next_ns = 0
         self._last: OomKill | None = None
         self._number = 0
-        self.samples = self.cpu_ns = 0
+        self.samples = self.cpu_ns = self.missed = 0
         self.files: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -149,7 +151,10 @@ class FlightRecorder:
             return None
         states = sorted((one for kept in self._states.values() for one in kept), key=_moment)
         subtree = last_state(states, kill)
-        if subtree is None or len(self.files) >= _MOST_FILES:
+        if subtree is None:
+            self.missed += self._is_inside(kill)
+            return None
+        if len(self.files) >= _MOST_FILES:
             return None
         self._last = kill
         source = f"Recorded before the OOM killer took {kill.comm} (pid {kill.pid})"
@@ -160,6 +165,10 @@ class FlightRecorder:
             file.write(made.text)
         self.files.append(path)
         return path
+
+    def _is_inside(self, kill: OomKill) -> bool:
+        top = self._top.cgroup if self._top else TOP
+        return kill.cgroup is None or is_within(kill.cgroup, top)
 
     @property
     def share(self) -> float:

@@ -64,12 +64,19 @@ def test_other_cgroups_must_be_read_in_full(top):
     assert sample_again(top, replace(first, cgroups=first.cgroups[:1])) is None
 
 
+def test_a_kill_in_a_cgroup_without_a_sample_is_counted(cgroupfs, top, tmp_path):
+    with FlightRecorder(cgroupfs, None, tmp_path / "new") as flight:
+        assert flight.record(kill(cgroup="/later")) is None
+        assert (flight.missed, flight.files) == (1, [])
+
+
 def test_a_kill_is_written_as_a_scenario(cgroupfs, top, tmp_path):
     folder = tmp_path / "new"
     with FlightRecorder(cgroupfs, top, folder) as flight:
         path = flight.record(kill())
         assert flight.record(kill(role="sharer")) is None
         assert flight.record(kill(cgroup="/other")) is None
+        assert flight.missed == 0
         # members of the same group's OOM have one file
         assert flight.record(kill(group="/t")) is None
         other = flight.record(kill(group="/t", invoker_pid=5))
