@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from oomctl import commandline, console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
+from oomctl.cli import kept
 from oomctl.journal.file import Journal
 from oomctl.proc import procfs
 from tests.audit import batch
@@ -72,6 +73,13 @@ def origin(monkeypatch):
     """Let every result be made by one command, on one host, at one time."""
     same = {"host": "test", "command": "oomctl", "time": "2026-11-26T14:11:51.000+00:00"}
     monkeypatch.setattr(commandline, "origin", lambda: same)
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch, tmp_path_factory):
+    """Keep the results of tests out of the user's cache."""
+    folder = tmp_path_factory.getbasetemp() / "results"
+    monkeypatch.setattr(kept, "_FOLDER", (str(folder),))
 
 
 @pytest.fixture

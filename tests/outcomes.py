@@ -126,7 +126,7 @@ def predicted(tasks, victims=1, limit=128 * M, close=(), group=None):
     candidates = tuple(Candidate(t, points) for points, t in ranking)
     excluded = replace(tasks[0], pid=300, comm="exempt", oom_score_adj=-1000)
     return Prediction(
-        (*candidates, Candidate(excluded, None, "oom_score_adj is -1000")),
+        (*candidates, Candidate(excluded, None, "adj -1000")),
         pages,
         4096,
         tuple(t.pid for _points, t in ranking[:victims]),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oomctl.cli import consent, dryrun, hog_options, options
-from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli import consent, dryrun, hog_options, kept, options
+from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import duration, flag, integer, value
 from oomctl.cli.output import Output
@@ -210,7 +210,7 @@ def _recorded(path: Path, session: "Session", todo: Plan) -> "Outcome":
 @command(
     "every call killed a task",
     "a call killed none, or the kernel refused it",
-    environment=[RUN_DIR],
+    environment=[CACHE, RUN_DIR],
     cls=CodedCommand,
 )
 def declare(given: DeclareOptions) -> None:
@@ -245,6 +245,7 @@ def declare(given: DeclareOptions) -> None:
         root, kfunc = require_machine()
         with Session(root, kfunc, partial(consent.confirm, yes=given.yes)) as session:
             outcome = _recorded(given.record, session, todo) if given.record else session.run(todo)
+        kept.keep("declare", lambda: render(RENDERERS, "json", outcome, terminal=None))
         place.write(render(RENDERERS, given.form, outcome, terminal=place.width))
         if outcome.failure:
             raise outcome.failure

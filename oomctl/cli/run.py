@@ -13,8 +13,8 @@ from oomctl import scenario
 from oomctl.cgroup.hierarchy import require_target, unified_root
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import find_parent, require_children
-from oomctl.cli import completion, consent, dryrun, options
-from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli import completion, consent, dryrun, kept, options
+from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
 from oomctl.cli.output import Output
@@ -25,6 +25,7 @@ from oomctl.experiment.session import Session
 from oomctl.oom.enums import Via
 from oomctl.proc import meminfo
 from oomctl.report import RENDERERS, RUN_RENDERERS, Format, render
+from oomctl.report.json_forms import render_run_lines
 from oomctl.rounds.loop import Limits
 from oomctl.rounds.record import Record, open_records
 from oomctl.rounds.run import Section, exit_of
@@ -122,6 +123,13 @@ class RunOptions:
             options.file,
         ),
     ] = None
+    summary: Annotated[
+        bool,
+        flag(
+            "--summary",
+            "Record of each round what statistics need, less than 2 KB, instead of its outcome.",
+        ),
+    ] = False
     no_record: Annotated[bool, flag("--no-record", "Write no record of many rounds.")] = False
 
     def __post_init__(self) -> None:
@@ -130,6 +138,8 @@ class RunOptions:
             raise UsageError("--until-differs needs more than one round", "leave out --repeat 1")
         if self.record and self.no_record:
             raise UsageError("--record and --no-record exclude each other", "give one of them")
+        if self.summary and not self.recorded:
+            raise UsageError("--summary needs a record", "give --record FILE")
         if self.form in OF_ONE_ROUND and not (self.one_round and len(self.files) == 1):
             raise UsageError(
                 f"--format {self.form} shows one round of one variant of one file",
@@ -210,7 +220,7 @@ class RunOptions:
 @command(
     "every expectation held in every round, or there was none",
     "one did not hold, or --until-differs found a difference",
-    environment=[RUN_DIR],
+    environment=[CACHE, RUN_DIR],
     cls=CodedCommand,
 )
 def run(given: RunOptions) -> None:
@@ -270,10 +280,11 @@ def _run(
             _require_apart(given.record, place)
         recorded = list(map(_recorded, planners, records))
         header = given.for_record(None if parent is None else parent.cgroup)
-        series = Series(recorded, given.limits, header, given.same_tree)
+        series = Series(recorded, given.limits, header, given.same_tree, given.summary)
         reports: list[str] = []
 
         def write() -> None:
+            kept.keep("run", lambda: render_run_lines(series.sections))
             if given.one_by_one:
                 place.write("\n".join(reports))
             else:
@@ -311,6 +322,7 @@ def _rounds(given: RunOptions) -> list[str]:
         "until one differs" if given.until_differs else "",
         "on the same tree" if given.same_tree else "",
         f"recorded in {given.record or 'a new file'}" if given.recorded else "",
+        "as summaries" if given.summary else "",
     ]
     text = ", ".join(filter(None, facts))
     return [f"rounds  {text}"] if text else []

@@ -10,7 +10,7 @@ import typer
 
 from oomctl import console
 from oomctl.bpf import btf
-from oomctl.cli import completion, options
+from oomctl.cli import completion, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import UNTESTABLE, CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
@@ -18,8 +18,13 @@ from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment import environment
 from oomctl.oom import as_json
-from oomctl.report import CaseFormat
-from oomctl.report.smoke_reporter import SmokeFormat, StreamReporter, listing, reporter
+from oomctl.report import SMOKE_RENDERERS, CaseFormat
+from oomctl.report.smoke_reporter import (
+    SmokeFormat,
+    StreamReporter,
+    listing,
+    reporter,
+)
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report
@@ -144,6 +149,7 @@ def smoke(given: SmokeOptions) -> None:
             return
         with given.reporting(place) as tell:
             report = _run(chosen, tell, given)
+            kept.keep("smoke", lambda: SMOKE_RENDERERS["jsonl"]([report]))
     raise typer.Exit(report.exit)
 
 

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Entry] = {
         "Declare OOM on a cgroup; show the victims and the return value.", "declare:declare"
     ),
     "run": Entry("Run scenario files, once or many times; check expectations.", "run:run"),
-    "report": Entry("Show the statistics of a record, as its run printed them.", "report:report"),
+    "report": Entry("Show saved results in any form, and in several at once.", "report:report"),
     "compare": Entry("Show what changed between two records.", "compare:compare"),
     "predict": Entry(
         "Show every task's badness and which would die; declare nothing.", "predict:predict"

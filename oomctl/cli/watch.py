@@ -1,8 +1,9 @@
 """`oomctl watch`: the OOM kills of the whole machine, one line each as they happen."""
 
 import time
+from collections import deque
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,8 +12,8 @@ import typer
 from oomctl import console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.cli import options
-from oomctl.cli.command import command
+from oomctl.cli import kept, options
+from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import value
 from oomctl.cli.output import Output
 from oomctl.describe.evidence_text import counts_text
@@ -28,6 +29,7 @@ from oomctl.signals import signals_blocked
 from oomctl.text import counted, printable
 from oomctl.units import Duration
 
+_KEPT = 10_000  # of the newest kills, for `oomctl report --last`
 _TURN = 0.5  # seconds: how late a victim that does not end may be shown
 
 
@@ -74,7 +76,11 @@ class WatchOptions:
     ] = False
 
 
-@command("after --count kills, or at --timeout", "fewer than --count kills before --timeout")
+@command(
+    "after --count kills, or at --timeout",
+    "fewer than --count kills before --timeout",
+    environment=[CACHE],
+)
 def watch(given: WatchOptions) -> None:
     """Show every OOM kill on this machine as it happens.
 
@@ -141,6 +147,7 @@ class _Shown:
     number: int = 0
     before: int = 0
     lost: int = 0
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
     def until_enough(self) -> bool:
         """Print kills until --count or --timeout; tell whether there were enough."""
@@ -161,6 +168,7 @@ class _Shown:
                 if not _is_below(kill, self.below):
                     continue
                 self.output.write(_text(kill, self.output, given))
+                self.lines.append(kills.render_json(kill))
                 self._record(kill)
                 self.number += 1
                 if self.number == given.count:
@@ -199,6 +207,8 @@ class _Shown:
     def summary(self) -> None:
         """Print the kills as each source has counted them."""
         counts = self.oom_watch.counts()
+        if self.lines:
+            kept.keep("watch", lambda: "".join(self.lines))
         if self.recorder:
             samples = counted(self.recorder.samples, "sample")
             missed = counted(self.recorder.missed, "kill")

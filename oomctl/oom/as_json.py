@@ -311,6 +311,8 @@ def task(report: TaskReport, top: str | None) -> dict[str, Any]:
 def _oom_kill(kill: OomKill) -> dict[str, Any]:
     """Return the OOM that killed a task: its cgroup, and the task that ran the OOM killer."""
     return {
+        "at_ns": kill.at_ns,
+        "exited_after_ns": kill.exited_after_ns,
         "memcg": kill.memcg,
         "constraint": kill.constraint,
         "group": kill.group,

@@ -50,6 +50,12 @@ RUN_RENDERERS: Mapping[str, Callable[..., str]] = {
 }
 """Take the sections of a record."""
 
+SMOKE_RENDERERS: Mapping[str, Callable[..., str]] = {
+    form: partial(lazy.function("report.smoke_saved:render"), form)
+    for form in ("table", "json", "jsonl", *get_args(CaseFormat))
+}
+"""Take the reports of the suite, of one kernel or of several."""
+
 COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.comparison_parts:render_text"),
     "json": lazy.function("report.json_forms:render_comparison"),

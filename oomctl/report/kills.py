@@ -1,19 +1,22 @@
 """The OOM kills that `oomctl watch` sees: a block of lines, a row or a JSON object each. Pure."""
 
+import csv
+import io
 import json
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from oomctl import commandline
 from oomctl.oom.as_json import kill_counts
 from oomctl.oom.counts import KillCounts
-from oomctl.oom.enums import Constraint, EvidenceSource
+from oomctl.oom.enums import Constraint, EvidenceSource, Role
 from oomctl.oom.kill import OomKill
 from oomctl.oom.memcg import V1_ID, MemcgUsage
-from oomctl.text import shortened
+from oomctl.text import printable, shortened
 from oomctl.units import format_duration, format_size
 
 WatchFormat = Literal["table", "jsonl"]
@@ -21,10 +24,11 @@ WatchFormat = Literal["table", "jsonl"]
 _ROW = "{:<12}  {:<22}  {:<22}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {:>7}  {:>7}  "
 _CGROUP = 22
 _COLUMNS = f"{_ROW}{{:<{_CGROUP}}}  {{:<{_CGROUP}}}  {{}}\n"
-HEADER = _COLUMNS.format(
+_TITLES = (
     *("time", "invoker", "killed", "role", "rss", "order", "constraint", "exit after", "usage"),
     *("limit", "oom_memcg", "invoker's cgroup", "victim's cgroup"),
 )
+HEADER = _COLUMNS.format(*_TITLES)
 _OTHERS = len(HEADER) - len("victim's cgroup\n")  # characters before the last column
 ROW_WIDTH = _OTHERS + _CGROUP
 """The columns of a terminal on which a kill is one row."""
@@ -34,16 +38,16 @@ _KINDS = ("anon", "file", "shmem", "slab", "pagetables", "kernel_stack", "percpu
 _SHOWN = 4  # kinds of memory in a block; JSON has all
 
 
-def render_row(kill: OomKill, width: int | None) -> str:
+def render_row(kill: OomKill, width: int | None, at: datetime | None = None) -> str:
     """Return a kill as one row; on a terminal of that width long names are shortened."""
-    row = _cells(kill)
+    row = _cells(kill, at)
     if width is None or width < ROW_WIDTH:
         return _COLUMNS.format(*row)
     others = [shortened(cell, _CGROUP) for cell in row[:-1]]
     return _COLUMNS.format(*others, shortened(row[-1], width - _OTHERS))
 
 
-def render_block(kill: OomKill, width: int | None) -> str:
+def render_block(kill: OomKill, width: int | None, at: datetime | None = None) -> str:
     """Return a kill as lines of 80 columns, or of the terminal if that is narrower.
 
     The three cgroups have a line each. Without a terminal a longer path is not shortened.
@@ -52,7 +56,7 @@ def render_block(kill: OomKill, width: int | None) -> str:
     indent = " " * min(_INDENT, columns // 4)
     wrap = textwrap.TextWrapper(columns, subsequent_indent=indent, break_on_hyphens=False)
     lines = wrap.wrap(
-        f"{_time(kill)}  {_task(kill.comm, kill.pid)} killed ({kill.role}), "
+        f"{_time(kill, at)}  {_task(kill.comm, kill.pid)} killed ({kill.role}), "
         f"rss {format_size(kill.rss)}, exit after {format_duration(kill.exited_after_ns)}"
     )
     wrap.initial_indent = indent
@@ -94,6 +98,64 @@ def render_json(kill: OomKill) -> str:
     return json.dumps(fields) + "\n"
 
 
+@dataclass(frozen=True)
+class SavedKill:
+    """A kill of a saved line, its local time, and the line."""
+
+    kill: OomKill
+    at: datetime
+    line: str
+
+
+def read_json(line: Mapping[str, Any]) -> SavedKill:
+    """Read a line of render_json() back; KeyError, TypeError or ValueError if it is none."""
+    usage, invoker = line["memcg_memory"], line["invoker"]
+    kill = OomKill(
+        at_ns=line["at_ns"],
+        pid=line["killed"]["pid"],
+        comm=line["killed"]["comm"],
+        role=Role(line["role"]),
+        rss=line["rss_bytes"],
+        cgroup_id=line["cgroup_id"],
+        cgroup=line["cgroup"],
+        invoker_pid=invoker["pid"],
+        invoker_comm=invoker["comm"],
+        invoker_cgroup_id=invoker["cgroup_id"],
+        invoker_cgroup=invoker["cgroup"],
+        order=line["order"],
+        constraint=line["constraint"],
+        memcg_id=line["memcg_id"],
+        exited_after_ns=line["exited_after_ns"],
+        memcg=line["memcg"],
+        usage=usage
+        and MemcgUsage(
+            usage["usage_bytes"],
+            usage["limit_bytes"],
+            usage["swap_bytes"],
+            usage["swap_limit_bytes"],
+            usage["stat"] or {},
+        ),
+        group=line["group"],
+        oom_score_adj=line["oom_score_adj"],
+        traced=line["source"] == EvidenceSource.RING_BUFFER,
+    )
+    return SavedKill(kill, datetime.fromisoformat(line["time"]), json.dumps(line))
+
+
+def render_saved(found: Sequence[SavedKill], form: str, width: int | None) -> str:
+    """Return saved kills as blocks, as JSON lines, or as rows of CSV."""
+    if form == "jsonl":
+        return "".join(f"{each.line}\n" for each in found)
+    if form == "csv":
+        written = io.StringIO()
+        rows = csv.writer(written, lineterminator="\n")
+        rows.writerow(["date", *_TITLES])
+        for each in found:
+            rows.writerow([each.at.isoformat(), *map(printable, _cells(each.kill, each.at))])
+        return written.getvalue()
+    return "".join(render_block(each.kill, width, each.at) for each in found)
+
+
 def render_summary(shown: int, lost: int, counts: KillCounts) -> str:
     """Return the last line of JSON: what was counted in the time of the watch."""
     fields = {
@@ -116,10 +178,10 @@ def _usage_json(usage: MemcgUsage) -> dict[str, Any]:
     }
 
 
-def _cells(kill: OomKill) -> tuple[str, ...]:
+def _cells(kill: OomKill, at: datetime | None) -> tuple[str, ...]:
     """Return a cell for each column."""
     return (
-        _time(kill),
+        _time(kill, at),
         _task(kill.invoker_comm, kill.invoker_pid),
         _task(kill.comm, kill.pid),
         kill.role,
@@ -176,9 +238,9 @@ def _task(comm: str | None, pid: int | None) -> str:
     return "-" if comm is None else f"{comm}:{'?' if pid is None else pid}"
 
 
-def _time(kill: OomKill) -> str:
+def _time(kill: OomKill, at: datetime | None) -> str:
     """Return the time of a kill, or the day and the time if it was on another day."""
-    wall = _wall(kill)
+    wall = at or _wall(kill)
     today = wall.date() == datetime.now().astimezone().date()
     return wall.strftime("%H:%M:%S.%f")[:-3] if today else wall.strftime("%m-%d %H:%M")
 

@@ -3,11 +3,13 @@
 `oomctl/report/run-schema.json` describes them; reader.py reads them.
 """
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
+from oomctl.rounds.round import Round
 from oomctl.rounds.run import End, RunHeader
 
 
@@ -29,6 +31,34 @@ def round_line(
     for of_the_run in ("schema", "environment", "samples"):
         del tree[of_the_run]
     return line | {"verdict": tree["verdict"], "reason": tree["reason"], "outcome": tree}
+
+
+def summary_line(one: Round) -> dict[str, Any]:
+    """Return the line of a round with what statistics need in place of its outcome."""
+    calls = Counter(one.calls)
+    return {
+        "kind": "round",
+        "variant": one.variant,
+        "round": one.number,
+        "took_ns": one.took_ns,
+        "verdict": one.verdict,
+        "reason": one.reason,
+        "outcome": None,
+        "summary": (
+            one.ran
+            and {
+                "calls": [asdict(call) | {"count": number} for call, number in calls.items()],
+                "casualties": [asdict(each) for each in one.casualties],
+                "times_ns": {name: list(times) for name, times in one.times.items()},
+                "log_bytes": one.log_bytes,
+                "events": dict(one.rises),
+                "nr_dying_descendants": one.dying,
+                "own_rss_bytes": one.own_rss,
+                "checks": [asdict(check) for check in one.checks],
+            }
+        )
+        or None,
+    }
 
 
 def end_line(end: End, rounds: int, ended: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from oomctl.experiment.session import Session
 from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan
-from oomctl.rounds.lines import round_line
+from oomctl.rounds.lines import round_line, summary_line
 from oomctl.rounds.round import FAILED, NOT_FILLED, Round, round_of
 from oomctl.rounds.run import End
 from oomctl.rounds.statistics import Statistics, Tally
@@ -41,6 +41,7 @@ class Limits:
 @dataclass
 class RoundLoop:
     """The rounds of one scenario; `write` gets the line of each, `done` the number of rounds.
+    With `summary` a line has what statistics need of the outcome, instead of all.
 
     It keeps the tallies, the first round of each variant and the last outcome.
     """
@@ -50,6 +51,7 @@ class RoundLoop:
     session: Session
     write: Callable[[Mapping[str, Any]], None]
     same_tree: bool = False
+    summary: bool = False
     done: Callable[[int], None] | None = None
     clock: Callable[[], int] = time.monotonic_ns
     rounds: int = 0
@@ -112,8 +114,8 @@ class RoundLoop:
             result, raised = (FAILED, error.why), error
         line = round_line(variant.label, number, self.clock() - began, result)
         if raised is None or self.rounds or isinstance(result, Outcome):
-            self.write(line)
             one = round_of(line, variant.rechecking)
+            self.write(summary_line(one) if self.summary else line)
             self._tallies[index].add(one)
             self.rounds += 1
             if self.done:

@@ -14,7 +14,7 @@ from oomctl.rounds.statistics import Tally
 from oomctl.text import cut
 
 HINT = "give a file that `oomctl run` recorded"
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
     start = stop = 0
     for number, text in enumerate(raw, 1):
         where = f"{name}: line {number}"
-        line = _parse(text, where)
+        line = parse(text, where)
         if line is None and not text.endswith(b"\n") and reading:
             reading.remarks.append(f"line {number} is only half there and left out")
             break
@@ -57,7 +57,8 @@ def read_runs(raw: Iterable[bytes], name: str) -> Iterator[Found]:
     yield Found(reading.run(), start, stop)
 
 
-def _parse(text: bytes, where: str) -> dict[str, Any] | None:
+def parse(text: bytes, where: str) -> dict[str, Any] | None:
+    """Return the object that a text is; None if it is none, UsageError for an odd number."""
     try:
         line = json.loads(
             text.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_finite
@@ -91,7 +92,7 @@ def _begin(line: dict[str, Any], where: str) -> "_Reading":
         )
     try:
         return _Reading(_header(line))
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise _malformed(where, error) from None
 
 
@@ -135,7 +136,7 @@ class _Reading:
                 self.end = End(cast(Why, why), str(line["reason"]))
             else:
                 raise ValueError(f"kind {line['kind']!r}")
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise _malformed(where, error) from None
 
     def run(self) -> Run:

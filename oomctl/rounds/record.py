@@ -144,10 +144,15 @@ def read_record(path: Path) -> list[Section]:
     """Return the runs of a record; UsageError if it cannot be read or is not a record."""
     try:
         with open_input(path) as file:
-            kept = None if can_be_read_again(path) else io.BytesIO()
-            found = list(read_runs(_raw_lines(file, path, kept), str(path)))
+            return read_sections(file, path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", HINT) from error
+
+
+def read_sections(file: BinaryIO, path: Path) -> list[Section]:
+    """Return the runs of a record that has been opened; raises OSError too."""
+    kept = None if can_be_read_again(path) else io.BytesIO()
+    found = list(read_runs(_raw_lines(file, path, kept), str(path)))
     source = path if kept is None else kept
     return [Section(one.run, partial(_read_lines, source, one.start, one.stop)) for one in found]
 

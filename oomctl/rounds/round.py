@@ -115,7 +115,8 @@ def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Rou
         took_ns=int(line["took_ns"]),
     )
     if outcome is None:
-        return without_outcome
+        summary = line.get("summary")
+        return _summed(without_outcome, summary) if summary else without_outcome
     calls = outcome["calls"]
     together = Counter((call["step"], call["turn"]) for call in calls)
     times: dict[str, list[int]] = {name: [] for name in TIMES}
@@ -145,6 +146,26 @@ def round_of(line: Mapping[str, Any], rechecking: Set[int] = frozenset()) -> Rou
             Check(str(check["name"]), check["passed"], str(check["why"]))
             for check in outcome["checks"]
         ),
+    )
+
+
+def _summed(one: Round, summary: Mapping[str, Any]) -> Round:
+    """Return a round with what its line has of it instead of an outcome."""
+    calls = []
+    for row in summary["calls"]:
+        fields = {name: value for name, value in row.items() if name != "count"}
+        calls += [Called(**fields)] * int(row["count"])
+    return replace(
+        one,
+        ran=True,
+        calls=tuple(calls),
+        casualties=tuple(Casualty(**each) for each in summary["casualties"]),
+        times={name: tuple(map(int, times)) for name, times in summary["times_ns"].items()},
+        log_bytes=int(summary["log_bytes"]),
+        rises={name: int(rise) for name, rise in summary["events"].items()},
+        dying=_whole(summary["nr_dying_descendants"]),
+        own_rss=_whole(summary["own_rss_bytes"]),
+        checks=tuple(Check(**each) for each in summary["checks"]),
     )
 
 

@@ -39,6 +39,7 @@ class Series:
     limits: Limits
     options: Mapping[str, Any]
     same_tree: bool = False
+    summary: bool = False
     sections: list[Section] = field(default_factory=list)
 
     @property
@@ -54,7 +55,9 @@ class Series:
         """
         for scenario in self.scenarios:
             write = scenario.record.write
-            loop = RoundLoop(scenario.planned, self.limits, session, write, self.same_tree)
+            loop = RoundLoop(
+                scenario.planned, self.limits, session, write, self.same_tree, self.summary
+            )
             failure: OomctlError | None = None
             try:
                 self._run(scenario, loop)

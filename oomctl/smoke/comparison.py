@@ -56,6 +56,18 @@ class Comparison:
         )
 
 
+def of_reports(reports: Sequence[Report]) -> Comparison:
+    """Return the comparison of saved runs, each named by its kernel, of equal ones by a number."""
+    kernels = [str(report.environment.get("kernel", "?")) for report in reports]
+    names = [
+        f"{kernel} #{kernels[:at].count(kernel) + 1}" if kernels.count(kernel) > 1 else kernel
+        for at, kernel in enumerate(kernels)
+    ]
+    cases = {case.name: case for report in reports for case in report.cases}
+    runs = tuple(KernelRun(*each) for each in zip(names, reports, strict=True))
+    return Comparison(tuple(cases.values()), runs)
+
+
 def _differences(cases: Sequence[Case], runs: Sequence[KernelRun]) -> Iterator[Difference]:
     by_name = [{result.name: result for result in run.report.results} for run in runs]
     for case in cases:

@@ -97,12 +97,13 @@ def test_the_width_is_the_terminals_up_to_100(columns, widest):
     assert widest - 12 < max(map(len, lines)) <= widest
 
 
+CACHING = ("doctor", "fleet", "smoke", "kfunc", "lab", "report", "declare", "run", "watch")
+
+
 def test_the_environment_is_named_at_the_top_and_where_it_applies():
     for words in COMMANDS:
         text = help_of(words, 80)
         cache, run_dir = "OOMCTL_CACHE  " in text, "OOMCTL_RUN_DIR  " in text
         first = words[0] if words else ""
-        assert cache is (
-            first in {"", "doctor", "smoke", "kfunc", "lab", "fleet"} and words[1:] != ("unload",)
-        )
+        assert cache is (first in {"", *CACHING} and words[1:] != ("unload",))
         assert run_dir is (first in {"", "doctor", "smoke", "declare", "run", "clean"})

@@ -1,0 +1,44 @@
+"""The newest results, kept in the cache, so that `oomctl report --last` can show them again."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from oomctl import cache, console
+from oomctl.errors import OomctlError, UsageError
+
+MOST = 20
+"""Results that are kept; of a newer one the oldest goes."""
+LARGEST = 16 << 20
+"""Bytes of a result that is kept."""
+_FOLDER = ("results",)
+
+
+def keep(command: str, text: Callable[[], str]) -> None:
+    """Keep a result as JSON, or as JSON lines; a cache that cannot hold it is only told with -v."""
+    try:
+        result = text()
+        if len(result) > LARGEST:
+            console.detail(f"the result of {command} is not kept: it is too large")
+            return
+        folder = cache.folder(*_FOLDER)
+        path = folder / f"{time.time_ns()}-{os.getpid()}-{command}.json"
+        path.touch(mode=0o600)
+        path.write_text(result)
+        for old in _kept()[:-MOST]:
+            old.unlink(missing_ok=True)
+    except (OSError, OomctlError) as error:
+        console.detail(f"the result of {command} is not kept: {error}")
+
+
+def newest() -> Path:
+    """Return the file of the newest result; UsageError if there is none."""
+    with suppress(IndexError):
+        return _kept()[-1]
+    raise UsageError("no result is kept yet", "name a FILE, or run `oomctl declare` first")
+
+
+def _kept() -> list[Path]:
+    return sorted(cache.place(*_FOLDER).glob("*.json"))

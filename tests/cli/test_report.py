@@ -1,0 +1,126 @@
+"""`oomctl report`: what was saved is shown again, in several forms, whatever it is."""
+
+import json
+
+import pytest
+
+from oomctl.report import RENDERERS, RUN_RENDERERS
+from oomctl.report.kills import render_json
+from oomctl.report.smoke_saved import render
+from oomctl.rounds.lines import header_line, summary_line
+from oomctl.rounds.reader import read_runs
+from oomctl.rounds.round import round_of
+from tests.cli.command import refused, run
+from tests.outcomes import DEFAULT_RUN, OUTCOMES, Kill
+from tests.unit.report.test_cases import report as suite_report
+from tests.unit.report.test_runs import RECORDS, section
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_declaration_in_several_forms_at_once(here):
+    (here / "saved.json").write_text(RENDERERS["json"](DEFAULT_RUN))
+    result = run("report", "saved.json", "-f", "table", "-f", "html=page.html", "-f", "csv=out.csv")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == RENDERERS["table"](DEFAULT_RUN)
+    assert (here / "page.html").read_text() == RENDERERS["html"](DEFAULT_RUN)
+    assert (here / "out.csv").read_text() == RENDERERS["csv"](DEFAULT_RUN)
+
+
+def test_the_exit_code_is_that_of_the_command(here):
+    (here / "saved.json").write_text(RENDERERS["json"](OUTCOMES["refused"]))
+    assert run("report", "saved.json").exit_code == 1
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
+def test_a_run_in_json_is_shown_as_its_record(here, form):
+    found = section(RECORDS["alone"])
+    (here / "run.json").write_text(RUN_RENDERERS["json"]([found]))
+    result = run("report", "run.json", "-f", form)
+    shown, wanted = result.stdout, RUN_RENDERERS[form]([found])
+    if form == "jsonl":  # but for what only the record's last line has
+        shown, wanted = shown.splitlines()[:-1], wanted.splitlines()[:-1]
+        shown, wanted = map(json.loads, shown), map(json.loads, wanted)
+        assert list(shown) == list(wanted)
+    else:
+        assert shown == wanted
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "ktap"])
+def test_the_suite_in_json_lines_is_shown_in_any_form(here, form):
+    report = suite_report()
+    (here / "smoke.jsonl").write_text(render("jsonl", [report]))
+    result = run("report", "smoke.jsonl", "-f", form)
+    assert result.exit_code == 1, result.stderr
+    shown, wanted = result.stdout, render(form, [report])
+    if form == "json":  # the cases of a test are no cases of the suite, so nothing tells their text
+        shown, wanted = (
+            [{**case, "about": ""} for case in json.loads(text)["cases"]]
+            for text in (shown, wanted)
+        )
+    if form != "table":
+        assert shown == wanted
+
+
+def test_kills_of_a_watch_are_rows_of_csv(here):
+    (here / "kills.jsonl").write_text(render_json(Kill(303, "large", 64 << 20, "/a/large")))
+    assert run("report", "kills.jsonl", "-f", "jsonl").stdout == (here / "kills.jsonl").read_text()
+    head, row = run("report", "kills.jsonl", "-f", "csv").stdout.splitlines()
+    assert head.split(",")[:4] == ["date", "time", "invoker", "killed"]
+    assert row.split(",")[3] == "large:303"
+    assert "large:303 killed (victim)" in run("report", "kills.jsonl").stdout
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_last_result_is_kept(monkeypatch, here):
+    monkeypatch.setattr("oomctl.cli.kept._FOLDER", (str(here / "kept"),))
+    refused(run("report", "--last"), 2, "no result is kept yet")
+    first = run("declare")
+    assert run("report", "--last").stdout == first.stdout
+    for _ in range(22):
+        run("declare")
+    assert len(list((here / "kept").iterdir())) == 20
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_cache_that_cannot_be_written_fails_nothing(monkeypatch, here):
+    (here / "file").write_text("")
+    monkeypatch.setattr("oomctl.cli.kept._FOLDER", (str(here / "file" / "below"),))
+    result = run("declare")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_what_cannot_be_shown_is_refused_in_a_line(here):
+    (here / "saved.json").write_text(RENDERERS["json"](DEFAULT_RUN))
+    (here / "odd.json").write_text('{\n"schema": 3, "what": 1}')
+    (here / "old.json").write_text('{\n"schema": 1}')
+    (here / "cut.json").write_text('{\n"schema": 3, "calls": [], "tasks": []}')
+    refused(run("report", "saved.json", "-f", "odd"), 2, "cannot be shown so", "junit")
+    refused(run("report", "saved.json", "-f", "table", "-f", "json"), 2, "go to stdout")
+    refused(run("report", "saved.json", "-f", "html="), 2, "names no file")
+    refused(run("report", "saved.json", "--last"), 2, "exclude each other")
+    refused(run("report"), 2, "no FILE")
+    refused(run("report", "odd.json"), 2, "nothing that can be shown again")
+    refused(run("report", "old.json"), 2, "has schema 1")
+    refused(run("report", "cut.json"), 2, "lacks")
+    (here / "r.jsonl").write_text(RECORDS["alone"])
+    refused(run("report", "saved.json", "r.jsonl"), 2, "r.jsonl holds rounds")
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_summary_has_the_statistics_of_the_record(name):
+    lines = RECORDS[name].splitlines()
+    whole = section(RECORDS[name]).run
+    rechecking = {each.label: each.rechecking for each in whole.header.variants}
+    small = [header_line(whole.header)]
+    for line in map(json.loads, lines[1:]):
+        if line["kind"] == "round":
+            line = summary_line(round_of(line, rechecking[line["variant"]]))
+            assert len(json.dumps(line)) < 2000
+        small.append(line)
+    (found,) = read_runs([f"{json.dumps(line)}\n".encode() for line in small], "small")
+    assert found.run.statistics == whole.statistics
