@@ -25,7 +25,7 @@ from oomctl.oom.enums import (
 from oomctl.oom.fate import Fate
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.kill import OomKill
-from oomctl.oom.logrecord import Record
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import (
     CallReport,
     Check,
