@@ -24,7 +24,7 @@ from oomctl.oom.log import logtext
 from oomctl.oom.log.logrecord import Record
 from oomctl.oom.log.logtext import LogText
 from oomctl.oom.log.reports import ReportsFromLog
-from oomctl.report import EXPLANATION_RENDERERS, ExplainFormat, render
+from oomctl.report import EXPLANATION_RENDERERS, ShortFormat, render
 
 _HINT = "give a saved kernel log, such as the output of dmesg or journalctl -k"
 
@@ -49,7 +49,7 @@ class ExplainOptions:
             options.integer(1, 1_000_000),
         ),
     ] = None
-    form: Annotated[ExplainFormat, options.form(ExplainFormat)] = "table"
+    form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
     scenario: Annotated[
         Path | None,
         options.value(

@@ -36,7 +36,7 @@ from oomctl.scenario.planning import Site
 from oomctl.text import printable
 from oomctl.units import Duration
 
-OF_ONE_ROUND: tuple[Format, ...] = ("html", "trace")
+OF_ONE_ROUND: tuple[Format, ...] = ("trace",)
 AS_DECLARED: tuple[Format, ...] = ("table", "markdown", *OF_ONE_ROUND)
 """The forms in which a single round is reported as `oomctl declare` reports it."""
 
@@ -110,7 +110,7 @@ class RunOptions:
     yes: options.Yes = False
     form: Annotated[
         Format,
-        options.form(Format, "html and trace show one round. With --dry-run: table or json."),
+        options.form(Format, "trace shows one round. With --dry-run: table or json."),
     ] = "table"
     exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
@@ -181,7 +181,8 @@ class RunOptions:
     @property
     def one_by_one(self) -> bool:
         """Whether each file has a report of its own, as `oomctl declare` prints it."""
-        return self.one_round and self.form in AS_DECLARED
+        is_page = self.form == "html" and len(self.files) == 1
+        return self.one_round and (is_page or self.form in AS_DECLARED)
 
     @property
     def recorded(self) -> bool:

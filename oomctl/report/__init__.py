@@ -11,10 +11,7 @@ from oomctl import lazy
 CaseFormat = Literal["ktap", "junit", "tap", "lava", "lava-lines", "kcidb", "tmt", "ltp", "csv"]
 """The forms of test harnesses, each a writer over the case table."""
 Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", CaseFormat]
-RunFormat = Literal["table", "json", "jsonl", "markdown", CaseFormat]
-"""The forms that can show many rounds."""
-ShortFormat = Literal["table", "json", "markdown"]
-ExplainFormat = Literal["table", "json", "markdown", "html"]
+ShortFormat = Literal["table", "json", "markdown", "html"]
 PlainFormat = Literal["table", "json"]
 Rendered = TypeVar("Rendered")
 
@@ -46,13 +43,17 @@ RUN_RENDERERS: Mapping[str, Callable[..., str]] = {
     "json": lazy.function("report.json_forms:render_runs"),
     "jsonl": lazy.function("report.json_forms:render_run_lines"),
     "markdown": lazy.function("report.run_parts:render_markdown"),
+    "html": lazy.function("report.run_html:render"),
     **_cases("of_sections"),
 }
 """Take the sections of a record."""
 
 SMOKE_RENDERERS: Mapping[str, Callable[..., str]] = {
-    form: partial(lazy.function("report.smoke_saved:render"), form)
-    for form in ("table", "json", "jsonl", *get_args(CaseFormat))
+    **{
+        form: partial(lazy.function("report.smoke_saved:render"), form)
+        for form in ("table", "json", "jsonl", *get_args(CaseFormat))
+    },
+    "html": lazy.function("report.smoke_html:render"),
 }
 """Take the reports of the suite, of one kernel or of several."""
 
@@ -60,6 +61,7 @@ COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.comparison_parts:render_text"),
     "json": lazy.function("report.json_forms:render_comparison"),
     "markdown": lazy.function("report.comparison_parts:render_markdown"),
+    "html": lazy.function("report.comparison_html:render"),
 }
 """Take a comparison and the names of its records."""
 
@@ -73,6 +75,7 @@ PREDICTION_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.prediction_parts:render_text"),
     "json": lazy.function("report.json_forms:render_prediction"),
     "markdown": lazy.function("report.prediction_parts:render_markdown"),
+    "html": lazy.function("report.prediction_html:render"),
 }
 """Take a prediction, its target, the number of tasks to show, and the reasons and flips of those
 that were asked about; "table" also the terminal's width.

@@ -36,16 +36,22 @@ def _parts(comparison: Comparison, names: tuple[str, str]) -> Iterator[Part]:
     lines += [("option", f"{name}: {a} -> {b}") for name, a, b in comparison.options]
     lines += [("differs", f"{name}: {a} -> {b}") for name, a, b in comparison.machines]
     yield Lines(lines)
-    yield Lines([*_summary(comparison)])
+    yield Lines([*summary(comparison)])
     for pair in comparison.pairs:
         yield Heading(f"{pair.name} ({pair.a.rounds} and {counted(pair.b.rounds, 'round')})")
-        yield _shares(pair)
-        yield _times(pair)
-        yield _ratios(pair)
-        yield _rises(pair)
+        yield from details(pair)
 
 
-def _summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
+def details(pair: Pair) -> Iterator[Part]:
+    """Yield the tables of a variant of both records."""
+    yield _shares(pair)
+    yield _times(pair)
+    yield _ratios(pair)
+    yield _rises(pair)
+
+
+def summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield what changed, how sure that is, and what limits the comparison."""
     for pair, each in comparison.changes:
         yield "changed", f"{pair.name}: {difference_text(each)}, {_chance(each.corrected)}"
     for pair, time in comparison.too_slow:

@@ -1,286 +1,301 @@
-"""An outcome as one HTML page that needs nothing else: no script, no other file."""
+"""An outcome as one HTML page: what happened and why, the tree, memory over time, the evidence."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from html import escape as escape_html
-from importlib.resources import files
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from oomctl.describe.call_text import call_rows, predicted_text, subject
-from oomctl.describe.evidence_text import counts_text, outcome_notes
-from oomctl.describe.machine_text import machine_line
+from oomctl.describe.call_text import predicted_text, subject, trigger_text
+from oomctl.describe.evidence_text import counts_text, evidence_text, outcome_notes
 from oomctl.describe.task_text import fate_text
-from oomctl.oom.as_text import task_name
+from oomctl.oom import as_json
+from oomctl.oom.as_text import returned, target_name, task_name
 from oomctl.oom.enums import FateKind, Moment
-from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
+from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
-from oomctl.oom.verdict import Verdict
-from oomctl.report import svg
-from oomctl.report.outcome_parts import checks_table, events_table, memory_line, task_table
-from oomctl.report.parts import Table
-from oomctl.text import counted, printable
+from oomctl.oom.prediction import Prediction
+from oomctl.oom.reason import reasons
+from oomctl.oom.task import limit_pages
+from oomctl.oom.verdict import Verdict, meaning
+from oomctl.oom.why import why
+from oomctl.report import page, plot
+from oomctl.report.bars import BarGroup, BarRow, tree
+from oomctl.report.outcome_parts import call_table, checks_table, events_table, task_table
+from oomctl.report.page import escape
+from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
-_MEANINGS = {
-    Moment.CALL: "the BPF program calls bpf_out_of_memory()",
-    Moment.LOCKED: "out_of_memory() is entered: oom_lock is held",
-    Moment.MARKED: "the OOM killer marks it as its victim",
-    Moment.KILLED: "the OOM killer sends SIGKILL",
-    Moment.UNLOCKING: "out_of_memory() is about to return",
-    Moment.RETURN: "the kfunc has returned",
-    Moment.REAPER_WOKEN: "the OOM reaper is woken",
-    Moment.REAPING: "the OOM reaper begins to free its memory",
-    Moment.REAPED: "the OOM reaper is done",
-    Moment.REAPING_SKIPPED: "the OOM reaper has nothing to free",
-    Moment.EXITED: "its last thread has given up its memory",
-    Moment.UNPOPULATED: "no process is left in the cgroup",
-    Moment.RELIEVED: "memory.current is below what it was",
-}
-_BEGIN = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-)
-
-
-END = "</body>\n</html>\n"
+_BEFORE_NS, _AFTER = 50_000_000, 0.08  # before the call, and the share of the axis after the last
+_BACK = 0.02  # of the fall: memory is back where it is this close to its last value
+_MOST_CALLS = 8  # calls that are drawn; all of them are in the table
+_MOST_LINES, _MOST_NAMES = 16, 2
+_KILLING = (Moment.KILLED, Moment.EXITED, Moment.MARKED)
 
 
 def render(outcome: Outcome) -> str:
-    """Return the page: what holds for the run, then a section for each call."""
+    """Return the page."""
     title = f"{outcome.verdict.name}: {subject(outcome)}"
-    parts = [
-        head(title).removesuffix("\n"),
-        f"<body>\n<h1>{_verdict(outcome.verdict)}</h1>",
-        f"<p>{escape(outcome.verdict.reason)}</p>",
-        f'<p class="dim">{escape(_machine(outcome.environment))}</p>',
-        *(f"<p>Note: {escape(note)}</p>" for note in outcome_notes(outcome)),
-        "<h3>Cgroups and their tasks before the call</h3>",
-        _tree(outcome),
-        "<h3>Fates of the tasks</h3>",
-        html_table(task_table(outcome)),
-    ]
+    return page.page(title, _page(outcome))
+
+
+def _page(outcome: Outcome) -> Iterator[str]:
+    verdict = outcome.verdict
+    yield from page.top(tone(verdict), verdict.name, verdict.reason, _lead(outcome))
+    yield page.origin(as_json.environment(outcome.environment))
+    yield page.facts(_facts(outcome))
+    yield from body(outcome)
+
+
+def body(outcome: Outcome) -> Iterator[str]:
+    """Yield all but the heading: notes, the tree, each call, details."""
+    if notes := [*outcome_notes(outcome)]:
+        yield "".join(f'<p><span class="warn">Note:</span> {escape(note)}</p>' for note in notes)
+    yield from _tree(outcome)
+    several = len(outcome.calls) > 1
+    if several:
+        yield "<h2>Calls</h2>"
+        yield page.table(call_table(outcome))
+    for index, report in enumerate(outcome.calls[:_MOST_CALLS]):
+        yield from _call(outcome, report, index, several)
+    yield from _details(outcome)
+
+
+def tone(verdict: Verdict) -> page.Tone:
+    """Return the colour of a verdict."""
+    return "good" if verdict.as_wanted else "bad"
+
+
+def _lead(outcome: Outcome) -> Iterator[str]:
+    """Yield why each task of the call that decides the verdict was chosen."""
+    if report := _deciding(outcome):
+        for each in reasons(report):
+            yield f"Why {why(each)}"
+
+
+def _deciding(outcome: Outcome) -> CallReport | None:
+    return next((one for one in outcome.calls if one.verdict == outcome.verdict), None)
+
+
+def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    dead = [each for each in outcome.tasks if each.fate.kind == FateKind.OOM_KILLED]
+    names = [task_name(each.task.comm, each.task.pid) for each in dead[:3]]
+    names += [f"{len(dead) - 3} more"] if len(dead) > 3 else []
+    of = f" of {counted(len(outcome.tasks), 'task')}" if len(outcome.tasks) > 1 else ""
+    yield "killed", f"{', '.join(names) or 'none'}{of}"
+    if report := _deciding(outcome):
+        found = reasons(report)
+        if found and found[0].margin is not None:
+            size = format_size(abs(found[0].margin) * found[0].page_size)
+            order = "above" if found[0].margin >= 0 else "below"
+            yield "how close", f"{abs(found[0].margin):,} pages ({size}) {order} the next"
+        if report.prediction:
+            yield "limit", _limit_text(report.prediction, report.call.target, outcome.top)
+        took = format_duration(report.result.duration_ns)
+        yield "returned", f"{returned(report.result.ret)} after {took}"
+    if outcome.memory_before is not None:
+        before, after = format_size(outcome.memory_before), format_size(outcome.memory_after)
+        yield "memory.current", f"{before} before, {after} after"
     if outcome.checks:
-        parts += ["<h3>Expectations</h3>", html_table(checks_table(outcome))]
-    if (events := events_table(outcome)).rows:
-        headers = ["cgroup", *events.headers[1:]]
-        parts += ["<h3>Rise of memory.events</h3>", html_table(replace(events, headers=headers))]
-    if memory := memory_line(outcome):
-        parts.append(f"<p>{escape(memory)}</p>")
-    if outcome.counts:
-        parts.append(f"<p>Kills: {escape(counts_text(outcome.counts))}</p>")
-    for index in range(len(outcome.calls)):
-        parts += _call(outcome, index)
-    return "\n".join([*parts, END])
+        held = sum(check.passed is True for check in outcome.checks)
+        yield "expectations", f"{held} of {len(outcome.checks)} held"
 
 
-def head(title: str) -> str:
-    """Return the beginning of a page, before its body."""
-    style = (files("oomctl.report") / "page.css").read_text()
-    return f"{_BEGIN}{_POLICY}<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+def _limit(prediction: Prediction) -> int | None:
+    """Return the limit that badness is scaled by, in bytes; None without one."""
+    if prediction.totalpages >= limit_pages(None, prediction.page_size):
+        return None
+    return prediction.totalpages * prediction.page_size
 
 
-def escape(text: str) -> str:
-    """Return text as HTML; what is not printable is escaped as for a terminal."""
-    return escape_html(printable(text))
+def _limit_text(prediction: Prediction, target: str | None, top: str | None) -> str:
+    limit = _limit(prediction)
+    if target is None:
+        return f"RAM and swap, {format_size(limit)}"
+    return f"{'none' if limit is None else format_size(limit)}, of {relative(target, top)}"
 
 
-def _verdict(verdict: Verdict) -> str:
-    return f'<span class="{"good" if verdict.as_wanted else "bad"}">{escape(verdict.name)}</span>'
+def _tree(outcome: Outcome) -> Iterator[str]:
+    if not outcome.tasks and outcome.top is None:
+        return
+    yield "<h2>Tasks just before the call</h2>"
+    prediction = next((one.prediction for one in outcome.calls if one.prediction), None)
+    limit = _limit(prediction) if prediction else None
+    target = outcome.calls[0].call.target if outcome.calls else None
+    named = _limit_text(prediction, target, outcome.top) if prediction and limit else ""
+    weight = prediction.totalpages // 1000 * prediction.page_size if prediction and limit else 0
+    yield tree([*_groups(outcome, weight)], limit, named)
 
 
-def _machine(environment: Environment) -> str:
-    swap = f"{format_size(environment.swap)} swap" if environment.swap else "no swap"
-    memory = f"{format_size(environment.memory)} RAM, {swap}"
-    size = f"{environment.machine}, {environment.cpus} CPUs, {memory}"
-    sysctls = ", ".join(f"{name} {value}" for name, value in environment.sysctls.items() if value)
-    return "; ".join(filter(None, [machine_line(environment), size, sysctls]))
+def _groups(outcome: Outcome, weight: int) -> Iterator[BarGroup]:
+    target = {one.call.target for one in outcome.calls}
+    by_cgroup: dict[str, list[TaskReport]] = {}
+    if outcome.top is not None:
+        by_cgroup[outcome.top] = []
+    for each in sorted(outcome.tasks, key=lambda one: one.task.cgroup):
+        by_cgroup.setdefault(each.task.cgroup, []).append(each)
+    for cgroup, reports in by_cgroup.items():
+        note = "target" if cgroup in target else ""
+        within = outcome.top is not None and is_within(cgroup, outcome.top)
+        depth = relative(cgroup, outcome.top).count("/") if within else 0
+        name = cgroup if cgroup == outcome.top else relative(cgroup, outcome.top)
+        rows = [_bar(outcome, each, weight) for each in reports]
+        yield BarGroup(name, rows, note, depth)
 
 
-def html_table(table: Table, foot: Sequence[str] = (), raw: str | None = None) -> str:
-    """Return a table; cells of the column named `raw` are HTML already."""
-
-    def row(tag: str, cells: Sequence[str]) -> str:
-        parts = []
-        for header, text in zip(table.headers, cells, strict=True):
-            classes = ["number"] if header in table.numbers else []
-            classes += ["bad"] if text.split(" ")[0] == FateKind.OOM_KILLED else []
-            kind = f' class="{" ".join(classes)}"' if classes else ""
-            shown = text if header == raw and tag == "td" else escape(text)
-            parts.append(f"<{tag}{kind}>{shown}</{tag}>")
-        return f"<tr>{''.join(parts)}</tr>"
-
-    rows = "".join(row("td", cells) for cells in table.rows)
-    footer = f"<tfoot>{row('td', foot)}</tfoot>" if foot else ""
-    return (
-        f'<div class="wide"><table><thead>{row("th", table.headers)}</thead>'
-        f"<tbody>{rows}</tbody>{footer}</table></div>"
-    )
-
-
-@dataclass(frozen=True)
-class _Node:
-    children: dict[str, "_Node"] = field(default_factory=dict)
-    tasks: list[TaskReport] = field(default_factory=list)
-
-
-def _tree(outcome: Outcome) -> str:
-    """Draw the target's cgroups as nested lists; other cgroups stand beside it by their paths."""
-    target = outcome.top
-    roots: dict[str, _Node] = {target: _Node()} if target is not None else {}
-    sampled = dict.fromkeys(sample.cgroup for sample in outcome.samples)
-    tasks = [(report.task.cgroup, report) for report in outcome.tasks]
-    for cgroup, report in [*tasks, *((name, None) for name in (*outcome.moved, *sampled))]:
-        if target is not None and cgroup != target and is_within(cgroup, target):
-            node = roots[target]
-            for name in relative(cgroup, target).split("/")[1:]:
-                node = node.children.setdefault(name, _Node())
-        else:
-            node = roots.setdefault(cgroup, _Node())
-        if report is not None:
-            node.tasks.append(report)
-    return f'<ul class="tree">{_branches(roots)}</ul>'
-
-
-def _branches(nodes: Mapping[str, _Node]) -> str:
-    parts = []
-    for name, node in nodes.items():
-        leaves = "".join(f"<li>{_leaf(report)}</li>" for report in node.tasks)
-        below = leaves + _branches(node.children)
-        parts.append(f"<li><code>{escape(name)}</code>{f'<ul>{below}</ul>' if below else ''}</li>")
-    return "".join(parts)
-
-
-def _leaf(report: TaskReport) -> str:
+def _bar(outcome: Outcome, report: TaskReport, weight: int) -> BarRow:
     task = report.task
-    size = f"size {format_size(report.size)}, " if report.size is not None else ""
-    kind = ' class="bad"' if report.fate.kind == FateKind.OOM_KILLED else ""
-    return (
-        f"{escape(task_name(task.comm, task.pid))}: {size}charged {format_size(report.charged)}, "
-        f"adj {task.oom_score_adj}, <span{kind}>{escape(fate_text(report, None))}</span>"
+    adj = f", adj {task.oom_score_adj}" if task.oom_score_adj else ""
+    return BarRow(
+        f"{task_name(task.comm, task.pid)}{adj}",
+        task.rss,
+        task.swap,
+        task.pgtables,
+        task.oom_score_adj * weight,
+        f"{format_size(task.footprint)}, {fate_text(report, outcome.top)}",
+        report.fate.kind in (FateKind.OOM_KILLED, FateKind.CGROUP_KILLED),
     )
 
 
-def _call(outcome: Outcome, index: int) -> Iterator[str]:
-    report = outcome.calls[index]
-    of = f" {index + 1} of {len(outcome.calls)}" if len(outcome.calls) > 1 else ""
-    yield f"<h2>Call{of}: {_verdict(report.verdict)}</h2>"
-    rows = call_rows(report)
+def _call(outcome: Outcome, report: CallReport, index: int, several: bool) -> Iterator[str]:
+    if several:
+        badge = f'<span class="badge {tone(report.verdict)}">{escape(report.verdict.name)}</span>'
+        yield f"<h2>Call {index + 1} of {len(outcome.calls)} {badge}</h2>"
+        yield f"<p>{escape(report.verdict.reason)}</p>"
+    elif report.timeline.stamps or outcome.samples:
+        yield "<h2>Memory over time, and the moments of the call</h2>"
+    yield from _chart(outcome, report)
+    rows = [
+        ("target", target_name(report.call.target, report.cgroup_id)),
+        ("call", trigger_text(report.call)),
+        ("means", meaning(report.result, report.call.via)),
+    ]
+    if predicted := predicted_text(report):
+        rows.append(("predicted", predicted))
+    rows.append(("evidence", evidence_text(report.evidence)))
     if report.pressure:
         rises = (f"{kind} {format_duration(us * 1000)}" for kind, us in report.pressure.items())
         rows.append(("pressure", ", ".join(rises)))
-    yield "<dl>"
-    yield from (f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in rows)
-    yield "</dl>"
-    yield from _chart(outcome, index)
-    yield from _timeline(outcome, report)
-    yield from _prediction(report, outcome.top)
+    yield page.rows(rows)
     if report.log:
-        log = (f"[{record.time_us / 1e6:12.6f}] {record.text}" for record in report.log)
-        yield (
-            "<h3>Kernel log</h3>"
-            f"<details><summary>{counted(len(report.log), 'record')} during the call</summary>"
-            f"<pre>{chr(10).join(map(escape, log))}</pre></details>"
-        )
+        log = "\n".join(f"[{one.time_us / 1e6:12.6f}] {one.text}" for one in report.log)
+        summary = f"kernel log, {counted(len(report.log), 'record')} during the call"
+        lines = "\n".join(map(escape, log.split("\n")))
+        yield page.details(summary, f"<pre>{lines}</pre>")
 
 
-def _chart(outcome: Outcome, index: int) -> Iterator[str]:
-    """Draw memory from shortly before the call to shortly after its last moment."""
-    marks = _marks(outcome, index)
-    span = max(max(mark.after_ns for mark in marks), 10_000_000)
-    start, end = -span // 5, span + span // 5
-    lines = svg.lines(outcome.samples, outcome.calls[index].result.began_ns, start, end)
-    if not lines:
+def _chart(outcome: Outcome, report: CallReport) -> Iterator[str]:
+    """Draw memory from 50 ms before the call until it is back, with the moments below."""
+    began, stamps = report.result.began_ns, report.timeline.stamps
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for sample in outcome.samples:
+        lines.setdefault(sample.cgroup, []).append((sample.at_ns - began, sample.bytes))
+    if len(stamps) < 2 and not lines:
         return
-    drawn = [replace(line, label=printable(relative(line.cgroup, outcome.top))) for line in lines]
-    yield '<h3>Memory over time</h3><p class="dim">memory.current of each cgroup; '
-    yield '<span class="bad">†</span> is the end of a task, a cross its cgroup at that time</p>'
-    legend = "".join(
-        f"<li>{svg.swatch(number)}{escape_html(line.label)}</li>"
-        for number, line in enumerate(drawn)
-    )
-    yield f'<ul class="legend">{legend}</ul>'
-    yield svg.chart(drawn, marks, start, end, "memory.current over time")
+    last = max([stamp.at_ns - began for stamp in stamps] + [report.result.duration_ns or 0])
+    if outcome.top in lines:
+        last = round(max(last, _back(lines[outcome.top], last)))
+    start, end = float(-_BEFORE_NS), last + (last + _BEFORE_NS) * _AFTER
+    shown = {name: points for name, points in _clipped(lines, start, end) if points}
+    highest = max((size for points in shown.values() for _at, size in points), default=0)
+    x, y = plot.Scale(start, end), plot.Scale(0, highest * 1.06 or 1)
+    named = {name: relative(name, outcome.top) for name in [*shown][:_MOST_LINES]}
+    colour = plot.colours(named.values())
+    if named:
+        swatches = (page.Swatch(f"line c{colour[each]}", each) for each in named.values())
+        yield page.key(swatches)
+        if left := len(shown) - len(named):
+            yield f'<p class="dim">{counted(left, "more cgroup")} sampled, not drawn</p>'
+    yield plot.Plot(
+        title="memory.current of each cgroup over time",
+        x=x,
+        y=y,
+        curves=[*_apart(shown, named, colour)],
+        x_ticks=plot.time_ticks(start, end),
+        y_ticks=plot.size_ticks(highest) if named else (),
+        verticals=[*_verticals(report)],
+        caption="time after the call",
+        height=plot.HEIGHT if named else 1,
+        rows=[*_moments(outcome, report)],
+    ).html()
 
 
-def _marks(outcome: Outcome, index: int) -> list[svg.Mark]:
-    """Return marks for the call, its return, moments of its target, and each death."""
-    report = outcome.calls[index]
-    timeline = report.timeline
-    marks = [svg.Mark(0, Moment.CALL)]
-    if (took := report.result.duration_ns) is not None:
-        marks.append(svg.Mark(took, Moment.RETURN))
-    for stamp in timeline.stamps:
-        if stamp.name in (Moment.UNPOPULATED, Moment.RELIEVED, Moment.REAPING):
-            marks.append(svg.Mark(stamp.at_ns - timeline.stamps[0].at_ns, stamp.name))
-    for dead in outcome.tasks:
-        if dead.call == index:
-            after = timeline.after_call(Moment.EXITED, dead.task.pid)
-            after = dead.died_after_ns if after is None else after
-            if after is not None:
-                label = f"† {printable(dead.task.comm)}"
-                marks.append(svg.Mark(after, label, True, dead.task.cgroup))
-    return marks
+def _back(points: Sequence[tuple[float, float]], since: float) -> float:
+    """Return when memory is back: from then on it stays close to its last value."""
+    low, high = points[-1][1], max(size for _at, size in points)
+    near = low + (high - low) * _BACK
+    back = points[-1][0]
+    for at, size in reversed(points):
+        if size > near:
+            break
+        back = at
+    return max(back, since)
 
 
-def _timeline(outcome: Outcome, report: CallReport) -> Iterator[str]:
-    timeline = report.timeline
-    if len(timeline.stamps) < 2:
-        return
-    candidates = report.prediction.candidates if report.prediction else ()
-    comms = {candidate.task.pid: candidate.task.comm for candidate in candidates}
-    comms |= {each.task.pid: each.task.comm for each in outcome.tasks}
+def _clipped(
+    lines: dict[str, list[tuple[float, float]]], start: float, end: float
+) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Yield each line from edge to edge; what crosses an edge is interpolated there."""
+    for name, points in lines.items():
+        found = []
+        for (at, size), (then, later) in zip(points, [*points[1:], points[-1]], strict=True):
+            if start <= at <= end:
+                found.append((at, size))
+            for edge in (start, end):
+                if at < edge < then:
+                    found.append((edge, size + (later - size) * (edge - at) / (then - at)))
+        yield name, found
+
+
+def _apart(
+    shown: dict[str, list[tuple[float, float]]], named: dict[str, str], colour: dict[str, int]
+) -> Iterator[plot.Curve]:
+    """Yield a curve for each cgroup; of lines that are about equal each is drawn 3 px higher."""
+    seen: dict[tuple[int, ...], int] = {}
+    top = max((size for points in shown.values() for _at, size in points), default=1) or 1
+    for name, label in named.items():
+        points = shown[name]
+        few = [points[round(n * (len(points) - 1) / 8)][1] for n in range(9)]
+        shape = tuple(round(60 * size / top) for size in few)
+        seen[shape] = seen.get(shape, -1) + 1
+        yield plot.Curve(points, colour[label], shift=3.0 * seen[shape])
+
+
+def _verticals(report: CallReport) -> Iterator[tuple[float, str, str]]:
+    yield 0.0, "mark", "call"
+    for stamp in report.timeline.stamps:
+        if stamp.name == Moment.EXITED:
+            yield stamp.at_ns - report.timeline.stamps[0].at_ns, "death", f"exited {stamp.pid}"
+
+
+def _moments(outcome: Outcome, report: CallReport) -> Iterator[plot.Moments]:
+    """Yield a row for each kind of moment, with the tasks that it concerns."""
+    stamps = report.timeline.stamps
+    comms = {each.task.pid: each.task.comm for each in outcome.tasks}
     comms |= {kill.pid: kill.comm for kill in report.kills}
-    comms[report.result.caller] = "caller"
-    start = timeline.stamps[0].at_ns
-    rows = [
-        [
-            stamp.name,
-            task_name(comms.get(stamp.pid, "?"), stamp.pid) if stamp.pid else "",
-            format_duration(stamp.at_ns - start),
-            format_duration(stamp.at_ns - before.at_ns),
-            svg.bar(before.at_ns - start, stamp.at_ns - start, timeline.whole),
-            _MEANINGS.get(stamp.name, ""),
-        ]
-        for before, stamp in pairwise((timeline.stamps[0], *timeline.stamps))
-    ]
-    headers = ["moment", "task", "after the call", "since the last", "", "meaning"]
-    total = ["total", "", "", format_duration(timeline.whole), "", ""]
-    yield "<h3>Timeline</h3>"
-    yield html_table(Table(headers, rows, numbers=headers[2:4]), total, raw="")
+    comms.pop(report.result.caller, None)
+    for name in dict.fromkeys(stamp.name for stamp in stamps):
+        of = [stamp for stamp in stamps if stamp.name == name]
+        at = [float(stamp.at_ns - stamps[0].at_ns) for stamp in of]
+        dead = [comms.get(stamp.pid, str(stamp.pid)) for stamp in of if stamp.pid in comms]
+        who = ", ".join(dead) if len(dead) <= _MOST_NAMES else counted(len(dead), "task")
+        text = plot.duration_text(min(at), max(at)) if any(at) else "0"
+        yield plot.Moments(name, at, " ".join(filter(None, (text, who))), name in _KILLING)
 
 
-def _prediction(report: CallReport, top: str | None) -> Iterator[str]:
-    prediction = report.prediction
-    if prediction is None:
-        return
-    killed = {kill.pid for kill in report.kills}
-    rows = []
-    for candidate in prediction.candidates:
-        task = candidate.task
-        should = "should die" if task.pid in prediction.victims else "should live"
-        close = ", close to the first" if task.pid in prediction.close else ""
-        rows.append(
-            [
-                str(task.pid),
-                task.comm,
-                relative(task.cgroup, top),
-                "-" if candidate.badness is None else f"{candidate.badness}",
-                format_size(task.footprint),
-                str(task.oom_score_adj),
-                candidate.excluded or f"{should}{close}",
-                "killed" if task.pid in killed else "-",
-            ]
-        )
-    headers = ["pid", "comm", "cgroup", "badness (pages)", "footprint", "adj"]
-    numbers = ("pid", *headers[3:])
-    weight = format_size(prediction.totalpages // 1000 * prediction.page_size)
-    group = f" memory.oom.group of {prediction.group} kills it as a whole." * bool(prediction.group)
-    yield "<h3>Prediction and actual victims</h3>"
-    yield (
-        f"<p>{escape(f'{predicted_text(report)}.{group}')} "
-        f'<span class="dim">badness is rss + swap + page tables, plus {weight} '
-        f"for each point of adj (totalpages {prediction.totalpages} / 1000).</span></p>"
+def _details(outcome: Outcome) -> Iterator[str]:
+    yield "<h2>Details</h2>"
+    if outcome.checks:
+        words = {"yes": "good", "NO": "bad", "untested": "warn"}
+        yield page.table(checks_table(outcome), words)
+    yield page.details(
+        counted(len(outcome.tasks), "task") + " with sizes as they were planned and charged",
+        page.table(task_table(outcome)),
     )
-    yield html_table(Table([*headers, "predicted", "actual"], rows, numbers))
+    if (events := events_table(outcome)).rows:
+        yield page.table(replace(events, headers=["rise of memory.events", *events.headers[1:]]))
+    if outcome.counts:
+        yield page.rows([("kills", counts_text(outcome.counts))])
+    environment = outcome.environment
+    swap = f"{format_size(environment.swap)} swap" if environment.swap else "no swap"
+    sysctls = [f"{name} {value}" for name, value in environment.sysctls.items() if value]
+    machine = f"{environment.machine}, {counted(environment.cpus, 'CPU')}"
+    memory = f"{format_size(environment.memory)} RAM, {swap}"
+    yield page.rows([("machine", "; ".join([machine, memory, *sysctls]))])

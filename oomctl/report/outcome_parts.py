@@ -33,7 +33,7 @@ def _parts(outcome: Outcome) -> Iterator[Part]:
     if len(outcome.calls) > _MOST_BLOCKS:
         yield Heading(f"{len(outcome.calls)} calls: {outcome.verdict.name}", only_markdown=True)
         yield Lines([*_shared_rows(outcome)])
-        yield _call_table(outcome)
+        yield call_table(outcome)
     else:
         yield from _call_blocks(outcome)
     yield task_table(outcome)
@@ -70,7 +70,7 @@ def _shared_rows(outcome: Outcome) -> Iterable[tuple[str, str]]:
     yield "verdict", f"{outcome.verdict.name} of all: {outcome.verdict.reason}"
 
 
-def _call_table(outcome: Outcome) -> Table:
+def call_table(outcome: Outcome) -> Table:
     """Return many calls, one a row, with target and arguments if these differ."""
     calls = outcome.calls
     columns = {

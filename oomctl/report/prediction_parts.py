@@ -34,19 +34,20 @@ def render_text(
     terminal: int | None = None,
 ) -> str:
     """Return the prediction as text; everything that is counted is in pages."""
-    return as_text(_parts(prediction, target, top, asked), terminal=terminal)
+    return as_text(parts(prediction, target, top, asked), terminal=terminal)
 
 
 def render_markdown(
     prediction: Prediction, target: str | None, top: int | None, asked: Asked = ()
 ) -> str:
     """Return the prediction as Markdown."""
-    return as_markdown(_parts(prediction, target, top, asked))
+    return as_markdown(parts(prediction, target, top, asked))
 
 
-def _parts(
+def parts(
     prediction: Prediction, target: str | None, top: int | None, asked: Asked
 ) -> Iterator[Part]:
+    """Yield the prediction as parts."""
     # kernel threads are counted, not listed: each machine has a hundred of them
     shown = [c for c in prediction.candidates if c.excluded != "kernel thread"][:top]
     rows = [_row(rank, c, prediction, target) for rank, c in enumerate(shown, 1)]

@@ -78,7 +78,7 @@ def _parts(run: Run) -> Iterator[Part]:
     if not several:
         lines += [("variant", one.variant) for one in statistics if one.variant]
         lines += [("rounds", rate(one)) for one in statistics]
-    lines.append(("expected", _expected(run)))
+    lines.append(("expected", expected(run)))
     if run.end and run.end.why != "done":
         lines.append(("ended", ": ".join(filter(None, (run.end.why, run.end.reason)))))
     lines += [("note", remark) for remark in run.remarks]
@@ -87,13 +87,14 @@ def _parts(run: Run) -> Iterator[Part]:
         yield from side_by_side(statistics)
     for one in statistics:
         if not several:
-            yield _checks(one)
-        yield Lines([*_failures(one)])
+            yield checks_table(one)
+        yield Lines([*failures(one)])
         if not several:
-            yield from _single(one)
+            yield from single(one)
 
 
-def _expected(run: Run) -> str:
+def expected(run: Run) -> str:
+    """Say in how many rounds what was expected held."""
     judged = [one for one in run.statistics if one.held is not None]
     if not judged:
         return "nothing: this run reports, it does not judge"
@@ -101,7 +102,7 @@ def _expected(run: Run) -> str:
     return f"held in {held} of {counted(rounds, 'round')}"
 
 
-def _failures(one: Statistics) -> Iterator[tuple[str, str]]:
+def failures(one: Statistics) -> Iterator[tuple[str, str]]:
     """Yield the first failure of each expectation, and why rounds have no outcome."""
     of = f"{one.variant}: " if one.variant else ""
     for check in one.checks:
@@ -191,7 +192,8 @@ def _union(groups: Iterable[Iterable[str]]) -> list[str]:
     return list(dict.fromkeys(name for group in groups for name in group))
 
 
-def _checks(one: Statistics) -> Table:
+def checks_table(one: Statistics) -> Table:
+    """Return the expectations of a variant, and how often each held."""
     headers = ["expected", "held", "failed", "untested"]
     rows = [
         [
@@ -205,7 +207,8 @@ def _checks(one: Statistics) -> Table:
     return Table(headers, rows, numbers=headers[1:], prose={"expected": 44})
 
 
-def _single(one: Statistics) -> Iterator[Part]:
+def single(one: Statistics) -> Iterator[Part]:
+    """Yield the statistics of the only variant."""
     yield _verdicts(one)
     yield _number_table(
         ["returned", "calls", "share", "rounds"],

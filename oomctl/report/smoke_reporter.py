@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from oomctl.oom.as_json import SCHEMA
-from oomctl.report import CaseFormat
+from oomctl.report import SMOKE_RENDERERS, CaseFormat
 from oomctl.report.casetable import WRITERS, text, writer
 from oomctl.report.parts import Table, as_text
 from oomctl.report.testcases import of_result, of_smoke
@@ -16,7 +16,7 @@ from oomctl.smoke.suite import GROUPS
 from oomctl.text import printable
 from oomctl.units import format_duration
 
-SmokeFormat = Literal["table", "json", "jsonl", CaseFormat]
+SmokeFormat = Literal["table", "json", "jsonl", "html", CaseFormat]
 
 
 class StreamReporter:
@@ -107,6 +107,8 @@ def reporter(
         return Cases(form, write, verbose)
     if form == "jsonl":
         return Lines(write, verbose)
+    if form == "html":
+        return _Whole(lambda report: SMOKE_RENDERERS["html"]([report]), write)
     return _Whole(_json if form == "json" else lambda report: table(report, verbose), write)
 
 

@@ -169,7 +169,7 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
         ("declare --output /tmp", "--output /tmp: is a folder; name a file"),
         ("declare --output ''", "'--output' / '-o': it is empty"),
         ("declare --output=", "'--output' / '-o': it is empty"),
-        ("report ''", "'FILE': it is empty"),
+        ("report ''", "'[FILE...]': it is empty"),
         ("compare a ''", "'B': it is empty"),
         ("examples --copy ''", "'--copy': it is empty"),
         ("kfunc build --into ''", "'--into': it is empty"),

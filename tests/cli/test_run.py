@@ -106,12 +106,27 @@ def test_programs_get_the_same_form_of_one_round(stage, form):
             )
 
 
-@pytest.mark.parametrize("form", ["html", "trace"])
-def test_a_page_and_a_trace_show_one_round(stage, form):
-    assert run("largest.toml", "-f", form).exit_code == 0
+def test_a_trace_shows_one_round(stage):
+    assert run("largest.toml", "-f", "trace").exit_code == 0
     for more in (["--repeat", 2], ["--via", "bpf,limit"], ["--for", "1s"], ["largest.toml"]):
-        refused(run("largest.toml", "-f", form, *more), 2, "shows one round of one variant")
+        refused(run("largest.toml", "-f", "trace", *more), 2, "shows one round of one variant")
     assert len(stage.plans) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "shows"),
+    [
+        ([], "Memory over time"),
+        (["--repeat", 2, "--no-record"], "Every round"),
+        (["largest.toml"], "Every round"),
+    ],
+)
+@pytest.mark.usefixtures("stage")
+def test_there_is_one_page_of_one_round_and_of_many(more, shows):
+    result = run("largest.toml", "-f", "html", *more)
+    assert result.exit_code == 0
+    assert result.stdout.count("<!DOCTYPE html>") == 1
+    assert shows in result.stdout
 
 
 def test_variants_take_turns(stage):

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from oomctl.oom.outcome import Sample
-from oomctl.report import RENDERERS, svg
+from oomctl.report import RENDERERS, RUN_RENDERERS, plot
 from tests.outcomes import FIRST, OUTCOMES
+from tests.rounds import RECORDS, busy, head, recorded, section
 
 HOSTILE = "<script>alert(1)</script>\"'&\x1b]0;\udcff"
 VOID = {"meta"}
@@ -21,7 +22,8 @@ class Balance(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        assert not {"src", "href"} & {name for name, _value in attributes}
+        links = {value for name, value in attributes if name in ("src", "href")}
+        assert all(link.startswith("#") for link in links)
         if tag not in VOID:
             self.open.append(tag)
 
@@ -79,32 +81,53 @@ def test_whatever_names_hold_stays_text():
 
 
 @pytest.mark.parametrize("span", [10, 999, 10**6, 3 * 10**7, 10**10, 86_400 * 10**9])
-@pytest.mark.parametrize("size", [0, 1, 4096, 10**6, 2**40 - 1])
-def test_a_chart_has_a_handful_of_ticks_whatever_its_size(span, size):
-    line = svg.Line("/a", "a", ((0, size), (span, size // 2)))
-    drawn = svg.chart([line], [], 0, span, "t")
-    labels = re.findall(r">([^<]+)</text>", drawn)
-    assert 3 <= len(labels) <= 30
-    ys = [float(point.split(",")[1]) for point in re.search('points="([^"]+)', drawn)[1].split()]
-    assert all(0 <= y <= 400 for y in ys)
+@pytest.mark.parametrize("low", [0, -50_000_000])
+def test_a_time_axis_has_a_handful_of_ticks_whatever_its_length(span, low):
+    assert 2 <= len(plot.time_ticks(low, low + span)) <= 6
 
 
-def test_a_long_run_is_thinned_but_keeps_its_peaks():
-    points = tuple((n * 1000, 100 if n != 7_777 else 10**6) for n in range(50_000))
-    drawn = svg.chart([svg.Line("/a", "a", points)], [], 0, 50_000_000, "t")
-    plain = svg.chart([svg.Line("/a", "a", ((0, 100), (1, 10**6)))], [], 0, 50_000_000, "t")
-
-    def top(chart):
-        points = re.search('points="([^"]+)', chart)[1].split()
-        return min(float(point.split(",")[1]) for point in points), len(points)
-
-    assert top(drawn)[0] == top(plain)[0]
-    assert top(drawn)[1] < 5000
+@pytest.mark.parametrize("size", [1, 4096, 10**6, 2**40 - 1])
+def test_a_size_axis_has_a_handful_of_ticks(size):
+    assert 2 <= len(plot.size_ticks(size)) <= 8
 
 
-def test_many_deaths_at_once_share_a_label():
-    marks = [svg.Mark(5_000 + n, f"† worker{n}", True) for n in range(60)]
-    line = svg.Line("/a", "a", ((0, 1), (10**6, 1)))
-    drawn = svg.chart([line], marks, 0, 10**6, "t")
-    assert drawn.count('class="death"') == 60
-    assert " more</text>" in drawn
+@pytest.mark.parametrize(("low", "high"), [(1, 10**9), (2 * 10**6, 5 * 10**7), (10, 10)])
+def test_a_logarithmic_axis_has_a_handful_of_ticks(low, high):
+    assert 1 <= len(plot.log_ticks(low, high)) <= 6
+
+
+def test_a_long_line_is_thinned_but_keeps_its_peaks():
+    points = [(n * 1000.0, 100.0 if n != 7_777 else 10**6) for n in range(50_000)]
+    x, y = plot.Scale(0, 50_000_000), plot.Scale(0, 10**6)
+    drawn = plot.Plot("t", x, y, [plot.Curve(points, 0)]).html()
+    assert len(drawn) < 60_000
+    assert " 0.0L" in drawn  # the peak is at the very top
+
+
+def test_equal_lines_are_kept_apart():
+    outcome = OUTCOMES["observed"]
+    samples = [replace(s, bytes=5) for s in outcome.samples]
+    page = RENDERERS["html"](replace(outcome, samples=tuple(samples)))
+    heights = {float(y) for y in re.findall(r'class="curve c\d" d="M[\d.]+ ([\d.]+)', page)}
+    assert len(heights) == 4
+
+
+def test_a_cgroup_has_the_same_colour_on_every_page():
+    few, many = plot.colours(["./a", "./b"]), plot.colours([f"./{c}" for c in "abcdefgh"])
+    assert len(set(many.values())) == 8
+    assert plot.colours(["./a"])["./a"] == few["./a"]
+
+
+def test_a_thousand_rounds_are_less_than_500_kb():
+    rounds = [("", n, busy(n, callers=2, shift=n * 1000)) for n in range(1, 1001)]
+    page = RUN_RENDERERS["html"]([section(recorded(head(""), rounds))])
+    assert len(page) < 500_000
+    assert page.count("<details") >= 3
+
+
+def test_every_variant_and_every_round_is_on_the_page():
+    page = RUN_RENDERERS["html"]([section(RECORDS["beside"])])
+    cells = len(re.findall(r'<[ia] class="(?:pass|fail)"', page.split("<h2>Tasks")[0]))
+    assert cells == sum(one.rounds for one in section(RECORDS["beside"]).run.statistics)
+    for target in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{target}"' in page
