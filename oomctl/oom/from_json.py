@@ -12,6 +12,7 @@ from oomctl.errors import OomctlError
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.counts import Difference, KillCounts
 from oomctl.oom.enums import (
+    Context,
     CountRule,
     CountSource,
     EvidenceSource,
@@ -35,7 +36,7 @@ from oomctl.oom.outcome import (
     Sample,
     TaskReport,
 )
-from oomctl.oom.plan import Call
+from oomctl.oom.plan import STALL, Call
 from oomctl.oom.prediction import Candidate, Candidates, Prediction
 from oomctl.oom.task import Task
 from oomctl.oom.timeline import Stamp, Timeline
@@ -98,7 +99,13 @@ def _call(tree: Tree, page_size: int) -> CallReport:
     evidence = tree["evidence"]
     return CallReport(
         call=Call(
-            tree["target"], tree["order"], tree["flags"], Via(tree["via"]), tree["amount_bytes"]
+            tree["target"],
+            tree["order"],
+            tree["flags"],
+            Via(tree["via"]),
+            tree["amount_bytes"],
+            Context(tree["context"]),
+            STALL if tree["stall_s"] is None else tree["stall_s"],
         ),
         cgroup_id=tree["cgroup_id"],
         result=CallResult(

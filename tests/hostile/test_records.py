@@ -3,14 +3,13 @@
 import dataclasses
 import json
 from copy import deepcopy
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oomctl.oom.verdict import Verdict
-from oomctl.report import RENDERERS, RunFormat
+from oomctl.report import RENDERERS, RUN_RENDERERS
 from oomctl.text import printable
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, valid
@@ -18,7 +17,7 @@ from tests.hostile.pool import NUMBERS, TERMINAL
 from tests.outcomes import OUTCOMES
 from tests.rounds import RECORDS
 
-FORMS = st.sampled_from(get_args(RunFormat))
+FORMS = st.sampled_from([*RUN_RENDERERS])
 LINES = [line.encode() for text in RECORDS.values() for line in text.splitlines(keepends=True)]
 WRONG = [
     *(None, True, -1, 0, 1 << 63, 1 << 64, 10**400, 1e300, 1.5, "", [], {}, [[]], {"a": 1}),
