@@ -136,6 +136,15 @@ class MachineOptions:
             _kernel_word,
         ),
     ] = None
+    forward: Annotated[
+        int | None,
+        value(
+            "PORT",
+            "Connect this TCP port of 127.0.0.1 with /run/oomctl/oomctl.forward in the guest, one "
+            "connection at a time.",
+            options.integer(1, 65_535),
+        ),
+    ] = None
     console: Annotated[
         bool, flag("--console", "Show the kernel's console on stderr, all levels.")
     ] = False
@@ -185,6 +194,7 @@ class MachineOptions:
             scratch=self.disk or 0,
             swap=self.swap or 0,
             append=tuple(self.append or ()),
+            forward=self.forward or 0,
         )
 
 

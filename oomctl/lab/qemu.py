@@ -45,6 +45,8 @@ class Machine:
     """Bytes of a swap disk; 0 for none."""
     append: tuple[str, ...] = ()
     """Words for the kernel command line, after the lab's own."""
+    forward: int = 0
+    """A TCP port of this machine that leads to a virtio port of the guest; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,10 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     words += ["-device", "virtserialport,bus=oomctl.0,name=oomctl.control,chardev=control"]
     words += ["-chardev", f"socket,id=terminal,fd={wiring.terminal}"]
     words += ["-device", "virtconsole,bus=oomctl.0,chardev=terminal"]
+    if machine.forward:  # a kernel without network drivers has virtio ports
+        where = f"host=127.0.0.1,port={machine.forward},server=on,wait=off"
+        words += ["-chardev", f"socket,id=forward,{where}"]
+        words += ["-device", "virtserialport,bus=oomctl.0,name=oomctl.forward,chardev=forward"]
     for name, fd in wiring.drives:
         file = f"file=/proc/self/fd/{fd},file.locking=off,format=raw,cache=unsafe,discard=unmap"
         words += ["-drive", f"if=none,id={name},{file}"]

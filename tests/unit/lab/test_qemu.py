@@ -118,3 +118,10 @@ def test_nodes_share_memory_and_processors():
 
 def test_words_of_the_user_come_last_on_the_kernel_line():
     assert after(boot(append=("panic=5", "a b")), "-append")[-1].endswith(" panic=5 a b")
+
+
+def test_a_forwarded_port_is_one_of_this_machine_alone():
+    words = boot(forward=2022)
+    assert "socket,id=forward,host=127.0.0.1,port=2022,server=on,wait=off" in words
+    assert "virtserialport,bus=oomctl.0,name=oomctl.forward,chardev=forward" in words
+    assert "forward" not in " ".join(boot())
