@@ -12,9 +12,10 @@ KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
             qemu-system-x86 kmod file busybox-static
 # A browser, for the test of the HTML page; cmark, for the man page; sysctl, for what doctor advises;
-# stress-ng: a scenario is made of its tasks; perl reads TAP; the others compress images and make file
-# systems.
-TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl
+# stress-ng: a scenario is made of its tasks; perl reads TAP; openssh-client and dropbear-bin, which
+# brings no daemon: a fleet with a guest; the others compress images and make file systems.
+TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl openssh-client \
+                 dropbear-bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit bench check clean
@@ -67,7 +68,7 @@ man: $(READY) ## write docs/oomctl.1 from the help texts
 
 test: PACKAGES += $(TEST_PACKAGES)
 test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
-	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc or whatever_ends'
+	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc or whatever_ends or fleet'
 	OOMCTL_MUTANTS=1 $(BIN)/pytest tests/lab/test_mutants.py -k 'blamed or gfp-mask-0'
 
 # LAVA's dispatcher as the reader of its signals: unpacked, not installed, since it brings a daemon.

@@ -9,6 +9,13 @@ from oomctl.errors import Exit
 from oomctl.oom.enums import HostPhase
 
 _ENDED = (HostPhase.DONE, HostPhase.FAILED, HostPhase.KERNEL_DIED)
+_POLLED = {"at", "data", "rc", "boot", "said"}
+_FIELDS: Mapping[str, Any] = {
+    **dict.fromkeys((*_POLLED, "kernel", "error"), str),
+    "at": int,
+    "rc": int | None,
+    "gone": bool,
+}
 _AT_WORK = (HostPhase.STARTING, HostPhase.RUNNING, HostPhase.LOST)
 _WORST = (Exit.FAILED, Exit.USAGE, Exit.NOT_AS_WANTED, Exit.UNSUPPORTED)
 
@@ -84,7 +91,7 @@ def arrived(host: Host, result: Mapping[str, Any]) -> bytes:
     """Return what an event brings of the record beyond what the host has sent before."""
     answer = _answer(result)
     data = answer["data"][max(host.size - answer["at"], 0) :] if "at" in answer else ""
-    return str(data).encode("latin-1")
+    return str(data).encode("latin-1", "replace")
 
 
 def _polled(host: Host, answer: Mapping[str, Any]) -> Host:
@@ -102,7 +109,9 @@ def _polled(host: Host, answer: Mapping[str, Any]) -> Host:
         return _ended(host, HostPhase.FAILED, Exit.FAILED, "oomctl was killed there")
     said = [line for line in answer["said"].splitlines() if line.strip()]
     reason = host.reason or (said[-1] if said and answer["rc"] > 1 else "")
-    return _ended(host, HostPhase.DONE, answer["rc"], reason.removeprefix("oomctl: "))
+    refused = answer["rc"] == Exit.UNSUPPORTED and not host.size
+    phase = HostPhase.REFUSED if refused else HostPhase.DONE
+    return _ended(host, phase, answer["rc"], reason.removeprefix("oomctl: "))
 
 
 def _line(host: Host, text: str) -> Host:
@@ -180,8 +189,17 @@ def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
                     found = json.loads(line)
                 except ValueError:
                     continue
-                return found if isinstance(found, dict) else {}
+                return found if _is_ours(found) else {}
     return {}
+
+
+def _is_ours(answer: Any) -> bool:
+    """Tell whether an answer has the fields of the agent's, each of its type."""
+    return (
+        isinstance(answer, dict)
+        and all(isinstance(value, _FIELDS.get(key, object)) for key, value in answer.items())
+        and ("at" not in answer or answer.keys() >= _POLLED)
+    )
 
 
 def worst(hosts: Iterable[Host]) -> int:

@@ -1,6 +1,6 @@
-"""In a guest: passes what comes through `lab --forward` on to an ssh server, and runs a command.
+"""In a guest: an ssh server that is reached through `lab --forward`, without a network.
 
-Usage: door.py SSHD HOST_KEY AUTHORIZED_KEYS. One connection at a time, as QEMU has it.
+Usage: door.py PUBLIC_KEY. It lets in who has the key, one connection at a time, as QEMU does.
 """
 
 import os
@@ -14,15 +14,11 @@ from pathlib import Path
 PORT = Path("/run/oomctl/oomctl.forward")
 
 
-def serve(server, key, authorized):
-    """Start the ssh server on the guest's own 127.0.0.1."""
-    options = [
-        *("ListenAddress=127.0.0.1", f"HostKey={key}", f"AuthorizedKeysFile={authorized}"),
-        *("StrictModes=no", "UsePAM=no", "PermitRootLogin=yes", "PidFile=none"),
-    ]
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    words = [word for option in options for word in ("-o", option)]
-    return subprocess.Popen([server, "-D", "-e", "-f", "/dev/null", *words])
+def serve(key):
+    """Start dropbear on the guest's own 127.0.0.1; its files are lost with the guest."""
+    Path("/root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
+    Path("/root/.ssh/authorized_keys").write_text(Path(key).read_text())
+    return subprocess.Popen(["/usr/sbin/dropbear", "-F", "-E", "-R", "-p", "127.0.0.1:22"])
 
 
 def passed_on(port, connection):
@@ -40,8 +36,8 @@ def passed_on(port, connection):
                 data = data[os.write(ways[fd], data) :]
 
 
-def main(server, key, authorized):
-    process = serve(server, key, authorized)
+def main(key):
+    process = serve(key)
     port = os.open(PORT, os.O_RDWR)
     poll = select.poll()
     poll.register(port, select.POLLIN)

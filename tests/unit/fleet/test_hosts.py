@@ -37,6 +37,22 @@ def test_a_host_runs_and_is_done():
     assert (seen(STARTED, end).phase, seen(STARTED, end).code) == (HostPhase.DONE, 1)
 
 
+@pytest.mark.parametrize(
+    "answer", [{"at": "x"}, {"at": 0}, {"boot": 7}, {"error": []}, [], {"at": 0, "data": None}]
+)
+@pytest.mark.parametrize("task", ["start", "poll", "end"])
+def test_an_answer_that_is_not_the_agents_is_none(answer, task):
+    result = {"stdout": json.dumps(answer), "rc": 0}
+    host = seen(STARTED, ("runner_on_ok", task, result))
+    assert (host.counts, host.size, arrived(host, result)) == ({}, 0, b"")
+
+
+def test_a_host_that_its_own_oomctl_refuses_says_why():
+    host = seen(STARTED, polled(rc=3, said="a step\noomctl: another oomctl (pid 7) runs\n"))
+    assert (host.phase, host.code) == (HostPhase.REFUSED, 3)
+    assert host.reason == "another oomctl (pid 7) runs"
+
+
 @pytest.mark.parametrize("cut", range(0, len(SUITE + CASE), 7))
 def test_a_record_that_comes_in_any_pieces_is_the_same(cut):
     whole = SUITE + CASE
