@@ -218,7 +218,7 @@ class _Play:
         if left := [host.name for host in self.hosts.values() if host.left]:
             raise OomctlError(
                 f"cannot tell whether oomctl has ended on {', '.join(left)}",
-                "where it still runs it ends, and removes its folder, within 4 minutes",
+                "where it still runs it ends, and removes its folder, within 6 minutes",
             )
 
     def _follow(self, folder: Path, fleet: Fleet, stopping: bool = False) -> str:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-LEASE, PATIENCE, GRACE = 180.0, 5.0, 40.0
+LEASE, PATIENCE, GRACE = 300.0, 5.0, 40.0
 """Seconds: without a poll until all ends; that a poll waits; that the command has for its end."""
 CHUNK = 1 << 18
 RECORD, SAID, SENT, LEASED, STATUS, LOCK = map(
