@@ -90,10 +90,44 @@ def progress_bar(what: str, done: int, total: int) -> None:
         bar("" if done >= total else f"{what} {done}/{total}")
 
 
+def has_colours() -> bool:
+    """Return whether what goes to the terminal may have colours (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and _is_able()
+
+
+def _is_able() -> bool:
+    return os.environ.get("TERM", "dumb") != "dumb"
+
+
+def next_step(text: str) -> None:
+    """Say at the end what a person may do next; terminals only."""
+    if sys.stdout.isatty() and sys.stderr.isatty() and not _is_quiet:
+        note(text)
+
+
+class Foreign:
+    """Passes on what another program says on stderr, line by line, and keeps the bar below it."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+
+    def take(self, data: bytes) -> None:
+        """Print all lines that are complete."""
+        lines, newline, self._begun = (self._begun + data).rpartition(b"\n")
+        if newline:
+            with wiped():
+                os.write(sys.stderr.fileno(), lines + newline)
+
+    def end(self) -> None:
+        """Print the rest."""
+        if self._begun:
+            self.take(b"\n")
+
+
 def bar(text: str) -> None:
-    """Show a text on one line instead of the one before; terminals only."""
+    """Show a text on one line instead of the one before; only on a terminal that can wipe it."""
     global _bar
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and _is_able():
         end_bar()
         _bar = text and printable(f"oomctl: {text}")
         _draw()

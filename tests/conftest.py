@@ -66,6 +66,7 @@ def quiet(monkeypatch):
     monkeypatch.setattr(console, "_verbosity", 0)
     monkeypatch.setattr(console, "_shows_steps", False)
     monkeypatch.setattr(console, "_bar", "")
+    monkeypatch.setattr(console, "has_colours", lambda: False)
 
 
 @pytest.fixture(autouse=True)

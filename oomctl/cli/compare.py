@@ -14,6 +14,7 @@ from oomctl.cli.options import value
 from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.report import COMPARISON_RENDERERS, ShortFormat
+from oomctl.report import render as render_as
 from oomctl.rounds.comparison import Comparison
 from oomctl.rounds.comparison import compare as compared
 from oomctl.rounds.record import read_record
@@ -79,17 +80,15 @@ def compare(given: CompareOptions) -> None:
     with Output(given.output) as place:
         place.require_apart(records)
         found = _compared(records, given.max_slowdown)
-        place.write(_rendered(found, records, given.form))
+        names = (given.first.name, given.second.name)
+        about = (found, names)
+        place.write(render_as(COMPARISON_RENDERERS, given.form, *about, terminal=place.width))
     raise typer.Exit(Exit.OK if found.same else Exit.NOT_AS_WANTED)
 
 
 def render(records: tuple[Path, Path], form: ShortFormat) -> str:
     """Return the comparison of two records; UsageError if they have nothing in common."""
-    return _rendered(_compared(records), records, form)
-
-
-def _rendered(found: Comparison, records: tuple[Path, Path], form: ShortFormat) -> str:
-    return COMPARISON_RENDERERS[form](found, (records[0].name, records[1].name))
+    return COMPARISON_RENDERERS[form](_compared(records), (records[0].name, records[1].name))
 
 
 def _compared(records: tuple[Path, Path], allowed: float | None = None) -> Comparison:

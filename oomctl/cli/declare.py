@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oomctl import console
 from oomctl.cli import consent, dryrun, hog_options, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import CodedCommand, ExitCodes
@@ -244,9 +245,12 @@ def declare(given: DeclareOptions) -> None:
             consent.require_consent(given.yes, "--global")
         root, kfunc = require_machine()
         with Session(root, kfunc, partial(consent.confirm, yes=given.yes)) as session:
+            session.drawn = True
             outcome = _recorded(given.record, session, todo) if given.record else session.run(todo)
         kept.keep("declare", lambda: render(RENDERERS, "json", outcome, terminal=None))
         place.write(render(RENDERERS, given.form, outcome, terminal=place.width))
+        if given.form == "table":
+            console.next_step("see it as a page: oomctl report --last -f html=page.html")
         if outcome.failure:
             raise outcome.failure
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)

@@ -139,7 +139,7 @@ class _Run:
         self.report = replace(self.report, results=(*self.report.results, result))
         self._tell.case_starts(self._cases[result.name])
         self._tell.case_ends(result)
-        console.progress_bar(result.name, len(self.report.results), len(self._cases))
+        console.progress_bar("cases", len(self.report.results), len(self._cases))
 
 
 def _show_booting(name: str) -> None:
@@ -157,8 +157,10 @@ def _boot(
     machine = given.machine(host.kernel.image, host.kvm)
     tail = Tail()
     # with --console, the kernel's console and the guest's stderr share ours
-    err = guest.outputs()[1] if given.console else tail.take
+    foreign = console.Foreign()
+    err = foreign.take if given.console else tail.take
     ending = vm.run(machine, job, given.timeout, out, err)
+    foreign.end()
     for line in tail.lines():
         console.detail(line)
     if ending.status is not None:  # else its death is the result of a case

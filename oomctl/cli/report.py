@@ -1,6 +1,6 @@
 """`oomctl report`: results that were saved, in any form, and in several at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -120,20 +120,19 @@ def _renderers(found: Saved) -> Mapping[str, Callable[[int | None], str]]:
         case "outcome":
             return {form: partial(_outcomes, form, found) for form in RENDERERS}
         case "rounds":
-            return {
-                form: partial(_plain, RUN_RENDERERS[form], found.sections) for form in RUN_RENDERERS
-            }
+            about: object = found.sections
+            return {form: partial(_shown, RUN_RENDERERS, form, about) for form in RUN_RENDERERS}
         case "smoke":
-            return {
-                form: partial(_plain, SMOKE_RENDERERS[form], found.suites)
-                for form in SMOKE_RENDERERS
-            }
+            about = found.suites
+            return {form: partial(_shown, SMOKE_RENDERERS, form, about) for form in SMOKE_RENDERERS}
         case _:
             return {form: partial(render_saved, found.kills, form) for form in _KILLS}
 
 
-def _plain(renderer: Callable[..., str], about: Sequence[object], _width: int | None) -> str:
-    return renderer(about)
+def _shown(
+    of: Mapping[str, Callable[..., str]], form: str, about: object, width: int | None
+) -> str:
+    return render(of, form, about, terminal=width)
 
 
 def _outcomes(form: str, found: Saved, width: int | None) -> str:

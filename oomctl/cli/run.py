@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from oomctl import scenario
+from oomctl import console, scenario
 from oomctl.cgroup.hierarchy import require_target, unified_root
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import find_parent, require_children
@@ -289,11 +289,13 @@ def _run(
             if given.one_by_one:
                 place.write("\n".join(reports))
             else:
-                place.write(RUN_RENDERERS[given.form](series.sections))
+                about = series.sections
+                place.write(render(RUN_RENDERERS, given.form, about, terminal=place.width))
 
         try:
             confirm = partial(consent.confirm, yes=given.yes)
             with Session(root, kfunc, confirm, parent) as session:
+                session.drawn = given.one_by_one
                 for one, last in series.run(session):
                     if given.one_by_one and last:
                         title = f"== {printable(one.name)}\n\n" if len(planners) > 1 else ""
@@ -304,6 +306,8 @@ def _run(
                 write()
             raise
         write()
+    if given.form == "table" and not given.recorded:
+        console.next_step("see it as a page: oomctl report --last -f html=page.html")
     return series.sections
 
 

@@ -1,6 +1,7 @@
 """Results that oomctl has saved: a file is read back into what its renderers take."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from oomctl.smoke.results import Report, result_of
 Kind = Literal["outcome", "rounds", "smoke", "kills"]
 _HINT = "give a file that oomctl wrote: -f json, -f jsonl, or a record"
 _PEEK = 256
+_LARGEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def _read(file: BinaryIO, path: Path) -> Saved:
         if begun.startswith((b'{"kind": "kill"', b'{"kind": "summary"')):
             rows = (line for line in _lines(file, path) if line["kind"] == "kill")
             return Saved("kills", kills=tuple(map(read_json, rows)), names=(name,))
-        if begun.startswith(b"{\n"):
-            return _whole(parse(file.read(), str(path)), path, name)
+        if re.match(rb'\{\n *"', begun):
+            return _whole(parse(file.read(_LARGEST), str(path)), path, name)
         sections = tuple(read_sections(file, path))
         for remark in (remark for section in sections for remark in section.run.remarks):
             console.note(f"{path}: {remark}")

@@ -25,6 +25,7 @@ from oomctl.report.smoke_reporter import (
     listing,
     reporter,
 )
+from oomctl.rounds.progress import Progress
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case
 from oomctl.smoke.results import Report
@@ -106,7 +107,7 @@ class SuiteOptions:
         if form is None:
             form = "table" if self.output is None and sys.stdout.isatty() else "ktap"
         if self.output is None:
-            yield reporter(form, place.write, verbose)
+            yield reporter(form, place.write, verbose, place.width)
             return
         parts: list[str] = []
         yield reporter(form, parts.append, verbose)
@@ -156,7 +157,10 @@ def smoke(given: SmokeOptions) -> None:
 def _run(chosen: Sequence[Case], tell: StreamReporter, given: SmokeOptions) -> Report:
     host = environment.require_host()
     expected = given.expect_console or ()
-    with runner.CaseRunner(host, btf.find_kfunc(), given.disposable, expected) as case_runner:
+    with (
+        runner.CaseRunner(host, btf.find_kfunc(), given.disposable, expected) as case_runner,
+        Progress("smoke", len(chosen), None, noun="case") as progress,
+    ):
         report = Report(as_json.environment(case_runner.environment), tuple(chosen))
         tell.begin(report)
         for number, case in enumerate(chosen, 1):
@@ -165,6 +169,6 @@ def _run(chosen: Sequence[Case], tell: StreamReporter, given: SmokeOptions) -> R
                 result = suite.run(case, case_runner, given.repeat)
             report = replace(report, results=(*report.results, result))
             tell.case_ends(result)
-            console.progress_bar(case.name, number, len(chosen))
+            progress.done(number)
         tell.end(report)
     return report

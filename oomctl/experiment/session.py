@@ -56,6 +56,8 @@ class Session:
 
     journal: Journal
     program: DeclareProgram
+    drawn = False
+    """Whether samples are to show each round from well before its first call to well after it."""
 
     def __init__(
         self,
@@ -122,6 +124,7 @@ class Session:
             ready,
             around,
             self._task_work_for(plan),
+            self.drawn,
         )
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         safety.check_targets(map(str, targets), setup.protected)

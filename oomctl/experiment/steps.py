@@ -36,6 +36,8 @@ from oomctl.proc.pidfd import PidfdWatch
 
 _SAMPLES_AFTER = 0.02
 """Seconds of samples after the last death, so that a chart shows where the memory went."""
+_SAMPLES_BEFORE, _BACK_TIMEOUT = 0.05, 1.0
+"""Seconds of samples before the first call, and most of those until memory is back, if drawn."""
 _SYSRQ_TIMEOUT = 5.0
 """Seconds for the kernel's worker to serve sysrq (drivers/tty/sysrq.c, moom_callback())."""
 _GROUP_TIMEOUT = 2.0
@@ -50,7 +52,8 @@ class RoundSetup:
 
     `task_work` is the program for calls in task work, if the plan has any. `ready` gets the hogs
     once they are filled, before the tasks are read. `around` is entered just before the callers of
-    a step are started, and left once they have returned.
+    a step are started, and left once they have returned. A round that is `drawn` takes longer: its
+    samples begin well before the first call, and end when memory is back.
     """
 
     plan: Plan
@@ -61,6 +64,7 @@ class RoundSetup:
     ready: Callable[[Sequence[RunningHog]], object] | None = None
     around: Callable[[Step], AbstractContextManager[object]] | None = None
     task_work: DeclareProgram | None = None
+    drawn: bool = False
 
     def program_of(self, step: Step) -> DeclareProgram:
         """Return the program for the context of a step's call."""
@@ -88,6 +92,8 @@ class RoundRunner:
         """Make the calls of the plan; raises only errors that occur before the first of them."""
         made: list[CallObservation] = []
         steps = self.setup.plan.steps
+        if self.setup.drawn and steps:
+            self._pause(_SAMPLES_BEFORE)
         try:
             for turn in self._turns():
                 made += turn
@@ -266,6 +272,8 @@ class RoundRunner:
         if not self.watch.wait(done, timeout, self.sampler.sample):
             console.note(f"a victim has not {what} within {timeout:g} s of the call")
         if kills:
+            if self.setup.drawn and usage is not None:
+                self._await_memory(usage - _FREED * sum(kill.rss for kill in kills.values()))
             self._pause(_SAMPLES_AFTER)
         rest = {pid for one in turn for pid in _spared_members(one, kills)} & self.watch.watched()
         self.watch.wait(
@@ -274,6 +282,12 @@ class RoundRunner:
         self.sampler.sample()
         self.history.update()
         return [replace(one, later=tuple(self._moments(one))) for one in turn]
+
+    def _await_memory(self, goal: float) -> None:
+        """Take samples until the usage of the target is that low; not for long."""
+        self.watch.wait(
+            lambda: (self.target_state.memory() or 0) <= goal, _BACK_TIMEOUT, self.sampler.sample
+        )
 
     def _pause(self, seconds: float) -> None:
         """Take samples and note deaths for some time."""

@@ -4,9 +4,9 @@ start of a command stays quick.
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar, cast, get_args
 
-from oomctl import lazy
+from oomctl import console, lazy
 
 CaseFormat = Literal["ktap", "junit", "tap", "lava", "lava-lines", "kcidb", "tmt", "ltp", "csv"]
 """The forms of test harnesses, each a writer over the case table."""
@@ -46,7 +46,7 @@ RUN_RENDERERS: Mapping[str, Callable[..., str]] = {
     "html": lazy.function("report.run_html:render"),
     **_cases("of_sections"),
 }
-"""Take the sections of a record."""
+"""Take the sections of a record; "table" also the width of the terminal."""
 
 SMOKE_RENDERERS: Mapping[str, Callable[..., str]] = {
     **{
@@ -55,7 +55,7 @@ SMOKE_RENDERERS: Mapping[str, Callable[..., str]] = {
     },
     "html": lazy.function("report.smoke_html:render"),
 }
-"""Take the reports of the suite, of one kernel or of several."""
+"""Take the reports of the suite, of one kernel or of several; "table" also the width."""
 
 COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.comparison_parts:render_text"),
@@ -63,7 +63,7 @@ COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
     "markdown": lazy.function("report.comparison_parts:render_markdown"),
     "html": lazy.function("report.comparison_html:render"),
 }
-"""Take a comparison and the names of its records."""
+"""Take a comparison and the names of its records; "table" also the width of the terminal."""
 
 KERNELS_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.kernels_parts:render_text"),
@@ -104,6 +104,16 @@ def render(
     *about: object,
     terminal: int | None,
 ) -> Rendered:
-    """Render something in one of its forms; only a table uses the width of the terminal."""
-    more = (terminal,) if output_format == "table" else ()
-    return renderers[output_format](*about, *more)
+    """Render something in one of its forms; only a table uses the width and the colours of the
+    terminal.
+    """
+    if output_format != "table":
+        return renderers[output_format](*about)
+    rendered = renderers[output_format](*about, terminal)
+    if terminal is None or not console.has_colours():
+        return rendered
+    coloured = lazy.load("report.tones:coloured")
+    if isinstance(rendered, str):
+        return cast(Rendered, coloured(rendered))
+    pieces = cast(Iterator[str], rendered)
+    return cast(Rendered, map(coloured, pieces))

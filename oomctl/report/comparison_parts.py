@@ -13,9 +13,9 @@ from oomctl.units import format_duration
 _WIDTH = 72
 
 
-def render_text(comparison: Comparison, names: tuple[str, str]) -> str:
+def render_text(comparison: Comparison, names: tuple[str, str], terminal: int | None = None) -> str:
     """Return the comparison as text, changes first; `names` are those of the two records."""
-    return as_text(_parts(comparison, names), _WIDTH)
+    return as_text(_parts(comparison, names), _WIDTH, terminal)
 
 
 def render_markdown(comparison: Comparison, names: tuple[str, str]) -> str:

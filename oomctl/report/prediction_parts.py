@@ -1,6 +1,7 @@
 """A prediction without a call, as parts: the badness of every task, and which tasks would die."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from oomctl.describe.flip_text import flip_text
 from oomctl.describe.reason_text import group_text, reason_rows
@@ -17,6 +18,7 @@ _HEADERS = (
     "would",
 )
 _NAMES = ("comm", "cgroup")
+_ROOMY, _BAR = 100, 12  # columns of a terminal with room for bars, and of the longest bar
 _NUMBERS = frozenset(_HEADERS) - {*_NAMES, "would"}
 SPARE = ("swap", "adj", "weight")
 """Columns that are often zero for every task."""
@@ -34,7 +36,10 @@ def render_text(
     terminal: int | None = None,
 ) -> str:
     """Return the prediction as text; everything that is counted is in pages."""
-    return as_text(parts(prediction, target, top, asked), terminal=terminal)
+    made = [*parts(prediction, target, top, asked)]
+    if terminal is not None and terminal >= _ROOMY:
+        made = [_with_bars(part) if isinstance(part, Table) else part for part in made]
+    return as_text(made, terminal=terminal)
 
 
 def render_markdown(
@@ -60,6 +65,16 @@ def parts(
         lines = [*reason_rows(one)]
         lines += [("turns at", flip_text(flip, comms, prediction.page_size)) for flip in flips]
         yield Lines(lines)
+
+
+def _with_bars(table: Table) -> Table:
+    """Add a column of bars, each as long as the badness of its task."""
+    at = table.headers.index("badness")
+    scores = [max(int(row[at]), 0) if row[at] != "-" else 0 for row in table.rows]
+    most = max(scores, default=0) or 1
+    bars = ["█" * -(-_BAR * score // most) for score in scores]
+    rows = [[*row, bar] for row, bar in zip(table.rows, bars, strict=True)]
+    return replace(table, headers=[*table.headers, ""], rows=rows)
 
 
 def _summary(prediction: Prediction, target: str | None) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ _LONGEST = 18  # characters of a label that becomes a header; longer ones get a 
 _COUNTERS = ("max", "oom", "oom_kill")  # have a row even if they did not rise
 
 
-def render_text(sections: Sequence[Section]) -> str:
-    """Return the statistics as text, 80 columns wide if names allow."""
-    return "\n".join(as_text(_parts(section.run)) for section in sections)
+def render_text(sections: Sequence[Section], terminal: int | None = None) -> str:
+    """Return the statistics as text, 80 columns wide if names allow, or as the terminal is."""
+    return "\n".join(as_text(_parts(section.run), terminal=terminal) for section in sections)
 
 
 def render_markdown(sections: Sequence[Section]) -> str:

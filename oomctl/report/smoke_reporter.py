@@ -2,11 +2,12 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from oomctl.oom.as_json import SCHEMA
-from oomctl.report import SMOKE_RENDERERS, CaseFormat
+from oomctl.report import SMOKE_RENDERERS, CaseFormat, render
 from oomctl.report.casetable import WRITERS, text, writer
 from oomctl.report.parts import Table, as_text
 from oomctl.report.testcases import of_result, of_smoke
@@ -100,7 +101,10 @@ class _Whole(StreamReporter):
 
 
 def reporter(
-    form: SmokeFormat, write: Callable[[str], object], verbose: bool = False
+    form: SmokeFormat,
+    write: Callable[[str], object],
+    verbose: bool = False,
+    width: int | None = None,
 ) -> StreamReporter:
     """Return the reporter of a form, which passes its text to `write` piece by piece."""
     if form in WRITERS:
@@ -109,7 +113,10 @@ def reporter(
         return Lines(write, verbose)
     if form == "html":
         return _Whole(lambda report: SMOKE_RENDERERS["html"]([report]), write)
-    return _Whole(_json if form == "json" else lambda report: table(report, verbose), write)
+    if form == "json":
+        return _Whole(_json, write)
+    tables = {"table": lambda report, width: table(report, verbose, width)}
+    return _Whole(lambda report: render(tables, "table", report, terminal=width), write)
 
 
 def whole(report: Report) -> dict[str, Any]:
@@ -126,9 +133,12 @@ def _json(report: Report) -> str:
     return json.dumps({"schema": SCHEMA, **whole(report)}, indent=2) + "\n"
 
 
-def table(report: Report, verbose: bool = False) -> str:
+def table(report: Report, verbose: bool = False, width: int | None = None) -> str:
     """Return a row for each group, or for each case, then the failures and the reasons to skip."""
-    parts = [as_text([_by_case(report) if verbose else _by_group(report)]).rstrip("\n")]
+    shown = _by_case(report) if verbose else _by_group(report)
+    if width:
+        shown = replace(shown, prose={"about": 16})
+    parts = [as_text([shown], terminal=width).rstrip("\n")]
     skipped: dict[str, list[str]] = {}
     for one in report.results:
         if one.passed is None:
@@ -141,7 +151,18 @@ def table(report: Report, verbose: bool = False) -> str:
             parts.append("\n  ".join(map(printable, lines)))
     took = format_duration(sum(one.took_ns for one in report.results))
     parts.append(f"{report.machine}\n{report.summary}, in {took}")
+    if width:
+        parts[1:] = ["\n".join(_wrapped(part, width)) for part in parts[1:]]
     return "\n\n".join(parts) + "\n"
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    """Yield lines that fit, each continued below its text."""
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())]
+        yield from textwrap.wrap(
+            line, width, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+        ) or [""]
 
 
 def _by_group(report: Report) -> Table:
@@ -160,7 +181,8 @@ def _by_case(report: Report) -> Table:
         [case.name, one.word, format_duration(one.took_ns) if one.rounds else "-", case.about]
         for case, one in zip(report.cases, report.results, strict=True)
     ]
-    return Table(["case", "result", "took", "about"], rows, ("took",))
+    headers = ["case", "result", "took", "about"]
+    return Table(headers, rows, ("took",), names=("case",))
 
 
 def listing(cases: Sequence[Case], form: str, width: int | None = None) -> str:

@@ -9,13 +9,13 @@ from oomctl.smoke.comparison import of_reports
 from oomctl.smoke.results import Report
 
 
-def render(form: SmokeFormat, suites: Sequence[Report]) -> str:
+def render(form: SmokeFormat, suites: Sequence[Report], width: int | None = None) -> str:
     """Return runs that are over in a form; a table of several has the kernels side by side."""
     if form == "table" and len(suites) > 1:
-        return render_text(of_reports(suites))
+        return render_text(of_reports(suites), width)
     parts: list[str] = []
     for report in suites:
-        tell = reporter(form, parts.append)
+        tell = reporter(form, parts.append, width=width)
         tell.begin(replace(report, results=()))
         for case, result in zip(report.cases, report.results, strict=True):
             tell.case_starts(case)

@@ -13,7 +13,7 @@ _EVERY = 60.0  # seconds between two lines if there is no bar
 
 
 class Progress:
-    """Shows rounds as they are done, out of `total` rounds or `seconds` of time if known."""
+    """Shows rounds, or other things with a noun, out of `total` or `seconds` of time if known."""
 
     def __init__(
         self,
@@ -21,10 +21,12 @@ class Progress:
         total: int | None,
         seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
+        noun: str = "round",
     ) -> None:
         self._what = what
         self._total = total
         self._seconds = seconds
+        self._noun = noun
         self._clock = clock
         self._has_bar = sys.stderr.isatty() and total != 1
         self._stack = ExitStack()
@@ -62,7 +64,7 @@ class Progress:
     def text(self, rounds: int, seconds: float) -> str:
         """Say how many rounds are done, how fast, and how long the rest will take."""
         of = f"{rounds} of " if self._total else ""
-        parts = [f"{self._what}: {of}{counted(self._total or rounds, 'round')}"]
+        parts = [f"{self._what}: {of}{counted(self._total or rounds, self._noun)}"]
         if rounds and seconds > 0:
             parts.append(f"{rounds / seconds:.3g} a second")
         if share := self.share(rounds, seconds):

@@ -12,8 +12,9 @@ from tests.terminal import drained, opened, screen
 
 
 @pytest.fixture(params=[80, 60, 20])
-def terminal(request):
+def terminal(request, monkeypatch):
     """Let stdout and stderr go to one terminal; the lines that a person sees come in the end."""
+    monkeypatch.setenv("TERM", "xterm")
 
     @contextmanager
     def shown(*lines):
@@ -56,3 +57,27 @@ def test_nothing_is_left_of_a_bar(terminal, end):
         console.progress_bar("a case with quite a long name, " * 9, 2, 4)
         end()
         console.note("done")
+
+
+def test_what_a_guest_says_stands_above_the_bar(terminal):
+    with terminal("guest: 2 hogs", "half", "oomctl: b 2/4"):
+        foreign = console.Foreign()
+        console.progress_bar("a", 1, 4)
+        foreign.take(b"guest: ")
+        console.progress_bar("b", 2, 4)
+        foreign.take(b"2 hogs\nhalf")
+        foreign.end()
+
+
+def test_a_dumb_terminal_has_no_bar(terminal, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    with terminal("oomctl: one", ""):
+        console.progress_bar("lock", 2, 4)
+        console.note("one")
+
+
+def test_the_next_step_is_for_people_only(terminal, capsys):
+    console.next_step("look")
+    assert capsys.readouterr().err == ""
+    with terminal("oomctl: look", ""):
+        console.next_step("look")
