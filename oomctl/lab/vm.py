@@ -24,10 +24,6 @@ from oomctl.oom.faults import Fault, find_faults
 _QEMU_END_SECONDS = 3.0
 _KEPT_CONSOLES = 9
 
-_STALE_INT3 = (
-    "of an INT3 that was gone already: no fault of this kernel, but of QEMU's emulation of several "
-    "processors; --cpus 1 has none"
-)
 _SEE_V = "run with -v to see why"
 _REFUSALS = {
     "no-memory-controller": ("the guest's kernel has no cgroup v2 memory controller", _SEE_V),
@@ -178,13 +174,6 @@ def _keep(text: str) -> Path:
 
 
 def panic(console: str) -> str | None:
-    """Find why the guest's kernel panicked in the console's text; None if it did not.
-
-    Under emulation a processor may execute an INT3 that another has already replaced, while the
-    kernel changes its code (smp_text_poke_batch_process()): then the kernel knows nothing of it.
-    """
+    """Find why the guest's kernel panicked in the console's text; None if it did not."""
     found = re.search(r"Kernel panic - not syncing: (.*)", console)
-    if found is None:
-        return None
-    why = found[1].strip()
-    return f"{why}, {_STALE_INT3}" if re.search(r"\bint3: 0000 \[#1\]", console) else why
+    return found and found[1].strip()

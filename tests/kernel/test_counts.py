@@ -73,7 +73,7 @@ def test_a_sharer_has_no_record_and_no_count(run):
     # a sharer may end with its hog (PR_SET_PDEATHSIG) before the kernel kills it
     for _ in range(8):
         counts = run(
-            '[cgroup.elsewhere]\n'
+            "[cgroup.elsewhere]\n"
             '[hog.sharing]\nsize = "16M"\nkind = "shared"\nsharer = "elsewhere"\n'
         )
         if numbers(counts) != [1] * 4:

@@ -39,6 +39,7 @@ def boot(**options):
 def test_emulation_names_a_processor_that_boots_and_turns_kvm_off():
     assert "--disable-kvm" in qemu.virtme(Machine(IMAGE))
     assert after(boot(), "-cpu") == ["max", "Haswell"]
+    assert after(boot(), "-accel") == ["tcg,thread=single"]
 
 
 def test_kvm_leaves_the_processor_to_virtme():
