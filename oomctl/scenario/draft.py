@@ -26,6 +26,8 @@ class Draft:
     """Cgroups that are made although no hog lives in them and nothing is written."""
     timeout: float = 30.0
     sysctls: tuple[Sysctl, ...] = ()
+    no_controller: tuple[str, ...] = ()
+    """Cgroups that do not give the memory controller to their children."""
 
     def plan(self, top: str, given: Collection[str] | None = None) -> Plan:
         """Return the plan with `top` as the path of the top cgroup.
@@ -98,7 +100,8 @@ class Draft:
             for file, value in self.files.get(cgroup, {}).items():
                 # a kernel without swap needs no file to swap nothing; other values need the file
                 yield Setting(cgroup, file, value, optional=value == "0" and "swap" in file)
-            if cgroup in inner and (given is None or "memory" in given):
+            gives = cgroup in inner and cgroup not in self.no_controller
+            if gives and (given is None or "memory" in given):
                 yield _controller(cgroup, "memory")
             if cgroup in counting:
                 yield _controller(cgroup, "pids")

@@ -16,13 +16,15 @@ from oomctl.cgroup import hierarchy
 from oomctl.errors import OomctlError
 from oomctl.experiment.environment import require_kfunc
 from oomctl.experiment.session import Session
+from oomctl.fuzz.coverage import exercised
+from oomctl.fuzz.oracles import Judged
 from oomctl.oom import as_json
+from oomctl.oom.enums import Agreement
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import limit_pages
 from tests.kernel import trees
-from tests.kernel.treecheck import Comparison
 from tests.kernel.trees import TOP, K, M, random_tree
 
 TREES = int(os.environ.get("OOMCTL_TREES", "15"))
@@ -89,14 +91,14 @@ def declared_tree(swap_area):
         def declare(tree):
             with swap_area(tree.swap):
                 outcome = session.run(tree.plan, lambda _hogs: reclaim(tree))
-            return Comparison(tree, outcome)
+            return Judged(tree.plan, outcome)
 
         yield declare
 
 
 @pytest.mark.timeout(120 + 20 * TREES)
 def test_over_random_trees_prediction_and_kernel_agree(declared_tree, capsys):
-    features, explained, wrong = Counter(), [], []
+    covered, explained, wrong = Counter(), [], []
     for number in range(FROM, FROM + TREES):
         tree = random_tree(number)
         try:
@@ -104,18 +106,18 @@ def test_over_random_trees_prediction_and_kernel_agree(declared_tree, capsys):
         except OomctlError as error:
             faults = [f"{error} {error.hint}"]
         else:
-            features.update(compared.features())
-            faults = list(compared.faults())
+            covered.update(exercised(compared))
+            faults = list(compared.disagreements)
             if faults:
                 faults.append(json.dumps(as_json.tree(compared.outcome)))
-            elif compared.agreement == "explained":
+            elif compared.agreement == Agreement.EXPLAINED:
                 explained.append(f"tree {number}: {compared}")
         if faults:
             wrong.append(number)
             with capsys.disabled():
                 print(f"\ntree {number}: {tree}", *faults, sep="\n  ")
     with capsys.disabled():
-        counted = ", ".join(f"{n} {feature}" for feature, n in sorted(features.items()))
+        counted = ", ".join(f"{n} {what} {which}" for (what, which), n in sorted(covered.items()))
         print(
             f"\n{TREES} trees: {TREES - len(explained) - len(wrong)} agreed, {len(explained)} "
             f"explained by what no file shows, {len(wrong)} disagreed; {counted}"

@@ -1,0 +1,1 @@
+"""Random experiments against the model; what differs is shrunk to the smallest scenario."""

@@ -1,0 +1,74 @@
+"""One random experiment: a draft, and what it needs of the machine beside that. Pure."""
+
+from dataclasses import dataclass, replace
+
+from oomctl.oom.paths import is_within
+from oomctl.scenario.draft import Draft
+from oomctl.scenario.names import TOP, parent, within
+
+UNCHARGED = ("hugetlb", "file")
+"""Kinds of hogs that fill no memory.max."""
+
+
+@dataclass(frozen=True)
+class Case(Draft):
+    """A draft whose `files` name every cgroup, in the order in which they are made.
+
+    `swap` says that it wants a swap device. `reclaim` are the bytes to ask of the target once the
+    hogs are filled; a scenario cannot say that, nor `no_controller`.
+    """
+
+    swap: bool = False
+    reclaim: int = 0
+
+    @property
+    def inner(self) -> frozenset[str]:
+        """The cgroups that give their children the memory controller, and so hold no process."""
+        return frozenset(parent(each) for each in self.files if each != TOP) - {*self.no_controller}
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The cgroups that its calls are made on."""
+        return tuple(step.call.target or TOP for step in self.steps)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be carried out: its places exist, hold processes, and have room."""
+        places = {path for hog in self.hogs for path in (hog.cgroup, hog.sharer) if path}
+        known = self.files.keys()
+        return (
+            bool(self.steps)
+            and all(parent(each) in known for each in known)
+            and places <= known - self.inner
+            and {*self.targets} <= known
+            and all(self._has_room(each) for each in known)
+        )
+
+    def _has_room(self, cgroup: str) -> bool:
+        limit = self.files[cgroup].get("memory.max", "max")
+        charged = (h for h in self.hogs if within(h.cgroup, cgroup) and h.kind not in UNCHARGED)
+        return limit == "max" or sum(hog.size for hog in charged) < int(limit)
+
+    def without_cgroup(self, gone: str) -> "Case":
+        """Return the same without one cgroup: what is in it and below it moves to its parent."""
+
+        def moved(path: str) -> str:
+            if path == gone:
+                return parent(gone)
+            if is_within(path, gone):
+                rest = path.removeprefix(f"{gone}/")
+                return rest if parent(gone) == TOP else f"{parent(gone)}/{rest}"
+            return path
+
+        return replace(
+            self,
+            files={moved(path): files for path, files in self.files.items() if path != gone},
+            hogs=tuple(
+                replace(hog, cgroup=moved(hog.cgroup), sharer=hog.sharer and moved(hog.sharer))
+                for hog in self.hogs
+            ),
+            steps=tuple(
+                replace(step, call=replace(step.call, target=moved(step.call.target or TOP)))
+                for step in self.steps
+            ),
+        )

@@ -1,0 +1,118 @@
+"""Which rules, kinds of hogs, verdicts and returns were exercised how often; and steering. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from oomctl.fuzz.case import Case
+from oomctl.fuzz.nominal import nominal, nominal_tasks
+from oomctl.fuzz.oracles import Judged, is_valid
+from oomctl.oom.as_text import returned
+from oomctl.oom.enums import Role, Rule, VerdictName
+from oomctl.oom.paths import ancestors
+from oomctl.oom.plan import Call, Plan
+from oomctl.oom.prediction import Prediction
+from oomctl.oom.task import limit_pages
+
+RULE, VICTIM, VERDICT, RETURN = "rule", "victim", "verdict", "return"
+Exercised = tuple[str, str]
+"""One of these four, and which rule, kind of hog, verdict or return value."""
+
+
+def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
+    """Yield the rules of selection that have their part in one call, as the model chooses."""
+    if not is_valid(call):
+        yield Rule.BAD_ARGUMENT
+        return
+    ranked = [one for one in prediction.candidates if one.badness is not None]
+    if any(one.excluded == "adj -1000" for one in prediction.candidates):
+        yield Rule.EXEMPT
+    if not ranked:
+        yield Rule.NO_TASK
+        return
+    first = ranked[0]
+    size = prediction.page_size
+    largest = max(one.task.pages(size) for one in ranked)
+    adjusted = any(one.task.oom_score_adj for one in ranked)
+    yield Rule.LARGEST if first.task.pages(size) == largest else Rule.ADJ
+    grouped = [each.cgroup for each in plan.settings if each.file == "memory.oom.group"]
+    over = {*ancestors(call.target or "/")} - {call.target}
+    for rule, has_part in {
+        Rule.NEGATIVE: (first.badness or 0) < 0,
+        Rule.TIE: len(ranked) > 1 and ranked[1].badness == first.badness,
+        Rule.CLOSE: bool(prediction.close),
+        Rule.SMALL_LIMIT: adjusted and prediction.totalpages < 1000,
+        Rule.NO_LIMIT: adjusted and prediction.totalpages >= limit_pages(None, size),
+        Rule.SWAP: any(one.task.swap for one in ranked),
+        Rule.GROUP: len(prediction.victims) > 1,
+        Rule.GROUP_ABOVE: not over.isdisjoint(grouped),
+        Rule.SHARED: any(
+            one.task.memory == first.task.memory and one is not first
+            for one in prediction.candidates
+        ),
+        Rule.LEADER_EXITED: bool(first.task.thread),
+        Rule.BELOW: first.task.cgroup != call.target,
+    }.items():
+        if has_part:
+            yield rule
+
+
+def exercised(judged: Judged) -> set[Exercised]:
+    """Return what an experiment has exercised."""
+    found: set[Exercised] = set()
+    kinds = {row.task.pid: row.kind for row in judged.outcome.tasks if row.kind}
+    for each in judged.calls:
+        call = each.call
+        found |= {(RULE, rule) for rule in rules(judged.plan, call.call, each.prediction)}
+        if call.collateral:
+            found.add((RULE, Rule.SHARED))
+        chosen = {kill.pid for kill in call.kills if kill.role == Role.VICTIM}
+        found |= {(VICTIM, kinds[pid]) for pid in chosen if pid in kinds}
+        found.add((VERDICT, call.verdict.name))
+        found.add((RETURN, returned(call.result.ret)))
+    return found
+
+
+def promised(case: Case) -> set[Exercised]:
+    """Return what a case is likely to exercise, by the sizes that its hogs are given."""
+    plan = case.plan("/fuzzed")
+    tasks = nominal_tasks(plan)
+    kinds = {hog.label: hog.kind for hog in plan.hogs}
+    found: set[Exercised] = set()
+    for step in plan.steps:
+        prediction = nominal(plan, step.call, tasks).predict()
+        found |= {(RULE, rule) for rule in rules(plan, step.call, prediction)}
+        if not is_valid(step.call):
+            found.add((VERDICT, VerdictName.INVALID_ARGUMENT))
+            continue
+        dead = [each for each in tasks if each.pid in prediction.victims]
+        found |= {(VICTIM, kinds[each.comm]) for each in dead}
+        memories = {each.memory for each in dead}
+        tasks = [each for each in tasks if each.memory not in memories]
+    return found
+
+
+@dataclass
+class Coverage:
+    """Counts what was exercised, and which of several cases promises what is rare."""
+
+    counts: Counter[Exercised] = field(default_factory=Counter)
+
+    def add(self, found: Iterable[Exercised]) -> None:
+        """Count what one experiment has exercised."""
+        self.counts.update(found)
+
+    def choose(self, cases: Sequence[Case]) -> int:
+        """Return the index of the case that promises the rarest."""
+        worth = [
+            max((1 / (1 + self.counts[each]) for each in promised(case)), default=0.0)
+            for case in cases
+        ]
+        return worth.index(max(worth))
+
+    def rows(self, kinds: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Return what, which and how often: every rule and kind, and the verdicts and returns."""
+        known = [*((RULE, rule) for rule in Rule), *((VICTIM, kind) for kind in kinds)]
+        seen = sorted(each for each in self.counts if each[0] in (VERDICT, RETURN))
+        seen += sorted({e for e in self.counts if e[0] in (RULE, VICTIM)} - {*known})
+        return [(*each, self.counts[each]) for each in (*known, *seen)]
