@@ -16,6 +16,7 @@ NAMES = (
     "smoke-schema.json",
     "lab-schema.json",
     "fleet-schema.json",
+    "fuzz-schema.json",
 )
 SCHEMAS = {name: json.loads((FOLDER / name).read_text()) for name in NAMES}
 REGISTRY = Registry().with_resources(

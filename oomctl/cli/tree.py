@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "clean": Entry("Undo what a killed oomctl left behind.", "clean:clean"),
     "smoke": Entry("Test this kernel's bpf_out_of_memory(), case by case.", "smoke:smoke"),
     "fleet": Entry("Run smoke, run, declare or doctor on many machines.", "fleet:fleet"),
+    "fuzz": Entry("Run random experiments, and shrink what differs from the model.", "fuzz:fuzz"),
     "scenario": Entry(
         "Start, check and rebuild scenario files; print their schema.",
         commands={

@@ -97,6 +97,12 @@ DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
 }
 """Take an examination; "table" also the width of the terminal."""
 
+FUZZ_RENDERERS: Mapping[str, Callable[..., str]] = {
+    "table": lazy.function("report.fuzz_parts:render_text"),
+    "json": lazy.function("report.fuzz_parts:render_json"),
+}
+"""Take the report of a hunt; "table" also the width of the terminal."""
+
 
 def render(
     renderers: Mapping[str, Callable[..., Rendered]],

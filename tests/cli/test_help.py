@@ -106,4 +106,4 @@ def test_the_environment_is_named_at_the_top_and_where_it_applies():
         cache, run_dir = "OOMCTL_CACHE  " in text, "OOMCTL_RUN_DIR  " in text
         first = words[0] if words else ""
         assert cache is (first in {"", *CACHING} and words[1:] != ("unload",))
-        assert run_dir is (first in {"", "doctor", "smoke", "declare", "run", "clean"})
+        assert run_dir is (first in {"", "doctor", "smoke", "declare", "run", "clean", "fuzz"})

@@ -13,8 +13,8 @@ print(*sys.modules)
 """
 LIBRARIES = {"pydantic", "psutil", "cgroupspy", "tabulate", "tomlkit", "tomllib", "json", "ctypes"}
 FOLDERS = {
-    *("bpf", "cgroup", "describe", "doctor", "experiment", "hog", "kmod", "lab", "oom", "proc"),
-    *("report", "rounds", "scenario", "smoke"),
+    *("bpf", "cgroup", "describe", "doctor", "experiment", "fuzz", "hog", "kmod", "lab", "oom"),
+    *("proc", "report", "rounds", "scenario", "smoke"),
 }
 
 

@@ -32,6 +32,7 @@ from tests.elf import elf_file
 from tests.machine import V3
 from tests.outcomes import DEFAULT_RUN, ENVIRONMENT, OUTCOMES
 from tests.rounds import alone
+from tests.unit.fuzz.fake_kernel import FakeBench
 from tests.unit.lab.test_guest_suite import lines
 from tests.unit.smoke.fake_suite import CASES, HERE, FakeRunner
 
@@ -56,6 +57,7 @@ DOING = {
     "doctor": ["doctor"],
     "clean": ["clean"],
     "smoke": ["smoke -f json", "smoke panic"],
+    "fuzz": ["fuzz --rounds 2 --seed 1", "fuzz --for 0.000001s --only anon", "fuzz"],
     "lab run": ["lab run {} x"],
     "lab smoke": ["lab smoke", "lab smoke lock.busy"],
     "lab shell": ["lab shell"],
@@ -106,16 +108,20 @@ VALUES = {
     "--module": "m.ko",
     "--name": "other",
     "--numa-nodes": "2",
+    "--only": "shmem",
     "--order": "2",
+    "--out": "found",
     "--output": "result",
     "--owner": "1",
     "--parent": "/a",
     "--record": "record",
     "--remove": "6.12",
     "--repeat": "3",
+    "--rounds": "3",
     "--rwdir": "headers",
     "--scale": "1/2",
     "--scenario": "made.toml",
+    "--seed": "7",
     "--set": "hog.a.count=2",
     "--since": "boot",
     "--size": "9M",
@@ -262,6 +268,7 @@ def done(machine, any_machine, monkeypatch, tmp_path):
         "oomctl.experiment.environment.require_host": lambda: None,
         "oomctl.smoke.runner.CaseRunner": CaseRunner,
         "oomctl.smoke.suite.cases": lambda: CASES,
+        "oomctl.cli.fuzz.Bench": FakeBench,
         "oomctl.kmod.module.build": edge("build", Path("built")),
         "oomctl.kmod.module.load": edge("load"),
         "oomctl.kmod.module.unload": edge("unload"),

@@ -1,0 +1,89 @@
+"""Carries out cases on this machine: one session for all, and what the machine shows beside."""
+
+import os
+from contextlib import ExitStack
+from typing import Self
+
+import psutil
+
+from oomctl import console
+from oomctl.bpf.btf import Kfunc
+from oomctl.cgroup.node import UnifiedNode
+from oomctl.errors import OomctlError, UnsupportedError, while_ending
+from oomctl.experiment.session import Session
+from oomctl.fuzz.case import Case
+from oomctl.fuzz.hunt import Trial, trial_of
+from oomctl.fuzz.oracles import Disagreement, Judged
+from oomctl.hog.hogset import NotFilledError
+from oomctl.oom.enums import Agreement, Oracle
+from oomctl.oom.faults import find_faults
+from oomctl.oom.outcome import Environment
+from oomctl.proc import procfs
+from oomctl.proc.kmsg import Kmsg, marked
+from oomctl.units import format_size
+
+
+class Bench:
+    """A session, its own reader of the kernel log, and names for trees below the root."""
+
+    def __init__(self, root: UnifiedNode, kfunc: Kfunc) -> None:
+        self._root = root
+        self._kfunc = kfunc
+        self._stack = ExitStack()
+        self._prefix = f"oomctl-{os.getpid()}-fuzz-"
+        self._made = 0
+
+    def __enter__(self) -> Self:
+        """Set up; raises the errors of a session."""
+        with ExitStack() as stack:
+            self._session = stack.enter_context(Session(self._root, self._kfunc, None))
+            self._log = stack.enter_context(Kmsg())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Take everything down."""
+        self._stack.close()
+
+    @property
+    def environment(self) -> Environment:
+        """The machine."""
+        return self._session.environment
+
+    def run(self, case: Case, origin: str) -> Trial:
+        """Carry out a case; its errors are disagreements, but for a hog that does not get full."""
+        self._made += 1
+        plan = case.plan(f"/{self._prefix}{self._made}")
+        try:
+            with console.quiet(), marked(f"fuzz case {origin}"):
+                judged = Judged(plan, self._session.run(plan))
+        except NotFilledError:
+            return Trial(Agreement.NOT_FILLED)
+        except OomctlError as error:
+            if while_ending(error):
+                raise
+            text = "; ".join(error.lines)
+            found = (Disagreement(Oracle.CARRIED_OUT, text), *self._seen())
+            return Trial(Agreement.DIFFERS, found)
+        return trial_of(judged, self._seen())
+
+    def _seen(self) -> tuple[Disagreement, ...]:
+        """Return what the machine shows after an experiment: faults, and what is left."""
+        faults = find_faults(record.text for record in self._log.read().records)
+        left = [p.name for p in self._root.directory.iterdir() if p.name.startswith(self._prefix)]
+        left += [f"pid {pid}" for pid in procfs.children(os.getpid())]
+        found = [Disagreement(Oracle.CONSOLE, fault.title) for fault in faults]
+        if left:
+            found.append(Disagreement(Oracle.LEFT_BEHIND, f"left behind: {', '.join(left)}"))
+        return tuple(found)
+
+
+def require_memory(most: int) -> None:
+    """Raise UnsupportedError unless twice what the hogs of a case fill at most is available."""
+    available = psutil.virtual_memory().available
+    if available < 2 * most:
+        raise UnsupportedError(
+            f"{format_size(available)} of memory are available, and the trees need "
+            f"{format_size(2 * most)}",
+            "end something, or run it in `oomctl lab run --memory 2G -- oomctl fuzz`",
+        )

@@ -1,0 +1,187 @@
+"""A finding: the smallest case that differs, as a scenario file with both sides' words. Pure."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from oomctl.fuzz.case import Case
+from oomctl.fuzz.oracles import Disagreement, Judged, expected_return, is_valid
+from oomctl.oom.as_text import returned
+from oomctl.oom.enums import Oracle
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Hog, Step
+from oomctl.scenario.names import TOP
+from oomctl.scenario.toml_text import TomlTable, document, exact_size
+from oomctl.text import counted
+from oomctl.units import Duration
+
+FILE = re.compile(r"finding-([0-9a-f]{12})\.toml")
+"""The name of a finding's file, with its form."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the model expects of one call: the return value, and the names of the hogs that die."""
+
+    ret: int
+    victims: tuple[str, ...]
+
+
+def expected_of(judged: Judged) -> tuple[Expected, ...]:
+    """Return what the model expects of each call that was made."""
+    names = {row.task.pid: row.entry or row.name or "" for row in judged.outcome.tasks}
+    found = []
+    for each in judged.calls:
+        pids = each.prediction.victims if is_valid(each.call.call) else ()
+        victims = tuple(dict.fromkeys(names[pid] for pid in pids if names.get(pid)))
+        ret = expected_return(each.call.call, bool(each.prediction.victims))
+        found.append(Expected(ret, victims))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A disagreement that was shrunk; `origin` names the case that it comes from.
+
+    It was seen again in `seen` of `tried` experiments of this case. `expected` is empty if it ended
+    before its calls were made.
+    """
+
+    case: Case
+    origin: str
+    disagreements: tuple[Disagreement, ...]
+    expected: tuple[Expected, ...]
+    seen: int
+    tried: int
+    is_shrunk: bool
+    kernel: str
+
+    @property
+    def oracles(self) -> tuple[Oracle, ...]:
+        """The oracles that disagree, each once."""
+        return tuple(dict.fromkeys(each.oracle for each in self.disagreements))
+
+    @property
+    def form(self) -> str:
+        """Name its shape: two findings that differ only in names and amounts have the same."""
+        shape = repr((sorted(self.oracles), _shape(self.case)))
+        return hashlib.sha256(shape.encode()).hexdigest()[:12]
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file."""
+        return f"finding-{self.form}.toml"
+
+    @property
+    def rate(self) -> str:
+        """Say how often it was seen."""
+        return f"confirmed {self.seen} of {counted(self.tried, 'time')}"
+
+    @property
+    def made(self) -> str:
+        """Say what was made of its case; one that is not seen again cannot be shrunk."""
+        return "shrunk to" if self.is_shrunk else "not shrunk:"
+
+    def text(self) -> str:
+        """Return its scenario file."""
+        return document([self._head(), *_tree(self.case), *self._calls()])
+
+    def _head(self) -> TomlTable:
+        of = f"{counted(len(self.case.hogs), 'hog')} in {counted(len(self.case.files), 'cgroup')}"
+        about = [
+            f"Found by `oomctl fuzz`, case {self.origin}, {self.made} {of}.",
+            f"Kernel {self.kernel}; {self.rate}.",
+            "",
+            "What differs (the expectations below are the model's):",
+            *(f"- {each}" for each in self.disagreements),
+        ]
+        table = TomlTable(comments=about)
+        oracles = ", ".join(self.oracles)
+        table.set("description", f"Kernel and model differ: {oracles}.")
+        table.set("timeout", str(Duration(self.case.timeout)))
+        for sysctl in self.case.sysctls:
+            table.set(f"sysctl.{sysctl.name}", sysctl.value)
+        return table
+
+    def _calls(self) -> Iterator[TomlTable]:
+        for place, step in enumerate(self.case.steps):
+            table = TomlTable(("call",), is_item=True)
+            _call(table, step)
+            if place < len(self.expected):
+                wanted = self.expected[place]
+                ret: str | int = wanted.ret
+                table.set("expect.returns", returned(wanted.ret)[1:] if wanted.ret < 0 else ret)
+                table.set("expect.victims", wanted.victims)
+            yield table
+
+
+def _tree(case: Case) -> Iterator[TomlTable]:
+    for cgroup, files in case.files.items():
+        table = TomlTable(("cgroup", cgroup))
+        for file, value in files.items():
+            if file == "memory.oom.group":
+                table.set(file, value == "1")
+            else:
+                table.set(file, exact_size(None if value == "max" else int(value)))
+        yield table
+    for hog in case.hogs:
+        yield _hog(hog)
+
+
+def _hog(hog: Hog) -> TomlTable:
+    table = TomlTable(("hog", hog.name))
+    table.set("size", exact_size(hog.size) or 0)
+    table.set("cgroup", hog.cgroup)
+    if hog.kind != "anon":
+        table.set("kind", hog.kind)
+    if hog.oom_score_adj:
+        table.set("oom_score_adj", hog.oom_score_adj)
+    if hog.kind in ("threads", "forker"):
+        table.set("tasks", hog.tasks)
+    if hog.sharer:
+        table.set("sharer", hog.sharer)
+    if hog.kind == "traced":
+        table.set("hold", str(Duration(hog.hold)))
+    if hog.path:
+        table.set("path", hog.path)
+    return table
+
+
+def _call(table: TomlTable, step: Step) -> None:
+    call = step.call
+    table.set("target", call.target or TOP)
+    if call.via != "bpf":
+        table.set("via", call.via)
+        if call.amount is not None:
+            table.set("amount", exact_size(call.amount) or 0)
+        return
+    if call.order:
+        table.set("order", call.order)
+    if call.flags != WAIT_ON_OOM_LOCK:
+        table.set("flags", call.flags)
+
+
+def _shape(case: Case) -> object:
+    """Return a case without names, its amounts by their order only."""
+    names = {cgroup: number for number, cgroup in enumerate(case.files)}
+    ranks = {size: rank for rank, size in enumerate(sorted({hog.size for hog in case.hogs}))}
+    return (
+        [sorted(files) for files in case.files.values()],
+        [
+            (h.kind, ranks[h.size], _sign(h.oom_score_adj), names[h.cgroup], names.get(h.sharer))
+            for h in case.hogs
+        ],
+        [
+            (names[step.call.target or TOP], str(step.call.via), is_valid(step.call))
+            for step in case.steps
+        ],
+    )
+
+
+def _sign(adj: int) -> int:
+    return adj if adj == -1000 else (adj > 0) - (adj < 0)
+
+
+def known_forms(names: Sequence[str]) -> frozenset[str]:
+    """Return the forms of the findings among the names of files."""
+    return frozenset(match[1] for name in names if (match := FILE.fullmatch(name)))

@@ -1,0 +1,53 @@
+"""The folder that findings are written to; what is there already is known."""
+
+from pathlib import Path
+from typing import Self
+
+from oomctl import console
+from oomctl.errors import OomctlError, UsageError
+from oomctl.fuzz.finding import FILE, Finding, known_forms
+
+
+class Folder:
+    """A folder of findings; without a path they are only reported."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._is_new = False
+        self.known: frozenset[str] = frozenset()
+
+    def __enter__(self) -> Self:
+        """Make the folder, or read what it holds; UsageError if it has other things."""
+        if self._path is None:
+            return self
+        try:
+            self._is_new = not self._path.exists()
+            self._path.mkdir(exist_ok=True)
+            names = sorted(path.name for path in self._path.iterdir())
+        except OSError as error:
+            why = f"--out {self._path}: {error.strerror}"
+            raise UsageError(why, "name a folder that you can write to") from error
+        other = [name for name in names if not FILE.fullmatch(name)]
+        if other:
+            what = f"--out {self._path}: it has other things than findings, such as {other[0]!r}"
+            raise UsageError(what, "name a new folder, or one that `oomctl fuzz` has made")
+        self.known = known_forms(names)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Remove a folder that was made for nothing."""
+        if self._path and self._is_new and not any(self._path.iterdir()):
+            self._path.rmdir()
+
+    def keep(self, finding: Finding) -> None:
+        """Write a finding to a new file; OomctlError if it cannot be written."""
+        console.note(f"finding {finding.form}: {finding.rate}, {'; '.join(finding.oracles)}")
+        if self._path is None:
+            return
+        path = self._path / finding.file_name
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(finding.text())
+        except OSError as error:
+            why = f"cannot write {path}: {error.strerror}"
+            raise OomctlError(why, "free some space or name another folder") from error

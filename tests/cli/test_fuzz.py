@@ -1,0 +1,153 @@
+"""`oomctl fuzz` on a kernel that is the model, beside a model that may have a fault."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from oomctl.errors import OomctlError
+from tests.cli.command import refused, run
+from tests.schemas import validator
+from tests.unit.fuzz.fake_kernel import FakeBench, FakeKernel
+from tests.unit.fuzz.test_hunt import FAULTS
+
+TIES = FAULTS["ties go to the first"]
+
+
+@pytest.fixture
+def bench(machine, monkeypatch, tmp_path):
+    """A bench whose model a test may change."""
+
+    class Bench(FakeBench):
+        pass
+
+    monkeypatch.setattr("oomctl.cli.fuzz.Bench", Bench)
+    monkeypatch.chdir(tmp_path)
+    return Bench
+
+
+def result_of(*words, code=0):
+    result = run("fuzz", "-f", "json", *words)
+    assert result.exit_code == code, result.stderr
+    tree = json.loads(result.stdout)
+    validator("fuzz-schema.json").validate(tree)
+    return tree
+
+
+def test_where_all_agree(bench):
+    result = run("fuzz", "--rounds", "20", "--seed", "0x10")
+    assert result.exit_code == 0
+    assert "seed      16\n" in result.stdout
+    assert "rounds    20: 20 agreed\n" in result.stdout
+    assert "20 rounds with seed 16: each in a tree of its own" in result.stderr
+    assert "no OOM on the whole system" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_result_as_json(bench):
+    tree = result_of("--rounds", "20", "--seed", "3")
+    assert tree["rounds"] == {"agreed": 20, "explained": 0, "differs": 0, "not-filled": 0}
+    assert (tree["seed"], tree["experiments"], tree["end"]) == (3, 20, "done")
+    rows = {(row["what"], row["which"]): row["rounds"] for row in tree["coverage"]}
+    assert rows["rule", "largest"] + rows["rule", "adj"] + rows["rule", "no-task"] >= 15
+    assert rows["victim", "anon"] > 0
+    assert rows["return", "1"] > 0
+    assert ("rule", "swap") in rows
+
+
+def test_a_seed_gives_the_same_and_another_seed_another(bench):
+    first, again, other = (result_of("--rounds", "9", "--seed", s)["coverage"] for s in "112")
+    assert first == again != other
+
+
+def test_without_a_seed_it_is_random_and_shown(bench):
+    seeds = {result_of("--rounds", "1")["seed"] for _ in range(3)}
+    assert len(seeds) == 3
+
+
+def test_for_some_time(bench):
+    tree = result_of("--for", "1ms")
+    assert tree["end"] == "done"
+    assert tree["rounds"]["agreed"] >= 1
+
+
+def test_only_some_kinds(bench):
+    tree = result_of("--rounds", "20", "--only", "shmem,hugetlb")
+    kinds = [row for row in tree["coverage"] if row["what"] == "victim"]
+    assert {row["which"] for row in kinds} == {"shmem", "hugetlb"}
+
+
+def test_a_finding_is_reported_with_its_scenario_and_written(bench):
+    bench.model = TIES
+    words = "--seed", "1", "--out", "found", "--rounds", "30"
+    tree = result_of(*words, code=1)
+    finding = tree["findings"][0]
+    assert finding["hogs"] <= 3
+    assert finding["seen"] == finding["tried"] == 5
+    assert [each["oracle"] for each in finding["disagreements"]] == ["victims"]
+    path = Path("found", f"finding-{finding['form']}.toml")
+    assert path.read_text() == finding["scenario"]
+    assert len([*Path("found").iterdir()]) == len(tree["findings"])
+    assert run("scenario", "check", path).exit_code == 0
+
+    again = result_of(*words)
+    assert again["findings"] == []
+    assert again["repeated"].keys() == {each["form"] for each in tree["findings"]}
+
+
+def test_a_finding_in_the_table(bench):
+    bench.model = TIES
+    result = run("fuzz", "--seed", "1", "--rounds", "10")
+    assert result.exit_code == 1
+    assert "confirmed 5 of 5 times, shrunk to 2 hogs" in result.stdout
+    assert "[[call]]" in result.stdout
+    assert "differs, and is confirmed and shrunk: victims: predicted" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--seed", "x"], "'x' is not a whole number"),
+        (["--seed", "-1"], "-1 is out of range"),
+        (["--rounds", "0"], "0 is out of range"),
+        (["--for", "never"], "never"),
+        (["--only", "anon,ram"], "'ram' is not a kind of hog; take anon, file"),
+        (["--only", ""], "it is empty"),
+        (["--out", "."], "it has other things than findings, such as"),
+        (["--out", "other"], "File exists"),
+    ],
+)
+def test_wrong_usage(bench, words, says):
+    Path("other").write_text("")
+    refused(run("fuzz", *words), 2, says)
+
+
+def test_too_little_memory_is_said(bench, monkeypatch):
+    little = SimpleNamespace(available=100 << 20, total=1 << 30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
+    refused(run("fuzz", "--out", "new"), 3, "100M of memory are available", "--memory 2G")
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "end", "code"),
+    [(KeyboardInterrupt(), "interrupted", 130), (OomctlError("the disk is full"), "failed", 4)],
+)
+def test_what_ends_it_leaves_a_report(bench, monkeypatch, error, end, code):
+    class Ending(FakeKernel):
+        def __call__(self, case, origin):
+            if self.runs == 5:
+                raise error
+            return super().__call__(case, origin)
+
+    monkeypatch.setattr("tests.unit.fuzz.fake_kernel.FakeKernel", Ending)
+    tree = result_of("--rounds", "20", "--seed", "1", code=code)
+    assert tree["end"] == end
+    assert sum(tree["rounds"].values()) == 5
+
+
+def test_a_machine_that_cannot_is_told_so(bench, monkeypatch):
+    monkeypatch.setattr("oomctl.bpf.btf.find_kfunc", lambda: None)
+    refused(run("fuzz"), 3, "has no bpf_out_of_memory()")

@@ -1,0 +1,153 @@
+"""Each oracle is silent on a sound outcome, and speaks of its own fault only."""
+
+import errno
+from dataclasses import replace
+
+import pytest
+
+from oomctl.errors import OomctlError
+from oomctl.fuzz.case import Case
+from oomctl.fuzz.hunt import trial_of
+from oomctl.oom.call import CallResult, Stage
+from oomctl.oom.counts import Difference, KillCounts
+from oomctl.oom.enums import Agreement, CountSource, Oracle, VerdictName
+from oomctl.oom.fate import Fate
+from oomctl.oom.plan import Call, Hog, Step
+from oomctl.oom.timeline import Stamp, Timeline
+from oomctl.oom.verdict import Verdict
+from tests.unit.fuzz.fake_kernel import FakeKernel
+
+M = 1 << 20
+CASE = Case(
+    hogs=(
+        Hog("small", M, cgroup="a"),
+        Hog("large", 4 * M, cgroup="b"),
+        Hog("twin", 4 * M, cgroup="b"),
+        Hog("safe", 8 * M, -1000, "a"),
+    ),
+    files={".": {}, "a": {}, "b": {"memory.oom.group": "1"}},
+    steps=(Step(Call(".", 0, 1)), Step(Call("a", 3, 0)), Step(Call("a", -1, 0))),
+)
+
+
+@pytest.fixture
+def sound():
+    return FakeKernel().judged(CASE)
+
+
+def with_call(judged, number, **changes):
+    calls = list(judged.outcome.calls)
+    calls[number] = replace(calls[number], **changes)
+    return with_outcome(judged, calls=tuple(calls))
+
+
+def with_outcome(judged, **changes):
+    return replace(judged, outcome=replace(judged.outcome, **changes))
+
+
+def said(judged):
+    return {each.oracle for each in judged.disagreements}
+
+
+def test_a_sound_outcome_agrees(sound):
+    assert sound.disagreements == ()
+    assert sound.agreement is Agreement.AGREED
+    assert [call.verdict.name for call in sound.outcome.calls] == [
+        "group-killed",
+        "killed",
+        "invalid-argument",
+    ]
+
+
+def test_other_victims_differ_and_both_sides_are_named(sound):
+    kills = sound.outcome.calls[1].kills
+    judged = with_call(sound, 0, kills=kills)
+    assert said(judged) == {Oracle.VICTIMS}
+    assert judged.agreement is Agreement.DIFFERS
+    assert str(judged.disagreements[0]) == (
+        "victims: predicted ['large (1001)', 'twin (1002)'], died ['small (1000)']"
+    )
+
+
+def test_others_within_the_error_are_explained(sound):
+    one = sound.outcome.calls[1]
+    prediction = replace(one.prediction, victims=(1003,), instead=((1000,),))
+    judged = with_call(sound, 1, prediction=prediction)
+    assert judged.disagreements == ()
+    assert judged.agreement is Agreement.EXPLAINED
+
+
+def test_a_kill_by_an_invalid_call_differs(sound):
+    judged = with_call(sound, 2, kills=sound.outcome.calls[1].kills)
+    assert said(judged) == {Oracle.VICTIMS}
+    assert "although its argument is invalid" in judged.disagreements[0].text
+
+
+@pytest.mark.parametrize(("number", "ret"), [(0, 0), (1, 0), (1, -errno.EBUSY), (2, 0), (2, 1)])
+def test_another_return_differs(sound, number, ret):
+    result = replace(sound.outcome.calls[number].result, ret=ret)
+    assert said(with_call(sound, number, result=result)) == {Oracle.RETURN}
+
+
+def test_a_call_that_did_not_return_in_time(sound):
+    result = CallResult(Stage.CALLED, 1000, 0, None, timed_out=True)
+    judged = with_call(sound, 2, result=result)
+    assert said(judged) == {Oracle.TIME, Oracle.RETURN}
+
+
+def test_another_verdict_differs(sound):
+    verdict = Verdict(VerdictName.OVER_KILL, "two died")
+    found = said(with_outcome(with_call(sound, 0, verdict=verdict), verdict=verdict))
+    assert found == {Oracle.VERDICT}
+
+
+def test_sources_that_disagree(sound):
+    evidence = replace(sound.outcome.calls[1].evidence, agree=False)
+    assert said(with_call(sound, 1, evidence=evidence)) == {Oracle.EVIDENCE}
+    assert said(with_call(sound, 1, log=())) >= {Oracle.EVIDENCE}
+
+
+def test_moments_out_of_order(sound):
+    (call, killed, marked, exited) = sound.outcome.calls[1].timeline.stamps
+    line = Timeline((call, marked, killed, exited))
+    assert said(with_call(sound, 1, timeline=line)) == {Oracle.TIMELINE}
+    early = Timeline((call, Stamp("exited", killed.at_ns, 1000), killed, marked))
+    assert said(with_call(sound, 1, timeline=early)) == {Oracle.TIMELINE}
+
+
+def test_a_task_that_died_of_no_call(sound):
+    rows = [
+        replace(row, fate=Fate("killed", signal=9)) if row.name == "safe" else row
+        for row in sound.outcome.tasks
+    ]
+    assert said(with_outcome(sound, tasks=tuple(rows))) == {Oracle.FATES}
+
+
+@pytest.mark.parametrize("counter", ["oom", "oom_kill", "oom_group_kill"])
+def test_a_counter_that_rose_once_too_often(sound, counter):
+    events = {name: dict(rises) for name, rises in sound.outcome.events.items()}
+    events["/fuzzed/a"][counter] += 1
+    assert said(with_outcome(sound, events=events)) == {Oracle.COUNTERS}
+
+
+def test_counts_that_no_rule_explains(sound):
+    counts = KillCounts({}, (Difference(CountSource.KERNEL_LOG, 1, None),))
+    assert said(with_outcome(sound, counts=counts)) == {Oracle.COUNTS}
+
+
+def test_a_failure_of_oomctl(sound):
+    judged = with_outcome(sound, failure=OomctlError("a cgroup could not be removed"))
+    assert said(judged) == {Oracle.CARRIED_OUT}
+
+
+def test_a_trial_has_what_the_model_expects(sound):
+    trial = trial_of(sound)
+    assert [(e.ret, e.victims) for e in trial.expected] == [
+        (1, ("large", "twin")),
+        (1, ("small",)),
+        (-errno.EINVAL, ()),
+    ]
+    rules = {which for what, which in trial.exercised if what == "rule"}
+    assert rules == {"exempt", "largest", "tie", "group", "below", "bad-argument"}
+    assert ("return", "-EINVAL") in trial.exercised
+    assert ("verdict", "group-killed") in trial.exercised
