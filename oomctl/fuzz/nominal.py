@@ -32,7 +32,7 @@ def _tasks(hog: Hog, pid: int) -> Iterator[Task]:
     own = Task(pid, hog.label, hog.cgroup, hog.oom_score_adj, size, 0, PAGE, 1.0)
     yield own
     if hog.sharer:
-        yield replace(own, pid=pid + 1, cgroup=hog.sharer, shares=pid)
+        yield replace(own, pid=pid + 1, cgroup=hog.sharer, shares=pid, parent=pid)
     for number in range(1, hog.tasks + 1 if hog.kind == "forker" else 0):
         yield replace(own, pid=pid + number, parent=pid)
 

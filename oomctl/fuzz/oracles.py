@@ -65,9 +65,7 @@ class Judged:
         """The kills of each call."""
         seen = [task for call in self.outcome.calls for task in _candidates(call)]
         tasks = {task.pid: task for task in (*(f.task for f in self.outcome.tasks), *seen)}
-        return tuple(
-            CallKills(self.plan, call, tasks, self.outcome.tasks) for call in self.outcome.calls
-        )
+        return tuple(CallKills(self.plan, call, tasks) for call in self.outcome.calls)
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -214,7 +212,8 @@ class Judged:
         survived = ("survived", None, False, False)
         if any(pid in each.orphans for each in self.calls):
             ended = ("ended with its hog", Phase.BESIDE, False, False)
-            return [ended] if any(pid in e.call.gone for e in self.calls) else [ended, survived]
+            must_end = row.task.shares or any(pid in each.call.gone for each in self.calls)
+            return [ended] if must_end else [ended, survived]
         return [survived]
 
     def _counters(self) -> Said:

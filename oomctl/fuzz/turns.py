@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from oomctl.oom.enums import Role, Via
-from oomctl.oom.outcome import CallReport, TaskReport
+from oomctl.oom.outcome import CallReport
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Plan
 from oomctl.oom.prediction import Prediction, predict
@@ -23,7 +23,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class CallKills:
-    """What one call killed; `tasks` are all that are known, by PID, `reports` what became of them.
+    """What one call killed; `tasks` are all that are known, by PID.
 
     `turns` is None if no choices that the model allows come to these dead.
     """
@@ -31,7 +31,6 @@ class CallKills:
     plan: Plan
     call: CallReport
     tasks: Mapping[int, Task]
-    reports: Sequence[TaskReport]
 
     @cached_property
     def prediction(self) -> Prediction:
@@ -60,9 +59,12 @@ class CallKills:
 
     @cached_property
     def orphans(self) -> frozenset[int]:
-        """The children of dead forkers: they die with it, maybe before a group's turn is theirs."""
-        dead = {f.task.pid for f in self.reports if f.kind == "forker"} & self.killed
-        born = {pid for pid, task in self.tasks.items() if task.parent in dead}
+        """The children of dead hogs: PR_SET_PDEATHSIG ends them, maybe before their turn comes.
+
+        Their turn comes with a group, or as sharers of the victim's memory after the kernel has
+        logged its kill (mm/oom_kill.c, __oom_kill_process).
+        """
+        born = {pid for pid, task in self.tasks.items() if task.parent in self.killed}
         return frozenset(born - self.killed)
 
     @cached_property

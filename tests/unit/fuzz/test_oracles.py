@@ -10,7 +10,7 @@ from oomctl.fuzz.case import Case
 from oomctl.fuzz.hunt import trial_of
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.counts import Difference, KillCounts
-from oomctl.oom.enums import Agreement, CountSource, Oracle, VerdictName
+from oomctl.oom.enums import Agreement, CountSource, Oracle, Phase, VerdictName
 from oomctl.oom.fate import Fate
 from oomctl.oom.plan import Call, Hog, Step
 from oomctl.oom.timeline import Stamp, Timeline
@@ -151,3 +151,26 @@ def test_a_trial_has_what_the_model_expects(sound):
     assert rules == {"exempt", "largest", "tie", "group", "below", "bad-argument"}
     assert ("return", "-EINVAL") in trial.exercised
     assert ("verdict", "group-killed") in trial.exercised
+
+
+def without_the_sharer(judged, fate):
+    """Return the outcome in which a sharer ended with its hog, before its turn came."""
+    (call,) = judged.outcome.calls
+    kills = tuple(kill for kill in call.kills if kill.role == "victim")
+    rows = tuple(
+        replace(row, fate=fate, kill=None, phase=Phase.BESIDE) if row.task.shares else row
+        for row in judged.outcome.tasks
+    )
+    line = replace(
+        call.timeline, stamps=tuple(s for s in call.timeline.stamps if s.pid != kills[0].pid + 1)
+    )
+    changed = with_call(judged, 0, kills=kills, collateral=frozenset(), timeline=line)
+    return with_outcome(changed, tasks=tuple(replace(row, collateral=False) for row in rows))
+
+
+def test_a_sharer_may_end_with_its_hog_but_not_survive():
+    hogs = (Hog("pair", 4 * M, 0, "b", "shared", sharer="a"), Hog("other", M, cgroup="a"))
+    judged = FakeKernel().judged(replace(CASE, hogs=hogs, steps=CASE.steps[:1]))
+    assert judged.disagreements == ()
+    assert said(without_the_sharer(judged, Fate("ended-with-hog"))) == set()
+    assert said(without_the_sharer(judged, Fate("survived"))) == {Oracle.FATES}
