@@ -41,8 +41,8 @@ def _parts(report: FuzzReport) -> Iterator[Part]:
     rows += [("known", f"{form}, {counted(n, 'time')}") for form, n in report.repeated.items()]
     yield Lines(rows)
     yield Heading("Exercised")
-    yield Table(("what", "which", "rounds"), [(*row[:2], str(row[2])) for row in report.coverage],
-                {"rounds"})  # fmt: skip
+    counted_rows = [(what, which, str(number)) for what, which, number in report.coverage]
+    yield Table(("what", "which", "rounds"), counted_rows, {"rounds"})
     for finding in report.findings:
         yield Heading(f"Finding {finding.form}")
         yield Lines([("", each) for each in _about(finding)])

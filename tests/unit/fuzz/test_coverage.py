@@ -1,0 +1,62 @@
+"""Coverage: what a case promises is what it exercises, and the rare is chosen."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from oomctl.fuzz.coverage import RETURN, RULE, VERDICT, VICTIM, Coverage, exercised, promised
+from oomctl.fuzz.generator import FUZZED, SAYABLE, random_case
+from oomctl.fuzz.hunt import Hunt
+from oomctl.oom.enums import Rule
+from tests.unit.fuzz.fake_kernel import FakeKernel
+
+CASES = [random_case(random.Random(number), SAYABLE) for number in range(80)]
+NOT_SEEN_BEFORE = {Rule.SWAP, Rule.LEADER_EXITED, Rule.CLOSE}
+"""They depend on what only a kernel has."""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_keeps_what_it_promises(case):
+    found = exercised(FakeKernel().judged(case))
+    assert promised(case) <= {each for each in found if each[0] != RETURN}
+
+
+def test_cases_exercise_every_rule_and_kind():
+    found = {each for case in CASES for each in exercised(FakeKernel().judged(case))}
+    assert {(RULE, rule) for rule in {*Rule} - NOT_SEEN_BEFORE} <= found
+    assert {(VICTIM, kind) for kind in FUZZED} <= found
+    assert {(RETURN, value) for value in ("0", "1", "-EINVAL")} <= found
+    assert (VERDICT, "group-killed") in found
+
+
+def test_the_case_with_the_rarest_is_chosen():
+    coverage = Coverage()
+    usual = next(case for case in CASES if (RULE, Rule.TIE) not in promised(case) and case.hogs)
+    rare = next(case for case in CASES if (RULE, Rule.TIE) in promised(case))
+    for each in promised(usual) | promised(rare) - {(RULE, Rule.TIE)}:
+        coverage.counts[each] = 9
+    assert coverage.choose([usual, rare]) == 1
+    coverage.add([(RULE, Rule.TIE)] * 50)
+    assert coverage.choose([usual, usual]) == 0
+
+
+def test_steering_makes_the_rarest_less_rare(monkeypatch):
+    """Over the same seeds the rarest rule comes up more often than if the first draw is taken."""
+
+    def rarest():
+        hunt = Hunt(FakeKernel(), 5, replace(SAYABLE, bad=0.01), "x")
+        for number in range(150):
+            hunt.round(number)
+        rows = [n for what, which, n in hunt.coverage.rows(FUZZED) if what in (RULE, VICTIM)]
+        return sorted(n for n in rows if n)[:5]
+
+    steered = rarest()
+    monkeypatch.setattr(Coverage, "choose", lambda _self, _cases: 0)
+    assert sum(steered) > sum(rarest())
+
+
+def test_rows_have_what_was_never_exercised():
+    rows = Coverage().rows(["anon"])
+    assert [which for _, which, _ in rows] == [*Rule, "anon"]
+    assert {number for *_, number in rows} == {0}
