@@ -13,6 +13,7 @@ BROKEN = {
     "a layer imports only what stands below it": ("oom/plan.py", "import oomctl.cgroup.node"),
     "no import circle": ("smoke/facts.py", "import oomctl.smoke.case"),
     "the model, its words and its forms do no I/O": ("describe/plan_text.py", "import subprocess"),
+    "the kernel log is read without the model": ("oom/log/logrecord.py", "import oomctl.oom.task"),
     "cgroupspy only in cgroup/": ("proc/procfs.py", "import cgroupspy"),
     "typer only in cli/": ("lab/vm.py", "import typer"),
     "tabulate only in report/parts.py": ("report/outcome_parts.py", "import tabulate"),
