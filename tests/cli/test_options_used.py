@@ -94,6 +94,7 @@ VALUES = {
     "--flavour": "kasan",
     "--for": "1s",
     "--format": "json",
+    "--forward": "2222",
     "--headers": "headers",
     "--hog": "9M",
     "--hogs": "5",
