@@ -1,7 +1,8 @@
 """The project's documents as tests read them: their links, file names and shell blocks.
 
 A shell block is marked by its info string: `sh run` is run on this machine, since it needs neither
-root nor the kfunc, and `sh lab` in the lab. Any other block of `sh` is only parsed.
+root nor the kfunc, `sh lab` in the lab, and `sh jq` by test_jq.py. Any other block of `sh` is only
+parsed.
 """
 
 import os

@@ -18,7 +18,7 @@ from tests.docs.pages import (
     shell,
 )
 
-MARKS = {("sh",), ("sh", "run"), ("sh", "lab")}
+MARKS = {("sh",), ("sh", "run"), ("sh", "jq"), ("sh", "lab")}
 names = lambda page: str(page.relative_to(ROOT))  # noqa: E731
 
 
@@ -43,7 +43,8 @@ def test_files_that_are_named_exist(page):
 @pytest.mark.parametrize("block", shell(), ids=str)
 def test_a_shell_block_parses(block):
     assert block.info in MARKS
-    assert {one.text: one.fault() for one in block.commands if one.fault()} == {}
+    if block.info[1:] != ("jq",):  # test_jq.py
+        assert {one.text: one.fault() for one in block.commands if one.fault()} == {}
 
 
 def test_a_command_that_does_not_parse_is_found():
