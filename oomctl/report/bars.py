@@ -1,16 +1,17 @@
 """Tasks as stacked bars on one scale: what badness is made of, the limit, what turns the choice."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from oomctl.report.page import Swatch, escape, key
+from oomctl.text import counted
 from oomctl.units import format_size
 
 _ROOM = 1.02  # right of the longest bar
 _FAR = 3.0
 """A limit, or a weight of oom_score_adj, of more than this many times the largest task is cut."""
-_FOLDED_FROM, _FIRST = 40, 3
-"""From this many tasks on, those that live are folded, but for the first of each group."""
+_FOLDED_FROM = 40
+"""From this many tasks on, those that live are one line of each group, but for its largest."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ class BarGroup:
     rows: Sequence[BarRow] = ()
     note: str = ""
     depth: int = 0
-    counted: Mapping[str, str] = field(default_factory=dict)
 
 
 def tree(groups: Sequence[BarGroup], limit: int | None, limit_name: str) -> str:
@@ -55,8 +55,11 @@ def tree(groups: Sequence[BarGroup], limit: int | None, limit_name: str) -> str:
     marked = limit if limit is not None and limit <= _FAR * scale else None
     scale = max(scale, marked or 0) * _ROOM
     parts = [_key(rows, limit, marked, limit_name), '<div class="tree">']
+    folds = len(rows) >= _FOLDED_FROM
+    if folds:  # what died comes first
+        groups = sorted(groups, key=lambda group: not any(row.dead for row in group.rows))
     for group in groups:
-        parts += _group(group, scale, marked, len(rows) >= _FOLDED_FROM)
+        parts += _group(group, scale, marked, folds)
     return "".join([*parts, "</div>"])
 
 
@@ -80,14 +83,17 @@ def _group(group: BarGroup, scale: float, limit: int | None, folds: bool) -> Ite
         f'<div class="group"><span class="name" style="{_indent(group.depth)}">'
         f"<code>{escape(group.name)}</code>{note}</span></div>"
     )
-    shown = [row for n, row in enumerate(group.rows) if row.dead or not folds or n < _FIRST]
+    living = [row for row in group.rows if not row.dead]
+    largest = max(living, key=lambda row: row.held + row.adj, default=None)
+    shown = [row for row in group.rows if row.dead or row is largest or not folds]
     for row in shown:
         yield _row(row, scale, limit, group.depth + 1)
     if rest := [row for row in group.rows if row not in shown]:
         size = format_size(sum(row.held for row in rest))
+        text = counted(len(rest), "more task")
         yield (
-            f'<div><span class="name dim" style="{_indent(group.depth + 1)}">and {len(rest)} more'
-            f'</span><span class="end dim">{size} together</span></div>'
+            f'<div><span class="name dim" style="{_indent(group.depth + 1)}">{text}</span>'
+            f'<span class="end dim">{size} together</span><span class="bar none"></span></div>'
         )
 
 

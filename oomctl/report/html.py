@@ -75,11 +75,9 @@ def _deciding(outcome: Outcome) -> CallReport | None:
 
 
 def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    dead = [each for each in outcome.tasks if each.fate.kind == FateKind.OOM_KILLED]
-    names = [task_name(each.task.comm, each.task.pid) for each in dead[:3]]
-    names += [f"{len(dead) - 3} more"] if len(dead) > 3 else []
-    of = f" of {counted(len(outcome.tasks), 'task')}" if len(outcome.tasks) > 1 else ""
-    yield "killed", f"{', '.join(names) or 'none'}{of}"
+    if outcome.tasks:
+        dead = sum(each.fate.kind == FateKind.OOM_KILLED for each in outcome.tasks)
+        yield "killed", f"{dead} of {counted(len(outcome.tasks), 'task')}"
     if report := _deciding(outcome):
         found = reasons(report)
         if found and found[0].margin is not None:

@@ -75,6 +75,11 @@ const found = {
   outside: texts.filter(t => t.box.left < 0 || t.box.right > innerWidth + 1).map(t => t.text),
   cut: [...document.querySelectorAll(".wide")].filter(w => w.scrollWidth > w.clientWidth + 1)
     .map(w => w.innerText.slice(0, 60)),
+  shifted: [...document.querySelectorAll(".tree > div")].filter(row => {
+    const [name, bar] = [row.querySelector(".name"), row.querySelector(".bar")]
+      .map(e => e && e.getBoundingClientRect());
+    return bar && (bar.bottom < name.top || bar.top > name.bottom + 8);
+  }).map(row => row.innerText),
   overlaps: overlaps.slice(0, 5),
   first: texts.filter(t => t.box.bottom <= 700).map(t => t.text).join(" "),
   curves: document.querySelectorAll(".area path.curve").length,
@@ -125,6 +130,7 @@ def test_a_page_can_be_read(name, width, tmp_path):
     assert found["outside"] == []
     assert found["overlaps"] == []
     assert found["cut"] == []
+    assert found["shifted"] == []
 
 
 @pytest.mark.parametrize("width", [400, 1280])
