@@ -2,15 +2,18 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import psutil
 import pytest
 
+from oomctl.fleet import bundle
 from tests.cli.command import refused, run
 from tests.schemas import validator
 
@@ -147,10 +150,43 @@ def test_records_go_to_a_new_folder(tmp_path):
     refused(told, 2, "--records", "name a new folder")
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "value", "says"),
+    [
+        (["doctor"], "machine", "sparc64", "this oomctl is for sparc64"),
+        (["run", "x.toml"], "python_version", "3.99.1", "scenarios need 3.99, as here"),
+        (["doctor"], "", "", "cannot unpack oomctl into "),
+    ],
+)
+def test_a_host_on_which_this_oomctl_cannot_run(tmp_path, monkeypatch, words, name, value, says):
+    archive, folder = tmp_path / "oomctl.pyz", tmp_path / "folder"
+    with monkeypatch.context() as patch:
+        if name:
+            patch.setattr(platform, name, lambda: value)
+        else:
+            folder = archive / "folder"
+        bundle.pack(archive, words, [])
+    start = [sys.executable, archive, "start", folder, ""]
+    told = subprocess.run(start, capture_output=True, check=True)
+    assert says in json.loads(told.stdout)["error"]
+    assert not folder.exists()
+
+
+def test_scenarios_are_sent_and_named_as_they_are_there(tmp_path):
+    archive, scenario = tmp_path / "oomctl.pyz", tmp_path / "mine.toml"
+    scenario.write_text("x = 1\n")
+    bundle.pack(archive, ["run", str(scenario), "--repeat", "2"], [scenario])
+    with zipfile.ZipFile(archive) as packed:
+        words = json.loads(packed.read("job.json"))["words"]
+        assert words == ["run", "files/0/mine.toml", "--repeat", "2"]
+        assert packed.read("files/0/mine.toml") == b"x = 1\n"
+        names = packed.namelist()
+    assert {"psutil/__init__.py", "pydantic/__init__.py", "oomctl/fleet/agent.py"} <= {*names}
+    assert not [name for name in names if name.startswith(("pygments", "ansible"))]
+
+
 def test_what_is_not_polled_ends_by_itself(tmp_path):
     """A lost connection, or a dead oomctl here, leaves nothing on a host."""
-    from oomctl.fleet import bundle
-
     archive, folder = tmp_path / "oomctl.pyz", tmp_path / "folder"
     bundle.pack(archive, ["doctor"], [])
     agent = [sys.executable, "-m", "oomctl.fleet.agent"]
