@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.report import ExplainFormat
+from oomctl.report import ShortFormat
 from tests.corpus import compose
 from tests.hostile.bytes import near
 from tests.hostile.ground import cases, count, invoke, valid
@@ -24,7 +24,7 @@ texts = near(*LOGS) | st.lists(near(*LINES) | st.sampled_from(LINES), max_size=3
 
 
 @cases(3)
-@given(texts, st.sampled_from(get_args(ExplainFormat)))
+@given(texts, st.sampled_from(get_args(ShortFormat)))
 def test_any_log_is_explained_or_has_no_report(harmless, furnished, data, form):
     count("logs explained")
     (furnished / "any.log").write_bytes(data)
