@@ -107,7 +107,7 @@ def _limit_text(prediction: Prediction, target: str | None, top: str | None) -> 
     limit = _limit(prediction)
     if target is None:
         return f"RAM and swap, {format_size(limit)}"
-    return f"{'none' if limit is None else format_size(limit)}, of {relative(target, top)}"
+    return "none" if limit is None else f"{format_size(limit)} of {relative(target, top)}"
 
 
 def _tree(outcome: Outcome) -> Iterator[str]:
