@@ -169,7 +169,7 @@ def _why(result: Mapping[str, Any]) -> str:
         return "it has no such Python; set ansible_python_interpreter"
     said = [str(result.get(key) or "").strip() for key in ("stderr", "msg")]
     last = next((each.splitlines()[-1] for each in said if each), "for an unknown reason")
-    if "create temporary directory" in last:
+    if "create temporary directory" in last or "[Errno 28]" in last:
         return "it has no space, or cannot be written to, there; set oomctl_folder"
     return last.removeprefix("Task failed: ")[:200]
 

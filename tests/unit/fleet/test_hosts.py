@@ -100,6 +100,10 @@ def test_what_is_no_record_is_passed_over(junk):
             ("runner_on_unreachable", "start", {"msg": "Failed to create temporary directory."}),
             *("unreachable", 4, "no space"),
         ),
+        (
+            ("runner_on_failed", "start", {"msg": "Failed to transfer: [Errno 28] No space"}),
+            *("refused", 4, "no space, or"),
+        ),
     ],
 )
 def test_a_host_that_cannot_start_says_why_in_a_line(event, phase, code, why):
