@@ -42,6 +42,23 @@ BOUNDED = {
         "experiment/triggers.py",
         "while _usage(self._target) > self._recheck.above",
     ): "in a caller, see above",
+    (
+        "bpf/declare.py",
+        "while not status and (not _has_ended(self.read(slot)))",
+    ): "in a caller, see above",
+    ("experiment/triggers.py", "poll.poll()"): "in a caller, see above",
+    ("files/kernelfile.py", "os.read(fd, _READ_SIZE)"): "a file of the kernel that is no pipe",
+    ("fleet/agent.py", "fcntl.flock(lock, fcntl.LOCK_EX)"): "a new file, which no other has open",
+    (
+        "fleet/agent.py",
+        "subprocess.run([sys.executable, '-m', 'oomctl', 'doctor', '-f', 'json'], "
+        "capture_output=True, text=True)",
+    ): "the supervisor ends it when its lease is over",
+    (
+        "fleet/agent.py",
+        "while not ended and time.time() - LEASED.stat().st_mtime < LEASE",
+    ): "the lease is a deadline",
+    ("fleet/ansible.py", "thread.join()"): "Ansible has ended, or was told to",
     ("lab/pump.py", "os.read(key.fd, 1 << 18)"): "select(2) said that there is something",
     ("rounds/record.py", "file.readline()"): "a regular file",
     ("rounds/record.py", "file.readline(_LONGEST)"): "a regular file",
@@ -50,7 +67,8 @@ BOUNDED = {
 BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
 NEED_A_TIMEOUT = {"communicate", "run", "call", "check_call", "check_output"}
 WATCHES = {"watch.poll()", "self._watch.poll()", "self.watch.poll()", "oom_watch.poll()"}
-WATCHES |= {"self.oom_watch.poll()", "guest.process.poll()"}  # the second is Popen's
+WATCHES |= {"self.oom_watch.poll()"}
+WATCHES |= {"guest.process.poll()", "child.poll()"}  # Popen's
 UNLESS_GIVEN = {"wait", "select", "acquire", "join", "poll"}
 
 
