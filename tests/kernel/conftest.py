@@ -214,7 +214,6 @@ def swap_area():
 
     yield on
     Path("/sys/block/zram0/reset").write_text("1")
-    subprocess.run(["modprobe", "-r", "zram"], check=True)
 
 
 @pytest.fixture
