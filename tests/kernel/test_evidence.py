@@ -54,7 +54,6 @@ def test_an_empty_target_is_seen_unpopulated(declare):
 
 HOLD = """
 import ctypes, os, signal, sys, time
-from tests.results import rises_of
 SEIZE, DETACH, TRACE_EXIT, EVENT_EXIT, WALL = 0x4206, 17, 0x40, 6, 0x40000000
 ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 ptrace.argtypes = [ctypes.c_long] * 4
