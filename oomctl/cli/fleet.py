@@ -209,7 +209,7 @@ class _Play:
 
     def stop(self, folder: Path) -> None:
         """End what runs on the hosts; OomctlError names those of which that cannot be known."""
-        begun = [host.name for host in self.hosts.values() if host.begins]
+        begun = [host.name for host in self.hosts.values() if host.used]
         if not begun:
             return
         console.note(f"ending oomctl on {counted(len(begun), 'host')}")
@@ -225,24 +225,29 @@ class _Play:
         """Run the playbook, and take each event; return what Ansible has to say."""
         said: list[str] = []
         variables = {**self.variables, "stopping": stopping}
-        with _shown(self.hosts) as show, ansible.playing(folder, fleet, variables) as events:
-            for event in events:
+        with _shown(self.hosts) as show:
+
+            def take(event: ansible.Event | None) -> None:
+                self._take(event, said)
                 show()
-                if event is None:
-                    continue
-                data = event.get("event_data") or {}
-                if found := re.match(r"\[(?:WARNING|ERROR)\]: .*", event["stdout"]):
-                    said.append(found[0])
-                if "host" not in data:
-                    continue
-                name, result = data["host"], data.get("res") or {}
-                host = self.hosts.get(name, Host(name))
-                if new := arrived(host, result):
-                    with _record(self.records, name).open("ab") as file:
-                        file.write(new)
-                self.hosts[name] = after(host, event["event"], data["task"], result)
-            show()
+
+            ansible.play(folder, fleet, variables, take)
         return said[0].partition(": ")[2] if said else "Ansible gave no reason"
+
+    def _take(self, event: ansible.Event | None, said: list[str]) -> None:
+        if event is None:
+            return
+        if found := re.match(r"\[(?:WARNING|ERROR)\]: .*", event["stdout"]):
+            said.append(found[0])
+        data = event.get("event_data") or {}
+        if "host" not in data:
+            return
+        name, result = data["host"], data.get("res") or {}
+        host = self.hosts.get(name, Host(name))
+        if new := arrived(host, result):
+            with _record(self.records, name).open("ab") as file:
+                file.write(new)
+        self.hosts[name] = after(host, event["event"], data["task"], result)
 
 
 @contextmanager

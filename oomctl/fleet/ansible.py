@@ -4,8 +4,8 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,19 @@ class Fleet:
     forks: int
 
 
-@contextmanager
-def playing(
-    folder: Path, fleet: Fleet, variables: Mapping[str, Any]
-) -> Iterator[Iterator[Mapping[str, Any] | None]]:
-    """Run the playbook; yield its events, None if there is none for a while.
+Event = Mapping[str, Any]
 
-    Its processes end with the block. The user's ansible.cfg, group_vars and environment hold.
+
+def play(
+    folder: Path,
+    fleet: Fleet,
+    variables: Mapping[str, Any],
+    take: Callable[[Event | None], None],
+) -> None:
+    """Run the playbook to its end; `take` gets each event, and None if there is none for a while.
+
+    If an exception ends it, its processes end too, and `take` gets what they still said: which
+    hosts had begun. The user's ansible.cfg, group_vars and environment hold.
     """
     try:
         from ansible_runner import Runner, RunnerConfig
@@ -60,21 +66,18 @@ def playing(
     config.env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
     if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:
         del config.env["ANSIBLE_HOST_KEY_CHECKING"]  # which ansible-runner switches off
-    events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     ended = threading.Event()
     runner = Runner(config, event_handler=events.put, cancel_callback=ended.is_set)
     thread = threading.Thread(target=runner.run)
     thread.start()
 
-    def received() -> Iterator[Mapping[str, Any] | None]:
+    try:
         while thread.is_alive() or not events.empty():
             try:
-                yield events.get(timeout=_TICK)
+                take(events.get(timeout=_TICK))
             except queue.Empty:
-                yield None
-
-    try:
-        yield received()
+                take(None)
     finally:
         started = psutil.Process().children(recursive=True) if thread.is_alive() else []
         ended.set()
@@ -82,3 +85,5 @@ def playing(
         for each in started:  # Ansible's workers have sessions of their own
             with suppress(psutil.NoSuchProcess):
                 each.kill()
+        while not events.empty():
+            take(events.get())

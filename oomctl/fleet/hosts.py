@@ -26,7 +26,8 @@ class Host:
 
     `counts` are results by group and word, `begun` is the last case or round that was begun. Of the
     record `size` bytes have arrived, of which `tail` is the line that is not whole yet. `log` is
-    the end of the kernel log that a dead kernel left; `left` says what may be left on the host.
+    the end of the kernel log that a dead kernel left. `used` tells whether something of ours may be
+    on the host, `left` says why that is not known at the end.
     """
 
     name: str
@@ -40,12 +41,8 @@ class Host:
     size: int = 0
     tail: str = ""
     log: tuple[str, ...] = ()
+    used: bool = False
     left: str = ""
-
-    @property
-    def begins(self) -> bool:
-        """Whether something of ours may be on the host."""
-        return self.phase in _AT_WORK
 
 
 def after(host: Host, event: str, task: str, result: Mapping[str, Any]) -> Host:
@@ -59,7 +56,7 @@ def after(host: Host, event: str, task: str, result: Mapping[str, Any]) -> Host:
         return host
     if event == "runner_on_start":
         begins = (task, host.phase) == ("start", HostPhase.WAITING)
-        return replace(host, phase=HostPhase.STARTING) if begins else host
+        return replace(host, phase=HostPhase.STARTING, used=True) if begins else host
     if task == "start" and unreachable:
         return _ended(host, HostPhase.UNREACHABLE, Exit.FAILED, _why(result))
     if task == "start" and "boot" in answer:
@@ -81,7 +78,9 @@ def after(host: Host, event: str, task: str, result: Mapping[str, Any]) -> Host:
         return _died(host, "it has not come back")
     if task == "log" and ok:
         return _back(host, str(result.get("stdout", "")).splitlines())
-    if task == "end" and not answer.get("gone"):
+    if task == "end" and answer.get("gone"):
+        return replace(host, used=False, left="")
+    if task == "end":
         why = _why(result) if not ok else "the command does not end"
         return replace(host, left=f"cannot tell whether its folder is gone: {why}")
     return host

@@ -8,6 +8,7 @@ import pytest
 from oomctl.fleet.hosts import Host, after, arrived, unfinished, worst
 from oomctl.oom.enums import HostPhase
 
+BEGUN = ("runner_on_start", "start", {})
 STARTED = ("runner_on_ok", "start", {"stdout": '{"boot": "b1", "kernel": "6.12"}\n', "rc": 0})
 LOST = ("runner_on_unreachable", "poll", {"unreachable": True, "msg": "Task failed: no route"})
 
@@ -111,12 +112,11 @@ def test_a_host_that_cannot_start_says_why_in_a_line(event, phase, code, why):
     assert (host.phase, host.code) == (phase, code)
     assert why in host.reason
     assert "\n" not in host.reason
-    assert not host.begins
 
 
 def test_a_dead_kernel_is_blamed_on_the_case_that_was_begun_last():
-    lost = seen(STARTED, polled(SUITE), LOST)
-    assert (lost.phase, lost.begins) == (HostPhase.LOST, True)
+    lost = seen(BEGUN, STARTED, polled(SUITE), LOST)
+    assert (lost.phase, lost.used) == (HostPhase.LOST, True)
     gone = after(lost, "runner_on_failed", "return", {"msg": "timed out"})
     assert (gone.phase, gone.code) == (HostPhase.KERNEL_DIED, 1)
     assert gone.reason == "begun last: lock.busy; it has not come back"
@@ -144,6 +144,8 @@ def test_what_may_be_left_is_told():
     assert after(done, "runner_on_ok", "end", gone).left == ""
     assert "cannot tell" in after(done, "runner_on_unreachable", "end", {"msg": "no route"}).left
     assert "does not end" in after(done, "runner_on_ok", "end", {"stdout": '{"gone": false}'}).left
+    assert seen(BEGUN, STARTED, polled(SUITE, rc=0)).used  # it is done, its folder is still there
+    assert not seen(BEGUN, STARTED, polled(SUITE, rc=0), ("runner_on_ok", "end", gone)).used
 
 
 def test_a_playbook_that_fails_is_told_of_the_hosts_that_were_not_done():
