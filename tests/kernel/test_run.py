@@ -58,7 +58,7 @@ def test_the_same_victim_by_kfunc_and_limit_with_different_counters(run):
     for one in result["rounds"]:
         outcome = one["outcome"]
         dead = [task["name"] for task in outcome["tasks"] if task["fate"] == "oom-killed"]
-        assert "large" in dead
+        assert "large" in dead, (one["variant"], outcome["reason"], outcome["tasks"])
         rises[one["variant"]].append(rises_of(outcome, outcome["top"]))
     assert {rise["oom"] for rise in rises["bpf"]} == {0}
     assert all(rise["oom"] > 0 for rise in rises["limit"])
