@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 OOMCTL := $(BIN)/oomctl
-LAB    := $(OOMCTL) lab run --timeout 3000 --
+LAB    := $(OOMCTL) lab run --timeout 4200 --
 KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
 
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
