@@ -11,6 +11,12 @@ from oomctl.units import format_size
 _MOST_SPARED = 5
 
 
+def margin_text(pages: int, page_size: int) -> str:
+    """Say how far a badness is from another, in pages: 1 page (4K) above."""
+    noun, order = "page" if abs(pages) == 1 else "pages", "above" if pages >= 0 else "below"
+    return f"{abs(pages):,} {noun} ({format_size(abs(pages) * page_size)}) {order}"
+
+
 def reason_rows(reason: Reason) -> Iterator[tuple[str, str]]:
     """Yield one reason as labels and texts, the sentence first."""
     yield "why", why(reason)
@@ -40,6 +46,4 @@ def _badness(reason: Reason, score: Score) -> Iterator[str]:
     yield f"rss {score.rss:,}{held} = {score.badness:,} pages"
     yield f"rank {reason.rank} of {reason.eligible}"
     if reason.margin:
-        size = format_size(abs(reason.margin) * reason.page_size)
-        order = "above" if reason.margin > 0 else "below"
-        yield f"{abs(reason.margin):,} pages ({size}) {order} {rival_name(reason)}"
+        yield f"{margin_text(reason.margin, reason.page_size)} {rival_name(reason)}"

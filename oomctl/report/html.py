@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from oomctl.describe.call_text import predicted_text, subject, trigger_text
 from oomctl.describe.evidence_text import counts_text, evidence_text, outcome_notes
+from oomctl.describe.reason_text import margin_text
 from oomctl.describe.task_text import fate_text
 from oomctl.oom import as_json
 from oomctl.oom.as_text import returned, target_name, task_name
@@ -81,9 +82,7 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if report := _deciding(outcome):
         found = reasons(report)
         if found and found[0].margin is not None:
-            size = format_size(abs(found[0].margin) * found[0].page_size)
-            order = "above" if found[0].margin >= 0 else "below"
-            yield "how close", f"{abs(found[0].margin):,} pages ({size}) {order} the next"
+            yield "how close", f"{margin_text(found[0].margin, found[0].page_size)} the next"
         if report.prediction:
             yield "limit", _limit_text(report.prediction, report.call.target, outcome.top)
         took = format_duration(report.result.duration_ns)
