@@ -35,6 +35,13 @@ def test_the_whole_suite_passes_or_says_why_not(oomctl):
     assert skipped.keys() <= may_be | {"loadtime.may-psi-avgs-work", "selection.swap-counts"}
 
 
+def test_a_stall_is_waited_for_where_there_is_swap(oomctl, swap_area):
+    with swap_area(256 << 20):
+        result = oomctl("smoke", "context.stall")
+    assert result.exit_code == 0, result.stdout
+    assert "# 1 passed, 0 failed, 0 skipped" in result.stdout
+
+
 def test_cases_that_repeat_pass_every_time(oomctl):
     result = oomctl("smoke", "lock.busy", "lock.wait", "arguments.flags-4", "--repeat", "5")
     assert result.exit_code == 0, result.stdout

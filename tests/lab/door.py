@@ -16,9 +16,10 @@ PORT = Path("/run/oomctl/oomctl.forward")
 
 def serve(key):
     """Start dropbear on the guest's own 127.0.0.1; its files are lost with the guest."""
-    Path("/root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = Path("~root/.ssh").expanduser()  # as passwd has it: dropbear reads no HOME
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     Path("/etc/dropbear").mkdir(exist_ok=True)
-    Path("/root/.ssh/authorized_keys").write_text(Path(key).read_text())
+    (home / "authorized_keys").write_text(Path(key).read_text())
     return subprocess.Popen(["/usr/sbin/dropbear", "-F", "-E", "-R", "-p", "127.0.0.1:22"])
 
 
