@@ -101,7 +101,7 @@ def report(given: ReportOptions) -> None:
         ]
         for _form, place in places:
             place.require_apart(paths)
-        found = read_all(paths)
+        found = read_all(*paths)
         renderers = _renderers(found)
         for form, _place in places:
             if form not in renderers:

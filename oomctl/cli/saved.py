@@ -49,18 +49,17 @@ class Saved:
         )
 
 
-def read_all(paths: Iterable[Path]) -> Saved:
+def read_all(first: Path, *others: Path) -> Saved:
     """Read files of one kind; UsageError if one cannot be read, or is of another kind."""
-    found: Saved | None = None
-    for path in paths:
+    found = read(first)
+    for path in others:
         one = read(path)
-        if found and found.kind != one.kind:
+        if found.kind != one.kind:
             raise UsageError(
                 f"{path} holds {one.kind}, {found.names[0]} holds {found.kind}",
                 "report them one after the other",
             )
-        found = found + one if found else one
-    assert found  # noqa: S101
+        found += one
     return found
 
 

@@ -31,6 +31,12 @@ _SLOWEST, _FAILED = 3, 2
 _WINDOW = 20
 _MOST_STRIP = 2000
 
+_JUDGED: Mapping[bool | None, tuple[page.Tone, str]] = {
+    True: ("good", "passed"),
+    False: ("bad", "failed"),
+    None: ("warn", "not judged"),
+}
+
 
 def render(sections: Sequence[Section]) -> str:
     """Return the page: a part for each run of the record."""
@@ -47,8 +53,7 @@ def _run(section: Section) -> Iterator[str]:
     run, statistics = section.run, section.run.statistics
     rounds = [line for line in map(json.loads, section.lines()) if line["kind"] == "round"]
     rounds = [{**line, "id": f"{run.header.scenario}-{n}"} for n, line in enumerate(rounds, 1)]
-    word = {True: "passed", False: "failed", None: "not judged"}[run.passed]
-    tone: page.Tone = {True: "good", False: "bad", None: "warn"}[run.passed]  # type: ignore[assignment]
+    tone, word = _JUDGED[run.passed]
     about = f"{run.header.scenario}: {expected(run)}"
     yield from page.top(tone, word, about, filter(None, [run.header.description]))
     yield page.origin(dict(run.header.environment), run.header.started)
