@@ -1,11 +1,13 @@
 """The border between commands and the shell: every error becomes a line and an exit code."""
 
 import errno
-import functools
+import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
 from types import FrameType
 from typing import NoReturn, ParamSpec, TypeVar
 
@@ -13,11 +15,16 @@ import typer
 
 from oomctl import console
 from oomctl.errors import Exit, OomctlError
+from oomctl.signals import ENDING
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN = 0.01
+"""Seconds until a signal whose exception was lost is sent again, and between the alarms for that.
+
+An alarm that comes right before a system call blocks is handled when the next one ends that call.
+"""
 
 
 class _EndedBySignal(BaseException):
@@ -36,15 +43,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     so.
     """
 
-    @functools.wraps(command)
+    @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        before = {
-            number: signal.signal(number, _end)
-            for number in _ENDING
-            if signal.getsignal(number) is not signal.SIG_IGN
-        }
         try:
-            return command(*args, **kwargs)
+            with _ending_signals_raise():
+                return command(*args, **kwargs)
         except OomctlError as error:
             for line in error.lines:
                 console.note(line)
@@ -72,13 +75,44 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(Exit.FAILED) from None
         finally:
             console.end_bar()
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     return run
 
 
+@contextmanager
+def _ending_signals_raise() -> Iterator[None]:
+    hook, handlers, timers = sys.unraisablehook, {}, []
+
+    def unraisable(lost: "sys.UnraisableHookArgs") -> None:
+        """Send a signal again that raised in a finalizer or callback, where Python goes on."""
+        if isinstance(lost.exc_value, _EndedBySignal):
+            signal.signal(lost.exc_value.number, _end)
+            signal.signal(signal.SIGALRM, partial(_send, lost.exc_value.number))
+            timers.append(signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN))
+        else:
+            hook(lost)
+
+    sys.unraisablehook = unraisable
+    try:
+        for number in (*ENDING, signal.SIGALRM):
+            handlers[number] = signal.getsignal(number)
+            if number in ENDING and handlers[number] is not signal.SIG_IGN:
+                signal.signal(number, _end)
+        yield
+    finally:
+        if timers:
+            signal.setitimer(signal.ITIMER_REAL, *timers[0])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
+
+
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    for other in _ENDING:  # a second Ctrl-C must not stop the cleaning
+    for other in ENDING:  # a second Ctrl-C must not stop the cleaning
         signal.signal(other, signal.SIG_IGN)
     raise _EndedBySignal(number)
+
+
+def _send(number: int, _alarm: int, _frame: FrameType | None) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    os.kill(os.getpid(), number)

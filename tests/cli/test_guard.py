@@ -1,6 +1,11 @@
+import ctypes
 import errno
+import gc
 import os
 import signal
+import sys
+import time
+import weakref
 
 import pytest
 import typer
@@ -8,6 +13,7 @@ from typer.testing import CliRunner
 
 from oomctl.cli.guard import guarded
 from oomctl.errors import Exit, OomctlError, UnsupportedError, UsageError
+from oomctl.signals import signals_blocked, signals_unblocked
 
 
 @pytest.fixture
@@ -19,9 +25,10 @@ def invoke():
         app.command()(guarded(function))
         return CliRunner().invoke(app, arguments)
 
-    before = {number: signal.getsignal(number) for number in ENDING}
+    numbers = (*ENDING, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers], sys.unraisablehook
     yield go
-    assert {number: signal.getsignal(number) for number in ENDING} == before
+    assert ([signal.getsignal(number) for number in numbers], sys.unraisablehook) == before
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -82,6 +89,91 @@ def test_a_signal_unwinds_and_is_the_exit_code(invoke, number):
     ending = "its processes, cgroups and temporary files are gone"
     assert result.stderr == f"oomctl: ended by {number.name}; {ending}\n"
     assert cleaned == [True]
+
+
+def in_a_finalizer(interrupt):
+    class Finalized:
+        def __del__(self):
+            interrupt()
+
+    Finalized()
+
+
+def in_a_weak_reference(interrupt):
+    class Referred:
+        pass
+
+    referred = Referred()
+    reference = weakref.ref(referred, lambda _: interrupt())
+    del referred
+    assert reference() is None
+
+
+def in_the_garbage_collector(interrupt):
+    gc.callbacks.append(lambda phase, _: phase == "start" and interrupt())
+    try:
+        gc.collect()
+    finally:
+        gc.callbacks.pop()
+
+
+def in_a_call_from_c(interrupt):
+    ctypes.CFUNCTYPE(None)(interrupt)()
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize(
+    "place",
+    [in_a_finalizer, in_a_weak_reference, in_the_garbage_collector, in_a_call_from_c],
+    ids=lambda place: place.__name__,
+)
+def test_a_signal_is_not_lost_where_python_drops_exceptions(invoke, place, number):
+    reached = []
+
+    def interrupt():
+        os.kill(os.getpid(), number)
+        reached.append("the handler raises before this")
+
+    def command():
+        place(interrupt)
+        signal.pause()
+
+    result = invoke(command)
+    assert (result.exit_code, reached) == (128 + number, [])
+    assert result.stderr.count("\n") == 1, result.stderr
+
+
+def test_a_command_that_is_done_before_the_signal_comes_again(invoke):
+    assert invoke(lambda: in_a_finalizer(lambda: os.kill(os.getpid(), 2))).exit_code == 0
+    time.sleep(0.05)  # the alarm would end this process
+
+
+def test_a_lost_signal_waits_for_the_step_that_is_done(invoke):
+    done = []
+
+    def command():
+        with signals_blocked():
+            with signals_unblocked():
+                in_a_finalizer(lambda: os.kill(os.getpid(), signal.SIGTERM))
+            time.sleep(0.1)
+            done.append("step")
+            with signals_unblocked():
+                done.append("next")
+
+    assert invoke(command).exit_code == 128 + signal.SIGTERM
+    assert done == ["step"]
+
+
+def test_another_exception_that_python_drops_is_shown_as_ever(invoke, monkeypatch):
+    seen = []
+
+    def fail():
+        raise ValueError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.unraisablehook", lambda lost: seen.append(str(lost.exc_value)))
+        assert invoke(lambda: in_a_finalizer(fail)).exit_code == 0
+    assert seen == ["a bug"]
 
 
 @pytest.mark.parametrize("second", ENDING)

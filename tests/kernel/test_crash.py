@@ -118,6 +118,7 @@ def become(arguments, out, err=None):
     """Be that command line from here on, in a session of its own; never returns."""
     status = 70
     try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # pytest's finalizers may lose an exception
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         with suppress(PermissionError):  # pty.fork() has made one
             os.setsid()
@@ -127,8 +128,6 @@ def become(arguments, out, err=None):
         sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
         sys.argv = ["oomctl", *map(str, arguments)]
         main()
-    except KeyboardInterrupt:  # before the command has begun
-        status = 130
     except SystemExit as end:
         status = end.code or 0
         with suppress(OSError):
