@@ -3,7 +3,8 @@
 import itertools
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ _PARENT = "--parent"
 _WRITING = ("-o", "--output", "--record")
 _NO_DISK = ("/dev", "/proc")
 _words: tuple[str, ...] = ()
+_saved: Mapping[str, str] | None = None
 
 
 def remember(words: Sequence[str]) -> None:
@@ -20,8 +22,21 @@ def remember(words: Sequence[str]) -> None:
     _words = tuple(words)
 
 
+@contextmanager
+def of(saved: Mapping[str, str]) -> Iterator[None]:
+    """Let origin() return that of a saved result, which is shown again."""
+    global _saved
+    before, _saved = _saved, saved
+    try:
+        yield
+    finally:
+        _saved = before
+
+
 def origin() -> dict[str, str]:
     """Return the host, this command as it is typed in a shell, and the time, in ISO 8601."""
+    if _saved is not None:
+        return dict(_saved)
     return {
         "host": platform.node(),
         "command": shlex.join(("oomctl", *_words)),

@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 
 from oomctl import console
-from oomctl.cli import completion, options
-from oomctl.cli.command import command
+from oomctl.cli import completion, forms, kept, options
+from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import value
-from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.report import COMPARISON_RENDERERS, ShortFormat
-from oomctl.report import render as render_as
 from oomctl.rounds.comparison import Comparison
 from oomctl.rounds.comparison import compare as compared
 from oomctl.rounds.record import read_record
@@ -55,11 +53,15 @@ class CompareOptions:
             _percent,
         ),
     ] = None
-    form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
+    formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
 
-@command("nothing changed", "something changed, or is slower than --max-slowdown allows")
+@command(
+    "nothing changed",
+    "something changed, or is slower than --max-slowdown allows",
+    environment=[CACHE],
+)
 def compare(given: CompareOptions) -> None:
     """Show what changed between two records.
 
@@ -77,12 +79,14 @@ def compare(given: CompareOptions) -> None:
       oomctl compare old.jsonl new.jsonl --max-slowdown 10%
     """
     records = given.first, given.second
-    with Output(given.output) as place:
-        place.require_apart(records)
+    with forms.Places(forms.of(given.formats), given.output) as places:
+        places.require_apart(records)
         found = _compared(records, given.max_slowdown)
         names = (given.first.name, given.second.name)
         about = (found, names)
-        place.write(render_as(COMPARISON_RENDERERS, given.form, *about, terminal=place.width))
+        kept.keep("compare", lambda: COMPARISON_RENDERERS["json"](*about))
+        places.write(COMPARISON_RENDERERS, *about)
+        kept.next_step(given.formats)
     raise typer.Exit(Exit.OK if found.same else Exit.NOT_AS_WANTED)
 
 

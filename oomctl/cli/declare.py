@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oomctl import console
-from oomctl.cli import consent, dryrun, hog_options, kept, options
+from oomctl.cli import consent, dryrun, forms, hog_options, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import duration, flag, integer, value
-from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX, Hog, Plan
 from oomctl.report import RENDERERS, Format, render
@@ -101,7 +99,7 @@ class DeclareOptions:
         ),
     ] = False
     timeout: Annotated[Duration, value("TIME", options.LIMIT, duration(0.1, 86_400))] = Duration(30)
-    form: Annotated[Format, options.form(Format, "With --dry-run: table or json.")] = "table"
+    formats: Annotated[forms.Given, forms.option(Format, "With --dry-run: table or json.")] = None
     exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
     record: Annotated[
@@ -134,7 +132,7 @@ class DeclareOptions:
         if self.keep and not hogs and (self.cgroup is not None or self.is_global):
             raise UsageError("--keep has no effect, since nothing is made", "leave out --keep")
         if self.dry_run:
-            dryrun.check_form(self.form)
+            dryrun.check_forms(forms.of(self.formats))
 
     @cached_property
     def planned_hogs(self) -> tuple[Hog, ...]:
@@ -228,7 +226,7 @@ def declare(given: DeclareOptions) -> None:
       oomctl declare --order 11          # -EINVAL is a result
     """
     todo = given.plan()
-    with Output(given.output) as place:
+    with forms.Places(forms.of(given.formats), given.output) as places:
         if given.dry_run:
             more = []
             if given.record:
@@ -236,7 +234,7 @@ def declare(given: DeclareOptions) -> None:
 
                 with Record(given.record):  # no round goes to it, so nothing is left of it
                     more = [f"rounds  recorded in {given.record}"]
-            place.write(dryrun.render([("declare", "", todo)], given.form, place.width, more))
+            dryrun.write(places, [("declare", "", todo)], more)
             return
         from oomctl.experiment.environment import require_machine
         from oomctl.experiment.session import Session
@@ -248,9 +246,8 @@ def declare(given: DeclareOptions) -> None:
             session.drawn = True
             outcome = _recorded(given.record, session, todo) if given.record else session.run(todo)
         kept.keep("declare", lambda: render(RENDERERS, "json", outcome, terminal=None))
-        place.write(render(RENDERERS, given.form, outcome, terminal=place.width))
-        if given.form == "table":
-            console.next_step("see it as a page: oomctl report --last -f html=page.html")
+        places.write(RENDERERS, outcome)
+        kept.next_step(given.formats)
         if outcome.failure:
             raise outcome.failure
     raise typer.Exit(Exit.OK if outcome.verdict.as_wanted else Exit.NOT_AS_WANTED)

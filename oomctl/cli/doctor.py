@@ -5,20 +5,19 @@ from typing import Annotated
 
 import typer
 
-from oomctl.cli import options
+from oomctl.cli import forms, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
-from oomctl.cli.output import Output
 from oomctl.doctor import CHECKS, examine
 from oomctl.doctor.machine import Machine
 from oomctl.errors import Exit
-from oomctl.report import DOCTOR_RENDERERS, PlainFormat, render
+from oomctl.report import DOCTOR_RENDERERS, ShortFormat
 
 
 @dataclass(frozen=True)
 class DoctorOptions:
     """The options of `oomctl doctor`."""
 
-    form: Annotated[PlainFormat, options.form(PlainFormat)] = "table"
+    formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
 
@@ -34,7 +33,8 @@ def doctor(given: DoctorOptions) -> None:
       oomctl doctor
       oomctl doctor --format json -o machine.json
     """
-    with Output(given.output) as place:
+    with forms.Places(forms.of(given.formats), given.output) as places:
         examination = examine(Machine(), CHECKS)
-        place.write(render(DOCTOR_RENDERERS, given.form, examination, terminal=place.width))
+        kept.keep("doctor", lambda: DOCTOR_RENDERERS["json"](examination))
+        places.write(DOCTOR_RENDERERS, examination)
     raise typer.Exit(Exit.OK if examination.fit else Exit.UNSUPPORTED)

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from oomctl.cli.forms import Places, Target
 from oomctl.describe.plan_text import INDENT, describe
 from oomctl.errors import UsageError
 from oomctl.oom.plan import Plan
@@ -13,13 +14,20 @@ Named = tuple[str, str, Plan]
 """A scenario's name, the label of a variant, and its plan."""
 
 
-def check_form(form: str) -> None:
+def check_forms(found: Iterable[Target]) -> None:
     """Raise UsageError if a plan has no such form."""
-    if form not in ("table", "json"):
-        raise UsageError(
-            f"--dry-run prints a plan, which --format {form} cannot show",
-            "leave out --format, or use --format json",
-        )
+    for target in found:
+        if target.form not in ("table", "json"):
+            raise UsageError(
+                f"--dry-run prints a plan, which --format {target.form} cannot show",
+                "leave out --format, or use --format json",
+            )
+
+
+def write(places: Places, plans: Sequence[Named], more: Sequence[str] = ()) -> None:
+    """Write the plans in each form."""
+    for form, place in places:
+        place.write(render(plans, form, place.width, more))
 
 
 def render(plans: Sequence[Named], form: str, width: int | None, more: Sequence[str] = ()) -> str:

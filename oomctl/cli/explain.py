@@ -1,7 +1,8 @@
 """`oomctl explain`: what the OOM reports in a saved kernel log say, and why each victim died."""
 
 import shlex
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -11,8 +12,8 @@ from typing import Annotated, BinaryIO
 import typer
 
 from oomctl import console
-from oomctl.cli import completion, options
-from oomctl.cli.command import command
+from oomctl.cli import completion, forms, kept, options
+from oomctl.cli.command import CACHE, command
 from oomctl.cli.output import Output, require_new
 from oomctl.cli.rebuilt import Kept, tell
 from oomctl.cli.scale import Scale
@@ -26,6 +27,7 @@ from oomctl.oom.log.logtext import LogText
 from oomctl.oom.log.reports import ReportsFromLog
 from oomctl.report import EXPLANATION_RENDERERS, ShortFormat, render
 
+_KEPT = 1000  # of the newest reports, for `oomctl report --last`
 _HINT = "give a saved kernel log, such as the output of dmesg or journalctl -k"
 
 
@@ -49,7 +51,7 @@ class ExplainOptions:
             options.integer(1, 1_000_000),
         ),
     ] = None
-    form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
+    formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     scenario: Annotated[
         Path | None,
         options.value(
@@ -79,7 +81,7 @@ class ExplainOptions:
             raise UsageError("--scenario and --output are the same file", "name two files")
 
 
-@command("there was an OOM report", "there was none")
+@command("there was an OOM report", "there was none", environment=[CACHE])
 def explain(given: ExplainOptions) -> None:
     """Explain every OOM kill in a saved kernel log.
 
@@ -102,27 +104,44 @@ def explain(given: ExplainOptions) -> None:
       oomctl explain kern.log --scenario mine.toml --scale 1/64 && oomctl run mine.toml
     """
     require_new(given.scenario)
-    with Output(given.output) as place, Output(given.scenario, "--scenario") as scenario:
-        place.require_apart([given.file])
+    with (
+        forms.Places(forms.of(given.formats), given.output) as places,
+        Output(given.scenario, "--scenario") as scenario,
+    ):
+        places.require_apart([given.file])
         name = "stdin" if given.file == Path("-") else str(given.file)
         with _opened(given.file, name) as file:
-            kept = Kept(read_log(file, name), given.kill)
-            found = iter(kept)
+            wanted = Kept(read_log(file, name), given.kill)
+            found = iter(wanted)
             first = next(found, None)
             if first is None:
-                if kept.count:
-                    kept.require(name)
+                if wanted.count:
+                    wanted.require(name)
                 console.note(f"no OOM report in {name}")
                 raise typer.Exit(Exit.NOT_AS_WANTED)
-            about = (chain([first], found), name, given.top)
-            place.write_pieces(
-                render(EXPLANATION_RENDERERS, given.form, *about, terminal=place.width)
-            )
+            newest: deque[Explanation] = deque(maxlen=_KEPT)
+            every = _noted(chain([first], found), newest)
+            several = given.formats and len(given.formats) > 1
+            again = [*every] if several else every
+            for form, place in places:
+                about = (again, name, given.top)
+                place.write_pieces(
+                    render(EXPLANATION_RENDERERS, form, *about, terminal=place.width)
+                )
+            whole = EXPLANATION_RENDERERS["json"]
+            kept.keep("explain", lambda: "".join(whole(newest, name, None)))
             if given.scenario is not None:
-                made = kept.rebuilt(name, given.scale)
+                made = wanted.rebuilt(name, given.scale)
                 scenario.write(made.text)
                 tell(made, given.scale)
                 console.progress(f"wrote {given.scenario}; `oomctl run` makes the kill again")
+            kept.next_step(given.formats)
+
+
+def _noted(found: Iterable[Explanation], newest: deque[Explanation]) -> Iterator[Explanation]:
+    for each in found:
+        newest.append(each)
+        yield each
 
 
 def _opened(path: Path, name: str) -> BinaryIO:

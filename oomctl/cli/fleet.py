@@ -16,16 +16,15 @@ from urllib.parse import quote
 import typer
 
 from oomctl import cache, console, lazy
-from oomctl.cli import options
+from oomctl.cli import forms, kept, options
 from oomctl.cli.command import CACHE, command, options_of
 from oomctl.cli.options import duration, integer, value
-from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UsageError
 from oomctl.fleet import ansible, bundle, results
 from oomctl.fleet.ansible import Fleet
 from oomctl.fleet.hosts import Host, after, arrived, unfinished, worst
 from oomctl.oom.enums import HostPhase
-from oomctl.report import PlainFormat, fleet_parts
+from oomctl.report import FLEET_RENDERERS, ShortFormat, fleet_parts
 from oomctl.report.parts import as_text
 from oomctl.text import counted
 from oomctl.units import Duration
@@ -36,7 +35,7 @@ _OPTIONS = {
     "declare": "cli.declare:DeclareOptions",
     "doctor": "cli.doctor:DoctorOptions",
 }
-_FOR_THE_FLEET = {"form", "output", "record", "no_record", "dry_run", "list_cases", "bisect"}
+_FOR_THE_FLEET = {"formats", "output", "record", "no_record", "dry_run", "list_cases", "bisect"}
 _FOR_THE_FLEET |= {"keep", "exit_codes"}
 """Options that a command has no use for on a host."""
 
@@ -82,7 +81,7 @@ class FleetOptions:
             options.file,
         ),
     ] = None
-    form: Annotated[PlainFormat, options.form(PlainFormat)] = "table"
+    formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
     def __post_init__(self) -> None:
@@ -150,7 +149,11 @@ def fleet(given: FleetOptions) -> None:
     chosen = given.checked.chosen() if given.command[0] == "smoke" else ()
     dangerous = given.dangerous
     folder = given.records or Path(time.strftime(f"oomctl-fleet-%Y%m%d-%H%M%S-{getpid()}"))
-    with Output(given.output) as place, _made(folder), cache.scratch("fleet-") as scratch:
+    with (
+        forms.Places(forms.of(given.formats), given.output) as places,
+        _made(folder),
+        cache.scratch("fleet-") as scratch,
+    ):
         archive = scratch / "oomctl.pyz"
         files = given.checked.files if given.command[0] == "run" else ()
         bundle.pack(archive, given.words, files)
@@ -167,10 +170,9 @@ def fleet(given: FleetOptions) -> None:
             play.stop(scratch / "stop")
             raise
         result = _result(given, [*play.hosts.values()], folder, chosen)
-        if given.form == "json":
-            place.write(fleet_parts.render_json(result))
-        else:
-            place.write(fleet_parts.render_text(result, place.width))
+        kept.keep("fleet", lambda: FLEET_RENDERERS["json"](result))
+        places.write(FLEET_RENDERERS, result)
+        kept.next_step(given.formats)
     raise typer.Exit(worst(result.hosts))
 
 

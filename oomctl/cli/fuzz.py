@@ -9,10 +9,9 @@ from typing import Annotated, get_args
 import typer
 
 from oomctl import console
-from oomctl.cli import options
+from oomctl.cli import forms, options
 from oomctl.cli.command import RUN_DIR, command
 from oomctl.cli.options import integer, value
-from oomctl.cli.output import Output
 from oomctl.experiment.environment import require_machine
 from oomctl.fuzz.bench import Bench, require_memory
 from oomctl.fuzz.folder import Folder
@@ -20,7 +19,7 @@ from oomctl.fuzz.generator import FUZZED, SAYABLE, Weights, most_memory
 from oomctl.fuzz.hunt import Hunt, Trial
 from oomctl.fuzz.loop import End, FuzzReport, fuzz_rounds
 from oomctl.oom.plan import HogKind
-from oomctl.report import FUZZ_RENDERERS, PlainFormat, render
+from oomctl.report import FUZZ_RENDERERS, PlainFormat
 from oomctl.rounds.progress import Progress
 from oomctl.text import counted
 from oomctl.units import Duration, format_size
@@ -82,7 +81,7 @@ class FuzzOptions:
             "findings that are there already are not reported again.",
         ),
     ] = None
-    form: Annotated[PlainFormat, options.form(PlainFormat)] = "table"
+    formats: Annotated[forms.Given, forms.option(PlainFormat)] = None
     output: options.OutputFile = None
 
     @property
@@ -125,12 +124,12 @@ def fuzz(given: FuzzOptions) -> None:
       oomctl lab run -- oomctl fuzz --for 10m
     """
     seed = secrets.randbits(32) if given.seed is None else given.seed
-    with Output(given.output) as place, Folder(given.out) as folder:
-        report = _run(given, seed, folder, place)
+    with forms.Places(forms.of(given.formats), given.output) as places, Folder(given.out) as folder:
+        report = _run(given, seed, folder, places)
     raise typer.Exit(report.exit)
 
 
-def _run(given: FuzzOptions, seed: int, folder: Folder, place: Output) -> FuzzReport:
+def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) -> FuzzReport:
     """Run the rounds and write the report, whatever ends them."""
     root, kfunc = require_machine()
     began = time.monotonic()
@@ -161,10 +160,10 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, place: Output) -> FuzzRe
         except BaseException as error:
             end = "failed" if isinstance(error, Exception) else "interrupted"
             if hunt.experiments:  # whatever ended them, the rounds before it count
-                place.write(render(FUZZ_RENDERERS, given.form, report(), terminal=place.width))
+                places.write(FUZZ_RENDERERS, report())
             raise
         done = report()
-        place.write(render(FUZZ_RENDERERS, given.form, done, terminal=place.width))
+        places.write(FUZZ_RENDERERS, done)
     return done
 
 

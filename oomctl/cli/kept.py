@@ -5,9 +5,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UsageError
+
+if TYPE_CHECKING:
+    from oomctl.cli.forms import Given
 
 MOST = 20
 """Results that are kept; of a newer one the oldest goes."""
@@ -42,3 +46,9 @@ def newest() -> Path:
 
 def _kept() -> list[Path]:
     return sorted(cache.place(*_FOLDER).glob("*.json"))
+
+
+def next_step(given: "Given") -> None:
+    """Say how to look at the result that was kept, if it was shown as a table."""
+    if given is None:
+        console.next_step("see it as a page: oomctl report --last -f html=page.html")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from oomctl import cache, console
-from oomctl.cli import compare, ending, guest, options
+from oomctl.cli import compare, ending, forms, guest, kept, options
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag
 from oomctl.cli.output import Output
@@ -20,11 +20,10 @@ from oomctl.errors import OomctlError, UsageError
 from oomctl.lab import boot, fitness, kernel_option, kvm, qemu, vm
 from oomctl.lab.pump import Sink
 from oomctl.lab.qemu import Wiring
-from oomctl.report import KERNELS_RENDERERS, render
+from oomctl.report import KERNELS_RENDERERS, ShortFormat
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.rounds.record import read_record
 
-ComparisonForm = Literal["table", "json"]
 _OWN_FORM = ("--record", "--no-record", "--format", "-f", "--output", "-o", "--dry-run", "-h")
 """Options of `declare` and `run` by which their own output is asked for."""
 _KERNEL = "{kernel}"
@@ -41,9 +40,9 @@ class LabRunOptions(guest.MachineOptions):
     dry_run: Annotated[
         bool, flag("--dry-run", "Print the commands that would boot; boot nothing.")
     ] = False
-    form: Annotated[
-        ComparisonForm | None,
-        options.form(ComparisonForm, "Of the comparison of several kernels."),
+    formats: Annotated[
+        forms.Given,
+        forms.option(ShortFormat, "Of the comparison of several kernels."),
     ] = None
     output: options.OutputFile = None
 
@@ -51,7 +50,7 @@ class LabRunOptions(guest.MachineOptions):
         """Check the options against each other."""
         super().__post_init__()
         guest.require_name(self.command)
-        if (self.form or self.output) and not self.compared:
+        if (self.formats or self.output) and not self.compared:
             raise UsageError(
                 "--format and --output are for a comparison of several kernels",
                 "give --kernel twice, and `oomctl declare` or `oomctl run` without --record and "
@@ -99,13 +98,15 @@ def run(given: LabRunOptions) -> None:
     if given.dry_run:
         _show(given, environment)
         return
-    with Output(given.output) as place, guest.all_ready(given, given.kfunc) as hosts:
+    wanted = forms.of(given.formats)
+    with forms.Places(wanted, given.output) as places, guest.all_ready(given, given.kfunc) as hosts:
         if len(hosts) == 1:
             raise typer.Exit(_run(given, hosts[0][1], given.command, environment))
         if given.compared:
             kernels = KernelsComparison(_recorded(given, hosts, environment))
-            form = given.form or "table"
-            place.write(render(KERNELS_RENDERERS, form, kernels, terminal=place.width))
+            kept.keep("lab-run", lambda: KERNELS_RENDERERS["json"](kernels))
+            places.write(KERNELS_RENDERERS, kernels)
+            kept.next_step(given.formats)
             raise typer.Exit(kernels.exit)
         statuses = []
         for name, host in hosts:

@@ -8,18 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from oomctl import console
-from oomctl.cli import guest
+from oomctl.cli import forms, guest, kept
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.exitcodes import CodedCommand
-from oomctl.cli.output import Output
 from oomctl.cli.smoke import BISECT, EXITS, SuiteOptions
 from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.lab import guest_suite, vm
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.vm import Ending
 from oomctl.oom.faults import Fault
-from oomctl.report.smoke_comparison import render_json, render_text
-from oomctl.report.smoke_reporter import StreamReporter, listing
+from oomctl.report import SMOKE_RENDERERS, SUITES_RENDERERS
+from oomctl.report.smoke_reporter import StreamReporter
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.comparison import Comparison, KernelRun
 from oomctl.smoke.results import Report
@@ -34,15 +33,19 @@ class LabSmokeOptions(guest.MachineOptions, SuiteOptions):
 
     timeout: Annotated[Duration, guest.TIMEOUT] = Duration(900)
 
+    @property
+    def compared(self) -> bool:
+        """Whether the result is a comparison of kernels."""
+        return len(self.kernels) > 1
+
     def __post_init__(self) -> None:
         """Check the options of both."""
         SuiteOptions.__post_init__(self)
         super().__post_init__()
-        if len(self.kernels) > 1 and self.form not in (None, "table", "json"):
-            raise UsageError(
-                f"--format {self.form} has no form for several kernels", "take table or json"
-            )
-        if len(self.kernels) > 1 and self.bisect:
+        if self.compared:
+            why = "it has no form for several kernels"
+            forms.require(self.formats or (), [*SUITES_RENDERERS], why)
+        if self.compared and self.bisect:
             raise UsageError("--bisect judges one kernel", "give --kernel once")
 
 
@@ -62,18 +65,20 @@ def smoke(given: LabSmokeOptions) -> None:
       git bisect run sh -c 'make -j8 || exit 125; oomctl lab smoke --kernel . --bisect'
     """
     chosen = tuple(sorted(given.chosen(), key=lambda case: bool(case.panics)))
-    with Output(given.output) as place:
+    with given.places() as places:
         if given.list_cases:
-            place.write(listing(chosen, given.form or "table", place.width))
+            given.listing(places, chosen)
             return
         with guest.all_ready(given) as hosts:
             if len(hosts) > 1:
-                code, good = _compare(given, chosen, hosts, place)
+                code, good = _compare(given, chosen, hosts, places)
             else:
-                with given.reporting(place) as tell:
+                with given.reporting(places) as tell:
                     run = _Run(chosen, tell)
                     good = _run(given, run, hosts[0][1])
                     code = run.report.exit
+                kept.keep("lab-smoke", lambda: SMOKE_RENDERERS["jsonl"]([run.report]))
+        kept.next_step(given.formats)
     raise typer.Exit(guest.FAULTY if code == Exit.OK and not good else code)
 
 
@@ -91,7 +96,7 @@ def _compare(
     given: LabSmokeOptions,
     chosen: tuple[Case, ...],
     hosts: Sequence[tuple[str, guest.Host]],
-    place: Output,
+    places: forms.Places,
 ) -> tuple[Exit, bool]:
     """Run the suite on each kernel, and write what differs; one that fails does not end it."""
     good, runs = True, []
@@ -105,8 +110,8 @@ def _compare(
             console.note(f"{name}: {error}")
         runs.append(KernelRun(name, run.report, error))
     found = Comparison(chosen, tuple(runs))
-    as_json = given.form == "json"
-    place.write(render_json(found) if as_json else render_text(found, place.width))
+    kept.keep("lab-smoke", lambda: SUITES_RENDERERS["json"](found))
+    places.write(SUITES_RENDERERS, found)
     return found.exit, good
 
 

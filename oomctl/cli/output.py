@@ -57,6 +57,11 @@ class Output:
         self._stack.close()
 
     @property
+    def is_file(self) -> bool:
+        """Whether the result goes to a file, which appears at the end."""
+        return self._path is not None
+
+    @property
     def width(self) -> int | None:
         """The columns of the terminal that the result goes to, if it goes to one."""
         if self._file is not None or not sys.stdout.isatty():

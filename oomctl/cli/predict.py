@@ -11,16 +11,15 @@ import typer
 from oomctl import console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.cli import options
-from oomctl.cli.command import command
-from oomctl.cli.output import Output
+from oomctl.cli import forms, kept, options
+from oomctl.cli.command import CACHE, command
 from oomctl.errors import Exit, UnsupportedError, UsageError
 from oomctl.experiment.candidates import read_candidates
 from oomctl.oom.flip import flips
 from oomctl.oom.reason import reason
 from oomctl.oom.task import Task
 from oomctl.proc import procfs
-from oomctl.report import PREDICTION_RENDERERS, ShortFormat, render
+from oomctl.report import PREDICTION_RENDERERS, ShortFormat
 from oomctl.text import cut, printable
 
 _MOST_PIDS = 10
@@ -45,7 +44,7 @@ class PredictOptions:
             "that turns; may be repeated.",
         ),
     ] = None
-    form: Annotated[ShortFormat, options.form(ShortFormat)] = "table"
+    formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
     def __post_init__(self) -> None:
@@ -55,7 +54,7 @@ class PredictOptions:
             raise UsageError(why, "give either --cgroup PATH or --global")
 
 
-@command("a task would die", "no task would die")
+@command("a task would die", "no task would die", environment=[CACHE])
 def predict(given: PredictOptions) -> None:
     """Show every task's badness and which would die; declare nothing.
 
@@ -69,7 +68,7 @@ def predict(given: PredictOptions) -> None:
       oomctl predict --cgroup /sys/fs/cgroup/mytest --format json
       oomctl predict --cgroup /sys/fs/cgroup/mytest --why sidecar --why 4711
     """
-    with Output(given.output) as place:
+    with forms.Places(forms.of(given.formats), given.output) as places:
         if given.cgroup is None:
             if not procfs.sees_init_pids():
                 console.note("in a PID namespace (a container): only its own tasks are seen")
@@ -84,8 +83,10 @@ def predict(given: PredictOptions) -> None:
         target = node.cgroup if node else None
         pids = dict.fromkeys(_pid(candidates.tasks, wanted) for wanted in given.why or ())
         asked = [(reason(prediction, pid), flips(candidates, pid)) for pid in pids]
-        about = (prediction, target, given.top, asked)
-        place.write(render(PREDICTION_RENDERERS, given.form, *about, terminal=place.width))
+        whole = PREDICTION_RENDERERS["json"]
+        kept.keep("predict", lambda: whole(prediction, target, None, asked))
+        places.write(PREDICTION_RENDERERS, prediction, target, given.top, asked)
+        kept.next_step(given.formats)
     raise typer.Exit(Exit.OK if prediction.victims else Exit.NOT_AS_WANTED)
 
 

@@ -1,24 +1,63 @@
 """`oomctl report`: results that were saved, in any form, and in several at once."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from oomctl.cli import completion, kept, options
+from oomctl import commandline
+from oomctl.cli import completion, forms, kept, options
 from oomctl.cli.command import CACHE, command
-from oomctl.cli.output import Output
-from oomctl.cli.saved import Saved, read_all
+from oomctl.cli.saved import Kind, Saved, read_all
 from oomctl.errors import Exit, UsageError
-from oomctl.report import RENDERERS, RUN_RENDERERS, SMOKE_RENDERERS, render
-from oomctl.report.kills import render_saved
+from oomctl.fleet.hosts import worst
+from oomctl.report import (
+    COMPARISON_RENDERERS,
+    DOCTOR_RENDERERS,
+    EXPLANATION_RENDERERS,
+    FLEET_RENDERERS,
+    KERNELS_RENDERERS,
+    KILLS_RENDERERS,
+    PREDICTION_RENDERERS,
+    RENDERERS,
+    RUN_RENDERERS,
+    SMOKE_RENDERERS,
+    SUITES_RENDERERS,
+    Format,
+    render,
+)
 from oomctl.rounds.run import exit_of
 
-_KILLS = ("table", "jsonl", "csv")
+_RENDERERS: Mapping[Kind, Mapping[str, Callable[..., Any]]] = {
+    Kind.OUTCOMES: RENDERERS,
+    Kind.ROUNDS: RUN_RENDERERS,
+    Kind.SUITES: SMOKE_RENDERERS,
+    Kind.KILLS: KILLS_RENDERERS,
+    Kind.COMPARISONS: COMPARISON_RENDERERS,
+    Kind.PREDICTIONS: PREDICTION_RENDERERS,
+    Kind.EXPLANATIONS: EXPLANATION_RENDERERS,
+    Kind.EXAMINATIONS: DOCTOR_RENDERERS,
+    Kind.KERNELS: KERNELS_RENDERERS,
+    Kind.KERNEL_SUITES: SUITES_RENDERERS,
+    Kind.FLEETS: FLEET_RENDERERS,
+}
+_TOGETHER = (Kind.ROUNDS, Kind.SUITES, Kind.KILLS)
+"""Kinds of which all results are shown as one."""
+_EXITS: Mapping[Kind, Callable[..., int]] = {
+    Kind.OUTCOMES: lambda outcome: not outcome.verdict.as_wanted,
+    Kind.ROUNDS: lambda section: exit_of([section.run]),
+    Kind.SUITES: lambda suite: suite.exit,
+    Kind.COMPARISONS: lambda comparison, _names: not comparison.same,
+    Kind.PREDICTIONS: lambda prediction, *_more: not prediction.victims,
+    Kind.EXAMINATIONS: lambda examination: 0 if examination.fit else Exit.UNSUPPORTED,
+    Kind.KERNELS: lambda comparison: comparison.exit,
+    Kind.KERNEL_SUITES: lambda comparison: comparison.exit,
+    Kind.FLEETS: lambda fleet: worst(fleet.hosts),
+}
 
 
 @dataclass(frozen=True)
@@ -29,23 +68,15 @@ class ReportOptions:
         list[Path] | None,
         typer.Argument(
             metavar="[FILE...]",
-            help="Results of one kind: JSON or JSON lines of declare, run, smoke or watch, or "
-            "records; - is stdin.",
+            help="Results of one kind: records, or JSON or JSON lines of any command; - is stdin.",
             autocompletion=completion.records,
         ),
     ] = None
     last: Annotated[
         bool, options.flag("--last", f"Show the newest of the {kept.MOST} results that are kept.")
     ] = False
-    forms: Annotated[
-        list[str] | None,
-        options.value(
-            "FORM[=FILE]",
-            "Form of the result, as of the command that made it; with =FILE it goes there. May be "
-            "repeated. [default: table]",
-            None,
-            *("--format", "-f"),
-        ),
+    formats: Annotated[
+        forms.Given, forms.option(Format, "It is one of the command that made the result.")
     ] = None
     output: options.OutputFile = None
 
@@ -54,19 +85,6 @@ class ReportOptions:
         if bool(self.files) is self.last:
             why = "there is no FILE" if self.last is False else "--last and FILE exclude each other"
             raise UsageError(why, "name files, or give --last")
-        if sum(target is None for _form, target in self.targets) > 1:
-            raise UsageError("two forms go to stdout", "give all but one of them a file: -f html=X")
-
-    @property
-    def targets(self) -> list[tuple[str, Path | None]]:
-        """Each form, and the file it goes to; None is --output, else stdout."""
-        found = []
-        for given in self.forms or ["table"]:
-            form, equals, name = given.partition("=")
-            if equals and not name:
-                raise UsageError(f"--format {given} names no file", f"write -f {form}=FILE")
-            found.append((form, Path(name) if name else None))
-        return found
 
 
 @command(
@@ -79,8 +97,7 @@ def report(given: ReportOptions) -> None:
 
     It needs neither root nor the kfunc. A record that still grows, or that a crash cut short, is
     shown as far as it goes, without half a line at its end. Several files of one kind are shown
-    together. declare, run, smoke and watch keep their newest results in the cache: `--last` shows
-    the newest one.
+    together. Every command that has a result keeps it in the cache: `--last` shows the newest one.
 
     Examples:
       oomctl run examples/soak.toml --repeat 50 --record soak.jsonl
@@ -89,64 +106,34 @@ def report(given: ReportOptions) -> None:
       oomctl report --last -f html=page.html
     """
     paths = [kept.newest()] if given.last else given.files or []
-    with ExitStack() as stack:
-        places = [
-            (
-                form,
-                stack.enter_context(
-                    Output(target or given.output, "--format" if target else "--output")
-                ),
-            )
-            for form, target in given.targets
-        ]
-        for _form, place in places:
-            place.require_apart(paths)
+    with forms.Places(forms.of(given.formats), given.output) as places:
+        places.require_apart(paths)
         found = read_all(*paths)
-        renderers = _renderers(found)
-        for form, _place in places:
-            if form not in renderers:
-                raise UsageError(
-                    f"--format {form}: {found.kind} cannot be shown so",
-                    f"take one of {', '.join(renderers)}",
-                )
+        why = f"{found.kind} cannot be shown so"
+        forms.require(forms.of(given.formats), _RENDERERS[found.kind], why)
         for form, place in places:
-            place.write(renderers[form](place.width))
+            place.write(_shown(found, form, place.width))
     raise typer.Exit(_exit(found))
 
 
-def _renderers(found: Saved) -> Mapping[str, Callable[[int | None], str]]:
-    """Return what renders each form, given the width of the terminal."""
-    match found.kind:
-        case "outcome":
-            return {form: partial(_outcomes, form, found) for form in RENDERERS}
-        case "rounds":
-            about: object = found.sections
-            return {form: partial(_shown, RUN_RENDERERS, form, about) for form in RUN_RENDERERS}
-        case "smoke":
-            about = found.suites
-            return {form: partial(_shown, SMOKE_RENDERERS, form, about) for form in SMOKE_RENDERERS}
-        case _:
-            return {form: partial(render_saved, found.kills, form) for form in _KILLS}
+def _shown(found: Saved, form: str, width: int | None) -> str:
+    """Return a form of all results."""
+    renderers = _RENDERERS[found.kind]
+    results, origins = found.results, found.origins
+    if found.kind in _TOGETHER:
+        results, origins = (([each for (each,) in results],),), origins[:1]
+    elif form == "html" and len(results) > 1:
+        raise UsageError(f"--format html shows one of {found.kind}", "report them one by one")
+    texts = []
+    for about, origin in zip_longest(results, origins):
+        with commandline.of(origin) if origin else nullcontext():
+            rendered = render(renderers, form, *about, terminal=width)
+            texts.append(rendered if isinstance(rendered, str) else "".join(rendered))
+    return ("\n" if form in ("table", "markdown") else "").join(texts)
 
 
-def _shown(
-    of: Mapping[str, Callable[..., str]], form: str, about: object, width: int | None
-) -> str:
-    return render(of, form, about, terminal=width)
-
-
-def _outcomes(form: str, found: Saved, width: int | None) -> str:
-    if form == "html" and len(found.outcomes) > 1:
-        raise UsageError("--format html shows one declaration", "report them one by one")
-    shown = (render(RENDERERS, form, each, terminal=width) for each in found.outcomes)
-    return "\n".join(shown) if form in ("table", "markdown") else "".join(shown)
-
-
-def _exit(found: Saved) -> Exit:
-    wanted = [
-        *(each.verdict.as_wanted for each in found.outcomes),
-        *(each.exit == Exit.OK for each in found.suites),
-    ]
-    if not all(wanted):
-        return Exit.NOT_AS_WANTED
-    return exit_of(section.run for section in found.sections)
+def _exit(found: Saved) -> int:
+    """Return the first exit code that is not 0, of those that the commands had."""
+    code_of = _EXITS.get(found.kind)
+    codes = (int(code_of(*about)) for about in found.results) if code_of else iter(())
+    return next((code for code in codes if code), Exit.OK)

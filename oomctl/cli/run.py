@@ -9,20 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from oomctl import console, scenario
+from oomctl import scenario
 from oomctl.cgroup.hierarchy import require_target, unified_root
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import find_parent, require_children
-from oomctl.cli import completion, consent, dryrun, kept, options
+from oomctl.cli import completion, consent, dryrun, forms, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
-from oomctl.cli.output import Output
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.experiment.naming import unique_name
 from oomctl.experiment.session import Session
 from oomctl.oom.enums import Via
+from oomctl.oom.outcome import Outcome
 from oomctl.proc import meminfo
 from oomctl.report import RENDERERS, RUN_RENDERERS, Format, render
 from oomctl.report.json_forms import render_run_lines
@@ -108,10 +108,10 @@ class RunOptions:
     ] = None
     dry_run: options.DryRun = False
     yes: options.Yes = False
-    form: Annotated[
-        Format,
-        options.form(Format, "trace shows one round. With --dry-run: table or json."),
-    ] = "table"
+    formats: Annotated[
+        forms.Given,
+        forms.option(Format, "trace shows one round. With --dry-run: table or json."),
+    ] = None
     exit_codes: ExitCodes = "default"
     output: options.OutputFile = None
     record: Annotated[
@@ -140,13 +140,15 @@ class RunOptions:
             raise UsageError("--record and --no-record exclude each other", "give one of them")
         if self.summary and not self.recorded:
             raise UsageError("--summary needs a record", "give --record FILE")
-        if self.form in OF_ONE_ROUND and not (self.one_round and len(self.files) == 1):
-            raise UsageError(
-                f"--format {self.form} shows one round of one variant of one file",
-                "leave out what makes more, or take another form",
-            )
+        wanted = forms.of(self.formats)
+        for target in wanted:
+            if target.form in OF_ONE_ROUND and not (self.one_round and len(self.files) == 1):
+                raise UsageError(
+                    f"--format {target.form} shows one round of one variant of one file",
+                    "leave out what makes more, or take another form",
+                )
         if self.dry_run:
-            dryrun.check_form(self.form)
+            dryrun.check_forms(wanted)
 
     @property
     def limits(self) -> Limits:
@@ -178,11 +180,10 @@ class RunOptions:
         """Whether each file has a single round."""
         return self.limits.single and len(self.variants) == 1
 
-    @property
-    def one_by_one(self) -> bool:
-        """Whether each file has a report of its own, as `oomctl declare` prints it."""
-        is_page = self.form == "html" and len(self.files) == 1
-        return self.one_round and (is_page or self.form in AS_DECLARED)
+    def one_by_one(self, form: str) -> bool:
+        """Tell whether each file has a report of its own, as `oomctl declare` prints it."""
+        is_page = form == "html" and len(self.files) == 1
+        return self.one_round and (is_page or form in AS_DECLARED)
 
     @property
     def recorded(self) -> bool:
@@ -249,20 +250,20 @@ def run(given: RunOptions) -> None:
         for name, of_file, plans_of_file in plans
         for variant, plan in zip(of_file, plans_of_file, strict=True)
     ]
-    with Output(given.output) as place:
-        place.require_apart(given.files)
+    with forms.Places(forms.of(given.formats), given.output) as places:
+        places.require_apart(given.files)
         if given.dry_run:
             with suppress(UnsupportedError):  # a plan for another machine
                 _require_existing(unified_root(), planners, dry_run=True)
             if given.record:
                 with Record(given.record):  # no round goes to it, so nothing is left of it
-                    _require_apart(given.record, place)
-            place.write(dryrun.render(named, given.form, place.width, _rounds(given)))
+                    _require_apart(given.record, places)
+            dryrun.write(places, named, _rounds(given))
             return
         if any(plan.system_wide for _name, _label, plan in named):
             by = ", as --via sysrq makes it," if Via.SYSRQ in given.triggers else ""
             consent.require_consent(given.yes, f"a call on the whole system{by}")
-        sections = _run(given, planners, parent, place)
+        sections = _run(given, planners, parent, places)
     raise typer.Exit(exit_of(section.run for section in sections))
 
 
@@ -270,7 +271,7 @@ def _run(
     given: RunOptions,
     planners: Sequence[VariantPlanner],
     parent: UnifiedNode | None,
-    place: Output,
+    places: forms.Places,
 ) -> Sequence[Section]:
     """Run every round and write the result, whatever ends them."""
     root, kfunc = require_machine()
@@ -278,41 +279,44 @@ def _run(
     names = [planner.name for planner in planners]
     with open_records(names, given.record, given.recorded) as records:
         if given.record:
-            _require_apart(given.record, place)
+            _require_apart(given.record, places)
         recorded = list(map(_recorded, planners, records))
         header = given.for_record(None if parent is None else parent.cgroup)
         series = Series(recorded, given.limits, header, given.same_tree, given.summary)
-        reports: list[str] = []
+        last_ones: list[tuple[str, Outcome]] = []
 
         def write() -> None:
             kept.keep("run", lambda: render_run_lines(series.sections))
-            if given.one_by_one:
-                place.write("\n".join(reports))
-            else:
-                about = series.sections
-                place.write(render(RUN_RENDERERS, given.form, about, terminal=place.width))
+            for form, place in places:
+                if given.one_by_one(form):
+                    shown = (
+                        title + render(RENDERERS, form, outcome, terminal=place.width)
+                        for title, outcome in last_ones
+                    )
+                    place.write("\n".join(shown))
+                else:
+                    sections = series.sections
+                    place.write(render(RUN_RENDERERS, form, sections, terminal=place.width))
 
         try:
             confirm = partial(consent.confirm, yes=given.yes)
             with Session(root, kfunc, confirm, parent) as session:
-                session.drawn = given.one_by_one
+                session.drawn = given.one_round
                 for one, last in series.run(session):
-                    if given.one_by_one and last:
+                    if given.one_round and last:
                         title = f"== {printable(one.name)}\n\n" if len(planners) > 1 else ""
-                        text = render(RENDERERS, given.form, last, terminal=place.width)
-                        reports.append(title + text)
+                        last_ones.append((title, last))
         except BaseException:
             if series.rounds:  # whatever ended them, the rounds before it count
                 write()
             raise
         write()
-    if given.form == "table" and not given.recorded:
-        console.next_step("see it as a page: oomctl report --last -f html=page.html")
+    kept.next_step(given.formats)
     return series.sections
 
 
-def _require_apart(record: Path, place: Output) -> None:
-    if place.is_at(record):
+def _require_apart(record: Path, places: forms.Places) -> None:
+    if any(place.is_at(record) for _form, place in places):
         raise UsageError(
             f"--record {record}: the result would go into the same file", "name another"
         )

@@ -4,48 +4,69 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from oomctl import console
 from oomctl.errors import UsageError
 from oomctl.files.infile import open_input
+from oomctl.fleet.results import FleetResult
 from oomctl.oom import from_json
 from oomctl.oom.as_json import SCHEMA
-from oomctl.oom.outcome import Outcome
-from oomctl.report.kills import SavedKill, read_json
+from oomctl.report import comparison_json, explanation_json, prediction_json
+from oomctl.report.fleet_parts import read_host
+from oomctl.report.json_forms import read_examination
+from oomctl.report.kills import read_json
+from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.rounds.reader import MALFORMED, parse, read_runs
 from oomctl.rounds.record import read_sections
 from oomctl.rounds.run import Section
 from oomctl.smoke.case import Case
+from oomctl.smoke.comparison import Comparison, KernelRun
 from oomctl.smoke.results import Report, result_of
 
-Kind = Literal["outcome", "rounds", "smoke", "kills"]
 _HINT = "give a file that oomctl wrote: -f json, -f jsonl, or a record"
 _PEEK = 256
 _LARGEST = 1 << 30
 
 
+class Kind(StrEnum):
+    """What a file holds, in the plural."""
+
+    OUTCOMES = "declarations"
+    ROUNDS = "rounds"
+    SUITES = "results of the suite"
+    KILLS = "kills"
+    COMPARISONS = "comparisons"
+    PREDICTIONS = "predictions"
+    EXPLANATIONS = "explained reports"
+    EXAMINATIONS = "results of doctor"
+    KERNELS = "rounds on several kernels"
+    KERNEL_SUITES = "the suite on several kernels"
+    FLEETS = "results of a fleet"
+
+
 @dataclass(frozen=True)
 class Saved:
-    """What files hold, all of one kind, in their order."""
+    """What files hold, all of one kind, in their order: of each result what its renderers take.
+
+    `origins` say where, when and by which command each was made, if the result is not told that by
+    its own environment.
+    """
 
     kind: Kind
-    outcomes: tuple[Outcome, ...] = ()
-    sections: tuple[Section, ...] = ()
-    suites: tuple[Report, ...] = ()
-    kills: tuple[SavedKill, ...] = ()
+    results: tuple[tuple[Any, ...], ...]
     names: tuple[str, ...] = field(default=(), compare=False)
+    origins: tuple[Mapping[str, str], ...] = ()
 
     def __add__(self, other: "Saved") -> "Saved":
         return Saved(
             self.kind,
-            self.outcomes + other.outcomes,
-            self.sections + other.sections,
-            self.suites + other.suites,
-            self.kills + other.kills,
+            self.results + other.results,
             self.names + other.names,
+            self.origins + other.origins,
         )
 
 
@@ -77,16 +98,16 @@ def _read(file: BinaryIO, path: Path) -> Saved:
     begun = file.peek(_PEEK)[:_PEEK] if hasattr(file, "peek") else b""
     try:
         if begun.startswith((b'{"kind": "suite"', b'{"kind":"suite"')):
-            return Saved("smoke", suites=tuple(_suites(_lines(file, path))), names=(name,))
+            suites = _suites(_lines(file, path))
+            return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
         if begun.startswith((b'{"kind": "kill"', b'{"kind": "summary"')):
-            rows = (line for line in _lines(file, path) if line["kind"] == "kill")
-            return Saved("kills", kills=tuple(map(read_json, rows)), names=(name,))
+            return _kills([*_lines(file, path)], name)
         if re.match(rb'\{\n *"', begun):
             return _whole(parse(file.read(_LARGEST), str(path)), path, name)
         sections = tuple(read_sections(file, path))
         for remark in (remark for section in sections for remark in section.run.remarks):
             console.note(f"{path}: {remark}")
-        return Saved("rounds", sections=sections, names=(name,))
+        return Saved(Kind.ROUNDS, tuple((each,) for each in sections), (name,))
     except MALFORMED as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else f"has {error}"
         raise UsageError(f"{path}: is not as oomctl writes it: {what}", _HINT) from error
@@ -110,23 +131,78 @@ def _whole(tree: Mapping[str, Any] | None, path: Path, name: str) -> Saved:
             f"{path}: has schema {tree.get('schema')}, this oomctl knows {SCHEMA}",
             "read it with the oomctl that wrote it",
         )
-    if "calls" in tree and "tasks" in tree:
-        return Saved("outcome", outcomes=(from_json.outcome(tree),), names=(name,))
-    if "runs" in tree:
-        lines = [f"{json.dumps(line)}\n".encode() for line in _record(tree["runs"])]
-        found = read_runs(lines, str(path))
-        texts = [line.decode().rstrip("\n") for line in lines]
-        starts = [0]
-        for line in lines:
-            starts.append(starts[-1] + len(line))
-        sections = [
-            Section(one.run, partial(list, texts[starts.index(one.start) : starts.index(one.stop)]))
-            for one in found
-        ]
-        return Saved("rounds", sections=tuple(sections), names=(name,))
-    if "cases" in tree and "counts" in tree:
-        return Saved("smoke", suites=(_suite(tree["environment"], tree["cases"]),), names=(name,))
+    kind, results = _of_tree(tree, path)
+    origin = {key: str(tree.get("environment", {}).get(key)) for key in ("host", "command", "time")}
+    return Saved(kind, results, (name,), (origin,) * len(results))
+
+
+def _of_tree(tree: Mapping[str, Any], path: Path) -> tuple[Kind, tuple[tuple[Any, ...], ...]]:
+    """Return what a whole result holds."""
+    keys = tree.keys()
+    if keys >= {"calls", "tasks"}:
+        return Kind.OUTCOMES, ((from_json.outcome(tree),),)
+    if "runs" in keys:
+        return Kind.ROUNDS, tuple((each,) for each in _sections(tree["runs"], path))
+    if keys >= {"cases", "counts"}:
+        return Kind.SUITES, ((_suite(tree["environment"], tree["cases"]),),)
+    if "pairs" in keys:
+        return Kind.COMPARISONS, (comparison_json.read(tree),)
+    if keys >= {"candidates", "target"}:
+        return Kind.PREDICTIONS, (prediction_json.read(tree),)
+    if keys >= {"reports", "source"}:
+        return Kind.EXPLANATIONS, (explanation_json.read(tree),)
+    if keys >= {"checks", "fit"}:
+        return Kind.EXAMINATIONS, ((read_examination(tree),),)
+    if "hosts" in keys:
+        hosts = [*map(read_host, tree["hosts"])]
+        found = tree["comparison"] and _kernels(tree["comparison"], path)
+        return Kind.FLEETS, ((FleetResult(hosts, found),),)
+    if "kernels" in keys:
+        of_kernels = _kernels(tree, path)
+        is_rounds = isinstance(of_kernels, KernelsComparison)
+        return Kind.KERNELS if is_rounds else Kind.KERNEL_SUITES, ((of_kernels,),)
     raise UsageError(f"{path}: holds nothing that can be shown again", _HINT)
+
+
+def _kernels(tree: Mapping[str, Any], path: Path) -> KernelsComparison | Comparison:
+    """Return what a comparison of kernels, or of hosts, is made of: rounds, or the suite."""
+    rows = tree["kernels"]
+    if all("runs" in row for row in rows):
+        return KernelsComparison(
+            [
+                KernelRecord(
+                    row["kernel"], row["status"], _sections(row["runs"], path), row["error"] or ""
+                )
+                for row in rows
+            ]
+        )
+    runs = tuple(
+        KernelRun(row["kernel"], _suite(row["environment"], row["cases"]), row["error"] or "")
+        for row in rows
+    )
+    cases = {case.name: case for run in runs for case in run.report.cases}
+    return Comparison(tuple(cases.values()), runs)
+
+
+def _kills(lines: list[dict[str, Any]], name: str) -> Saved:
+    rows = [read_json(line) for line in lines if line["kind"] == "kill"]
+    summaries = [line["environment"] for line in lines if line["kind"] == "summary"]
+    origins = tuple(summaries[:1])
+    return Saved(Kind.KILLS, tuple((each,) for each in rows), (name,), origins)
+
+
+def _sections(runs: Iterable[Mapping[str, Any]], path: Path) -> list[Section]:
+    """Return runs in JSON as the sections of the record that they were made from."""
+    lines = [f"{json.dumps(line)}\n".encode() for line in _record(runs)]
+    found = read_runs(lines, str(path)) if lines else []
+    texts = [line.decode().rstrip("\n") for line in lines]
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    return [
+        Section(one.run, partial(list, texts[starts.index(one.start) : starts.index(one.stop)]))
+        for one in found
+    ]
 
 
 def _record(runs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -156,9 +232,9 @@ def _suites(lines: Iterable[dict[str, Any]]) -> Iterator[Report]:
 def _suite(environment: Mapping[str, Any], rows: list[dict[str, Any]]) -> Report:
     from oomctl.smoke import suite
 
-    known = {case.name: case for case in suite.cases()}
+    abouts = {case.name: case.about for case in suite.cases()}
     cases = [
-        known.get(row["name"]) or Case(row["name"], row.get("about", ""), lambda _run: ())
+        Case(row["name"], row.get("about") or abouts.get(row["name"], ""), lambda _run: ())
         for row in rows
     ]
     return Report(environment, tuple(cases), tuple(map(result_of, rows)))

@@ -1,16 +1,16 @@
 """`oomctl smoke`: asks this kernel whether it keeps the contract of bpf_out_of_memory()."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from oomctl import console
 from oomctl.bpf import btf
-from oomctl.cli import completion, kept, options
+from oomctl.cli import completion, forms, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.exitcodes import UNTESTABLE, CodedCommand, ExitCodes
 from oomctl.cli.options import flag, integer, value
@@ -18,10 +18,11 @@ from oomctl.cli.output import Output
 from oomctl.errors import Exit, UsageError
 from oomctl.experiment import environment
 from oomctl.oom import as_json
-from oomctl.report import SMOKE_RENDERERS, CaseFormat
+from oomctl.report import SMOKE_RENDERERS
 from oomctl.report.smoke_reporter import (
     SmokeFormat,
     StreamReporter,
+    Together,
     listing,
     reporter,
 )
@@ -50,12 +51,13 @@ class SuiteOptions:
     list_cases: Annotated[
         bool, flag("--list", "List the chosen cases as table, json or jsonl; run none.")
     ] = False
-    form: Annotated[
-        SmokeFormat | None,
-        options.form(
+    formats: Annotated[
+        forms.Given,
+        forms.option(
             SmokeFormat,
             "ktap is for kernel CI, jsonl has a line a case; these, tap, lava, lava-lines, ltp and "
-            "csv are written while the cases run. [default: table on a terminal, else ktap]",
+            "csv are written while the cases run.",
+            "table on a terminal, else ktap",
         ),
     ] = None
     repeat: Annotated[
@@ -84,13 +86,10 @@ class SuiteOptions:
         if self.bisect and self.exit_codes != "default":
             raise UsageError("--bisect and --exit-codes exclude each other", "give one of them")
         if self.list_cases:
-            usable = {"patterns", "list_cases", "form", "exclude", "output"}
+            usable = {"patterns", "list_cases", "formats", "exclude", "output"}
             options.refuse(self, "--list runs nothing", usable)
-            if self.form in get_args(CaseFormat):
-                raise UsageError(
-                    f"--format {self.form} is for results, and --list has none",
-                    "take table, json or jsonl",
-                )
+            why = "it is for results, and --list has none"
+            forms.require(self.formats or (), ("table", "json", "jsonl"), why)
 
     def chosen(self) -> tuple[Case, ...]:
         """Return the chosen cases; UsageError if there are none."""
@@ -99,19 +98,38 @@ class SuiteOptions:
             raise UsageError("every case is excluded", "leave out some --exclude")
         return chosen
 
+    def places(self) -> forms.Places:
+        """Return where the forms go."""
+        is_seen = self.output is None and sys.stdout.isatty()
+        default = "table" if is_seen or self.list_cases or self.compared else "ktap"
+        return forms.Places(forms.of(self.formats, default), self.output)
+
+    @property
+    def compared(self) -> bool:
+        """Whether the result is a comparison of kernels."""
+        return False
+
+    def listing(self, places: forms.Places, chosen: Sequence[Case]) -> None:
+        """Write the chosen cases, for --list."""
+        for form, place in places:
+            place.write(listing(chosen, form, place.width))
+
     @contextmanager
-    def reporting(self, place: Output) -> Iterator[StreamReporter]:
+    def reporting(self, places: forms.Places) -> Iterator[StreamReporter]:
         """Yield the reporter of the run: it writes to stdout at once, to a file at the end."""
         verbose = console.verbose()
-        form = self.form
-        if form is None:
-            form = "table" if self.output is None and sys.stdout.isatty() else "ktap"
-        if self.output is None:
-            yield reporter(form, place.write, verbose, place.width)
-            return
-        parts: list[str] = []
-        yield reporter(form, parts.append, verbose)
-        place.write("".join(parts))
+        texts: list[tuple[Output, list[str]]] = []
+        reporters = []
+        for form, place in places:
+            if place.is_file:
+                texts.append((place, []))
+                write: Callable[[str], object] = texts[-1][1].append
+            else:
+                write = place.write
+            reporters.append(reporter(form, write, verbose, place.width))
+        yield Together(reporters)
+        for place, parts in texts:
+            place.write("".join(parts))
 
 
 @dataclass(frozen=True)
@@ -144,13 +162,14 @@ def smoke(given: SmokeOptions) -> None:
       oomctl smoke -o result.ktap && kunit.py parse result.ktap
     """
     chosen = given.chosen()
-    with Output(given.output) as place:
+    with given.places() as places:
         if given.list_cases:
-            place.write(listing(chosen, given.form or "table", place.width))
+            given.listing(places, chosen)
             return
-        with given.reporting(place) as tell:
+        with given.reporting(places) as tell:
             report = _run(chosen, tell, given)
             kept.keep("smoke", lambda: SMOKE_RENDERERS["jsonl"]([report]))
+        kept.next_step(given.formats)
     raise typer.Exit(report.exit)
 
 

@@ -30,6 +30,7 @@ from oomctl.text import counted, printable
 from oomctl.units import Duration
 
 _KEPT = 10_000  # of the newest kills, for `oomctl report --last`
+_LINES = ("json", "jsonl")
 _TURN = 0.5  # seconds: how late a victim that does not end may be shown
 
 
@@ -45,7 +46,10 @@ class WatchOptions:
             "inside the hierarchy.",
         ),
     ] = None
-    form: Annotated[kills.WatchFormat, options.form(kills.WatchFormat)] = "table"
+    form: Annotated[
+        kills.WatchFormat,
+        options.form(kills.WatchFormat, "json and jsonl are the same: a line for each kill."),
+    ] = "table"
     count: Annotated[int | None, value("N", "End after N kills.", options.integer(1, 1 << 31))] = (
         None
     )
@@ -154,6 +158,8 @@ class _Shown:
         given = self.given
         if given.form == "table" and _rows(self.output, given):
             self.output.write(kills.HEADER)
+        elif given.form == "csv":
+            self.output.write(kills.CSV_HEADER)
         if given.since:
             self.earlier()
         end = None if given.timeout is None else time.monotonic() + given.timeout
@@ -217,7 +223,7 @@ class _Shown:
                 f"{counted(len(self.recorder.files), 'file')} recorded{too_new}; "
                 f"{samples} took {self.recorder.share:.1%} of a CPU"
             )
-        if self.given.form == "jsonl":
+        if self.given.form in _LINES:
             self.output.write(kills.render_summary(self.number, self.oom_watch.lost, counts))
         else:
             before = f", besides {self.before} from before" if self.before else ""
@@ -238,8 +244,10 @@ def _rows(output: Output, given: WatchOptions) -> bool:
 
 
 def _text(kill: OomKill, output: Output, given: WatchOptions) -> str:
-    if given.form == "jsonl":
+    if given.form in _LINES:
         return kills.render_json(kill)
+    if given.form == "csv":
+        return kills.csv_row(kill)
     row = kills.render_row if _rows(output, given) else kills.render_block
     return row(kill, output.width)
 

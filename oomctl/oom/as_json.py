@@ -11,7 +11,7 @@ from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.plan import Plan, flag_names
-from oomctl.oom.prediction import Candidate
+from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.oom.reason import Reason, Score, reasons
 from oomctl.oom.why import why
 from oomctl.text import printable
@@ -210,14 +210,21 @@ def _prediction(report: CallReport) -> dict[str, Any] | None:
     if prediction is None:
         return None
     return {
-        "victims": list(prediction.victims),
-        "group": prediction.group,
         "totalpages": prediction.totalpages,
         "agrees": report.as_predicted,
+        **choice(prediction),
+        "candidates": [candidate(each) for each in prediction.candidates],
+    }
+
+
+def choice(prediction: Prediction) -> dict[str, Any]:
+    """Return what a prediction chooses, may choose instead, and by which groups."""
+    return {
+        "victims": list(prediction.victims),
+        "group": prediction.group,
         "close": list(prediction.close),
         "instead": [list(pids) for pids in prediction.instead],
         "oom_groups": sorted(prediction.given.groups) if prediction.given else [],
-        "candidates": [candidate(each) for each in prediction.candidates],
     }
 
 

@@ -16,6 +16,9 @@ EXACT = (5, 9)
 """Badness below 1 counts as it is, and the last of equals is chosen, from here on,
 9066e5cfb73c ("mm, oom: make the calculation of oom badness more accurate")."""
 
+KILLED_BEFORE = "killed before"
+"""Why a task of a dump is not eligible that was the victim of a report before."""
+
 
 @dataclass(frozen=True)
 class TotalPages:
@@ -115,7 +118,7 @@ def tasks(report: OomReport, taken: Set[int] = frozenset()) -> list[Task]:
                 started=0,
                 slack=max(slack, page if first_of_equals else 0),
                 thread=row.pid if row.pid != row.tgid else 0,
-                not_eligible_reason="killed before" if is_taken else "",
+                not_eligible_reason=KILLED_BEFORE if is_taken else "",
             )
         )
     return found

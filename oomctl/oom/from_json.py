@@ -133,7 +133,7 @@ def _call(tree: Tree, page_size: int) -> CallReport:
         timeline=Timeline(
             tuple(Stamp(Moment(e["name"]), e["at_ns"], e["pid"]) for e in tree["timeline"])
         ),
-        prediction=_prediction(tree["prediction"], page_size) if tree["prediction"] else None,
+        prediction=prediction(tree["prediction"], page_size) if tree["prediction"] else None,
         step=tree["step"],
         turn=tree["turn"],
         collateral=frozenset(tree["collateral"]),
@@ -155,7 +155,8 @@ def _kill(tree: Tree) -> OomKill:
     )
 
 
-def _prediction(tree: Tree, page_size: int) -> Prediction:
+def prediction(tree: Tree, page_size: int) -> Prediction:
+    """Return the prediction of a call, or of `oomctl predict`."""
     found = [_candidate(each) for each in tree["candidates"]]
     ranked = [each.task for each in found if each.badness is not None]
     # of equals the last in scan order is the first by badness
@@ -188,6 +189,8 @@ def _memory(tree: Tree, not_eligible: str = "") -> Task:
         pgtables=tree["pgtables_bytes"],
         started=0.0,
         not_eligible_reason=not_eligible,
+        rss_read=tree.get("rss_read_bytes"),
+        slack=tree.get("slack_bytes", 0),
     )
 
 

@@ -11,7 +11,7 @@ from oomctl import console, lazy
 CaseFormat = Literal["ktap", "junit", "tap", "lava", "lava-lines", "kcidb", "tmt", "ltp", "csv"]
 """The forms of test harnesses, each a writer over the case table."""
 Format = Literal["table", "json", "jsonl", "markdown", "html", "trace", CaseFormat]
-ShortFormat = Literal["table", "json", "markdown", "html"]
+ShortFormat = Literal["table", "json", "markdown", "html", "csv"]
 PlainFormat = Literal["table", "json"]
 Rendered = TypeVar("Rendered")
 
@@ -59,7 +59,8 @@ SMOKE_RENDERERS: Mapping[str, Callable[..., str]] = {
 
 COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.comparison_parts:render_text"),
-    "json": lazy.function("report.json_forms:render_comparison"),
+    "json": lazy.function("report.comparison_json:render_comparison"),
+    "csv": lazy.function("report.comparison_json:render_csv"),
     "markdown": lazy.function("report.comparison_parts:render_markdown"),
     "html": lazy.function("report.comparison_html:render"),
 }
@@ -68,12 +69,43 @@ COMPARISON_RENDERERS: Mapping[str, Callable[..., str]] = {
 KERNELS_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.kernels_parts:render_text"),
     "json": lazy.function("report.kernels_parts:render_json"),
+    "markdown": lazy.function("report.kernels_parts:render_markdown"),
+    "html": lazy.function("report.kernels_html:render"),
+    "csv": lazy.function("report.kernels_parts:render_csv"),
 }
-"""Take the comparison of several kernels; "table" also the width of the terminal."""
+"""Take the rounds on several kernels; "table" also the width of the terminal."""
+
+SUITES_RENDERERS: Mapping[str, Callable[..., str]] = {
+    "table": lazy.function("report.smoke_comparison:render_text"),
+    "json": lazy.function("report.smoke_comparison:render_json"),
+    "markdown": lazy.function("report.smoke_comparison:render_markdown"),
+    "html": lazy.function("report.smoke_html:render_comparison"),
+    "csv": lazy.function("report.smoke_comparison:render_csv"),
+}
+"""Take the suite on several kernels; "table" also the width of the terminal."""
+
+FLEET_RENDERERS: Mapping[str, Callable[..., str]] = {
+    "table": lazy.function("report.fleet_parts:render_text"),
+    "json": lazy.function("report.fleet_parts:render_json"),
+    "markdown": lazy.function("report.fleet_parts:render_markdown"),
+    "html": lazy.function("report.fleet_html:render"),
+    "csv": lazy.function("report.fleet_parts:render_csv"),
+}
+"""Take the result of a fleet; "table" also the width of the terminal."""
+
+KILLS_RENDERERS: Mapping[str, Callable[..., str]] = {
+    "table": lazy.function("report.kills:render_text"),
+    **dict.fromkeys(("json", "jsonl"), lazy.function("report.kills:render_lines")),
+    "markdown": lazy.function("report.kills:render_markdown"),
+    "html": lazy.function("report.kills_html:render"),
+    "csv": lazy.function("report.kills:render_csv"),
+}
+"""Take saved kills of a watch; "table" also the width of the terminal."""
 
 PREDICTION_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.prediction_parts:render_text"),
-    "json": lazy.function("report.json_forms:render_prediction"),
+    "json": lazy.function("report.prediction_json:render_prediction"),
+    "csv": lazy.function("report.prediction_json:render_csv"),
     "markdown": lazy.function("report.prediction_parts:render_markdown"),
     "html": lazy.function("report.prediction_html:render"),
 }
@@ -84,6 +116,7 @@ that were asked about; "table" also the terminal's width.
 EXPLANATION_RENDERERS: Mapping[str, Callable[..., Iterator[str]]] = {
     "table": lazy.function("report.explanation_parts:render_text"),
     "json": lazy.function("report.explanation_json:render"),
+    "csv": lazy.function("report.explanation_json:render_csv"),
     "markdown": lazy.function("report.explanation_parts:render_markdown"),
     "html": lazy.function("report.explanation_html:render"),
 }
@@ -94,6 +127,9 @@ width. They yield the result piece by piece: a log may hold a million kills.
 DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.doctor_parts:render_text"),
     "json": lazy.function("report.json_forms:render_examination"),
+    "markdown": lazy.function("report.doctor_parts:render_markdown"),
+    "html": lazy.function("report.doctor_html:render"),
+    "csv": lazy.function("report.json_forms:render_examination_csv"),
 }
 """Take an examination; "table" also the width of the terminal."""
 

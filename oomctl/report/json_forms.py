@@ -1,4 +1,4 @@
-"""Every result as JSON: a round, runs, a comparison, a prediction, findings of doctor.
+"""Results as JSON: a round, runs, findings of doctor.
 
 The schemas beside this file describe them. run-schema.json refers to schema.json by `$ref`, which a
 validator resolves if it knows both files by their names; docs/rounds.md shows how.
@@ -10,18 +10,14 @@ from dataclasses import asdict
 from typing import Any
 
 from oomctl import __version__, commandline
-from oomctl.doctor import Examination
+from oomctl.doctor import Examination, Finding
 from oomctl.oom import as_json
 from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.outcome import Outcome
-from oomctl.oom.prediction import Candidate, Prediction
-from oomctl.oom.reason import reason
-from oomctl.report.comparison_parts import ratio
-from oomctl.report.prediction_parts import Asked
-from oomctl.rounds.comparison import ALPHA, Comparison, Difference, Pair, TimeChange
+from oomctl.report.rows import as_csv
 from oomctl.rounds.lines import header_line
 from oomctl.rounds.run import Section
-from oomctl.rounds.statistics import NEVER, Distribution, Statistics, wilson
+from oomctl.rounds.statistics import NEVER, Statistics, wilson
 from oomctl.text import printable
 
 
@@ -65,65 +61,6 @@ def render_run_lines(sections: Sequence[Section]) -> str:
     return "".join(f"{line}\n" for section in sections for line in section.lines())
 
 
-def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
-    """Return a comparison as one object (run-schema.json, $defs/comparison)."""
-    return _object(
-        {
-            "schema": SCHEMA,
-            "environment": commandline.origin(),
-            "records": [
-                {"name": name, "environment": dict(environment)}
-                for name, environment in zip(names, comparison.environments, strict=True)
-            ],
-            "changed": bool(comparison.changes),
-            "too_slow": bool(comparison.too_slow),
-            "allowed_slowdown": comparison.allowed,
-            "alpha": ALPHA,
-            "options": [{"name": name, "a": a, "b": b} for name, a, b in comparison.options],
-            "machine": [{"name": name, "a": a, "b": b} for name, a, b in comparison.machines],
-            "only_a": list(comparison.only_a),
-            "only_b": list(comparison.only_b),
-            "pairs": [_pair(pair) for pair in comparison.pairs],
-        }
-    )
-
-
-def render_prediction(
-    prediction: Prediction, target: str | None, top: int | None, asked: Asked = ()
-) -> str:
-    """Return a prediction as one object (schema.json, $defs/predict)."""
-    shown = prediction.candidates[:top]
-    per_point = prediction.totalpages // 1000
-
-    def candidate(one: Candidate) -> dict[str, Any]:
-        return as_json.candidate(one) | {
-            "rss_read_bytes": one.task.rss_read,
-            "slack_bytes": one.task.slack,
-            "adj_pages": one.task.oom_score_adj * per_point,
-        }
-
-    return _object(
-        {
-            "schema": SCHEMA,
-            "environment": commandline.origin(),
-            "target": target,
-            "totalpages": prediction.totalpages,
-            "page_size_bytes": prediction.page_size,
-            "pages_per_adj_point": per_point,
-            "victims": list(prediction.victims),
-            "group": prediction.group,
-            "close": list(prediction.close),
-            "reason": as_json.reason(reason(prediction)),
-            "asked": [
-                {"reason": as_json.reason(one), "flips": [asdict(flip) for flip in flips]}
-                for one, flips in asked
-            ],
-            "candidates": [candidate(one) for one in shown],
-            "candidates_left_out": len(prediction.candidates) - len(shown),
-        }
-    )
-
-
 def render_examination(examination: Examination) -> str:
     """Return the findings of doctor as one object (doctor-schema.json)."""
     return _object(
@@ -136,17 +73,31 @@ def render_examination(examination: Examination) -> str:
                 **commandline.origin(),
             },
             "fit": examination.fit,
-            "checks": [
-                {
-                    "name": finding.name,
-                    "state": finding.state,
-                    "found": printable(finding.found),
-                    "fix": printable(finding.fix) or None,
-                }
-                for finding in examination.findings
-            ],
+            "checks": [_finding(each) for each in examination.findings],
         }
     )
+
+
+def render_examination_csv(examination: Examination) -> str:
+    """Return a row for each finding."""
+    return as_csv(map(_finding, examination.findings))
+
+
+def read_examination(tree: Mapping[str, Any]) -> Examination:
+    """Read render_examination() back."""
+    rows = tree["checks"]
+    found = (Finding(r["state"], r["found"], r["fix"] or "", r["name"]) for r in rows)
+    machine = tree["environment"]
+    return Examination(machine["kernel"], machine["machine"], tuple(found))
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "name": finding.name,
+        "state": finding.state,
+        "found": printable(finding.found),
+        "fix": printable(finding.fix) or None,
+    }
 
 
 def _object(tree: Mapping[str, Any]) -> str:
@@ -241,65 +192,3 @@ def statistics_tree(one: Statistics) -> dict[str, Any]:
 
 def _first_and_last(span: tuple[int, int] | None) -> dict[str, int] | None:
     return dict(zip(("first", "last"), span, strict=True)) if span else None
-
-
-def _pair(pair: Pair) -> dict[str, Any]:
-    a, b = pair.a, pair.b
-    return {
-        "scenario": pair.scenario,
-        "variant": a.variant,
-        "rounds": {"a": a.rounds, "b": b.rounds},
-        "enough": pair.enough,
-        "same_file": pair.same_file,
-        "differences": [_difference(each) for each in pair.differences],
-        "time_changes": [_time_change(each) for each in pair.times],
-        "contention": {
-            kind: {
-                side: asdict(one.contention[kind]) if kind in one.contention else None
-                for side, one in (("a", a), ("b", b))
-            }
-            for kind in dict.fromkeys([*a.contention, *b.contention])
-        },
-        "times_ns": {
-            name: _times(a.times.get(name, Distribution()), b.times.get(name, Distribution()))
-            for name in dict.fromkeys([*a.times, *b.times])
-        },
-        "events": {
-            name: {"a": a.rises.get(name, 0), "b": b.rises.get(name, 0)}
-            for name in dict.fromkeys([*a.rises, *b.rises])
-        },
-    }
-
-
-def _difference(each: Difference) -> dict[str, Any]:
-    return {
-        "what": each.what,
-        "a": asdict(each.a),
-        "b": asdict(each.b),
-        "p": each.chance,
-        "p_corrected": each.corrected,
-        "changed": each.changed,
-    }
-
-
-def _time_change(each: TimeChange) -> dict[str, Any]:
-    return {
-        "name": each.name,
-        "rounds": dict(zip("ab", each.rounds, strict=True)),
-        "ratio": each.ratio.estimate,
-        "interval": each.ratio.interval,
-        "slower": each.test.slower,
-        "p": each.test.chance,
-        "p_corrected": each.corrected,
-        "changed": each.changed,
-        "too_slow": each.too_slow,
-    }
-
-
-def _times(a: Distribution, b: Distribution) -> dict[str, Any]:
-    return {
-        "a": asdict(a),
-        "b": asdict(b),
-        "p50_ratio": ratio(a.p50, b.p50),
-        "p95_ratio": ratio(a.p95, b.p95),
-    }

@@ -16,10 +16,11 @@ from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import Constraint, EvidenceSource, Role
 from oomctl.oom.kill import OomKill
 from oomctl.oom.memcg import V1_ID, MemcgUsage
+from oomctl.report.parts import Table, as_markdown
 from oomctl.text import printable, shortened
 from oomctl.units import format_duration, format_size
 
-WatchFormat = Literal["table", "jsonl"]
+WatchFormat = Literal["table", "json", "jsonl", "csv"]
 
 _ROW = "{:<12}  {:<22}  {:<22}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {:>7}  {:>7}  "
 _CGROUP = 22
@@ -142,18 +143,45 @@ def read_json(line: Mapping[str, Any]) -> SavedKill:
     return SavedKill(kill, datetime.fromisoformat(line["time"]), json.dumps(line))
 
 
-def render_saved(found: Sequence[SavedKill], form: str, width: int | None) -> str:
-    """Return saved kills as blocks, as JSON lines, or as rows of CSV."""
-    if form == "jsonl":
-        return "".join(f"{each.line}\n" for each in found)
-    if form == "csv":
-        written = io.StringIO()
-        rows = csv.writer(written, lineterminator="\n")
-        rows.writerow(["date", *_TITLES])
-        for each in found:
-            rows.writerow([each.at.isoformat(), *map(printable, _cells(each.kill, each.at))])
-        return written.getvalue()
+def render_text(found: Sequence[SavedKill], width: int | None = None) -> str:
+    """Return saved kills as blocks of lines."""
     return "".join(render_block(each.kill, width, each.at) for each in found)
+
+
+def render_lines(found: Sequence[SavedKill]) -> str:
+    """Return saved kills as JSON lines."""
+    return "".join(f"{each.line}\n" for each in found)
+
+
+def render_markdown(found: Sequence[SavedKill]) -> str:
+    """Return saved kills as a table of Markdown."""
+    return as_markdown([table(found)])
+
+
+def table(found: Sequence[SavedKill]) -> Table:
+    """Return a row for each kill."""
+    return Table(_TITLES, [_cells(each.kill, each.at) for each in found], ("rss", "order"))
+
+
+def render_csv(found: Sequence[SavedKill]) -> str:
+    """Return saved kills as rows of CSV."""
+    rows = (csv_row(each.kill, each.at) for each in found)
+    return "".join([CSV_HEADER, *rows])
+
+
+def csv_row(kill: OomKill, at: datetime | None = None) -> str:
+    """Return a kill as a row of CSV."""
+    day = (at or _wall(kill)).isoformat(timespec="milliseconds")
+    return _csv([day, *map(printable, _cells(kill, at))])
+
+
+def _csv(cells: Sequence[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerow(cells)
+    return written.getvalue()
+
+
+CSV_HEADER = _csv(["date", *_TITLES])
 
 
 def render_summary(shown: int, lost: int, counts: KillCounts) -> str:

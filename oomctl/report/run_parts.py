@@ -118,7 +118,7 @@ def side_by_side(statistics: Sequence[Statistics]) -> Iterator[Part]:
     labels = [printable(one.variant) or "-" for one in statistics]
     headers = labels
     if max(map(len, labels)) > _LONGEST:
-        headers = [_letter(number) for number in range(len(labels))]
+        headers = [letter(number) for number in range(len(labels))]
         yield Lines([*zip(headers, labels, strict=True)])
     rows = [
         [label, *(cell or "-" for cell in cells)]
@@ -128,10 +128,10 @@ def side_by_side(statistics: Sequence[Statistics]) -> Iterator[Part]:
     yield Table(["", *headers], rows, numbers=headers, prose={"": 40}, folds=True)
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
     """Return A to Z, then AA, AB and so on."""
     above, place = divmod(number, 26)
-    return (_letter(above - 1) if above else "") + chr(ord("A") + place)
+    return (letter(above - 1) if above else "") + chr(ord("A") + place)
 
 
 def _compared_rows(statistics: Sequence[Statistics]) -> Iterator[tuple[str, list[str | None]]]:

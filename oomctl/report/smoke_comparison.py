@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator
 
+from oomctl import commandline
 from oomctl.oom.as_json import SCHEMA
-from oomctl.report.parts import Heading, Lines, Part, Table, as_text
+from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
+from oomctl.report.rows import as_csv
 from oomctl.report.smoke_reporter import whole
 from oomctl.smoke.comparison import Comparison, KernelRun
 from oomctl.smoke.results import count
@@ -14,7 +16,29 @@ from oomctl.units import format_duration
 
 def render_text(comparison: Comparison, terminal: int | None = None) -> str:
     """Return the kernels, a row for each group, the cases that differ, and why."""
-    return as_text(_parts(comparison), terminal=terminal)
+    return as_text(parts(comparison), terminal=terminal)
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """Return the same as Markdown."""
+    return as_markdown(parts(comparison))
+
+
+def render_csv(comparison: Comparison) -> str:
+    """Return a row for each case on each kernel."""
+    return as_csv(
+        {
+            "kernel": run.name,
+            "name": one.name,
+            "result": one.word,
+            "took_ns": one.took_ns,
+            "rounds": one.rounds,
+            "rounds_passed": one.good,
+            "why": one.why,
+        }
+        for run in comparison.runs
+        for one in run.report.results
+    )
 
 
 def render_json(comparison: Comparison) -> str:
@@ -22,6 +46,7 @@ def render_json(comparison: Comparison) -> str:
     names = [run.name for run in comparison.runs]
     tree = {
         "schema": SCHEMA,
+        "environment": commandline.origin(),
         "kernels": [
             {"kernel": run.name, "error": run.error or None, **whole(run.report)}
             for run in comparison.runs
@@ -43,7 +68,8 @@ def render_json(comparison: Comparison) -> str:
     return json.dumps(tree, indent=2) + "\n"
 
 
-def _parts(comparison: Comparison) -> Iterator[Part]:
+def parts(comparison: Comparison) -> Iterator[Part]:
+    """Yield the comparison as parts."""
     names = [run.name for run in comparison.runs]
     yield Lines([row for run in comparison.runs for row in _kernel(run)])
     rows = []

@@ -40,6 +40,33 @@ class StreamReporter:
         """End: the report has all results."""
 
 
+class Together(StreamReporter):
+    """Passes the progress on to several reporters."""
+
+    def __init__(self, reporters: Sequence[StreamReporter]) -> None:
+        self._reporters = reporters
+
+    def begin(self, report: Report) -> None:
+        """Begin all."""
+        for each in self._reporters:
+            each.begin(report)
+
+    def case_starts(self, case: Case) -> None:
+        """Report it to all."""
+        for each in self._reporters:
+            each.case_starts(case)
+
+    def case_ends(self, result: Result) -> None:
+        """Report it to all."""
+        for each in self._reporters:
+            each.case_ends(result)
+
+    def end(self, report: Report) -> None:
+        """End all."""
+        for each in self._reporters:
+            each.end(report)
+
+
 class Cases(StreamReporter):
     """Writes the case table, row by row if its form can be written so."""
 
@@ -101,7 +128,7 @@ class _Whole(StreamReporter):
 
 
 def reporter(
-    form: SmokeFormat,
+    form: str,
     write: Callable[[str], object],
     verbose: bool = False,
     width: int | None = None,

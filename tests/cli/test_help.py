@@ -97,7 +97,20 @@ def test_the_width_is_the_terminals_up_to_100(columns, widest):
     assert widest - 12 < max(map(len, lines)) <= widest
 
 
-CACHING = ("doctor", "fleet", "smoke", "kfunc", "lab", "report", "declare", "run", "watch")
+CACHING = (
+    "doctor",
+    "fleet",
+    "smoke",
+    "kfunc",
+    "lab",
+    "compare",
+    "explain",
+    "predict",
+    "report",
+    "declare",
+    "run",
+    "watch",
+)
 
 
 def test_the_environment_is_named_at_the_top_and_where_it_applies():

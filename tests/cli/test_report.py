@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from oomctl import commandline
 from oomctl.report import RENDERERS, RUN_RENDERERS
 from oomctl.report.kills import render_json
 from oomctl.report.smoke_saved import render
@@ -12,8 +13,10 @@ from oomctl.rounds.reader import read_runs
 from oomctl.rounds.round import round_of
 from tests.cli.command import refused, run
 from tests.outcomes import DEFAULT_RUN, OUTCOMES, Kill
+from tests.unit.report.pages import RESULTS
 from tests.unit.report.test_cases import report as suite_report
 from tests.unit.report.test_runs import RECORDS, section
+from tests.unit.smoke.fake_suite import CASES
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +69,24 @@ def test_the_suite_in_json_lines_is_shown_in_any_form(here, form):
         assert shown == wanted
 
 
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_a_command_has_saved_is_shown_in_every_form_of_it(here, name, monkeypatch):
+    monkeypatch.setattr("oomctl.smoke.suite.cases", lambda: CASES)
+    renderers, saved_as, about = RESULTS[name]
+    origin = {"host": "m1", "command": "oomctl that --was", "time": "2026-11-26T12:00:00.000+00:00"}
+    with commandline.of(origin):
+        wanted = {form: "".join(renderers[form](*about)) for form in renderers}
+    if name == "kills":  # its last line says where it was made
+        last = {"kind": "summary", "environment": origin}
+        (here / "saved").write_text(f"{wanted['jsonl']}{json.dumps(last)}\n")
+    else:
+        (here / "saved").write_text(wanted[saved_as])
+    # kcidb's ids follow from unescaped names too, and only a record says when its rounds ended
+    for form in renderers.keys() - ({"kcidb", "jsonl"} if saved_as == "json" else {"kcidb"}):
+        result = run("report", "saved", "-f", form)
+        assert result.stdout == wanted[form], form
+
+
 def test_kills_of_a_watch_are_rows_of_csv(here):
     (here / "kills.jsonl").write_text(render_json(Kill(303, "large", 64 << 20, "/a/large")))
     assert run("report", "kills.jsonl", "-f", "jsonl").stdout == (here / "kills.jsonl").read_text()
@@ -99,7 +120,10 @@ def test_what_cannot_be_shown_is_refused_in_a_line(here):
     (here / "odd.json").write_text('{\n"schema": 3, "what": 1}')
     (here / "old.json").write_text('{\n"schema": 1}')
     (here / "cut.json").write_text('{\n"schema": 3, "calls": [], "tasks": []}')
-    refused(run("report", "saved.json", "-f", "odd"), 2, "cannot be shown so", "junit")
+    refused(run("report", "saved.json", "-f", "odd"), 2, "'odd' is not one of table, json", "junit")
+    (here / "kills.jsonl").write_text(render_json(Kill(303, "large", 64 << 20, "/a/large")))
+    refused(run("report", "kills.jsonl", "-f", "junit"), 2, "kills cannot be shown so", "csv")
+    refused(run("report", "saved.json", "-f", "json=a", "-f", "csv=a"), 2, "two forms go to a")
     refused(run("report", "saved.json", "-f", "table", "-f", "json"), 2, "go to stdout")
     refused(run("report", "saved.json", "-f", "html="), 2, "names no file")
     refused(run("report", "saved.json", "--last"), 2, "exclude each other")

@@ -322,5 +322,5 @@ def test_lab_smoke_goes_on_after_a_kernel_that_does_not_come_up(known, lab):
 def test_lab_smoke_on_several_kernels_usage(known):
     known(GOOD)
     two = ("lab", "smoke", "--kernel", "a", "--kernel", "b")
-    refused(run(*two, "-f", "ktap"), 2, "--format ktap has no form for several kernels")
+    refused(run(*two, "-f", "ktap"), 2, "--format ktap: it has no form for several kernels")
     refused(run(*two, "--bisect"), 125, "--bisect judges one kernel; give --kernel once")

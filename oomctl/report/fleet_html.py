@@ -1,0 +1,95 @@
+"""A fleet as one HTML page: hosts by groups of cases or by variants, and what went wrong where."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from oomctl import commandline
+from oomctl.fleet.hosts import Host
+from oomctl.fleet.results import FleetResult
+from oomctl.oom.enums import HostPhase, VerdictName
+from oomctl.oom.verdict import Verdict
+from oomctl.report import kernels_html, page, smoke_html
+from oomctl.report.fleet_parts import cell, remarks
+from oomctl.report.page import escape
+from oomctl.smoke.comparison import Comparison
+from oomctl.text import counted
+
+_BAD = {"failed", "missing", *(name for name in VerdictName if not Verdict(name, "").as_wanted)}
+_UNSURE = {"skipped", "warning"}
+_MOST = 8
+"""Hosts that are named at the top."""
+
+
+def render(result: FleetResult) -> str:
+    """Return the page."""
+    return page.page(f"a fleet of {counted(len(result.hosts), 'host')}", _page(result))
+
+
+def _page(result: FleetResult) -> Iterator[str]:
+    hosts = result.hosts
+    lost = [host for host in hosts if host.phase != HostPhase.DONE]
+    bad = [host for host in hosts if host not in lost and host.code]
+    good = counted(len(hosts) - len(lost) - len(bad), "host")
+    sentence = f"{good} of {len(hosts)} as wanted"
+    lead = [f"{host.name}: {host.phase}{host.reason and f', {host.reason}'}" for host in lost]
+    lead += [f"{host.name}: {_bad_text(host)}" for host in bad]
+    tone: page.Tone = "bad" if lost or bad else "good"
+    word = "passed" if tone == "good" else "failed"
+    yield from page.top(tone, word, sentence, lead[:_MOST])
+    if left := len(lead[_MOST:]):
+        yield f'<p class="dim">and {counted(left, "more host")}, below</p>'
+    yield page.origin(commandline.origin())
+    phases = Counter(str(host.phase) for host in hosts)
+    yield page.facts([("hosts", ", ".join(f"{n} {phase}" for phase, n in phases.items()))])
+    yield "<h2>Hosts</h2>"
+    yield _matrix(hosts)
+    yield page.rows(remarks([host for host in hosts if not host.log]))
+    for host in hosts:
+        if host.log:
+            log = "\n".join(map(escape, host.log))
+            yield page.details(f"{host.name}: the end of its kernel log", f"<pre>{log}</pre>", True)
+    if isinstance(result.comparison, Comparison):
+        yield from smoke_html.body(result.comparison)
+    elif result.comparison:
+        yield from kernels_html.body(result.comparison)
+
+
+def _bad_text(host: Host) -> str:
+    """Say in a line what was not as wanted on a host."""
+    found = Counter[str]()
+    for counts in host.counts.values():
+        found.update({word: number for word, number in counts.items() if word in _BAD})
+    what = ", ".join(f"{number} {word}" for word, number in found.items())
+    return what or host.reason or f"exit code {host.code}"
+
+
+def _matrix(hosts: Sequence[Host]) -> str:
+    groups = [*dict.fromkeys(group for host in hosts for group in host.counts)]
+    heads = "".join(f"<th>{escape(each)}</th>" for each in ("host", "state", "kernel", *groups))
+    rows = "".join(_row(host, groups) for host in hosts)
+    return (
+        '<div class="wide"><table class="cells cards"><thead><tr>'
+        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(host: Host, groups: Sequence[str]) -> str:
+    state = "pass" if host.phase == HostPhase.DONE else "fail"
+    cells = [
+        ("host", "", host.name),
+        ("state", state, host.phase),
+        ("kernel", "", host.kernel or "-"),
+        *((group, _kind(host.counts.get(group, {})), cell(host, group)) for group in groups),
+    ]
+    made = (
+        f'<td class="{kind}" data-of="{escape(name)}">{escape(text)}</td>'
+        for name, kind, text in cells
+    )
+    return f"<tr>{''.join(made)}</tr>"
+
+
+def _kind(counts: Mapping[str, int]) -> str:
+    words = {word for word, number in counts.items() if number}
+    if words & _BAD:
+        return "fail"
+    return "pass" if words - _UNSURE else "skip"
