@@ -136,11 +136,12 @@ def head(*labels, scenario="busy", judged=True, environment=ENVIRONMENT, **more)
     )
 
 
-def recorded(header, rounds, end=None):
+def recorded(header, rounds, end=None, drawn=False):
     """The text of a record; `rounds` has (label, number, outcome or reason)."""
     lines = [header_line(header)]
     lines += [
-        round_line(label, number, 200 * MS + number, result) for label, number, result in rounds
+        round_line(label, number, 200 * MS + number, result, drawn)
+        for label, number, result in rounds
     ]
     end = end or End("done")
     lines.append(end_line(end, len(rounds), "2026-01-27T10:16:00+01:00"))

@@ -9,7 +9,7 @@ from oomctl.fleet.results import FleetResult
 from oomctl.oom.enums import HostPhase, VerdictName
 from oomctl.oom.verdict import Verdict
 from oomctl.report import kernels_html, page, smoke_html
-from oomctl.report.fleet_parts import cell, remarks
+from oomctl.report.fleet_parts import IN_SUITE, cell
 from oomctl.report.page import escape
 from oomctl.smoke.comparison import Comparison
 from oomctl.text import counted
@@ -29,25 +29,29 @@ def _page(result: FleetResult) -> Iterator[str]:
     hosts = result.hosts
     lost = [host for host in hosts if host.phase != HostPhase.DONE]
     bad = [host for host in hosts if host not in lost and host.code]
-    good = counted(len(hosts) - len(lost) - len(bad), "host")
-    sentence = f"{good} of {len(hosts)} as wanted"
+    good = len(hosts) - len(lost) - len(bad)
+    phases = Counter(host.phase.replace("-", " ") for host in lost)
+    words = [f"{good} of {counted(len(hosts), 'host')} as wanted"]
+    words += [f"{len(bad)} not as wanted"] if bad else []
+    words += [f"{number} {phase}" for phase, number in phases.items()]
     lead = [f"{host.name}: {host.phase}{host.reason and f', {host.reason}'}" for host in lost]
     lead += [f"{host.name}: {_bad_text(host)}" for host in bad]
-    tone: page.Tone = "bad" if lost or bad else "good"
-    word = "passed" if tone == "good" else "failed"
-    yield from page.top(tone, word, sentence, lead[:_MOST])
-    if left := len(lead[_MOST:]):
-        yield f'<p class="dim">and {counted(left, "more host")}, below</p>'
+    is_good = good == len(hosts)
+    badge: tuple[page.Tone, str] = ("good", "passed") if is_good else ("bad", "failed")
+    yield from page.top(*badge, ", ".join(words), lead[:_MOST])
+    if more := lead[_MOST:]:
+        lines = "".join(f"<p>{escape(line)}</p>" for line in more)
+        yield page.details(f"and {counted(len(more), 'more host')}", lines)
     yield page.origin(commandline.origin())
-    phases = Counter(str(host.phase) for host in hosts)
-    yield page.facts([("hosts", ", ".join(f"{n} {phase}" for phase, n in phases.items()))])
     yield "<h2>Hosts</h2>"
     yield _matrix(hosts)
-    yield page.rows(remarks([host for host in hosts if not host.log]))
+    yield page.rows((host.name, host.left) for host in hosts if host.left)
     for host in hosts:
         if host.log:
             log = "\n".join(map(escape, host.log))
             yield page.details(f"{host.name}: the end of its kernel log", f"<pre>{log}</pre>", True)
+    if result.comparison:
+        yield "<h2>Records of the hosts</h2>"
     if isinstance(result.comparison, Comparison):
         yield from smoke_html.body(result.comparison)
     elif result.comparison:
@@ -67,8 +71,12 @@ def _matrix(hosts: Sequence[Host]) -> str:
     groups = [*dict.fromkeys(group for host in hosts for group in host.counts)]
     heads = "".join(f"<th>{escape(each)}</th>" for each in ("host", "state", "kernel", *groups))
     rows = "".join(_row(host, groups) for host in hosts)
+    suite = {word for host in hosts for counts in host.counts.values() for word in counts}
+    means = ""
+    if suite and suite <= {*IN_SUITE}:
+        means = f'<p class="dim">numbers are cases: {", ".join(IN_SUITE)}</p>'
     return (
-        '<div class="wide"><table class="cells cards"><thead><tr>'
+        f'{means}<div class="wide"><table class="cells cards"><thead><tr>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

@@ -14,6 +14,9 @@ from oomctl.report.parts import Lines, Part, Table, as_markdown, as_text
 from oomctl.report.rows import as_csv
 from oomctl.smoke.comparison import Comparison
 
+IN_SUITE = ("passed", "failed", "skipped")
+"""What the numbers of a group of cases count, in their order."""
+
 
 def render_text(result: FleetResult, terminal: int | None = None) -> str:
     """Return the hosts, what they say, and the comparison of their records."""
@@ -32,7 +35,7 @@ def render_csv(result: FleetResult) -> str:
 
 def _parts(result: FleetResult) -> Iterator[Part]:
     yield hosts_table(result.hosts)
-    yield Lines([*remarks(result.hosts)])
+    yield Lines([*_remarks(result.hosts)])
     if isinstance(result.comparison, Comparison):
         yield from smoke_comparison.parts(result.comparison)
     elif result.comparison:
@@ -55,13 +58,12 @@ def cell(host: Host, group: str) -> str:
     counts = host.counts.get(group)
     if not counts:
         return "-"
-    suite = ("passed", "failed", "skipped")
-    if {*counts} <= {*suite}:
-        return "/".join(str(counts.get(word, 0)) for word in suite)
+    if {*counts} <= {*IN_SUITE}:
+        return "/".join(str(counts.get(word, 0)) for word in IN_SUITE)
     return ", ".join(f"{number} {word}" for word, number in counts.items())
 
 
-def remarks(hosts: Sequence[Host]) -> Iterator[tuple[str, str]]:
+def _remarks(hosts: Sequence[Host]) -> Iterator[tuple[str, str]]:
     """Yield why hosts have no result, or not all; the same reason once, with its hosts."""
     by_text: dict[tuple[str, str], list[str]] = {}
     for host in hosts:

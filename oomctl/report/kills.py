@@ -29,6 +29,7 @@ _TITLES = (
     *("time", "invoker", "killed", "role", "rss", "order", "constraint", "exit after", "usage"),
     *("limit", "oom_memcg", "invoker's cgroup", "victim's cgroup"),
 )
+_NUMBERS = ("rss", "order", "exit after", "usage", "limit")
 HEADER = _COLUMNS.format(*_TITLES)
 _OTHERS = len(HEADER) - len("victim's cgroup\n")  # characters before the last column
 ROW_WIDTH = _OTHERS + _CGROUP
@@ -160,7 +161,7 @@ def render_markdown(found: Sequence[SavedKill]) -> str:
 
 def table(found: Sequence[SavedKill]) -> Table:
     """Return a row for each kill."""
-    return Table(_TITLES, [_cells(each.kill, each.at) for each in found], ("rss", "order"))
+    return Table(_TITLES, [_cells(each.kill, each.at) for each in found], _NUMBERS)
 
 
 def render_csv(found: Sequence[SavedKill]) -> str:

@@ -11,7 +11,7 @@ from oomctl.report.kills import SavedKill, table
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
-_MOST = 200
+_MOST, _NAMED = 200, 3
 
 
 def render(found: Sequence[SavedKill]) -> str:
@@ -23,8 +23,12 @@ def _page(found: Sequence[SavedKill]) -> Iterator[str]:
     groups: dict[str, list[SavedKill]] = {}
     for each in found[-_MOST:]:
         groups.setdefault(_where(each.kill), []).append(each)
-    sentence = f"{counted(len(found), 'task')} in {counted(len(groups), 'place')} out of memory"
-    yield from page.top("bad" if found else "good", "killed" if found else "none", sentence)
+    places = [f"{len(kills)} of {name}" for name, kills in groups.items()]
+    more = f", {len(found) - sum(map(len, [*groups.values()][:_NAMED]))} more" * (
+        len(places) > _NAMED
+    )
+    died = f"{counted(len(found), 'task')} died: {', '.join(places[:_NAMED])}{more}"
+    yield from page.top(*(("bad", "killed", died) if found else ("good", "none", "no kill")))
     yield page.origin(commandline.origin())
     if left := len(found) - len(found[-_MOST:]):
         yield f'<p class="dim">the newest {_MOST} are shown, {left} older ones are not</p>'

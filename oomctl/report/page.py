@@ -53,14 +53,15 @@ def origin(environment: Mapping[str, Any], *more: str) -> str:
     kfunc = environment.get("kfunc") or {}
     provider = kfunc.get("provider")
     where = f"kfunc {kfunc.get('variant')} from {provider}" if provider else ""
+    kernel, version = environment.get("kernel"), environment.get("oomctl")
     told = [
         *more,
         environment.get("command"),
         environment.get("host"),
-        f"Linux {environment.get('kernel', '?')}",
+        f"Linux {kernel}" if kernel else "",
         where,
         environment.get("time"),
-        f"oomctl {environment.get('oomctl', '?')}",
+        f"oomctl {version}" if version else "",
     ]
     return f'<p class="origin">{" · ".join(escape(str(each)) for each in told if each)}</p>'
 

@@ -19,6 +19,7 @@ from oomctl.report.run_parts import (
     single,
     title,
 )
+from oomctl.rounds.drawn import FAILED, SLOWEST
 from oomctl.rounds.reader import MALFORMED
 from oomctl.rounds.round import BY_THE_KERNEL
 from oomctl.rounds.run import Run, Section
@@ -26,8 +27,6 @@ from oomctl.rounds.statistics import Statistics
 from oomctl.text import counted
 from oomctl.units import format_duration
 
-_SLOWEST, _FAILED = 3, 2
-"""Rounds of each variant that get a picture: those that took longest, and the first that failed."""
 _WINDOW = 20
 _MOST_STRIP = 2000
 
@@ -129,10 +128,10 @@ def _drawn(rounds: Sequence[Mapping[str, Any]], statistics: Iterable[Statistics]
     found: dict[str, str] = {}
     for one in statistics:
         whole = [r for r in rounds if r["variant"] == one.variant and r["outcome"]]
-        for line in [line for line in whole if not _ok(line)][:_FAILED]:
+        for line in [line for line in whole if not _ok(line)][:FAILED]:
             found[line["id"]] = "failed"
         by_time = sorted(whole, key=lambda line: -line["took_ns"])
-        for line in by_time[:_SLOWEST] if len(whole) > _SLOWEST else ():
+        for line in by_time[:SLOWEST] if len(whole) > SLOWEST else ():
             found.setdefault(line["id"], f"slow: {format_duration(line['took_ns'])}")
     return found
 
@@ -188,6 +187,8 @@ def _pictures(
     run: Run, rounds: Sequence[Mapping[str, Any]], drawn: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield the rounds that are linked to, each as its own page has it."""
+    if not drawn and any("summary" in line for line in rounds):
+        yield '<p class="dim">no round can be drawn: the record has summaries</p>'
     if not drawn:
         return
     yield f"<h2>{counted(len(drawn), 'round')} in full</h2>"
@@ -196,6 +197,8 @@ def _pictures(
             variant = f"{line['variant']}, " if line["variant"] else ""
             about = f"{variant}round {line['round']}: {line['verdict']}, {drawn[line['id']]}"
             content = f"<p>{escape(line['reason'])}</p>"
+            if not line["outcome"].get("samples"):
+                content += '<p class="dim">without memory: no samples were recorded</p>'
             try:
                 content += "".join(html.body(_outcome(line, run.header.environment)))
             except MALFORMED as error:
@@ -204,4 +207,4 @@ def _pictures(
 
 
 def _outcome(line: Mapping[str, Any], environment: Mapping[str, Any]) -> Outcome:
-    return from_json.outcome({**line["outcome"], "environment": environment, "samples": []})
+    return from_json.outcome({"samples": [], **line["outcome"], "environment": environment})

@@ -9,7 +9,7 @@ from oomctl.report.page import escape
 from oomctl.report.run_parts import letter
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.comparison import Comparison, KernelRun, of_reports
-from oomctl.smoke.results import Report, count
+from oomctl.smoke.results import Report
 from oomctl.smoke.suite import GROUPS
 from oomctl.text import counted
 from oomctl.units import format_duration
@@ -30,23 +30,34 @@ def render_comparison(found: Comparison) -> str:
 
 
 def _page(found: Comparison) -> Iterator[str]:
-    reports = [run.report for run in found.runs]
-    failed = sum(count(report.results)["failed"] for report in reports)
-    passed = sum(count(report.results)["passed"] for report in reports)
-    names = ", ".join(run.name for run in found.runs)
-    lost = ", ".join(run.name for run in found.runs if run.error)
-    if lost and not failed:
-        yield from page.top("bad", "failed", f"no results, or not all, of {lost}")
-    elif failed:
-        sentence = f"{counted(failed, 'case')} failed on {names}"
-        yield from page.top("bad", "failed", sentence)
-    elif passed:
-        yield from page.top("good", "passed", f"Linux {names} keeps the contract, as far as tested")
-    else:
-        yield from page.top("warn", "skipped", f"no case could run on {names}")
-    for run in found.runs:
-        yield page.origin(dict(run.report.environment))
+    yield from page.top(*_top(found))
+    origins = [page.origin(dict(run.report.environment)) for run in found.runs]
+    if len(origins) > _NAMED:
+        origins = [page.details(f"where the {len(origins)} runs were made", "".join(origins))]
+    yield from origins
     yield from body(found)
+
+
+def _top(found: Comparison) -> tuple[page.Tone, str, str]:
+    """Return the colour, the word and the sentence that say how it ended."""
+    lost = [run.name for run in found.runs if run.error]
+    results = [(run, one) for run in found.runs for one in run.report.results]
+    failed = {run.name for run, one in results if one.passed is False}
+    cases = [*dict.fromkeys(one.name for _run, one in results if one.passed is False)]
+    if cases:
+        names = ", ".join(cases[:_NAMED]) + ", ..." * (len(cases) > _NAMED)
+        return "bad", "failed", f"{names} on {_kernels([*failed], len(found.runs))}"
+    if lost:
+        return "bad", "failed", f"no results, or not all, of {', '.join(lost)}"
+    on = _kernels([run.name for run in found.runs], len(found.runs))
+    if any(one.passed for _run, one in results):
+        return "good", "passed", f"no case failed on {on}"
+    return "warn", "skipped", f"no case could run on {on}"
+
+
+def _kernels(names: Sequence[str], of: int) -> str:
+    named = f"kernel{'s' * (len(names) > 1)} {', '.join(names)}"
+    return named if len(names) <= _NAMED else f"{len(names)} of {counted(of, 'kernel')}"
 
 
 def body(found: Comparison) -> Iterator[str]:
@@ -66,15 +77,20 @@ def _summary(run: KernelRun) -> str:
 
 def _failures(found: Comparison) -> Iterator[str]:
     """Yield each failed case, opened, with what was expected, what was found, and the evidence."""
-    abouts = {case.name: case.about for case in found.cases}
-    for run in found.runs:
-        for one in run.report.results:
-            if one.passed is False:
-                where = f"{escape(one.name)} on {escape(run.name)}"
-                yield f'<h2><span class="bad">failed</span> {where}</h2>'
-                yield f"<p>{escape(abouts[one.name])}</p>"
-                lines = "\n".join(map(escape, one.diagnostics))
-                yield page.details("evidence", f"<pre>{lines}</pre>", True)
+    for case in found.cases:
+        evidence: dict[tuple[str, ...], list[str]] = {}
+        for run in found.runs:
+            for one in run.report.results:
+                if one.name == case.name and one.passed is False:
+                    evidence.setdefault(tuple(one.diagnostics), []).append(run.name)
+        if not evidence:
+            continue
+        yield f'<h2><span class="bad">failed</span> {escape(case.name)}</h2>'
+        yield f"<p>{escape(case.about)}</p>"
+        for lines, names in evidence.items():
+            text = "\n".join(map(escape, lines))
+            where = _kernels(sorted(names), len(found.runs))
+            yield page.details(f"evidence on {where}", f"<pre>{text}</pre>", True)
 
 
 def _matrix(found: Comparison) -> str:
@@ -82,10 +98,12 @@ def _matrix(found: Comparison) -> str:
     names = [run.name for run in found.runs]
     legend = ""
     if len(names) > _NAMED:
-        legend = page.rows((letter(at), name) for at, name in enumerate(names))
+        keyed = (f"{letter(at)} {name}" for at, name in enumerate(names))
+        legend = f'<p class="dim">{escape(", ".join(keyed))}</p>'
         names = [letter(at) for at in range(len(names))]
     heads = "".join(f"<th>{escape(name)}</th>" for name in names)
-    rows = [f"<thead><tr><th>case</th>{heads}<th>took</th></tr></thead>"]
+    took = "<th>took</th>" if not legend else ""
+    rows = [f"<thead><tr><th>case</th>{heads}{took}</tr></thead>"]
     for group in dict.fromkeys(case.group for case in found.cases):
         cases = [case for case in found.cases if case.group == group]
         about = escape(GROUPS.get(group, ""))
@@ -94,7 +112,8 @@ def _matrix(found: Comparison) -> str:
             f'<span class="dim">{about}</span></th></tr>'
         )
         rows += [_row(case, [of.get(case.name) for of in kernels]) for case in cases]
-    return f'{legend}<div class="wide"><table class="cells">{"".join(rows)}</table></div>'
+    kind = "cells many" if legend else "cells"
+    return f'{legend}<div class="wide"><table class="{kind}">{"".join(rows)}</table></div>'
 
 
 def _row(case: Case, results: Sequence[Result | None]) -> str:
@@ -108,7 +127,8 @@ def _row(case: Case, results: Sequence[Result | None]) -> str:
     took = plot.duration_text(min(times), max(times)) if times else ""
     name = escape(case.name.partition(".")[2])
     about = f'{name}<br><span class="dim">{escape(case.about)}</span>'
-    return f'<tr><td>{about}</td>{cells}<td class="number">{took}</td></tr>'
+    last = f'<td class="number">{took}</td>' if len(results) <= _NAMED else ""
+    return f"<tr><td>{about}</td>{cells}{last}</tr>"
 
 
 def _sign(one: Result, kernels: int) -> str:
@@ -121,9 +141,10 @@ def _skipped(found: Comparison) -> Iterator[str]:
     for run in found.runs:
         for one in run.report.results:
             if one.passed is None:
-                whys.setdefault((run.name, one.reason), []).append(one.name)
+                whys.setdefault((one.name, one.reason), []).append(run.name)
     if whys:
         yield "<h2>Skipped</h2>"
         yield page.rows(
-            (f"{kernel}: {', '.join(names)}", why) for (kernel, why), names in whys.items()
+            (case, why if len(names) == len(found.runs) else f"{why} ({', '.join(names)})")
+            for (case, why), names in whys.items()
         )

@@ -4,11 +4,12 @@
 """
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Outcome
+from oomctl.rounds.drawn import thinned
 from oomctl.rounds.round import Round
 from oomctl.rounds.run import End, RunHeader
 
@@ -19,17 +20,24 @@ def header_line(header: RunHeader) -> dict[str, Any]:
 
 
 def round_line(
-    variant: str, number: int, took_ns: int, result: Outcome | tuple[str, str]
+    variant: str,
+    number: int,
+    took_ns: int,
+    result: Outcome | tuple[str, str],
+    drawn: bool = False,
 ) -> dict[str, Any]:
-    """Return the line of a round: its outcome, or a verdict and a reason if it has none."""
+    """Return the line of a round: its outcome, or a verdict and a reason if it has none.
+
+    Only a round that is `drawn` has samples.
+    """
     line: dict[str, Any] = {"kind": "round", "variant": variant, "round": number}
     line["took_ns"] = took_ns
     if isinstance(result, tuple):
         verdict, reason = result
         return line | {"verdict": verdict, "reason": reason, "outcome": None}
-    tree = as_json.tree(result)
-    for of_the_run in ("schema", "environment", "samples"):
-        del tree[of_the_run]
+    tree = as_json.tree(replace(result, samples=tuple(thinned(result.samples))))
+    for left_out in ("schema", "environment", *([] if drawn else ["samples"])):
+        del tree[left_out]
     return line | {"verdict": tree["verdict"], "reason": tree["reason"], "outcome": tree}
 
 

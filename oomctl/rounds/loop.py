@@ -11,6 +11,7 @@ from oomctl.experiment.session import Session
 from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.outcome import Outcome
 from oomctl.oom.plan import Plan
+from oomctl.rounds.drawn import Drawn
 from oomctl.rounds.lines import round_line, summary_line
 from oomctl.rounds.round import FAILED, NOT_FILLED, Round, round_of
 from oomctl.rounds.run import End
@@ -57,9 +58,11 @@ class RoundLoop:
     rounds: int = 0
     last: Outcome | None = None
     _tallies: list[Tally] = field(default_factory=list)
+    _drawn: list[Drawn] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._tallies = [Tally(each.record.label, each.record.judged) for each in self.planned]
+        self._drawn = [Drawn() for _ in self.planned]
 
     def statistics(self) -> tuple[Statistics, ...]:
         """Return the statistics of each variant so far."""
@@ -112,7 +115,9 @@ class RoundLoop:
             raised = error if self.limits.single and len(self.planned) == 1 else None
         except OomctlError as error:
             result, raised = (FAILED, error.why), error
-        line = round_line(variant.label, number, self.clock() - began, result)
+        took = self.clock() - began
+        drawn = isinstance(result, Outcome) and self._drawn[index].takes(took, result)
+        line = round_line(variant.label, number, took, result, drawn)
         if raised is None or self.rounds or isinstance(result, Outcome):
             one = round_of(line, variant.rechecking)
             self.write(summary_line(one) if self.summary else line)

@@ -34,7 +34,7 @@ from oomctl.rounds.comparison import compare
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.smoke.comparison import Comparison, KernelRun
 from tests.outcomes import DEFAULT_RUN, OUTCOMES, TARGET, M, hog
-from tests.rounds import RECORDS, section, sections
+from tests.rounds import RECORDS, head, recorded, section, sections
 from tests.unit.report.test_cases import report
 
 
@@ -50,6 +50,12 @@ def crowd(hogs=300, cgroups=30):
 
 def run_of(name):
     return section(RECORDS[name])
+
+
+def drawn():
+    """A run whose rounds have their samples."""
+    rounds = [("", n, OUTCOMES["observed"]) for n in range(1, 6)]
+    return section(recorded(head(""), rounds, drawn=True))
 
 
 def comparison():
@@ -102,7 +108,7 @@ def kernels():
     return KernelsComparison(
         [
             KernelRecord("stock", 0, sections(RECORDS["alone"])),
-            KernelRecord("7.3.4", 1, sections(RECORDS["rechecked"])),
+            KernelRecord("7.3.4", 1, sections(RECORDS["alone"].replace("9000", "9100"))),
             lost,
         ]
     )
@@ -171,6 +177,7 @@ RESULTS = {
     "prediction": (PREDICTION_RENDERERS, "json", predicted()),
     "explanation": (EXPLANATION_RENDERERS, "json", (*explained()[:2], None)),
     "doctor": (DOCTOR_RENDERERS, "json", (unfit(),)),
+    "two suites": (SMOKE_RENDERERS, "jsonl", (suite(),)),
     "kernels": (KERNELS_RENDERERS, "json", (kernels(),)),
     "suites": (SUITES_RENDERERS, "json", (kernel_suites(),)),
     "fleet of doctors": (FLEET_RENDERERS, "json", (fleet(),)),

@@ -9,16 +9,10 @@ from dataclasses import replace
 import pytest
 
 from oomctl.oom.outcome import Check
-from oomctl.report import (
-    COMPARISON_RENDERERS,
-    EXPLANATION_RENDERERS,
-    PREDICTION_RENDERERS,
-    RENDERERS,
-    RUN_RENDERERS,
-    SMOKE_RENDERERS,
-)
+from oomctl.report import DOCTOR_RENDERERS, RENDERERS, RUN_RENDERERS, SUITES_RENDERERS
+from oomctl.rounds.drawn import SLOWEST
 from tests.outcomes import OUTCOMES
-from tests.unit.report.pages import comparison, crowd, explained, predicted, run_of, suite
+from tests.unit.report.pages import RESULTS, crowd, drawn, examined, kernel_suites, run_of
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = (
@@ -40,12 +34,13 @@ PAGES = {
     },
     "expected": lambda: RENDERERS["html"](CHECKED),
     "crowd": lambda: RENDERERS["html"](crowd()),
-    "run": lambda: RUN_RENDERERS["html"]([run_of("alone")]),
-    "variants": lambda: RUN_RENDERERS["html"]([run_of("beside")]),
-    "compare": lambda: COMPARISON_RENDERERS["html"](*comparison()),
-    "smoke": lambda: SMOKE_RENDERERS["html"](suite()),
-    "explain": lambda: "".join(EXPLANATION_RENDERERS["html"](*explained())),
-    "predict": lambda: PREDICTION_RENDERERS["html"](*predicted()),
+    "many kernels": lambda: SUITES_RENDERERS["html"](kernel_suites(9)),
+    "drawn": lambda: RUN_RENDERERS["html"]([drawn()]),
+    "fit": lambda: DOCTOR_RENDERERS["html"](examined()),
+    **{
+        name: lambda name=name: "".join(RESULTS[name][0]["html"](*RESULTS[name][2]))
+        for name in RESULTS
+    },
 }
 
 # The page itself has no script; this one is only here, and tells what the layout came to. The page
@@ -151,6 +146,14 @@ def test_the_verdict_stands_on_the_first_700_pixels(name, width, tmp_path):
 
 def test_each_cgroup_has_its_line(tmp_path):
     assert measured(PAGES["observed"](), 1280, tmp_path)["curves"] == 8  # two calls, four cgroups
+
+
+def test_a_slow_round_is_drawn_if_its_samples_are_there():
+    alone, with_samples = (RUN_RENDERERS["html"]([run]) for run in (run_of("alone"), drawn()))
+    assert "without memory: no samples were recorded" in alone
+    assert "without memory" not in with_samples
+    assert with_samples.count("memory.current of each cgroup over time") == 2 * 2 * SLOWEST
+    assert with_samples.count('<a class="pass" href="#busy-') == SLOWEST
 
 
 def test_the_page_may_load_nothing_and_the_console_would_say_so(tmp_path):
