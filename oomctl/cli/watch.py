@@ -24,7 +24,7 @@ from oomctl.experiment.watch import OomWatch
 from oomctl.oom.as_text import task_name
 from oomctl.oom.kill import OomKill
 from oomctl.oom.paths import is_within
-from oomctl.report import kills
+from oomctl.report import kills, render
 from oomctl.signals import signals_blocked
 from oomctl.text import counted, printable
 from oomctl.units import Duration
@@ -157,7 +157,7 @@ class _Shown:
         """Print kills until --count or --timeout; tell whether there were enough."""
         given = self.given
         if given.form == "table" and _rows(self.output, given):
-            self.output.write(kills.HEADER)
+            self.output.write(_coloured(kills.HEADER, self.output))
         elif given.form == "csv":
             self.output.write(kills.CSV_HEADER)
         if given.since:
@@ -249,7 +249,11 @@ def _text(kill: OomKill, output: Output, given: WatchOptions) -> str:
     if given.form == "csv":
         return kills.csv_row(kill)
     row = kills.render_row if _rows(output, given) else kills.render_block
-    return row(kill, output.width)
+    return _coloured(row(kill, output.width), output)
+
+
+def _coloured(text: str, output: Output) -> str:
+    return render({"table": lambda _width: text}, "table", terminal=output.width)
 
 
 def _subtree(root: UnifiedNode, cgroup: str | None) -> str | None:

@@ -8,6 +8,11 @@ from oomctl.oom.reason import Reason, Score
 from oomctl.oom.task import limit_pages
 from oomctl.text import counted
 
+_WORDS = {
+    "kernel thread": ("kernel thread", "kernel threads"),
+    "adj -1000": ("task with oom_score_adj -1000", "tasks with oom_score_adj -1000"),
+}
+
 
 def why(reason: Reason) -> str:
     """Say why a task was chosen, would be or would not, such as "large: 16,398 pages; next ...".
@@ -29,11 +34,8 @@ def why(reason: Reason) -> str:
 
 
 def passed_over_text(passed_over: Iterable[tuple[str, int]]) -> str:
-    """List why tasks are not eligible: "60 kernel threads, 2 adj -1000"."""
-    return ", ".join(
-        counted(number, why, "kernel threads" if why == "kernel thread" else why)
-        for why, number in passed_over
-    )
+    """List why tasks are not eligible: "60 kernel threads, 2 tasks with oom_score_adj -1000"."""
+    return ", ".join(counted(number, *_WORDS.get(why, (why, why))) for why, number in passed_over)
 
 
 def rival_name(reason: Reason) -> str:

@@ -7,6 +7,7 @@ from oomctl.report.page import Swatch, escape, key
 from oomctl.text import counted
 from oomctl.units import format_size
 
+CHOSEN = "The OOM killer chooses the task with the longest bar."
 _ROOM = 1.02  # right of the longest bar
 _FAR = 3.0
 """A limit, or a weight of oom_score_adj, of more than this many times the largest task is cut."""
@@ -46,21 +47,30 @@ class BarGroup:
     depth: int = 0
 
 
-def tree(groups: Sequence[BarGroup], limit: int | None, limit_name: str) -> str:
-    """Return the groups with their tasks; `limit` in bytes is marked, if it is not far away."""
+def tree(groups: Sequence[BarGroup], limit: int | None, limit_name: str, about: str = "") -> str:
+    """Return the groups with their tasks; `limit` in bytes is marked, if it is not far away.
+
+    `about` is said of several tasks: what the bars mean.
+    """
     rows = [row for group in groups for row in group.rows]
     largest = max((row.held for row in rows), default=1) or 1
     weights = [row.held + row.adj for row in rows]
     scale = max(largest, min(max(weights, default=1), _FAR * largest))
     marked = limit if limit is not None and limit <= _FAR * scale else None
     scale = max(scale, marked or 0) * _ROOM
-    parts = [_key(rows, limit, marked, limit_name), '<div class="tree">']
+    means = f'<p class="dim">{escape(about)}</p>' if about and len(rows) > 1 else ""
+    parts = [means, _key(rows, limit, marked, limit_name), '<div class="tree">']
     folds = len(rows) >= _FOLDED_FROM
     if folds:  # what died comes first
-        groups = sorted(groups, key=lambda group: not any(row.dead for row in group.rows))
+        groups = sorted(groups, key=_lives)
     for group in groups:
         parts += _group(group, scale, marked, folds)
     return "".join([*parts, "</div>"])
+
+
+def _lives(group: BarGroup) -> bool:
+    """Tell whether a group has tasks, and all of them live."""
+    return bool(group.rows) and not any(row.dead for row in group.rows)
 
 
 def _key(rows: Iterable[BarRow], limit: int | None, marked: int | None, limit_name: str) -> str:

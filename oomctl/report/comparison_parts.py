@@ -121,7 +121,7 @@ def _times(pair: Pair) -> Table:
             row += [format_duration(of_a), format_duration(of_b)]
             row.append("-" if b_by_a is None else f"{b_by_a:.2f}")
         rows.append(row)
-    return Table(headers, rows, numbers=headers[1:])
+    return Table(headers, rows, numbers=headers[1:], spare=headers[5:])
 
 
 def _ratios(pair: Pair) -> Table:

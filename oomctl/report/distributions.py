@@ -88,11 +88,12 @@ def _ecdf(name: str, found: Mapping[str, Sequence[int]], colour: Mapping[str, in
     """Draw the share of rounds up to each time, with lines at the median, p95 and p99."""
     x, ticks = _axis(found)
     curves = []
-    for of, times in found.items():
+    for number, (of, times) in enumerate(found.items()):
         points = [(x.low, 0.0)]
         for rank, at in enumerate(times, 1):
             points += [(float(at), (rank - 1) / len(times)), (float(at), rank / len(times))]
-        curves.append(plot.Curve([*points, (x.high, 1.0)], colour[of]))
+        kind = "dashed" if number % 2 else "line"  # a line below it is seen, if they are equal
+        curves.append(plot.Curve([*points, (x.high, 1.0)], colour[of], kind))
     return plot.Plot(
         title=f"distribution of {name}",
         x=x,

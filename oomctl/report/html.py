@@ -18,7 +18,7 @@ from oomctl.oom.task import limit_pages
 from oomctl.oom.verdict import Verdict, meaning
 from oomctl.oom.why import why
 from oomctl.report import page, plot
-from oomctl.report.bars import BarGroup, BarRow, tree
+from oomctl.report.bars import CHOSEN, BarGroup, BarRow, tree
 from oomctl.report.outcome_parts import call_table, checks_table, events_table, task_table
 from oomctl.report.page import escape
 from oomctl.text import counted
@@ -27,7 +27,7 @@ from oomctl.units import format_duration, format_size
 _BEFORE_NS, _AFTER = 50_000_000, 0.08  # before the call, and the share of the axis after the last
 _BACK = 0.02  # of the fall: memory is back where it is this close to its last value
 _MOST_CALLS = 8  # calls that are drawn; all of them are in the table
-_MOST_LINES, _MOST_NAMES = 16, 2
+_MOST_LINES, _MOST_NAMES, _MOST_NAMED = 16, 2, 3
 _KILLING = (Moment.KILLED, Moment.EXITED, Moment.MARKED)
 
 
@@ -39,7 +39,9 @@ def render(outcome: Outcome) -> str:
 
 def _page(outcome: Outcome) -> Iterator[str]:
     verdict = outcome.verdict
-    yield from page.top(tone(verdict), verdict.name, verdict.reason, _lead(outcome))
+    failed = any(check.passed is False for check in outcome.checks)
+    colour = "bad" if failed else tone(verdict)
+    yield from page.top(colour, verdict.name, verdict.reason, _lead(outcome))
     yield page.origin(as_json.environment(outcome.environment))
     yield page.facts(_facts(outcome))
     yield from body(outcome)
@@ -65,7 +67,9 @@ def tone(verdict: Verdict) -> page.Tone:
 
 
 def _lead(outcome: Outcome) -> Iterator[str]:
-    """Yield why each task of the call that decides the verdict was chosen."""
+    """Yield what was not as expected, and why each task of the deciding call was chosen."""
+    for check in [check for check in outcome.checks if check.passed is False][:_MOST_NAMED]:
+        yield f"Not as expected: {check.name}; {check.why}"
     if report := _deciding(outcome):
         for each in reasons(report):
             yield f"Why {why(each)}"
@@ -77,8 +81,9 @@ def _deciding(outcome: Outcome) -> CallReport | None:
 
 def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if outcome.tasks:
-        dead = sum(each.fate.kind == FateKind.OOM_KILLED for each in outcome.tasks)
-        yield "killed", f"{dead} of {counted(len(outcome.tasks), 'task')}"
+        dead = [each.task.comm for each in outcome.tasks if each.fate.kind == FateKind.OOM_KILLED]
+        names = f": {', '.join(dead)}" if 0 < len(dead) <= _MOST_NAMED else ""
+        yield "killed", f"{len(dead)} of {counted(len(outcome.tasks), 'task')}{names}"
     if report := _deciding(outcome):
         found = reasons(report)
         if found and found[0].margin is not None:
@@ -106,7 +111,8 @@ def _limit_text(prediction: Prediction, target: str | None, top: str | None) -> 
     limit = _limit(prediction)
     if target is None:
         return f"RAM and swap, {format_size(limit)}"
-    return "none" if limit is None else f"{format_size(limit)} of {relative(target, top)}"
+    name = "the target" if target == top else relative(target, top)
+    return f"{name} has none" if limit is None else f"{format_size(limit)} of {name}"
 
 
 def _tree(outcome: Outcome) -> Iterator[str]:
@@ -118,7 +124,7 @@ def _tree(outcome: Outcome) -> Iterator[str]:
     target = outcome.calls[0].call.target if outcome.calls else None
     named = _limit_text(prediction, target, outcome.top) if prediction and limit else ""
     weight = prediction.totalpages // 1000 * prediction.page_size if prediction and limit else 0
-    yield tree([*_groups(outcome, weight)], limit, named)
+    yield tree([*_groups(outcome, weight)], limit, named, CHOSEN)
 
 
 def _groups(outcome: Outcome, weight: int) -> Iterator[BarGroup]:
@@ -156,8 +162,9 @@ def _call(outcome: Outcome, report: CallReport, index: int, several: bool) -> It
         badge = f'<span class="badge {tone(report.verdict)}">{escape(report.verdict.name)}</span>'
         yield f"<h2>Call {index + 1} of {len(outcome.calls)} {badge}</h2>"
         yield f"<p>{escape(report.verdict.reason)}</p>"
-    elif report.timeline.stamps or outcome.samples:
-        yield "<h2>Memory over time, and the moments of the call</h2>"
+    else:
+        drawn = report.timeline.stamps or outcome.samples
+        yield f"<h2>{'Memory over time, and the moments of the call' if drawn else 'The call'}</h2>"
     yield from _chart(outcome, report)
     rows = [
         ("target", target_name(report.call.target, report.cgroup_id)),
@@ -194,10 +201,12 @@ def _chart(outcome: Outcome, report: CallReport) -> Iterator[str]:
     highest = max((size for points in shown.values() for _at, size in points), default=0)
     x, y = plot.Scale(start, end), plot.Scale(0, highest * 1.06 or 1)
     named = {name: relative(name, outcome.top) for name in [*shown][:_MOST_LINES]}
+    labels = {".": f". ({outcome.top})"}
     colour = plot.colours(named.values())
     if named:
-        swatches = (page.Swatch(f"line c{colour[each]}", each) for each in named.values())
-        yield page.key(swatches)
+        yield page.key(
+            page.Swatch(f"line c{colour[each]}", labels.get(each, each)) for each in named.values()
+        )
         if left := len(shown) - len(named):
             yield f'<p class="dim">{counted(left, "more cgroup")} sampled, not drawn</p>'
     yield plot.Plot(

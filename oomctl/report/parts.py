@@ -37,9 +37,9 @@ class Table:
 
     `numbers` are the columns aligned to the right. `names` are those of names and paths, which are
     shortened to fit a terminal. `prose` are those of sentences, which are wrapped to fit, with
-    their least width. `spare` are those that a narrow terminal does without if all cells are 0. A
-    table that `folds` is split into several if it is wider than the text, even if that does not go
-    to a terminal.
+    their least width. `spare` are those that a narrow terminal does without if no cell says more
+    than 0 or -. A table that `folds` is split into several if it is wider than the text, even if
+    that does not go to a terminal.
     """
 
     headers: Sequence[str]
@@ -160,9 +160,9 @@ def _fits(table: Table, width: int) -> bool:
 
 
 def _without_spare(table: Table, width: int) -> Table:
-    """Leave out spare columns of zeros, from the right, until the table fits."""
+    """Leave out spare columns of zeros, or without content, from the right, until it fits."""
     for at in reversed(range(len(table.headers))):
-        is_zero = all(row[at] == "0" for row in table.rows)
+        is_zero = all(row[at] in ("0", "-") for row in table.rows)
         if table.headers[at] in table.spare and is_zero and not _fits(table, width):
             table = _columns(table, [each for each in range(len(table.headers)) if each != at])
     return table

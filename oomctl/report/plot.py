@@ -34,7 +34,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of (x, y); `kind` "line" or "dots", or "area", which is filled down to 0."""
+    """Points of (x, y); `kind` "line", "dashed", "dots", or "area", which is filled down to 0."""
 
     points: Sequence[tuple[float, float]]
     colour: int
@@ -93,7 +93,8 @@ class Plot:
         return "".join([*parts, "</svg>"])
 
     def _curve(self, curve: Curve) -> str:
-        kind = {"area": "fill", "dots": "dots"}.get(curve.kind, "curve")
+        kinds = {"area": "fill", "dots": "dots", "dashed": "curve dashed"}
+        kind = kinds.get(curve.kind, "curve")
         placed = [(self._x(x), self._y(y) - curve.shift) for x, y in curve.points]
         if curve.kind == "dots":
             path = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in dict.fromkeys(placed))

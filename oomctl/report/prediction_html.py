@@ -12,7 +12,7 @@ from oomctl.oom.reason import reason
 from oomctl.oom.task import limit_pages
 from oomctl.oom.why import why
 from oomctl.report import page
-from oomctl.report.bars import BarGroup, BarRow, tree
+from oomctl.report.bars import CHOSEN, BarGroup, BarRow, tree
 from oomctl.report.page import escape
 from oomctl.report.prediction_parts import Asked, parts
 from oomctl.units import format_size
@@ -72,7 +72,7 @@ def ranking(
     key = ""
     if any(row.flips for row in rows):
         key = '<p class="dim">dashed line: where the choice turns</p>'
-    return key + tree([BarGroup(target or "/", rows, note)], limit, named)
+    return key + tree([BarGroup(target or "/", rows, note)], limit, named, CHOSEN)
 
 
 def _row(

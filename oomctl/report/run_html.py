@@ -28,6 +28,7 @@ from oomctl.text import counted
 from oomctl.units import format_duration
 
 _WINDOW = 20
+_MOST_MEDIANS = 4
 _MOST_STRIP = 2000
 
 _JUDGED: Mapping[bool | None, tuple[page.Tone, str]] = {
@@ -38,9 +39,20 @@ _JUDGED: Mapping[bool | None, tuple[page.Tone, str]] = {
 
 
 def render(sections: Sequence[Section]) -> str:
-    """Return the page: a part for each run of the record."""
+    """Return the page: a part for each run of the record; of a single round, that of the round."""
+    if only := _single_round(sections):
+        return html.render(only)
     names = ", ".join(section.run.header.scenario for section in sections)
     return page.page(f"rounds of {names}", _page(sections))
+
+
+def _single_round(sections: Sequence[Section]) -> Outcome | None:
+    if sum(one.rounds for section in sections for one in section.run.statistics) != 1:
+        return None
+    lines = (json.loads(text) for section in sections for text in section.lines())
+    (line,) = (line for line in lines if line["kind"] == "round")
+    environment = next(s.run.header.environment for s in sections if s.run.statistics[0].rounds)
+    return _outcome(line, environment) if line["outcome"] else None
 
 
 def _page(sections: Sequence[Section]) -> Iterator[str]:
@@ -55,7 +67,7 @@ def _run(section: Section) -> Iterator[str]:
     tone, word = _JUDGED[run.passed]
     about = f"{run.header.scenario}: {expected(run)}"
     yield from page.top(tone, word, about, filter(None, [run.header.description]))
-    yield page.origin(dict(run.header.environment), run.header.started)
+    yield page.origin({"time": run.header.started, **run.header.environment})
     yield page.facts(_facts(run))
     for remark in run.remarks:
         yield f'<p><span class="warn">Note:</span> {escape(remark)}</p>'
@@ -79,16 +91,20 @@ def _run(section: Section) -> Iterator[str]:
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
-    yield "rounds", ", ".join(rate(one) for one in run.statistics)
+    yield "rounds", "; ".join(rate(one) for one in run.statistics)
     verdicts: dict[str, int] = {}
     for one in run.statistics:
         for verdict, number in one.verdicts.items():
             verdicts[verdict] = verdicts.get(verdict, 0) + number
     yield "verdicts", ", ".join(f"{name} {number}" for name, number in verdicts.items())
     for name in ("to_killed", "in_the_call"):
-        medians = [one.times[name].p50 for one in run.statistics if name in one.times]
+        medians = [
+            f"{one.variant} {format_duration(one.times[name].p50)}".strip()
+            for one in run.statistics[:_MOST_MEDIANS]
+            if name in one.times
+        ]
         if medians:
-            yield f"{name}, median", ", ".join(map(format_duration, medians))
+            yield f"{name}, median", "; ".join(medians)
     if run.end and run.end.why != "done":
         yield "ended", ": ".join(filter(None, (run.end.why, run.end.reason)))
 

@@ -126,7 +126,7 @@ def _row(case: Case, results: Sequence[Result | None]) -> str:
     times = [one.took_ns for one in results if one and one.rounds]
     took = plot.duration_text(min(times), max(times)) if times else ""
     name = escape(case.name.partition(".")[2])
-    about = f'{name}<br><span class="dim">{escape(case.about)}</span>'
+    about = f'{name} <span class="about dim">{escape(case.about)}</span>'
     last = f'<td class="number">{took}</td>' if len(results) <= _NAMED else ""
     return f"<tr><td>{about}</td>{cells}{last}</tr>"
 

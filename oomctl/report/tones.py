@@ -7,14 +7,17 @@ passed or was as wanted, yellow for what was skipped, could not be tested or nee
 import re
 from collections.abc import Iterable
 
-from oomctl.oom.enums import VerdictName
+from oomctl.oom.enums import HostPhase, VerdictName
 from oomctl.oom.verdict import Verdict
 
 _RED, _GREEN, _YELLOW, _DIM = "31", "32", "33", "2"
 _WORDS = {
-    _RED: ("oom-killed", "cgroup-killed", "dying", "failed", "NO", "missing", "die", "killed"),
-    _GREEN: ("survived", "passed", "live", "yes", "ok"),
-    _YELLOW: ("skipped", "untested", "warning"),
+    _RED: (
+        *("oom-killed", "cgroup-killed", "dying", "failed", "NO", "missing", "die", "killed"),
+        *(HostPhase.KERNEL_DIED, HostPhase.UNREACHABLE),
+    ),
+    _GREEN: ("survived", "passed", "live", "yes", "ok", HostPhase.DONE),
+    _YELLOW: ("skipped", "untested", "warning", HostPhase.REFUSED, HostPhase.LOST),
 }
 _LABELS = {
     **dict.fromkeys(("error", "changed", "too slow", "differs", "FAILED"), _RED),
@@ -30,7 +33,11 @@ def _any(words: Iterable[str]) -> str:
 
 
 _FOUND = re.compile(
-    rf"^(?P<label>{_any(_LABELS)})(?=  |:)"
+    # what `oomctl watch` prints: the header of its rows, then the task, or in a row its role
+    r"(?P<header>^time +invoker[^\n]*$)"
+    r"|(?<=\d  )(?P<kill>[^\n]*? killed \((?:victim|sharer|exiting)\))(?=, rss)"
+    r"|(?<=  )(?P<role>victim|sharer|exiting)(?= +(?:[\d.]+[KMGT]?|-) +(?:\d+|-)  )"
+    rf"|^(?P<label>{_any(_LABELS)})(?=  |:)"
     rf"|(?<=^verdict   )(?P<verdict>{_any(_VERDICTS)})(?=:)"
     # a whole cell, or the begin of one, but not of a header, which has a rule below it
     rf"|(?<=  )(?P<word>{_any(_TONE_OF)})(?= *$|  | \()(?![^\n]*\n-[- ]+$)"
@@ -54,5 +61,7 @@ def _toned(found: re.Match[str]) -> str:
         "word": _TONE_OF.get(word),
         "number": _TONE_OF.get(word.rpartition(" ")[2]),
         "unexplained": _RED,
+        "kill": _YELLOW if word.endswith("(exiting)") else _RED,
+        "role": _YELLOW if word == "exiting" else _RED,
     }.get(found.lastgroup or "", _DIM)
     return f"\x1b[{tone}m{word}\x1b[0m"

@@ -68,9 +68,8 @@ def test_a_signal_between_two_rounds(stage):
     def come(count, plan):
         if count == 2:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-            signal.pthread_kill(
-                threading.get_ident(), signal.SIGINT
-            )  # another one takes it at once
+            # not to the process: a thread that another test has left would take it at once
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         return GOOD
 
     stage.come = come

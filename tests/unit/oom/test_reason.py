@@ -106,7 +106,7 @@ def test_the_lines():
         (
             [task(2, 9, -1000), task(3, 9, -1000), *(task(p, has_mm=False) for p in (4, 5))],
             {},
-            "no task is eligible: 2 adj -1000, 2 no mm",
+            "no task is eligible: 2 tasks with oom_score_adj -1000, 2 no mm",
         ),
         ([task(2, 9), task(5, 3)], {"pid": 5}, "t5: 3 pages, rank 2 of 2; first app: 9, 6 more"),
         (

@@ -162,7 +162,8 @@ def kills():
             oom_score_adj=adj,
             exited_after_ns=21_000_000,
         )
-        rows.append(read_json(json.loads(render_json(kill))))
+        line = json.loads(render_json(kill)) | {"time": f"2026-01-27T10:15:0{n}.125+00:00"}
+        rows.append(read_json(line))
     return rows
 
 

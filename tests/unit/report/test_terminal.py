@@ -6,28 +6,15 @@ import pytest
 
 from oomctl import console
 from oomctl.console import has_colours
-from oomctl.report import (
-    COMPARISON_RENDERERS,
-    PREDICTION_RENDERERS,
-    RENDERERS,
-    RUN_RENDERERS,
-    SMOKE_RENDERERS,
-    render,
-    tones,
-)
+from oomctl.report import RENDERERS, render, tones
 from tests.outcomes import OUTCOMES
-from tests.unit.report.pages import comparison, predicted, run_of, suite
+from tests.unit.report.pages import RESULTS
 
 SHOWN = {
     "a kill": (RENDERERS, OUTCOMES["default"]),
     "a wrong victim": (RENDERERS, OUTCOMES["wrong"]),
     "a group": (RENDERERS, OUTCOMES["reaped"]),
-    "rounds": (RUN_RENDERERS, [run_of("alone")]),
-    "variants": (RUN_RENDERERS, [run_of("beside")]),
-    "a comparison": (COMPARISON_RENDERERS, *comparison()),
-    "the suite": (SMOKE_RENDERERS, suite()[:1]),
-    "two kernels": (SMOKE_RENDERERS, suite()),
-    "a prediction": (PREDICTION_RENDERERS, *predicted()),
+    **{name: (renderers, *about) for name, (renderers, _form, about) in RESULTS.items()},
 }
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 
@@ -40,7 +27,7 @@ def colours(monkeypatch, request):
 
 def screen(width):
     return "".join(
-        f"$ {name}\n{render(renderers, 'table', *about, terminal=width)}\n"
+        f"$ {name}\n{''.join(render(renderers, 'table', *about, terminal=width))}\n"
         for name, (renderers, *about) in SHOWN.items()
     )
 
@@ -105,6 +92,20 @@ def test_the_environment_decides(environment, has, monkeypatch):
         ("3 passed, 0 failed", "\x1b[32m3 passed\x1b[0m, 0 failed"),
         ("a  survived", "a  \x1b[32msurvived\x1b[0m"),
         ("passed  failed\n------  ------", "passed  failed\n\x1b[2m------  ------\x1b[0m"),
+        (
+            "10:00:01.000  Web Content:7 killed (victim), rss 1M",
+            "10:00:01.000  \x1b[31mWeb Content:7 killed (victim)\x1b[0m, rss 1M",
+        ),
+        (
+            "10:00:01.000  a:7 killed (exiting), rss 1M",
+            "10:00:01.000  \x1b[33ma:7 killed (exiting)\x1b[0m, rss 1M",
+        ),
+        (
+            "a:1  b:2  sharer       64M      0  memcg",
+            "a:1  b:2  \x1b[31msharer\x1b[0m       64M      0  memcg",
+        ),
+        ("a hog  victim  9  survived", "a hog  victim  9  \x1b[32msurvived\x1b[0m"),
+        ("m1  kernel-died  6.12", "m1  \x1b[31mkernel-died\x1b[0m  6.12"),
         ("the task failed in the same way", "the task failed in the same way"),
     ],
 )
