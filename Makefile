@@ -141,8 +141,8 @@ kunit: setup ## does the kernel's own kunit.py read our KTAP? fetches the kernel
 	OOMCTL_KUNIT=1 $(BIN)/pytest tests/lab/test_kunit.py
 
 bench: PACKAGES += libc6-dev stress-ng numactl
-bench: build ## oomctl beside its peers, in one run; writes docs/performance.*
-	$(BIN)/python -m benchmarks --page docs/performance.md --svg docs/performance.svg \
+bench: setup ## oomctl beside its peers, in one run; writes docs/performance.*
+	$(BIN)/python -m benchmarks --lab stock --page docs/performance.md --svg docs/performance.svg \
 	  --json docs/performance.json
 
 check: build ## formatting, lint, types, layers and dead code

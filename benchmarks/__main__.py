@@ -3,10 +3,11 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks import host, show
-from benchmarks.measure import run
+from benchmarks import guest, host, lab, show
+from benchmarks.measure import Result, Row, run
 from oomctl.report.parts import as_markdown, as_text
 
 
@@ -21,10 +22,11 @@ def main() -> None:
     parser.add_argument(
         "--beside", type=Path, action="append", default=[], help="an older checkout, measured too"
     )
+    parser.add_argument("--lab", metavar="KERNEL", help="measure the lab too, with this kernel")
+    parser.add_argument("--guest", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = host.rows(Path(scratch), [each.resolve() for each in given.beside])
-        results = run([row for row in rows if given.only in row.name], given.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        results = _measure(given, Path(folder))
     made = show.table(results)
     print(show.machine(), as_text([made], 120), sep="\n\n", end="")
     if given.json:
@@ -33,6 +35,22 @@ def main() -> None:
         given.svg.write_text(show.picture(results))
     if given.page:
         show.write_page(given.page, as_markdown([made]))
+
+
+def _measure(given: argparse.Namespace, scratch: Path) -> list[Result]:
+    def measured(rows: Iterable[Row], rounds: int) -> list[Result]:
+        return run([row for row in rows if given.only in row.name], rounds)
+
+    if given.guest:
+        return measured(guest.rows(given.guest, scratch), given.rounds)
+    beside = [each.resolve() for each in given.beside]
+    results = measured(host.rows(scratch, beside), given.rounds)
+    if given.lab:
+        rounds = min(given.rounds, lab.ROUNDS)
+        with lab.rows(given.lab, scratch) as rows:
+            results += measured(rows, rounds)
+        results += lab.guest_results(given.lab, scratch, rounds)
+    return results
 
 
 if __name__ == "__main__":

@@ -34,9 +34,7 @@ _STARTS = (
 
 def rows(scratch: Path, beside: Sequence[Path] = ()) -> Iterator[Row]:
     """Yield every row; `scratch` is an empty folder, `beside` are older checkouts of oomctl."""
-    yardstick = scratch / "yardstick"
-    source = Path(__file__).parent / "yardstick.c"
-    subprocess.run(["gcc", "-O2", "-static", "-o", yardstick, source], check=True)
+    yardstick = compiled(scratch)
     procs = scratch / "cgroup.procs"
     procs.touch()
     yield from _fills(str(yardstick), procs, beside)
@@ -49,6 +47,13 @@ def rows(scratch: Path, beside: Sequence[Path] = ()) -> Iterator[Row]:
     )
     yield _spawns(str(yardstick), scratch, procs)
     yield from _starts(scratch, beside)
+
+
+def compiled(scratch: Path) -> Path:
+    """Compile the yardstick into a folder; return its path."""
+    yardstick, source = scratch / "yardstick", Path(__file__).parent / "yardstick.c"
+    subprocess.run(["gcc", "-O2", "-static", "-o", yardstick, source], check=True)
+    return yardstick
 
 
 def _fills(yardstick: str, procs: Path, beside: Sequence[Path]) -> Iterator[Row]:

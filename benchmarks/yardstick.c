@@ -5,6 +5,7 @@
  *	yardstick fill populate|touch BYTES [thp]	fill private memory, and end
  *	yardstick idle					wait to be killed
  *	yardstick spawn COUNT HOG PROCS			start hogs of 0 bytes, end them when all are ready
+ *	yardstick limit COUNT PROCS BYTES		children that join and fill until the kernel kills
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -100,12 +101,34 @@ static void spawn(int count, char *hog, const char *procs)
 		waitpid(pids[at], NULL, 0);
 }
 
+static void limit(int count, const char *procs, unsigned long bytes)
+{
+	for (int at = 0; at < count; at++) {
+		pid_t pid = fork();
+		int fd, status;
+
+		if (pid < 0)
+			fail("fork");
+		if (!pid) {
+			fd = open(procs, O_WRONLY);
+			if (fd < 0 || write(fd, "0", 1) != 1)
+				fail(procs);
+			fill(0, bytes, 0);
+			_exit(0);
+		}
+		if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
+			fail("a child that should have been killed");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc >= 4 && !strcmp(argv[1], "fill"))
 		fill(!strcmp(argv[2], "populate"), strtoul(argv[3], NULL, 10), argc > 4);
 	else if (argc == 5 && !strcmp(argv[1], "spawn"))
 		spawn(atoi(argv[2]), argv[3], argv[4]);
+	else if (argc == 5 && !strcmp(argv[1], "limit"))
+		limit(atoi(argv[2]), argv[3], strtoul(argv[4], NULL, 10));
 	else if (argc == 2 && !strcmp(argv[1], "idle"))
 		pause();
 	else

@@ -13,7 +13,7 @@ from oomctl.lab import tools
 # Debian's 6.12 under QEMU 7.2; models before Haswell make glibc slower. With a thread for each
 # processor, one of them may execute an INT3 that another has replaced while the kernel changes its
 # code (smp_text_poke_batch_process()), of which the kernel then knows nothing: it panics.
-_TCG = {"x86_64": ("-cpu", "Haswell", "-accel", "tcg,thread=single")}
+TCG = {"x86_64": ("-cpu", "Haswell", "-accel", "tcg,thread=single")}
 _CONSOLE = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 
 # panic and -no-reboot make a panic end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves
@@ -115,7 +115,7 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     starts udev and systemd-tmpfiles, 6 of 9 seconds under emulation.
     """
     words = [*_without_console(shlex.split(virtme_output.splitlines()[-1])), "-no-reboot"]
-    words += () if machine.kvm else _TCG.get(platform.machine(), ())
+    words += () if machine.kvm else TCG.get(platform.machine(), ())
     words += ["-initrd", wiring.initramfs, "-append", kernel_line(machine)]
     words += _numa(machine) if machine.nodes > 1 else []
     words += ["-device", "virtio-serial-pci,id=oomctl"]
