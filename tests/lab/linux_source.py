@@ -25,3 +25,9 @@ def unpack(package, folder, *patterns):
     command = UNPACK.format(deb=deb, package=package, files=files)
     subprocess.run(command, shell=True, cwd=folder, check=True)
     deb.unlink()
+
+
+def take(archive, folder, *patterns):
+    """Unpack the files that match from a kernel's source."""
+    words = ["tar", "-xf", archive, "--strip-components", "1", "--wildcards", *patterns]
+    subprocess.run(words, cwd=folder, check=True)

@@ -11,7 +11,8 @@ import subprocess
 
 import pytest
 
-from oomctl.lab import stock
+from oomctl.lab import cached, source, stock
+from oomctl.lab.kernel_option import REFERENCE, STOCK
 from tests.lab import linux_source
 from tests.lab.guests import lab
 
@@ -32,12 +33,22 @@ RESULT = re.compile(r"^(not ok|ok) (\d+) (?:# (SKIP) )?(\w+)", re.M)
 MACHINE = ("--disk", "4G", "--swap", "1G", "--append", "transparent_hugepage=never")
 
 
+@pytest.fixture(scope="module", params=[STOCK, REFERENCE])
+def kernel(request):
+    if request.param == REFERENCE and cached.reference() is None:
+        pytest.skip("there is no reference kernel: oomctl lab build")
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
+def programs(kernel, tmp_path_factory):
     """Build them as the kernel's Makefile does, without optimization: it would drop stores."""
     folder = tmp_path_factory.mktemp("selftests")
-    version = re.match(r"\d+\.\d+", stock.get().release)[0]
-    linux_source.unpack(f"linux-source-{version}", folder, *SOURCES, *MORE)
+    if kernel == REFERENCE:
+        linux_source.take(source.newest(False).path, folder, *SOURCES, *MORE)
+    else:
+        version = re.match(r"\d+\.\d+", stock.get().release)[0]
+        linux_source.unpack(f"linux-source-{version}", folder, *SOURCES, *MORE)
     tests = folder / "tools/testing/selftests/cgroup"
     helper = next(tests.rglob("cgroup_util.c"))
     for name in PROGRAMS:
@@ -52,11 +63,11 @@ def results(text):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_kernels_own_tests_pass(programs, name):
+def test_the_kernels_own_tests_pass(kernel, programs, name):
     words = ["sh", "-c", f"cd /var/tmp && exec {programs}/{name}"]
-    done = lab("--timeout", "1500", *MACHINE, "--", *words)
+    done = lab("--kernel", kernel, "--timeout", "1500", *MACHINE, "--", *words)
     came = results(done.stdout.decode())
-    print(f"{name}: {came}", done.stderr.decode())
+    print(f"{name} on {kernel}: {came}", done.stderr.decode())
     assert len(came) >= PROGRAMS[name]
     assert [test for test, result in came.items() if result == "not ok"] == []
     if name == "test_memcontrol":
