@@ -311,7 +311,8 @@ def _run(
                 write()
             raise
         write()
-    kept.next_step(given.formats)
+    if not given.recorded:  # else the record is named
+        kept.next_step(given.formats)
     return series.sections
 
 

@@ -75,6 +75,8 @@ def _run(section: Section) -> Iterator[str]:
     yield "<h2>Every round</h2>"
     for one in statistics:
         yield from _strip(run, one, [r for r in rounds if r["variant"] == one.variant], drawn)
+    if drawn:
+        yield '<p class="dim">framed: rounds that are drawn below, as failed or slow</p>'
     yield from page.parts([_failed_lines(statistics)])
     yield "<h2>Tasks that died</h2>"
     yield from _casualties(run, statistics)

@@ -42,11 +42,11 @@ def _top(found: Comparison) -> tuple[page.Tone, str, str]:
     """Return the colour, the word and the sentence that say how it ended."""
     lost = [run.name for run in found.runs if run.error]
     results = [(run, one) for run in found.runs for one in run.report.results]
-    failed = {run.name for run, one in results if one.passed is False}
+    failed = [*dict.fromkeys(run.name for run, one in results if one.passed is False)]
     cases = [*dict.fromkeys(one.name for _run, one in results if one.passed is False)]
     if cases:
         names = ", ".join(cases[:_NAMED]) + ", ..." * (len(cases) > _NAMED)
-        return "bad", "failed", f"{names} on {_kernels([*failed], len(found.runs))}"
+        return "bad", "failed", f"{names} on {_kernels(failed, len(found.runs))}"
     if lost:
         return "bad", "failed", f"no results, or not all, of {', '.join(lost)}"
     on = _kernels([run.name for run in found.runs], len(found.runs))
@@ -89,7 +89,7 @@ def _failures(found: Comparison) -> Iterator[str]:
         yield f"<p>{escape(case.about)}</p>"
         for lines, names in evidence.items():
             text = "\n".join(map(escape, lines))
-            where = _kernels(sorted(names), len(found.runs))
+            where = _kernels(names, len(found.runs))
             yield page.details(f"evidence on {where}", f"<pre>{text}</pre>", True)
 
 

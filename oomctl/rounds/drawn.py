@@ -8,7 +8,7 @@ from oomctl.oom.outcome import Outcome, Sample
 
 SLOWEST, FAILED = 3, 2
 """The rounds of a variant that are drawn: those that took longest, and the first that failed."""
-_MOST = 500  # samples of a cgroup
+_MOST = 200  # samples of a cgroup
 
 
 @dataclass

@@ -51,6 +51,17 @@ def test_a_file_that_cannot_be_written_leaves_none_of_the_others(here):
     assert not (here / "page.html").exists()
 
 
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("words", [["declare"], ["predict", "--global"], ["explain", "k.log"]])
+def test_a_person_is_told_how_to_see_it_as_a_page(words, monkeypatch):
+    told = []
+    monkeypatch.setattr("oomctl.console.next_step", told.append)
+    run(*words, "-f", "json")
+    assert told == []
+    run(*words)
+    assert told == ["see it as a page: oomctl report --last -f html=page.html"]
+
+
 def test_two_forms_need_two_places():
     with pytest.raises(UsageError, match="two forms go to stdout"):
         Places([Target("table"), Target("json")])

@@ -144,6 +144,35 @@ def test_the_verdict_stands_on_the_first_700_pixels(name, width, tmp_path):
         assert "memory.current" in first
 
 
+FACTS = {
+    "rounds": ["largest-dies", "killed 2", "Linux 6.12"],
+    "records": ["failed", "busy: held in 3 of 5 rounds", "Linux 6.12"],
+    "suite": ["failed", "lock.busy", "3 passed, 1 failed, 2 skipped"],
+    "two suites": ["lock.busy on kernels", "Linux 7.3.4", "1 failed"],
+    "many kernels": ["lock.busy on 9 of 9 kernels", "kernel-8"],
+    "kills": ["6 tasks died: 3 of /a/web, 3 of the machine", "limit 128M"],
+    "comparison": ["unchanged", "6.12.jsonl (A) and 7.3.jsonl (B)", "no difference beyond chance"],
+    "prediction": ["would kill worker (pid 21)", "Why worker: 10,304 pages", "limit: 256M"],
+    "explanation": [
+        "side car (pid 163) was killed",
+        "memory.max of /lab/shop: 64M",
+        "Why side car",
+    ],
+    "doctor": ["unfit", "1 missing", "there is no cgroup v2", "cgroup_no_v1=all"],
+    "kernels": ["no rounds, or not all, on broken", "the guest's kernel panicked: Oops"],
+    "suites": ["failed", "lock.busy on kernels kernel-0, kernel-1"],
+    "fleet of suites": ["1 of 4 hosts as wanted", "dead.lab: kernel-died", "gone.lab: unreachable"],
+    "fleet of rounds": ["begun last: lock.a; it has booted since", "Connection timed out"],
+}
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("name", FACTS)
+def test_what_happened_stands_on_the_first_700_pixels_of_every_page(name, width, tmp_path):
+    first = " ".join(measured(PAGES[name](), width, tmp_path)["first"].split())
+    assert [fact for fact in FACTS[name] if fact not in first] == [], first
+
+
 def test_each_cgroup_has_its_line(tmp_path):
     assert measured(PAGES["observed"](), 1280, tmp_path)["curves"] == 8  # two calls, four cgroups
 

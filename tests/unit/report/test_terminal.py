@@ -43,9 +43,10 @@ def test_golden(golden, width):
 
 
 @pytest.mark.parametrize("colours", [True], indirect=True)
+@pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.usefixtures("colours")
-def test_golden_in_colour(golden):
-    golden("terminal-colour.txt", screen(80).replace("\x1b", "\\e"))
+def test_golden_in_colour(golden, width):
+    golden(f"terminal-{width}-colour.txt", screen(width).replace("\x1b", "\\e"))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
