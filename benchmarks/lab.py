@@ -1,7 +1,6 @@
 """The rows of the lab: what its machines cost beside a bare boot of the same kernel."""
 
 import json
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -73,5 +72,6 @@ def _bare(kernel: str, scratch: Path) -> list[str]:
     machine = Machine(image)
     words = [str(tools.qemu()), "-kernel", str(image), "-initrd", str(initrd), "-m", "2048"]
     words += ["-smp", "2", "-nodefaults", "-display", "none", "-serial", "null", "-no-reboot"]
-    words += ["-enable-kvm", "-cpu", "host"] if kvm.works(image) else qemu.TCG[platform.machine()]
+    emulated = machine.architecture.emulated
+    words += ["-enable-kvm", "-cpu", "host"] if kvm.works(image) else emulated
     return [*words, "-append", qemu.kernel_line(machine)]

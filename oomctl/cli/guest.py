@@ -15,7 +15,8 @@ from oomctl import console
 from oomctl.cli import completion, options
 from oomctl.cli.options import ExpectConsole, flag, value
 from oomctl.errors import UsageError
-from oomctl.lab import bytecode, fitness, guest_kernel, kernel_option, kvm, qemu, tools
+from oomctl.lab import bytecode, fitness, guest_kernel, guest_root, kernel_option, kvm, qemu, tools
+from oomctl.lab.architecture import KERNELS
 from oomctl.lab.boot import Job
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
@@ -70,6 +71,15 @@ Command = Annotated[
 Kfunc = Annotated[
     bool, flag("--kfunc/--no-kfunc", "Load the module, or not, as on a stock kernel.")
 ]
+Arch = Annotated[
+    Literal["amd64", "arm64", "arm64-16k"] | None,
+    value(
+        "ARCH",
+        "Of Debian's kernel: amd64, arm64, or arm64-16k with pages of 16 KiB. One of another "
+        "architecture is emulated, and its guest has Debian's programs for it as its root. "
+        "[default: this machine's; of a kernel in a file, the file's]",
+    ),
+]
 Env = Annotated[
     list[str] | None,
     value(
@@ -95,6 +105,7 @@ class MachineOptions:
             autocompletion=completion.kernels,
         ),
     ] = None
+    arch: Arch = None
     memory: Annotated[Size, value("SIZE", "Memory of the guest, at least 256M.", _memory)] = Size(
         2 << 30
     )
@@ -181,13 +192,13 @@ class MachineOptions:
             )
         return self.kernels[0]
 
-    def machine(self, image: Path, accelerated: bool) -> Machine:
-        """Return the machine that boots this image."""
+    def machine(self, host: "Host") -> Machine:
+        """Return the machine that boots what is ready."""
         return Machine(
-            image,
+            host.kernel.image,
             self.memory >> 20,
             self.cpus,
-            accelerated,
+            host.kvm,
             self.console,
             tuple(folder.absolute() for folder in self.rwdir or ()),
             nodes=self.nodes,
@@ -195,43 +206,59 @@ class MachineOptions:
             swap=self.swap or 0,
             append=tuple(self.append or ()),
             forward=self.forward or 0,
+            architecture=host.kernel.architecture,
+            root=host.root,
+            rodirs=guest_root.folders(host.root, Path.cwd(), host.kernel.modules),
         )
 
 
 @dataclass(frozen=True)
 class Host:
-    """What is ready for a boot: kernel, module if one is to be loaded, whether KVM works."""
+    """What is ready for a boot: kernel, module if one is to be loaded, whether KVM works, root."""
 
     kernel: Kernel
     kvm: bool
     module: Path | None
     look: bool
+    root: Path = Path("/")
+
+    @property
+    def python(self) -> str:
+        """The Python that runs oomctl in the guest."""
+        return sys.executable if self.kernel.architecture.is_native else guest_root.PYTHON
 
     def job(self, words: Sequence[str], environment: Mapping[str, str], cwd: str) -> Job:
-        """Return what the guest is to run."""
+        """Return what the guest is to run; of another architecture it has its own Python."""
+        if not self.kernel.architecture.is_native:
+            environment = {**environment, **guest_root.environment()}
         return Job(tuple(words), environment, cwd, self.module, self.look, self.kernel.modules)
 
 
 @contextmanager
-def ready(kernel: str, kvm_option: str, kfunc: bool, module: Path | None) -> Iterator[Host]:
+def ready(given: MachineOptions, kernel: str, kfunc: bool) -> Iterator[Host]:
     """Get everything ready that a boot needs, and keep it from being removed for the block.
 
     Raises the errors of what it fetches and builds, and those of a kernel that is not fit.
     """
-    tools.require()
+    tools.require(KERNELS.get(given.arch or ""))
+    module = given.module
     with ExitStack() as stack:
-        chosen = stack.enter_context(kernel_option.in_use(kernel))
+        chosen = stack.enter_context(kernel_option.in_use(kernel, given.arch or ""))
+        tools.require(chosen.architecture)
         fitness.require(chosen, kfunc, module)
         if unknown := fitness.unknown(chosen):
             console.note(unknown)
         look = kfunc and module is None and chosen.provides is None
         if kfunc and module is None:
             module = stack.enter_context(guest_kernel.module_in_use(chosen))
-        accelerated = kvm.works(chosen.image) if kvm_option == "auto" else kvm_option == "on"
+        root = stack.enter_context(guest_root.in_use(chosen.architecture))
+        accelerated = given.kvm == "on"
+        if given.kvm == "auto":
+            accelerated = chosen.architecture.is_native and kvm.works(chosen.image)
         bytecode.prepare()
         how = "KVM" if accelerated else "emulation"
         console.progress(f"booting {chosen.release} under {how}")
-        yield Host(chosen, accelerated, module, look)
+        yield Host(chosen, accelerated, module, look, root)
 
 
 @contextmanager
@@ -240,7 +267,7 @@ def all_ready(given: MachineOptions, kfunc: bool = True) -> Iterator[list[tuple[
     with ExitStack() as stack:
         hosts: list[tuple[str, Host]] = []
         for number, name in enumerate(given.kernels):
-            host = stack.enter_context(ready(name, given.kvm, kfunc, given.module))
+            host = stack.enter_context(ready(given, name, kfunc))
             same = given.kernels[:number].count(name)
             hosts.append((f"{name} ({same + 1})" if same else name, host))
         yield hosts

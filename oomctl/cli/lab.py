@@ -17,7 +17,7 @@ from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import boot, fitness, kernel_option, kvm, qemu, vm
+from oomctl.lab import boot, fitness, guest_root, kernel_option, kvm, qemu, vm
 from oomctl.lab.pump import Sink
 from oomctl.lab.qemu import Wiring
 from oomctl.report import KERNELS_RENDERERS, ShortFormat
@@ -180,7 +180,7 @@ def _run(
     """
     out: Sink
     out, err = guest.outputs()
-    machine = given.machine(host.kernel.image, host.kvm)
+    machine = given.machine(host)
     if records:
         out, machine = _drop, replace(machine, rwdirs=(*machine.rwdirs, records))
     job = host.job(words, environment, str(Path.cwd()))
@@ -196,10 +196,12 @@ def _drop(_data: bytes) -> None:
 
 def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
     """Print what would be run; the initramfs and descriptors get their real names only then."""
-    found = kernel_option.find_local(given.only_kernel)
+    found = kernel_option.find_local(given.only_kernel, given.arch or "")
     fitness.require(found, given.kfunc, given.module)
     accelerated = bool(kvm.known()) if given.kvm == "auto" else given.kvm == "on"
-    machine = given.machine(found.image, accelerated)
+    root = guest_root.find(found.architecture)
+    host = guest.Host(found, accelerated and found.architecture.is_native, None, False, root)
+    machine = given.machine(host)
     answer = boot.run_virtme(qemu.virtme(machine))
     prepare = shlex.join(qemu.with_initramfs(machine, Path("initramfs")))
     names = [name for name, size in (("scratch", given.disk), ("swap", given.swap)) if size]
@@ -207,7 +209,9 @@ def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
     outputs = (("stdout", 3), ("stderr", 4), ("kmsg", 5))
     wiring = Wiring("initramfs", outputs, control=6, terminal=7, drives=drives)
     started = shlex.join(qemu.qemu(machine, answer, wiring))
-    set_here = [f"{name}={value}" for name, value in environment.items()]
+    set_here = [
+        f"{name}={value}" for name, value in host.job((), environment, "").environment.items()
+    ]
     faults = "".join(f"# expected of its kernel: {text}\n" for text in given.expect_console or ())
     module = given.module or ("unless the kernel has the kfunc" if given.kfunc else "none")
     with Output(None) as place:

@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from oomctl import console
-from oomctl.cli import completion, options
+from oomctl.cli import completion, guest, options
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.options import flag, value
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError
-from oomctl.lab import fitness, guest_kernel, kept, kernel_option, kvm, stock, tools
+from oomctl.lab import fitness, guest_kernel, guest_root, kept, kernel_option, kvm, stock, tools
+from oomctl.lab.architecture import KERNELS
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.oom.as_json import SCHEMA
 from oomctl.report.parts import Lines, as_text
@@ -32,6 +33,7 @@ class FetchOptions:
             autocompletion=completion.kernels,
         ),
     ] = "stock"
+    arch: guest.Arch = None
 
 
 @command("kernel, module and KVM's answer are there", environment=[CACHE])
@@ -49,11 +51,13 @@ def fetch(given: FetchOptions) -> None:
     """
     console.verbose_steps()
     with Output(None) as place:
-        tools.require()
-        found = kernel_option.find(given.kernel, given.update)
+        tools.require(KERNELS.get(given.arch or ""))
+        found = kernel_option.find(given.kernel, given.update, given.arch or "")
         fitness.require(found, kfunc=True)
         guest_kernel.module_for(found)
-        state = "with KVM" if kvm.works(found.image) else "emulated (no working KVM)"
+        with guest_root.in_use(found.architecture):
+            accelerated = found.architecture.is_native and kvm.works(found.image)
+        state = "with KVM" if accelerated else "emulated (no working KVM)"
         place.write(f"{found.release} is ready, {state}\n")
 
 

@@ -81,8 +81,14 @@ def start(given: LabStartOptions) -> None:
     """
     owner = kept_run.default_owner() if given.owner is None else given.owner or None
     with Output(None) as place:
-        with guest.ready(given.only_kernel, given.kvm, given.kfunc, given.module) as host:
-            machine = given.machine(host.kernel.image, host.kvm)
+        with guest.ready(given, given.only_kernel, given.kfunc) as host:
+            if not host.kernel.architecture.is_native:
+                raise UsageError(
+                    f"a guest that is kept has this machine's architecture, and "
+                    f"{host.kernel.release} is for {host.kernel.architecture.debian}",
+                    "lab run and lab shell boot it",
+                )
+            machine = given.machine(host)
             job = replace(host.job((), {}, "/"), kept=True)
             keeping = Keeping(given.name, host.kernel.release, owner, given.idle)
             seconds, faults = kept_run.start(machine, job, keeping, given.timeout)

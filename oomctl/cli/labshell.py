@@ -55,11 +55,11 @@ def shell(given: LabShellOptions) -> None:
         raise UsageError(
             "stdin and stdout are not a terminal", "run it in a terminal; lab run needs none"
         )
-    words = given.command or [shutil.which("bash") or "/bin/sh"]
+    words = given.command or ["bash" if shutil.which("bash") else "/bin/sh"]
     environment = guest.environment([]) | {"PS1": r"oomctl-lab:\w# " if _is_bash(words) else "# "}
-    with guest.ready(given.only_kernel, given.kvm, given.kfunc, given.module) as host:
+    with guest.ready(given, given.only_kernel, given.kfunc) as host:
         console.note("Ctrl-] three times within a second ends the guest")
-        machine = given.machine(host.kernel.image, host.kvm)
+        machine = given.machine(host)
         job = replace(host.job(words, environment, str(Path.cwd())), terminal=terminal.size())
         try:
             ended = vm.run_once(machine, job, given.timeout, *guest.outputs(), terminal.connected)

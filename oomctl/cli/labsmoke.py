@@ -86,7 +86,8 @@ def _run(given: LabSmokeOptions, run: "_Run", host: guest.Host, suffix: str = ""
     """Run the suite on a kernel; tell whether it reported no fault outside of the cases."""
     faults: list[Fault] = []
     expected = given.expect_console or []
-    run.run(partial(_boot, given, host, faults), given.repeat, expected)
+    boot = partial(_boot, given, host, faults)
+    run.run(boot, given.repeat, expected, host.python)
     seen = {line for result in run.report.results for line in result.evidence}
     beside = [one for one in faults if f"kernel log: {one.lines[0]}" not in seen]
     return guest.faults_are_good(beside, expected, suffix)
@@ -127,10 +128,12 @@ class _Run:
         self.report = Report({}, chosen)
         self._tell = tell
 
-    def run(self, boot: guest_suite.Boot, repeat: int, expected: Sequence[str]) -> None:
-        """Run the suite; faults that match one of `expected` fail no case."""
+    def run(
+        self, boot: guest_suite.Boot, repeat: int, expected: Sequence[str], python: str
+    ) -> None:
+        """Run the suite by the guest's `python`; faults that match `expected` fail no case."""
         suite = guest_suite.GuestSuite(
-            boot, repeat, self._began, self._add, _show_booting, expected
+            boot, repeat, self._began, self._add, _show_booting, expected, python
         )
         suite.run(self.report.cases)
         self._tell.end(self.report)
@@ -159,7 +162,7 @@ def _boot(
     out: Sink,
 ) -> Ending:
     job = host.job(words, guest.environment([]) | guest_suite.environment(), "/")
-    machine = given.machine(host.kernel.image, host.kvm)
+    machine = given.machine(host)
     tail = Tail()
     # with --console, the kernel's console and the guest's stderr share ours
     foreign = console.Foreign()

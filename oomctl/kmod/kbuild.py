@@ -1,8 +1,9 @@
 """A kernel's build folder: its kernel, and how to build a module against it."""
 
+import platform
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oomctl import commandline
@@ -23,19 +24,36 @@ _IN_EVERY_KERNEL = "out_of_memory"
 _RELEASE = re.compile(r"[!-.0-~]{1,64}")
 _TOOLS = {"make": "make", "pahole": "dwarves", "readelf": "binutils"}
 _TOOLCHAIN = {"gcc": ("gcc",), "clang": ("clang", "lld", "llvm")}
+_TARGETS = {"X86_64": ("x86_64", "x86"), "ARM64": ("aarch64", "arm64")}
+"""By the option that each kernel of an architecture has: `uname -m`, and ARCH of its makefiles."""
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """The compiler that built a kernel: "gcc" or "clang", and its major version."""
+    """The compiler that built a kernel: "gcc" or "clang", and its major version.
+
+    `machine` is the architecture for which gcc is to be a cross compiler, "" for this one.
+    """
 
     family: str
     major: int
+    machine: str = ""
 
     @property
     def packages(self) -> list[str]:
         """Its packages on Debian and its derivatives."""
-        return [f"{name}-{self.major}" for name in _TOOLCHAIN[self.family]]
+        suffix = "-" + self.prefix.replace("_", "-").rstrip("-") if self.is_cross else ""
+        return [f"{name}-{self.major}{suffix}" for name in _TOOLCHAIN[self.family]]
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its programs begin with (CROSS_COMPILE of the kernel's makefiles)."""
+        return f"{self.machine}-linux-gnu-" if self.is_cross else ""
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether it is a program of its own for another architecture; clang is one for all."""
+        return bool(self.machine) and self.family == "gcc"
 
 
 def headers_of(release: str) -> Path:
@@ -119,7 +137,11 @@ def require(headers: Path) -> tuple[str, ...]:
             f"{headers} has no vmlinux: the module would get no BTF: its kfunc could not be found",
             f"for the running kernel: cp /sys/kernel/btf/vmlinux {shlex.quote(str(headers))}/",
         )
-    compiler = compiler_of(config)
+    compiler, cross = compiler_of(config), []
+    for option, (machine, arch) in _TARGETS.items():
+        if option in config and machine != platform.machine():
+            compiler = replace(compiler, machine=machine)
+            cross = [f"ARCH={arch}", f"CROSS_COMPILE={compiler.prefix}"]
     command = find(compiler)
     packages = [package for name, package in _TOOLS.items() if programs.which(name) is None]
     if command is None:
@@ -130,17 +152,18 @@ def require(headers: Path) -> tuple[str, ...]:
             f"apt install {' '.join(packages)}",
         )
     if compiler.family == "clang":
-        return (f"LLVM={command.removeprefix('clang') or 1}",)
-    return (f"CC={command}",)
+        return (*cross, f"LLVM={command.removeprefix('clang') or 1}")
+    return (*cross, f"CC={command}")
 
 
 def find(compiler: Compiler) -> str | None:
     """Return the name of this compiler in its major version on this machine, or None."""
-    numbered = f"{compiler.family}-{compiler.major}"
+    name = f"{compiler.prefix}{compiler.family}"
+    numbered = f"{name}-{compiler.major}"
     if programs.which(numbered):
         return numbered
-    _status, version = programs.run(compiler.family, "-dumpversion")
-    return compiler.family if version.split(".")[0].strip() == str(compiler.major) else None
+    _status, version = programs.run(name, "-dumpversion")
+    return name if version.split(".")[0].strip() == str(compiler.major) else None
 
 
 def has_kfunc(headers: Path, kfunc: str) -> bool | None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.lab.architecture import KERNELS
 from oomctl.proc import fork, programs
 
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable")
 """Other names that the sources of a Debian machine may use for its own suite."""
-_PARTS = ("linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-", "linux-base-")
+_PROGRAMS = "linux-kbuild-"
+_PARTS = ("linux-binary-", "linux-modules-", "linux-headers-", _PROGRAMS, "linux-base-")
 _TIMEOUT = 7200.0  # seconds: 120 MB over a slow line; apt itself ends a line without data
 _TARGETS = "$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
 _OWN_KERNEL = "give a kernel of your own with --kernel FOLDER-or-IMAGE"
@@ -75,7 +77,7 @@ def is_deb822(text: str) -> bool:
 
 
 def with_suite(text: str, number: int, suite: str) -> str:
-    """Return entry `number` of a sources file, changed to component main of another suite.
+    """Return entry `number` of a sources file, changed to main of another suite, any architecture.
 
     Entries are counted from 1: by stanza in a deb822 file, by line in a one-line file.
     """
@@ -84,12 +86,14 @@ def with_suite(text: str, number: int, suite: str) -> str:
 
         stanza = list(Deb822.iter_paragraphs(text, use_apt_pkg=False))[number - 1]
         stanza.update({"Types": "deb", "Suites": suite, "Components": "main"})
+        stanza.pop("Architectures", None)
         return str(stanza.dump())
     line = text.splitlines()[number - 1]
     found = re.match(r"\s*deb(?:-src)?\s+(?P<options>\[[^]]*\]\s+)?(?P<uri>\S+)\s", line)
     if found is None:
         raise ValueError(line)
-    return f"deb {found['options'] or ''}{found['uri']} {suite} main\n"
+    options = re.sub(r"\barch[+-]?=\S+\s*(?=\]|\S)", "", found["options"] or "")
+    return f"deb {options.replace('[] ', '')}{found['uri']} {suite} main\n"
 
 
 def parse_packages(text: str) -> list[Package]:
@@ -185,11 +189,17 @@ def machine_sources(suite: str) -> str:
 
 
 class Archive:
-    """apt with package lists of its own for one suite, all of its state in `folder`."""
+    """apt with package lists of its own for one suite, all of its state in `folder`.
 
-    def __init__(self, folder: Path, suite: str) -> None:
+    `arch` is one of architecture.KERNELS, by default that of this machine.
+    """
+
+    def __init__(self, folder: Path, suite: str, arch: str = "") -> None:
         self.folder = folder
         self.suite = suite
+        self._arch = arch
+        known = KERNELS.get(arch)
+        self._foreign = known.debian if known and not known.is_native else ""
 
     def update(self) -> None:
         """Fetch the suite's index; OomctlError if the mirror or the signature fails."""
@@ -212,8 +222,7 @@ class Archive:
         if not names:
             return []
         shown = self._apt("apt-cache", "show", *names)
-        architecture = _run(["dpkg", "--print-architecture"]).strip()
-        return candidates(parse_packages(shown), architecture)
+        return candidates(parse_packages(shown), self._arch or _own_architecture())
 
     def named(self, pattern: str) -> list[Package]:
         """Return the packages whose whole name matches a regular expression."""
@@ -222,12 +231,23 @@ class Archive:
         return parse_packages(self._apt("apt-cache", "show", *names)) if names else []
 
     def download(self, candidate: Candidate, into: Path) -> list[Path]:
-        """Fetch the packages of a candidate and return the files."""
-        return self.fetch(candidate.packages, into)
+        """Fetch the packages of a candidate and return the files.
+
+        The programs of kernel makefiles run on this machine, also for another architecture.
+        """
+        own = f":{_own_architecture()}" if self._foreign else ""
+        names = [name + own * name.startswith(_PROGRAMS) for name in candidate.packages]
+        return self.fetch(names, into)
 
     def fetch(self, names: Sequence[str], into: Path) -> list[Path]:
         """Fetch packages and return the files."""
         self._apt("apt-get", "download", *names, cwd=into)
+        return sorted(into.glob("*.deb"))
+
+    def fetch_all(self, names: Sequence[str], into: Path) -> list[Path]:
+        """Fetch packages and what they depend on, and return the files; nothing is installed."""
+        words = ["--yes", "--no-install-recommends", "--download-only", *names]
+        self._apt("apt-get", "install", "-o", f"Dir::Cache::archives={into}", *words)
         return sorted(into.glob("*.deb"))
 
     def _apt(self, program: str, *words: str, cwd: Path | None = None) -> str:
@@ -240,8 +260,15 @@ class Archive:
             "Acquire::Languages": "none",
             "Acquire::Retries": 2,
         }
+        if self._foreign:
+            options["APT::Architecture"] = self._foreign
+            options["APT::Architectures"] = f"{self._foreign},{_own_architecture()}"
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return _run([program, "-q", "-c", str(self.folder / "apt.conf"), *settings, *words], cwd)
+
+
+def _own_architecture() -> str:
+    return _run(["dpkg", "--print-architecture"]).strip()
 
 
 def _run(command: list[str], cwd: Path | None = None) -> str:

@@ -184,21 +184,19 @@ def _prepare(vm: Machine, job: Job, nonce: str, deadline: float) -> tuple[str, I
     files = initramfs.guest_files()
     if job.module is not None:
         files[f"lab/{job.module.name}"] = job.module.read_bytes()
-    folders = {f"rwdir{number}": str(path) for number, path in enumerate(vm.rwdirs)}
     files["lab/settings"] = initramfs.settings(
         nonce=nonce,
         module=job.module.stem if job.module else "",
         modules=str(job.modules or ""),
         look="yes" if job.look else "",
-        setsid=str(tools.setsid()),
-        modprobe=str(tools.modprobe()),
-        rwdirs=len(vm.rwdirs),
+        setsid=str(tools.setsid() if vm.architecture.is_native else "/usr/bin/setsid"),
+        modprobe=str(tools.modprobe() if vm.architecture.is_native else "/sbin/modprobe"),
         disk=f"virtme.initmount{len(vm.rwdirs)}" if vm.disk else "",
         scratch="yes" if vm.scratch else "",
         swap="yes" if vm.swap else "",
         terminal="{} {}".format(*job.terminal) if job.terminal else "",
         kept="yes" if job.kept else "",
-        **folders,
+        **qemu.shares(vm),
     )
     files["lab/command"] = initramfs.command(
         job.words, job.environment, job.cwd, terminal=job.terminal is not None

@@ -37,10 +37,11 @@ def require(kernel: Kernel, kfunc: bool, given: Path | None = None) -> None:
         raise UnsupportedError(
             f"{name} is built without {', '.join(lacks)}", "turn that on and build it again"
         )
-    if kernel.config is not None and "PVH" not in kernel.config and _is_elf(kernel.image):
+    images = kernel.architecture.images
+    if images and kernel.config and "PVH" not in kernel.config and _is_elf(kernel.image):
         raise UnsupportedError(
             f"{name} is a vmlinux built without CONFIG_PVH, which QEMU cannot boot",
-            "give its bzImage, arch/x86/boot/bzImage in a build tree",
+            f"give {images[0]} of its build tree",
         )
     if apart := [*_apart(kernel, needs)]:
         raise UnsupportedError(

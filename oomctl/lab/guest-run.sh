@@ -2,7 +2,7 @@
 # ended. The shell is busybox's from the initramfs, so plain names below are its applets, and only
 # the command comes out of the host's root.
 cd /run/oomctl
-. ./settings  # shell text written by the host: nonce, module, look, rwdirs, setsid
+. ./settings  # shell text written by the host: nonce, module, look, shares, setsid
 
 record() { printf '\000%s %s\n' "$nonce" "$1"; }
 
@@ -55,11 +55,11 @@ if [ -n "$module" ]; then
     }
 fi
 i=0
-while [ $i -lt "$rwdirs" ]; do
-    eval "rwdir=\$rwdir$i"
-    mkdir -p "$rwdir"
-    mount -t 9p -o version=9p2000.L,trans=virtio,access=any,msize=512000 \
-        virtme.initmount$i "$rwdir" 2>&4 || end no-rwdir
+while [ $i -lt "$shares" ]; do
+    eval "folder=\$share$i tag=\$tag$i how=\$how$i"
+    mkdir -p "$folder"
+    mount -t 9p -o "$how,version=9p2000.L,trans=virtio,access=any,msize=512000" \
+        "virtme.initmount$tag" "$folder" 2>&4 || end no-folder
     i=$((i + 1))
 done
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,10 +11,10 @@ from oomctl import cache, console, resources
 from oomctl.bpf.btf import KFUNC
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import elf, kbuild, module
-from oomctl.lab import image_content, kernel_image
+from oomctl.lab import architecture, image_content, kernel_image
+from oomctl.lab.architecture import Architecture
 from oomctl.oom.enums import KfuncPlace
 
-_TREE_IMAGE = {"x86_64": "arch/x86/boot/bzImage", "aarch64": "arch/arm64/boot/Image.gz"}
 _BUILD_SECONDS = 600.0
 """How long to wait for another oomctl that builds a module."""
 
@@ -37,6 +36,7 @@ class Kernel:
     config: Mapping[str, str] | None = field(default=None, repr=False)
     btf: bool | None = None
     unread: str = ""
+    architecture: Architecture = field(default_factory=architecture.native)
 
     @property
     def kfunc(self) -> KfuncPlace:
@@ -64,9 +64,9 @@ def find(path: Path) -> Kernel:
     path = path.absolute()
     if path.is_file():
         return _of_image(path)
-    tree = path / _TREE_IMAGE.get(platform.machine(), "arch/none")
     # Debian's packages have the image in boot/, from 6.19 on beside the modules.
-    found = [tree] if tree.is_file() else sorted(path.glob("boot/vmlinu[xz]-*"))
+    found = [tree for name in _tree_images() if (tree := path / name).is_file()][:1]
+    found = found or sorted(path.glob("boot/vmlinu[xz]-*"))
     found = found or sorted(path.glob("lib/modules/*/vmlinu[xz]"))
     if not path.exists():
         raise UsageError(f"{path} does not exist", "give `stock`, a folder or an image")
@@ -96,17 +96,18 @@ def in_use(kernel: Kernel) -> Iterator[bool]:
 
 
 def _of_image(image: Path) -> Kernel:
-    tree = _TREE_IMAGE.get(platform.machine(), "")
-    root = image.parents[tree.count("/")] if tree and str(image).endswith(tree) else None
-    release = kernel_image.release_of(image)
+    root = next((image.parents[3] for name in _tree_images() if str(image).endswith(name)), None)
     if root is not None:
         built = kbuild.release_of(root)
-        release = release if built == kbuild.UNKNOWN else built
+        built = "" if built == kbuild.UNKNOWN else built
+        release = kernel_image.release_of(image, built)
+        release = built or release
         modules = _folder(root / "lib/modules" / release, Path("/lib/modules") / release)
         found = Kernel(release, image, root, _provides(root / "System.map", root), modules)
         return _with_content(found, [])
     above = image.parent.parent
     beside = above.name == "modules"
+    release = kernel_image.release_of(image, image.parent.name if beside else "")
     modules = image.parent if beside else above / "lib/modules" / release
     symbols = image.parent / ("System.map" if beside else f"System.map-{release}")
     places = [parent / "usr/src" / f"linux-headers-{release}" for parent in image.parents]
@@ -118,6 +119,12 @@ def _of_image(image: Path) -> Kernel:
     return _with_content(found, [image.parent / f"config-{release}", modules / "config"])
 
 
+def _tree_images() -> Iterator[str]:
+    """Return the paths of images in build trees, this machine's architecture's first."""
+    for each in (architecture.native(), *architecture.KNOWN):
+        yield from each.images
+
+
 def _with_content(kernel: Kernel, configs: list[Path]) -> Kernel:
     """Add the configuration from a file beside the image, from its headers, or from the image.
 
@@ -127,6 +134,7 @@ def _with_content(kernel: Kernel, configs: list[Path]) -> Kernel:
         configs += [kernel.headers / ".config", kernel.headers / "include/config/auto.conf"]
     config = next((found for path in configs if (found := _read_config(path))), None)
     kernel = replace(kernel, config=config, btf="DEBUG_INFO_BTF" in config if config else None)
+    kernel = replace(kernel, architecture=kernel_image.architecture_of(kernel.image))
     if config and (kernel.provides is not None or kernel.headers is not None):
         return kernel
     try:

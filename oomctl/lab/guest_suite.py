@@ -85,6 +85,7 @@ class GuestSuite:
     on_result: Callable[[Result], object]
     on_boot: Callable[[str], object]
     expected_faults: Sequence[str] = ()
+    python: str = sys.executable
 
     def run(self, cases: Sequence[Case]) -> None:
         """Run all cases, those that should panic last; OomctlError if a guest does not start."""
@@ -141,7 +142,7 @@ class GuestSuite:
         self, stream: GuestStream, names: Sequence[str], wrapper: Sequence[str] = ()
     ) -> Ending:
         self.on_boot(names[0])
-        words = [sys.executable, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
+        words = [self.python, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
         words += ["--repeat", str(self.repeat)]
         words += [f"--expect-console={text}" for text in self.expected_faults]
         words += names

@@ -1,22 +1,49 @@
 """A kernel image: its release, and whether it is complete as far as its header tells."""
 
-import platform
 import re
 from pathlib import Path
 
 from oomctl.errors import UsageError
 from oomctl.kmod import elf
 from oomctl.kmod.kbuild import is_release
+from oomctl.lab import architecture
+from oomctl.lab.architecture import ARM, X86, Architecture
 
 _HEAD = 0x200 + 0xFFFF + 256
 """Bytes up to the end of the text that the header's 16 bits of kernel_version point to."""
 _SLACK = 512
-_OTHER_MAGIC = (b"\x1f\x8b", b"MZ")
-"""First bytes of images of other architectures: gzip, and an EFI program."""
+_GZIP, _EFI, _EFI_ZBOOT = b"\x1f\x8b", b"MZ", b"zimg"
+_ELF_MACHINES = {62: X86, 183: ARM}
+"""By e_machine (include/uapi/linux/elf-em.h)."""
 
 
-def release_of(image: Path) -> str:
-    """Read `uname -r` from an x86 image's header, else from its name.
+def architecture_of(image: Path) -> Architecture:
+    """Return the architecture for which an image is; this machine's if its header does not tell."""
+    with image.open("rb") as file:
+        return _architecture(file.read(_HEAD)) or architecture.native()
+
+
+def _architecture(head: bytes) -> Architecture | None:
+    """Tell an architecture by an image's first bytes; None if they are not those of an image.
+
+    Documentation/arch/arm64/booting.rst has the magic of an arm64 Image. It and others may be
+    compressed, by gzip or as an EFI program (drivers/firmware/efi/libstub/zboot-header.S), which
+    those of x86 never are.
+    """
+    native = architecture.native()
+    if head[:4] == elf.MAGIC:
+        return _ELF_MACHINES.get(int.from_bytes(head[0x12:0x14], "little"), native)
+    if head[0x202:0x206] == b"HdrS":
+        return X86
+    if head[0x38:0x3C] == b"ARM\x64":
+        return ARM
+    if head[:2] == _GZIP or head[4:8] == _EFI_ZBOOT:
+        return ARM if native is X86 else native
+    return native if head[:2] == _EFI and native is not X86 else None
+
+
+def release_of(image: Path, beside: str = "") -> str:
+    """Read `uname -r` from an x86 image's header, else take `beside`, else read it from its name.
 
     UsageError if the file is not a kernel image, or is truncated.
     """
@@ -29,12 +56,11 @@ def release_of(image: Path) -> str:
         if size < (end := _end(head)) - _SLACK:
             why = f"it has {size} bytes, its header says {end}"
             raise UsageError(f"{image} is truncated: {why}", "copy it again")
-        return _header_release(image, head) or _name_release(image)
+        return _header_release(image, head) or beside or _name_release(image)
     if head[:4] == elf.MAGIC and not elf.whole(image):
         raise UsageError(f"{image} is truncated: its section headers are missing", "copy it again")
-    other = platform.machine() != "x86_64" and head[:2] in _OTHER_MAGIC
-    if head[:4] == elf.MAGIC or other:
-        return _name_release(image)
+    if _architecture(head):
+        return beside or _name_release(image)
     raise _not_bootable(image, "it has no kernel header" if size else "it is empty")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from oomctl import cache, console
-from oomctl.lab import tools
+from oomctl.lab import architecture, tools
 from oomctl.proc import fork, programs
 
 _PROBE_SECONDS = 10.0
@@ -44,9 +44,10 @@ def _present() -> bool:
 
 def _probe(image: Path) -> bool:
     console.progress(f"probing KVM with a boot, {_PROBE_SECONDS:.0f} s at most")
+    tty = architecture.native().console
     command = [str(tools.qemu()), "-enable-kvm", "-cpu", "host", "-m", "512", "-kernel", str(image)]
     command += ["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]
-    command += ["-append", "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1"]
+    command += ["-append", f"console={tty} earlyprintk=serial,{tty} panic=-1"]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

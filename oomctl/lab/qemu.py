@@ -1,29 +1,21 @@
 """The virtual machine, and the command lines that boot it; nothing here starts a program."""
 
-import platform
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from oomctl.lab import tools
-
-# A named model makes TCG emulate only what it has. virtme-ng's choice, `max`, double-faults with
-# Debian's 6.12 under QEMU 7.2; models before Haswell make glibc slower. With a thread for each
-# processor, one of them may execute an INT3 that another has replaced while the kernel changes its
-# code (smp_text_poke_batch_process()), of which the kernel then knows nothing: it panics.
-TCG = {"x86_64": ("-cpu", "Haswell", "-accel", "tcg,thread=single")}
-_CONSOLE = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
+from oomctl.lab import architecture, tools
+from oomctl.lab.architecture import Architecture
 
 # panic and -no-reboot make a panic end QEMU, oops makes a kernel BUG a panic, cgroup_no_v1 leaves
-# every controller to cgroup v2. tsc=unstable: TCG takes the TSC from the host and jumps with it (a
-# guest was seen 14 minutes ahead), HPET does not. panic_print=32 prints the whole kernel log on a
-# panic, since the console is quiet before. The rest makes a boot under emulation faster.
+# every controller to cgroup v2. panic_print=32 prints the whole kernel log on a panic, since the
+# console is quiet before. The rest makes a boot under emulation faster.
 _KERNEL_OPTIONS = (
     "panic=-1 oops=panic cgroup_no_v1=all psi=1 "
     "mitigations=off nokaslr init_on_alloc=0 random.trust_cpu=on audit=0 apparmor=0 "
-    "cryptomgr.notests nowatchdog tsc=unstable no_timer_check panic_print=32"
+    "cryptomgr.notests nowatchdog panic_print=32"
 )
 
 
@@ -49,6 +41,11 @@ class Machine:
     """Words for the kernel command line, after the lab's own."""
     forward: int = 0
     """A TCP port of this machine that leads to a virtio port of the guest; 0 for none."""
+    architecture: Architecture = field(default_factory=architecture.native)
+    root: Path = Path("/")
+    """The folder that is the guest's root, of which nothing is written."""
+    rodirs: tuple[Path, ...] = ()
+    """Folders of this machine that the guest sees beside its root."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +84,12 @@ def virtme(machine: Machine, *words: str) -> list[str]:
     # virtiofs would need its daemon: Debian 12's costs three seconds and then fails as root.
     command += ["--force-9p", "--disable-microvm", "--disable-monitor"]
     command += [] if machine.kvm else ["--disable-kvm"]
+    command += ["--arch", machine.architecture.machine, "--root", str(machine.root)]
     for folder in machine.rwdirs:
         command += ["--rwdir", f"{folder}={folder}"]
-    # It is last, so that guest-init.sh knows the tag to mount.
     command += ["--rwdir", f"/run/oomctl/disk={machine.disk}"] if machine.disk else []
+    for folder in machine.rodirs:
+        command += ["--rodir", f"{folder}={folder}"]
     # An overlay folder makes virtme-ng add the overlay module; guest-init.sh mounts the overlay.
     command += ["--force-initramfs", "--overlay-rwdir", "/tmp"]  # noqa: S108
     return [*command, "--dry-run", "--show-command", *words]
@@ -103,9 +102,24 @@ def with_initramfs(machine: Machine, path: Path) -> list[str]:
 
 def kernel_line(machine: Machine) -> str:
     """Return the kernel command line."""
-    console = _CONSOLE.get(platform.machine(), "ttyS0")
+    console = f"console={machine.architecture.console}"
     level = "loglevel=7" if machine.console else "quiet loglevel=1"
-    return " ".join([f"console={console}", level, _KERNEL_OPTIONS, *machine.append])
+    own = machine.architecture.options.split()
+    return " ".join([console, level, _KERNEL_OPTIONS, *own, *machine.append])
+
+
+def shares(machine: Machine) -> dict[str, str | int]:
+    """Return the guest's settings for mounts of folders, those inside of others last.
+
+    virtme-ng numbers the writable ones first, among them the disk (virtme/commands/run.py).
+    """
+    first = len(machine.rwdirs) + bool(machine.disk)
+    readonly = [(n, each, "ro,cache=loose") for n, each in enumerate(machine.rodirs, first)]
+    writable = [(n, each, "rw") for n, each in enumerate(machine.rwdirs)]
+    settings: dict[str, str | int] = {"shares": len(readonly) + len(writable)}
+    for at, (number, folder, how) in enumerate(readonly + writable):
+        settings |= {f"share{at}": str(folder), f"tag{at}": number, f"how{at}": how}
+    return settings
 
 
 def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
@@ -115,7 +129,7 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     starts udev and systemd-tmpfiles, 6 of 9 seconds under emulation.
     """
     words = [*_without_console(shlex.split(virtme_output.splitlines()[-1])), "-no-reboot"]
-    words += () if machine.kvm else TCG.get(platform.machine(), ())
+    words += () if machine.kvm else machine.architecture.emulated
     words += ["-initrd", wiring.initramfs, "-append", kernel_line(machine)]
     words += _numa(machine) if machine.nodes > 1 else []
     words += ["-device", "virtio-serial-pci,id=oomctl"]
@@ -141,7 +155,7 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
 
 def _without_console(words: list[str]) -> Iterator[str]:
     """Leave out virtme-ng's virtio console: ours is to be hvc0."""
-    left_out = ("virtconsole", "virtio-serial-pci")
+    left_out = ("virtconsole", "virtio-serial-")
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if not word.startswith(left_out) and not following.startswith(left_out):
             yield word

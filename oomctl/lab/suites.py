@@ -31,17 +31,17 @@ def newer() -> list[str]:
 
 
 @contextmanager
-def open_archive(suite: str) -> Iterator[Archive]:
-    """Yield a suite of the archive whose index was just fetched."""
+def open_archive(suite: str, arch: str = "") -> Iterator[Archive]:
+    """Yield a suite of the archive whose index was just fetched; `arch` is as in Archive."""
     console.progress(f"fetching the package index of {suite}")
     with cache.scratch("apt-") as folder:
-        archive = Archive(folder, suite)
+        archive = Archive(folder, suite, arch)
         archive.update()
         yield archive
 
 
 @contextmanager
-def open_all(names: Sequence[str]) -> Iterator[list[Archive]]:
+def open_all(names: Sequence[str], arch: str = "") -> Iterator[list[Archive]]:
     """Yield the suites whose index can be fetched; the last one's error if none can be."""
     tools.require_python_debian()
     failure: OomctlError | None = None
@@ -49,7 +49,7 @@ def open_all(names: Sequence[str]) -> Iterator[list[Archive]]:
         opened = []
         for suite in names:
             try:
-                opened.append(stack.enter_context(open_archive(suite)))
+                opened.append(stack.enter_context(open_archive(suite, arch)))
             except OomctlError as error:
                 console.detail(f"{suite}: {error}")
                 failure = error

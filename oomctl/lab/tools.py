@@ -1,14 +1,14 @@
 """The programs that the lab needs on the host, and the commands that install them."""
 
 import importlib.util
-import platform
 import sys
 from pathlib import Path
 
 from oomctl.errors import UnsupportedError
+from oomctl.lab import architecture
+from oomctl.lab.architecture import Architecture
 from oomctl.proc import programs
 
-_QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
 _INSTALL_LAB = "pip install 'oomctl[lab]'"
 
 
@@ -25,7 +25,7 @@ def virtme_run() -> Path:
 
 def qemu() -> Path:
     """Find QEMU for this machine's architecture; UnsupportedError if missing."""
-    return _find(*_qemu())
+    return _find(*_qemu(architecture.native()))
 
 
 def setsid() -> Path:
@@ -50,18 +50,19 @@ def _find(name: str, package: str) -> Path:
     return Path(found)
 
 
-def _qemu() -> tuple[str, str]:
-    machine = platform.machine()
-    return f"qemu-system-{machine}", _QEMU_PACKAGES.get(machine, "qemu-system")
+def _qemu(guest: Architecture) -> tuple[str, str]:
+    return f"qemu-system-{guest.machine}", guest.qemu_package
 
 
-def require() -> None:
+def require(guest: Architecture | None = None) -> None:
     """Check everything that a boot needs; UnsupportedError names all missing packages at once."""
     virtme_run()
+    guest = guest or architecture.native()
     # virtme-ng runs `file` to read a kernel's release, and modprobe to resolve its modules.
-    needed = dict([_qemu()], modprobe="kmod", depmod="kmod", file="file")
+    needed = dict([_qemu(guest)], modprobe="kmod", depmod="kmod", file="file")
     missing = {package for name, package in needed.items() if programs.which(name) is None}
-    if not any(_is_static(name) for name in ("busybox-static", "busybox.static", "busybox")):
+    busyboxes = ("busybox-static", "busybox.static", "busybox")
+    if guest.is_native and not any(map(_is_static, busyboxes)):
         missing.add("busybox-static")
     if missing:
         raise UnsupportedError(

@@ -32,7 +32,7 @@ _REFUSALS = {
         "unpack its headers beside it, or give the build tree",
     ),
     "no-module": ("the guest's kernel has no bpf_out_of_memory() and refused the module", _SEE_V),
-    "no-rwdir": ("the guest could not mount a folder given with --rwdir", _SEE_V),
+    "no-folder": ("the guest could not mount a folder of this machine", _SEE_V),
     "no-scratch": (
         "the guest could not mount its scratch disk",
         "its kernel needs virtio_blk and ext4, as modules or built in; or leave out --disk",

@@ -43,11 +43,11 @@ KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
 @pytest.fixture(autouse=True)
 def nothing_boots(monkeypatch, tmp_path):
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tools, "require", lambda: None)
+    monkeypatch.setattr(tools, "require", lambda _guest=None: None)
     monkeypatch.setattr(tools, "virtme_run", lambda: Path("/v/virtme-run"))
     monkeypatch.setattr(kvm, "works", lambda image: False)
     monkeypatch.setattr(kvm, "known", lambda: False)
-    monkeypatch.setattr(stock, "chosen", lambda: KERNEL)
+    monkeypatch.setattr(stock, "chosen", lambda _arch="": KERNEL)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_the_machine_is_as_asked(boots):
 
 
 def test_status_of_a_damaged_kernel(monkeypatch):
-    def damaged():
+    def damaged(_arch=""):
         raise UnsupportedError("the lab's kernel is damaged: x", "`oomctl lab fetch` fetches it")
 
     monkeypatch.setattr(stock, "chosen", damaged)
@@ -249,7 +249,7 @@ def test_wrong_usage_is_one_line_and_2(words, why):
 
 
 def test_missing_programs_are_named_with_the_command_that_brings_them(monkeypatch):
-    def missing():
+    def missing(_guest):
         raise UnsupportedError("the lab needs kmod, not on this machine", "apt install kmod")
 
     monkeypatch.setattr(tools, "require", missing)
@@ -288,7 +288,7 @@ def test_dry_run_prints_commands_a_shell_can_read(monkeypatch):
 
 
 def test_dry_run_fetches_nothing(monkeypatch):
-    monkeypatch.setattr(stock, "chosen", lambda: None)
+    monkeypatch.setattr(stock, "chosen", lambda _arch="": None)
     monkeypatch.setattr(stock, "get", lambda *_: pytest.fail("fetched"))
     done = invoke("run", "--dry-run", "--", "x")
     assert done.exit_code == 2
@@ -297,7 +297,9 @@ def test_dry_run_fetches_nothing(monkeypatch):
 
 def test_status_fits_a_terminal(monkeypatch):
     image = Path("/k", "a" * 90, "vmlinuz")
-    monkeypatch.setattr(stock, "chosen", lambda: Kernel("6.12", image, None, provides=True))
+    monkeypatch.setattr(
+        stock, "chosen", lambda _arch="": Kernel("6.12", image, None, provides=True)
+    )
     monkeypatch.setattr(Output, "width", 80)
     lines = invoke("status").stdout.splitlines()
     assert max(map(len, lines)) == 80
@@ -305,7 +307,7 @@ def test_status_fits_a_terminal(monkeypatch):
 
 
 def test_status_without_a_kernel(monkeypatch):
-    monkeypatch.setattr(stock, "chosen", lambda: None)
+    monkeypatch.setattr(stock, "chosen", lambda _arch="": None)
     monkeypatch.setattr(kvm, "known", lambda: None)
     done = invoke("status")
     assert done.exit_code == 0
@@ -617,7 +619,7 @@ def test_a_form_is_for_a_comparison(given, words):
 
 
 def test_status_as_json(given, monkeypatch):
-    monkeypatch.setattr(stock, "chosen", lambda: None)
+    monkeypatch.setattr(stock, "chosen", lambda _arch="": None)
     told = json.loads(invoke("status", "-f", "json").stdout)
     validator("lab-schema.json", "#/$defs/status").validate(told)
     assert told["kernel"] is None

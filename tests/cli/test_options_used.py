@@ -79,6 +79,7 @@ DOING = {
 }
 VALUES = {
     "--append": "quiet",
+    "--arch": "arm64",
     "--cgroup": "/a",
     "--cpus": "3",
     "--config": "s.toml",
@@ -293,11 +294,11 @@ def done(machine, any_machine, monkeypatch, tmp_path):
         "oomctl.cli.labshell.is_on_a_terminal": lambda: True,
         "oomctl.lab.terminal.size": lambda: (24, 80),
         "oomctl.lab.boot.run_virtme": lambda command: " ".join(["/bin/qemu-x", *command]),
-        "oomctl.lab.tools.require": lambda: None,
+        "oomctl.lab.tools.require": lambda *_: None,
         "oomctl.lab.tools.virtme_run": lambda: Path("/v/virtme-run"),
         "oomctl.lab.kvm.works": lambda _image: False,
         "oomctl.lab.kvm.known": lambda: False,
-        "oomctl.lab.stock.chosen": lambda: KERNEL,
+        "oomctl.lab.stock.chosen": edge("chosen", KERNEL),
         "oomctl.lab.stock.get": edge("get", KERNEL),
         "oomctl.lab.guest_kernel.given": edge("given", KERNEL),
         "oomctl.lab.guest_kernel.module_for": lambda _kernel: None,

@@ -52,7 +52,7 @@ def harmless(furnished, any_machine, cgroupfs, monkeypatch):
     ):
         monkeypatch.setattr(*edge, cannot)
     known = lab_kernel.Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
-    monkeypatch.setattr(stock, "chosen", lambda: known)
+    monkeypatch.setattr(stock, "chosen", lambda _arch="": known)
     monkeypatch.setattr(kvm, "known", lambda: False)
     monkeypatch.setattr(guest, "outputs", lambda: (1, 2))
     return cli.app

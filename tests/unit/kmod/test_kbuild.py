@@ -1,3 +1,5 @@
+import platform
+
 import pytest
 
 from oomctl.errors import UnsupportedError
@@ -151,3 +153,33 @@ def test_tools_do_not_inherit_an_outer_make(monkeypatch):
 
 def test_a_tool_that_is_not_there():
     assert programs.run("/nonexistent") == (127, "/nonexistent: not found")
+
+
+def test_a_kernel_of_another_architecture_needs_a_cross_compiler(machine, headers, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    machine(**{"aarch64-linux-gnu-gcc-12": "", "make": "", "pahole": "", "readelf": ""})
+    assert kbuild.require(headers(ARM64="y", **GCC)) == (
+        "ARCH=arm64",
+        "CROSS_COMPILE=aarch64-linux-gnu-",
+        "CC=aarch64-linux-gnu-gcc-12",
+    )
+
+
+@pytest.mark.parametrize(
+    ("here", "package"), [("x86_64", "gcc-12"), ("aarch64", "gcc-12-x86-64-linux-gnu")]
+)
+def test_require_names_the_package_of_a_cross_compiler(
+    machine, headers, monkeypatch, here, package
+):
+    monkeypatch.setattr(platform, "machine", lambda: here)
+    machine(**{"make": "", "pahole": "", "readelf": "", "aarch64-linux-gnu-gcc-12": ""})
+    with pytest.raises(UnsupportedError) as caught:
+        kbuild.require(headers(X86_64="y", **GCC))
+    assert caught.value.hint == f"apt install {package}"
+
+
+def test_clang_is_a_cross_compiler_itself(machine, headers, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    machine(**{"clang-19": "", "make": "", "pahole": "", "readelf": ""})
+    made = kbuild.require(headers(ARM64="y", **CLANG))
+    assert made == ("ARCH=arm64", "CROSS_COMPILE=", "LLVM=-19")

@@ -1,11 +1,12 @@
 """The private apt: the machine's sources with another suite, and the choice of a kernel."""
 
+import platform
 from pathlib import Path
 
 import pytest
 
 from oomctl.lab import apt
-from oomctl.lab.apt import Entry, Package
+from oomctl.lab.apt import Candidate, Entry, Package
 
 DEB822 = """\
 # The archive.
@@ -76,6 +77,7 @@ def test_deb822_drops_continuation_lines_of_what_it_replaces():
     text = (
         "Types: deb\nURIs: http://m.invalid/\nSuites: a\n b\n c\nComponents: main\nSigned-By: /k\n"
     )
+    text += "Architectures: amd64\n"
     assert apt.with_suite(text, 1, "x") == (
         "Types: deb\nURIs: http://m.invalid/\nSuites: x\nComponents: main\nSigned-By: /k\n"
     )
@@ -83,7 +85,7 @@ def test_deb822_drops_continuation_lines_of_what_it_replaces():
 
 def test_one_line_format_keeps_its_options():
     assert apt.with_suite(ONE_LINE, 3, "bookworm-backports") == (
-        "deb [arch=amd64 signed-by=/k.gpg] http://mirror.invalid/debian bookworm-backports main\n"
+        "deb [signed-by=/k.gpg] http://mirror.invalid/debian bookworm-backports main\n"
     )
     assert apt.with_suite(ONE_LINE, 4, "x") == "deb http://mirror.invalid/debian x main\n"
 
@@ -207,3 +209,36 @@ def test_of_two_versions_of_a_package_the_newer_is_taken():
         assert len(apt.candidates(index, "amd64")) == 1
     newer_image_only = [*older, newer[0]]
     assert apt.candidates(newer_image_only, "amd64") == []
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands that would be run on a machine whose dpkg is of amd64."""
+    done = []
+
+    def run(words, cwd=None):
+        if words[0] != "dpkg":
+            done.append(words)
+        return "amd64\n"
+
+    monkeypatch.setattr(apt, "_run", run)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    return done
+
+
+@pytest.mark.parametrize(
+    ("arch", "kbuild"), [("arm64-16k", "linux-kbuild-1:amd64"), ("", "linux-kbuild-1")]
+)
+def test_programs_of_kernel_makefiles_are_those_of_this_machine(commands, tmp_path, arch, kbuild):
+    candidate = Candidate("1", ("linux-headers-1", "linux-kbuild-1"))
+    apt.Archive(tmp_path, "x", arch).download(candidate, tmp_path)
+    assert commands[0][-3:] == ["download", "linux-headers-1", kbuild]
+    assert ("APT::Architecture=arm64" in commands[0]) == bool(arch)
+    assert ("APT::Architectures=arm64,amd64" in commands[0]) == bool(arch)
+
+
+def test_packages_are_fetched_with_what_they_depend_on_and_not_installed(commands, tmp_path):
+    apt.Archive(tmp_path, "x", "arm64").fetch_all(["python3"], tmp_path / "debs")
+    words = commands[0]
+    assert words[-4:] == ["--yes", "--no-install-recommends", "--download-only", "python3"]
+    assert f"Dir::Cache::archives={tmp_path}/debs" in words

@@ -1,5 +1,6 @@
 """The guest's kernel: image, build tree, unpacked packages; and when the module is built."""
 
+import gzip
 import os
 import platform
 import subprocess
@@ -15,9 +16,12 @@ from oomctl.cli import guest
 from oomctl.errors import UnsupportedError, UsageError
 from oomctl.kmod import module
 from oomctl.lab import guest_kernel, tools
+from oomctl.lab.architecture import ARM, X86
 from oomctl.lab.kernel_image import release_of
 from tests.elf import elf_file
 from tests.unit.lab.images import RELEASE, bzimage
+
+EMULATED = guest.MachineOptions(kvm="off")
 
 
 @pytest.fixture(autouse=True)
@@ -122,22 +126,22 @@ def test_a_kernel_that_has_the_kfunc_behind_a_stub_is_given_no_module(unpacked, 
 
 
 def test_the_guest_looks_into_an_image_without_symbols(tmp_path, monkeypatch):
-    monkeypatch.setattr(tools, "require", lambda: None)
+    monkeypatch.setattr(tools, "require", lambda _guest: None)
     found = guest_kernel.given(bzimage(tmp_path / "k/vmlinuz"))
     assert found.provides is None
     assert guest_kernel.module_for(found) is None
-    with guest.ready(str(found.image), "off", True, None) as host:
+    with guest.ready(EMULATED, str(found.image), True) as host:
         assert (host.module, host.look) == (None, True)
-    with guest.ready(str(found.image), "off", False, None) as host:
+    with guest.ready(EMULATED, str(found.image), False) as host:
         assert (host.module, host.look) == (None, False)
 
 
 def test_one_that_may_have_the_kfunc_gets_a_module_that_is_loaded_only_if_need_be(
     unpacked, monkeypatch, built
 ):
-    monkeypatch.setattr(tools, "require", lambda: None)
+    monkeypatch.setattr(tools, "require", lambda _guest: None)
     (unpacked / f"boot/System.map-{RELEASE}").write_text(STUB)
-    with guest.ready(str(unpacked), "off", True, None) as host:
+    with guest.ready(EMULATED, str(unpacked), True) as host:
         assert (host.module is not None, host.look) == (True, True)
 
 
@@ -315,3 +319,34 @@ def test_failed_build_leaves_nothing_that_looks_built(unpacked, monkeypatch):
     with pytest.raises(UnsupportedError, match="no compiler"):
         guest_kernel.module_for(found)
     assert not guest_kernel.built(found)
+
+
+def arm_image(path, compress=bytes):
+    """Write an image with the header of Documentation/arch/arm64/booting.rst."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(compress(b"MZ" + bytes(54) + b"ARM\x64" + bytes(4096)))
+    return path
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    "name", ["boot/vmlinuz-7.3.4-arm64-16k", "lib/modules/7.3.4-arm64-16k/vmlinuz"]
+)
+def test_the_architecture_of_an_image_is_read_from_it(tmp_path, name, compress):
+    arm_image(tmp_path / name, compress)
+    found = guest_kernel.given(tmp_path)
+    assert (found.release, found.architecture) == ("7.3.4-arm64-16k", ARM)
+    assert guest_kernel.given(bzimage(tmp_path / "x/vmlinuz")).architecture == X86
+    (tmp_path / "vmlinux-1").write_bytes(elf_file("x")[:18] + b"\xb7\0" + elf_file("x")[20:])
+    assert guest_kernel.given(tmp_path / "vmlinux-1").architecture == ARM
+
+
+@pytest.mark.parametrize("name", ["Image", "Image.gz"])
+def test_a_build_tree_of_another_architecture(tmp_path, name):
+    arm_image(tmp_path / "arch/arm64/boot" / name)
+    (tmp_path / "include/config").mkdir(parents=True)
+    (tmp_path / "include/config/kernel.release").write_text("7.4.0-rc1\n")
+    found = guest_kernel.given(tmp_path)
+    assert (found.release, found.architecture, found.headers) == ("7.4.0-rc1", ARM, tmp_path)
+    bzimage(tmp_path / "arch/x86/boot/bzImage")
+    assert guest_kernel.given(tmp_path).architecture == X86

@@ -33,8 +33,9 @@ def cache_kernel(name, flavour=Flavour.PLAIN, made=None):
 
 
 def test_stock(monkeypatch):
-    monkeypatch.setattr(stock, "get", lambda update: f"stock {update}")
-    assert kernel_option.find("stock", update=True) == "stock True"
+    monkeypatch.setattr(stock, "get", lambda *given: f"stock {given}")
+    found = kernel_option.find("stock", update=True, arch="arm64")
+    assert found == "stock (True, 'arm64')"
 
 
 def test_reference_is_the_newest_plain_build():
@@ -112,7 +113,7 @@ def archives(monkeypatch):
         return SimpleNamespace(suite=suite, candidates=lambda: candidates, download=download)
 
     @contextlib.contextmanager
-    def open_all(names):
+    def open_all(names, arch):
         yield [archive(suite) for suite in names]
 
     def run(program, *words):
@@ -174,7 +175,7 @@ def test_suites_after_this_machines_own(monkeypatch, codename, first, last):
 
 
 def test_nothing_is_fetched_for_a_dry_run(archives, monkeypatch):
-    monkeypatch.setattr(stock, "chosen", lambda: None)
+    monkeypatch.setattr(stock, "chosen", lambda _arch: None)
     with pytest.raises(UsageError, match=r"6.12 was not fetched yet; oomctl lab fetch --k"):
         kernel_option.find_local("6.12")
     with pytest.raises(UsageError, match=r"stock was not fetched yet; oomctl lab fetch$"):
@@ -246,3 +247,33 @@ def test_other_packages(tmp_path):
     empty = deb(tmp_path, "linux-image-9", "1")
     with pytest.raises((UsageError, OomctlError)):
         kernel_option.find(str(empty))
+
+
+def test_each_architecture_has_its_own_newest_of_a_version(archives):
+    archives.suites["own"] += ["6.12.95+deb12-arm64", "6.12.94+deb12-arm64-16k"]
+    assert kernel_option.find("6.12").release == "6.12.95+deb12-amd64"
+    for name in ("6.12.96+deb12-arm64", "6.12.97+deb12-arm64-16k"):
+        cache_kernel(name, Flavour.DEBIAN)
+    assert kernel_option.find("6.12").release == "6.12.95+deb12-amd64"
+    assert kernel_option.find_local("6.12", "arm64-16k").release == "6.12.97+deb12-arm64-16k"
+    assert kernel_option.find_local("6.12", "arm64").release == "6.12.96+deb12-arm64"
+
+
+def test_a_kernel_of_another_architecture_than_asked_for():
+    cache_kernel("7.3.2", made=1)
+    assert kernel_option.find("7.3.2", arch="amd64").release == "7.3.2"
+    with pytest.raises(UsageError, match=r"^--arch arm64-16k: the kernel 7\.3\.2 is for amd64"):
+        kernel_option.find("7.3.2", arch="arm64-16k")
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "command"),
+    [
+        ("stock", "arm64", "oomctl lab fetch --arch arm64"),
+        ("7.3", "arm64-16k", "oomctl lab fetch --kernel 7.3 --arch arm64-16k"),
+    ],
+)
+def test_the_command_that_fetches_names_the_architecture(name, arch, command):
+    with pytest.raises(UsageError) as caught:
+        kernel_option.find_local(name, arch)
+    assert caught.value.hint == command

@@ -7,6 +7,7 @@ import pytest
 
 from oomctl.hog.pagecache import LAB_DISK
 from oomctl.lab import qemu, tools
+from oomctl.lab.architecture import ARM
 from oomctl.lab.qemu import Machine, Wiring
 
 IMAGE = Path("/k/boot/vmlinuz-6.12")
@@ -126,3 +127,39 @@ def test_a_forwarded_port_is_one_of_this_machine_alone():
     assert "socket,id=forward,host=127.0.0.1,port=2022,server=on,wait=off" in words
     assert "virtserialport,bus=oomctl.0,name=oomctl.forward,chardev=forward" in words
     assert "forward" not in " ".join(boot())
+
+
+ARM_GUEST = {
+    "architecture": ARM,
+    "root": Path("/c/roots/arm64"),
+    "rodirs": (Path("/home/me/oomctl"), Path("/srv")),
+}
+
+
+def test_another_architecture_has_its_own_root_processor_and_console():
+    words = qemu.virtme(Machine(IMAGE, **ARM_GUEST))
+    assert (after(words, "--arch"), after(words, "--root")) == (["aarch64"], ["/c/roots/arm64"])
+    assert after(words, "--rodir") == ["/home/me/oomctl=/home/me/oomctl", "/srv=/srv"]
+    assert after(boot(**ARM_GUEST), "-cpu") == ["max", "neoverse-n1"]
+    line = qemu.kernel_line(Machine(IMAGE, **ARM_GUEST))
+    assert line.startswith("console=ttyAMA0 ")
+    assert "tsc=" not in line
+    native = Machine(IMAGE)
+    assert "tsc=unstable" in qemu.kernel_line(native)
+    assert after(qemu.virtme(native), "--root") == ["/"]
+
+
+def test_shares_have_the_tags_of_virtme_and_the_inner_ones_come_last():
+    machine = Machine(
+        IMAGE, **ARM_GUEST, rwdirs=(Path("/srv/a"), Path("/b c")), disk=Path("/c/disk")
+    )
+    shares = qemu.shares(machine)
+    mounts = [
+        (shares[f"share{n}"], shares[f"tag{n}"], shares[f"how{n}"]) for n in range(shares["shares"])
+    ]
+    assert mounts == [
+        ("/home/me/oomctl", 3, "ro,cache=loose"),
+        ("/srv", 4, "ro,cache=loose"),
+        ("/srv/a", 0, "rw"),
+        ("/b c", 1, "rw"),
+    ]

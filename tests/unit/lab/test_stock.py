@@ -25,7 +25,7 @@ def archive(monkeypatch, tmp_path):
     """An archive of kernels, the last of which does not boot; `fetched` has the fetched ones."""
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(stock.tools, "require", lambda: None)
+    monkeypatch.setattr(stock.tools, "require", lambda _guest: None)
     monkeypatch.setattr(stock.apt, "machine_codename", lambda: "x")
     has = SimpleNamespace(releases=list(RELEASES), bad=["6.1-c"], fetched=[])
 
@@ -42,7 +42,7 @@ def archive(monkeypatch, tmp_path):
             raise OomctlError(f"{found.release} does not boot here")
 
     @contextlib.contextmanager
-    def opened(suite):
+    def opened(suite, _arch):
         listed = [Candidate(release, ()) for release in has.releases]
         yield SimpleNamespace(candidates=lambda: listed, download=download)
 
@@ -150,8 +150,8 @@ def test_a_kernel_given_by_its_folder_is_in_use_too(archive):
 def test_a_kernel_removed_before_its_use_is_fetched_again(archive, monkeypatch):
     get, taken = stock.get, []
 
-    def taken_away(update=False):
-        found = get(update)
+    def taken_away(arch):
+        found = get(arch=arch)
         if not taken:
             taken.append(found)
             cache.remove_unused(found.image.parents[1])
@@ -169,3 +169,17 @@ def test_a_malformed_stamp_is_ignored(archive, text):
     stock._stamp().write_bytes(text.encode("latin-1"))
     assert stock.chosen() is None
     assert stock.get().release == "6.12-a"
+
+
+def test_each_architecture_has_a_stock_kernel_of_its_own(archive):
+    archive.releases = ["6.12-amd64"]
+    stock.get()
+    archive.releases = ["6.13-arm64", "6.12-arm64"]
+    archive.bad = ["6.13-arm64"]
+    assert stock.get(arch="arm64").release == stock.chosen("arm64").release == "6.12-arm64"
+    archive.releases = ["6.12-arm64-16k"]
+    stock.get(arch="arm64-16k")
+    archive.releases, archive.bad = ["6.13-arm64"], []
+    stock.get(True, "arm64")
+    assert kernels() == ["6.12-amd64", "6.12-arm64-16k", "6.13-arm64"]
+    assert stock.chosen().release == stock.chosen("amd64").release == "6.12-amd64"
