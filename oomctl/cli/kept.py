@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,8 @@ def keep(command: str, text: Callable[[], str]) -> None:
             return
         folder = cache.folder(*_FOLDER)
         path = folder / f"{time.time_ns()}-{os.getpid()}-{command}.json"
-        path.touch(mode=0o600)
-        path.write_text(result)
+        with open(path, "x", opener=partial(os.open, mode=0o600)) as file:
+            file.write(result)
         for old in _kept()[:-MOST]:
             old.unlink(missing_ok=True)
     except (OSError, OomctlError) as error:

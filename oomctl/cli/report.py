@@ -12,7 +12,7 @@ import typer
 from oomctl import commandline
 from oomctl.cli import completion, forms, kept, options
 from oomctl.cli.command import CACHE, command
-from oomctl.cli.saved import Kind, Saved, read_all
+from oomctl.cli.saved import Kind, Saved, read_all, telling_malformed
 from oomctl.errors import Exit, UsageError
 from oomctl.fleet.hosts import worst
 from oomctl.report import (
@@ -111,9 +111,10 @@ def report(given: ReportOptions) -> None:
         found = read_all(*paths)
         why = f"{found.kind} cannot be shown so"
         forms.require(forms.of(given.formats), _RENDERERS[found.kind], why)
+        code = _exit(found)
         for form, place in places:
             place.write(_shown(found, form, place.width))
-    raise typer.Exit(_exit(found))
+    raise typer.Exit(code)
 
 
 def _shown(found: Saved, form: str, width: int | None) -> str:
@@ -126,7 +127,7 @@ def _shown(found: Saved, form: str, width: int | None) -> str:
         raise UsageError(f"--format html shows one of {found.kind}", "report them one by one")
     texts = []
     for about, origin in zip_longest(results, origins):
-        with commandline.of(origin) if origin else nullcontext():
+        with commandline.of(origin) if origin else nullcontext(), telling_malformed(found.names[0]):
             rendered = render(renderers, form, *about, terminal=width)
             texts.append(rendered if isinstance(rendered, str) else "".join(rendered))
     return ("\n" if form in ("table", "markdown") else "").join(texts)
@@ -135,5 +136,8 @@ def _shown(found: Saved, form: str, width: int | None) -> str:
 def _exit(found: Saved) -> int:
     """Return the first exit code that is not 0, of those that the commands had."""
     code_of = _EXITS.get(found.kind)
-    codes = (int(code_of(*about)) for about in found.results) if code_of else iter(())
-    return next((code for code in codes if code), Exit.OK)
+    with telling_malformed(found.names[0]):
+        codes = [int(code_of(*about)) for about in found.results] if code_of else []
+        if not {*codes} <= {*range(256)}:
+            raise ValueError("an exit code that no command has")
+    return next(filter(None, codes), Exit.OK)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -26,6 +28,7 @@ from oomctl.rounds.run import Section
 from oomctl.smoke.case import Case
 from oomctl.smoke.comparison import Comparison, KernelRun
 from oomctl.smoke.results import Report, result_of
+from oomctl.text import cut
 
 _HINT = "give a file that oomctl wrote: -f json, -f jsonl, or a record"
 _PEEK = 256
@@ -95,22 +98,35 @@ def read(path: Path) -> Saved:
 
 def _read(file: BinaryIO, path: Path) -> Saved:
     name = "stdin" if str(path) == "-" else path.name
-    begun = file.peek(_PEEK)[:_PEEK] if hasattr(file, "peek") else b""
+    with telling_malformed(str(path)):
+        return _read_known(file, path, name)
+
+
+@contextmanager
+def telling_malformed(name: str) -> Iterator[None]:
+    """Raise UsageError if a result is not as oomctl writes it, wherever that shows."""
     try:
-        if begun.startswith((b'{"kind": "suite"', b'{"kind":"suite"')):
-            suites = _suites(_lines(file, path))
-            return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
-        if begun.startswith((b'{"kind": "kill"', b'{"kind": "summary"')):
-            return _kills([*_lines(file, path)], name)
-        if re.match(rb'\{\n *"', begun):
-            return _whole(parse(file.read(_LARGEST), str(path)), path, name)
-        sections = tuple(read_sections(file, path))
-        for remark in (remark for section in sections for remark in section.run.remarks):
-            console.note(f"{path}: {remark}")
-        return Saved(Kind.ROUNDS, tuple((each,) for each in sections), (name,))
-    except MALFORMED as error:
+        yield
+    except (*MALFORMED, IndexError, ZeroDivisionError) as error:
+        for line in traceback.format_exc().splitlines():
+            console.detail(line)
         what = f"lacks {error}" if isinstance(error, KeyError) else f"has {error}"
-        raise UsageError(f"{path}: is not as oomctl writes it: {what}", _HINT) from error
+        raise UsageError(f"{name}: is not as oomctl writes it: {cut(what)}", _HINT) from error
+
+
+def _read_known(file: BinaryIO, path: Path, name: str) -> Saved:
+    begun = file.peek(_PEEK)[:_PEEK] if hasattr(file, "peek") else b""
+    if begun.startswith((b'{"kind": "suite"', b'{"kind":"suite"')):
+        suites = _suites(_lines(file, path))
+        return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
+    if begun.startswith((b'{"kind": "kill"', b'{"kind": "summary"')):
+        return _kills([*_lines(file, path)], name)
+    if re.match(rb'\{\n *"', begun):
+        return _whole(parse(file.read(_LARGEST), str(path)), path, name)
+    sections = tuple(read_sections(file, path))
+    for remark in (remark for section in sections for remark in section.run.remarks):
+        console.note(f"{path}: {remark}")
+    return Saved(Kind.ROUNDS, tuple((each,) for each in sections), (name,))
 
 
 def _lines(file: BinaryIO, path: Path) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from oomctl import cli
 from oomctl.bpf import btf
-from oomctl.cli import doctor, guest, watch
+from oomctl.cli import doctor, guest, kept, watch
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.kmod import kbuild, module
@@ -37,6 +37,7 @@ def harmless(furnished, any_machine, cgroupfs, monkeypatch):
     machine = any_machine()
     monkeypatch.setenv("OOMCTL_RUN_DIR", str(furnished.parent / "run"))
     monkeypatch.setenv("OOMCTL_CACHE", str(furnished.parent / "cache"))
+    monkeypatch.setattr(kept, "_FOLDER", (str(furnished.parent / "cache/results"),))
     monkeypatch.setattr(btf, "find_kfunc", lambda: None)
     monkeypatch.setattr(doctor, "Machine", lambda: machine)
     monkeypatch.setattr(watch, "OomWatch", cannot)

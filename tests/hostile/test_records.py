@@ -16,6 +16,7 @@ from tests.hostile.ground import cases, count, invoke, valid
 from tests.hostile.pool import NUMBERS, TERMINAL
 from tests.outcomes import OUTCOMES
 from tests.rounds import RECORDS
+from tests.unit.report.pages import RESULTS
 
 FORMS = st.sampled_from([*RUN_RENDERERS])
 LINES = [line.encode() for text in RECORDS.values() for line in text.splitlines(keepends=True)]
@@ -74,6 +75,39 @@ def test_any_record_is_compared_or_refused(harmless, furnished, data, form):
     count("records compared")
     (furnished / "any.jsonl").write_bytes(data)
     valid(invoke("compare", "record.jsonl", "any.jsonl", "-f", form))
+
+
+@st.composite
+def changed_results(draw):
+    """A result of any command in JSON, with some values replaced or taken away."""
+    renderers, form, about = RESULTS[draw(st.sampled_from([*RESULTS]))]
+    lines = [json.loads(line) for line in draw_whole("".join(renderers[form](*about)))]
+    for _ in range(draw(st.integers(1, 3))):
+        line = draw(st.sampled_from(lines))
+        path = draw(st.sampled_from([*places(line)]))
+        at = line
+        for part in path[:-1]:
+            at = at[part]
+        if isinstance(at, dict) and draw(st.booleans()):
+            del at[path[-1]]
+        else:
+            at[path[-1]] = deepcopy(draw(st.sampled_from(WRONG)))
+    if len(lines) == 1:
+        return json.dumps(lines[0], indent=2).encode("utf-8", "surrogatepass")
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
+def draw_whole(text):
+    """Return the JSON texts of a result: one that is indented, or a line each."""
+    return [text] if text.startswith("{\n") else text.splitlines()
+
+
+@cases(4)
+@given(changed_results(), st.sampled_from(["table", "json", "markdown", "html", "csv"]))
+def test_any_result_is_shown_again_or_refused(harmless, furnished, data, form):
+    count("results shown again")
+    (furnished / "any.json").write_bytes(data)
+    valid(invoke("report", "any.json", "-f", form), range(256))  # those of the hosts of a fleet
 
 
 OWN_WORDS = {"via", "source", "kind", "stage", "errno_name"}  # never of another kind
