@@ -24,7 +24,6 @@ class Facts:
     max_order: int = 10
     cpus: int = 2
     swap: int = 0
-    page_size: int = 4096
     panic_on_oom: int = 0
     functions: frozenset[str] = frozenset()
     structs: frozenset[str] = frozenset()
@@ -71,10 +70,6 @@ two_cpus = Need(
     "the process that holds oom_lock spins on one CPU: 2 CPUs are needed",
 )
 swap = Need(lambda facts: facts.swap >= 64 << 20, "this machine has less than 64 MiB of swap")
-pages_of_4k = Need(
-    lambda facts: facts.page_size == 4096,
-    "its limits are computed for pages of 4 KiB, not of {0.page_size} bytes",
-)
 
 
 PSI_TRACEPOINT = "__bpf_trace_psi_avgs_work"

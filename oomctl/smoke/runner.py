@@ -296,7 +296,6 @@ def _facts(kfunc: btf.Kfunc | None, no_tracing_reason: str, disposable: bool) ->
         max_order=_max_order(),
         cpus=len(os.sched_getaffinity(0)),
         swap=psutil.swap_memory().total,
-        page_size=procfs.PAGE_SIZE,
         panic_on_oom=procfs.sysctl("vm.panic_on_oom") or 0,
         functions=functions,
         structs=frozenset(name for name in _STRUCTS if btf.find_members(name)),

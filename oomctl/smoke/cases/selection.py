@@ -10,6 +10,7 @@ import psutil
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.outcome import Check
 from oomctl.oom.plan import Hog
+from oomctl.proc.procfs import PAGE_SIZE
 from oomctl.smoke import facts
 from oomctl.smoke.case import Case
 from oomctl.smoke.cases.common import LARGE_DIES, case, equal, spec_of, wait_until
@@ -23,10 +24,10 @@ def _of(name: str, about: str, hogs: str) -> Case:
     return case(f"selection.{name}", about, spec_of(hogs))
 
 
-def _limited(name: str, about: str, limit: str, hogs: str) -> Case:
-    """Return the case which of these hogs dies in a target with memory.max."""
-    files = {TOP: {"memory.max": limit}}
-    return case(f"selection.{name}", about, spec_of(hogs, files=files), facts.pages_of_4k)
+def _limited(name: str, about: str, pages: int, hogs: str) -> Case:
+    """Return the case which of these hogs dies in a target with a limit of this many pages."""
+    files = {TOP: {"memory.max": str(pages * PAGE_SIZE)}}
+    return case(f"selection.{name}", about, spec_of(hogs, files=files))
 
 
 def _totalpages(name: str, about: str, pages: int, files: Files, at: str = TOP) -> Case:
@@ -38,7 +39,7 @@ def _totalpages(name: str, about: str, pages: int, files: Files, at: str = TOP) 
 
     only = hog("only", 1 * M, at=f"{at}/leaf" if at != TOP else "only")
     kill = spec(only, dies=("only",), files=files, calls=(call(at),))
-    return case(f"selection.{name}", about, kill, facts.gate, facts.pages_of_4k, checks=check)
+    return case(f"selection.{name}", about, kill, facts.gate, checks=check)
 
 
 def _freeze(runner: CaseRunner, running_hogs: Sequence[RunningHog]) -> None:
@@ -79,6 +80,7 @@ def _later_dies(case_run: CaseRun) -> Iterator[Check]:
 
 _THREADS = Hog("threads", 4 * M, kind="threads", tasks=4)
 _64M = {TOP: {"memory.max": "64M"}}
+_SMALL, _LARGE = 128 * PAGE_SIZE, 384 * PAGE_SIZE
 
 CASES = (
     case("selection.largest", "the larger of two tasks dies", LARGE_DIES),
@@ -95,19 +97,19 @@ CASES = (
     _limited(
         "adj-outweighs-size",
         "with memory.max 64M an oom_score_adj of 1000 is worth 62.5 MiB",
-        "64M",
+        64 * M // PAGE_SIZE,
         "small 2M adj 1000 dies, large 24M",
     ),
     _limited(
         "adj-too-little",
         "with memory.max 64M an oom_score_adj of 100 is worth 6.25 MiB",
-        "64M",
+        64 * M // PAGE_SIZE,
         "small 2M adj 100, large 16M dies",
     ),
     _limited(
         "negative-adj-protects",
         "with memory.max 64M an oom_score_adj of -500 is worth -31 MiB",
-        "64M",
+        64 * M // PAGE_SIZE,
         "small 2M dies, large 24M adj -500",
     ),
     case(
@@ -138,20 +140,20 @@ CASES = (
     _limited(
         "tiny-limit-ignores-adj",
         "with a limit below 1000 pages totalpages / 1000 is 0: oom_score_adj has no weight",
-        "3996K",
-        "small 512K adj 1000, large 1536K dies",
+        999,
+        f"small {_SMALL} adj 1000, large {_LARGE} dies",
     ),
     _limited(
         "tiny-limit-keeps-minus-1000",
         "with a limit below 1000 pages a task at -1000 still lives",
-        "3996K",
-        "small 512K dies, large 1536K adj -1000",
+        999,
+        f"small {_SMALL} dies, large {_LARGE} adj -1000",
     ),
     _limited(
         "1000-pages-weigh-1",
         "with a limit of 1000 pages a point of oom_score_adj is worth one page",
-        "4000K",
-        "small 512K adj 1000 dies, large 1536K",
+        1000,
+        f"small {_SMALL} adj 1000 dies, large {_LARGE}",
     ),
     case(
         "selection.limits-above-are-ignored",
@@ -166,20 +168,21 @@ CASES = (
         "selection.limits-below-are-ignored",
         "the target's limit of 64M counts, not the limit of a child",
         spec_of("small 2M adj 10, large 16M dies", files={**_64M, "small": {"memory.max": "16M"}}),
-        facts.pages_of_4k,
     ),
-    _totalpages("totalpages-is-the-limit", "memory.max 64M is 16384 totalpages", 16384, _64M),
+    _totalpages(
+        "totalpages-is-the-limit", "totalpages is memory.max in pages", 64 * M // PAGE_SIZE, _64M
+    ),
     _totalpages(
         "totalpages-of-the-target-alone",
         "the target's own 32M count, not the 64M of its parent",
-        8192,
+        32 * M // PAGE_SIZE,
         {**_64M, "target": {"memory.max": "32M", "memory.swap.max": "0"}},
         at="target",
     ),
     _totalpages(
         "totalpages-without-limit",
         "memory.max `max` is the largest number of pages that a page counter holds",
-        (2**63 - 1) // 4096,
+        (2**63 - 1) // PAGE_SIZE,
         {},
     ),
     case(

@@ -193,7 +193,6 @@ NEEDS = [
     (facts.gate, {"no_tracing_reason": "no BTF"}, {}),
     (facts.two_cpus, {"cpus": 1}, {"cpus": 2}),
     (facts.swap, {"swap": 1 << 20}, {"swap": 64 << 20}),
-    (facts.pages_of_4k, {"page_size": 65536}, {}),
     (facts.function("f"), {}, {"functions": frozenset({"f"})}),
     (facts.struct("s"), {}, {"structs": frozenset({"s"})}),
     (facts.order(9), {"max_order": 8}, {"max_order": 9}),
