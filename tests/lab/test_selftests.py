@@ -50,9 +50,9 @@ def programs(kernel, tmp_path_factory):
         version = re.match(r"\d+\.\d+", stock.get().release)[0]
         linux_source.unpack(f"linux-source-{version}", folder, *SOURCES, *MORE)
     tests = folder / "tools/testing/selftests/cgroup"
-    helper = next(tests.rglob("cgroup_util.c"))
+    helper, header = (next(tests.rglob(f"cgroup_util.{end}")) for end in "ch")
     for name in PROGRAMS:
-        words = ["gcc", "-static", "-pthread", f"-I{helper.parent}", "-I..", "-o", name]
+        words = ["gcc", "-static", "-pthread", f"-I{header.parent}", "-I..", "-o", name]
         subprocess.run([*words, f"{name}.c", str(helper)], cwd=tests, check=True)
     return tests
 
