@@ -57,6 +57,10 @@ words = st.sampled_from([*NUMBERS, *SIZES, *TIMES, *NAMES, *TERMINAL, *KEYS, *HO
 """Any word of a command line; as the kernel hands them over, so without a NUL byte."""
 
 FITTING = {
+    "FORM[=FILE]": [
+        *("table", "json", "jsonl", "markdown", "html", "csv", "trace", "ktap", "lava-lines"),
+        *("json=new.json", "html=new.html", "table=", "=new", "json=.", "csv=no/new.csv"),
+    ],
     "SIZE": SIZES,
     "N": NUMBERS,
     "TIME": (*NUMBERS, *TIMES),
