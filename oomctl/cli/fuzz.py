@@ -9,8 +9,8 @@ from typing import Annotated, get_args
 import typer
 
 from oomctl import console
-from oomctl.cli import forms, options
-from oomctl.cli.command import RUN_DIR, command
+from oomctl.cli import forms, kept, options
+from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.options import integer, value
 from oomctl.experiment.environment import require_machine
 from oomctl.fuzz.bench import Bench, require_memory
@@ -19,7 +19,8 @@ from oomctl.fuzz.generator import FUZZED, SAYABLE, Weights, most_memory
 from oomctl.fuzz.hunt import Hunt, Trial
 from oomctl.fuzz.loop import End, FuzzReport, fuzz_rounds
 from oomctl.oom.plan import HogKind
-from oomctl.report import FUZZ_RENDERERS, PlainFormat
+from oomctl.report import FUZZ_RENDERERS, ShortFormat
+from oomctl.report.fuzz_parts import tree
 from oomctl.rounds.progress import Progress
 from oomctl.text import counted
 from oomctl.units import Duration, format_size
@@ -81,7 +82,7 @@ class FuzzOptions:
             "findings that are there already are not reported again.",
         ),
     ] = None
-    formats: Annotated[forms.Given, forms.option(PlainFormat)] = None
+    formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
     @property
@@ -105,7 +106,7 @@ class FuzzOptions:
 @command(
     "no experiment differed from the model, or only as a known finding does",
     "a new finding",
-    environment=[RUN_DIR],
+    environment=[CACHE, RUN_DIR],
 )
 def fuzz(given: FuzzOptions) -> None:
     """Run random experiments, and shrink what differs from the model.
@@ -160,10 +161,12 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
         except BaseException as error:
             end = "failed" if isinstance(error, Exception) else "interrupted"
             if hunt.experiments:  # whatever ended them, the rounds before it count
-                places.write(FUZZ_RENDERERS, report())
+                places.write(FUZZ_RENDERERS, tree(report()))
             raise
         done = report()
-        places.write(FUZZ_RENDERERS, done)
+        kept.keep("fuzz", lambda: FUZZ_RENDERERS["json"](tree(done)))
+        places.write(FUZZ_RENDERERS, tree(done))
+        kept.next_step(given.formats)
     return done
 
 

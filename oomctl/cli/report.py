@@ -20,6 +20,7 @@ from oomctl.report import (
     DOCTOR_RENDERERS,
     EXPLANATION_RENDERERS,
     FLEET_RENDERERS,
+    FUZZ_RENDERERS,
     KERNELS_RENDERERS,
     KILLS_RENDERERS,
     PREDICTION_RENDERERS,
@@ -44,6 +45,7 @@ _RENDERERS: Mapping[Kind, Mapping[str, Callable[..., Any]]] = {
     Kind.KERNELS: KERNELS_RENDERERS,
     Kind.KERNEL_SUITES: SUITES_RENDERERS,
     Kind.FLEETS: FLEET_RENDERERS,
+    Kind.HUNTS: FUZZ_RENDERERS,
 }
 _TOGETHER = (Kind.ROUNDS, Kind.SUITES, Kind.KILLS)
 """Kinds of which all results are shown as one."""
@@ -57,6 +59,7 @@ _EXITS: Mapping[Kind, Callable[..., int]] = {
     Kind.KERNELS: lambda comparison: comparison.exit,
     Kind.KERNEL_SUITES: lambda comparison: comparison.exit,
     Kind.FLEETS: lambda fleet: worst(fleet.hosts),
+    Kind.HUNTS: lambda hunt: bool(hunt["findings"]),
 }
 
 

@@ -20,7 +20,7 @@ from oomctl.oom.as_json import SCHEMA
 from oomctl.report import comparison_json, explanation_json, prediction_json
 from oomctl.report.fleet_parts import read_host
 from oomctl.report.json_forms import read_examination
-from oomctl.report.kills import read_json
+from oomctl.report.kills_saved import read_json
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.rounds.reader import MALFORMED, parse, read_runs
 from oomctl.rounds.record import read_sections
@@ -49,6 +49,7 @@ class Kind(StrEnum):
     KERNELS = "rounds on several kernels"
     KERNEL_SUITES = "the suite on several kernels"
     FLEETS = "results of a fleet"
+    HUNTS = "results of fuzz"
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ def _of_tree(tree: Mapping[str, Any], path: Path) -> tuple[Kind, tuple[tuple[Any
         return Kind.EXPLANATIONS, (explanation_json.read(tree),)
     if keys >= {"checks", "fit"}:
         return Kind.EXAMINATIONS, ((read_examination(tree),),)
+    if "coverage" in keys:
+        return Kind.HUNTS, ((tree,),)
     if "hosts" in keys:
         hosts = [*map(read_host, tree["hosts"])]
         found = tree["comparison"] and _kernels(tree["comparison"], path)

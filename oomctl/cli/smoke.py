@@ -19,13 +19,8 @@ from oomctl.errors import Exit, UsageError
 from oomctl.experiment import environment
 from oomctl.oom import as_json
 from oomctl.report import SMOKE_RENDERERS
-from oomctl.report.smoke_reporter import (
-    SmokeFormat,
-    StreamReporter,
-    Together,
-    listing,
-    reporter,
-)
+from oomctl.report.smoke_reporter import SmokeFormat, StreamReporter, Together, reporter
+from oomctl.report.smoke_tables import listing
 from oomctl.rounds.progress import Progress
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case

@@ -51,7 +51,7 @@ RUN_RENDERERS: Mapping[str, Callable[..., str]] = {
 SMOKE_RENDERERS: Mapping[str, Callable[..., str]] = {
     **{
         form: partial(lazy.function("report.smoke_saved:render"), form)
-        for form in ("table", "json", "jsonl", *get_args(CaseFormat))
+        for form in ("table", "json", "jsonl", "markdown", *get_args(CaseFormat))
     },
     "html": lazy.function("report.smoke_html:render"),
 }
@@ -94,11 +94,11 @@ FLEET_RENDERERS: Mapping[str, Callable[..., str]] = {
 """Take the result of a fleet; "table" also the width of the terminal."""
 
 KILLS_RENDERERS: Mapping[str, Callable[..., str]] = {
-    "table": lazy.function("report.kills:render_text"),
-    **dict.fromkeys(("json", "jsonl"), lazy.function("report.kills:render_lines")),
-    "markdown": lazy.function("report.kills:render_markdown"),
+    "table": lazy.function("report.kills_saved:render_text"),
+    **dict.fromkeys(("json", "jsonl"), lazy.function("report.kills_saved:render_lines")),
+    "markdown": lazy.function("report.kills_saved:render_markdown"),
     "html": lazy.function("report.kills_html:render"),
-    "csv": lazy.function("report.kills:render_csv"),
+    "csv": lazy.function("report.kills_saved:render_csv"),
 }
 """Take saved kills of a watch; "table" also the width of the terminal."""
 
@@ -136,8 +136,11 @@ DOCTOR_RENDERERS: Mapping[str, Callable[..., str]] = {
 FUZZ_RENDERERS: Mapping[str, Callable[..., str]] = {
     "table": lazy.function("report.fuzz_parts:render_text"),
     "json": lazy.function("report.fuzz_parts:render_json"),
+    "markdown": lazy.function("report.fuzz_parts:render_markdown"),
+    "html": lazy.function("report.fuzz_parts:render_html"),
+    "csv": lazy.function("report.fuzz_parts:render_csv"),
 }
-"""Take the report of a hunt; "table" also the width of the terminal."""
+"""Take the report of a hunt as plain values; "table" also the width of the terminal."""
 
 
 def render(

@@ -48,8 +48,8 @@ def _page(result: FleetResult) -> Iterator[str]:
     yield page.rows((host.name, host.left) for host in hosts if host.left)
     for host in hosts:
         if host.log:
-            log = "\n".join(map(escape, host.log))
-            yield page.details(f"{host.name}: the end of its kernel log", f"<pre>{log}</pre>", True)
+            log = page.pre("\n".join(host.log))
+            yield page.details(f"{host.name}: the end of its kernel log", log, True)
     if result.comparison:
         yield "<h2>Records of the hosts</h2>"
     if isinstance(result.comparison, Comparison):

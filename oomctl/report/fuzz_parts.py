@@ -1,17 +1,25 @@
-"""What `oomctl fuzz` came to, as parts and as JSON (fuzz-schema.json)."""
+"""What `oomctl fuzz` came to, in its forms, all made of the values of its JSON.
+
+So a saved report is shown as a new one.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from oomctl.fuzz.finding import Finding
 from oomctl.fuzz.loop import FuzzReport
 from oomctl.oom import as_json
 from oomctl.oom.as_json import SCHEMA
 from oomctl.oom.enums import Agreement
-from oomctl.report.parts import Heading, Lines, Part, Table, as_text
+from oomctl.report import page
+from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
+from oomctl.report.rows import as_csv
 from oomctl.text import counted, printable
 from oomctl.units import Duration
 
+Tree = Mapping[str, Any]
+_MOST = 3
 _ENDS = {
     "done": "",
     "enough": "; stopped, because there are so many findings",
@@ -20,43 +28,9 @@ _ENDS = {
 }
 
 
-def render_text(report: FuzzReport, terminal: int | None = None) -> str:
-    """Return the report as text: rounds, findings with their scenarios, coverage."""
-    scenarios = "".join(f"\n{finding.text()}" for finding in report.findings)
-    return as_text(_parts(report), terminal=terminal) + scenarios
-
-
-def _parts(report: FuzzReport) -> Iterator[Part]:
-    results = [f"{number} {name}" for name, number in report.agreements.items() if number]
-    rows = [
-        ("kernel", report.environment.kernel),
-        ("seed", str(report.seed)),
-        ("rounds", f"{report.rounds}: {', '.join(results) or 'none'}{_ENDS[report.end]}"),
-        (
-            "rate",
-            f"{counted(report.experiments, 'experiment')} in "
-            f"{Duration(round(report.seconds, 1))}, {report.rate:.1f} a second",
-        ),
-    ]
-    rows += [("known", f"{form}, {counted(n, 'time')}") for form, n in report.repeated.items()]
-    yield Lines(rows)
-    yield Heading("Exercised")
-    counted_rows = [(what, which, str(number)) for what, which, number in report.coverage]
-    yield Table(("what", "which", "rounds"), counted_rows, {"rounds"})
-    for finding in report.findings:
-        yield Heading(f"Finding {finding.form}")
-        yield Lines([("", each) for each in _about(finding)])
-
-
-def _about(finding: Finding) -> Iterator[str]:
-    hogs = counted(len(finding.case.hogs), "hog")
-    yield f"case {finding.origin}, {finding.rate}, {finding.made} {hogs}"
-    yield from map(str, finding.disagreements)
-
-
-def render_json(report: FuzzReport) -> str:
-    """Return the report as one object."""
-    tree = {
+def tree(report: FuzzReport) -> Tree:
+    """Return a report as plain values, which the renderers take."""
+    return {
         "schema": SCHEMA,
         "environment": as_json.environment(report.environment),
         "seed": report.seed,
@@ -71,7 +45,88 @@ def render_json(report: FuzzReport) -> str:
             for what, which, number in report.coverage
         ],
     }
-    return json.dumps(tree, indent=2) + "\n"
+
+
+def render_text(report: Tree, terminal: int | None = None) -> str:
+    """Return the report as text: rounds, findings with their scenarios, coverage."""
+    scenarios = "".join(f"\n{finding['scenario']}" for finding in report["findings"])
+    return as_text(_parts(report), terminal=terminal) + scenarios
+
+
+def render_markdown(report: Tree) -> str:
+    """Return the report as Markdown, without the scenarios."""
+    return as_markdown(_parts(report))
+
+
+def render_json(report: Tree) -> str:
+    """Return the report as one object."""
+    return json.dumps(report, indent=2) + "\n"
+
+
+def render_csv(report: Tree) -> str:
+    """Return a row for each finding."""
+    rows = ({**each, "disagreements": _texts(each)} for each in report["findings"])
+    return as_csv(rows)
+
+
+def render_html(report: Tree) -> str:
+    """Return the page: findings first, each with its scenario."""
+    return page.page("random experiments against the model", _page(report))
+
+
+def _page(report: Tree) -> Iterator[str]:
+    findings = report["findings"]
+    rounds = counted(sum(report["rounds"].values()), "round")
+    if findings:
+        sentence = f"{counted(len(findings), 'finding')} in {rounds}"
+        yield from page.top(
+            "bad", "differs", sentence, [text for one in findings for text in _texts(one)][:_MOST]
+        )
+    else:
+        yield from page.top("good", "agreed", f"no new finding in {rounds}")
+    yield page.origin(report["environment"])
+    first, *rest = _parts(report)
+    yield from page.parts([first])
+    for finding in findings:
+        yield page.details(f"scenario of {finding['form']}", page.pre(finding["scenario"]), True)
+    yield from page.parts(rest)
+
+
+def _parts(report: Tree) -> Iterator[Part]:
+    results = [f"{number} {name}" for name, number in report["rounds"].items() if number]
+    seconds, experiments = report["seconds"], report["experiments"]
+    rate = experiments / seconds if seconds else 0.0
+    rounds = sum(report["rounds"].values())
+    rows = [
+        ("kernel", report["environment"]["kernel"]),
+        ("seed", str(report["seed"])),
+        ("rounds", f"{rounds}: {', '.join(results) or 'none'}{_ENDS[report['end']]}"),
+        (
+            "rate",
+            f"{counted(experiments, 'experiment')} in {Duration(round(seconds, 1))}, "
+            f"{rate:.1f} a second",
+        ),
+    ]
+    rows += [("known", f"{form}, {counted(n, 'time')}") for form, n in report["repeated"].items()]
+    yield Lines(rows)
+    yield Heading("Exercised")
+    covered = [(row["what"], row["which"], str(row["rounds"])) for row in report["coverage"]]
+    yield Table(("what", "which", "rounds"), covered, {"rounds"})
+    for finding in report["findings"]:
+        yield Heading(f"Finding {finding['form']}")
+        yield Lines([("", each) for each in _about(finding)])
+
+
+def _about(finding: Tree) -> Iterator[str]:
+    hogs = counted(finding["hogs"], "hog")
+    rate = f"confirmed {finding['seen']} of {counted(finding['tried'], 'time')}"
+    made = "shrunk to" if finding["shrunk"] else "not shrunk:"
+    yield f"case {finding['case']}, {rate}, {made} {hogs}"
+    yield from _texts(finding)
+
+
+def _texts(finding: Tree) -> list[str]:
+    return [f"{each['oracle']}: {each['text']}" for each in finding["disagreements"]]
 
 
 def _finding(finding: Finding) -> dict[str, object]:
@@ -80,6 +135,7 @@ def _finding(finding: Finding) -> dict[str, object]:
         "case": finding.origin,
         "seen": finding.seen,
         "tried": finding.tried,
+        "shrunk": finding.is_shrunk,
         "hogs": len(finding.case.hogs),
         "disagreements": [
             {"oracle": each.oracle, "text": printable(each.text)} for each in finding.disagreements

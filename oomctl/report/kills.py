@@ -6,17 +6,15 @@ import json
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from oomctl import commandline
 from oomctl.oom.as_json import kill_counts
 from oomctl.oom.counts import KillCounts
-from oomctl.oom.enums import Constraint, EvidenceSource, Role
+from oomctl.oom.enums import Constraint, EvidenceSource
 from oomctl.oom.kill import OomKill
 from oomctl.oom.memcg import V1_ID, MemcgUsage
-from oomctl.report.parts import Table, as_markdown
 from oomctl.text import printable, shortened
 from oomctl.units import format_duration, format_size
 
@@ -25,12 +23,12 @@ WatchFormat = Literal["table", "json", "jsonl", "csv"]
 _ROW = "{:<12}  {:<22}  {:<22}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {:>7}  {:>7}  "
 _CGROUP = 22
 _COLUMNS = f"{_ROW}{{:<{_CGROUP}}}  {{:<{_CGROUP}}}  {{}}\n"
-_TITLES = (
+TITLES = (
     *("time", "invoker", "killed", "role", "rss", "order", "constraint", "exit after", "usage"),
     *("limit", "oom_memcg", "invoker's cgroup", "victim's cgroup"),
 )
-_NUMBERS = ("rss", "order", "exit after", "usage", "limit")
-HEADER = _COLUMNS.format(*_TITLES)
+NUMBERS = ("rss", "order", "exit after", "usage", "limit")
+HEADER = _COLUMNS.format(*TITLES)
 _OTHERS = len(HEADER) - len("victim's cgroup\n")  # characters before the last column
 ROW_WIDTH = _OTHERS + _CGROUP
 """The columns of a terminal on which a kill is one row."""
@@ -42,7 +40,7 @@ _SHOWN = 4  # kinds of memory in a block; JSON has all
 
 def render_row(kill: OomKill, width: int | None, at: datetime | None = None) -> str:
     """Return a kill as one row; on a terminal of that width long names are shortened."""
-    row = _cells(kill, at)
+    row = cells(kill, at)
     if width is None or width < ROW_WIDTH:
         return _COLUMNS.format(*row)
     others = [shortened(cell, _CGROUP) for cell in row[:-1]]
@@ -100,80 +98,10 @@ def render_json(kill: OomKill) -> str:
     return json.dumps(fields) + "\n"
 
 
-@dataclass(frozen=True)
-class SavedKill:
-    """A kill of a saved line, its local time, and the line."""
-
-    kill: OomKill
-    at: datetime
-    line: str
-
-
-def read_json(line: Mapping[str, Any]) -> SavedKill:
-    """Read a line of render_json() back; KeyError, TypeError or ValueError if it is none."""
-    usage, invoker = line["memcg_memory"], line["invoker"]
-    kill = OomKill(
-        at_ns=line["at_ns"],
-        pid=line["killed"]["pid"],
-        comm=line["killed"]["comm"],
-        role=Role(line["role"]),
-        rss=line["rss_bytes"],
-        cgroup_id=line["cgroup_id"],
-        cgroup=line["cgroup"],
-        invoker_pid=invoker["pid"],
-        invoker_comm=invoker["comm"],
-        invoker_cgroup_id=invoker["cgroup_id"],
-        invoker_cgroup=invoker["cgroup"],
-        order=line["order"],
-        constraint=line["constraint"],
-        memcg_id=line["memcg_id"],
-        exited_after_ns=line["exited_after_ns"],
-        memcg=line["memcg"],
-        usage=usage
-        and MemcgUsage(
-            usage["usage_bytes"],
-            usage["limit_bytes"],
-            usage["swap_bytes"],
-            usage["swap_limit_bytes"],
-            usage["stat"] or {},
-        ),
-        group=line["group"],
-        oom_score_adj=line["oom_score_adj"],
-        traced=line["source"] == EvidenceSource.RING_BUFFER,
-    )
-    return SavedKill(kill, datetime.fromisoformat(line["time"]), json.dumps(line))
-
-
-def render_text(found: Sequence[SavedKill], width: int | None = None) -> str:
-    """Return saved kills as blocks of lines."""
-    return "".join(render_block(each.kill, width, each.at) for each in found)
-
-
-def render_lines(found: Sequence[SavedKill]) -> str:
-    """Return saved kills as JSON lines."""
-    return "".join(f"{each.line}\n" for each in found)
-
-
-def render_markdown(found: Sequence[SavedKill]) -> str:
-    """Return saved kills as a table of Markdown."""
-    return as_markdown([table(found)])
-
-
-def table(found: Sequence[SavedKill]) -> Table:
-    """Return a row for each kill."""
-    return Table(_TITLES, [_cells(each.kill, each.at) for each in found], _NUMBERS)
-
-
-def render_csv(found: Sequence[SavedKill]) -> str:
-    """Return saved kills as rows of CSV."""
-    rows = (csv_row(each.kill, each.at) for each in found)
-    return "".join([CSV_HEADER, *rows])
-
-
 def csv_row(kill: OomKill, at: datetime | None = None) -> str:
     """Return a kill as a row of CSV."""
     day = (at or _wall(kill)).isoformat(timespec="milliseconds")
-    return _csv([day, *map(printable, _cells(kill, at))])
+    return _csv([day, *map(printable, cells(kill, at))])
 
 
 def _csv(cells: Sequence[str]) -> str:
@@ -182,7 +110,7 @@ def _csv(cells: Sequence[str]) -> str:
     return written.getvalue()
 
 
-CSV_HEADER = _csv(["date", *_TITLES])
+CSV_HEADER = _csv(["date", *TITLES])
 
 
 def render_summary(shown: int, lost: int, counts: KillCounts) -> str:
@@ -207,7 +135,7 @@ def _usage_json(usage: MemcgUsage) -> dict[str, Any]:
     }
 
 
-def _cells(kill: OomKill, at: datetime | None) -> tuple[str, ...]:
+def cells(kill: OomKill, at: datetime | None) -> tuple[str, ...]:
     """Return a cell for each column."""
     return (
         _time(kill, at),

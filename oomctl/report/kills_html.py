@@ -7,7 +7,7 @@ from oomctl.oom.as_text import task_name
 from oomctl.oom.kill import OomKill
 from oomctl.report import page
 from oomctl.report.bars import BarGroup, BarRow, tree
-from oomctl.report.kills import SavedKill, table
+from oomctl.report.kills_saved import SavedKill, table
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 

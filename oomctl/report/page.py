@@ -42,6 +42,12 @@ def escape(text: str) -> str:
     return escape_html(printable(text))
 
 
+def pre(text: str) -> str:
+    """Return lines as they are, in letters of one width."""
+    lines = "\n".join(map(escape, text.split("\n")))
+    return f"<pre>{lines}</pre>"
+
+
 def top(tone: Tone, word: str, sentence: str, lead: Iterable[str] = ()) -> Iterator[str]:
     """Yield the heading: a word on a badge, what happened, and why."""
     yield f'<h1><span class="badge {tone}">{escape(word)}</span> {escape(sentence)}</h1>'

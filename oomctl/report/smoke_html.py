@@ -88,9 +88,8 @@ def _failures(found: Comparison) -> Iterator[str]:
         yield f'<h2><span class="bad">failed</span> {escape(case.name)}</h2>'
         yield f"<p>{escape(case.about)}</p>"
         for lines, names in evidence.items():
-            text = "\n".join(map(escape, lines))
             where = _kernels(names, len(found.runs))
-            yield page.details(f"evidence on {where}", f"<pre>{text}</pre>", True)
+            yield page.details(f"evidence on {where}", page.pre("\n".join(lines)), True)
 
 
 def _matrix(found: Comparison) -> str:

@@ -98,6 +98,7 @@ def test_the_width_is_the_terminals_up_to_100(columns, widest):
 
 
 CACHING = (
+    "fuzz",
     "doctor",
     "fleet",
     "smoke",

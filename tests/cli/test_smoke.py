@@ -16,7 +16,7 @@ from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.vm import Ending
 from oomctl.oom import as_json
 from oomctl.oom.outcome import Check, Environment
-from oomctl.report.smoke_reporter import listing
+from oomctl.report.smoke_tables import listing
 from oomctl.smoke import runner, suite
 from oomctl.smoke.case import Case, Result
 from tests.cli.command import refused, run

@@ -6,6 +6,7 @@ from dataclasses import replace
 from oomctl.doctor import Examination, Finding
 from oomctl.fleet.hosts import Host
 from oomctl.fleet.results import FleetResult
+from oomctl.oom import as_json
 from oomctl.oom.enums import HostPhase, Role
 from oomctl.oom.explanation import explanations
 from oomctl.oom.flip import flips
@@ -21,6 +22,7 @@ from oomctl.report import (
     DOCTOR_RENDERERS,
     EXPLANATION_RENDERERS,
     FLEET_RENDERERS,
+    FUZZ_RENDERERS,
     KERNELS_RENDERERS,
     KILLS_RENDERERS,
     PREDICTION_RENDERERS,
@@ -29,11 +31,12 @@ from oomctl.report import (
     SMOKE_RENDERERS,
     SUITES_RENDERERS,
 )
-from oomctl.report.kills import read_json, render_json
+from oomctl.report.kills import render_json
+from oomctl.report.kills_saved import read_json
 from oomctl.rounds.comparison import compare
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.smoke.comparison import Comparison, KernelRun
-from tests.outcomes import DEFAULT_RUN, OUTCOMES, TARGET, M, hog
+from tests.outcomes import DEFAULT_RUN, ENVIRONMENT, OUTCOMES, TARGET, M, hog
 from tests.rounds import RECORDS, head, recorded, section, sections
 from tests.unit.report.test_cases import report
 
@@ -167,10 +170,30 @@ def kills():
     return rows
 
 
+def hunt():
+    """The report of a hunt with a finding, as plain values."""
+    text = "victims: the kernel killed b, the model a"
+    finding = {"form": "0123456789ab", "case": "7:3.0", "seen": 5, "tried": 5, "shrunk": True}
+    finding |= {"hogs": 2, "disagreements": [{"oracle": "victims", "text": text}]}
+    return {
+        "schema": 3,
+        "environment": as_json.environment(ENVIRONMENT),
+        "seed": 7,
+        "end": "done",
+        "seconds": 12.5,
+        "experiments": 40,
+        "rounds": {"agreed": 29, "explained": 0, "differs": 1, "not-filled": 0},
+        "findings": [finding | {"scenario": '[hog.a]\nsize = "4M"\n'}],
+        "repeated": {},
+        "coverage": [{"what": "rule", "which": "largest", "rounds": 30}],
+    }
+
+
 RESULTS = {
     "declarations": (RENDERERS, "json", (OUTCOMES["observed"],)),
     "rounds": (RUN_RENDERERS, "json", ([run_of("beside")],)),
     "records": (RUN_RENDERERS, "jsonl", ([run_of("alone")],)),
+    "hunt": (FUZZ_RENDERERS, "json", (hunt(),)),
     "suite": (SMOKE_RENDERERS, "jsonl", ([report()],)),
     "suite in JSON": (SMOKE_RENDERERS, "json", ([report()],)),
     "kills": (KILLS_RENDERERS, "jsonl", (kills(),)),

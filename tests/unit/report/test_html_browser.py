@@ -147,6 +147,7 @@ def test_the_verdict_stands_on_the_first_700_pixels(name, width, tmp_path):
 FACTS = {
     "rounds": ["largest-dies", "killed 2", "Linux 6.12"],
     "records": ["failed", "busy: held in 3 of 5 rounds", "Linux 6.12"],
+    "hunt": ["differs", "1 finding in 30 rounds", "the kernel killed b, the model a"],
     "suite": ["failed", "lock.busy", "3 passed, 1 failed, 2 skipped"],
     "two suites": ["lock.busy on kernels", "Linux 7.3.4", "1 failed"],
     "many kernels": ["lock.busy on 9 of 9 kernels", "kernel-8"],
