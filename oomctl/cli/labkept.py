@@ -14,9 +14,13 @@ from oomctl.cli.options import ExpectConsole, value
 from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 from oomctl.lab import kept, kept_run
+from oomctl.lab.architecture import KERNELS
 from oomctl.lab.boot import Job
 from oomctl.lab.kept_run import Keeping
 from oomctl.units import Duration
+
+_FOREIGN = "a guest that is kept has this machine's architecture"
+_BOOTS_IT = "lab run and lab shell boot a kernel of another one"
 
 
 def _name(text: str) -> str:
@@ -54,8 +58,10 @@ class LabStartOptions(guest.MachineOptions):
     kfunc: guest.Kfunc = True
 
     def __post_init__(self) -> None:
-        """Check that the owner lives."""
+        """Check that the owner lives, and the architecture."""
         super().__post_init__()
+        if self.arch and not KERNELS[self.arch].is_native:
+            raise UsageError(_FOREIGN, _BOOTS_IT)
         if self.owner and not Path(f"/proc/{self.owner}").exists():
             raise UsageError(f"--owner {self.owner}: there is no such process")
 
@@ -83,11 +89,7 @@ def start(given: LabStartOptions) -> None:
     with Output(None) as place:
         with guest.ready(given, given.only_kernel, given.kfunc) as host:
             if not host.kernel.architecture.is_native:
-                raise UsageError(
-                    f"a guest that is kept has this machine's architecture, and "
-                    f"{host.kernel.release} is for {host.kernel.architecture.debian}",
-                    "lab run and lab shell boot it",
-                )
+                raise UsageError(_FOREIGN, _BOOTS_IT)
             machine = given.machine(host)
             job = replace(host.job((), {}, "/"), kept=True)
             keeping = Keeping(given.name, host.kernel.release, owner, given.idle)

@@ -62,7 +62,7 @@ def find(path: Path) -> Kernel:
     UsageError if `path` has none, or its image is truncated.
     """
     path = path.absolute()
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return _of_image(path)
     # Debian's packages have the image in boot/, from 6.19 on beside the modules.
     found = [tree for name in _tree_images() if (tree := path / name).is_file()][:1]

@@ -1,6 +1,7 @@
 """A kernel image: its release, and whether it is complete as far as its header tells."""
 
 import re
+import struct
 from pathlib import Path
 
 from oomctl.errors import UsageError
@@ -52,10 +53,12 @@ def release_of(image: Path, beside: str = "") -> str:
     with image.open("rb") as file:
         head = file.read(_HEAD)
     size = image.stat().st_size
-    if head[0x202:0x206] == b"HdrS":
-        if size < (end := _end(head)) - _SLACK:
-            why = f"it has {size} bytes, its header says {end}"
-            raise UsageError(f"{image} is truncated: {why}", "copy it again")
+    is_x86 = head[0x202:0x206] == b"HdrS"
+    end, slack = (_end(head), _SLACK) if is_x86 else (_efi_end(head), 0)
+    if size < end - slack:
+        why = f"it has {size} bytes, its header says {end}"
+        raise UsageError(f"{image} is truncated: {why}", "copy it again")
+    if is_x86:
         return _header_release(image, head) or beside or _name_release(image)
     if head[:4] == elf.MAGIC and not elf.whole(image):
         raise UsageError(f"{image} is truncated: its section headers are missing", "copy it again")
@@ -71,6 +74,20 @@ def _end(head: bytes) -> int:
     """
     sectors = head[0x1F1] or 4
     return (sectors + 1) * 512 + int.from_bytes(head[0x1F4:0x1F8], "little") * 16
+
+
+def _efi_end(head: bytes) -> int:
+    """Return where the last section of an EFI program ends, 0 if it is none.
+
+    Section headers (struct section_header in include/linux/pe.h) follow the optional header.
+    """
+    start = int.from_bytes(head[0x3C:0x40], "little")
+    if head[:2] != _EFI or head[start : start + 4] != b"PE\0\0":
+        return 0
+    count, optional = (int.from_bytes(head[start + at :][:2], "little") for at in (6, 20))
+    table = head[start + 24 + optional :][: 40 * count]
+    sections = struct.iter_unpack("<16xII16x", table[: len(table) // 40 * 40])
+    return max((size + offset for size, offset in sections), default=0)
 
 
 def _header_release(image: Path, head: bytes) -> str:

@@ -14,10 +14,13 @@ from oomctl.cli import app, guest
 from oomctl.cli.output import Output
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.lab import (
+    apt,
+    architecture,
     boot,
     build,
     cached,
     guest_kernel,
+    guest_root,
     kept,
     kept_run,
     kvm,
@@ -644,3 +647,32 @@ def test_all_kernels_are_looked_at_before_the_first_boot(given):
     done = invoke("run", "--kernel", "fit", "--kernel", "no-memcg", "--", "true")
     assert done.exit_code == 3
     assert "no-memcg" in done.stderr
+
+
+def test_a_guest_of_another_architecture_is_not_kept(monkeypatch):
+    monkeypatch.setattr(architecture.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(stock, "get", lambda *_: pytest.fail("fetched"))
+    done = invoke("start", "--arch", "arm64")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "a guest that is kept has this machine's architecture; lab run and" in done.stderr
+
+
+def test_a_dry_run_for_another_architecture(monkeypatch, tmp_path):
+    monkeypatch.setattr(architecture.platform, "machine", lambda: "x86_64")
+    kernel = Kernel("6.12-arm64", Path("/k/vmlinuz"), None, True, architecture=architecture.ARM)
+    monkeypatch.setattr(stock, "chosen", lambda _arch: kernel)
+    monkeypatch.setattr(apt, "machine_codename", lambda: "bookworm")
+    words = ["run", "--arch", "arm64", "--dry-run", "--", "x"]
+    refused = invoke(*words)
+    assert refused.exit_code == 2
+    assert "was not fetched yet; oomctl lab fetch --arch arm64" in refused.stderr
+    root = guest_root._home(architecture.ARM)
+    root.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(boot, "run_virtme", lambda command: "/bin/qemu-system-aarch64\n")
+    done = invoke(*words)
+    assert done.exit_code == 0
+    assert f"--arch aarch64 --root {root} " in done.stdout
+    assert f"--rodir {tmp_path}={tmp_path} " in done.stdout
+    assert "-cpu neoverse-n1" in done.stdout
+    assert "PYTHONPATH=/opt/oomctl:" in done.stdout

@@ -350,3 +350,17 @@ def test_a_build_tree_of_another_architecture(tmp_path, name):
     assert (found.release, found.architecture, found.headers) == ("7.4.0-rc1", ARM, tmp_path)
     bzimage(tmp_path / "arch/x86/boot/bzImage")
     assert guest_kernel.given(tmp_path).architecture == X86
+
+
+def test_an_arm64_image_that_is_truncated(tmp_path):
+    head = bytearray(4096)
+    head[:2], head[0x38:0x3C], head[0x3C], head[0x40:0x44] = b"MZ", b"ARM\x64", 0x40, b"PE\0\0"
+    head[0x46], head[0x54] = 2, 0xA0  # sections, and bytes of the optional header
+    for at, size, offset in ((0xF8, 512, 1024), (0x120, 2048, 2048)):
+        head[at + 16 : at + 24] = size.to_bytes(4, "little") + offset.to_bytes(4, "little")
+    image = tmp_path / "vmlinuz-6.12-arm64"
+    image.write_bytes(head)
+    assert guest_kernel.given(image).release == "6.12-arm64"
+    image.write_bytes(head[:4095])
+    with pytest.raises(UsageError, match="is truncated: it has 4095 bytes, its header says 4096"):
+        guest_kernel.given(image)
