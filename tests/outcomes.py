@@ -69,6 +69,7 @@ def outcome(*calls, tasks=(), events=None, **more):
         samples=more.get("samples", ()),
         top=more.get("top", TARGET),
         counts=more.get("counts"),
+        actions=more.get("actions", ()),
     )
 
 

@@ -37,9 +37,17 @@ ONLY_CHECK = {
         f'[cgroup."{"é" * 128}"]',
         "is too long for a |'[a-z0-9_.-]{57}...' is not a sysctl",
     ),
-    "names of hogs and cgroups that the file does not have": (
+    "names of hogs and cgroups, and calls, that the file does not have": (
         f"{HOG}cgroup = 'left'",
-        "there is no (hog|cgroup) '",
+        r"there is no (hog '|cgroup '|call\[)",
+    ),
+    "a hog that two steps start": (
+        f"{HOG}[[step]]\nstart = ['a', 'a']",
+        "is started twice",
+    ),
+    "the top among the cgroups that a step removes": (
+        "[[step]]\nremove = '.'",
+        "the top cannot be removed",
     ),
     "processes in leaves only, and a leaf for each hog": (
         f"{HOG}cgroup = '.'\n[hog.b]\nsize = 1",
@@ -150,6 +158,36 @@ BASES = [
     via = "limit"
     amount = "1M"
     target = "/else"
+    """,
+    """
+    [hog.a]
+    size = "1M"
+    cgroup = "left"
+    count = 2
+    [hog.late]
+    size = 0
+    cgroup = "right"
+    [cgroup.left]
+    [cgroup.right]
+    [[step]]
+    after = "100ms"
+    delay = 0.5
+    cgroup.left = { memory = { max = "50%", oom = { group = true } } }
+    sysctl.vm.swappiness = 0
+    freeze = "left"
+    thaw = ["left", "right"]
+    start = "late"
+    [[step]]
+    after = "a-1.exited"
+    sysfs = { "/sys/kernel/mm/lru_gen/enabled" = "0x0000" }
+    move = { a = "right" }
+    remove = ["left"]
+    may_fail = true
+    [[step]]
+    after = "call[0].returned"
+    stop = "a"
+    continue = ["a-1"]
+    kill = "late"
     """,
     """
     call = []

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 
 from oomctl.describe.call_text import stall_text
+from oomctl.describe.step_text import action_text, after_text
 from oomctl.oom.as_text import kfunc_text
 from oomctl.oom.enums import Until, Via
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step
@@ -32,11 +33,16 @@ def describe(plan: Plan) -> list[str]:
         lines.append(f"mkdir   {cgroup}")
         lines += [_write(s) for s in plan.settings if s.cgroup == cgroup]
     for hog in plan.hogs:
-        lines += _hog(hog)
+        lines += _hog(hog, hog.name in plan.late)
     for step in plan.steps:
         lines += _step(step)
     if not plan.steps:
         lines.append("no call: limits alone")
+    for action in plan.actions:
+        may_fail = "; it may fail" * action.may_fail
+        lines += _entry(
+            "step", f"{action_text(action)}, after {after_text(action.after)}{may_fail}"
+        )
     if plan.expect:
         for each in _expected(plan.expect, plan.top or ""):
             lines += _entry("expect", each)
@@ -61,13 +67,13 @@ def _write(setting: Setting) -> str:
     )
 
 
-def _hog(hog: Hog) -> list[str]:
+def _hog(hog: Hog, late: bool) -> list[str]:
     memory = _FILLED_WITH.get(hog.kind, "of anonymous memory")
     first = (
         f"hog     {hog.name}: {format_size(hog.size)} {memory} in {hog.cgroup}, "
         f"oom_score_adj {hog.oom_score_adj}"
     )
-    more = "; ".join(_properties(hog))
+    more = "; ".join([*_properties(hog), *(["started by a step"] if late else [])])
     return [first, *(_entry("", more) if more else ())]
 
 

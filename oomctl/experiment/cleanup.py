@@ -81,8 +81,9 @@ def _undo_all(text: bytes, really: bool) -> Leftovers:
     if owner is None or owner.boot != boot():
         return found
     mounts = [str(path) for path, _options in hierarchy.mounts("cgroup2")]
+    settings = [str(setting.SYSCTLS), str(setting.SWITCHES)]
     for entry in undone:
-        if not entries.belongs(entry, mounts, str(setting.SYSCTLS)):
+        if not entries.belongs(entry, mounts, settings):
             raise ValueError(f"{entry.path!r} {_MISFITS[type(entry)]}")
     for entry in entries.to_undo(undone):
         try:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import psutil
@@ -15,8 +16,10 @@ from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.parent import in_leaf_cgroup
 from oomctl.cgroup.tree import Tree
 from oomctl.cgroup.usage import Sampler
+from oomctl.describe.step_text import action_text, after_text
 from oomctl.errors import OomctlError
 from oomctl.experiment import cleanup
+from oomctl.experiment.actions import ActionRunner
 from oomctl.experiment.candidates import read_candidates
 from oomctl.experiment.counters import watched
 from oomctl.experiment.environment import SYSCTLS, protected, read_environment
@@ -32,7 +35,7 @@ from oomctl.oom import safety
 from oomctl.oom.enums import Context
 from oomctl.oom.expectation import check_outcome
 from oomctl.oom.fates import fates
-from oomctl.oom.outcome import Environment, Outcome
+from oomctl.oom.outcome import CallReport, Environment, Outcome
 from oomctl.oom.plan import Plan, Step
 from oomctl.oom.task import Task, rank
 from oomctl.oom.verdict import overall
@@ -95,7 +98,13 @@ class Session:
 
     @contextmanager
     def keep_tree(self, plan: Plan) -> Iterator[None]:
-        """Keep the plan's tree for all rounds in the block; each round has only fresh hogs."""
+        """Keep the plan's tree for all rounds in the block; each round has only fresh hogs.
+
+        A plan with actions, which change its tree, has a fresh tree in each round, too.
+        """
+        if plan.actions:  # they change it
+            yield
+            return
         with Tree(self._root, plan, self.journal):
             self._kept.append(plan)
             try:
@@ -130,7 +139,7 @@ class Session:
         safety.check_targets(map(str, targets), setup.protected)
         sysctls, adj = procfs.sysctls(SYSCTLS), self.environment.oom_score_adj
         for step in plan.steps:
-            safety.check_sysctls(step.call, sysctls, adj, plan.sysctls)
+            safety.check_sysctls(step.call, sysctls, adj, plan.all_sysctls)
         began = time.monotonic_ns()
         outcome: Outcome | None = None
         try:
@@ -168,11 +177,19 @@ class Session:
         events, events_local = state.events(), state.events_local()
         history = History(self._sources, watched(self._root, plan.top))
         console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
-        hog_set = stack.enter_context(
-            HogSet(plan.hogs, self._root, watch, plan.timeout, plan.keep, history.took)
+        undo = stack.enter_context(ExitStack())  # once the hogs have ended
+        actions = ActionRunner(plan, self._root, self.journal, history, watch, undo)
+        actions.hog_set = hog_set = HogSet(
+            *(plan.hogs, self._root, watch, plan.timeout, plan.keep, history.took),
+            late=plan.late,
+            tick=partial(_tick, actions, history) if plan.actions else None,
         )
+        stack.enter_context(hog_set)
         history.update()
         filled_ns = time.monotonic_ns()
+        actions.filled()
+        if actions.failure:
+            raise actions.failure
         if setup.ready:
             setup.ready(hog_set.runners)
         before = state.snapshot(hog_set.runners)
@@ -181,10 +198,11 @@ class Session:
                 watch.add(task.pid)
         if plan.system_wide and self._confirm:
             self._ask(setup, self._confirm)
-        hog_set.require_alive()
+        hog_set.require_alive(but=actions.sent)
         sampler = stack.enter_context(Sampler(state.top))
-        runner = RoundRunner(setup, state, before, history, watch, sampler)
+        runner = RoundRunner(setup, state, before, history, watch, sampler, actions)
         calls = runner.run()
+        before = runner.before
         others = kills_beside(history, calls, state, before, watch.deaths)
         beside = watch.watched()
         for kill in others:
@@ -200,6 +218,7 @@ class Session:
                 others=others,
                 deaths=watch.deaths,
                 filled_ns=filled_ns,
+                sent=actions.sent,
             )
         )
         killed = [f"{one.task.comm} (pid {one.task.pid})" for one in tasks if one.kill]
@@ -213,12 +232,13 @@ class Session:
             memory_after=state.memory(),
             log_lost=history.lost,
             verdict=overall([call.verdict for call in calls], killed),
-            notes=tuple(_notes(plan, state)),
+            notes=tuple(_notes(plan, state, actions, calls)),
             samples=tuple(sampler.samples),
             top=plan.top,
             dying=state.dying(),
             own_rss=psutil.Process().memory_info().rss,
             failure=runner.failure,
+            actions=tuple(actions.reports),
             counts=history.counts(silent=any(call.evidence.silent for call in calls)),
         )
 
@@ -232,7 +252,22 @@ class Session:
         self._confirm = None
 
 
-def _notes(plan: Plan, state: TargetState) -> Iterator[str]:
+def _tick(actions: ActionRunner, history: History) -> None:
+    """Make what is due while hogs fill."""
+    if actions.awaits_marks:
+        history.update()
+    actions.poll()
+
+
+def _notes(
+    plan: Plan, state: TargetState, actions: ActionRunner, calls: Sequence[CallReport]
+) -> Iterator[str]:
+    for number, call in enumerate(calls, 1):
+        if call.disturbed:
+            yield f"call {number} is not predicted: a step changed the choice during it"
+    for action in actions.left:
+        text = f"{action_text(action, plan.top)}, after {after_text(action.after)}"
+        yield f"step {action.step + 1} was not made: {text}"
     if state.gone:
         yield (
             f"{plan.top} was removed during the run: its memory and its counters could not be "

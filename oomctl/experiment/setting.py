@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from oomctl.journal.file import Journal
 from oomctl.oom.plan import Sysctl
 
 SYSCTLS = Path("/proc/sys")
+SWITCHES = Path("/sys/kernel/mm")
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def temporarily(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
         folder = path.parent.stat().st_ino if is_interface_file(path.name) else None
     except OSError as error:
         raise explain(error, path, "read") from error
-    change = Changed(str(path), folder, kernelfile.fields(path), wrote)
+    change = Changed(str(path), folder, _chosen(kernelfile.fields(path)), wrote)
     journal.write(change)
     try:
         _require_sole(change, journal)
@@ -42,6 +44,18 @@ def temporarily(path: Path, wrote: str, journal: Journal) -> Iterator[Changed]:
 
 
 @contextmanager
+def switch_changed(path: Path, value: str, journal: Journal) -> Iterator[None]:
+    """Change a file below /sys/kernel/mm for the time of the block.
+
+    Raises UnsupportedError if the kernel has no such file, refuses the value, or stores another.
+    """
+    if not path.is_file():
+        raise UnsupportedError(f"this kernel has no {path}", "leave it out")
+    with _changed(path, value, str(path), journal):
+        yield
+
+
+@contextmanager
 def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
     """Change a sysctl for the time of the block.
 
@@ -50,20 +64,24 @@ def sysctl_changed(sysctl: Sysctl, journal: Journal) -> Iterator[None]:
     path = SYSCTLS.joinpath(*sysctl.name.split("."))
     if not path.is_file():
         raise UnsupportedError(f"this kernel has no sysctl {sysctl.name}", "leave it out")
-    with temporarily(path, sysctl.value, journal) as change:
+    with _changed(path, sysctl.value, f"the sysctl {sysctl.name}", journal):
+        yield
+
+
+@contextmanager
+def _changed(path: Path, value: str, name: str, journal: Journal) -> Iterator[None]:
+    with temporarily(path, value, journal) as change:
         try:
-            stored = kernelfile.stored(path, sysctl.value)
+            stored = _chosen(kernelfile.stored(path, value))
         except KernelFileError as error:
             raise UnsupportedError(
-                f"cannot set the sysctl {sysctl.name} to {sysctl.value}: "
-                f"{os.strerror(error.errno)}",
+                f"cannot set {name} to {value}: {os.strerror(error.errno)}",
                 "see the kernel's documentation for the values that it accepts",
             ) from error
-        if stored != sysctl.value:
+        if stored != value:
             kernelfile.write(path, change.was)
             raise UnsupportedError(
-                f"the kernel stored {stored}, not {sysctl.value}, in the sysctl {sysctl.name}",
-                f"write '{stored}'",
+                f"the kernel stored {stored}, not {value}, in {name}", f"write '{stored}'"
             )
         yield
 
@@ -105,11 +123,17 @@ def _folder(change: Changed) -> Iterator[int | None]:
 
 def _is_still_ours(change: Changed, at: int) -> bool:
     try:
-        return change.was != change.wrote == kernelfile.fields(Path(change.path), at=at)
+        return change.was != change.wrote == _chosen(kernelfile.fields(Path(change.path), at=at))
     except KernelFileError as error:
         if error.errno == errno.ENOENT:
             return False
         raise
+
+
+def _chosen(text: str) -> str:
+    """Return the value that is in force: of several in one line, the one in brackets."""
+    found = re.search(r"\[(.+?)\]", text)
+    return found[1] if found else text
 
 
 def _require_sole(change: Changed, journal: Journal) -> None:
@@ -121,5 +145,5 @@ def _require_sole(change: Changed, journal: Journal) -> None:
     for pid, entries in journal.others():
         if any(isinstance(each, Changed) and each.path == change.path for each in entries):
             raise UnsupportedError(f"{change.path} is changed by another oomctl (pid {pid})", hint)
-    if kernelfile.fields(Path(change.path)) != change.was:
+    if _chosen(kernelfile.fields(Path(change.path))) != change.was:
         raise UnsupportedError(f"{change.path} was changed by another program just now", hint)

@@ -11,6 +11,7 @@ from oomctl.bpf.probes import silent_programs
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
+from oomctl.experiment.actions import ActionRunner
 from oomctl.experiment.callers import call_together
 from oomctl.experiment.candidates import read_candidates, target_pages
 from oomctl.experiment.history import History
@@ -34,6 +35,7 @@ from oomctl.oom.timeline import Stamp
 from oomctl.proc import procfs
 from oomctl.proc.pidfd import PidfdWatch
 
+DAY = 86_400.0
 _SAMPLES_AFTER = 0.02
 """Seconds of samples after the last death, so that a chart shows where the memory went."""
 _SAMPLES_BEFORE, _BACK_TIMEOUT = 0.05, 1.0
@@ -86,17 +88,22 @@ class RoundRunner:
     history: History
     watch: PidfdWatch
     sampler: Sampler
+    actions: ActionRunner
     failure: OomctlError | None = None
 
     def run(self) -> tuple[CallReport, ...]:
         """Make the calls of the plan; raises only errors that occur before the first of them."""
         made: list[CallObservation] = []
         steps = self.setup.plan.steps
+        self.actions.tasks_changed = self._join
         if self.setup.drawn and steps:
             self._pause(_SAMPLES_BEFORE)
         try:
             for turn in self._turns():
                 made += turn
+            self.watch.wait(lambda: not self.actions.are_coming, DAY, self._tick)
+            if self.actions.failure:
+                raise self.actions.failure
         except OomctlError as error:
             if not made:
                 raise
@@ -117,8 +124,10 @@ class RoundRunner:
                 if step.delay:
                     self._pause(step.delay)
                 turn = self._call(step, index, number)
+                self.actions.returned(index)
                 yield turn if step.until == Until.RETURNED else self._settle(turn, step)
-                if self.failure:
+                self.actions.poll()
+                if self.failure or self.actions.failure:
                     return
 
     def _reports(self, made: Sequence[CallObservation]) -> Iterator[CallReport]:
@@ -151,7 +160,11 @@ class RoundRunner:
         for pid in taken - self.watch.watched():
             self.watch.add(pid)
         self.sampler.sample()
+        acted = len(self.actions.reports)
         candidates, results, batch = self._run_callers(step, target, candidates)
+        disturbed = any(
+            one.action.may_turn_choice and not one.failed for one in self.actions.reports[acted:]
+        )
         self.sampler.sample()
         rise = rises(events, state.events_of(call.target)).get(call.target or "", {})
         self.sampler.sample()
@@ -180,6 +193,7 @@ class RoundRunner:
                 logged=batch.logged,
                 silent=tuple(dict.fromkeys(silent)),
                 counted=rise.get("oom_kill"),
+                disturbed=disturbed,
             )
             for result in results
         ]
@@ -195,8 +209,9 @@ class RoundRunner:
             nonlocal batch
             self.sampler.sample()
             # the writer of memory.max loops in the OOM killer, which would overflow the ring buffer
-            if step.call.via == Via.LIMIT:
+            if step.call.via == Via.LIMIT or self.actions.awaits_marks:
                 batch += self.history.update()
+            self.actions.poll()
 
         setup = self.setup
         results: list[CallResult] = []
@@ -233,7 +248,8 @@ class RoundRunner:
         None if the snapshot has others, or if something was waited for after it.
         """
         plan = self.setup.plan
-        if step.delay or plan.system_wide or step.call.target != plan.top:
+        changed = step.delay or self.actions.reports
+        if changed or plan.system_wide or step.call.target != plan.top:
             return None
         self.watch.poll()
         return [task for task in self.before.tasks if task.pid not in self.watch.deaths]
@@ -269,16 +285,14 @@ class RoundRunner:
         else:
             pids = kills.keys() | turn[0].members.keys()
             done, what = lambda: pids <= self.watch.deaths.keys(), "ended"
-        if not self.watch.wait(done, timeout, self.sampler.sample):
+        if not self.watch.wait(done, timeout, self._tick):
             console.note(f"a victim has not {what} within {timeout:g} s of the call")
         if kills:
             if self.setup.drawn and usage is not None:
                 self._await_memory(usage - _FREED * sum(kill.rss for kill in kills.values()))
             self._pause(_SAMPLES_AFTER)
         rest = {pid for one in turn for pid in _spared_members(one, kills)} & self.watch.watched()
-        self.watch.wait(
-            lambda: rest <= self.watch.deaths.keys(), _GROUP_TIMEOUT, self.sampler.sample
-        )
+        self.watch.wait(lambda: rest <= self.watch.deaths.keys(), _GROUP_TIMEOUT, self._tick)
         self.sampler.sample()
         self.history.update()
         return [replace(one, later=tuple(self._moments(one))) for one in turn]
@@ -286,12 +300,23 @@ class RoundRunner:
     def _await_memory(self, goal: float) -> None:
         """Take samples until the usage of the target is that low; not for long."""
         self.watch.wait(
-            lambda: (self.target_state.memory() or 0) <= goal, _BACK_TIMEOUT, self.sampler.sample
+            lambda: (self.target_state.memory() or 0) <= goal, _BACK_TIMEOUT, self._tick
         )
 
     def _pause(self, seconds: float) -> None:
         """Take samples and note deaths for some time."""
-        self.watch.wait(lambda: False, seconds, self.sampler.sample)
+        self.watch.wait(lambda: False, seconds, self._tick)
+
+    def _tick(self) -> None:
+        self.sampler.sample()
+        self.actions.poll()
+
+    def _join(self) -> None:
+        """Take note of hogs that an action has started or moved."""
+        now = self.target_state.snapshot(self.actions.runners)
+        self.before = self.before.joined(now)
+        for pid in {task.pid for task in self.before.tasks} - self.watch.watched():
+            self.watch.add(pid)
 
     def _moments(self, one: CallObservation) -> Iterator[Stamp]:
         """Yield what user space can see: memory below its former usage, no process left."""

@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from oomctl.cgroup.node import UnifiedNode
@@ -47,6 +47,18 @@ class Snapshot:
     def find(self, pid: int) -> Task | None:
         """Return a task of the target, or of the machine if that was read."""
         return self._by_pid.get(pid)
+
+    def joined(self, later: "Snapshot") -> "Snapshot":
+        """Return this with the tasks that came since, and with the cgroups of all by then."""
+        homes = {task.pid: task.cgroup for task in later.tasks}
+        known = {task.pid for task in self.tasks}
+        tasks = [replace(task, cgroup=homes.get(task.pid, task.cgroup)) for task in self.tasks]
+        return replace(
+            self,
+            tasks=[*tasks, *(task for task in later.tasks if task.pid not in known)],
+            hogs=later.hogs,
+            charged={**later.charged, **self.charged},
+        )
 
     @cached_property
     def _by_pid(self) -> Mapping[int, Task]:

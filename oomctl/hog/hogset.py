@@ -4,7 +4,7 @@ import os
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,12 +19,13 @@ from oomctl.hog.requirements import require_memory, require_thp
 from oomctl.hog.spawn import Starter
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.plan import Hog
-from oomctl.proc.pidfd import PidfdWatch
+from oomctl.proc.pidfd import PidfdWatch, look_again
 from oomctl.signals import signals_unblocked
 from oomctl.units import format_size
 
 _STOPS_IN = 5.0  # seconds
 _ENDS_IN = 10.0
+_TICK = 0.005
 _LONGEST = 3600.0  # seconds that epoll_wait(2) waits: it takes milliseconds of 31 bits
 
 
@@ -56,7 +57,10 @@ class NotFilledError(UnsupportedError):
 
 
 class HogSet:
-    """All hogs of a round: filled when the block is entered, ended when it is left."""
+    """All hogs of a round: filled when the block is entered, ended when it is left.
+
+    Those named in `late` are started by start(). `tick` is called all the time while hogs fill.
+    """
 
     def __init__(
         self,
@@ -66,8 +70,12 @@ class HogSet:
         timeout: float,
         keep: bool = False,
         oom_killed: Callable[[int], bool] = lambda _pid: False,
+        late: Collection[str] = (),
+        tick: Callable[[], None] | None = None,
     ) -> None:
         self._hogs = hogs
+        self._late_ones = late
+        self._tick = tick
         self._diagnosis = Diagnosis(root, hogs, oom_killed)
         self._root = root
         self._watch = watch
@@ -92,16 +100,7 @@ class HogSet:
         try:
             if any(hog.kind == "traced" for hog in self._hogs) and not self._keep:
                 self._leash = list(os.pipe2(os.O_CLOEXEC))
-            with Starter(
-                self._root,
-                parent=0 if self._keep else os.getpid(),
-                leash=self._leash[0] if self._leash else None,
-                place=self._place,
-            ) as self._starter:
-                for hog in self._hogs:
-                    self._start(hog)
-            self._wait_filled()
-            self._read_back()
+            self._fill(hog for hog in self._hogs if hog.name not in self._late_ones)
         except BaseException:
             self._end()
             raise
@@ -112,10 +111,19 @@ class HogSet:
         if not (self._keep and kind is None):
             self._end()
 
-    def require_alive(self) -> None:
-        """Raise UnsupportedError if a hog that must not fail has ended."""
+    def start(self, name: str) -> None:
+        """Start a hog of those that come later, and wait until it is filled.
+
+        Raises as entering the block does, but ends no hog.
+        """
+        self._fill(hog for hog in self._hogs if hog.name == name)
+
+    def require_alive(self, but: Collection[int] = ()) -> None:
+        """Raise UnsupportedError if a hog that must not fail has ended, but for some PIDs."""
         self._watch.poll()
         for running_hog in self.runners:
+            if running_hog.pid in but:
+                continue
             if running_hog.pid in self._watch.deaths and not running_hog.hog.may_fail:
                 death = self._watch.deaths[running_hog.pid]
                 why = self._diagnosis.of_death(running_hog.hog, death, Step.READY)
@@ -123,6 +131,19 @@ class HogSet:
                     f"the hog {running_hog} ended before the call: {why.reason}",
                     why.hint,
                 )
+
+    def _fill(self, hogs: Iterable[Hog]) -> None:
+        before = len(self.runners)
+        with Starter(
+            self._root,
+            parent=0 if self._keep else os.getpid(),
+            leash=self._leash[0] if self._leash else None,
+            place=self._place,
+        ) as self._starter:
+            for hog in hogs:
+                self._start(hog)
+        self._wait_filled()
+        self._read_back(self.runners[before:])
 
     def _start(self, hog: Hog) -> None:
         try:
@@ -149,16 +170,18 @@ class HogSet:
                 self._late()
                 return
             with signals_unblocked():
-                ready = epoll.poll(min(left, _LONGEST))
+                ready = epoll.poll(min(left, _TICK if self._tick else _LONGEST))
             for fd, _event in ready:
                 if self._drain(fd):
                     epoll.unregister(fd)
                     self._hang_up(fd)
             done = len(self.runners) - len(self._reports)
             console.progress_bar("filling hogs", done, len(self.runners))
+            if self._tick:
+                self._tick()
 
-    def _read_back(self) -> None:
-        filled = [running_hog for running_hog in self.runners if running_hog.filled]
+    def _read_back(self, runners: Sequence[RunningHog]) -> None:
+        filled = [running_hog for running_hog in runners if running_hog.filled]
         nodes = {each.hog.cgroup: self._root.at(each.hog.cgroup) for each in filled}
         members = {name: frozenset(node.controller.procs or ()) for name, node in nodes.items()}
         for each in filled:
@@ -181,7 +204,7 @@ class HogSet:
                 running_hog.filled = report.filled(running_hog.hog)
                 if running_hog.hog.kind == "stopped":
                     # it stops right after this report, unless another process sends SIGCONT
-                    self._watch.wait(lambda: _stopped(running_hog.pid), _STOPS_IN, lambda: None)
+                    self._watch.wait(lambda: has_stopped(running_hog.pid), _STOPS_IN, look_again)
                 return True
         return False
 
@@ -248,7 +271,7 @@ class HogSet:
             )
 
 
-def _stopped(pid: int) -> bool:
+def has_stopped(pid: int) -> bool:
     """Return whether a child has stopped or ended; its end is noted by the PidfdWatch."""
     any_end = os.WSTOPPED | os.WEXITED
     try:

@@ -41,7 +41,7 @@ class Made:
 class Changed:
     """The kernel's file at `path` held `was` and is set to `wrote` for a while.
 
-    `folder` is the inode number of its cgroup, None for a sysctl.
+    `folder` is the inode number of its cgroup, None for a sysctl and a switch of sysfs.
     """
 
     path: str
@@ -104,16 +104,16 @@ def _entry(text: bytes) -> Owner | Entry:
     return made
 
 
-def belongs(entry: Entry, mounts: Iterable[str], sysctls: str) -> bool:
-    """Return whether the path of an entry suits its kind: a cgroup, a file of one, or a sysctl.
+def belongs(entry: Entry, mounts: Iterable[str], settings: Iterable[str]) -> bool:
+    """Return whether the path of an entry suits its kind: a cgroup, a file of one, or a setting.
 
-    `mounts` are the mount points of cgroup v2, `sysctls` is the folder of the sysctls.
+    `mounts` are the mount points of cgroup v2, `settings` the folders of sysctls and switches.
     """
     path = PurePosixPath(entry.path)
     if str(path) != entry.path or ".." in path.parts:
         return False
     if isinstance(entry, Changed) and entry.folder is None:
-        return path != PurePosixPath(sysctls) and path.is_relative_to(sysctls)
+        return any(PurePosixPath(each) in path.parents for each in settings)
     if isinstance(entry, Changed | Stays):
         # Stays may name the root itself: +memory in its cgroup.subtree_control
         place = path.parent.parent if isinstance(entry, Changed) else path.parent

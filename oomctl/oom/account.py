@@ -22,7 +22,9 @@ def account(observation: CallObservation, earlier: Collection[int], after: PostR
     own = observation.own
     marked = {e.tgid: e for e in own if e.kind is EventKind.MARK_VICTIM}
     kills = killed_by(observation, after, earlier)
-    prediction = observation.candidates.predict(earlier) if observation.candidates else None
+    prediction = None
+    if observation.candidates and not observation.disturbed:
+        prediction = observation.candidates.predict(earlier)
     members = _members(observation, kills, prediction)
     # a task of the killed group that also shares a victim's memory is a victim
     collateral = frozenset(p for p, one in kills.items() if one.role == Role.SHARER) - members
@@ -75,6 +77,7 @@ def account(observation: CallObservation, earlier: Collection[int], after: PostR
         gone=gone,
         pressure=observation.pressure,
         log=observation.log.records,
+        disturbed=observation.disturbed,
     )
 
 

@@ -8,7 +8,7 @@ from oomctl.oom.counts import KillCounts
 from oomctl.oom.enums import CountSource, EvidenceSource, Via
 from oomctl.oom.kill import OomKill
 from oomctl.oom.log.logrecord import Record
-from oomctl.oom.outcome import CallReport, Environment, Outcome, TaskReport
+from oomctl.oom.outcome import ActionReport, CallReport, Environment, Outcome, TaskReport
 from oomctl.oom.paths import is_within, relative
 from oomctl.oom.plan import Plan, flag_names
 from oomctl.oom.prediction import Candidate, Prediction
@@ -38,6 +38,7 @@ def tree(outcome: Outcome) -> dict[str, Any]:
             {"cgroup": cgroup, "cgroup_name": _name(cgroup, top), "counters": dict(rises)}
             for cgroup, rises in outcome.moved.items()
         ],
+        "actions": [_action(each) for each in outcome.actions],
         "memory_current": {
             "before_bytes": outcome.memory_before,
             "after_bytes": outcome.memory_after,
@@ -138,6 +139,19 @@ def call(report: CallReport, top: str | None) -> dict[str, Any]:
         "reasons": [reason(each) for each in reasons(report)],
         "pressure": {f"{kind}_us": rise for kind, rise in report.pressure.items()} or None,
         "log": _log(report.log),
+    }
+
+
+def _action(report: ActionReport) -> dict[str, Any]:
+    action = report.action
+    return {
+        "step": action.step,
+        "do": action.do,
+        **{name: getattr(action, name) or None for name in ("cgroup", "hog", "file", "value")},
+        "at_ns": report.at_ns,
+        "after_ns": report.after_ns,
+        "took_ns": report.took_ns,
+        "failed": report.failed or None,
     }
 
 

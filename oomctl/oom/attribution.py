@@ -33,7 +33,8 @@ class CallObservation:
     observer that should have run and did not. `group_kills` is the rise of oom_group_kill,
     `counted` the rise of the target's oom_kill; None if it could not be read. `taken` are the PIDs
     that the OOM killer took before, for any caller. `members` are the target's processes by PID, if
-    the trigger kills all of them. `later` are moments that user space saw.
+    the trigger kills all of them. `later` are moments that user space saw. `disturbed` says that an
+    action of the plan changed the choice during the call, so that none is predicted.
     """
 
     call: Call
@@ -53,6 +54,7 @@ class CallObservation:
     logged: tuple[OomKill, ...] = ()
     silent: tuple[str, ...] = ()
     counted: int | None = None
+    disturbed: bool = False
 
     @property
     def own(self) -> list[Event]:

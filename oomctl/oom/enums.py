@@ -154,6 +154,40 @@ class Constraint(StrEnum):
     MEMCG = "memcg"
 
 
+class Occasion(StrEnum):
+    """What an action of a plan comes after."""
+
+    STARTED = "started"
+    """The first hog is about to be started."""
+    FILLED = "filled"
+    """Some hogs have their size, or all that are started first."""
+    MARKED = "marked"
+    """The OOM killer has taken one of some hogs."""
+    EXITED = "exited"
+    """One of some hogs has ended."""
+    RETURNED = "returned"
+    """A call has returned, for the first time if it is repeated."""
+
+
+class Do(StrEnum):
+    """What an action of a plan does."""
+
+    WRITE = "write"
+    """Write an interface file of a cgroup."""
+    REMOVE = "remove"
+    """Remove a cgroup."""
+    MOVE = "move"
+    """Move a hog into another cgroup."""
+    SYSCTL = "sysctl"
+    SYSFS = "sysfs"
+    STOP = "stop"
+    CONTINUE = "continue"
+    KILL = "kill"
+    """Send a hog SIGKILL."""
+    START = "start"
+    """Start a hog that is not started with the others."""
+
+
 class Moment(StrEnum):
     """A moment of a call, as the observer, the caller or oomctl saw it."""
 
@@ -179,6 +213,8 @@ class FateKind(StrEnum):
     OOM_KILLED = "oom-killed"
     CGROUP_KILLED = "cgroup-killed"
     """By our write to cgroup.kill."""
+    STEP_KILLED = "killed-by-step"
+    """By the SIGKILL of a step of the scenario."""
     DYING = "dying"
     """The OOM killer took it, and it had not ended when oomctl stopped waiting."""
     EXITED = "exited"

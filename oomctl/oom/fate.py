@@ -48,6 +48,8 @@ class Fate:
                 return "ended with its hog"
             case FateKind.GONE:
                 return "gone, not by the OOM killer"
+            case FateKind.STEP_KILLED:
+                return "killed by a step"
             case kind:
                 return kind
 

@@ -1,6 +1,7 @@
 """The end of every task of a round, from the reports of all its calls. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from oomctl.oom.enums import FateKind, Moment, Phase, Role, Via
@@ -20,12 +21,14 @@ def fates(
     others: Sequence[OomKill],
     deaths: Mapping[int, Death],
     filled_ns: int,
+    sent: Set[int] = frozenset(),
 ) -> Iterator[TaskReport]:
     """Yield the report of each task of the round, and of victims elsewhere, once each.
 
     `known` are the tasks as they were before the calls, without a fate. `stranger` returns such a
     report for a victim that is not among them; `find` returns the task of that victim, if it was
     read. `others` are kills without a call of the plan. `filled_ns` is when the hogs were filled.
+    `sent` are the PIDs that a step of the scenario has sent SIGKILL.
     """
     kills = {one.pid: one for one in others}
     kills |= {kill.pid: kill for one in reports for kill in one.kills}
@@ -61,6 +64,8 @@ def fates(
             call = _last_before(death, reports)
         oom_killed = kill is not None and pid not in by_cgroup
         fate = fate_of(death, oom_killed, pid in by_cgroup)
+        if fate.kind == FateKind.KILLED and pid in sent and fate.signal == signal.SIGKILL:
+            fate = Fate(FateKind.STEP_KILLED, signal=signal.SIGKILL)
         # by PR_SET_PDEATHSIG (hog/tasks.c)
         if fate.kind == FateKind.GONE and row.name and row.task.parent in deaths:
             fate = Fate(FateKind.ENDED_WITH_HOG)

@@ -15,6 +15,7 @@ from oomctl.oom.enums import (
     Context,
     CountRule,
     CountSource,
+    Do,
     EvidenceSource,
     FateKind,
     Moment,
@@ -28,6 +29,7 @@ from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.kill import OomKill
 from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import (
+    ActionReport,
     CallReport,
     Check,
     Environment,
@@ -36,7 +38,7 @@ from oomctl.oom.outcome import (
     Sample,
     TaskReport,
 )
-from oomctl.oom.plan import STALL, Call
+from oomctl.oom.plan import STALL, Action, After, Call
 from oomctl.oom.prediction import Candidate, Candidates, Prediction
 from oomctl.oom.task import Task
 from oomctl.oom.timeline import Stamp, Timeline
@@ -70,6 +72,15 @@ def outcome(tree: Tree) -> Outcome:
         log=_log(tree["log"]),
         failure=OomctlError(tree["failure"]) if tree["failure"] else None,
         counts=_counts(tree["kill_counts"]) if tree["kill_counts"] else None,
+        actions=tuple(map(_action, tree.get("actions", ()))),
+    )
+
+
+def _action(tree: Tree) -> ActionReport:
+    cgroup, hog, file, value = (tree[name] or "" for name in ("cgroup", "hog", "file", "value"))
+    action = Action(tree["step"], After(), Do(tree["do"]), cgroup, hog, file, value)
+    return ActionReport(
+        action, tree["at_ns"], tree["after_ns"], tree["took_ns"], tree["failed"] or ""
     )
 
 

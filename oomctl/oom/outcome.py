@@ -11,7 +11,7 @@ from oomctl.oom.fate import Fate
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.kill import OomKill
 from oomctl.oom.log.logrecord import Record
-from oomctl.oom.plan import Call
+from oomctl.oom.plan import Action, Call
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import Task
 from oomctl.oom.timeline import Timeline
@@ -73,7 +73,7 @@ class CallReport:
     its memory; `gone` those of a killed group that had ended by themselves before its turn came to
     them, such as the children that die with their parent; `pressure` is what the target's
     memory.pressure rose by, in microseconds, by "some" and "full" (empty if the kernel does not
-    keep it).
+    keep it); `disturbed` says that it is not predicted, since an action changed the choice.
     """
 
     call: Call
@@ -90,6 +90,7 @@ class CallReport:
     gone: frozenset[int] = frozenset()
     pressure: Mapping[str, int] = field(default_factory=dict)
     log: tuple[Record, ...] = ()
+    disturbed: bool = False
 
     @property
     def victims(self) -> frozenset[int]:
@@ -154,6 +155,21 @@ class TaskReport:
 
 
 @dataclass(frozen=True)
+class ActionReport:
+    """One action of the plan that was made.
+
+    It began `after_ns` after the first hog was started and took `took_ns`; `at_ns` is
+    CLOCK_MONOTONIC. `failed` says why it could not be done; empty if it was.
+    """
+
+    action: Action
+    at_ns: int
+    after_ns: int
+    took_ns: int
+    failed: str = ""
+
+
+@dataclass(frozen=True)
 class Check:
     """A named test: `passed` is None if it could not be made; `why` says what was found."""
 
@@ -184,7 +200,7 @@ class Outcome:
     are the plan's expectations, held against it. `dying` is nr_dying_descendants of the hierarchy
     afterwards, `own_rss` what oomctl itself holds, in bytes; None if unknown.
     `took_ns` is the whole time, from the first mkdir to the last rmdir. `counts` are the kills of
-    the round as each source counts them.
+    the round as each source counts them. `actions` are those that were made, in order.
     """
 
     environment: Environment
@@ -206,6 +222,7 @@ class Outcome:
     log: tuple[Record, ...] = ()
     failure: OomctlError | None = None
     counts: KillCounts | None = None
+    actions: tuple[ActionReport, ...] = ()
 
     @property
     def moved(self) -> dict[str, Mapping[str, int]]:

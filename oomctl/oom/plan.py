@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oomctl.oom.enums import Context, Moment, Until, VerdictName, Via
+from oomctl.oom.enums import Context, Do, Moment, Occasion, Until, VerdictName, Via
 
 WAIT_ON_OOM_LOCK = 1
 """BPF_OOM_FLAGS_WAIT_ON_OOM_LOCK, bit 0 and the only valid one (v3 of the kfunc's series)."""
@@ -187,6 +187,48 @@ class Step:
 
 
 @dataclass(frozen=True)
+class After:
+    """When an action is due: `delay` seconds after an occasion.
+
+    `hogs` are names of hogs, for FILLED all of them or, if there are none, all that are started
+    first; for MARKED and EXITED any of them. `call` is the index of the step that RETURNED.
+    """
+
+    occasion: Occasion = Occasion.FILLED
+    hogs: tuple[str, ...] = ()
+    call: int = 0
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that is done during a run, beside its calls; `do` says which fields it has.
+
+    `step` is the index of the scenario's step that it comes from. `file` is an interface file of
+    `cgroup`, the name of a sysctl, or the path of a file of sysfs; `value` is written there. With
+    `may_fail` an error is a result, not the end of the run.
+    """
+
+    step: int
+    after: After
+    do: Do
+    cgroup: str = ""
+    hog: str = ""
+    file: str = ""
+    value: str = ""
+    may_fail: bool = False
+
+    @property
+    def may_turn_choice(self) -> bool:
+        """Whether it may change which task the OOM killer chooses, or which die with it."""
+        if self.do == Do.WRITE:
+            return self.file in ("memory.max", "memory.swap.max", "memory.oom.group")
+        if self.do == Do.SYSCTL:
+            return self.file == "vm.swappiness"
+        return self.do in (Do.MOVE, Do.KILL, Do.START)
+
+
+@dataclass(frozen=True)
 class Expect:
     """The expected outcome of a round; an empty field or None is not checked.
 
@@ -223,6 +265,18 @@ class Plan:
     timeout: float = 30.0
     keep: bool = False
     expect: Expect | None = None
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def late(self) -> frozenset[str]:
+        """The names of the hogs that an action starts."""
+        return frozenset(action.hog for action in self.actions if action.do == Do.START)
+
+    @property
+    def all_sysctls(self) -> tuple[Sysctl, ...]:
+        """Every sysctl that is changed, for the round or by an action."""
+        later = (Sysctl(a.file, a.value) for a in self.actions if a.do == Do.SYSCTL)
+        return (*self.sysctls, *later)
 
     @property
     def system_wide(self) -> bool:

@@ -71,11 +71,15 @@ class PidfdWatch:
 
     def kill(self, pids: Iterable[int]) -> None:
         """Send SIGKILL to these processes, if they are watched."""
+        self.send(pids, signal.SIGKILL)
+
+    def send(self, pids: Iterable[int], number: signal.Signals) -> None:
+        """Send a signal to these processes, if they are watched."""
         wanted = set(pids)
         for fd, pid in list(self._pids.items()):
             if pid in wanted:
                 try:
-                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                    signal.pidfd_send_signal(fd, number)
                 except ProcessLookupError:
                     continue
 

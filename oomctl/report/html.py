@@ -20,7 +20,13 @@ from oomctl.oom.why import why
 from oomctl.report import page
 from oomctl.report.bars import CHOSEN, BarGroup, BarRow, tree
 from oomctl.report.memory_plot import memory_plot
-from oomctl.report.outcome_parts import call_table, checks_table, events_table, task_table
+from oomctl.report.outcome_parts import (
+    action_table,
+    call_table,
+    checks_table,
+    events_table,
+    task_table,
+)
 from oomctl.report.page import escape
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
@@ -191,6 +197,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
         counted(len(outcome.tasks), "task") + " with sizes as they were planned and charged",
         page.table(task_table(outcome)),
     )
+    if outcome.actions:
+        yield page.table(action_table(outcome))
     if (events := events_table(outcome)).rows:
         yield page.table(replace(events, headers=["rise of memory.events", *events.headers[1:]]))
     if outcome.counts:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from oomctl.describe.call_text import call_rows, trigger_text
 from oomctl.describe.evidence_text import counts_text, outcome_notes
 from oomctl.describe.machine_text import machine_line
+from oomctl.describe.step_text import action_text
 from oomctl.describe.task_text import fate_text
 from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import relative
 from oomctl.oom.reason import reasons
 from oomctl.report.parts import Heading, Lines, Part, Table, as_markdown, as_text
+from oomctl.text import printable
 from oomctl.units import format_duration, format_size
 
 _MOST_BLOCKS = 8  # calls that get a block of lines each; more get a row each
@@ -37,6 +39,7 @@ def _parts(outcome: Outcome) -> Iterator[Part]:
     else:
         yield from _call_blocks(outcome)
     yield task_table(outcome)
+    yield action_table(outcome)
     yield timeline_table(outcome)
     yield events_table(outcome)
     memory = memory_line(outcome)
@@ -171,6 +174,23 @@ def _task_names(outcome: Outcome, pids: Iterable[int]) -> dict[int, str]:
     names = {pid: comms.get(pid, str(pid)) for pid in pids}
     occurrences = Counter(names.values())
     return {pid: f"{name}:{pid}" if occurrences[name] > 1 else name for pid, name in names.items()}
+
+
+def action_table(outcome: Outcome) -> Table:
+    """Return what the steps did, and when since the first hog was started."""
+    rows = [
+        [
+            str(one.action.step + 1),
+            action_text(one.action, outcome.top),
+            format_duration(one.after_ns),
+            format_duration(one.took_ns),
+            f"failed: {printable(one.failed)}" if one.failed else "done",
+        ]
+        for one in outcome.actions
+    ]
+    headers = ["step", "action", "after start", "took", "result"]
+    numbers = ("step", "after start", "took")
+    return Table(headers, rows, numbers, names=("action",), prose={"result": 9})
 
 
 def events_table(outcome: Outcome) -> Table:

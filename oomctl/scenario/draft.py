@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from oomctl.oom.plan import Expect, Hog, Plan, Setting, Step, Sysctl
+from oomctl.oom.plan import Action, Expect, Hog, Plan, Setting, Step, Sysctl
 from oomctl.scenario.names import TOP, above, down_to, parent
 
 Files = Mapping[str, Mapping[str, str]]
@@ -28,6 +28,7 @@ class Draft:
     sysctls: tuple[Sysctl, ...] = ()
     no_controller: tuple[str, ...] = ()
     """Cgroups that do not give the memory controller to their children."""
+    actions: tuple[Action, ...] = ()
 
     def plan(self, top: str, given: Collection[str] | None = None) -> Plan:
         """Return the plan with `top` as the path of the top cgroup.
@@ -74,6 +75,10 @@ class Draft:
             sysctls=self.sysctls,
             timeout=self.timeout,
             expect=expect,
+            actions=tuple(
+                replace(action, cgroup=action.cgroup and at(action.cgroup))
+                for action in self.actions
+            ),
         )
 
     def _cgroups(self, hogs: tuple[Hog, ...]) -> list[str]:
@@ -91,6 +96,7 @@ class Draft:
         """Yield what is written, in order: limits first, then the controllers for children."""
         inner = {parent(each) for each in cgroups if each != TOP}
         counted = [each for each, files in self.files.items() if "pids.max" in files]
+        counted += [action.cgroup for action in self.actions if action.file == "pids.max"]
         counting = {up for each in counted for up in above(each)}
         if cgroups and given is None:
             yield _controller(top_parent, "memory")

@@ -12,6 +12,7 @@ from oomctl.oom.plan import (
     MAX_CALLERS,
     MAX_HOGS,
     UINT64_MAX,
+    After,
     HogKind,
     Range,
 )
@@ -160,6 +161,17 @@ DEFINITIONS["return"] = _number(INT32_MIN, INT32_MAX, patterns.RETURN)
 Returns = Annotated[tuple[str, ...], _some(values.returned, {"title": "return"})]
 Sysctls = Annotated[dict[str, str], _named("sysctl", names.sysctls)]
 
+KernelValue = Annotated[str, Key(names.kernel_value, {"anyOf": _SYSCTL_VALUE[1:]})]
+SysfsFile = Annotated[str, _string(names.sysfs_file, patterns.SYSFS)]
+Event = Annotated[
+    After,
+    _named(
+        "after",
+        values.after,
+        _number(0, patterns.DAY, patterns.TIME, patterns.AFTER, kind="number"),
+    ),
+]
+
 HogCount = Annotated[int, _whole(0, MAX_HOGS)]
 Tasks = Annotated[int, _whole(1, 4096)]
 Adj = Annotated[int, _whole(-1000, 1000)]
@@ -183,6 +195,8 @@ Names = Annotated[tuple[str, ...], _some(values.text, {"type": "string"}, none=T
 
 HogName = Annotated[str, _string(names.hog_name, patterns.HOG)]
 CgroupName = Annotated[str, _string(names.cgroup_name, patterns.CGROUP)]
+CgroupNames = Annotated[tuple[str, ...], _some(names.cgroup, _text(patterns.CGROUP))]
+HogNames = Annotated[tuple[str, ...], _some(values.text, {"type": "string"})]
 Comm = Annotated[str, _string(names.comm, patterns.COMM)]
 Absolute = Annotated[str, _string(names.absolute, patterns.ABSOLUTE)]
 Existing = Annotated[str, _string(names.existing_cgroup, patterns.EXISTING)]

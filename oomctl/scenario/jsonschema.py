@@ -20,6 +20,7 @@ from oomctl.scenario.model import File, Hog, key_of
 from oomctl.scenario.rules.calls import HAVE_AN_AMOUNT, NEED_A_CGROUP, OF_A_DECLARATION
 from oomctl.scenario.rules.expect import OF_NO_CALL, VERDICTS_OF_NO_CALL
 from oomctl.scenario.rules.hogs import KINDS_OF
+from oomctl.scenario.rules.steps import KEYS
 
 _BESIDE = ("description", "default")
 """Keywords that a property has in addition to the name of its definition."""
@@ -31,6 +32,7 @@ def schema() -> dict[str, Any]:
     tables = made.pop("$defs")
     tables["Hog"]["allOf"] = list(_of_a_hog())
     tables["Call"]["allOf"] = list(_of_a_call())
+    tables["Step"]["allOf"] = [{"anyOf": [_given(key) for key in KEYS]}]
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
         "$defs": {**tables, **DEFINITIONS},

@@ -59,6 +59,16 @@ class Layout:
         """The cgroups that have children; the kernel allows no process in them."""
         return frozenset(parent(each) for each in self.cgroups if each != TOP)
 
+    def named(self, name: str) -> tuple[str, ...]:
+        """Return the hogs that a name stands for: one of them, or all of an entry."""
+        return tuple(member.name for member in self.members if name in (member.name, member.entry))
+
+    @cached_property
+    def late(self) -> frozenset[str]:
+        """The hogs that a step starts."""
+        started = (entry for step in self.file.step for entry in step.start or ())
+        return frozenset(name for entry in started for name in self.named(entry))
+
     def below(self, cgroup: str) -> Iterator[Member]:
         """Yield the hogs in a cgroup and in those below it."""
         return (each for each in self.members if within(each.cgroup, cgroup))

@@ -11,6 +11,7 @@ from dataclasses import fields as fields_of
 from typing import Annotated, Any
 
 from oomctl.oom.enums import Until, Via
+from oomctl.oom.plan import After
 from oomctl.scenario import fields
 from oomctl.scenario.names import TOP
 
@@ -151,7 +152,7 @@ def _recheck(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Call(Table):
-    """One step: a call, the number of callers, repetitions, and what is waited for."""
+    """A call, the number of callers, repetitions, and what is waited for."""
 
     target: fields.Target | None = None
     """The cgroup: `.` is the top, `left` is below it, `/existing/cgroup` is any other."""
@@ -187,6 +188,43 @@ class Call(Table):
     def on_tree(self) -> bool:
         """Whether its target is a cgroup of the scenario."""
         return not self.is_global and not (self.target or TOP).startswith("/")
+
+
+_FILLED = After()
+
+
+@dataclass(frozen=True)
+class Step(Table):
+    """Something that is done during the run, beside the calls, in the order of these keys."""
+
+    after: fields.Event = _FILLED
+    """A time since the first hog was started, `filled`, `large.marked`, `call[0].returned` ..."""
+    delay: fields.Time = 0.0
+    """Time between that and the step."""
+    cgroup: dict[fields.CgroupName, Cgroup] | None = None
+    """What is written into cgroups: cgroup.left.memory.max = "32M"."""
+    sysctl: fields.Sysctls | None = None
+    """Settings of the whole machine, restored at the end: vm.swappiness = 0."""
+    sysfs: dict[fields.SysfsFile, fields.KernelValue] | None = None
+    """Files below /sys/kernel/mm by path, restored at the end."""
+    freeze: fields.CgroupNames | None = None
+    """Cgroups to freeze, with all below."""
+    thaw: fields.CgroupNames | None = None
+    """Cgroups to thaw."""
+    move: dict[fields.HogName, fields.CgroupName] | None = None
+    """Hogs to move, each into a cgroup of the scenario: small = "left"."""
+    remove: fields.CgroupNames | None = None
+    """Cgroups to remove, which the kernel does if no process is in them."""
+    stop: fields.HogNames | None = None
+    """Hogs to stop (SIGSTOP)."""
+    is_continue: fields.HogNames | None = None
+    """Hogs to continue (SIGCONT)."""
+    kill: fields.HogNames | None = None
+    """Hogs to kill (SIGKILL)."""
+    start: fields.HogNames | None = None
+    """Hogs to start only now; the step ends once they are filled."""
+    may_fail: fields.Flag = False
+    """Go on with the experiment if the kernel refuses it, or a hog has ended."""
 
 
 @dataclass(frozen=True)
@@ -240,12 +278,14 @@ class File(Table):
     hog: dict[fields.HogName, Hog] = field(default_factory=dict)
     """Hogs by name, started in this order."""
     call: tuple[Call, ...] | None = None
-    """Steps in order. Left out: one call on the top. `call = []`: no call, limits kill."""
+    """Calls in order. Left out: one call on the top. `call = []`: no call, limits kill."""
+    step: tuple[Step, ...] = ()
+    """What else is done during the run, each at its time."""
     expect: Expect | None = None
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The steps; one call on the top if the file has no `call`."""
+        """The calls in order; one call on the top if the file has no `call`."""
         return (Call(),) if self.call is None else self.call
 
 

@@ -13,6 +13,7 @@ _COMM = re.compile(patterns.COMM)
 _INTERFACE = re.compile(patterns.INTERFACE)
 _ABSOLUTE = re.compile(patterns.ABSOLUTE)
 _MOUNTED = re.compile(patterns.MOUNTED)
+_SYSFS = re.compile(patterns.SYSFS)
 _SYSCTL_PART = re.compile(patterns.SYSCTL_PART)
 _SYSCTL_VALUE = re.compile(patterns.WORDS)
 _NAME_MAX = 255
@@ -138,6 +139,19 @@ def within(cgroup: str, above: str) -> bool:
     return above == TOP or is_within(cgroup, above)
 
 
+def cgroup(value: object) -> str:
+    """Parse the path of a cgroup of the scenario."""
+    return cgroup_name(text(value))
+
+
+def sysfs_file(name: str) -> str:
+    """Check the path of a switch of the kernel's memory management."""
+    if not _SYSFS.fullmatch(name):
+        hint = "write such as '/sys/kernel/mm/lru_gen/enabled'"
+        raise FieldError(f"{shown(name)} is not a file below /sys/kernel/mm", hint)
+    return name
+
+
 def sysctls(value: object) -> dict[str, str]:
     """Parse a table of sysctls, nested or by quoted names, into values by name."""
     if not isinstance(value, Mapping):
@@ -160,17 +174,16 @@ def _flat(above: tuple[str, ...], table: Mapping[str, object]) -> Iterator[tuple
         if isinstance(value, Mapping):
             yield from _flat(path, value)
         else:
-            yield name, _sysctl_value(name, value)
+            yield name, kernel_value(value, f"{name}: ")
 
 
-def _sysctl_value(name: str, value: object) -> str:
+def kernel_value(value: object, name: str = "") -> str:
+    """Parse what is written into a sysctl or a file of sysfs; `name` begins the fault."""
     string = str(value) if isinstance(value, int) and value.bit_length() <= 64 else value
     if isinstance(value, bool) or not isinstance(string, str) or len(string) > LONGEST:
-        raise FieldError(
-            f"{name}: {shown(value)} is not a value", "write a whole number or a string"
-        )
+        raise FieldError(f"{name}{shown(value)} is not a value", "write a whole number or a string")
     if not _SYSCTL_VALUE.fullmatch(string):
-        raise FieldError(f"{name}: {shown(string)} is not a value", "write words on one line")
+        raise FieldError(f"{name}{shown(string)} is not a value", "write words on one line")
     return string
 
 

@@ -116,7 +116,8 @@ def _open(at: Any, here: Path) -> bool:
             raise _refused(
                 here, f"there is no {here[0]} '{place}' to change", instead(str(place), names)
             )
-        at[place] = [{}] if here == ("call",) else {}  # without a call it is one call
+        # without a call it is one call
+        at[place] = [{}] if here == ("call",) else [] if here == ("step",) else {}
     return True
 
 

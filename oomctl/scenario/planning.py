@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from oomctl.oom import plan as plans
 from oomctl.oom.enums import Context
 from oomctl.oom.plan import STALL, Hog, Plan, Step, Sysctl
+from oomctl.scenario.actions import actions
 from oomctl.scenario.draft import Draft
 from oomctl.scenario.fault import ScenarioError
 from oomctl.scenario.names import TOP
@@ -93,6 +94,7 @@ class _Drafter:
             expect=None if file.expect is None else _expect(file.expect),
             timeout=file.timeout,
             sysctls=tuple(Sysctl(name, value) for name, value in file.sysctl.items()),
+            actions=tuple(actions(self.layout)),
         )
 
     def _files(self, cgroup: str) -> Mapping[str, str]:

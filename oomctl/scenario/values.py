@@ -9,8 +9,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from oomctl.oom.enums import Occasion
 from oomctl.oom.errnos import NUMBERS, name_of
-from oomctl.oom.plan import INT32_MAX, INT32_MIN, Range
+from oomctl.oom.plan import INT32_MAX, INT32_MIN, After, Range
 from oomctl.scenario import patterns
 from oomctl.scenario.fault import FieldError, instead, shown
 from oomctl.units import BLANKS, SIZE_LIMIT, parse_duration, parse_size
@@ -19,6 +20,7 @@ Name = TypeVar("Name", bound=str)
 
 _PERCENT = re.compile(patterns.PERCENT)
 _COUNT = re.compile(patterns.COUNT)
+_AFTER = re.compile(patterns.AFTER)
 PIDS_LIMIT = 1 << 22
 """PID_MAX_LIMIT on 64-bit kernels (include/linux/threads.h)."""
 
@@ -108,6 +110,19 @@ def duration(low: float = 0.0, high: float = patterns.DAY) -> Callable[[object],
         return float(seconds)
 
     return parse
+
+
+def after(value: object) -> After:
+    """Parse when a step is made: a time, or what it comes after; `hogs` has the name as given."""
+    if isinstance(value, str) and _AFTER.fullmatch(value):
+        name, _, what = value.rpartition(".")
+        if what == Occasion.RETURNED:
+            return After(Occasion.RETURNED, call=int(name[len("call[") : -1]))
+        return After(Occasion(what), (name,) if name else ())
+    if isinstance(value, str) and value[:1].isalpha():
+        hint = "write such as '2s', 'filled', 'large.exited' or 'call[0].returned'"
+        raise FieldError(f"{shown(value)} is neither a time nor an event", hint)
+    return After(Occasion.STARTED, delay=duration()(value))
 
 
 def whole(low: int, high: int, more: str = "") -> Callable[[object], int]:

@@ -9,6 +9,7 @@ from oomctl.scenario.rules.calls import call_faults, sysctl_faults
 from oomctl.scenario.rules.cgroups import limit_faults, protection_faults
 from oomctl.scenario.rules.expect import expect_faults
 from oomctl.scenario.rules.hogs import MAY_FAIL, hog_faults, place_faults, room_faults
+from oomctl.scenario.rules.steps import step_faults
 
 __all__ = ["MAY_FAIL", "faults"]
 
@@ -22,6 +23,6 @@ def faults(layout: Layout) -> Iterator[Fault]:
         return
     for find in (
         *(hog_faults, place_faults, room_faults, limit_faults, protection_faults),
-        *(call_faults, expect_faults, sysctl_faults),
+        *(call_faults, step_faults, expect_faults, sysctl_faults),
     ):
         yield from find(layout)

@@ -1,6 +1,6 @@
 """Faults of [[call]] and [sysctl]: keys against each other, unknown cgroups. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from oomctl.errors import UsageError
 from oomctl.oom import plan
@@ -35,14 +35,23 @@ def call_faults(layout: Layout) -> Iterator[Fault]:
 
 def sysctl_faults(layout: Layout) -> Iterator[Fault]:
     """Yield the sysctls of the scenario with which one of its calls would panic the machine."""
-    for name, value in layout.file.sysctl.items():
+    of_steps = [
+        (("step", index, "sysctl"), step.sysctl or {})
+        for index, step in enumerate(layout.file.step)
+    ]
+    for table, sysctls in ((("sysctl",), layout.file.sysctl), *of_steps):
+        yield from _panicking(layout, table, sysctls)
+
+
+def _panicking(layout: Layout, table: Path, sysctls: Mapping[str, str]) -> Iterator[Fault]:
+    for name, value in sysctls.items():
         for index, call in enumerate(layout.file.calls):
             planned = plan.Call(None if call.is_global else TOP, via=call.via)
             try:
                 check_sysctls(planned, {}, OOM_SCORE_ADJ_MIN, [plan.Sysctl(name, value)])
             except UsageError as error:
                 rests_on: Path = ("call", index)
-                path = ("sysctl", *name.split("."))
+                path = (*table, *name.split("."))
                 yield Fault(path, error.why, error.hint, rests_on=(rests_on,))
                 break
 

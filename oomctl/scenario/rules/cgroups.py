@@ -28,6 +28,7 @@ def _too_full(layout: Layout, cgroup: str, limit: int) -> Iterator[Fault]:
         (member, size)
         for member in layout.below(cgroup)
         if member.table.kind not in _UNCOUNTED and not member.table.may_fail
+        if member.name not in layout.late
         if (size := layout.size(member)) is not None
     ]
     key: Path = ("cgroup", cgroup, "memory", "max")

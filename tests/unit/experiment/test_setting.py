@@ -7,7 +7,7 @@ import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import setting
-from oomctl.experiment.setting import put_back, sysctl_changed, temporarily
+from oomctl.experiment.setting import put_back, switch_changed, sysctl_changed, temporarily
 from oomctl.journal.entries import Changed
 from oomctl.journal.file import Journal
 from oomctl.oom.plan import Sysctl
@@ -130,3 +130,23 @@ def test_of_two_that_start_at_the_same_moment_one_gives_up(sysctls, journal, mon
     ):
         pass
     assert path.read_text() == "1\n"
+
+
+def test_a_switch_that_shows_all_its_words_is_restored_to_the_one_in_force(sysctls, journal):
+    path = sysctls / "vm/enabled"
+    path.write_text("always [madvise] never\n")
+    with temporarily(path, "never", journal) as change:
+        assert change.was == "madvise"
+        path.write_text("always madvise [never]\n")
+    assert path.read_text() == "madvise"
+
+
+def test_a_switch_is_changed_in_the_block_and_restored(sysctls, journal):
+    path = sysctls / "vm/enabled"
+    path.write_text("0x0007\n")
+    with switch_changed(path, "0x0000", journal):
+        assert path.read_text() == "0x0000"
+    assert path.read_text() == "0x0007"
+    with pytest.raises(UnsupportedError, match="this kernel has no"), \
+         switch_changed(sysctls / "none", "0", journal):  # fmt: skip
+        pass

@@ -14,7 +14,7 @@ LONG = "/".join(["n" * 250] * 12)
 KEYS = {
     "tiemout = 3": "tiemout: no such key; did you mean 'timeout'?",
     "zzz = 3": "zzz: no such key; known are description, timeout, parent, sysctl, cgroup, hog, "
-    "call, expect",
+    "call, step, expect",
     f"{HOG}sise = 3": "hog.a.sise: no such key; did you mean 'size'?",
     '[cgroup."."]\nmemory.maxx = 1': "cgroup.\".\".memory.maxx: no such key; did you mean 'max'?",
     "[cgroup.a]\nmemroy.max = 1": "cgroup.a.memroy: no such key; did you mean 'memory'?",
@@ -27,7 +27,7 @@ KEYS = {
     "mean 'every'?",
     "[expect]\nkill = 1": "expect.kill: no such key; did you mean 'kills'?",
     '"a\\nb\\u001b" = 1': '"a\\nb\\u001b": no such key; known are description, timeout, parent, '
-    "sysctl, cgroup, hog, call, expect",
+    "sysctl, cgroup, hog, call, step, expect",
     "[cgroup.a]\n'memory.max' = 1": 'cgroup.a."memory.max": no such key; a dotted key has no '
     "quotes: memory.max = '64M'",
     "[cgroup.a.b]": "cgroup.a.b: no such key; known are memory, pids",
@@ -394,6 +394,38 @@ EXPECTATIONS = {
     "oom: is the same as expect.events.oom; keep one of them",
 }
 
+STEPS = {
+    "[[step]]": "step[0]: it does nothing; give it one of cgroup, sysctl, sysfs, "
+    "freeze, thaw, move, remove, stop, continue, kill, start",
+    "[[step]]\nafter = 'soon'\nthaw = '.'": "step[0].after: 'soon' is neither a time nor an event; "
+    "write such as '2s', 'filled', 'large.exited' or 'call[0].returned'",
+    "[[step]]\nafter = '2x'\nthaw = '.'": "step[0].after: '2x' is not a time; write "
+    "seconds, or such as '100ms', '2s', '1m'",
+    "[[step]]\nafter = 'b.exited'\nthaw = '.'\n[hog.a]\nsize = 0": "step[0].after: there is no "
+    "hog 'b' in this scenario; known are a",
+    "[[step]]\nafter = 'call[1].returned'\nthaw = '.'": "step[0].after: there is no call[1]; the "
+    "scenario has 1 call, the first is call[0]",
+    "[[step]]\ncgroup.left.memory.max = 1": "step[0].cgroup.left: there is no cgroup 'left' in "
+    "this scenario; known are .",
+    "[[step]]\nfreeze = ['.', 'left']": "step[0].freeze: there is no cgroup 'left' in this "
+    "scenario; known are .",
+    "[[step]]\nfreeze = []": "step[0].freeze: is an empty array; name at least one, or leave it "
+    "out",
+    "[[step]]\nremove = '.'": "step[0].remove: the top cannot be removed during the run; name a "
+    "cgroup below it",
+    "[[step]]\nmove.a = '.'\n[hog.a]\nsize = 0": "step[0].move.a: '.' has child cgroups, and the "
+    "kernel allows processes in leaves only; name a leaf",
+    "[[step]]\nkill = 'b'": "step[0].kill: there is no hog 'b' in this scenario; it has no hogs",
+    "[[step]]\nstart = 'a'\n[[step]]\nstart = 'a'\n[hog.a]\nsize = 0": "step[1].start: 'a' is "
+    "started twice; start it in one step",
+    "[[step]]\nsysctl.vm.panic_on_oom = 2": "step[0].sysctl.vm.panic_on_oom: vm.panic_on_oom is 2: "
+    "this declaration would panic the machine; write vm.panic_on_oom = 0 in [sysctl], or take it "
+    "out",
+    "[[step]]\nsysfs.'/sys/power/state' = 'mem'": 'step[0].sysfs."/sys/power/state": '
+    "'/sys/power/state' is not a file below /sys/kernel/mm; write such as "
+    "'/sys/kernel/mm/lru_gen/enabled'",
+}
+
 
 @pytest.mark.parametrize(
     ("text", "line"),
@@ -407,6 +439,7 @@ EXPECTATIONS = {
         **LIMITS,
         **CALLS,
         **EXPECTATIONS,
+        **STEPS,
     }.items(),
 )
 def test_a_fault_is_one_line(files, text, line):

@@ -28,7 +28,8 @@ def test_invalid_toml_is_one_line(files, text, line):
 
 def test_a_very_deep_table_is_an_unknown_key(files):
     assert files.faults(f"[{'a.' * 5000}a]") == [
-        "a: no such key; known are description, timeout, parent, sysctl, cgroup, hog, call, expect"
+        "a: no such key; known are description, timeout, parent, sysctl, cgroup, hog, call, step, "
+        "expect"
     ]
 
 

@@ -160,7 +160,7 @@ def test_a_fault_of_an_override_names_it(files, override, line):
         ("cgroup.*.memory.max=1", "--set cgroup: has no entry for * to change; name a new one "
          "instead"),
         ("nope.x=1", "--set nope: no such key; known are description, timeout, parent, sysctl, "
-         "cgroup, hog, call, expect"),
+         "cgroup, hog, call, step, expect"),
     ],
 )  # fmt: skip
 def test_an_override_of_an_absent_key_has_one_fault(files, override, line):

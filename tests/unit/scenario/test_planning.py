@@ -5,9 +5,12 @@ from hypothesis import given
 
 from oomctl.describe.plan_text import describe
 from oomctl.errors import UsageError
+from oomctl.oom.enums import Do, Occasion
 from oomctl.oom.plan import (
     EVENTS,
     EVENTS_LOCAL,
+    Action,
+    After,
     Call,
     CallExpect,
     Expect,
@@ -45,6 +48,81 @@ def test_a_hog_has_a_leaf_of_its_own_and_one_call_is_implied(files):
         steps=(Step(Call("/t", 0, 1)),),
         top="/t",
     )
+
+
+def test_a_step_is_its_actions_in_order(files):
+    made = files.plan(
+        """
+        [cgroup."."]
+        memory.max = "64M"
+        [cgroup.left]
+        [cgroup.right]
+        [hog.a]
+        size = "1M"
+        count = 2
+        cgroup = "left"
+        [[step]]
+        after = "a.exited"
+        delay = "1ms"
+        start = "a-2"
+        remove = "left"
+        move.a = "right"
+        freeze = "."
+        sysfs."/sys/kernel/mm/ksm/run" = 1
+        sysctl.vm.swappiness = 0
+        cgroup.left = { memory.max = "50%", memory.oom.group = true, pids.max = 9 }
+        may_fail = true
+    """
+    )
+    after = After(Occasion.EXITED, ("a-1", "a-2"), delay=0.001)
+    assert made.actions == tuple(
+        Action(0, after, do, cgroup, hog, file, value, may_fail=True)
+        for do, cgroup, hog, file, value in (
+            (Do.WRITE, "/t/left", "", "memory.max", str(32 * M)),
+            (Do.WRITE, "/t/left", "", "memory.oom.group", "1"),
+            (Do.WRITE, "/t/left", "", "pids.max", "9"),
+            (Do.SYSCTL, "", "", "vm.swappiness", "0"),
+            (Do.SYSFS, "", "", "/sys/kernel/mm/ksm/run", "1"),
+            (Do.WRITE, "/t", "", "cgroup.freeze", "1"),
+            (Do.MOVE, "/t/right", "a-1", "", ""),
+            (Do.MOVE, "/t/right", "a-2", "", ""),
+            (Do.REMOVE, "/t/left", "", "", ""),
+            (Do.START, "", "a-2", "", ""),
+        )
+    )
+    assert made.late == {"a-2"}
+    assert control("/t", "pids") in made.settings
+    assert [one.name for one in made.all_sysctls] == ["vm.swappiness"]
+
+
+@pytest.mark.parametrize(
+    ("written", "after"),
+    {
+        "": After(),
+        "after = 2": After(Occasion.STARTED, delay=2.0),
+        "after = '100ms'\ndelay = 1": After(Occasion.STARTED, delay=1.1),
+        "after = 'filled'": After(),
+        "after = 'a.filled'": After(Occasion.FILLED, ("a",)),
+        "after = 'a.marked'": After(Occasion.MARKED, ("a",)),
+        "after = 'call[0].returned'": After(Occasion.RETURNED),
+    }.items(),
+)
+def test_what_a_step_comes_after(files, written, after):
+    (action,) = files.plan(f"[[step]]\nthaw = '.'\n{written}\n[hog.a]\nsize = 0").actions
+    assert action.after == after
+
+
+def test_a_later_hog_needs_no_room_below_a_limit(files):
+    text = """
+        [cgroup."."]
+        memory.max = "8M"
+        [hog.a]
+        size = "6M"
+        [hog.late]
+        size = "6M"
+    """
+    assert "the hogs want 12M" in files.faults(text)[0]
+    assert files.plan(f"{text}[[step]]\nstart = 'late'").late == {"late"}
 
 
 def test_a_call_alone_is_on_an_empty_cgroup(files):
