@@ -5,12 +5,20 @@ from dataclasses import replace
 
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.counts import Difference, KillCounts
-from oomctl.oom.enums import CountRule, CountSource, Phase
+from oomctl.oom.enums import CountRule, CountSource, Do, Phase
 from oomctl.oom.fate import Fate
 from oomctl.oom.kill import OomKill
 from oomctl.oom.log.logrecord import Record
-from oomctl.oom.outcome import CallReport, Environment, Evidence, Outcome, Sample, TaskReport
-from oomctl.oom.plan import Call
+from oomctl.oom.outcome import (
+    ActionReport,
+    CallReport,
+    Environment,
+    Evidence,
+    Outcome,
+    Sample,
+    TaskReport,
+)
+from oomctl.oom.plan import Action, After, Call
 from oomctl.oom.prediction import Candidate, Prediction
 from oomctl.oom.task import Task, badness
 from oomctl.oom.timeline import Stamp, Timeline
@@ -216,8 +224,32 @@ GROUP = [
 REAPED_AT = 5 * 10**9
 
 
+ACTIONS = (
+    ActionReport(
+        Action(0, After(), Do.WRITE, f"{TARGET}/small", "", "memory.max", "4096"),
+        *(9 * 10**8, 6 * 10**8, 12_000),
+    ),
+    ActionReport(
+        Action(1, After(), Do.REMOVE, f"{TARGET}/medium"),
+        10**9,
+        7 * 10**8,
+        900,
+        "it is busy\x1b[2J",
+    ),
+    ActionReport(Action(1, After(), Do.KILL, hog="small"), 10**9, 7 * 10**8, 345_678),
+)
+
 OUTCOMES = {
     "default": DEFAULT_RUN,
+    "steps": replace(
+        DEFAULT_RUN,
+        tasks=(
+            replace(DEFAULT_RUN.tasks[0], fate=Fate("killed-by-step", signal=9)),
+            *DEFAULT_RUN.tasks[1:],
+        ),
+        actions=ACTIONS,
+        notes=("step 3 was not made: kill medium, after small is marked",),
+    ),
     "refused": outcome(
         report(-errno.EINVAL, call=Call(TARGET, 11, 2), took=950),
         tasks=DEFAULT_RUN.tasks[:2],
