@@ -1,31 +1,71 @@
-"""A kernel that does as the model says, beside a model that may have a fault."""
+"""A kernel that does as its source says, beside a model that may have a fault.
+
+What it did is told by events and log records, as oomctl has it from a kernel.
+"""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from oomctl.fuzz.hunt import trial_of
 from oomctl.fuzz.nominal import nominal, nominal_tasks
-from oomctl.fuzz.oracles import Judged, expected_return, is_valid
+from oomctl.fuzz.oracles import Judged
+from oomctl.oom.account import account
+from oomctl.oom.attribution import CallObservation, PostRun
 from oomctl.oom.call import CallResult, Stage
-from oomctl.oom.enums import Phase
-from oomctl.oom.fate import Fate
-from oomctl.oom.kill import OomKill
+from oomctl.oom.counts import CounterRises, EventCounter, KillTally
+from oomctl.oom.event import Event, EventKind
+from oomctl.oom.fate import Death, Fate
+from oomctl.oom.fates import fates
+from oomctl.oom.klog import KernelLog, KillsFromLog
 from oomctl.oom.log.logrecord import Record
-from oomctl.oom.outcome import CallReport, Evidence, TaskReport
-from oomctl.oom.paths import is_within
+from oomctl.oom.outcome import TaskReport
 from oomctl.oom.prediction import Candidates
-from oomctl.oom.timeline import Stamp, Timeline
-from oomctl.oom.verdict import judge
+from oomctl.oom.verdict import overall
 from tests.outcomes import ENVIRONMENT, outcome
+from tests.unit.fuzz.reference import below, choose, mm
 
-LINE = (
-    "Memory cgroup out of memory: Killed process {} ({}) total-vm:1kB, anon-rss:1kB, "
-    "file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
+CALLER = 50
+HEADER = (
+    "oomctl-caller invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order={}, oom_score_adj=-1000",
+    "CPU: 0 PID: 50 Comm: oomctl-caller Not tainted 6.12.0 #1",
 )
+CHOSEN = (
+    "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg={},"
+    "task_memcg={},task={},pid={},uid=0"
+)
+KILLED = (
+    "Memory cgroup out of memory: Killed process {} ({}) total-vm:1kB, anon-rss:{}kB, "
+    "file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:{}"
+)
+GROUP = "Tasks in {} are going to be killed due to memory.oom.group set"
+NONE = "Out of memory and no killable processes..."
+
+
+@dataclass(frozen=True)
+class Told(Candidates):
+    """Candidates that another model predicts of."""
+
+    model: object = None
+
+    def predict(self, without=()):
+        return self.model(self.without(without))
+
+
+@dataclass
+class Run:
+    """The state of one run: what is left, counted, logged and seen."""
+
+    plan: object
+    left: list
+    calls: list = field(default_factory=list)
+    counters: Counter = field(default_factory=Counter)
+    events: list = field(default_factory=list)
+    records: list = field(default_factory=list)
+    deaths: dict = field(default_factory=dict)
 
 
 class FakeKernel:
-    """Runs cases; `model` predicts, the true model kills. `runs` counts."""
+    """Runs cases; `model` predicts, the reference kills. `runs` counts."""
 
     def __init__(self, model=Candidates.predict):
         self.model = model
@@ -45,80 +85,126 @@ class FakeKernel:
                 else t
                 for t in tasks
             ]
-        left, calls, events = tasks, [], Counter()
-        for number, step in enumerate(plan.steps):
-            report = self.call(plan, step.call, left, number, events)
-            calls.append(report)
-            dead = {kill.pid for kill in report.kills}
-            left = [task for task in left if task.pid not in dead]
+        run = Run(plan, tasks)
+        observed = [self.call(run, step.call, n) for n, step in enumerate(plan.steps)]
+        after = PostRun(
+            run.events,
+            {pid: death.at_ns for pid, death in run.deaths.items()},
+            lambda _kill, _target: False,
+            {}.get,
+            sigkilled=frozenset(run.deaths),
+            tasks=tasks,
+        )
+        killed = set()
+        for one in observed:
+            run.calls.append(account(one, frozenset(one.taken | killed), after))
+            killed |= {kill.pid for kill in run.calls[-1].kills}
+        rows = fates(
+            [row(plan, task) for task in tasks],
+            stranger=lambda task: TaskReport(task, None, None, 0, Fate("survived")),
+            find=lambda _pid: None,
+            reports=run.calls,
+            others=(),
+            deaths=run.deaths,
+            filled_ns=0,
+        )
+        names = ("oom", "oom_kill", "oom_group_kill")
         rises = {
-            cgroup: {name: events[cgroup, name] for name in ("oom", "oom_kill", "oom_group_kill")}
-            for cgroup in plan.cgroups
+            cgroup: {name: run.counters[cgroup, name] for name in names} for cgroup in plan.cgroups
         }
-        rows = tuple(row(plan, task, calls) for task in tasks)
-        found = outcome(*calls, tasks=rows, events=rises, top=plan.top)
-        return Judged(plan, found)
+        found = outcome(*run.calls, tasks=tuple(rows), events=rises, top=plan.top)
+        verdict = overall([call.verdict for call in run.calls])
+        return Judged(plan, replace(found, counts=counts(run), verdict=verdict))
 
-    def call(self, plan, call, tasks, number, events):
-        given = nominal(plan, call, tasks)
-        truth = given.predict() if is_valid(call) else Candidates([], 1, 4096, set()).predict()
-        chosen = [task for task in tasks if task.pid in truth.victims]
-        memories = {task.memory for task in chosen}
-        dead = [task for task in tasks if task.memory in memories]
-        for task in chosen:
-            for cgroup in plan.cgroups:
-                events[cgroup, "oom_kill"] += is_within(home(task, tasks), cgroup)
-        group = truth.group if len(chosen) > 0 else None
-        for cgroup in plan.cgroups:
-            events[cgroup, "oom_group_kill"] += group is not None and is_within(group, cgroup)
-        began = 1000 * (number + 1)
-        result = CallResult(
-            Stage.CALLED, began, began + 100, expected_return(call, bool(dead)), caller=50
-        )
-        names = [task.comm for task in chosen]
-        kills = tuple(
-            OomKill(
-                began + 10, t.pid, t.comm, "victim" if t in chosen else "sharer", t.rss, traced=True
-            )
-            for t in dead
-        )
-        pids = frozenset(task.pid for task in chosen)
-        stamps = [Stamp("call", began)]
-        stamps += [
-            Stamp(moment, began + at, task.pid)
-            for at, moment in ((10, "killed"), (20, "marked"), (200, "exited"))
-            for task in dead
-        ]
-        return CallReport(
+    def call(self, run, call, number):
+        began, tasks = 1000 * (number + 1), run.left
+        given = nominal(run.plan, call, tasks)
+        done = choose(run.plan, call, tasks)
+        invalid = not (0 <= call.order <= 10 and call.flags in (0, 1))
+        ret = -22 if invalid else 0 if call.via == "limit" else int(done.chosen is not None)
+        told = () if invalid else log(call, done)
+        log_of = tuple(Record(len(run.records) + n, n, text) for n, text in enumerate(told))
+        events = () if invalid else tuple(seen(call, done, began))
+        for cgroup in run.plan.cgroups:
+            for task in done.killed:
+                owner = next((t for t in tasks if t.pid == mm(task)), task)
+                run.counters[cgroup, "oom_kill"] += below(owner.cgroup, cgroup)
+            grouped = done.group is not None and below(done.group, cgroup)
+            run.counters[cgroup, "oom_group_kill"] += grouped
+        taken = frozenset(run.deaths)
+        dead = {task.pid: began + 200 for task in (*done.killed, *done.sharers)}
+        run.deaths |= {pid: Death(pid, at, signal=9) for pid, at in dead.items()}
+        run.left = [task for task in tasks if task.pid not in dead]
+        run.events += events
+        run.records += log_of
+        return CallObservation(
             call,
             1,
-            result,
-            kills,
-            judge(result, names, int(group is not None), not names),
-            Evidence("ring buffer", "", pids, pids, True),
-            Timeline(tuple(stamps)),
-            self.model(given),
-            number,
-            collateral=frozenset(task.pid for task in dead) - pids,
-            log=tuple(Record(n, n, LINE.format(t.pid, t.comm)) for n, t in enumerate(chosen)),
+            CallResult(Stage.CALLED, began, began + 100, ret, caller=CALLER),
+            tuple(each for each in events if each.kind is not EventKind.EXIT),
+            KernelLog(log_of),
+            0,
+            group_kills=int(done.group is not None),
+            candidates=Told(
+                given.tasks, given.totalpages, given.page_size, given.groups, model=self.model
+            ),
+            step=number,
+            taken=taken,
+            logged=tuple(KillsFromLog().feed(log_of)),
+            counted=len(done.killed),
         )
 
 
-def home(task, tasks):
-    return next((each.cgroup for each in tasks if each.pid == task.memory), task.cgroup)
+def log(call, done):
+    """Yield the records of one run of the OOM killer."""
+    yield from (line.format(call.order) for line in HEADER)
+    if done.chosen is None:
+        yield NONE
+        return
+    first = done.chosen
+    yield CHOSEN.format(call.target, first.cgroup, first.comm, first.pid)
+    for number, task in enumerate(done.killed):
+        yield KILLED.format(task.pid, task.comm, task.rss // 1024, task.oom_score_adj)
+        if number == 0 and done.group:
+            yield GROUP.format(done.group)
 
 
-def row(plan, task, calls):
+def seen(call, done, began):
+    """Yield the events of one run of the OOM killer, and of the end of its victims."""
+
+    def event(kind, at, task=None, **more):
+        pid, comm = (task.pid, task.comm) if task else (CALLER, "oomctl-caller")
+        home = {"cgroup": task.cgroup} if task else {}
+        return Event(kind, began + at, pid, pid, comm, 9, invoker_pid=CALLER, **home, **more)
+
+    where = {"order": call.order, "memcg_id": 1, "memcg": call.target, "constraint": "memcg"}
+    yield event(EventKind.OOM_BEGIN, 5, **where)
+    for task in done.killed:
+        yield event(EventKind.SIGKILL, 10, task, anon=task.rss)
+        yield event(EventKind.MARK_VICTIM, 20, task, anon=task.rss)
+    for task in done.sharers:
+        yield event(EventKind.SIGKILL, 30, task, anon=task.rss)
+    yield event(EventKind.OOM_END, 40, **where)
+    for task in (*done.killed, *done.sharers):
+        yield event(EventKind.EXIT, 200, task, signal=9)
+
+
+def counts(run):
+    """Return the kills as each source counts them."""
+    tally = KillTally()
+    tally.add_records(run.records, {})
+    tally.add_kills([kill for call in run.calls for kill in call.kills])
+    kills = run.counters[run.plan.top, "oom_kill"]
+    logged = sum("Killed process" in record.text for record in run.records)
+    rises = CounterRises(logged, {run.plan.top: EventCounter(0, kills, True)})
+    return tally.reconcile(rises, (0, 0), tracing=True, silent=False)
+
+
+def row(plan, task):
     hog = next(hog for hog in plan.hogs if hog.label == task.comm)
-    for number, call in enumerate(calls):
-        for kill in call.kills:
-            if kill.pid == task.pid:
-                return TaskReport(
-                    task, hog.name, hog.size, 0, Fate("oom-killed", signal=9), number,
-                    collateral=task.pid in call.collateral, entry=hog.name, kind=hog.kind,
-                    phase=Phase.CALL, kill=kill,
-                )  # fmt: skip
-    return TaskReport(task, hog.name, hog.size, 0, Fate("survived"), entry=hog.name, kind=hog.kind)
+    return TaskReport(
+        task, hog.name, hog.size, 0, Fate("survived"), entry=hog.name, kind=hog.kind
+    )
 
 
 class FakeBench:

@@ -108,7 +108,11 @@ def test_sources_that_disagree(sound):
 
 
 def test_moments_out_of_order(sound):
-    (call, killed, marked, exited) = sound.outcome.calls[1].timeline.stamps
+    stamps = sound.outcome.calls[1].timeline.stamps
+    call, killed, marked, exited = (
+        next(stamp for stamp in stamps if stamp.name == name)
+        for name in ("call", "killed", "marked", "exited")
+    )
     line = Timeline((call, marked, killed, exited))
     assert said(with_call(sound, 1, timeline=line)) == {Oracle.TIMELINE}
     early = Timeline((call, Stamp("exited", killed.at_ns, 1000), killed, marked))
