@@ -12,12 +12,14 @@ from oomctl import console
 from oomctl.cli import forms, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.options import integer, value
+from oomctl.errors import UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.fuzz.bench import Bench, require_memory
 from oomctl.fuzz.folder import Folder
 from oomctl.fuzz.generator import FUZZED, SAYABLE, Weights, most_memory
 from oomctl.fuzz.hunt import Hunt, Trial
 from oomctl.fuzz.loop import End, FuzzReport, fuzz_rounds
+from oomctl.oom.enums import ReproForm
 from oomctl.oom.plan import HogKind
 from oomctl.report import FUZZ_RENDERERS, ShortFormat
 from oomctl.report.fuzz_parts import tree
@@ -82,6 +84,13 @@ class FuzzOptions:
             "findings that are there already are not reported again.",
         ),
     ] = None
+    repro: Annotated[
+        ReproForm | None,
+        value(
+            "c|sh",
+            "Write each finding as one C file or shell script too, which needs no oomctl.",
+        ),
+    ] = None
     formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
@@ -124,8 +133,13 @@ def fuzz(given: FuzzOptions) -> None:
       oomctl fuzz --seed 7 --rounds 50 --only anon,shmem -f json
       oomctl lab run -- oomctl fuzz --for 10m
     """
+    if given.repro and not given.out:
+        raise UsageError("--repro writes into a folder", "name one with --out")
     seed = secrets.randbits(32) if given.seed is None else given.seed
-    with forms.Places(forms.of(given.formats), given.output) as places, Folder(given.out) as folder:
+    with (
+        forms.Places(forms.of(given.formats), given.output) as places,
+        Folder(given.out, given.repro) as folder,
+    ):
         report = _run(given, seed, folder, places)
     raise typer.Exit(report.exit)
 

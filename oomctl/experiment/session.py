@@ -198,7 +198,8 @@ class Session:
                 watch.add(task.pid)
         if plan.system_wide and self._confirm:
             self._ask(setup, self._confirm)
-        hog_set.require_alive(but=actions.sent)
+        if not actions.reports:  # they may have killed
+            hog_set.require_alive()
         sampler = stack.enter_context(Sampler(state.top))
         runner = RoundRunner(setup, state, before, history, watch, sampler, actions)
         calls = runner.run()

@@ -15,7 +15,7 @@ from oomctl.scenario.toml_text import TomlTable, document, exact_size
 from oomctl.text import counted
 from oomctl.units import Duration
 
-FILE = re.compile(r"finding-([0-9a-f]{12})\.toml")
+FILE = re.compile(r"finding-([0-9a-f]{12})\.(?:toml|c|sh)")
 """The name of a finding's file, with its form."""
 
 
@@ -86,16 +86,20 @@ class Finding:
         """Return its scenario file."""
         return document([self._head(), *_tree(self.case), *self._calls()])
 
-    def _head(self) -> TomlTable:
+    @property
+    def about(self) -> list[str]:
+        """Say where it comes from and what differs, a line each."""
         of = f"{counted(len(self.case.hogs), 'hog')} in {counted(len(self.case.files), 'cgroup')}"
-        about = [
+        return [
             f"Found by `oomctl fuzz`, case {self.origin}, {self.made} {of}.",
             f"Kernel {self.kernel}; {self.rate}.",
             "",
-            "What differs (the expectations below are the model's):",
+            "What differs (what is expected below is the model's):",
             *(f"- {each}" for each in self.disagreements),
         ]
-        table = TomlTable(comments=about)
+
+    def _head(self) -> TomlTable:
+        table = TomlTable(comments=self.about)
         oracles = ", ".join(self.oracles)
         table.set("description", f"Kernel and model differ: {oracles}.")
         table.set("timeout", str(Duration(self.case.timeout)))

@@ -1,18 +1,26 @@
 """The folder that findings are written to; what is there already is known."""
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from oomctl import console
 from oomctl.errors import OomctlError, UsageError
+from oomctl.fuzz import repro
 from oomctl.fuzz.finding import FILE, Finding, known_forms
+from oomctl.oom.enums import ReproForm
 
 
 class Folder:
-    """A folder of findings; without a path they are only reported."""
+    """A folder of findings; without a path they are only reported.
 
-    def __init__(self, path: Path | None) -> None:
+    With `form` each finding is written as a program without oomctl, too.
+    """
+
+    def __init__(self, path: Path | None, form: ReproForm | None = None) -> None:
         self._path = path
+        self._form = form
         self._is_new = False
         self.known: frozenset[str] = frozenset()
 
@@ -45,9 +53,19 @@ class Folder:
         if self._path is None:
             return
         path = self._path / finding.file_name
-        try:
-            with open(path, "x", encoding="utf-8") as file:
-                file.write(finding.text())
-        except OSError as error:
-            why = f"cannot write {path}: {error.strerror}"
-            raise OomctlError(why, "free some space or name another folder") from error
+        _write(path, finding.text())
+        if self._form and repro.is_possible(finding):
+            program = path.with_suffix(f".{self._form}")
+            _write(program, repro.text(finding, self._form), 0o777)
+        elif self._form:
+            known = ", ".join(repro.KINDS)
+            console.note(f"no --repro of it: that makes hogs of {known}, and sets no sysctl")
+
+
+def _write(path: Path, text: str, mode: int = 0o666) -> None:
+    try:
+        with open(path, "x", encoding="utf-8", opener=partial(os.open, mode=mode)) as file:
+            file.write(text)
+    except OSError as error:
+        why = f"cannot write {path}: {error.strerror}"
+        raise OomctlError(why, "free some space or name another folder") from error

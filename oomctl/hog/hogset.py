@@ -118,12 +118,10 @@ class HogSet:
         """
         self._fill(hog for hog in self._hogs if hog.name == name)
 
-    def require_alive(self, but: Collection[int] = ()) -> None:
-        """Raise UnsupportedError if a hog that must not fail has ended, but for some PIDs."""
+    def require_alive(self) -> None:
+        """Raise UnsupportedError if a hog that must not fail has ended."""
         self._watch.poll()
         for running_hog in self.runners:
-            if running_hog.pid in but:
-                continue
             if running_hog.pid in self._watch.deaths and not running_hog.hog.may_fail:
                 death = self._watch.deaths[running_hog.pid]
                 why = self._diagnosis.of_death(running_hog.hog, death, Step.READY)

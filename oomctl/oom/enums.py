@@ -320,6 +320,13 @@ class Oracle(StrEnum):
     """oomctl itself gets to the end of the experiment."""
 
 
+class ReproForm(StrEnum):
+    """What a finding is rebuilt by, without oomctl."""
+
+    C = "c"
+    SH = "sh"
+
+
 class Agreement(StrEnum):
     """How an experiment of `oomctl fuzz` compares with the model."""
 

@@ -5,6 +5,10 @@ OOMCTL_FUZZ is the number of rounds, OOMCTL_FUZZ_SEED their seed.
 
 import json
 import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +16,15 @@ import pytest
 
 from oomctl.cgroup import hierarchy
 from oomctl.experiment.environment import require_kfunc
+from oomctl.fuzz import repro
 from oomctl.fuzz.bench import Bench
+from oomctl.fuzz.case import Case
+from oomctl.fuzz.finding import Expected, Finding
 from oomctl.fuzz.generator import SAYABLE
 from oomctl.fuzz.hunt import Hunt
 from oomctl.oom import prediction
-from oomctl.oom.enums import Oracle
+from oomctl.oom.enums import Oracle, ReproForm, Via
+from oomctl.oom.plan import Call, Hog, Step
 from tests.schemas import validator
 
 ROUNDS = int(os.environ.get("OOMCTL_FUZZ", "30"))
@@ -66,3 +74,45 @@ def test_a_planted_fault_is_found_and_shrunk(monkeypatch, tmp_path, oomctl):
     failed = oomctl("run", str(path))
     assert failed.exit_code == 1, failed.stderr
     assert "group-killed" in failed.stdout
+
+
+CALLS = {
+    "limit": Step(Call(".", via=Via.LIMIT, amount=4 << 20)),
+    "kfunc": Step(Call(".", 3, 1)),
+}
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="a C compiler builds it")
+@pytest.mark.parametrize("form", ReproForm)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_finding_is_rebuilt_without_oomctl(form, call, tmp_path):
+    """The model's expectation holds, and another is told from it."""
+    hogs = (
+        Hog("hog0", 8 << 20, cgroup="a", entry="hog0"),
+        Hog("hog1", 16 << 20, -1000, "a", "shmem", entry="hog1"),
+        Hog("hog2", 12 << 20, cgroup="b", kind="threads", entry="hog2", tasks=2),
+        Hog("hog3", 1 << 20, cgroup="b", kind="shared", entry="hog3", sharer="a"),
+    )
+    files = {".": {"memory.swap.max": "0"}, "a": {}, "b": {"memory.oom.group": "1"}}
+    case = Case(hogs, files, (CALLS[call],))
+    declare = tmp_path / "declare"
+    text = '[[call]]\ntarget = "%s"\norder = %s\nflags = %s\n'
+    declare.write_text(
+        f'printf \'{text}\' "$CGROUP" "$ORDER" "$FLAGS" >{tmp_path}/x.toml\n'
+        f"{sys.executable} -m oomctl run {tmp_path}/x.toml\n"
+    )
+    for victims, code in ((("hog2", "hog3"), 0), (("hog0",), 1)):
+        expected = (Expected(1, victims),)
+        finding = Finding(case, "7:1.0", (), expected, 5, 5, True, "6.12")
+        program = tmp_path / f"repro.{form}"
+        program.write_text(repro.text(finding, form))
+        words = ["sh", str(program)]
+        if form == ReproForm.C:
+            words = [str(tmp_path / "repro")]
+            subprocess.run(["cc", "-o", *words, str(program)], check=True)
+        done = subprocess.run(
+            [*words, f"sh {declare}"], capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert re.search(r"died:? +hog2 hog3\b", done.stdout), done.stdout
+        assert not Path("/sys/fs/cgroup/oom-repro").exists()

@@ -286,10 +286,10 @@ def test_a_signal_is_delivered_during_a_wait_and_leaves_nothing(kernel, number):
 def test_a_hog_that_dies_before_the_call_stops_it(kernel, monkeypatch):
     require_alive = HogSet.require_alive
 
-    def kill_first(hog_set, but):
+    def kill_first(hog_set):
         os.kill(kernel.pids["small"], signal.SIGTERM)
         hog_set._watch.wait(lambda: kernel.pids["small"] in hog_set._watch.deaths, 20)
-        require_alive(hog_set, but)
+        require_alive(hog_set)
 
     monkeypatch.setattr(HogSet, "require_alive", kill_first)
     with pytest.raises(UnsupportedError, match="ended before the call"):

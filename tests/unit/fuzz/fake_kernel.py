@@ -202,9 +202,7 @@ def counts(run):
 
 def row(plan, task):
     hog = next(hog for hog in plan.hogs if hog.label == task.comm)
-    return TaskReport(
-        task, hog.name, hog.size, 0, Fate("survived"), entry=hog.name, kind=hog.kind
-    )
+    return TaskReport(task, hog.name, hog.size, 0, Fate("survived"), entry=hog.name, kind=hog.kind)
 
 
 class FakeBench:
