@@ -131,8 +131,8 @@ hostile: build ## 25,000 hostile files, command lines and contents of /proc: a l
 smoke: setup ## the kfunc's contract on the lab's kernel, and where that should panic
 	$(OOMCTL) lab smoke --format table
 
-mutants: setup ## does the suite notice kernels that break the contract? some thirty boots
-	OOMCTL_MUTANTS=1 $(BIN)/pytest -rP tests/lab/test_mutants.py
+mutants: setup ## faults planted into oomctl's model, and kernels that break the contract: noticed?
+	OOMCTL_MUTANTS=1 $(BIN)/pytest -rP tests/mutants tests/lab/test_mutants.py
 
 selftests: setup ## the kernel's own tests of memory cgroups in the lab; fetches its source
 	OOMCTL_SELFTESTS=1 $(BIN)/pytest -rP tests/lab/test_selftests.py

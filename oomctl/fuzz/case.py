@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from oomctl.oom.enums import Do
 from oomctl.oom.paths import is_within
+from oomctl.oom.plan import Action
 from oomctl.scenario.draft import Draft
 from oomctl.scenario.names import TOP, parent, within
 
@@ -41,8 +43,22 @@ class Case(Draft):
             and all(parent(each) in known for each in known)
             and places <= known - self.inner
             and {*self.targets} <= known
+            and all(self._can_act(action) for action in self.actions)
             and all(self._has_room(each) for each in known)
         )
+
+    def is_empty(self, cgroup: str) -> bool:
+        """Whether no process is in a cgroup, no other below it, and no call is made on it."""
+        used = {place for hog in self.hogs for place in (hog.cgroup, hog.sharer)} | {*self.targets}
+        inner = {parent(each) for each in self.files if each != TOP}
+        return cgroup != TOP and cgroup not in used | inner
+
+    def _can_act(self, action: Action) -> bool:
+        if action.hog:
+            return action.hog in {hog.name for hog in self.hogs}
+        if action.do == Do.REMOVE:
+            return action.cgroup in self.files and self.is_empty(action.cgroup)
+        return action.cgroup in self.files
 
     def _has_room(self, cgroup: str) -> bool:
         limit = self.files[cgroup].get("memory.max", "max")
@@ -70,5 +86,8 @@ class Case(Draft):
             steps=tuple(
                 replace(step, call=replace(step.call, target=moved(step.call.target or TOP)))
                 for step in self.steps
+            ),
+            actions=tuple(
+                replace(each, cgroup=each.cgroup and moved(each.cgroup)) for each in self.actions
             ),
         )

@@ -9,10 +9,11 @@ from oomctl.fuzz.nominal import nominal, nominal_tasks
 from oomctl.fuzz.oracles import Judged, is_valid
 from oomctl.oom.as_text import returned
 from oomctl.oom.enums import Role, Rule, VerdictName
-from oomctl.oom.paths import ancestors
+from oomctl.oom.paths import ancestors, is_within
 from oomctl.oom.plan import Call, Plan
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import limit_pages
+from oomctl.scenario.actions import FREEZE
 
 RULE, VICTIM, VERDICT, RETURN = "rule", "victim", "verdict", "return"
 Exercised = tuple[str, str]
@@ -51,6 +52,11 @@ def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
             for one in prediction.candidates
         ),
         Rule.LEADER_EXITED: bool(first.task.thread),
+        Rule.FROZEN: any(
+            is_within(first.task.cgroup, each.cgroup)
+            for each in plan.actions
+            if (each.file, each.value) == (FREEZE, "1")
+        ),
         Rule.BELOW: first.task.cgroup != call.target,
     }.items():
         if has_part:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.oracles import Disagreement, Judged, expected_return, is_valid
 from oomctl.oom.as_text import returned
-from oomctl.oom.enums import Oracle
-from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Hog, Step
+from oomctl.oom.enums import Do, Occasion, Oracle
+from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Action, Hog, Step
 from oomctl.scenario.names import TOP
 from oomctl.scenario.toml_text import TomlTable, document, exact_size
 from oomctl.text import counted
@@ -84,7 +84,8 @@ class Finding:
 
     def text(self) -> str:
         """Return its scenario file."""
-        return document([self._head(), *_tree(self.case), *self._calls()])
+        steps = map(_step, self.case.actions)
+        return document([self._head(), *_tree(self.case), *self._calls(), *steps])
 
     @property
     def about(self) -> list[str]:
@@ -165,6 +166,17 @@ def _call(table: TomlTable, step: Step) -> None:
         table.set("flags", call.flags)
 
 
+def _step(action: Action) -> TomlTable:
+    table = TomlTable(("step",), is_item=True)
+    if action.after.occasion == Occasion.RETURNED:
+        table.set("after", f"call[{action.after.call}].returned")
+    if action.do == Do.WRITE:
+        table.set("freeze" if action.value == "1" else "thaw", action.cgroup)
+    else:
+        table.set(str(action.do), action.cgroup or action.hog)
+    return table
+
+
 def _shape(case: Case) -> object:
     """Return a case without names, its amounts by their order only."""
     names = {cgroup: number for number, cgroup in enumerate(case.files)}
@@ -178,6 +190,10 @@ def _shape(case: Case) -> object:
         [
             (names[step.call.target or TOP], str(step.call.via), is_valid(step.call))
             for step in case.steps
+        ],
+        [
+            (str(each.do), each.value, str(each.after.occasion), names.get(each.cgroup))
+            for each in case.actions
         ],
     )
 

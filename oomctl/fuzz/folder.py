@@ -59,7 +59,7 @@ class Folder:
             _write(program, repro.text(finding, self._form), 0o777)
         elif self._form:
             known = ", ".join(repro.KINDS)
-            console.note(f"no --repro of it: that makes hogs of {known}, and sets no sysctl")
+            console.note(f"no --repro of it: that makes hogs of {known}, no steps and no sysctl")
 
 
 def _write(path: Path, text: str, mode: int = 0o666) -> None:

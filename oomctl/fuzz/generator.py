@@ -8,8 +8,20 @@ from pathlib import Path
 from typing import Any, get_args
 
 from oomctl.fuzz.case import Case
-from oomctl.oom.enums import Via
-from oomctl.oom.plan import INT32_MAX, INT32_MIN, WAIT_ON_OOM_LOCK, Call, Hog, HogKind, Step, Sysctl
+from oomctl.oom.enums import Do, Occasion, Via
+from oomctl.oom.plan import (
+    INT32_MAX,
+    INT32_MIN,
+    WAIT_ON_OOM_LOCK,
+    Action,
+    After,
+    Call,
+    Hog,
+    HogKind,
+    Step,
+    Sysctl,
+)
+from oomctl.scenario.actions import FREEZE
 from oomctl.scenario.names import TOP, join, parent, within
 
 K, M = 1 << 10, 1 << 20
@@ -21,6 +33,8 @@ _BAD_FLAGS = (2, 3, 1 << 63)
 _LIBRARY = Path(
     sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("LDLIBRARY") or ""
 )
+_PLAIN: tuple[HogKind, ...] = ("anon", "shmem", "mlock")
+"""Kinds of hogs that are one process, which may be stopped and killed."""
 _TASKS: Mapping[str, tuple[int, int]] = {"threads": (2, 5), "forker": (1, 4)}
 
 
@@ -31,8 +45,9 @@ class Weights:
     `small` is a limit below 1000 pages, `alike` hogs of few sizes, `tie` a hog like another,
     `special` a hog of any of `kinds`, `plain` a cgroup without the controller below it, `limited` a
     call by memory.max, `empty` no hogs, `elsewhere` a target without regard to the hogs, `bad` an
-    invalid order or flag, `several` a second and a third call. `pages` is the binary logarithm of
-    the largest hog's size.
+    invalid order or flag, `several` a second and a third call, `acting` something
+    that is done before the calls or after the first. `pages` is the binary logarithm of the largest
+    hog's size.
     """
 
     small: float = 0.15
@@ -50,6 +65,7 @@ class Weights:
     protected: float = 0.2
     bad: float = 0.08
     several: float = 0.25
+    acting: float = 0.3
     pages: float = 12.3
     most_hogs: int = 9
     depth: int = 5
@@ -57,7 +73,7 @@ class Weights:
     holds: Sequence[float] = (0.0, 0.3, 2.5)
     kinds: Sequence[HogKind] = get_args(HogKind)
     sayable: bool = False
-    """Whether a scenario file can say all of it; `protected`, `bad` and `several` are for these."""
+    """Whether a scenario file can say all of it; what comes after `group` is for these only."""
     timeout: float = 120.0
 
 
@@ -243,7 +259,33 @@ def _with_more(dice: random.Random, weights: Weights, case: Case, given: Sequenc
             again = replace(case.steps[0].call, target=dice.choice(given))
             steps.append(_varied(dice, weights, Step(again)))
     hogs = tuple(replace(hog, entry=hog.name) for hog in case.hogs)
-    return replace(case, hogs=hogs, files=files, steps=tuple(steps))
+    more = replace(case, hogs=hogs, files=files, steps=tuple(steps))
+    if dice.random() >= weights.acting:
+        return more
+    actions = _random_actions(dice, more)
+    return replace(
+        more, actions=tuple(replace(each, step=step) for step, each in enumerate(actions))
+    )
+
+
+def _random_actions(dice: random.Random, case: Case) -> Iterator[Action]:
+    """Yield what does not change the choice, or what the model knows by the time of the call."""
+    filled, returned = After(), After(Occasion.RETURNED)
+    traced = any(hog.kind == "traced" for hog in case.hogs)  # a frozen tracer would not let go
+    if dice.random() < 0.6 and not traced:
+        frozen = dice.choice([*case.files])
+        yield Action(0, filled, Do.WRITE, frozen, file=FREEZE, value="1")
+        if dice.random() < 0.5:
+            yield Action(0, returned, Do.WRITE, frozen, file=FREEZE, value="0")
+    empty = [cgroup for cgroup in case.files if case.is_empty(cgroup)]
+    if empty and dice.random() < 0.5:
+        after = dice.choice([filled, returned])
+        yield Action(0, after, Do.REMOVE, dice.choice(empty))
+    plain = [hog.name for hog in case.hogs if hog.kind in _PLAIN]
+    if plain and dice.random() < 0.4:
+        yield Action(0, filled, Do.STOP, hog=dice.choice(plain))
+    if plain and dice.random() < 0.3:
+        yield Action(0, filled, Do.KILL, hog=dice.choice(plain))
 
 
 def _varied(dice: random.Random, weights: Weights, step: Step) -> Step:

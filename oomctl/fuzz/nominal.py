@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from oomctl.fuzz.turns import groups_of, scan_key
+from oomctl.oom.enums import Do
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Call, Hog, Plan
 from oomctl.oom.prediction import Candidates
@@ -20,9 +21,15 @@ _UNCOUNTED = ("slab", "pipe", "socket", "file", "hugetlb")
 
 
 def nominal_tasks(plan: Plan) -> list[Task]:
-    """Return the tasks of all hogs in scan order, PIDs in the order in which hogs are started."""
+    """Return the tasks of all hogs that no action kills, in scan order.
+
+    PIDs come in the order in which hogs are started.
+    """
     tasks: list[Task] = []
+    killed = {action.hog for action in plan.actions if action.do == Do.KILL}
     for hog in plan.hogs:
+        if hog.name in killed:
+            continue
         tasks += _tasks(hog, _FIRST + len(tasks))
     return sorted(tasks, key=lambda task: (scan_key(plan, task.cgroup), task.pid))
 

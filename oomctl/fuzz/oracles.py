@@ -9,7 +9,9 @@ from functools import cached_property
 from oomctl.fuzz.turns import CallKills, Turn
 from oomctl.oom.enums import (
     Agreement,
+    Do,
     EvidenceSource,
+    FateKind,
     Moment,
     Oracle,
     Phase,
@@ -17,6 +19,7 @@ from oomctl.oom.enums import (
     VerdictName,
     Via,
 )
+from oomctl.oom.fate import Fate
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Plan
@@ -66,6 +69,12 @@ class Judged:
         seen = [task for call in self.outcome.calls for task in _candidates(call)]
         tasks = {task.pid: task for task in (*(f.task for f in self.outcome.tasks), *seen)}
         return tuple(CallKills(self.plan, call, tasks) for call in self.outcome.calls)
+
+    @cached_property
+    def _killed_by_steps(self) -> frozenset[str]:
+        """The names of the hogs that were sent SIGKILL by an action."""
+        made = (one.action for one in self.outcome.actions if not one.failed)
+        return frozenset(action.hog for action in made if action.do == Do.KILL)
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -209,6 +218,8 @@ class Judged:
             if self._is_refilled(row, each):
                 shared = bool(row.kill and row.kill.role == Role.SHARER)
                 return [("oom-killed", Phase.BESIDE, True, shared)]
+        if row.name in self._killed_by_steps:
+            return [(str(Fate(FateKind.STEP_KILLED)), Phase.BESIDE, False, False)]
         survived = ("survived", None, False, False)
         if any(pid in each.orphans for each in self.calls):
             ended = ("ended with its hog", Phase.BESIDE, False, False)

@@ -34,7 +34,10 @@ class Shrinker:
 
     def run(self) -> Case:
         """Take parts away until no single step leaves a case that differs."""
-        passes: tuple[Pass, ...] = (fewer_steps, fewer_hogs, fewer_cgroups, fewer_settings, plainer)
+        passes: tuple[Pass, ...] = (
+            *(fewer_steps, fewer_actions, fewer_hogs),
+            *(fewer_cgroups, fewer_settings, plainer),
+        )
         before = None
         while before != self.best and self.tries < self.budget:
             before = self.best
@@ -63,6 +66,13 @@ def fewer_steps(case: Case) -> Iterator[Case]:
         yield from (replace(case, steps=(step,)) for step in case.steps)
     if len(case.steps) > 2:
         yield from (replace(case, steps=rest) for rest in _without_each(case.steps, 1))
+
+
+def fewer_actions(case: Case) -> Iterator[Case]:
+    """Yield the case without any action, then without each of them."""
+    if case.actions:
+        yield replace(case, actions=())
+    yield from (replace(case, actions=rest) for rest in _without_each(case.actions, 1))
 
 
 def fewer_hogs(case: Case) -> Iterator[Case]:

@@ -367,6 +367,8 @@ class Rule(StrEnum):
     """A task shares the victim's memory."""
     LEADER_EXITED = "leader-exited"
     """The chosen process has lost its thread group leader."""
+    FROZEN = "frozen"
+    """The victim's cgroup was frozen."""
     BELOW = "below"
     """The victim is in a cgroup below the target."""
     NO_TASK = "no-task"

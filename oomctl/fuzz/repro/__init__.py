@@ -22,11 +22,12 @@ _HOW = (
 
 
 def is_possible(finding: Finding) -> bool:
-    """Tell whether a finding can be rebuilt: its kinds of hogs, its triggers, and no sysctl."""
+    """Tell whether a finding can be rebuilt: known hogs and triggers, no steps, no sysctls."""
     case = finding.case
     kinds = {hog.kind for hog in case.hogs}
     vias = {step.call.via for step in case.steps}
-    return kinds <= {*KINDS} and vias <= {Via.BPF, Via.LIMIT} and not case.sysctls
+    changes = case.sysctls or case.actions
+    return kinds <= {*KINDS} and vias <= {Via.BPF, Via.LIMIT} and not changes
 
 
 def text(finding: Finding, form: ReproForm) -> str:

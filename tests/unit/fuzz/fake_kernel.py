@@ -18,8 +18,9 @@ from oomctl.oom.fate import Death, Fate
 from oomctl.oom.fates import fates
 from oomctl.oom.klog import KernelLog, KillsFromLog
 from oomctl.oom.log.logrecord import Record
-from oomctl.oom.outcome import TaskReport
+from oomctl.oom.outcome import ActionReport, TaskReport
 from oomctl.oom.prediction import Candidates
+from oomctl.oom.task import Task
 from oomctl.oom.verdict import overall
 from tests.outcomes import ENVIRONMENT, outcome
 from tests.unit.fuzz.reference import below, choose, mm
@@ -99,14 +100,22 @@ class FakeKernel:
         for one in observed:
             run.calls.append(account(one, frozenset(one.taken | killed), after))
             killed |= {kill.pid for kill in run.calls[-1].kills}
+        killed_by_step = {
+            9000 + number: action.hog
+            for number, action in enumerate(plan.actions)
+            if action.do == "kill"
+        }
+        run.deaths |= {pid: Death(pid, 500, signal=9) for pid in killed_by_step}
+        gone = [Task(pid, name, "/fuzzed", 0, 0, 0, 0, 0.0) for pid, name in killed_by_step.items()]
         rows = fates(
-            [row(plan, task) for task in tasks],
+            [row(plan, task) for task in (*tasks, *gone)],
             stranger=lambda task: TaskReport(task, None, None, 0, Fate("survived")),
             find=lambda _pid: None,
             reports=run.calls,
             others=(),
             deaths=run.deaths,
             filled_ns=0,
+            sent=frozenset(killed_by_step),
         )
         names = ("oom", "oom_kill", "oom_group_kill")
         rises = {
@@ -114,7 +123,8 @@ class FakeKernel:
         }
         found = outcome(*run.calls, tasks=tuple(rows), events=rises, top=plan.top)
         verdict = overall([call.verdict for call in run.calls])
-        return Judged(plan, replace(found, counts=counts(run), verdict=verdict))
+        made = tuple(ActionReport(action, 500, 500, 0) for action in plan.actions)
+        return Judged(plan, replace(found, counts=counts(run), verdict=verdict, actions=made))
 
     def call(self, run, call, number):
         began, tasks = 1000 * (number + 1), run.left

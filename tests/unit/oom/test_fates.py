@@ -27,12 +27,12 @@ def known(pid, failed=""):
     )
 
 
-def report(*kills, via="bpf"):
-    answer = CallResult(Stage.CALLED, BEGAN, BEGAN + 100, 1)
+def report(*kills, via="bpf", began=BEGAN):
+    answer = CallResult(Stage.CALLED, began, began + 100, 1)
     return CallReport(Call("/t", via=via), 3, answer, kills, KILLED)
 
 
-def told(rows, calls=(), others=(), deaths=()):
+def told(rows, calls=(), others=(), deaths=(), sent=frozenset()):
     ends = {pid: Death(pid, at, signal=9) for pid, at in deaths}
     stranger = lambda task: TaskReport(task, None, None, 0, Fate("survived"))  # noqa: E731
     found = fates(
@@ -43,6 +43,7 @@ def told(rows, calls=(), others=(), deaths=()):
         others=others,
         deaths=ends,
         filled_ns=FILLED,
+        sent=sent,
     )
     return {one.task.pid: one for one in found}
 
@@ -73,6 +74,24 @@ def test_a_hog_that_failed_by_itself_is_not_filled():
 def test_a_victim_that_has_not_ended_is_dying_and_belongs_to_its_call():
     one = told([known(7)], [report(kill(7, 1010))])[7]
     assert (one.fate.kind, one.phase, one.call, one.died_after_ns) == ("dying", Phase.CALL, 0, None)
+
+
+def test_a_task_that_ends_by_no_call_is_told_with_the_last_one_before():
+    calls = [report(), report(began=2000), report(began=3000)]
+    deaths = [(7, 1500), (8, 2500), (9, 3500), (10, 700)]
+    one = told([known(pid) for pid in (7, 8, 9, 10)], calls, [], deaths)
+    assert {pid: row.call for pid, row in one.items()} == {7: 0, 8: 1, 9: 2, 10: None}
+    assert [one[pid].died_after_ns for pid in (7, 8, 9)] == [500, 500, 500]
+
+
+def test_a_hog_that_a_step_killed_is_not_the_oom_killers_doing():
+    one = told([known(7), known(8)], [report()], [], [(7, 1500), (8, 1500)], sent={7})
+    assert [str(one[pid].fate) for pid in (7, 8)] == [
+        "killed by a step",
+        "killed SIGKILL by another process",
+    ]
+    both = told([known(7)], [report(kill(7, 1010))], [], [(7, 1020)], sent={7})[7]
+    assert both.fate.kind == "oom-killed"
 
 
 def test_what_lives_has_no_phase():

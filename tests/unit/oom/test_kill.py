@@ -43,6 +43,12 @@ def test_a_kill_is_told_when_its_victim_has_ended():
     assert tracing.feed([event(EventKind.EXIT, 95)]) == []
 
 
+def test_a_task_that_is_marked_before_it_gets_the_signal_is_a_victim():
+    events = [BEGIN, event(EventKind.MARK_VICTIM, 20), event(EventKind.SIGKILL, 21), END]
+    (seen,) = KillsFromEvents().feed([*events, event(EventKind.EXIT, 90)])
+    assert (seen.role, seen.at_ns) == ("victim", 20)
+
+
 def test_a_victim_that_ends_before_the_oom_killer_does_still_gets_the_constraint():
     tracing = KillsFromEvents()
     hit = [

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomctl.oom.task import Task, badness, rank
+from oomctl.oom.task import Task, badness, memcg_pages, rank
 
 M = 1 << 20
 PAGE = 4096
@@ -27,6 +27,24 @@ def task(pid, rss=0, adj=0, **more):
 def test_what_a_point_of_oom_score_adj_weighs(limit, pages_per_point):
     assert badness(task(2, adj=1), limit // PAGE, PAGE) == pages_per_point
     assert badness(task(2, adj=-999), limit // PAGE, PAGE) == -999 * pages_per_point
+
+
+@pytest.mark.parametrize(
+    ("limit", "swap_max", "swap", "pages"),
+    [
+        (64 * M, 0, 32 * M, 16384),
+        (64 * M, 16 * M, 32 * M, 20480),
+        (64 * M, 48 * M, 32 * M, 24576),
+        (64 * M, None, 32 * M, 24576),
+        (64 * M, None, 0, 16384),
+        (0, 0, 0, 1),
+        (None, 0, 0, (2**63 - 1) // PAGE),
+    ],
+)
+def test_the_pages_of_a_memcg_are_its_limit_and_the_swap_that_it_may_use(
+    limit, swap_max, swap, pages
+):
+    assert memcg_pages(limit, swap_max, swap, PAGE) == pages
 
 
 def test_no_limit_makes_adj_outrank_every_rss():
