@@ -101,7 +101,7 @@ class RoundRunner:
         try:
             for turn in self._turns():
                 made += turn
-            self.watch.wait(lambda: not self.actions.are_coming, DAY, self._tick)
+            self._await_actions()
             if self.actions.failure:
                 raise self.actions.failure
         except OomctlError as error:
@@ -310,6 +310,19 @@ class RoundRunner:
     def _tick(self) -> None:
         self.sampler.sample()
         self.actions.poll()
+
+    def _await_actions(self) -> None:
+        """Make the actions that are left, as long as their time comes or a victim is dying."""
+        deadline = time.monotonic() + self.setup.plan.timeout
+
+        def is_over() -> bool:
+            if self.actions.are_coming:
+                return False
+            self.history.update()
+            dying = self.history.taken & self.watch.watched() - self.watch.deaths.keys()
+            return not (self.actions.left and dying) or time.monotonic() > deadline
+
+        self.watch.wait(is_over, DAY, self._tick)
 
     def _join(self) -> None:
         """Take note of hogs that an action has started or moved."""

@@ -88,7 +88,7 @@ CALLS = {
 def test_a_finding_is_rebuilt_without_oomctl(form, call, tmp_path):
     """The model's expectation holds, and another is told from it."""
     hogs = (
-        Hog("hog0", 8 << 20, cgroup="a", entry="hog0"),
+        Hog("hog0", 8 << 20, -1000, "a", entry="hog0"),
         Hog("hog1", 16 << 20, -1000, "a", "shmem", entry="hog1"),
         Hog("hog2", 12 << 20, cgroup="b", kind="threads", entry="hog2", tasks=2),
         Hog("hog3", 1 << 20, cgroup="b", kind="shared", entry="hog3", sharer="a"),

@@ -95,7 +95,7 @@ def _sh(plan: Plan, expected: list[str], about: str) -> Iterator[str]:
             yield f"lower_limit {target} {_amount(step)}"
         else:
             yield f'declare_oom {target} {call.order} {call.flags} "${{1:-}}"'
-        yield f"died {number} {shlex.quote(who)}"
+        yield f"died {number} {shlex.quote(who)} {int(call.via == Via.LIMIT)}"
     yield "[ $differs = 1 ] || echo 'as the model says'\nexit $differs\n"
 
 

@@ -59,8 +59,8 @@ def test_a_script_has_all_of_its_case(tmp_path):
     text = repro.text(finding(), ReproForm.SH)
     assert 'pid_hog0=$("$hog" hog0 threads "$root"/oom-repro/a 5 2097152 3)' in text
     assert 'echo 8388608 >"$root"/oom-repro/a/memory.max' in text
-    assert "declare_oom /oom-repro 3 1 \"${1:-}\"\ndied 1 ' hog0 '" in text
-    assert "lower_limit /oom-repro/a 1048576\ndied 2 ' ?'" in text
+    assert "declare_oom /oom-repro 3 1 \"${1:-}\"\ndied 1 ' hog0 ' 0" in text
+    assert "lower_limit /oom-repro/a 1048576\ndied 2 ' ?' 1" in text
     assert text.startswith("#!/bin/sh\n# Found by `oomctl fuzz`, case 7:1.0")
     subprocess.run(["sh", "-n"], input=text, check=True, text=True)
     compiled(re.search(r"<<'EOF'\n(.*?)^EOF$", text, re.DOTALL | re.MULTILINE)[1], tmp_path / "hog")
