@@ -1,6 +1,7 @@
 """`oomctl fuzz` on a kernel that is the model, beside a model that may have a fault."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -97,6 +98,17 @@ def test_a_finding_is_reported_with_its_scenario_and_written(bench):
     assert again["repeated"].keys() == {each["form"] for each in tree["findings"]}
 
 
+@pytest.mark.parametrize("form", ["c", "sh"])
+def test_a_finding_is_written_as_a_program_too(bench, form):
+    bench.model = TIES
+    words = ("--rounds", "40", "--seed", "5", "--only", "anon", "--out", "found", "--repro", form)
+    assert run("fuzz", *words).exit_code == 1
+    suffixes = Counter(path.suffix for path in Path("found").iterdir())
+    assert suffixes[f".{form}"] == suffixes[".toml"] > 0
+    program = next(Path("found").glob(f"*.{form}"))
+    assert "Found by `oomctl fuzz`, case 5:" in program.read_text()
+
+
 def test_a_finding_in_the_table(bench):
     bench.model = TIES
     result = run("fuzz", "--seed", "1", "--rounds", "10")
@@ -117,6 +129,8 @@ def test_a_finding_in_the_table(bench):
         (["--only", ""], "it is empty"),
         (["--out", "."], "it has other things than findings, such as"),
         (["--out", "other"], "File exists"),
+        (["--repro", "c"], "--repro writes into a folder; name one with --out"),
+        (["--out", "new", "--repro", "d"], "'d' is not one of 'c', 'sh'"),
     ],
 )
 def test_wrong_usage(bench, words, says):
