@@ -122,6 +122,7 @@ VALUES = {
     "--rounds": "3",
     "--rwdir": "headers",
     "--scale": "1/2",
+    "--repro": "c",
     "--scenario": "made.toml",
     "--seed": "7",
     "--set": "hog.a.count=2",
