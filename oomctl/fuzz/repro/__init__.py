@@ -36,9 +36,8 @@ def text(finding: Finding, form: ReproForm) -> str:
     expected = [f" {' '.join(each.victims)} ".replace("  ", " ") for each in finding.expected]
     expected += [" ?"] * (len(plan.steps) - len(expected))
     about = "\n".join([*finding.about, "", *_HOW.split("\n")])
-    if form == ReproForm.C:
-        return "\n".join(_c(plan, expected, about))
-    return "\n".join(_sh(plan, expected, about))
+    lines = {ReproForm.C: _c, ReproForm.SH: _sh}[form]
+    return "\n".join(lines(plan, expected, about))
 
 
 def _part(name: str) -> str:
