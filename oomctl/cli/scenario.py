@@ -137,4 +137,6 @@ def check(given: CheckOptions) -> None:
 def _count(made: Plan) -> str:
     calls = sum(step.repeat * step.callers for step in made.steps)
     counts = {"cgroup": len(made.cgroups), "hog": len(made.hogs), "call": calls}
+    if made.actions:
+        counts["step"] = len({action.step for action in made.actions})
     return ", ".join(counted(count, noun) for noun, count in counts.items())

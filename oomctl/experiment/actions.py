@@ -22,6 +22,7 @@ from oomctl.oom.enums import Do, Occasion
 from oomctl.oom.outcome import ActionReport
 from oomctl.oom.plan import Action, Plan, Sysctl
 from oomctl.proc.pidfd import PidfdWatch, look_again
+from oomctl.signals import signals_unblocked
 
 _SETTLES_IN = 5.0
 """Seconds for the kernel to freeze tasks, to stop one, or to forget a dead one in its cgroup."""
@@ -83,10 +84,11 @@ class ActionRunner:
         self.poll()
 
     def poll(self) -> None:
-        """Make what is due by now, the earliest first."""
+        """Make what is due by the evidence so far, the earliest first.
+
+        Deaths must have been read before the evidence: of one task the mark comes first.
+        """
         while self._pending:
-            if any(a.after.occasion == Occasion.EXITED for a in self._pending.values()):
-                self.watch.poll()
             now = time.monotonic_ns()
             times = {number: self._due_ns(action) for number, action in self._pending.items()}
             due = [(at, number) for number, at in times.items() if at is not None and at <= now]
@@ -165,7 +167,8 @@ class ActionRunner:
 
     def _write(self, action: Action) -> None:
         node = self.root.at(action.cgroup)
-        node.controller.set_property(action.file.encode(), action.value)
+        with signals_unblocked():  # the OOM killer may take its time with a limit
+            node.controller.set_property(action.file.encode(), action.value)
         if action.file == "cgroup.freeze":  # the kernel freezes them one by one
 
             def frozen() -> bool:

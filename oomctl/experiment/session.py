@@ -182,7 +182,7 @@ class Session:
         actions.hog_set = hog_set = HogSet(
             *(plan.hogs, self._root, watch, plan.timeout, plan.keep, history.took),
             late=plan.late,
-            tick=partial(_tick, actions, history) if plan.actions else None,
+            tick=partial(_tick, actions, history, watch) if plan.actions else None,
         )
         stack.enter_context(hog_set)
         history.update()
@@ -253,8 +253,9 @@ class Session:
         self._confirm = None
 
 
-def _tick(actions: ActionRunner, history: History) -> None:
+def _tick(actions: ActionRunner, history: History, watch: PidfdWatch) -> None:
     """Make what is due while hogs fill."""
+    watch.poll()
     if actions.awaits_marks:
         history.update()
     actions.poll()

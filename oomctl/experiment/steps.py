@@ -309,6 +309,8 @@ class RoundRunner:
 
     def _tick(self) -> None:
         self.sampler.sample()
+        if self.actions.awaits_marks:
+            self.history.update()
         self.actions.poll()
 
     def _await_actions(self) -> None:

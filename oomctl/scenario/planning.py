@@ -86,7 +86,8 @@ class _Drafter:
 
     def draft(self) -> Draft:
         file = self.layout.file
-        fresh = bool(file.hog or file.cgroup) or any(call.on_tree for call in file.calls)
+        named = file.hog or file.cgroup or file.step
+        fresh = bool(named) or any(call.on_tree for call in file.calls)
         return Draft(
             hogs=tuple(map(self._hog, self.layout.members)),
             files={each: self._files(each) for each in self.layout.declared} if fresh else {},

@@ -31,11 +31,13 @@ def test_the_schema_is_printed():
 def test_valid_files_are_counted(write):
     one = write("one.toml", "[hog.a]\nsize = 1\ncount = 2\n[[call]]\ncallers = 2\nrepeat = 3")
     two = write("two.toml", "[[call]]")
-    result = run("check", one, two)
+    three = write("three.toml", "call = []\n[[step]]\nfreeze = '.'\nthaw = '.'")
+    result = run("check", one, two, three)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         f"{one}: valid: 3 cgroups, 2 hogs, 6 calls",
         f"{two}: valid: 1 cgroup, 0 hogs, 1 call",
+        f"{three}: valid: 1 cgroup, 0 hogs, 0 calls, 1 step",
     ]
 
 

@@ -112,6 +112,10 @@ def test_what_a_step_comes_after(files, written, after):
     assert action.after == after
 
 
+def test_a_step_alone_has_a_tree(files):
+    assert files.plan("call = []\n[[step]]\nfreeze = '.'").cgroups == ("/t",)
+
+
 def test_a_later_hog_needs_no_room_below_a_limit(files):
     text = """
         [cgroup."."]
