@@ -9,6 +9,7 @@
 # (125). A signal ends the bisection. What a commit does not change is not compiled again.
 set -u
 
+command -v oomctl >/dev/null || { echo "bisect.sh: oomctl is not in PATH" >&2; exit 255; }
 built=$(oomctl lab build --source .)
 status=$?
 [ "$status" -lt 128 ] || exit "$status"

@@ -83,3 +83,12 @@ def test_an_interrupt_ends_the_bisection(tree):
     assert status != 0
     assert "130" in said
     assert "first bad commit" not in said
+
+
+def test_without_oomctl_the_bisection_ends(tree, monkeypatch):
+    tree("good", "good", "broken")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    status, said = bisected(3)
+    assert status != 0
+    assert "oomctl is not in PATH" in said
+    assert "first bad commit" not in said
