@@ -68,6 +68,7 @@ def build(given: BuildOptions) -> None:
     """
     console.verbose_steps()
     with Output(None) as place:
+        building.require_tools()  # before a source is fetched
         flavour, began = Flavour(given.flavour), time.monotonic()
         found = source.given(given.source) if given.source else source.newest(given.update)
         plan = building.plan(found, flavour, given.config or (), given.jobs)

@@ -68,10 +68,7 @@ class Plan:
 
 
 def plan(source: Source, flavour: Flavour, fragments: Sequence[Path], jobs: int | None) -> Plan:
-    """Return what to build; UnsupportedError names all that this machine lacks at once."""
-    if platform.machine() != "x86_64":
-        raise UnsupportedError(f"the lab builds kernels for x86_64, not {platform.machine()}")
-    _require_tools()
+    """Return what to build; UsageError names a fragment that cannot be read."""
     own = [_HERE / "kernel.config", *[_HERE / f"kernel-{flavour}.config"] * (flavour != "plain")]
     texts = [path.read_text() for path in own] + [*map(_read_fragment, fragments)]
     _status, version = programs.run("gcc", "--version")
@@ -118,7 +115,10 @@ def build(wanted: Plan) -> Kernel:
         return _install(objects, wanted.flavour, key, time.monotonic() - began)
 
 
-def _require_tools() -> None:
+def require_tools() -> None:
+    """Raise UnsupportedError if this machine cannot build; it names all that is missing at once."""
+    if platform.machine() != "x86_64":
+        raise UnsupportedError(f"the lab builds kernels for x86_64, not {platform.machine()}")
     missing = {package for name, package in _PROGRAMS.items() if programs.which(name) is None}
     if "gcc" not in missing:
         for header, package in _HEADERS.items():

@@ -24,6 +24,7 @@ from oomctl.lab import (
     kept,
     kept_run,
     kvm,
+    source,
     stock,
     tools,
     vm,
@@ -34,6 +35,7 @@ from oomctl.lab.kept import Record
 from oomctl.lab.vm import Ending
 from oomctl.oom.enums import FaultKind
 from oomctl.oom.faults import Fault
+from oomctl.proc import programs
 from tests.elf import elf_file, module_file
 from tests.rounds import alone
 from tests.schemas import validator
@@ -484,8 +486,16 @@ def test_an_empty_cache_is_told():
     assert json.loads(invoke("kernels", "-f", "json").stdout)["kernels"] == []
 
 
+def test_a_machine_that_cannot_build_fetches_nothing(monkeypatch):
+    monkeypatch.setattr(programs, "which", lambda _name: None)
+    monkeypatch.setattr(source, "newest", lambda _update: pytest.fail("a source is fetched"))
+    done = invoke("build")
+    assert done.exit_code == 3
+    assert "to build a kernel this machine lacks" in done.stderr
+
+
 def test_a_kernel_is_built_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "_require_tools", lambda: None)
+    monkeypatch.setattr(build, "require_tools", lambda: None)
     done = invoke("build", "--source", str(fake_tree(tmp_path / "linux")), "--jobs", "1")
     assert done.exit_code == 0, done.stderr
     name, _objects = cached.names()
@@ -513,7 +523,7 @@ def test_a_kernel_is_built_and_named(tmp_path, monkeypatch):
     ],
 )
 def test_what_cannot_be_built_is_one_line_and_2(given, monkeypatch, words, why):
-    monkeypatch.setattr(build, "_require_tools", lambda: None)
+    monkeypatch.setattr(build, "require_tools", lambda: None)
     fake_tree(given / "linux")
     done = invoke("build", *words)
     (line,) = [line for line in done.stderr.splitlines() if not line.endswith(words[-1])]

@@ -280,7 +280,7 @@ def done(machine, any_machine, monkeypatch, tmp_path):
         "oomctl.cli.kfunc.require_kfunc": lambda: V3,
         "oomctl.lab.source.newest": lambda update: made.append(("newest", update)) or SOURCE,
         "oomctl.lab.source.given": lambda path: made.append(("source", path)) or SOURCE,
-        "oomctl.lab.build._require_tools": lambda: None,
+        "oomctl.lab.build.require_tools": lambda: None,
         "oomctl.lab.build.build": edge("built", KERNEL),
         "oomctl.lab.vm.run": boot,
         "oomctl.lab.vm.run_once": lambda machine, job, timeout, out, err, _connect: boot(

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "_require_tools", lambda: None)
+    monkeypatch.setattr(build, "require_tools", lambda: None)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_without_space(tree, monkeypatch):
         built(tree)
 
 
-def test_programs_that_are_missing_are_named_at_once(tree, monkeypatch):
+def test_programs_that_are_missing_are_named_at_once(monkeypatch):
     monkeypatch.undo()
     which = programs.which
     lacks = ("flex", "bison")
@@ -174,7 +174,7 @@ def test_programs_that_are_missing_are_named_at_once(tree, monkeypatch):
         programs, "which", lambda name: None if name in lacks else which(name) or f"/bin/{name}"
     )
     with pytest.raises(UnsupportedError, match=r"lacks bison, flex.*; apt install bison flex"):
-        build.plan(source.given(tree), Flavour.PLAIN, (), None)
+        build.require_tools()
 
 
 def test_every_line_of_the_fragments_is_an_option():
@@ -192,7 +192,7 @@ from pathlib import Path
 from oomctl.lab import build, source
 from oomctl.lab.cached import Flavour
 
-build._require_tools = lambda: None
+build.require_tools = lambda: None
 print(build.build(build.plan(source.given(Path(sys.argv[1])), Flavour.PLAIN, (), 2)).release)
 """
 
