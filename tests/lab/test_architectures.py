@@ -7,13 +7,12 @@ import pytest
 
 from oomctl.oom.enums import VerdictName
 from oomctl.proc import programs
-from tests.lab.guests import MARKS, lab
+from tests.lab.guests import lab, marks
 
 _NEEDED = ("qemu-system-aarch64", "aarch64-linux-gnu-gcc", "make", "pahole")
 _missing = [name for name in _NEEDED if programs.which(name) is None]
 pytestmark = [
-    *MARKS,
-    pytest.mark.timeout(1800),
+    *marks(1800),
     pytest.mark.skipif(platform.machine() != "x86_64", reason="arm64 is foreign on x86-64 only"),
     pytest.mark.skipif(bool(_missing), reason=f"this machine has no {', '.join(_missing)}"),
 ]

@@ -4,14 +4,11 @@ import json
 import subprocess
 import sys
 
-import pytest
+from tests.lab.guests import marks
 
-from tests.lab.guests import MARKS
-
-pytestmark = MARKS
+pytestmark = marks(900)
 
 
-@pytest.mark.timeout(900)
 def test_the_rows_of_the_lab(tmp_path):
     file = tmp_path / "rows.json"
     words = ["--only", "lab", "--rounds", "1", "--lab", "stock", "--json", str(file)]

@@ -9,17 +9,16 @@ import pytest
 
 from oomctl import resources
 from oomctl.lab import source
-from tests.lab.guests import MARKS
+from tests.lab.guests import marks
 from tests.lab.mutants import MUTATIONS
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "bisect.sh"
 pytestmark = [
-    *MARKS,
+    *marks(7200),
     pytest.mark.skipif(
         os.environ.get("OOMCTL_BUILD_TESTS") != "1",
         reason="compiles a kernel, half an hour: set OOMCTL_BUILD_TESTS=1 as well",
     ),
-    pytest.mark.timeout(7200),
 ]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from oomctl.cli.ending import VANISHED
-from tests.lab.guests import LAB, MARKS
+from tests.lab.guests import LAB, marks
 
-pytestmark = [*(mark for mark in MARKS if mark.name != "timeout"), pytest.mark.timeout(900)]
+pytestmark = marks(900)
 
 DIES = "dmesg -w | grep -q -m1 'begin arguments.order-1;' && echo c >/proc/sysrq-trigger"
 """In the guest: end its kernel when the second case has begun."""
