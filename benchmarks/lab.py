@@ -1,19 +1,21 @@
 """The rows of the lab: what its machines cost beside a bare boot of the same kernel."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
 from benchmarks import guest
 from benchmarks.host import compiled
 from benchmarks.measure import Result, Row, Way, cpu_ms
-from oomctl.lab import initramfs, kept, kernel_option, kvm, qemu, tools
+from oomctl.lab import cached, initramfs, kept, kernel_option, kvm, qemu, tools
 from oomctl.lab.qemu import Machine
 
 ROUNDS = 3
@@ -27,12 +29,18 @@ _COMMANDS = (("true", ["true"]), ("oomctl declare", ["oomctl", "declare"]))
 def rows(kernel: str, scratch: Path) -> Iterator[list[Row]]:
     """Give the rows of a kernel, as --kernel names it; a guest is kept until the end."""
     bare = Way("bare boot", lambda: cpu_ms(_bare(kernel, scratch)) / 1000)
+    cold = Way("oomctl, only the kernel cached", lambda: _cold(kernel, scratch))
     subprocess.run([*_LAB, "start", "--kernel", kernel, "--name", _NAME], check=True)
     try:
         yield [
-            Row(f"lab {verb} -- {name}", "s CPU", Way("oomctl", partial(measure, words)), [bare])
-            for verb, measure in (("run", partial(_run, kernel)), ("exec", _exec))
-            for name, words in _COMMANDS
+            Row("lab run -- true, cold", "s CPU", cold, [bare]),
+            *(
+                Row(
+                    f"lab {verb} -- {name}", "s CPU", Way("oomctl", partial(measure, words)), [bare]
+                )
+                for verb, measure in (("run", partial(_run, kernel)), ("exec", _exec))
+                for name, words in _COMMANDS
+            ),
         ]
     finally:
         subprocess.run([*_LAB, "stop", "--name", _NAME], check=True)
@@ -49,8 +57,15 @@ def guest_results(kernel: str, scratch: Path, rounds: int) -> list[Result]:
     return [Result(row, costs[row.name]) for row in guest.rows(scratch / "yardstick", scratch)]
 
 
-def _run(kernel: str, words: Sequence[str]) -> float:
-    return cpu_ms([*_LAB, "run", "--kernel", kernel, "--", *words]) / 1000
+def _run(kernel: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
+    return cpu_ms([*_LAB, "run", "--kernel", kernel, "--", *words], environment) / 1000
+
+
+def _cold(kernel: str, scratch: Path) -> float:
+    """Boot with a new cache that has the kernels: KVM is probed, and the module is built."""
+    with TemporaryDirectory(dir=scratch) as new:
+        Path(new, "kernels").symlink_to(cached.home())
+        return _run(kernel, ["true"], {**os.environ, "OOMCTL_CACHE": new})
 
 
 def _exec(words: Sequence[str]) -> float:
