@@ -36,7 +36,7 @@ def test_help(arguments, flag):
         *(
             "--repeat",
             "--timeout",
-            "--format FORMAT",
+            "--format FORM[=FILE]",
             "--output",
             "--dry-run",
         ),
@@ -150,7 +150,7 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
         ("declare --timeout soon", "'soon' is not a time"),
         (
             "declare --format xml",
-            "'xml' is not one of 'table', 'json', 'jsonl', 'markdown', 'html'",
+            "'xml' is not one of table, json, jsonl, markdown, html",
         ),
         ("declare --cgroup /x --global", "--cgroup and --global exclude each other"),
         ("declare --cgroup /x --memory-max 1G", "belong to a fresh cgroup, not to --cgroup"),
@@ -186,7 +186,10 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
         ("lab run --module /etc/passwd x", "/etc/passwd is not a kernel module"),
         ("smoke --list --repeat 3", "--list runs nothing, so --repeat has no effect; leave out"),
         ("lab smoke --list --cpus 3", "--list runs nothing, so --cpus has no effect"),
-        ("smoke --list -f ktap", "--format ktap is for results, and --list has none"),
+        (
+            "smoke --list -f ktap",
+            "--format ktap: it is for results, and --list has none; take table",
+        ),
         ("examples --copy d -f json", "--copy prints nothing, so --format has no effect"),
         ("declare --timeout ٣", "'٣' is not a time"),
     ],
