@@ -32,7 +32,7 @@ Key = tuple[Occasion, tuple[str, ...]]
 
 @dataclass
 class ActionRunner:
-    """Makes the actions of one round; `poll()` is called all the time, and raises no OomctlError.
+    """Makes the actions of one round; `make_due()` is called again and again, and raises no error.
 
     `undo` restores sysctls and switches when it is closed. `reports` tell what was made; after an
     error, which is `failure`, no more is. `sent` are the PIDs that were sent SIGKILL.
@@ -76,14 +76,14 @@ class ActionRunner:
     def filled(self) -> None:
         """Note that the hogs which are started first have their size."""
         self._filled = time.monotonic_ns()
-        self.poll()
+        self.make_due()
 
     def returned(self, step: int) -> None:
         """Note that a call has returned."""
         self._returned.setdefault(step, time.monotonic_ns())
-        self.poll()
+        self.make_due()
 
-    def poll(self) -> None:
+    def make_due(self) -> None:
         """Make what is due by the evidence so far, the earliest first.
 
         Deaths must have been read before the evidence: of one task the mark comes first.

@@ -258,7 +258,7 @@ def _tick(actions: ActionRunner, history: History, watch: PidfdWatch) -> None:
     watch.poll()
     if actions.awaits_marks:
         history.update()
-    actions.poll()
+    actions.make_due()
 
 
 def _notes(

@@ -126,7 +126,7 @@ class RoundRunner:
                 turn = self._call(step, index, number)
                 self.actions.returned(index)
                 yield turn if step.until == Until.RETURNED else self._settle(turn, step)
-                self.actions.poll()
+                self.actions.make_due()
                 if self.failure or self.actions.failure:
                     return
 
@@ -211,7 +211,7 @@ class RoundRunner:
             # the writer of memory.max loops in the OOM killer, which would overflow the ring buffer
             if step.call.via == Via.LIMIT or self.actions.awaits_marks:
                 batch += self.history.update()
-            self.actions.poll()
+            self.actions.make_due()
 
         setup = self.setup
         results: list[CallResult] = []
@@ -311,7 +311,7 @@ class RoundRunner:
         self.sampler.sample()
         if self.actions.awaits_marks:
             self.history.update()
-        self.actions.poll()
+        self.actions.make_due()
 
     def _await_actions(self) -> None:
         """Make the actions that are left, as long as their time comes or a victim is dying."""
