@@ -50,12 +50,14 @@ def fleet(*words):
 
 def test_three_hosts_are_examined(here):
     inventory = here(f"a {LOCAL}", f"b {LOCAL}", f"c {LOCAL}")
-    done = fleet("-i", inventory, "--records", "kept", "-f", "json", "--", "doctor")
+    forms = ("-f", "json", "-f", "html=page.html")
+    done = fleet("-i", inventory, "--records", "kept", *forms, "--", "doctor")
     tree = json.loads(done.stdout)
     validator("fleet-schema.json").validate(tree)
     assert [host["state"] for host in tree["hosts"]] == ["done"] * 3, done.stderr
     assert {host["host"] for host in tree["hosts"]} == {"a", "b", "c"}
     assert {host["exit"] for host in tree["hosts"]} == {done.returncode}
+    assert "of 3 hosts as wanted" in Path("page.html").read_text()
     record = json.loads(Path("kept/a.jsonl").read_text())
     assert record["fit"] is (done.returncode == 0)
     assert sum(tree["hosts"][0]["counts"]["checks"].values()) == len(record["checks"])

@@ -298,6 +298,15 @@ def test_lab_smoke_on_two_kernels_as_json_has_the_full_results(two_kernels):
     assert difference["name"] == second
 
 
+def test_lab_smoke_on_two_kernels_as_a_page_that_is_kept(two_kernels, tmp_path):
+    page = tmp_path / "page.html"
+    result = run(*two_kernels, "-f", "table", "-f", f"html={page}")
+    assert "1 case of 2 differ" in result.stdout
+    assert f"{GOOD[1].name} on kernel b" in page.read_text()
+    again = run("report", "--last", "-f", "table")
+    assert (again.stdout, again.exit_code) == (result.stdout, result.exit_code)
+
+
 def test_lab_smoke_on_kernels_that_agree(known, lab):
     known(GOOD)
     names = [case.name for case in GOOD]

@@ -151,6 +151,28 @@ def test_a_kill_is_a_block_with_three_cgroups(sees):
     ]
 
 
+def test_a_kill_is_red_on_a_terminal(sees, monkeypatch):
+    monkeypatch.setattr(Output, "width", 80)
+    monkeypatch.setattr("oomctl.console.has_colours", lambda: True)
+    sees((7, "a"))
+    assert "\x1b[31mhog:7 killed (victim)\x1b[0m, rss" in run("watch", "--count", 1).stdout
+    monkeypatch.setattr("oomctl.console.has_colours", lambda: False)
+    assert "\x1b" not in run("watch", "--count", 1).stdout
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_kill_in_other_forms_is_that_of_a_report(sees, form):
+    def told(result):
+        """Its lines without the times, which may differ by a millisecond."""
+        return [line.split(",", 2)[2] for line in result.stdout.splitlines()]
+
+    sees((7, "a"))
+    shown = told(run("watch", "--count", 1, "-f", form))
+    again = told(run("report", "--last", "-f", form))
+    assert again == shown[: len(again)]
+    assert len(again) == {"json": 1, "csv": 2}[form]
+
+
 def test_a_kill_is_one_object(sees, cgroupfs):
     sees((7, "a"))
     shown, last = map(json.loads, run("watch", "--count", 1, "-f", "jsonl").stdout.splitlines())
