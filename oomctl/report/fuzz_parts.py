@@ -85,14 +85,21 @@ def _page(report: Tree) -> Iterator[str]:
     else:
         yield from page.top("good", "agreed", f"no new finding in {rounds}")
     yield page.origin(report["environment"])
-    first, *rest = _parts(report)
-    yield from page.parts([first])
+    yield from page.parts([_summary(report)])
     for finding in findings:
-        yield page.details(f"scenario of {finding['form']}", page.pre(finding["scenario"]), True)
-    yield from page.parts(rest)
+        yield from page.parts(_about_finding(finding))
+        yield page.details("its scenario", page.pre(finding["scenario"]), True)
+    yield from page.parts(_coverage(report))
 
 
 def _parts(report: Tree) -> Iterator[Part]:
+    yield _summary(report)
+    yield from _coverage(report)
+    for finding in report["findings"]:
+        yield from _about_finding(finding)
+
+
+def _summary(report: Tree) -> Lines:
     results = [f"{number} {name}" for name, number in report["rounds"].items() if number]
     seconds, experiments = report["seconds"], report["experiments"]
     rate = experiments / seconds if seconds else 0.0
@@ -108,13 +115,17 @@ def _parts(report: Tree) -> Iterator[Part]:
         ),
     ]
     rows += [("known", f"{form}, {counted(n, 'time')}") for form, n in report["repeated"].items()]
-    yield Lines(rows)
-    yield Heading("Exercised")
-    covered = [(row["what"], row["which"], str(row["rounds"])) for row in report["coverage"]]
-    yield Table(("what", "which", "rounds"), covered, {"rounds"})
-    for finding in report["findings"]:
-        yield Heading(f"Finding {finding['form']}")
-        yield Lines([("", each) for each in _about(finding)])
+    return Lines(rows)
+
+
+def _coverage(report: Tree) -> list[Part]:
+    rows = [(row["what"], row["which"], str(row["rounds"])) for row in report["coverage"]]
+    return [Heading("Exercised"), Table(("what", "which", "rounds"), rows, {"rounds"})]
+
+
+def _about_finding(finding: Tree) -> list[Part]:
+    lines = Lines([("", each) for each in _about(finding)])
+    return [Heading(f"Finding {finding['form']}"), lines]
 
 
 def _about(finding: Tree) -> Iterator[str]:

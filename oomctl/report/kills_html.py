@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from oomctl import commandline
 from oomctl.oom.as_text import task_name
+from oomctl.oom.enums import Role
 from oomctl.oom.kill import OomKill
 from oomctl.report import page
 from oomctl.report.bars import BarGroup, BarRow, tree
 from oomctl.report.kills_saved import SavedKill, table
 from oomctl.text import counted
-from oomctl.units import format_duration, format_size
+from oomctl.units import format_size
 
 _MOST, _NAMED = 200, 3
 
@@ -53,7 +54,6 @@ def _limit(kills: Sequence[SavedKill]) -> str:
 
 def _bar(each: SavedKill) -> BarRow:
     kill = each.kill
-    at = f"{each.at:%H:%M:%S}"
-    ended = format_duration(kill.exited_after_ns)
-    end = f"{at}, {format_size(kill.rss)}, {kill.role}, exited after {ended}"
+    role = "" if kill.role == Role.VICTIM else f", {kill.role}"
+    end = f"{each.at:%H:%M:%S}, {format_size(kill.rss)}{role}"
     return BarRow(task_name(kill.comm, kill.pid), kill.rss or 0, end=end, dead=True)

@@ -172,7 +172,7 @@ def kills():
 
 def hunt():
     """The report of a hunt with a finding, as plain values."""
-    text = "victims: the kernel killed b, the model a"
+    text = "the kernel killed b, the model a"
     finding = {"form": "0123456789ab", "case": "7:3.0", "seen": 5, "tried": 5, "shrunk": True}
     finding |= {"hogs": 2, "disagreements": [{"oracle": "victims", "text": text}]}
     return {

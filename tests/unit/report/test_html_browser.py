@@ -75,6 +75,8 @@ const found = {
       .map(e => e && e.getBoundingClientRect());
     return bar && (bar.bottom < name.top || bar.top > name.bottom + 8);
   }).map(row => row.innerText),
+  squeezed: [...document.querySelectorAll(".name, td, dd, li")]
+    .filter(e => e.clientWidth && e.clientHeight > 3 * e.clientWidth).map(e => e.innerText),
   overlaps: overlaps.slice(0, 5),
   first: texts.filter(t => t.box.bottom <= 700).map(t => t.text).join(" "),
   curves: document.querySelectorAll(".area path.curve").length,
@@ -126,6 +128,7 @@ def test_a_page_can_be_read(name, width, tmp_path):
     assert found["overlaps"] == []
     assert found["cut"] == []
     assert found["shifted"] == []
+    assert found["squeezed"] == []
 
 
 @pytest.mark.parametrize("width", [400, 1280])
