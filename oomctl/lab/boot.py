@@ -21,6 +21,8 @@ from oomctl.lab.qemu import Machine, Wiring
 from oomctl.proc import fork, programs
 
 _REMOVAL_SECONDS = 5.0
+_SPACE = 32 << 20
+"""Bytes that an initramfs, and the tables of a disk's file system, take at most."""
 _OUTPUTS = ("stdout", "stderr", "kmsg")
 
 
@@ -86,6 +88,7 @@ def booted(vm: Machine, job: Job, deadline: float, serial_to: int | None) -> Ite
     subprocess.TimeoutExpired if virtme-ng takes too long, OomctlError if a part cannot be made.
     """
     nonce = secrets.token_hex(8)
+    cache.require_space(_SPACE, "booting a guest")
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(cache.scratch("disk-"))
         stack.enter_context(_removed_at_end(folder))

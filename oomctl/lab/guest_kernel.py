@@ -17,6 +17,7 @@ from oomctl.oom.enums import KfuncPlace
 
 _BUILD_SECONDS = 600.0
 """How long to wait for another oomctl that builds a module."""
+_BUILD_SPACE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ def _module_path(kernel: Kernel) -> Path:
 def _build(headers: Path, release: str, built: Path) -> None:
     """Build it, then remove the unused modules of other sources or images."""
     console.progress(f"building the module for {release}")
+    cache.require_space(_BUILD_SPACE, "building the module")
     with cache.scratch("module-") as folder:
         made = module.build(headers, folder / "module")
         built.parent.mkdir(parents=True, exist_ok=True)

@@ -148,6 +148,8 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
         words += ["-device", "virtserialport,bus=oomctl.0,name=oomctl.forward,chardev=forward"]
     for name, fd in wiring.drives:
         file = f"file=/proc/self/fd/{fd},file.locking=off,format=raw,cache=unsafe,discard=unmap"
+        # else QEMU stops the guest while this machine has no room for what it writes
+        file += ",werror=report"
         words += ["-drive", f"if=none,id={name},{file}"]
         words += ["-device", f"virtio-blk-pci,drive={name},serial=oomctl-{name}"]
     return words

@@ -163,3 +163,7 @@ def test_shares_have_the_tags_of_virtme_and_the_inner_ones_come_last():
         ("/srv/a", 0, "rw"),
         ("/b c", 1, "rw"),
     ]
+
+
+def test_a_full_disk_of_this_machine_is_an_error_in_the_guest_and_does_not_stop_it():
+    assert all(drive.endswith(",werror=report") for drive in after(boot(), "-drive"))

@@ -1,10 +1,12 @@
 """Panics in the console's text, and results about KVM that need no boot."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from oomctl.errors import OomctlError
 from oomctl.lab import kvm, vm
 from oomctl.lab.boot import Job
 from oomctl.lab.guest_log import GuestLog
@@ -116,3 +118,12 @@ def test_only_the_kernels_own_records_are_scanned_and_each_once():
     assert log.ended
     [fault] = log.faults
     assert fault.title == "warn: WARNING: CPU: 0 PID: 1 at a.c:1 f"
+
+
+def test_a_cache_without_room_for_a_boot(monkeypatch, tmp_path):
+    monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path))
+    usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(OomctlError, match=f"booting a guest needs 32M below {tmp_path}, and 1"):
+        vm.run(Machine(Path("/x")), JOB, 100, None, None)
+    assert not [*tmp_path.iterdir()]
