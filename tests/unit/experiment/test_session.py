@@ -377,17 +377,28 @@ def test_a_refused_call_leaves_nothing(kernel, monkeypatch):
     assert kernel.calls == []
 
 
-@pytest.mark.parametrize("family", [os.getpid(), os.getppid()])
-def test_a_protected_task_must_not_be_the_first_victim(kernel, monkeypatch, family):
-    first = Task(family, "shell", "/", 0, 999 * M, 0, 0, 0.0)
+@pytest.fixture
+def parent(monkeypatch):
+    """The PID of a process that passes for our parent: that may be init, which is no candidate."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        monkeypatch.setattr(os, "getppid", lambda: process.pid)
+        yield process.pid
+        process.kill()
+
+
+@pytest.mark.parametrize("is_parent", [False, True])
+def test_a_protected_task_must_not_be_the_first_victim(kernel, monkeypatch, parent, is_parent):
+    first = Task(parent if is_parent else os.getpid(), "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr("oomctl.proc.procfs.all_tasks", lambda: [first])
     with pytest.raises(UnsupportedError, match=r"could pick (oomctl itself|\S+ \(pid \d+, which)"):
         run(kernel, planned(kernel, target=None))
     assert kernel.calls == []
 
 
-def test_it_stops_before_a_protected_task_is_next_and_reports_the_victims(kernel, monkeypatch):
-    shell = Task(os.getppid(), "shell", "/", 0, 999 * M, 0, 0, 0.0)
+def test_it_stops_before_a_protected_task_is_next_and_reports_the_victims(
+    kernel, monkeypatch, parent
+):
+    shell = Task(parent, "shell", "/", 0, 999 * M, 0, 0, 0.0)
     monkeypatch.setattr(
         "oomctl.proc.procfs.all_tasks",
         lambda: [*tasks_of(kernel), *([shell] if kernel.calls else [])],
