@@ -57,9 +57,10 @@ def test_nothing_is_changed_and_nothing_stays_loaded(doctor, changes):
     before = kept()
     assert doctor() == (0, {})
     assert kept() == before
+    others = [each for each in changes if "/results" not in f"{each[1:]}"]  # it is kept there
     # the self-test of tracing, and the hog that is tried
-    assert [event for event, *_ in changes] == ["os.fork", "subprocess.Popen"]
-    assert "hog." in changes[1][1]
+    assert [event for event, *_ in others] == ["os.fork", "subprocess.Popen"]
+    assert "hog." in others[1][1]
 
 
 @pytest.mark.parametrize(
