@@ -21,7 +21,8 @@ from oomctl.proc import programs
 
 _HERE = Path(__file__).parent
 _FILE = "bpf_oom_kfunc.c"
-_LINE = "obj-y += bpf_oom_kfunc.o"
+# not the name above: a tree may have that file of its own
+_ADDED, _LINE = "oomctl_kfunc.c", "obj-y += oomctl_kfunc.o"
 _IMAGE = "arch/x86/boot/bzImage"
 _PATIENCE = 6 * 3600.0
 """How long to wait for another oomctl that builds."""
@@ -59,7 +60,7 @@ class Plan:
     @property
     def tree(self) -> str:
         """The name of the folder with the source and the objects; make sees what has changed."""
-        key = _key(self.source.origin, self.compiler)
+        key = _key(self.source.origin, self.compiler, _ADDED)
         return f"{self.source.name}-{self.flavour}-{key}"
 
     def key(self, content: str) -> str:
@@ -144,9 +145,9 @@ def _find(key: str) -> Kernel | None:
 
 def _add_kfunc(tree: Path, source: bytes) -> None:
     """Add the kfunc to mm/, unless the tree has it; files that need no change keep their times."""
-    words = ["-rqw", "--include=*.c", f"--exclude={_FILE}", KFUNC]
+    words = ["-rqw", "--include=*.c", f"--exclude={_ADDED}", KFUNC]
     status, _output = programs.run("grep", *words, str(tree / "mm"), str(tree / "kernel"))
-    makefile, file = tree / "mm/Makefile", tree / "mm" / _FILE
+    makefile, file = tree / "mm/Makefile", tree / "mm" / _ADDED
     lines = [line for line in makefile.read_text().splitlines() if line != _LINE]
     if status == 0:
         console.progress(f"the source has {KFUNC}() itself")

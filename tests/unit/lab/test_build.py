@@ -52,13 +52,13 @@ def test_a_kernel_is_built_once(tree):
     assert (found.release, found.kfunc) == ("9.9-mine", KfuncPlace.BUILT_IN)
     assert found.config["MEMCG"] == "y"
     assert found.modules is not None
-    assert not (tree / "mm/bpf_oom_kfunc.c").exists()
+    assert not (tree / "mm/oomctl_kfunc.c").exists()
     assert sorted(path.name for path in placed().glob("mm/*")) == [
         "Makefile",
-        "bpf_oom_kfunc.c",
         "oom_kill.c",
+        "oomctl_kfunc.c",
     ]
-    assert (placed() / "mm/Makefile").read_text().count("bpf_oom_kfunc.o") == 1
+    assert (placed() / "mm/Makefile").read_text().count("oomctl_kfunc.o") == 1
     assert cached.reference() == found == built(tree)
     assert times() == 1
 
@@ -90,8 +90,18 @@ def test_it_is_built_again_if_what_it_depends_on_has_changed(tree, tmp_path, mon
 
 def test_a_source_that_has_the_kfunc_is_built_as_it_is(tmp_path):
     built(fake_tree(tmp_path / "linux", kfunc=True))
-    assert not (placed() / "mm/bpf_oom_kfunc.c").exists()
+    assert not (placed() / "mm/oomctl_kfunc.c").exists()
     assert (placed() / "mm/Makefile").read_text() == "obj-y += oom_kill.o\n"
+
+
+def test_a_source_with_our_file_in_another_version_is_built_as_it_is(tree):
+    theirs = tree / "mm/bpf_oom_kfunc.c"
+    theirs.write_text("bpf_out_of_memory, theirs\n")
+    (tree / "mm/Makefile").write_text("obj-y += oom_kill.o\nobj-y += bpf_oom_kfunc.o\n")
+    built(tree)
+    assert not (placed() / "mm/oomctl_kfunc.c").exists()
+    assert (placed() / "mm/bpf_oom_kfunc.c").read_text() == theirs.read_text()
+    assert (placed() / "mm/Makefile").read_text() == (tree / "mm/Makefile").read_text()
 
 
 def test_files_that_did_not_change_keep_their_times_and_removed_ones_go(tree):
