@@ -57,7 +57,9 @@ class Case(Draft):
         if action.hog:
             return action.hog in {hog.name for hog in self.hogs}
         if action.do == Do.REMOVE:
-            return action.cgroup in self.files and self.is_empty(action.cgroup)
+            others = {each.cgroup for each in self.actions if each is not action}
+            is_kept = action.cgroup in others or not self.is_empty(action.cgroup)
+            return action.cgroup in self.files and not is_kept
         return action.cgroup in self.files
 
     def _has_room(self, cgroup: str) -> bool:

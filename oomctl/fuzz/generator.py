@@ -272,12 +272,13 @@ def _random_actions(dice: random.Random, case: Case) -> Iterator[Action]:
     """Yield what does not change the choice, or what the model knows by the time of the call."""
     filled, returned = After(), After(Occasion.RETURNED)
     traced = any(hog.kind == "traced" for hog in case.hogs)  # a frozen tracer would not let go
+    frozen = ""
     if dice.random() < 0.6 and not traced:
         frozen = dice.choice([*case.files])
         yield Action(0, filled, Do.WRITE, frozen, file=FREEZE, value="1")
         if dice.random() < 0.5:
             yield Action(0, returned, Do.WRITE, frozen, file=FREEZE, value="0")
-    empty = [cgroup for cgroup in case.files if case.is_empty(cgroup)]
+    empty = [cgroup for cgroup in case.files if case.is_empty(cgroup) and cgroup != frozen]
     if empty and dice.random() < 0.5:
         after = dice.choice([filled, returned])
         yield Action(0, after, Do.REMOVE, dice.choice(empty))
