@@ -159,7 +159,8 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
             f"at most {format_size(most)} of hogs, no OOM on the whole system"
         )
         kernel = bench.environment.kernel
-        hunt = Hunt(bench.run, seed, weights, kernel, folder.known, _tell, folder.keep)
+        run = folder.watched(bench.run, kernel)
+        hunt = Hunt(run, seed, weights, kernel, folder.known, _tell, folder.keep)
         end: End = "interrupted"
 
         def report() -> FuzzReport:

@@ -54,8 +54,12 @@ class Case(Draft):
         return cgroup != TOP and cgroup not in used | inner
 
     def _can_act(self, action: Action) -> bool:
+        if action.hog and action.hog not in {hog.name for hog in self.hogs}:
+            return False
+        if action.do == Do.MOVE:
+            return action.cgroup in self.files.keys() - self.inner
         if action.hog:
-            return action.hog in {hog.name for hog in self.hogs}
+            return True
         if action.do == Do.REMOVE:
             others = {each.cgroup for each in self.actions if each is not action}
             is_kept = action.cgroup in others or not self.is_empty(action.cgroup)

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.nominal import nominal, nominal_tasks
 from oomctl.fuzz.oracles import Judged, is_valid
+from oomctl.fuzz.turns import at_step, written
 from oomctl.oom.as_text import returned
-from oomctl.oom.enums import Role, Rule, VerdictName
+from oomctl.oom.enums import Role, Rule, VerdictName, Via
 from oomctl.oom.paths import ancestors, is_within
 from oomctl.oom.plan import Call, Plan
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import limit_pages
 from oomctl.scenario.actions import FREEZE
 
+HIGH = "memory.high"
+"""What a step writes to have memory swapped out."""
+
 RULE, VICTIM, VERDICT, RETURN = "rule", "victim", "verdict", "return"
+_GROUPED = "memory.oom.group", "1"
 Exercised = tuple[str, str]
 """One of these four, and which rule, kind of hog, verdict or return value."""
 
@@ -36,7 +41,7 @@ def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
     largest = max(one.task.pages(size) for one in ranked)
     adjusted = any(one.task.oom_score_adj for one in ranked)
     yield Rule.LARGEST if first.task.pages(size) == largest else Rule.ADJ
-    grouped = [each.cgroup for each in plan.settings if each.file == "memory.oom.group"]
+    grouped = [at for (at, file), value in written(plan).items() if (file, value) == _GROUPED]
     over = {*ancestors(call.target or "/")} - {call.target}
     for rule, has_part in {
         Rule.NEGATIVE: (first.badness or 0) < 0,
@@ -69,7 +74,8 @@ def exercised(judged: Judged) -> set[Exercised]:
     kinds = {row.task.pid: row.kind for row in judged.outcome.tasks if row.kind}
     for each in judged.calls:
         call = each.call
-        found |= {(RULE, rule) for rule in rules(judged.plan, call.call, each.prediction)}
+        if call.call.via != Via.KILL:
+            found |= {(RULE, rule) for rule in rules(each.plan, call.call, each.prediction)}
         if call.collateral:
             found.add((RULE, Rule.SHARED))
         chosen = {kill.pid for kill in call.kills if kill.role == Role.VICTIM}
@@ -85,9 +91,21 @@ def promised(case: Case) -> set[Exercised]:
     tasks = nominal_tasks(plan)
     kinds = {hog.label: hog.kind for hog in plan.hogs}
     found: set[Exercised] = set()
-    for step in plan.steps:
-        prediction = nominal(plan, step.call, tasks).predict()
-        found |= {(RULE, rule) for rule in rules(plan, step.call, prediction)}
+    if case.swap and any(action.file == HIGH for action in case.actions):
+        found.add((RULE, Rule.SWAP))
+    for number, step in enumerate(plan.steps):
+        then = at_step(plan, number)
+        prediction = nominal(then, step.call, tasks).predict()
+        if step.call.via == Via.KILL:
+            found.add((VERDICT, VerdictName.CGROUP_KILLED))
+            tasks = [each for each in tasks if each not in prediction.tasks]
+            continue
+        found |= {(RULE, rule) for rule in rules(then, step.call, prediction)}
+        if step.call.via == Via.RECLAIM and "file" in kinds.values():
+            found.add((VERDICT, VerdictName.RECLAIMED))
+        if step.callers > 1:
+            found.add((VERDICT, VerdictName.CLAIMED_BUT_NONE_DIED))
+            found |= {(VERDICT, VerdictName.BUSY)} if step.call.flags == 0 else set()
         if not is_valid(step.call):
             found.add((VERDICT, VerdictName.INVALID_ARGUMENT))
             continue

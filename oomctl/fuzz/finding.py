@@ -2,14 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.oracles import Disagreement, Judged, expected_return, is_valid
 from oomctl.oom.as_text import returned
-from oomctl.oom.enums import Do, Occasion, Oracle
+from oomctl.oom.enums import KFUNC_VIAS, Do, Occasion, Oracle, Via
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Action, Hog, Step
+from oomctl.scenario.actions import FREEZE
 from oomctl.scenario.names import TOP
 from oomctl.scenario.toml_text import TomlTable, document, exact_size
 from oomctl.text import counted
@@ -21,18 +22,28 @@ FILE = re.compile(r"finding-([0-9a-f]{12})\.(?:toml|c|sh)")
 
 @dataclass(frozen=True)
 class Expected:
-    """What the model expects of one call: the return value, and the names of the hogs that die."""
+    """What the model expects of one step: the return value, and the names of the hogs that die.
 
-    ret: int
-    victims: tuple[str, ...]
+    None may be anything: of callers at once any may be the first, and reclaim may be enough.
+    """
+
+    ret: int | None
+    victims: tuple[str, ...] | None
 
 
 def expected_of(judged: Judged) -> tuple[Expected, ...]:
-    """Return what the model expects of each call that was made."""
+    """Return what the model expects of each step that was made."""
     names = {row.task.pid: row.entry or row.name or "" for row in judged.outcome.tasks}
-    found = []
+    found: list[Expected] = []
     for each in judged.calls:
-        pids = each.prediction.victims if is_valid(each.call.call) else ()
+        if each.call.step < len(found):
+            continue
+        if each.others or each.call.call.via == Via.RECLAIM:
+            found.append(Expected(None, None))
+            continue
+        pids: Iterable[int] = each.prediction.victims if is_valid(each.call.call) else ()
+        if each.call.call.via == Via.KILL:
+            pids = (task.pid for task in each.prediction.tasks)
         victims = tuple(dict.fromkeys(names[pid] for pid in pids if names.get(pid)))
         ret = expected_return(each.call.call, bool(each.prediction.victims))
         found.append(Expected(ret, victims))
@@ -114,9 +125,10 @@ class Finding:
             _call(table, step)
             if place < len(self.expected):
                 wanted = self.expected[place]
-                ret: str | int = wanted.ret
-                table.set("expect.returns", returned(wanted.ret)[1:] if wanted.ret < 0 else ret)
-                table.set("expect.victims", wanted.victims)
+                if (ret := wanted.ret) is not None:
+                    table.set("expect.returns", returned(ret)[1:] if ret < 0 else ret)
+                if wanted.victims is not None:
+                    table.set("expect.victims", wanted.victims)
             yield table
 
 
@@ -155,10 +167,13 @@ def _hog(hog: Hog) -> TomlTable:
 def _call(table: TomlTable, step: Step) -> None:
     call = step.call
     table.set("target", call.target or TOP)
-    if call.via != "bpf":
+    if step.callers > 1:
+        table.set("callers", step.callers)
+    if call.via != Via.BPF:
         table.set("via", call.via)
         if call.amount is not None:
             table.set("amount", exact_size(call.amount) or 0)
+    if call.via not in KFUNC_VIAS:
         return
     if call.order:
         table.set("order", call.order)
@@ -170,8 +185,15 @@ def _step(action: Action) -> TomlTable:
     table = TomlTable(("step",), is_item=True)
     if action.after.occasion == Occasion.RETURNED:
         table.set("after", f"call[{action.after.call}].returned")
-    if action.do == Do.WRITE:
+    if action.file == FREEZE:
         table.set("freeze" if action.value == "1" else "thaw", action.cgroup)
+    elif action.do == Do.WRITE:
+        is_switch = action.file == "memory.oom.group"
+        size = None if action.value == "max" else int(action.value)
+        value = action.value == "1" if is_switch else exact_size(size)
+        table.set(f'cgroup."{action.cgroup}".{action.file}', value)
+    elif action.do == Do.MOVE:
+        table.set(f"move.{action.hog}", action.cgroup)
     else:
         table.set(str(action.do), action.cgroup or action.hog)
     return table
@@ -188,11 +210,11 @@ def _shape(case: Case) -> object:
             for h in case.hogs
         ],
         [
-            (names[step.call.target or TOP], str(step.call.via), is_valid(step.call))
+            (names[step.call.target or TOP], str(step.call.via), is_valid(step.call), step.callers)
             for step in case.steps
         ],
         [
-            (str(each.do), each.value, str(each.after.occasion), names.get(each.cgroup))
+            (str(each.do), each.file, str(each.after.occasion), names.get(each.cgroup))
             for each in case.actions
         ],
     )

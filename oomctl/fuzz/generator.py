@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from oomctl.fuzz.case import Case
+from oomctl.fuzz.coverage import HIGH
 from oomctl.oom.enums import Do, Occasion, Via
 from oomctl.oom.plan import (
     INT32_MAX,
@@ -28,7 +29,7 @@ K, M = 1 << 10, 1 << 20
 PAGE, HUGE_PAGE = 4 * K, 2 * M
 SMALL_LIMIT = 3900 * K
 """A memory.max of less than 1000 pages, with which oom_score_adj weighs nothing."""
-_BAD_ORDERS = (-1, 64, INT32_MIN, INT32_MAX)
+_BAD_ORDERS = (-1, 11, 64, INT32_MIN, INT32_MAX)
 _BAD_FLAGS = (2, 3, 1 << 63)
 _LIBRARY = Path(
     sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("LDLIBRARY") or ""
@@ -46,7 +47,9 @@ class Weights:
     `special` a hog of any of `kinds`, `plain` a cgroup without the controller below it, `limited` a
     call by memory.max, `empty` no hogs, `elsewhere` a target without regard to the hogs, `bad` an
     invalid order or flag, `several` a second and a third call, `acting` something
-    that is done before the calls or after the first. `pages` is the binary logarithm of the largest
+    that is done before the calls or after the first, `swapping` memory that is swapped out before
+    them, `triggered` a call by memory.reclaim or cgroup.kill, `together` several callers at once.
+    `pages` is the binary logarithm of the largest
     hog's size.
     """
 
@@ -65,7 +68,10 @@ class Weights:
     protected: float = 0.2
     bad: float = 0.08
     several: float = 0.25
-    acting: float = 0.3
+    acting: float = 0.4
+    swapping: float = 0.8
+    triggered: float = 0.15
+    together: float = 0.2
     pages: float = 12.3
     most_hogs: int = 9
     depth: int = 5
@@ -249,20 +255,24 @@ def _with_more(dice: random.Random, weights: Weights, case: Case, given: Sequenc
     files[TOP].setdefault("memory.swap.max", "max" if case.swap else "0")
     if files[TOP]["memory.swap.max"] != "0":
         files[TOP]["memory.zswap.max"] = "0"  # as the plan of a scenario has it
+    # the children of a forker are made anew between two calls
+    is_steady = not any(hog.kind == "forker" for hog in case.hogs)
+    wanted = sum(hog.size for hog in case.hogs)
     steps = [
         _varied(dice, weights, step) if step.call.via == Via.BPF else step for step in case.steps
     ]
-    can_repeat = steps[0].call.via == Via.BPF and not any(hog.kind == "forker" for hog in case.hogs)
-    # the children of a forker are made anew between two calls
-    if can_repeat and dice.random() < weights.several:
+    if is_steady:
+        steps = [_triggered(dice, weights, step, wanted, case.swap) for step in steps]
+    if is_steady and steps[0].call.via != Via.LIMIT and dice.random() < weights.several:
         for _ in range(dice.randint(1, 2)):
             again = replace(case.steps[0].call, target=dice.choice(given))
-            steps.append(_varied(dice, weights, Step(again)))
+            step = _varied(dice, weights, Step(again))
+            steps.append(_triggered(dice, weights, step, wanted, case.swap))
     hogs = tuple(replace(hog, entry=hog.name) for hog in case.hogs)
     more = replace(case, hogs=hogs, files=files, steps=tuple(steps))
-    if dice.random() >= weights.acting:
-        return more
-    actions = _random_actions(dice, more)
+    actions = list(_random_swapping(dice, weights, more)) if is_steady else []
+    if dice.random() < weights.acting:
+        actions += _random_actions(dice, more)
     return replace(
         more, actions=tuple(replace(each, step=step) for step, each in enumerate(actions))
     )
@@ -282,11 +292,52 @@ def _random_actions(dice: random.Random, case: Case) -> Iterator[Action]:
     if empty and dice.random() < 0.5:
         after = dice.choice([filled, returned])
         yield Action(0, after, Do.REMOVE, dice.choice(empty))
+    yield from _random_writes(dice, case)
     plain = [hog.name for hog in case.hogs if hog.kind in _PLAIN]
+    # what a limit is lowered for must be charged where its tasks are
+    if plain and dice.random() < 0.4 and case.steps[0].call.via != Via.LIMIT:
+        home = dice.choice([at for at in case.files if at not in case.inner and at not in empty])
+        yield Action(0, filled, Do.MOVE, home, dice.choice(plain))
     if plain and dice.random() < 0.4:
         yield Action(0, filled, Do.STOP, hog=dice.choice(plain))
     if plain and dice.random() < 0.3:
         yield Action(0, filled, Do.KILL, hog=dice.choice(plain))
+
+
+def _random_writes(dice: random.Random, case: Case) -> Iterator[Action]:
+    """Yield a group that is made or ended, and a limit that changes without a kill."""
+    wanted = sum(hog.size for hog in case.hogs)
+    kept = [at for at in case.files if not case.is_empty(at)]
+    for file, values in {
+        "memory.oom.group": ("0", "1"),
+        "memory.max": ("max", str(wanted * 3 // 2 + dice.randint(32, 512) * M)),
+    }.items():
+        if dice.random() < 0.3:
+            after = After(dice.choice([Occasion.FILLED, Occasion.RETURNED]))
+            at, value = dice.choice(kept), dice.choice(values)
+            yield Action(0, after, Do.WRITE, at, file=file, value=value)
+
+
+def _random_swapping(dice: random.Random, weights: Weights, case: Case) -> Iterator[Action]:
+    """Yield a memory.high that has the kernel swap out what is above."""
+    if case.swap and dice.random() < weights.swapping:
+        at = dice.choice([TOP, *(at for at in case.files if not case.is_empty(at))])
+        value = dice.choice([0, *(hog.size // 2 // PAGE * PAGE for hog in case.hogs)])
+        yield Action(0, After(), Do.WRITE, at, file=HIGH, value=str(value))
+
+
+def _triggered(dice: random.Random, weights: Weights, step: Step, wanted: int, swap: bool) -> Step:
+    """Return a step with another trigger, or with several callers."""
+    call = step.call
+    if call.via == Via.BPF and dice.random() < weights.triggered:
+        # with swap, reclaim changes what is chosen from after the look
+        if swap or dice.random() < 0.4:
+            return replace(step, call=Call(call.target, 0, WAIT_ON_OOM_LOCK, Via.KILL))
+        amount = dice.choice([256 * K, M, wanted // 2 + M])
+        return replace(step, call=replace(call, via=Via.RECLAIM, amount=amount))
+    if call.via == Via.BPF and dice.random() < weights.together:
+        return replace(step, callers=dice.randint(2, 4))
+    return step
 
 
 def _varied(dice: random.Random, weights: Weights, step: Step) -> Step:

@@ -7,7 +7,7 @@ rules a case is likely to exercise.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from oomctl.fuzz.turns import groups_of, scan_key
+from oomctl.fuzz.turns import groups_of, scan_key, written
 from oomctl.oom.enums import Do
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Call, Hog, Plan
@@ -27,10 +27,12 @@ def nominal_tasks(plan: Plan) -> list[Task]:
     """
     tasks: list[Task] = []
     killed = {action.hog for action in plan.actions if action.do == Do.KILL}
+    moved = {action.hog: action.cgroup for action in plan.actions if action.do == Do.MOVE}
     for hog in plan.hogs:
         if hog.name in killed:
             continue
-        tasks += _tasks(hog, _FIRST + len(tasks))
+        home = moved.get(hog.name, hog.cgroup)
+        tasks += _tasks(replace(hog, cgroup=home), _FIRST + len(tasks))
     return sorted(tasks, key=lambda task: (scan_key(plan, task.cgroup), task.pid))
 
 
@@ -45,11 +47,10 @@ def _tasks(hog: Hog, pid: int) -> Iterator[Task]:
 
 
 def nominal(plan: Plan, call: Call, tasks: Sequence[Task]) -> Candidates:
-    """Return the candidates of one call among the tasks that are left."""
-    written = {(s.cgroup, s.file): s.value for s in plan.settings}
+    """Return the candidates of one call among the tasks that are left, by a plan at its step."""
     target = call.target or ""
     inside = [task for task in tasks if is_within(task.cgroup, target)]
-    limit = written.get((target, "memory.max"), "max")
+    limit = written(plan).get((target, "memory.max"), "max")
     return Candidates(
         inside,
         memcg_pages(None if limit == "max" else int(limit), 0, 0, PAGE),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from oomctl.fuzz.turns import CallKills, Turn
+from oomctl.fuzz.turns import CallKills, Turn, at_step
+from oomctl.oom.as_text import returned
 from oomctl.oom.enums import (
     Agreement,
     Do,
@@ -28,7 +29,11 @@ from oomctl.oom.verdict import overall
 
 MAX_ORDER = 10
 """MAX_PAGE_ORDER with pages of 4 KiB (include/linux/mmzone.h); larger with others."""
+_INVOKED = re.compile(r"^oomctl-caller invoked oom-killer: gfp_mask=[^(]*\((.*)\), order=(-?\d+),")
 _KILLED = re.compile(r"Killed process (\d+) \((.*)\) total-vm")
+
+_IDLE = {1: VerdictName.CLAIMED_BUT_NONE_DIED, -errno.EBUSY: VerdictName.BUSY}
+"""The verdict of a caller that was not the first, by what was returned."""
 
 Said = Iterator[tuple[Oracle, str]]
 
@@ -53,7 +58,19 @@ def expected_return(call: Call, kills: bool) -> int:
     """Return what a call returns by the contract, if it kills or does not."""
     if not is_valid(call):
         return -errno.EINVAL
-    return 0 if call.via == Via.LIMIT else int(kills)
+    return 0 if call.via in (Via.LIMIT, Via.KILL) else int(kills)
+
+
+def _expected_returns(each: CallKills) -> set[int | None]:
+    """Return what a call may return: without a kill, another caller may have been first."""
+    call = each.call.call
+    if each.enough:
+        return {None}
+    found: set[int | None] = {expected_return(call, bool(each.killed))}
+    if each.others and not each.killed and is_valid(call):
+        found = {1} if each.prediction.victims else {0, 1}
+        found |= {-errno.EBUSY} if call.flags != WAIT_ON_OOM_LOCK else set()
+    return found
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,15 @@ class Judged:
         """The kills of each call."""
         seen = [task for call in self.outcome.calls for task in _candidates(call)]
         tasks = {task.pid: task for task in (*(f.task for f in self.outcome.tasks), *seen)}
-        return tuple(CallKills(self.plan, call, tasks) for call in self.outcome.calls)
+        return tuple(
+            CallKills(
+                at_step(self.plan, call.step),
+                call,
+                tasks | {task.pid: task for task in _candidates(call)},
+                _others(call, self.outcome.calls),
+            )
+            for call in self.outcome.calls
+        )
 
     @cached_property
     def _killed_by_steps(self) -> frozenset[str]:
@@ -129,6 +154,8 @@ class Judged:
         return each.turns is not None if is_valid(each.call.call) else not each.killed
 
     def _victims(self, each: CallKills) -> Said:
+        if each.call.call.via == Via.KILL:
+            return
         turns = _turns(each)
         predicted = {pid for turn in turns for pid in turn.victims}
         victims, call = (predicted & each.killed) | each.late, each.call
@@ -140,8 +167,10 @@ class Judged:
 
     def _answer(self, each: CallKills) -> Said:
         call = each.call
-        ret, verdicts = expected_return(call.call, bool(each.killed)), _verdicts(each)
-        yield from _differ(Oracle.RETURN, "return value", call.result.ret, ret)
+        returns, verdicts = _expected_returns(each), _verdicts(each)
+        if call.result.ret not in returns:
+            wanted = " or ".join(sorted(map(returned, returns)))
+            yield Oracle.RETURN, f"return value: {returned(call.result.ret)}, not {wanted}"
         if call.verdict.name not in verdicts:
             wanted = " or ".join(sorted(verdicts))
             yield Oracle.VERDICT, f"{call.verdict.name} ({call.verdict.reason}), not {wanted}"
@@ -149,19 +178,34 @@ class Judged:
     def _evidence(self, each: CallKills) -> Said:
         evidence = each.call.evidence
         about = Oracle.EVIDENCE
-        yield from _differ(about, "source", evidence.source, EvidenceSource.RING_BUFFER)
+        by_cgroup = each.call.call.via == Via.KILL
+        source = EvidenceSource.WAIT_STATUS if by_cgroup else EvidenceSource.RING_BUFFER
+        yield from _differ(about, "source", evidence.source, source)
         yield from _differ(about, "lost", (evidence.lost, evidence.silent), (0, ()))
-        if not is_valid(each.call.call):
+        if not is_valid(each.call.call) or by_cgroup:
             return
         yield from _differ(about, "the sources agree", evidence.agree, True)
         yield from _differ(about, "logged and seen", evidence.logged, evidence.seen)
+        yield from self._invocation(each)
         unlogged = each.killed - evidence.seen
         # a task that shares a victim's memory has no line of its own
         if unlogged and not unlogged <= each.with_sharers(evidence.seen - each.late):
             yield about, f"killed, but neither seen nor a sharer: {self._names(unlogged)}"
         refilled = {f.task.pid for f in self.outcome.tasks if self._is_refilled(f, each)}
         lines = set(self._lines(each)) - refilled
-        yield from _differ(about, "lines of the log", lines, set(evidence.logged))
+        logged = evidence.logged.union(*(other.evidence.logged for other in each.others))
+        if each.call.log or not each.others:  # the first of callers at once has the log of all
+            yield from _differ(about, "lines of the log", lines, set(logged))
+
+    def _invocation(self, each: CallKills) -> Said:
+        """Hold what the log says of the OOM killer's start against the call; it may say nothing."""
+        found = [m.groups() for record in each.call.log if (m := _INVOKED.search(record.text))]
+        if each.again or not found:
+            return
+        wanted = ("GFP_KERNEL", str(each.call.call.order))
+        yield from _differ(Oracle.EVIDENCE, "gfp_mask and order in the log", {*found}, {wanted})
+        if len(found) > 1 + len(each.others):
+            yield Oracle.EVIDENCE, f"the log has {len(found)} runs of the OOM killer in one call"
 
     def _lines(self, each: CallKills) -> list[int]:
         """Return the PIDs of the log's lines; of a thread, where it names one, that of its hog."""
@@ -175,7 +219,7 @@ class Judged:
         times = [stamp.at_ns for stamp in line.stamps]
         if times != sorted(times) or not sum(line.parts) == line.whole == times[-1] - times[0]:
             yield Oracle.TIMELINE, f"moments out of order: {line}"
-        for pid in each.killed:
+        for pid in each.killed if each.call.call.via != Via.KILL else ():
             marked = [Moment.MARKED] if pid in each.call.evidence.seen else []
             names = [Moment.KILLED, *marked, Moment.EXITED]
             at = [line.after_call(name, pid) for name in names]
@@ -213,6 +257,8 @@ class Judged:
     def _wanted(self, row: TaskReport) -> list[tuple[str, Phase | None, bool, bool]]:
         pid = row.task.pid
         for each in self.calls:
+            if pid in each.killed and each.call.call.via == Via.KILL:
+                return [(str(Fate(FateKind.CGROUP_KILLED)), Phase.CALL, False, False)]
             if pid in each.killed:
                 return [("oom-killed", Phase.CALL, True, pid in each.call.collateral)]
             if self._is_refilled(row, each):
@@ -266,6 +312,12 @@ class Judged:
         return low, high
 
 
+def _others(call: CallReport, calls: Iterable[CallReport]) -> tuple[CallReport, ...]:
+    """Return the calls that were made at the same moment."""
+    turn = call.step, call.turn
+    return tuple(one for one in calls if one is not call and (one.step, one.turn) == turn)
+
+
 def _candidates(call: CallReport) -> list[Task]:
     return [one.task for one in call.prediction.candidates] if call.prediction else []
 
@@ -275,10 +327,17 @@ def _turns(each: CallKills) -> Sequence[Turn]:
 
 
 def _verdicts(each: CallKills) -> set[VerdictName]:
+    if each.enough:
+        return {VerdictName.RECLAIMED}
     if not is_valid(each.call.call):
         return {VerdictName.INVALID_ARGUMENT}
+    if each.call.call.via == Via.KILL:
+        return {VerdictName.CGROUP_KILLED if each.killed else VerdictName.NONE_DIED}
     if not each.turns:
         none = {VerdictName.NO_KILLABLE_TASK}
+        if each.others:
+            ret = each.call.result.ret
+            return {_IDLE[ret]} if ret in _IDLE else none
         return {VerdictName.NONE_DIED, *none} if each.again else none
     grouped = any(turn.group for turn in each.turns) and len(each.call.victims) > 1
     return {VerdictName.GROUP_KILLED if grouped else VerdictName.KILLED}

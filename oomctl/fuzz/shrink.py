@@ -136,11 +136,14 @@ def _plainer_sizes(case: Case, hog: Hog) -> Iterator[int]:
 
 def _plainer_steps(step: Step) -> Iterator[Step]:
     call = step.call
+    if step.callers > 1:
+        yield replace(step, callers=1)
+        yield replace(step, callers=2)
     if call.order:
         yield replace(step, call=replace(call, order=0))
     if call.flags != WAIT_ON_OOM_LOCK and call.via == Via.BPF:
         yield replace(step, call=replace(call, flags=WAIT_ON_OOM_LOCK))
-    if call.via == Via.LIMIT:
+    if call.via != Via.BPF:
         plain = replace(call, via=Via.BPF, flags=WAIT_ON_OOM_LOCK, amount=None)
         yield replace(step, call=plain)
     if call.target != TOP:

@@ -1,13 +1,13 @@
 """The kills of one call, explained by the choices that the model allows. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from oomctl.oom.enums import Role, Via
+from oomctl.oom.enums import Do, Occasion, Role, Via
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.paths import is_within
-from oomctl.oom.plan import Plan
+from oomctl.oom.plan import Plan, Setting
 from oomctl.oom.prediction import Prediction, predict
 from oomctl.oom.task import Task
 
@@ -25,12 +25,14 @@ class Turn:
 class CallKills:
     """What one call killed; `tasks` are all that are known, by PID.
 
+    `plan` has the settings of the time of the call, `others` are the calls of the same moment.
     `turns` is None if no choices that the model allows come to these dead.
     """
 
     plan: Plan
     call: CallReport
     tasks: Mapping[int, Task]
+    others: Sequence[CallReport] = ()
 
     @cached_property
     def prediction(self) -> Prediction:
@@ -70,6 +72,9 @@ class CallKills:
     @cached_property
     def turns(self) -> tuple[Turn, ...] | None:
         """The choices that come to these dead."""
+        if self.call.call.via == Via.KILL:
+            inside = {task.pid for task in self.prediction.tasks}
+            return () if self.killed <= inside <= self.killed | self.orphans else None
         found = self._explain(self.prediction, self.killed - self.late)
         return None if found is None else tuple(found)
 
@@ -83,13 +88,27 @@ class CallKills:
         """Whether the OOM killer chooses again until the usage is below the limit."""
         return self.call.call.via == Via.LIMIT
 
+    @property
+    def may_be_idle(self) -> bool:
+        """Whether no kill is right although there are candidates.
+
+        Reclaim was enough; or another caller's victim is still dying, or that caller has oom_lock
+        (mm/oom_kill.c, oom_evaluate_task).
+        """
+        return self.again or self.enough or any(other.kills for other in self.others)
+
+    @property
+    def enough(self) -> bool:
+        """Whether memory.reclaim freed what was wanted, so that the kfunc was not called."""
+        return self.call.call.via == Via.RECLAIM and not self.call.result.attempts
+
     def with_sharers(self, pids: Iterable[int]) -> set[int]:
         """Add the tasks that share the memory of a victim (mm/oom_kill.c, __oom_kill_process)."""
         memories = {self.tasks[pid].memory for pid in pids if pid in self.tasks}
         return {pid for pid, task in self.tasks.items() if task.memory in memories}
 
     def _explain(self, prediction: Prediction, left: Set[int]) -> list[Turn] | None:
-        if not left and (self.again or not prediction.victims):
+        if not left and (self.may_be_idle or not prediction.victims):
             return []
         chosen = {kill.pid for kill in self.call.kills if kill.role == Role.VICTIM}
         for place, pids in enumerate((prediction.victims, *prediction.instead)):
@@ -101,32 +120,42 @@ class CallKills:
             if left <= dead:
                 return [turn]
             if self.again:
-                rest = self._explain(self._without(prediction, dead), left - dead)
+                rest = self._explain(prediction.without(dead), left - dead)
                 if rest is not None:
                     return [turn, *rest]
         return None
-
-    def _without(self, prediction: Prediction, dead: Set[int]) -> Prediction:
-        left = (c.task for c in prediction.candidates if c.task.pid not in dead)
-        tasks = sorted(left, key=lambda task: (scan_key(self.plan, task.cgroup), task.pid))
-        return predict(tasks, prediction.totalpages, prediction.page_size, self._groups)
-
-    @property
-    def _groups(self) -> set[str]:
-        return groups_of(self.plan, self.target)
 
     def _group_of(self, pids: Sequence[int]) -> str | None:
         """Return the highest cgroup with memory.oom.group between the target and a victim."""
         if not pids:
             return None
-        home = self.tasks[pids[0]].cgroup
-        return min((each for each in self._groups if is_within(home, each)), key=len, default=None)
+        home, groups = self.tasks[pids[0]].cgroup, groups_of(self.plan, self.target)
+        return min((each for each in groups if is_within(home, each)), key=len, default=None)
 
 
 def groups_of(plan: Plan, target: str) -> set[str]:
     """Return the cgroups with memory.oom.group from a target downwards."""
-    found = {each.cgroup for each in plan.settings if each.file == "memory.oom.group"}
-    return {each for each in found if is_within(each, target)}
+    return {
+        cgroup
+        for (cgroup, file), value in written(plan).items()
+        if file == "memory.oom.group" and value == "1" and is_within(cgroup, target)
+    }
+
+
+def written(plan: Plan) -> dict[tuple[str, str], str]:
+    """Return the last value of each file of a cgroup that a plan writes before its calls."""
+    return {(each.cgroup, each.file): each.value for each in plan.settings}
+
+
+def at_step(plan: Plan, number: int) -> Plan:
+    """Return a plan with what its actions have written by one of its calls as settings."""
+    made = (
+        Setting(each.cgroup, each.file, each.value)
+        for each in plan.actions
+        if each.do == Do.WRITE
+        and (each.after.occasion == Occasion.FILLED or each.after.call < number)
+    )
+    return replace(plan, settings=(*plan.settings, *made))
 
 
 def scan_key(plan: Plan, cgroup: str) -> list[int]:

@@ -98,6 +98,21 @@ def test_a_finding_is_reported_with_its_scenario_and_written(bench):
     assert again["repeated"].keys() == {each["form"] for each in tree["findings"]}
 
 
+def test_a_case_that_the_machine_does_not_survive_is_kept(bench, monkeypatch):
+    words = ("--seed", "1", "--rounds", "3", "--out", "found")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda _path: None)  # as if there was no time for it
+        run("fuzz", "--seed", "1", "--rounds", "1", "--out", "found")
+    (left,) = Path("found").iterdir()
+    assert left.name.startswith("under-way-")
+    result = run("fuzz", *words)
+    (kept,) = Path("found").iterdir()
+    assert kept.name == left.name.replace("under-way", "finding")
+    assert f"finding {kept.name}: the machine stopped, or oomctl was killed" in result.stderr
+    assert "# Found by `oomctl fuzz`, case 1:1." in kept.read_text()
+    assert run("scenario", "check", kept).exit_code == 0
+
+
 @pytest.mark.parametrize("form", ["c", "sh"])
 def test_a_finding_is_written_as_a_program_too(bench, form):
     bench.model = TIES

@@ -22,18 +22,19 @@ _HOW = (
 
 
 def is_possible(finding: Finding) -> bool:
-    """Tell whether a finding can be rebuilt: known hogs and triggers, no steps, no sysctls."""
+    """Tell whether it can be rebuilt: known hogs and triggers, one caller, no steps or sysctls."""
     case = finding.case
     kinds = {hog.kind for hog in case.hogs}
     vias = {step.call.via for step in case.steps}
     changes = case.sysctls or case.actions
-    return kinds <= {*KINDS} and vias <= {Via.BPF, Via.LIMIT} and not changes
+    single = all(step.callers == 1 for step in case.steps)
+    return single and kinds <= {*KINDS} and vias <= {Via.BPF, Via.LIMIT} and not changes
 
 
 def text(finding: Finding, form: ReproForm) -> str:
     """Return the program; `is_possible()` must be true of the finding."""
     plan = finding.case.plan(TOP)
-    expected = [f" {' '.join(each.victims)} ".replace("  ", " ") for each in finding.expected]
+    expected = [f" {' '.join(each.victims or ())} ".replace("  ", " ") for each in finding.expected]
     expected += [" ?"] * (len(plan.steps) - len(expected))
     about = "\n".join([*finding.about, "", *_HOW.split("\n")])
     lines = {ReproForm.C: _c, ReproForm.SH: _sh}[form]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from oomctl.fuzz.hunt import trial_of
 from oomctl.fuzz.nominal import nominal, nominal_tasks
 from oomctl.fuzz.oracles import Judged
+from oomctl.fuzz.turns import at_step
 from oomctl.oom.account import account
 from oomctl.oom.attribution import CallObservation, PostRun
 from oomctl.oom.call import CallResult, Stage
@@ -74,7 +75,7 @@ class FakeKernel:
 
     def __call__(self, case, _origin):
         self.runs += 1
-        return trial_of(self.judged(case))
+        return trial_of(self.judged(plain(case)))
 
     def judged(self, case):
         plan = case.plan("/fuzzed")
@@ -128,8 +129,9 @@ class FakeKernel:
 
     def call(self, run, call, number):
         began, tasks = 1000 * (number + 1), run.left
-        given = nominal(run.plan, call, tasks)
-        done = choose(run.plan, call, tasks)
+        plan = at_step(run.plan, number)
+        given = nominal(plan, call, tasks)
+        done = choose(plan, call, tasks)
         invalid = not (0 <= call.order <= 10 and call.flags in (0, 1))
         ret = -22 if invalid else 0 if call.via == "limit" else int(done.chosen is not None)
         told = () if invalid else log(call, done)
@@ -163,6 +165,17 @@ class FakeKernel:
             logged=tuple(KillsFromLog().feed(log_of)),
             counted=len(done.killed),
         )
+
+
+def plain(case):
+    """Return a case with one caller and no trigger that this kernel does not have."""
+    steps = (
+        replace(step, callers=1, call=replace(step.call, via="bpf", amount=None))
+        if step.call.via in ("reclaim", "kill")
+        else replace(step, callers=1)
+        for step in case.steps
+    )
+    return replace(case, steps=tuple(steps))
 
 
 def log(call, done):

@@ -9,9 +9,9 @@ from oomctl.fuzz.coverage import RETURN, RULE, VERDICT, VICTIM, Coverage, exerci
 from oomctl.fuzz.generator import FUZZED, SAYABLE, random_case
 from oomctl.fuzz.hunt import Hunt
 from oomctl.oom.enums import Rule
-from tests.unit.fuzz.fake_kernel import FakeKernel
+from tests.unit.fuzz.fake_kernel import FakeKernel, plain
 
-CASES = [random_case(random.Random(number), SAYABLE) for number in range(80)]
+CASES = [plain(random_case(random.Random(number), SAYABLE)) for number in range(80)]
 NOT_SEEN_BEFORE = {Rule.SWAP, Rule.LEADER_EXITED, Rule.CLOSE}
 """They depend on what only a kernel has."""
 

@@ -56,7 +56,7 @@ def test_a_random_case_has_everything_at_times():
     files = {file for case in cases for each in case.files.values() for file in each}
     assert files >= {"memory.min", "memory.low", "memory.max", "memory.oom.group"}
     calls = [step.call for case in cases for step in case.steps]
-    assert {call.via for call in calls} == {Via.BPF, Via.LIMIT}
+    assert {call.via for call in calls} == {Via.BPF, Via.LIMIT, Via.RECLAIM, Via.KILL}
     assert {*range(11)} < {call.order for call in calls}
     assert {0, 1, 2} <= {call.flags for call in calls}
     assert max(len(case.steps) for case in cases) == 3

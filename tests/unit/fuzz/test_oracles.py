@@ -8,13 +8,14 @@ import pytest
 from oomctl.errors import OomctlError
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.hunt import trial_of
+from oomctl.fuzz.turns import at_step, groups_of
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.counts import Difference, KillCounts
-from oomctl.oom.enums import Agreement, CountSource, Oracle, Phase, VerdictName
+from oomctl.oom.enums import Agreement, CountSource, Do, Occasion, Oracle, Phase, VerdictName
 from oomctl.oom.fate import Fate
-from oomctl.oom.plan import Call, Hog, Step
+from oomctl.oom.plan import Action, After, Call, Hog, Step
 from oomctl.oom.timeline import Stamp, Timeline
-from oomctl.oom.verdict import Verdict
+from oomctl.oom.verdict import Verdict, overall
 from tests.unit.fuzz.fake_kernel import FakeKernel
 
 M = 1 << 20
@@ -178,3 +179,56 @@ def test_a_sharer_may_end_with_its_hog_but_not_survive():
     assert judged.disagreements == ()
     assert said(without_the_sharer(judged, Fate("ended-with-hog"))) == set()
     assert said(without_the_sharer(judged, Fate("survived"))) == {Oracle.FATES}
+
+
+def together(**changes):
+    """Return two calls of one moment, of which the first has killed; `changes` are the second's."""
+    judged = FakeKernel().judged(replace(CASE, steps=(Step(Call("a", 0, 0)),) * 2))
+    first, second = judged.outcome.calls
+    none = replace(second.evidence, seen=frozenset(), logged=frozenset())
+    second = replace(second, step=0, kills=(), log=(), evidence=none, prediction=first.prediction)
+    calls = (first, replace(second, **changes))
+    return with_outcome(judged, calls=calls, verdict=overall([call.verdict for call in calls]))
+
+
+def answered(ret, name):
+    result = CallResult(Stage.CALLED, 2000, 2100, ret, caller=50)
+    return {"result": result, "verdict": Verdict(name, "")}
+
+
+@pytest.mark.parametrize(
+    ("ret", "name", "finds"),
+    [
+        (-errno.EBUSY, VerdictName.BUSY, set()),
+        (1, VerdictName.CLAIMED_BUT_NONE_DIED, set()),
+        (0, VerdictName.NO_KILLABLE_TASK, {Oracle.RETURN}),
+        (1, VerdictName.BUSY, {Oracle.VERDICT}),
+    ],
+)
+def test_of_callers_at_once_the_second_may_be_late(ret, name, finds):
+    found = {each for each in said(together(**answered(ret, name))) if each is not Oracle.FATES}
+    assert found - {Oracle.COUNTERS, Oracle.COUNTS} == finds
+
+
+def test_a_caller_that_waits_is_never_told_busy():
+    waiting = answered(-errno.EBUSY, VerdictName.BUSY) | {"call": Call("/fuzzed/a", 0, 1)}
+    assert Oracle.RETURN in said(together(**waiting))
+
+
+@pytest.mark.parametrize(("file", "before", "after"), [("memory.oom.group", {"b"}, {"a", "b"})])
+def test_a_setting_counts_from_the_step_that_writes_it(file, before, after):
+    done = After(Occasion.RETURNED, call=0)
+    plan = replace(CASE, actions=(Action(0, done, Do.WRITE, "a", file=file, value="1"),)).plan("/x")
+    assert [groups_of(at_step(plan, number), "/x") for number in (0, 1)] == [
+        {f"/x/{name}" for name in names} for names in (before, after)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("order=0", "order=5"), ("GFP_KERNEL", ""), ("oom-killer", "oom-killer")]
+)
+def test_the_log_names_order_and_gfp_mask_of_one_run(sound, old, new):
+    log = sound.outcome.calls[0].log
+    header = replace(log[0], text=log[0].text.replace(old, new))
+    more = (header, *log) if old == new else (header, *log[1:])
+    assert said(with_call(sound, 0, log=more)) == {Oracle.EVIDENCE}
