@@ -18,7 +18,7 @@ from oomctl.cli.output import Output, require_new
 from oomctl.cli.rebuilt import Kept, tell
 from oomctl.cli.scale import Scale
 from oomctl.errors import Exit, UsageError
-from oomctl.files.infile import open_input
+from oomctl.files.infile import can_be_read_again, open_input
 from oomctl.files.loglines import NotTextError, telling_lines
 from oomctl.oom.explanation import Explanation, explanations
 from oomctl.oom.log import logtext
@@ -121,10 +121,9 @@ def explain(given: ExplainOptions) -> None:
                 raise typer.Exit(Exit.NOT_AS_WANTED)
             newest: deque[Explanation] = deque(maxlen=_KEPT)
             every = _noted(chain([first], found), newest)
-            several = given.formats and len(given.formats) > 1
-            again = [*every] if several else every
+            passes = _passes(given, name, every)
             for form, place in places:
-                about = (again, name, given.top)
+                about = (next(passes), name, given.top)
                 place.write_pieces(
                     render(EXPLANATION_RENDERERS, form, *about, terminal=place.width)
                 )
@@ -136,6 +135,20 @@ def explain(given: ExplainOptions) -> None:
                 tell(made, given.scale)
                 console.progress(f"wrote {given.scenario}; `oomctl run` makes the kill again")
             kept.next_step(given.formats)
+
+
+def _passes(
+    given: ExplainOptions, name: str, first: Iterator[Explanation]
+) -> Iterator[Iterable[Explanation]]:
+    """Yield the reports for each form: a file is read once more, those of a pipe are all held."""
+    if len(given.formats or ()) > 1 and not can_be_read_again(given.file):
+        held = [*first]
+        while True:
+            yield held
+    yield first
+    while True:
+        with _opened(given.file, name) as file:
+            yield Kept(read_log(file, name), given.kill)
 
 
 def _noted(found: Iterable[Explanation], newest: deque[Explanation]) -> Iterator[Explanation]:

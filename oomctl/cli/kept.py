@@ -1,5 +1,6 @@
 """The newest results, kept in the cache, so that `oomctl report --last` can show them again."""
 
+import gzip
 import os
 import time
 from collections.abc import Callable
@@ -17,20 +18,24 @@ if TYPE_CHECKING:
 MOST = 20
 """Results that are kept; of a newer one the oldest goes."""
 LARGEST = 16 << 20
-"""Bytes of a result that is kept."""
+"""Bytes that a kept result takes; a larger one is compressed."""
 _FOLDER = ("results",)
 
 
 def keep(command: str, text: Callable[[], str]) -> None:
     """Keep a result as JSON, or as JSON lines; a cache that cannot hold it is only told with -v."""
     try:
-        result = text()
+        result, end = text().encode(errors="backslashreplace"), "json"
         if len(result) > LARGEST:
-            console.detail(f"the result of {command} is not kept: it is too large")
+            result, end = gzip.compress(result, 1), "json.gz"
+        if len(result) > LARGEST:
+            console.note(
+                f"not kept for `oomctl report --last`: the result of {command} is too large"
+            )
             return
         folder = cache.folder(*_FOLDER)
-        path = folder / f"{time.time_ns()}-{os.getpid()}-{command}.json"
-        with open(path, "x", opener=partial(os.open, mode=0o600)) as file:
+        path = folder / f"{time.time_ns()}-{os.getpid()}-{command}.{end}"
+        with open(path, "xb", opener=partial(os.open, mode=0o600)) as file:
             file.write(result)
         for old in _kept()[:-MOST]:
             old.unlink(missing_ok=True)
@@ -46,7 +51,8 @@ def newest() -> Path:
 
 
 def _kept() -> list[Path]:
-    return sorted(cache.place(*_FOLDER).glob("*.json"))
+    found = cache.place(*_FOLDER).iterdir() if cache.place(*_FOLDER).is_dir() else ()
+    return sorted(path for path in found if path.name.endswith((".json", ".json.gz")))
 
 
 def next_step(given: "Given") -> None:

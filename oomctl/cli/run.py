@@ -182,8 +182,7 @@ class RunOptions:
 
     def one_by_one(self, form: str) -> bool:
         """Tell whether each file has a report of its own, as `oomctl declare` prints it."""
-        is_page = form == "html" and len(self.files) == 1
-        return self.one_round and (is_page or form in AS_DECLARED)
+        return self.one_round and form in AS_DECLARED
 
     @property
     def recorded(self) -> bool:

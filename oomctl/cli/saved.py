@@ -1,15 +1,17 @@
 """Results that oomctl has saved: a file is read back into what its renderers take."""
 
+import gzip
 import json
 import re
 import traceback
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from oomctl import console
 from oomctl.errors import UsageError
@@ -31,7 +33,7 @@ from oomctl.smoke.results import Report, result_of
 from oomctl.text import cut
 
 _HINT = "give a file that oomctl wrote: -f json, -f jsonl, or a record"
-_PEEK = 256
+_PEEK, _GZIP = 256, b"\x1f\x8b"
 _LARGEST = 1 << 30
 
 
@@ -92,7 +94,12 @@ def read(path: Path) -> Saved:
     """Read one file; UsageError if it is nothing that oomctl has saved."""
     try:
         with open_input(path) as file:
-            return _read(file, path)
+            if not file.peek(len(_GZIP)).startswith(_GZIP):
+                return _read(file, path)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _read(cast(BinaryIO, unpacked), path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UsageError(f"{path}: is damaged, or cut short: {error}", "copy it again") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", _HINT) from error
 

@@ -1,9 +1,8 @@
 """`oomctl watch`: the OOM kills of the whole machine, one line each as they happen."""
 
 import time
-from collections import deque
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,10 +11,9 @@ import typer
 from oomctl import console
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
-from oomctl.cli import kept, options
+from oomctl.cli import forms, kept, killforms
 from oomctl.cli.command import CACHE, command
-from oomctl.cli.options import value
-from oomctl.cli.output import Output
+from oomctl.cli.options import duration, integer, value
 from oomctl.describe.evidence_text import counts_text
 from oomctl.errors import Exit
 from oomctl.experiment.environment import protected
@@ -24,13 +22,11 @@ from oomctl.experiment.watch import OomWatch
 from oomctl.oom.as_text import task_name
 from oomctl.oom.kill import OomKill
 from oomctl.oom.paths import is_within
-from oomctl.report import kills, render
+from oomctl.report import kills
 from oomctl.signals import signals_blocked
 from oomctl.text import counted, printable
 from oomctl.units import Duration
 
-_KEPT = 10_000  # of the newest kills, for `oomctl report --last`
-_LINES = ("json", "jsonl")
 _TURN = 0.5  # seconds: how late a victim that does not end may be shown
 
 
@@ -46,19 +42,21 @@ class WatchOptions:
             "inside the hierarchy.",
         ),
     ] = None
-    form: Annotated[
-        kills.WatchFormat,
-        options.form(kills.WatchFormat, "json and jsonl are the same: a line for each kill."),
-    ] = "table"
-    count: Annotated[int | None, value("N", "End after N kills.", options.integer(1, 1 << 31))] = (
-        None
-    )
+    formats: Annotated[
+        forms.Given,
+        forms.option(
+            kills.WatchFormat,
+            "json and jsonl are the same: a line for each kill. A FILE, markdown and html are "
+            "written at the end, also at that by Ctrl-C.",
+        ),
+    ] = None
+    count: Annotated[int | None, value("N", "End after N kills.", integer(1, 1 << 31))] = None
     timeout: Annotated[
         Duration | None,
         value(
             "TIME",
             "End after this time, such as 90s, 10m or 5 (seconds).",
-            options.duration(0.001, 365 * 86400),
+            duration(0.001, 365 * 86400),
         ),
     ] = None
     since: Annotated[
@@ -109,13 +107,15 @@ def watch(given: WatchOptions) -> None:
       oomctl watch                      # and `oomctl declare` in another terminal
       oomctl watch --cgroup /user.slice --format jsonl
       oomctl watch --count 1 --timeout 10m
+      oomctl watch --timeout 1h -f table -f html=kills.html
       oomctl watch --cgroup /user.slice --record kills
       oomctl watch --since boot --timeout 1   # only what the kernel log holds
     """
     root = hierarchy.unified_root()
     below = _subtree(root, given.cgroup)
     with (
-        Output(None) as output,
+        forms.Places(forms.of(given.formats)) as places,
+        killforms.opened(places, given.wide) as written,
         signals_blocked(),
         OomWatch(root, below, given.since == "boot") as oom_watch,
         protected(),
@@ -126,7 +126,7 @@ def watch(given: WatchOptions) -> None:
                 f"no BPF tracing, reading the kernel log instead: {oom_watch.no_tracing_reason}"
             )
         console.progress("watching the OOM killer; Ctrl-C ends")
-        shown = _Shown(output, given, oom_watch, below, recorder)
+        shown = _Shown(written, given, oom_watch, below, recorder)
         try:
             enough = shown.until_enough()
         except Exception:
@@ -143,7 +143,7 @@ def watch(given: WatchOptions) -> None:
 class _Shown:
     """Prints the kills of a watch, and counts them."""
 
-    output: Output
+    forms: killforms.KillForms
     given: WatchOptions
     oom_watch: OomWatch
     below: str | None
@@ -151,15 +151,11 @@ class _Shown:
     number: int = 0
     before: int = 0
     lost: int = 0
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
     def until_enough(self) -> bool:
         """Print kills until --count or --timeout; tell whether there were enough."""
         given = self.given
-        if given.form == "table" and _rows(self.output, given):
-            self.output.write(_coloured(kills.HEADER, self.output))
-        elif given.form == "csv":
-            self.output.write(kills.CSV_HEADER)
+        self.forms.begin()
         if given.since:
             self.earlier()
         end = None if given.timeout is None else time.monotonic() + given.timeout
@@ -173,8 +169,7 @@ class _Shown:
             for kill in self.oom_watch.poll():
                 if not _is_below(kill, self.below):
                     continue
-                self.output.write(_text(kill, self.output, given))
-                self.lines.append(kills.render_json(kill))
+                self.forms.write(kill)
                 self._record(kill)
                 self.number += 1
                 if self.number == given.count:
@@ -207,14 +202,14 @@ class _Shown:
             )
         for kill in self.oom_watch.earlier:
             if _is_below(kill, self.below):
-                self.output.write(_text(kill, self.output, self.given))
+                self.forms.write(kill, earlier=True)
                 self.before += 1
 
     def summary(self) -> None:
         """Print the kills as each source has counted them."""
         counts = self.oom_watch.counts()
-        if self.lines:
-            kept.keep("watch", lambda: "".join(self.lines))
+        if self.forms.newest:
+            kept.keep("watch", lambda: "".join(self.forms.newest))
         if self.recorder:
             samples = counted(self.recorder.samples, "sample")
             missed = counted(self.recorder.missed, "kill")
@@ -223,9 +218,8 @@ class _Shown:
                 f"{counted(len(self.recorder.files), 'file')} recorded{too_new}; "
                 f"{samples} took {self.recorder.share:.1%} of a CPU"
             )
-        if self.given.form in _LINES:
-            self.output.write(kills.render_summary(self.number, self.oom_watch.lost, counts))
-        else:
+        self.forms.end(lambda: kills.render_summary(self.number, self.oom_watch.lost, counts))
+        if not self.forms.tells_counts:
             before = f", besides {self.before} from before" if self.before else ""
             console.note(f"kills shown {self.number}{before}, counted: {counts_text(counts)}")
 
@@ -236,24 +230,6 @@ def _recorder(
     if given.record is None:
         return nullcontext()
     return FlightRecorder(root, None if below is None else root.at(below), given.record)
-
-
-def _rows(output: Output, given: WatchOptions) -> bool:
-    """Tell whether each kill of a table is one row."""
-    return given.wide or (output.width or 0) >= kills.ROW_WIDTH
-
-
-def _text(kill: OomKill, output: Output, given: WatchOptions) -> str:
-    if given.form in _LINES:
-        return kills.render_json(kill)
-    if given.form == "csv":
-        return kills.csv_row(kill)
-    row = kills.render_row if _rows(output, given) else kills.render_block
-    return _coloured(row(kill, output.width), output)
-
-
-def _coloured(text: str, output: Output) -> str:
-    return render({"table": lambda _width: text}, "table", terminal=output.width)
 
 
 def _subtree(root: UnifiedNode, cgroup: str | None) -> str | None:

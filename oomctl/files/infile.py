@@ -7,7 +7,7 @@ import select
 import stat
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from oomctl.files import descriptor
 
@@ -15,7 +15,7 @@ PATIENCE = 5.0
 """Seconds that a named pipe may be without a writer."""
 
 
-def open_input(path: Path) -> BinaryIO:
+def open_input(path: Path) -> "io.BufferedReader[_Raw]":
     """Open a regular file, a pipe, or stdin for `-`; OSError says why it cannot be read.
 
     Devices and files of /proc are refused: some never end, some block, and reading /proc/kmsg

@@ -128,6 +128,8 @@ class Basis(StrEnum):
     """It asked for the memory, and vm.oom_kill_allocating_task is set."""
     UNKNOWN_TASK = "unknown-task"
     """It was started after the candidates were read."""
+    OUTSIDE_TARGET = "outside-target"
+    """It is in no cgroup at or below the target."""
     NOT_ELIGIBLE = "not-eligible"
     """It cannot be chosen."""
     NO_TASK = "no-task"

@@ -176,6 +176,10 @@ def reasons(report: CallReport) -> tuple[Reason, ...]:
         # a log may give the same time to all of a group
         kill = min(kills, key=lambda k: (k.at_ns, ranks.get(k.pid, len(ranks))))
         found.append(reason_of_kill(now, kill))
+        target = report.call.target
+        unknown = found[-1].basis is Basis.UNKNOWN_TASK
+        if unknown and target and kill.cgroup and not is_within(kill.cgroup, target):
+            found[-1] = replace(found[-1], basis=Basis.OUTSIDE_TARGET)
         dead = {kill.pid, *found[-1].dying}
         made = {memory.get(pid, pid) for pid in dead}
         gone |= dead | {pid for pid in memory if memory[pid] in made}

@@ -24,6 +24,8 @@ def why(reason: Reason) -> str:
             return _no_task(reason)
         case Basis.UNKNOWN_TASK:
             return f"{_name(reason)} was started after the candidates were read{_first(reason)}"
+        case Basis.OUTSIDE_TARGET:
+            return f"{_name(reason)} is outside the target, so it was no candidate{_first(reason)}"
         case Basis.NOT_ELIGIBLE:
             return f"{_name(reason)} is not eligible: {reason.excluded}{_first(reason)}"
         case Basis.ALLOCATING_TASK:

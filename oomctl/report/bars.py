@@ -8,6 +8,7 @@ from oomctl.text import counted
 from oomctl.units import format_size
 
 CHOSEN = "The OOM killer chooses the task with the longest bar."
+CHOSEN_IN_TARGET = "Of the tasks in the target the OOM killer chooses the one with the longest bar."
 _ROOM = 1.02  # right of the longest bar
 _FAR = 3.0
 """A limit, or a weight of oom_score_adj, of more than this many times the largest task is cut."""

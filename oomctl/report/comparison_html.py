@@ -12,7 +12,8 @@ from oomctl.rounds.comparison import Comparison
 from oomctl.text import counted
 
 _GOOD = ("unchanged",)
-_BAD = ("changed", "too slow")
+_BAD, _TIMES = ("changed", "too slow"), ("slower", "faster")
+_MOST_LEADS = 4
 
 
 def render(comparison: Comparison, names: tuple[str, str]) -> str:
@@ -27,11 +28,14 @@ def _page(comparison: Comparison, names: tuple[str, str]) -> Iterator[str]:
     tone: page.Tone = "bad" if label in _BAD else "good" if label in _GOOD else "warn"
     sentence = {
         "bad": f"{counted(changes, 'difference is', 'differences are')} beyond chance",
-        "good": "no difference beyond chance",
+        "good": "no verdict, victim, return value or expectation differs beyond chance",
         "warn": "too few rounds to tell",
     }[tone]
     lead = [text for label, text in rows if label in _BAD]
-    yield from page.top(tone, label, f"{names[0]} (A) and {names[1]} (B): {sentence}", lead[:4])
+    lead += [f"B is {label}: {text}" for label, text in rows if label in _TIMES]
+    yield from page.top(
+        tone, label, f"{names[0]} (A) and {names[1]} (B): {sentence}", lead[:_MOST_LEADS]
+    )
     command = commandline.origin()
     yield f'<p class="origin">{escape(" · ".join(command.values()))}</p>'
     machines = [
@@ -43,7 +47,8 @@ def _page(comparison: Comparison, names: tuple[str, str]) -> Iterator[str]:
     if differs:
         number = counted(len(differs), "option or setting", "options or settings")
         yield page.details(f"different: {number}", page.rows(differs), True)
-    yield page.rows(row for row in rows if row[1] not in lead[:4])
+    told = {text.partition(": ")[2] for text in lead[:_MOST_LEADS]} | {*lead[:_MOST_LEADS]}
+    yield page.rows(row for row in rows if row[1] not in told)
     for pair in comparison.pairs:
         rounds = f"{pair.a.rounds} and {counted(pair.b.rounds, 'round')}"
         yield f'<h2>{escape(pair.name)} <span class="dim">{rounds}</span></h2>'

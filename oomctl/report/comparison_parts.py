@@ -64,6 +64,11 @@ def summary(comparison: Comparison) -> Iterator[tuple[str, str]]:
             what = "verdicts, victims, return values and expectations"
             yield "unchanged", f"{what}: no difference beyond chance"
     for pair in comparison.pairs:
+        for word, slower in (("slower", True), ("faster", False)):
+            changed = [t for t in pair.times if t.changed and (t.ratio.estimate > 1) is slower]
+            if changed:
+                ratios = ", ".join(f"{time.name} {_ratio(time)}" for time in changed)
+                yield word, f"{pair.name}: {ratios} times A's, beyond chance"
         if not pair.same_file:
             yield "note", f"{pair.name}: the scenario files differ"
         if _is_unclear(pair):

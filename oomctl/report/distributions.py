@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import log10
+from math import isqrt, log10
 
 from oomctl.report import page, plot
 from oomctl.report.page import escape
@@ -10,7 +10,8 @@ from oomctl.rounds.round import TIMES
 from oomctl.rounds.statistics import Statistics
 from oomctl.units import format_duration
 
-_BINS = 40
+_BINS, _FEWEST_BINS = 40, 8
+_MOST_LABELLED = 2  # distributions in a plot whose percentiles have labels
 _WIDE = 20  # times whose largest is so many times the smallest are drawn on a logarithmic axis
 
 MEANINGS = {
@@ -41,15 +42,19 @@ def distributions(
         yield f'<h3>{name} <span class="dim">{MEANINGS[name]}</span></h3>'
         for of in found:
             yield f"<p>{escape(_figures(of, figures[of], name, len(named) > 1))}</p>"
-        both = _histogram(name, found, colour) + _ecdf(name, found, colour)
+        both = _histogram(name, found, colour) + _ecdf(name, found, colour, figures)
         yield f'<div class="plots">{both}</div>'
 
 
 def _figures(of: str, one: Statistics, name: str, several: bool) -> str:
-    times = one.times[name]
-    known = {"p50": times.p50, "p95": times.p95, "p99": times.p99, "max": times.max}
+    known = {**_percentiles(one, name), "max": one.times[name].max}
     text = ", ".join(f"{p} {format_duration(at)}" for p, at in known.items() if at is not None)
     return f"{of}: {text}" if several else text
+
+
+def _percentiles(one: Statistics, name: str) -> dict[str, int | None]:
+    times = one.times[name]
+    return {"p50": times.p50, "p95": times.p95, "p99": times.p99}
 
 
 def _axis(found: Mapping[str, Sequence[int]]) -> tuple[plot.Scale, list[tuple[float, str]]]:
@@ -65,13 +70,14 @@ def _axis(found: Mapping[str, Sequence[int]]) -> tuple[plot.Scale, list[tuple[fl
 def _histogram(name: str, found: Mapping[str, Sequence[int]], colour: Mapping[str, int]) -> str:
     x, ticks = _axis(found)
     curves, most = [], 1
+    bins = min(max(2 * isqrt(max(map(len, found.values()))), _FEWEST_BINS), _BINS)
     for of, times in found.items():
-        counts = Counter(min(int(x.share(at) * _BINS), _BINS - 1) for at in times)
+        counts = Counter(min(int(x.share(at) * bins), bins - 1) for at in times)
         most = max(most, *counts.values())
         points = []
-        for index in range(_BINS):
+        for index in range(bins):
             for edge in (index, index + 1):
-                points.append((_value(x, edge / _BINS), float(counts[index])))
+                points.append((_value(x, edge / bins), float(counts[index])))
         curves.append(plot.Curve(points, colour[of], "area"))
     return plot.Plot(
         title=f"histogram of {name}",
@@ -84,16 +90,26 @@ def _histogram(name: str, found: Mapping[str, Sequence[int]], colour: Mapping[st
     ).html()
 
 
-def _ecdf(name: str, found: Mapping[str, Sequence[int]], colour: Mapping[str, int]) -> str:
-    """Draw the share of rounds up to each time, with lines at the median, p95 and p99."""
+def _ecdf(
+    name: str,
+    found: Mapping[str, Sequence[int]],
+    colour: Mapping[str, int],
+    figures: Mapping[str, Statistics],
+) -> str:
+    """Draw the share of rounds up to each time; p50, p95 and p99 are marked."""
     x, ticks = _axis(found)
-    curves = []
+    curves, marks = [], []
     for number, (of, times) in enumerate(found.items()):
         points = [(x.low, 0.0)]
         for rank, at in enumerate(times, 1):
             points += [(float(at), (rank - 1) / len(times)), (float(at), rank / len(times))]
         kind = "dashed" if number % 2 else "line"  # a line below it is seen, if they are equal
         curves.append(plot.Curve([*points, (x.high, 1.0)], colour[of], kind))
+        known = _percentiles(figures[of], name)
+        for row, (label, time) in enumerate(known.items(), number * len(known)):
+            if time is not None:
+                shown = label if len(found) <= _MOST_LABELLED else ""
+                marks.append(plot.Mark(time, int(label[1:]) / 100, colour[of], shown, row))
     return plot.Plot(
         title=f"distribution of {name}",
         x=x,
@@ -101,6 +117,7 @@ def _ecdf(name: str, found: Mapping[str, Sequence[int]], colour: Mapping[str, in
         curves=curves,
         x_ticks=ticks,
         y_ticks=[(0.0, "0"), (0.5, "50 %"), (0.95, "95 %")],
+        marks=marks,
         height=120,
     ).html()
 

@@ -16,9 +16,9 @@ from oomctl.oom.prediction import Prediction
 from oomctl.oom.reason import reasons
 from oomctl.oom.task import limit_pages
 from oomctl.oom.verdict import Verdict, meaning
-from oomctl.oom.why import why
+from oomctl.oom.why import rival_name, why
 from oomctl.report import page
-from oomctl.report.bars import CHOSEN, BarGroup, BarRow, tree
+from oomctl.report.bars import CHOSEN, CHOSEN_IN_TARGET, BarGroup, BarRow, tree
 from oomctl.report.memory_plot import memory_plot
 from oomctl.report.outcome_parts import (
     action_table,
@@ -28,6 +28,7 @@ from oomctl.report.outcome_parts import (
     task_table,
 )
 from oomctl.report.page import escape
+from oomctl.rounds.run import RunHeader
 from oomctl.text import counted
 from oomctl.units import format_duration, format_size
 
@@ -35,20 +36,23 @@ _MOST_CALLS = 8  # calls that are drawn; all of them are in the table
 _MOST_NAMED = 3
 
 
-def render(outcome: Outcome) -> str:
-    """Return the page."""
-    title = f"{outcome.verdict.name}: {subject(outcome)}"
-    return page.page(title, _page(outcome))
+def render(outcome: Outcome, header: RunHeader | None = None) -> str:
+    """Return the page; `header` is that of the run, if it is a round of a scenario."""
+    title = f"{outcome.verdict.name}: {header.scenario if header else subject(outcome)}"
+    return page.page(title, _page(outcome, header))
 
 
-def _page(outcome: Outcome) -> Iterator[str]:
+def _page(outcome: Outcome, header: RunHeader | None) -> Iterator[str]:
     verdict = outcome.verdict
-    failed = any(check.passed is False for check in outcome.checks)
-    colour = "bad" if failed else tone(verdict)
+    colour: page.Tone = "good" if outcome.as_wanted else "bad"
     yield from page.top(colour, verdict.name, verdict.reason, _lead(outcome))
+    if header:
+        yield page.scenario(header.scenario, header.description)
     yield page.origin(as_json.environment(outcome.environment))
     yield page.facts(_facts(outcome))
     yield from body(outcome)
+    if header:
+        yield page.details(f"scenario file {header.scenario}", page.pre(header.source))
 
 
 def body(outcome: Outcome) -> Iterator[str]:
@@ -91,7 +95,8 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if report := _deciding(outcome):
         found = reasons(report)
         if found and found[0].margin is not None:
-            yield "how close", f"{margin_text(found[0].margin, found[0].page_size)} the next"
+            margin = margin_text(found[0].margin, found[0].page_size)
+            yield "how close", f"{margin} {rival_name(found[0])}"
         if report.prediction:
             yield "limit", _limit_text(report.prediction, report.call.target, outcome.top)
         took = format_duration(report.result.duration_ns)
@@ -127,18 +132,20 @@ def _tree(outcome: Outcome) -> Iterator[str]:
     limit = _limit(prediction) if prediction else None
     target = outcome.calls[0].call.target if outcome.calls else None
     named = _limit_text(prediction, target, outcome.top) if prediction and limit else ""
-    weight = prediction.totalpages // 1000 * prediction.page_size if prediction and limit else 0
-    yield tree([*_groups(outcome, weight)], limit, named, CHOSEN)
+    weight = prediction.totalpages // 1000 * prediction.page_size if prediction else 0
+    about = CHOSEN if target in (None, outcome.top) else CHOSEN_IN_TARGET
+    yield tree([*_groups(outcome, weight)], limit, named, about)
 
 
 def _groups(outcome: Outcome, weight: int) -> Iterator[BarGroup]:
     target = {one.call.target for one in outcome.calls}
     by_cgroup: dict[str, list[TaskReport]] = {}
-    if outcome.top is not None:
-        by_cgroup[outcome.top] = []
-    for each in sorted(outcome.tasks, key=lambda one: one.task.cgroup):
+    for cgroup in {outcome.top, *target}:
+        if cgroup is not None and outcome.top is not None:
+            by_cgroup[cgroup] = []
+    for each in outcome.tasks:
         by_cgroup.setdefault(each.task.cgroup, []).append(each)
-    for cgroup, reports in by_cgroup.items():
+    for cgroup, reports in sorted(by_cgroup.items()):
         note = "target" if cgroup in target else ""
         within = outcome.top is not None and is_within(cgroup, outcome.top)
         depth = relative(cgroup, outcome.top).count("/") if within else 0

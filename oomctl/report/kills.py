@@ -18,7 +18,7 @@ from oomctl.oom.memcg import V1_ID, MemcgUsage
 from oomctl.text import printable, shortened
 from oomctl.units import format_duration, format_size
 
-WatchFormat = Literal["table", "json", "jsonl", "csv"]
+WatchFormat = Literal["table", "json", "jsonl", "csv", "markdown", "html"]
 
 _ROW = "{:<12}  {:<22}  {:<22}  {:<7}  {:>7}  {:>5}  {:<13}  {:>10}  {:>7}  {:>7}  "
 _CGROUP = 22

@@ -57,6 +57,11 @@ def read_json(line: Mapping[str, Any]) -> SavedKill:
     return SavedKill(kill, datetime.fromisoformat(line["time"]), json.dumps(line))
 
 
+def read_line(text: str) -> SavedKill:
+    """Read a line of render_json() back from its text."""
+    return read_json(json.loads(text))
+
+
 def render_text(found: Sequence[SavedKill], width: int | None = None) -> str:
     """Return saved kills as blocks of lines."""
     return "".join(render_block(each.kill, width, each.at) for each in found)

@@ -72,6 +72,11 @@ def origin(environment: Mapping[str, Any], *more: str) -> str:
     return f'<p class="origin">{" · ".join(escape(str(each)) for each in told if each)}</p>'
 
 
+def scenario(name: str, description: str) -> str:
+    """Return which scenario a page is about, and what that says of itself."""
+    return f"<p>Scenario {escape(': '.join(filter(None, (name, description))))}</p>"
+
+
 def facts(rows: Iterable[tuple[str, str]]) -> str:
     """Return the few facts that stand at the top, each with its name."""
     cells = (f"<div><dt>{escape(n)}</dt><dd>{escape(t)}</dd></div>" for n, t in rows if t)

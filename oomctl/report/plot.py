@@ -14,6 +14,8 @@ from oomctl.units import format_duration, format_size
 COLOURS = 8
 HEIGHT = 220
 _WIDTH = 1000
+_ROW = 17
+"""Pixels between the labels of marks."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,17 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A point of a curve with a line down to the axis; its label stands in a row from below."""
+
+    x: float
+    y: float
+    colour: int
+    label: str = ""
+    row: int = 0
+
+
+@dataclass(frozen=True)
 class Plot:
     """Curves with their axes; ticks are (value, label). `verticals` are (x, class, title)."""
 
@@ -56,6 +69,7 @@ class Plot:
     caption: str = ""
     height: int = HEIGHT
     rows: Sequence["Moments"] = field(default=())
+    marks: Sequence[Mark] = ()
 
     def html(self) -> str:
         """Return the plot, with the moments below it on the same axis."""
@@ -72,7 +86,8 @@ class Plot:
         moments = "".join(row.html(self.x) for row in self.rows)
         return (
             f'<figure class="plot"><div class="y" style="height:{self.height}px">{labels}</div>'
-            f'<div class="area" style="height:{self.height}px">{self._drawing()}</div>'
+            f'<div class="area" style="height:{self.height}px">{self._drawing()}'
+            f"{''.join(map(self._label, self.marks))}</div>"
             f'{moments}<div></div><div class="x">{ticks}</div>{caption}</figure>'
         )
 
@@ -90,7 +105,18 @@ class Plot:
                 f"<title>{escape(title)}</title></path>"
             )
         parts += map(self._curve, self.curves)
+        for mark in self.marks:
+            x, y = self._x(mark.x), self._y(mark.y)
+            parts.append(f'<path class="drop c{mark.colour}" d="M{x:.1f} {y:.1f}V{self.height}"/>')
+            parts.append(f'<path class="point c{mark.colour}" d="M{x:.1f} {y:.1f}h0"/>')
         return "".join([*parts, "</svg>"])
+
+    def _label(self, mark: Mark) -> str:
+        """Return the label of a mark, on the side of it that has more room."""
+        share = 100 * self.x.share(mark.x)
+        side, edge = ("right", 100 - share) if share > 50 else ("left", share)
+        where = f"{side}:calc({edge:.1f}% + 4px);bottom:{mark.row * _ROW}px"
+        return f'<span style="{where}">{escape(mark.label)}</span>' if mark.label else ""
 
     def _curve(self, curve: Curve) -> str:
         kinds = {"area": "fill", "dots": "dots", "dashed": "curve dashed"}

@@ -22,7 +22,7 @@ from oomctl.report.run_parts import (
 from oomctl.rounds.drawn import FAILED, SLOWEST
 from oomctl.rounds.reader import MALFORMED
 from oomctl.rounds.round import BY_THE_KERNEL
-from oomctl.rounds.run import Run, Section
+from oomctl.rounds.run import Run, RunHeader, Section
 from oomctl.rounds.statistics import Statistics
 from oomctl.text import counted
 from oomctl.units import format_duration
@@ -41,18 +41,18 @@ _JUDGED: Mapping[bool | None, tuple[page.Tone, str]] = {
 def render(sections: Sequence[Section]) -> str:
     """Return the page: a part for each run of the record; of a single round, that of the round."""
     if only := _single_round(sections):
-        return html.render(only)
+        return html.render(*only)
     names = ", ".join(section.run.header.scenario for section in sections)
     return page.page(f"rounds of {names}", _page(sections))
 
 
-def _single_round(sections: Sequence[Section]) -> Outcome | None:
+def _single_round(sections: Sequence[Section]) -> tuple[Outcome, RunHeader] | None:
     if sum(one.rounds for section in sections for one in section.run.statistics) != 1:
         return None
     lines = (json.loads(text) for section in sections for text in section.lines())
     (line,) = (line for line in lines if line["kind"] == "round")
-    environment = next(s.run.header.environment for s in sections if s.run.statistics[0].rounds)
-    return _outcome(line, environment) if line["outcome"] else None
+    header = next(s.run.header for s in sections if any(one.rounds for one in s.run.statistics))
+    return (_outcome(line, header.environment), header) if line["outcome"] else None
 
 
 def _page(sections: Sequence[Section]) -> Iterator[str]:
@@ -90,6 +90,7 @@ def _run(section: Section) -> Iterator[str]:
         yield from page.parts(side_by_side(statistics))
     for one in statistics if len(statistics) == 1 else ():
         yield from page.parts([checks_table(one), *single(one)])
+    yield page.details(f"scenario file {run.header.scenario}", page.pre(run.header.source))
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:

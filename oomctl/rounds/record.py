@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from gzip import GzipFile
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -150,8 +151,12 @@ def read_record(path: Path) -> list[Section]:
 
 
 def read_sections(file: BinaryIO, path: Path) -> list[Section]:
-    """Return the runs of a record that has been opened; raises OSError too."""
-    kept = None if can_be_read_again(path) else io.BytesIO()
+    """Return the runs of a record that has been opened; raises OSError too.
+
+    What cannot be read again as it is, from a pipe or a compressed file, is held in memory.
+    """
+    as_it_is = can_be_read_again(path) and not isinstance(file, GzipFile)
+    kept = None if as_it_is else io.BytesIO()
     found = list(read_runs(_raw_lines(file, path, kept), str(path)))
     source = path if kept is None else kept
     return [Section(one.run, partial(_read_lines, source, one.start, one.stop)) for one in found]

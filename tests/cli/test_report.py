@@ -1,5 +1,6 @@
 """`oomctl report`: what was saved is shown again, in several forms, whatever it is."""
 
+import gzip
 import json
 
 import pytest
@@ -105,6 +106,36 @@ def test_the_last_result_is_kept(monkeypatch, here):
     for _ in range(22):
         run("declare")
     assert len(list((here / "kept").iterdir())) == 20
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_large_result_is_kept_compressed_a_larger_one_is_not(monkeypatch, here):
+    monkeypatch.setattr("oomctl.cli.kept._FOLDER", (str(here / "kept"),))
+    page = ("--last", "-f", "json")
+    run("declare")
+    plain = run("report", *page).stdout
+    (whole,) = (here / "kept").iterdir()
+    monkeypatch.setattr("oomctl.cli.kept.LARGEST", whole.stat().st_size - 1)
+    whole.unlink()
+    run("declare")
+    (packed,) = (here / "kept").iterdir()
+    assert packed.name.endswith(".json.gz")
+    again = run("report", *page).stdout
+    assert json.loads(again).keys() == json.loads(plain).keys()
+    packed.write_bytes(packed.read_bytes()[:-9])
+    refused(run("report", packed), 2, "is damaged, or cut short", "copy it again")
+    packed.unlink()
+    monkeypatch.setattr("oomctl.cli.kept.LARGEST", 1)
+    assert "not kept for `oomctl report --last`" in run("declare").stderr
+    assert [*(here / "kept").iterdir()] == []
+
+
+def test_a_record_may_be_compressed(here):
+    (here / "soak.jsonl").write_text(RECORDS["alone"])
+    (here / "soak.jsonl.gz").write_bytes(gzip.compress(RECORDS["alone"].encode()))
+    plain, packed = (run("report", name, "-f", "html") for name in ("soak.jsonl", "soak.jsonl.gz"))
+    assert (packed.exit_code, packed.stdout) == (plain.exit_code, plain.stdout)
+    assert packed.stdout
 
 
 @pytest.mark.usefixtures("machine")

@@ -157,6 +157,7 @@ def test_a_kill_is_red_on_a_terminal(sees, monkeypatch):
     sees((7, "a"))
     assert "\x1b[31mhog:7 killed (victim)\x1b[0m, rss" in run("watch", "--count", 1).stdout
     monkeypatch.setattr("oomctl.console.has_colours", lambda: False)
+    sees((7, "a"))
     assert "\x1b" not in run("watch", "--count", 1).stdout
 
 
@@ -171,6 +172,25 @@ def test_a_kill_in_other_forms_is_that_of_a_report(sees, form):
     again = told(run("report", "--last", "-f", form))
     assert again == shown[: len(again)]
     assert len(again) == {"json": 1, "csv": 2}[form]
+
+
+def test_a_watch_has_several_forms_and_files_at_its_end(sees, tmp_path):
+    sees((7, "a"), (9, "b"))
+    page, lines, rows = (tmp_path / name for name in ("page.html", "lines.jsonl", "rows.csv"))
+    given = ("-f", "table", "-f", f"html={page}", "-f", f"jsonl={lines}", "-f", f"csv={rows}")
+    done = run("watch", "--count", 2, *given)
+    assert "counted: " in done.stderr
+    kinds = [json.loads(line)["kind"] for line in lines.read_text().splitlines()]
+    assert kinds == ["kill", "kill", "summary"]
+    assert len(rows.read_text().splitlines()) == 3
+    assert "2 tasks died" in page.read_text()
+    again = run("report", lines, "-f", "html").stdout
+    assert [*again.split("<h2>")[1:]] == page.read_text().split("<h2>")[1:]
+
+
+def test_two_forms_of_a_watch_have_two_places(sees):
+    sees((7, "a"))
+    refused(run("watch", "-f", "table", "-f", "csv"), 2, "two forms go to stdout")
 
 
 def test_a_kill_is_one_object(sees, cgroupfs):

@@ -177,6 +177,19 @@ def test_a_task_that_was_started_later():
     assert why(found) == text
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "basis"),
+    [("/b", Basis.OUTSIDE_TARGET), ("/t/in", Basis.UNKNOWN_TASK), (None, Basis.UNKNOWN_TASK)],
+)
+def test_a_task_outside_the_target_was_no_candidate(cgroup, basis):
+    taken = replace(kill(9), cgroup=cgroup)
+    (found,) = reasons(call(taken, prediction=guess(task(2, 9), task(4, 1))))
+    assert found.basis is basis
+    if cgroup == "/b":
+        text = "late is outside the target, so it was no candidate; by badness app is the first"
+        assert why(found) == f"{text}: 9 pages"
+
+
 def test_nothing_is_known_but_a_task_that_was_started_later():
     found = reason_of_kill(guess(task(4, 1, -1000)), kill(9))
     assert why(found) == "late was started after the candidates were read"
