@@ -108,7 +108,7 @@ class FuzzOptions:
     def weights(self, swap: bool) -> Weights:
         """Return what cases have; swap only on a machine that has some."""
         special = 1.0 if self.only else SAYABLE.special
-        swapping = Weights.swap if swap else 0.0
+        swapping = 0.4 if swap else 0.0
         return replace(SAYABLE, kinds=self.kinds, special=special, swap=swapping)
 
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oomctl.fuzz.case import Case
-from oomctl.fuzz.nominal import nominal, nominal_tasks
+from oomctl.fuzz.nominal import PAGE, nominal, nominal_tasks
 from oomctl.fuzz.oracles import Judged, is_valid
 from oomctl.fuzz.turns import at_step, written
 from oomctl.oom.as_text import returned
@@ -18,11 +18,13 @@ from oomctl.scenario.actions import FREEZE
 
 HIGH = "memory.high"
 """What a step writes to have memory swapped out."""
+SWAPPABLE = ("anon", "threads", "forker", "shared", "stopped", "traced")
+"""The kinds of hogs whose swap counts."""
 
-RULE, VICTIM, VERDICT, RETURN = "rule", "victim", "verdict", "return"
+RULE, VICTIM, SWAPPED, VERDICT, RETURN = "rule", "victim", "swapped", "verdict", "return"
 _GROUPED = "memory.oom.group", "1"
 Exercised = tuple[str, str]
-"""One of these four, and which rule, kind of hog, verdict or return value."""
+"""One of these five, and which rule, kind of victim, kind whose swap decides, verdict or return."""
 
 
 def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
@@ -80,6 +82,8 @@ def exercised(judged: Judged) -> set[Exercised]:
             found.add((RULE, Rule.SHARED))
         chosen = {kill.pid for kill in call.kills if kill.role == Role.VICTIM}
         found |= {(VICTIM, kinds[pid]) for pid in chosen if pid in kinds}
+        swapped = _swap_decides(each.prediction) & chosen
+        found |= {(SWAPPED, kinds[pid]) for pid in swapped if pid in kinds}
         found.add((VERDICT, call.verdict.name))
         found.add((RETURN, returned(call.result.ret)))
     return found
@@ -91,8 +95,15 @@ def promised(case: Case) -> set[Exercised]:
     tasks = nominal_tasks(plan)
     kinds = {hog.label: hog.kind for hog in plan.hogs}
     found: set[Exercised] = set()
-    if case.swap and any(action.file == HIGH for action in case.actions):
+    high = [action.cgroup for action in plan.actions if action.file == HIGH and case.swap]
+    if high:
         found.add((RULE, Rule.SWAP))
+        tasks = [
+            replace(task, rss=PAGE, swap=task.rss - PAGE)
+            if kinds[task.comm] in SWAPPABLE and any(is_within(task.cgroup, at) for at in high)
+            else task
+            for task in tasks
+        ]
     for number, step in enumerate(plan.steps):
         then = at_step(plan, number)
         prediction = nominal(then, step.call, tasks).predict()
@@ -111,9 +122,23 @@ def promised(case: Case) -> set[Exercised]:
             continue
         dead = [each for each in tasks if each.pid in prediction.victims]
         found |= {(VICTIM, kinds[each.comm]) for each in dead}
+        swapped = _swap_decides(prediction)
+        found |= {(SWAPPED, kinds[each.comm]) for each in dead if each.pid in swapped}
         memories = {each.memory for each in dead}
         tasks = [each for each in tasks if each.memory not in memories]
     return found
+
+
+def _swap_decides(prediction: Prediction) -> frozenset[int]:
+    """Return the victims if others would be chosen without the swap of these."""
+    victims = {one.task.pid for one in prediction.candidates if one.task.swap} & {
+        *prediction.victims
+    }
+    if not victims or prediction.given is None:
+        return frozenset()
+    tasks = [replace(t, swap=0) if t.pid in victims else t for t in prediction.tasks]
+    others = replace(prediction.given, tasks=tasks).predict().victims
+    return frozenset() if others == prediction.victims else frozenset(victims)
 
 
 @dataclass
@@ -137,6 +162,6 @@ class Coverage:
     def rows(self, kinds: Sequence[str]) -> list[tuple[str, str, int]]:
         """Return what, which and how often: every rule and kind, and the verdicts and returns."""
         known = [*((RULE, rule) for rule in Rule), *((VICTIM, kind) for kind in kinds)]
-        seen = sorted(each for each in self.counts if each[0] in (VERDICT, RETURN))
+        seen = sorted(each for each in self.counts if each[0] in (SWAPPED, VERDICT, RETURN))
         seen += sorted({e for e in self.counts if e[0] in (RULE, VICTIM)} - {*known})
         return [(*each, self.counts[each]) for each in (*known, *seen)]

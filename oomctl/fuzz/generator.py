@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from oomctl.fuzz.case import Case
-from oomctl.fuzz.coverage import HIGH
+from oomctl.fuzz.coverage import HIGH, SWAPPABLE
 from oomctl.oom.enums import Do, Occasion, Via
 from oomctl.oom.plan import (
     INT32_MAX,
@@ -113,7 +113,11 @@ def random_case(dice: random.Random, weights: Weights) -> Case:
     nodes, no_controller, given = _random_shape(dice, weights)
     inner = {parent(node) for node in nodes if node != TOP} - {*no_controller}
     places = [node for node in nodes if node not in inner]
-    hogs = _random_hogs(dice, weights, places, small)
+    of = weights
+    if swap and weights.sayable and dice.random() < 0.6:
+        kinds = [kind for kind in weights.kinds if kind in SWAPPABLE]
+        of = replace(weights, kinds=kinds or weights.kinds)
+    hogs = _random_hogs(dice, of, places, small)
     target = _random_target(dice, weights, given, hogs)
     by_limit = not (small or swap) and dice.random() < weights.limited
     # a forker makes children anew between two choices, which no look can have seen
@@ -321,8 +325,11 @@ def _random_writes(dice: random.Random, case: Case) -> Iterator[Action]:
 def _random_swapping(dice: random.Random, weights: Weights, case: Case) -> Iterator[Action]:
     """Yield a memory.high that has the kernel swap out what is above."""
     if case.swap and dice.random() < weights.swapping:
-        at = dice.choice([TOP, *(at for at in case.files if not case.is_empty(at))])
-        value = dice.choice([0, *(hog.size // 2 // PAGE * PAGE for hog in case.hogs)])
+        largest = max(case.hogs, key=lambda hog: hog.size, default=None)
+        places = [TOP, *(hog.cgroup for hog in case.hogs)]
+        at = largest.cgroup if largest and dice.random() < 0.5 else dice.choice(places)
+        part = dice.choice([0, 0, *(hog.size // 2 for hog in case.hogs)])
+        value = part // PAGE * PAGE
         yield Action(0, After(), Do.WRITE, at, file=HIGH, value=str(value))
 
 

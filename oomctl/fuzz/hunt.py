@@ -16,7 +16,7 @@ from oomctl.fuzz.oracles import Disagreement, Judged
 from oomctl.fuzz.shrink import Shrinker
 from oomctl.oom.enums import Agreement, Oracle
 
-DRAWS = 4
+DRAWS = 8
 """Cases that are drawn for a round; the one that promises the rarest is run."""
 CONFIRM = 5
 """How often a finding is tried again."""
