@@ -174,10 +174,12 @@ def _random_hogs(
     least = 0 if dice.random() < weights.empty else 1
     for i in range(dice.randint(least, 4 if small else weights.most_hogs)):
         size = dice.choice(sizes) if alike else _random_size(dice, weights, small)
-        hog = Hog(f"hog{i}", size, _random_adj(dice, weights), dice.choice(places))
+        name = f"hog{i}"
+        entry = name if weights.sayable else ""
+        hog = Hog(name, size, _random_adj(dice, weights), dice.choice(places), entry=entry)
         if hogs and dice.random() < weights.tie:
             other = dice.choice(hogs)
-            hog = replace(other, name=hog.name, cgroup=hog.cgroup)
+            hog = replace(other, name=name, entry=entry, cgroup=hog.cgroup)
         elif dice.random() < weights.special:
             hog = _of_random_kind(dice, weights, hog, places)
         hogs.append(hog)
@@ -272,8 +274,7 @@ def _with_more(dice: random.Random, weights: Weights, case: Case, given: Sequenc
             again = replace(case.steps[0].call, target=dice.choice(given))
             step = _varied(dice, weights, Step(again))
             steps.append(_triggered(dice, weights, step, wanted, case.swap))
-    hogs = tuple(replace(hog, entry=hog.name) for hog in case.hogs)
-    more = replace(case, hogs=hogs, files=files, steps=tuple(steps))
+    more = replace(case, files=files, steps=tuple(steps))
     actions = list(_random_swapping(dice, weights, more)) if is_steady else []
     if dice.random() < weights.acting:
         actions += _random_actions(dice, more)

@@ -31,14 +31,13 @@ def nominal_tasks(plan: Plan) -> list[Task]:
     for hog in plan.hogs:
         if hog.name in killed:
             continue
-        home = moved.get(hog.name, hog.cgroup)
-        tasks += _tasks(replace(hog, cgroup=home), _FIRST + len(tasks))
+        tasks += _tasks(hog, moved.get(hog.name, hog.cgroup), _FIRST + len(tasks))
     return sorted(tasks, key=lambda task: (scan_key(plan, task.cgroup), task.pid))
 
 
-def _tasks(hog: Hog, pid: int) -> Iterator[Task]:
+def _tasks(hog: Hog, home: str, pid: int) -> Iterator[Task]:
     size = PAGE if hog.kind in _UNCOUNTED else max(hog.size, PAGE)
-    own = Task(pid, hog.label, hog.cgroup, hog.oom_score_adj, size, 0, PAGE, 1.0)
+    own = Task(pid, hog.label, home, hog.oom_score_adj, size, 0, PAGE, 1.0)
     yield own
     if hog.sharer:
         yield replace(own, pid=pid + 1, cgroup=hog.sharer, shares=pid, parent=pid)

@@ -44,8 +44,7 @@ class Draft:
                 return watched or ""
             return path if path.startswith("/") else f"{top}/{path}"
 
-        hogs = tuple(replace(hog, cgroup=hog.cgroup or hog.name) for hog in self.hogs)
-        cgroups = self._cgroups(hogs)
+        cgroups = self._cgroups()
         expect = self.expect and replace(
             self.expect,
             events={
@@ -56,12 +55,18 @@ class Draft:
         return Plan(
             cgroups=tuple(map(at, cgroups)),
             settings=tuple(
-                replace(setting, cgroup=at(setting.cgroup))
-                for setting in self._settings(cgroups, parent(top) or "/", given)
+                Setting(at(cgroup), file, value, optional)
+                for cgroup, file, value, optional in self._settings(
+                    cgroups, parent(top) or "/", given
+                )
             ),
             hogs=tuple(
-                replace(hog, cgroup=at(hog.cgroup), sharer=hog.sharer and at(hog.sharer))
-                for hog in hogs
+                replace(
+                    hog,
+                    cgroup=at(hog.cgroup or hog.name),
+                    sharer=hog.sharer and at(hog.sharer),
+                )
+                for hog in self.hogs
             ),
             steps=tuple(
                 replace(
@@ -81,19 +86,19 @@ class Draft:
             ),
         )
 
-    def _cgroups(self, hogs: tuple[Hog, ...]) -> list[str]:
+    def _cgroups(self) -> list[str]:
         """Return every cgroup to make, parents before their children."""
         if not self.files:
             return []
-        wanted = [*self.files, *self.cgroups, *(hog.cgroup for hog in hogs)]
-        wanted += [hog.sharer for hog in hogs if hog.sharer]
+        wanted = [*self.files, *self.cgroups, *(hog.cgroup or hog.name for hog in self.hogs)]
+        wanted += [hog.sharer for hog in self.hogs if hog.sharer]
         wanted += [step.caller_cgroup for step in self.steps if step.caller_cgroup]
         return list(dict.fromkeys([TOP, *(each for path in wanted for each in down_to(path))]))
 
     def _settings(
         self, cgroups: list[str], top_parent: str, given: Collection[str] | None
-    ) -> Iterator[Setting]:
-        """Yield what is written, in order: limits first, then the controllers for children."""
+    ) -> Iterator[tuple[str, str, str, bool]]:
+        """Yield what settings have, in order: limits first, then the controllers for children."""
         inner = {parent(each) for each in cgroups if each != TOP}
         counted = [each for each, files in self.files.items() if "pids.max" in files]
         counted += [action.cgroup for action in self.actions if action.file == "pids.max"]
@@ -105,7 +110,7 @@ class Draft:
         for cgroup in cgroups:
             for file, value in self.files.get(cgroup, {}).items():
                 # a kernel without swap needs no file to swap nothing; other values need the file
-                yield Setting(cgroup, file, value, optional=value == "0" and "swap" in file)
+                yield cgroup, file, value, value == "0" and "swap" in file
             gives = cgroup in inner and cgroup not in self.no_controller
             if gives and (given is None or "memory" in given):
                 yield _controller(cgroup, "memory")
@@ -113,5 +118,5 @@ class Draft:
                 yield _controller(cgroup, "pids")
 
 
-def _controller(cgroup: str, name: str) -> Setting:
-    return Setting(cgroup, "cgroup.subtree_control", f"+{name}")
+def _controller(cgroup: str, name: str) -> tuple[str, str, str, bool]:
+    return cgroup, "cgroup.subtree_control", f"+{name}", False

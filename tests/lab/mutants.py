@@ -146,3 +146,15 @@ MUTATIONS = (
         ("loadtime.untrusted-memcg",),
     ),
 )
+
+UNSEEN = {
+    "trylock-waits": "it waits where -EBUSY is allowed, and a late caller may also be too late",
+    "filter-removed": "only loads the program that oomctl needs",
+    "oom-handlers-may": "only loads the program that oomctl needs",
+    "not-sleepable": "only loads the program that oomctl needs",
+    "pointers-not-trusted": "only loads the program that oomctl needs",
+    "wait-not-killable": "kills no caller",
+    "totalpages-given": "out_of_memory() overwrites it",
+    "nodemask-given": "the OOM killer of a cgroup ignores it",
+}
+"""Those that no case of `oomctl fuzz` can notice, and why: it, or the kernel ..."""
