@@ -64,7 +64,7 @@ def _axis(found: Mapping[str, Sequence[int]]) -> tuple[plot.Scale, list[tuple[fl
     if high > _WIDE * low:
         return plot.Scale(low, high, True), plot.log_ticks(low, high)
     pad = (high - low) * 0.03
-    return plot.Scale(low - pad, high + pad), plot.time_ticks(low - pad, high + pad)
+    return plot.Scale(low - pad, high + pad), plot.time_ticks(low - pad, high + pad, 3)
 
 
 def _histogram(name: str, found: Mapping[str, Sequence[int]], colour: Mapping[str, int]) -> str:

@@ -16,7 +16,8 @@ from oomctl.text import printable
 Tone = Literal["good", "bad", "warn"]
 _NARROW = 4
 """Columns that fit a narrow screen; on it each row of a wider table is a list."""
-_CARDS = ' class="cards"'
+_WIDE = 6
+"""Columns that fit paper and a tablet."""
 END = "</body>\n</html>\n"
 _BEGIN = (
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -92,6 +93,7 @@ def rows(lines: Iterable[tuple[str, str]]) -> str:
 def table(shown: Table, classes: Mapping[str, str] | None = None) -> str:
     """Return a table; a cell that holds a key of `classes` has that class."""
     cards = len(shown.headers) > _NARROW
+    kind = ' class="cards wider"' if len(shown.headers) > _WIDE else ' class="cards"' * cards
     known = {FateKind.OOM_KILLED: "bad", **(classes or {})}
 
     def row(tag: str, cells: Sequence[str]) -> str:
@@ -99,14 +101,14 @@ def table(shown: Table, classes: Mapping[str, str] | None = None) -> str:
         for header, text in zip(shown.headers, cells, strict=True):
             names = ["number"] if header in shown.numbers else []
             names += [known[text.split(" ")[0]]] if text.split(" ")[0] in known else []
-            kind = f' class="{" ".join(names)}"' if names else ""
-            kind += f' data-of="{escape(header)}"' if cards and tag == "td" else ""
-            parts.append(f"<{tag}{kind}>{escape(text)}</{tag}>")
+            about = f' class="{" ".join(names)}"' if names else ""
+            about += f' data-of="{escape(header)}"' if cards and tag == "td" else ""
+            parts.append(f"<{tag}{about}>{escape(text)}</{tag}>")
         return f"<tr>{''.join(parts)}</tr>"
 
     body = "".join(row("td", cells) for cells in shown.rows)
     return (
-        f'<div class="wide"><table{_CARDS * cards}><thead>{row("th", shown.headers)}</thead>'
+        f'<div class="wide"><table{kind}><thead>{row("th", shown.headers)}</thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

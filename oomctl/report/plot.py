@@ -168,7 +168,7 @@ class Moments:
 
 def _edge(share: float) -> str:
     """Return the class of a label that would stand out of the plot on the left or right."""
-    return ' class="start"' if share < 0.08 else ' class="end"' if share > 0.92 else ""
+    return ' class="start"' if share < 0.12 else ' class="end"' if share > 0.88 else ""
 
 
 def colours(names: Iterable[str]) -> dict[str, int]:

@@ -1,10 +1,11 @@
-"""Every kind of page in a real browser: all of it can be read, at 400 and at 1280 pixels."""
+"""Every kind of page in a real browser: all of it can be read, on a phone, a screen and paper."""
 
 import json
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
@@ -43,10 +44,15 @@ PAGES = {
     },
 }
 
-# The page itself has no script; this one is only here, and tells what the layout came to. The page
-# is in a frame, because a headless window is never narrower than 500 pixels.
+# The pages have no script; this one is only here, and tells what the layout came to. Each page is
+# in a frame, because a headless window is never narrower than 500 pixels; one browser has all
+# frames, one after the other. On paper and in the dark the rules for these hold on the screen.
 MEASURE = """
 <script>
+const mode = location.hash.slice(1);
+for (const sheet of document.styleSheets)
+  for (const rule of sheet.cssRules)
+    if (rule.media && rule.media.mediaText.includes(mode)) rule.media.mediaText = "all";
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 const texts = [];
 while (walker.nextNode()) {
@@ -57,8 +63,25 @@ while (walker.nextNode()) {
   range.selectNodeContents(node);
   for (const box of range.getClientRects())
     if (box.width > 1)
-      texts.push({box, text: node.data.trim(), size: getComputedStyle(within).fontSize});
+      texts.push({box, within, text: node.data.trim(), size: getComputedStyle(within).fontSize});
 }
+const parsed = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+const light = colour => {
+  const [r, g, b] = parsed(colour).map(n => n / 255)
+    .map(n => n <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = element => {
+  for (let one = element; one; one = one.parentElement) {
+    const colour = getComputedStyle(one).backgroundColor;
+    if (parsed(colour)[3] !== 0) return colour;
+  }
+  return "rgb(255, 255, 255)";
+};
+const contrast = within => {
+  const [a, b] = [light(getComputedStyle(within).color), light(behind(within))];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+};
 const apart = (a, b) => a.right <= b.left + 2 || b.right <= a.left + 2 || a.bottom <= b.top + 3
   || b.bottom <= a.top + 3;
 const overlaps = texts.flatMap((a, n) => texts.slice(n + 1).filter(b => !apart(a.box, b.box))
@@ -78,17 +101,37 @@ const found = {
   squeezed: [...document.querySelectorAll(".name, td, dd, li")]
     .filter(e => e.clientWidth && e.clientHeight > 3 * e.clientWidth).map(e => e.innerText),
   overlaps: overlaps.slice(0, 5),
+  pale: texts.filter(t => contrast(t.within) < 4.5).map(t => t.text).slice(0, 5),
   first: texts.filter(t => t.box.bottom <= 700).map(t => t.text).join(" "),
   curves: document.querySelectorAll(".area path.curve").length,
   ink: rgb.color, paper: rgb.backgroundColor,
 };
-parent.postMessage(JSON.stringify(found), "*");
+parent.postMessage(found, "*");
 </script>
 """
-FRAME = """<!DOCTYPE html><body style="margin:0"><iframe style="border:0;width:{}px;height:1500px"
-src="page.html"></iframe><script>addEventListener("message", e => {{
-  const told = document.createElement("pre"); told.textContent = e.data;
-  document.body.replaceChildren(told); }});</script></body>"""
+FRAMES = """<!DOCTYPE html><body style="margin:0"><script>
+const found = {{}}, jobs = {};
+const next = () => {{
+  if (!jobs.length) {{
+    const told = document.createElement("pre"); told.textContent = JSON.stringify(found);
+    return document.body.replaceChildren(told);
+  }}
+  const [key, file, width, mode] = jobs.shift(), frame = document.createElement("iframe");
+  frame.style = `border:0;width:${{width}}px;height:1500px`;
+  frame.src = `${{file}}#${{mode}}`;
+  onmessage = event => {{ found[key] = event.data; next(); }};
+  document.body.replaceChildren(frame);
+}};
+next();
+</script></body>"""
+LOOKS = {
+    "400": (400, "screen"),
+    "700": (700, "screen"),
+    "1280": (1280, "screen"),
+    "dark": (1280, "dark"),
+    "paper": (718, "print"),
+}
+"""How pages are looked at: widths, and media; A4 with the browser's margins is 718 pixels wide."""
 
 
 def browse(path, tmp_path, *more):
@@ -97,45 +140,54 @@ def browse(path, tmp_path, *more):
         [BROWSER, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", *more, path.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
-def measured(page, width, tmp_path, *more):
-    bare = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
-    assert bare != page
-    (tmp_path / "page.html").write_text(bare.replace("</body>", f"{MEASURE}</body>"))
-    frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.format(width))
-    more = ("--dump-dom", "--window-size=1400,1600", "--virtual-time-budget=5000", *more)
-    dom, console = browse(frame, tmp_path, *more)
+def measure(pages, looks, folder, *more):
+    """Return what the layouts came to, by page and look; `pages` has them by name."""
+    jobs = []
+    for number, (name, page) in enumerate(pages.items()):
+        bare = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+        assert bare != page
+        path = folder / f"page-{number}.html"
+        path.write_text(bare.replace("</body>", f"{MEASURE}</body>"))
+        jobs += [(f"{name} {look}", path.name, *LOOKS[look]) for look in looks]
+    frames = folder / "frames.html"
+    frames.write_text(FRAMES.format(json.dumps(jobs)))
+    more = ("--dump-dom", "--window-size=1400,1600", "--virtual-time-budget=900000", *more)
+    dom, console = browse(frames, folder, *more)
     assert console == []
     text = re.search(r"<pre>(.*)</pre>", dom, re.DOTALL)[1]
-    unescaped = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return json.loads(unescaped)
+    return json.loads(unescape(text))
 
 
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory):
+    """Every page in every look, from one browser."""
+    pages = {name: made() for name, made in PAGES.items()}
+    return measure(pages, LOOKS, tmp_path_factory.mktemp("pages"))
+
+
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_can_be_read(name, width, tmp_path):
-    found = measured(PAGES[name](), width, tmp_path)
+def test_a_page_can_be_read(name, look, layouts):
+    found = layouts[f"{name} {look}"]
+    width, _media = LOOKS[look]
     assert found["inner"] == width
     assert found["width"] <= width
     assert found["smallest"] >= 11
-    assert found["outside"] == []
-    assert found["overlaps"] == []
-    assert found["cut"] == []
-    assert found["shifted"] == []
-    assert found["squeezed"] == []
+    for fault in ("outside", "overlaps", "cut", "shifted", "squeezed", "pale"):
+        assert found[fault] == [], fault
 
 
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", ["observed", "reaped", "wrong", "refused", "empty"])
-def test_the_verdict_stands_on_the_first_700_pixels(name, width, tmp_path):
+def test_the_verdict_stands_on_the_first_700_pixels(name, look, layouts):
     tree = json.loads(RENDERERS["json"](OUTCOMES[name]))
-    first = " ".join(measured(PAGES[name](), width, tmp_path)["first"].split())
+    first = " ".join(layouts[f"{name} {look}"]["first"].split())
     assert tree["verdict"] in first
     assert tree["reason"] in first
     call = next(c for c in tree["calls"] if c["verdict"] == tree["verdict"])
@@ -170,15 +222,15 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", FACTS)
-def test_what_happened_stands_on_the_first_700_pixels_of_every_page(name, width, tmp_path):
-    first = " ".join(measured(PAGES[name](), width, tmp_path)["first"].split())
+def test_what_happened_stands_on_the_first_700_pixels_of_every_page(name, look, layouts):
+    first = " ".join(layouts[f"{name} {look}"]["first"].split())
     assert [fact for fact in FACTS[name] if fact not in first] == [], first
 
 
-def test_each_cgroup_has_its_line(tmp_path):
-    assert measured(PAGES["observed"](), 1280, tmp_path)["curves"] == 8  # two calls, four cgroups
+def test_each_cgroup_has_its_line(layouts):
+    assert layouts["observed 1280"]["curves"] == 8  # two calls, four cgroups
 
 
 def test_a_slow_round_is_drawn_if_its_samples_are_there():
@@ -200,7 +252,7 @@ def test_it_is_dark_where_dark_is_preferred(tmp_path):
     def brightness(colour):
         return sum(map(int, re.findall(r"\d+", colour)))
 
-    page = PAGES["observed"]()
-    light, dark = measured(page, 1280, tmp_path), measured(page, 1280, tmp_path, DARK)
+    page = {"page": PAGES["observed"]()}
+    light, dark = (measure(page, ["1280"], tmp_path, *more)["page 1280"] for more in ((), (DARK,)))
     assert brightness(light["ink"]) < brightness(light["paper"])
     assert brightness(dark["ink"]) > brightness(dark["paper"])
