@@ -158,4 +158,4 @@ def _times(counts: Counter[str]) -> str:
         return "the call was not made"
     if counts.total() == 1:
         return str(next(iter(counts)))
-    return ", ".join(f"{name} {counted(count, 'time')}" for name, count in counts.most_common())
+    return ", ".join(f"{name}: {counted(count, 'time')}" for name, count in counts.most_common())

@@ -19,7 +19,7 @@ def render(examination: Examination) -> str:
 
 def _page(examination: Examination) -> Iterator[str]:
     worst = next(state for state in _TONES if state == "ok" or examination.count(state))
-    yield from page.top(_TONES[worst], _WORDS[worst], conclusion(examination))
+    yield from page.top(_TONES[worst], _WORDS[worst], conclusion(examination).replace("`", ""))
     yield page.origin({"kernel": examination.kernel, **commandline.origin()})
     for state, heading in _HEADINGS.items():
         found = [each for each in examination.findings if each.state == state]

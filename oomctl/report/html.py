@@ -78,6 +78,11 @@ def _lead(outcome: Outcome) -> Iterator[str]:
     """Yield what was not as expected, and why each task of the deciding call was chosen."""
     for check in [check for check in outcome.checks if check.passed is False][:_MOST_NAMED]:
         yield f"Not as expected: {check.name}; {check.why}"
+    yield from whys(outcome)
+
+
+def whys(outcome: Outcome) -> Iterator[str]:
+    """Yield why each task of the deciding call was chosen."""
     if report := _deciding(outcome):
         for each in reasons(report):
             yield f"Why {why(each)}"
@@ -93,12 +98,9 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
         names = f": {', '.join(dead)}" if 0 < len(dead) <= _MOST_NAMED else ""
         yield "killed", f"{len(dead)} of {counted(len(outcome.tasks), 'task')}{names}"
     if report := _deciding(outcome):
-        found = reasons(report)
-        if found and found[0].margin is not None:
-            margin = margin_text(found[0].margin, found[0].page_size)
-            yield "how close", f"{margin} {rival_name(found[0])}"
-        if report.prediction:
-            yield "limit", _limit_text(report.prediction, report.call.target, outcome.top)
+        yield from choice(outcome)
+        if not report.victims and not reasons(report):
+            yield "call", trigger_text(report.call)
         took = format_duration(report.result.duration_ns)
         yield "returned", f"{returned(report.result.ret)} after {took}"
     if outcome.memory_before is not None:
@@ -107,6 +109,17 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if outcome.checks:
         held = sum(check.passed is True for check in outcome.checks)
         yield "expectations", f"{held} of {len(outcome.checks)} held"
+
+
+def choice(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Yield how close the choice of the deciding call was, and whose limit counted."""
+    if report := _deciding(outcome):
+        found = reasons(report)
+        if found and found[0].margin is not None:
+            margin = margin_text(found[0].margin, found[0].page_size)
+            yield "how close", f"{margin} {rival_name(found[0])}"
+        if report.prediction:
+            yield "limit", _limit_text(report.prediction, report.call.target, outcome.top)
 
 
 def _limit(prediction: Prediction) -> int | None:

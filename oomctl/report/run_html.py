@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from oomctl.oom import from_json
@@ -66,9 +67,14 @@ def _run(section: Section) -> Iterator[str]:
     rounds = [{**line, "id": f"{run.header.scenario}-{n}"} for n, line in enumerate(rounds, 1)]
     tone, word = _JUDGED[run.passed]
     about = f"{run.header.scenario}: {expected(run)}"
-    yield from page.top(tone, word, about, filter(None, [run.header.description]))
+    first = _first(rounds, run.header.environment)
+    leads = [f"Round {first[0]}. {each}" for each in html.whys(first[1])] if first else []
+    yield from page.top(tone, word, about, filter(None, [run.header.description, *leads[:1]]))
     yield page.origin({"time": run.header.started, **run.header.environment})
-    yield page.facts(_facts(run))
+    chosen = (
+        [(f"{name}, round {first[0]}", t) for name, t in html.choice(first[1])] if first else []
+    )
+    yield page.facts([*_facts(run), *chosen])
     for remark in run.remarks:
         yield f'<p><span class="warn">Note:</span> {escape(remark)}</p>'
     drawn = _drawn(rounds, statistics)
@@ -91,6 +97,18 @@ def _run(section: Section) -> Iterator[str]:
     for one in statistics if len(statistics) == 1 else ():
         yield from page.parts([checks_table(one), *single(one)])
     yield page.details(f"scenario file {run.header.scenario}", page.pre(run.header.source))
+
+
+def _first(
+    rounds: Iterable[Mapping[str, Any]], environment: Mapping[str, Any]
+) -> tuple[int, Outcome] | None:
+    """Return the number and the outcome of the first round that has one, if it is whole."""
+    for line in rounds:
+        if line["outcome"]:
+            with suppress(*MALFORMED):
+                return line["round"], _outcome(line, environment)
+            return None
+    return None
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:

@@ -212,7 +212,7 @@ def step(**expect):
         (
             step(returns=("1", "EBUSY")),
             [called(1), called(-16), called(-16)],
-            Check("call 1 returns 1 or EBUSY", True, "EBUSY 2 times, 1 1 time"),
+            Check("call 1 returns 1 or EBUSY", True, "EBUSY: 2 times, 1: 1 time"),
         ),
         (step(returns=("-EINVAL",)), [called(-22)], ("call 1 returns EINVAL", True)),
         (step(returns=("none",)), [called(None)], ("call 1 returns none", True)),

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from oomctl.oom.outcome import Sample
+from oomctl.oom.outcome import Check, Sample
 from oomctl.report import RENDERERS, RUN_RENDERERS, plot
-from tests.outcomes import FIRST, OUTCOMES
+from tests.outcomes import DEFAULT_RUN, FIRST, OUTCOMES, TARGET
 from tests.rounds import RECORDS, busy, head, recorded, section
 
 HOSTILE = "<script>alert(1)</script>\"'&\x1b]0;\udcff"
@@ -131,3 +131,53 @@ def test_every_variant_and_every_round_is_on_the_page():
     assert cells == sum(one.rounds for one in section(RECORDS["beside"]).run.statistics)
     for target in re.findall(r'href="#([^"]+)"', page):
         assert f'id="{target}"' in page
+
+
+def test_the_page_of_a_single_round_names_its_scenario_and_has_the_file():
+    single = section(recorded(head(""), [("", 1, OUTCOMES["observed"])]))
+    header = single.run.header
+    page = RUN_RENDERERS["html"]([single])
+    assert f"<p>Scenario {header.scenario}: {header.description}</p>" in page
+    assert f"<summary>scenario file {header.scenario}</summary>" in page
+    assert RENDERERS["html"](OUTCOMES["observed"]).count("Scenario ") == 0
+
+
+def test_a_target_without_tasks_of_its_own_is_marked():
+    calls = [
+        replace(call, call=replace(call.call, target=f"{TARGET}/inner"))
+        for call in DEFAULT_RUN.calls
+    ]
+    page = RENDERERS["html"](replace(DEFAULT_RUN, calls=tuple(calls)))
+    assert '<code>./inner</code> <span class="dim">target</span>' in page
+    assert "Of the tasks in the target the OOM killer chooses" in page
+
+
+def test_an_outcome_is_green_if_it_was_expected():
+    refused = OUTCOMES["refused"]
+    held = Check("verdict is invalid-argument", True, "invalid-argument")
+    for checks, colour in (
+        ((), "bad"),
+        ((held,), "good"),
+        ((held, replace(held, passed=False)), "bad"),
+    ):
+        page = RENDERERS["html"](replace(refused, checks=checks))
+        assert f'<span class="badge {colour}">' in page
+
+
+def test_percentiles_are_marked_if_there_are_enough_rounds():
+    def page(number):
+        rounds = [("", n, OUTCOMES["observed"]) for n in range(1, number + 1)]
+        return RUN_RENDERERS["html"]([section(recorded(head(""), rounds))])
+
+    for number, marks in ((3, ["p50"]), (20, ["p50", "p95"]), (100, ["p50", "p95", "p99"])):
+        found = re.findall(r'px">(p\d\d)</span>', page(number))
+        assert [*dict.fromkeys(found)] == marks
+
+
+def test_the_page_of_a_run_says_why_and_how_close_in_its_first_round():
+    page = RUN_RENDERERS["html"](
+        [section(recorded(head(""), [("", n, OUTCOMES["reaped"]) for n in (1, 2)]))]
+    )
+    assert "Round 1. Why " in page
+    assert "<dt>how close, round 1</dt>" in page
+    assert "<dt>limit, round 1</dt>" in page
