@@ -15,11 +15,11 @@ from oomctl import console
 from oomctl.cli import completion, options
 from oomctl.cli.options import ExpectConsole, flag, value
 from oomctl.errors import UsageError
-from oomctl.lab import bytecode, fitness, guest_kernel, guest_root, kernel_option, kvm, qemu, tools
+from oomctl.lab import bytecode, fitness, guest_kernel, guest_root, kernel_option, kvm, tools
 from oomctl.lab.architecture import KERNELS
-from oomctl.lab.boot import Job
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
+from oomctl.lab.running import Job
 from oomctl.oom.faults import Fault, judge
 from oomctl.units import Duration, Size
 
@@ -159,6 +159,14 @@ class MachineOptions:
     console: Annotated[
         bool, flag("--console", "Show the kernel's console on stderr, all levels.")
     ] = False
+    restore: Annotated[
+        bool,
+        flag(
+            "--restore/--no-restore",
+            "Restore a machine that was saved when it was up, instead of booting; or always boot. "
+            "Those that KVM runs, and those with --console, boot.",
+        ),
+    ] = True
     expect_console: ExpectConsole = None
 
     def __post_init__(self) -> None:
@@ -171,11 +179,6 @@ class MachineOptions:
         for folder in self.rwdir or ():
             if not folder.is_dir():
                 raise UsageError(f"--rwdir: {folder} is not a folder", "make it first")
-            if not qemu.can_be_given(folder.absolute()):
-                raise UsageError(
-                    f"--rwdir: {folder} has a character that virtme-ng cannot take",
-                    "rename it, or give the folder above it",
-                )
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -209,6 +212,7 @@ class MachineOptions:
             architecture=host.kernel.architecture,
             root=host.root,
             rodirs=guest_root.folders(host.root, Path.cwd(), host.kernel.modules),
+            saves=self.restore and not self.console and host.saves,
         )
 
 
@@ -221,6 +225,15 @@ class Host:
     module: Path | None
     look: bool
     root: Path = Path("/")
+
+    @property
+    def saves(self) -> bool:
+        """Whether a machine can be saved and be of use: the kernel must notice that it is a copy.
+
+        Else all copies would have the same random numbers (drivers/virt/vmgenid.c).
+        """
+        notices = (self.kernel.config or {}).get("VMGENID") == "y"
+        return notices and self.kernel.architecture.saves and not self.kvm
 
     @property
     def python(self) -> str:

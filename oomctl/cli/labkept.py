@@ -15,8 +15,8 @@ from oomctl.cli.output import Output
 from oomctl.errors import UsageError
 from oomctl.lab import kept, kept_run
 from oomctl.lab.architecture import KERNELS
-from oomctl.lab.boot import Job
 from oomctl.lab.kept_run import Keeping
+from oomctl.lab.running import Job
 from oomctl.units import Duration
 
 _FOREIGN = "a guest that is kept has this machine's architecture"

@@ -9,7 +9,8 @@ class Architecture:
     """An architecture: `machine` is its `uname -m`, `debian` its name in Debian's archive.
 
     `images` are the paths of its images in a build tree, `emulated` QEMU's words for the processor
-    if KVM does not run it, `options` words of its kernel command line.
+    if KVM does not run it, `options` words of its kernel command line. `saves` tells whether
+    QEMU can give a restored machine a new identity (hw/acpi/vmgenid.c: x86 only).
     """
 
     machine: str
@@ -19,6 +20,7 @@ class Architecture:
     images: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     options: str = ""
+    saves: bool = False
 
     @property
     def is_native(self) -> bool:
@@ -39,6 +41,7 @@ X86 = Architecture(
     images=("arch/x86/boot/bzImage",),
     emulated=("-cpu", "Haswell", "-accel", "tcg,thread=single"),
     options="tsc=unstable no_timer_check",
+    saves=True,
 )
 # virtme-ng's Cortex-A57, and the A72, have no pages of 16 KiB (ID_AA64MMFR0_EL1.TGran16); the
 # interrupt controller that QEMU takes by default has 8 processors at most. A thread for each: with

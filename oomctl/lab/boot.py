@@ -1,4 +1,8 @@
-"""Boots one virtual machine and holds its ports; QEMU always ends with the block."""
+"""Starts one virtual machine and holds its ports; QEMU always ends with the block.
+
+A machine is restored from a saved one if one fits; else it boots, and is saved if that is wanted.
+Both then wait in guest-init.sh for a line from the host, answer it, and take their job.
+"""
 
 import contextlib
 import os
@@ -6,122 +10,183 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO
 
-from oomctl import cache
+from oomctl import cache, console
 from oomctl.errors import OomctlError
-from oomctl.lab import disks, initramfs, qemu, tools
-from oomctl.lab.guest_log import GuestLog
-from oomctl.lab.pump import Tail
+from oomctl.lab import disks, initramfs, qemu, saved, tools
+from oomctl.lab.pump import Output, Tail, pump
 from oomctl.lab.qemu import Machine, Wiring
+from oomctl.lab.running import Guest, Job
+from oomctl.lab.stream import Stream
 from oomctl.proc import fork, programs
 
 _REMOVAL_SECONDS = 5.0
+_RESTORE_SECONDS = 30.0
+"""A restored machine answers within a tenth of a second when it is alone."""
 _SPACE = 32 << 20
 """Bytes that an initramfs, and the tables of a disk's file system, take at most."""
 _OUTPUTS = ("stdout", "stderr", "kmsg")
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the guest runs: words, environment, folder.
+class _Start:
+    """One start of a machine: its disks, and monotonic seconds at which it is late."""
 
-    `module` is a .ko to load first. With `look` the guest searches kallsyms for the kfunc before
-    that, a second under emulation, since the host does not know whether the kernel has it.
-    `modules` is the host's folder of the kernel's own modules, for modprobe. `terminal` is the size
-    of a terminal, rows and columns, on which the words run instead of on the ports. A `kept` guest
-    runs no words, but what comes through its port `control`.
-    """
-
-    words: tuple[str, ...]
-    environment: Mapping[str, str]
-    cwd: str
-    module: Path | None = None
-    look: bool = False
-    modules: Path | None = None
-    terminal: tuple[int, int] | None = None
-    kept: bool = False
-
-
-@dataclass
-class Guest:
-    """A machine that boots or runs: QEMU, and the host's ends of its ports.
-
-    The ports `stdout` and `stderr` carry the command's output with records (lab/stream.py), `kmsg`
-    the kernel log; `control` takes lines for guest-run.sh; `terminal` is its hvc0.
-    """
-
-    process: subprocess.Popen[bytes]
-    stdout: IO[bytes]
-    stderr: IO[bytes]
-    kmsg: IO[bytes]
-    control: socket.socket
-    terminal: socket.socket
+    vm: Machine
+    job: Job
+    drives: list[tuple[str, IO[bytes]]]
+    deadline: float
+    serial_to: int | None
     nonce: str
-    serial: Tail
-    monitor: Tail = field(default_factory=Tail)
 
-    def __post_init__(self) -> None:
-        """Prepare the scan of the kernel log."""
-        self.log = GuestLog(self.nonce)
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The lab's own files in the initramfs."""
+        return initramfs.guest_files(self.job.module, self.job.look)
 
     @property
-    def tails(self) -> list[tuple[IO[bytes], Tail | GuestLog]]:
-        """What is to be read beside the command's output: console, QEMU's messages, kernel log."""
-        assert self.process.stdout is not None  # noqa: S101
-        assert self.process.stderr is not None  # noqa: S101
-        return [
-            (self.process.stdout, self.serial),
-            (self.process.stderr, self.monitor),
-            (self.kmsg, self.log),
-        ]
+    def left(self) -> float:
+        """The seconds that are left."""
+        return max(self.deadline - time.monotonic(), 0.01)
+
+    def archive(self) -> bytes:
+        """Return what guest-init.sh unpacks: settings, and the command."""
+        vm, job = self.vm, self.job
+        native = vm.architecture.is_native
+        settings = initramfs.settings(
+            nonce=self.nonce,
+            now=round(time.time()),
+            modules=str(job.modules or ""),
+            setsid=str(tools.setsid() if native else "/usr/bin/setsid"),
+            modprobe=str(tools.modprobe() if native else "/sbin/modprobe"),
+            disk="oomctl.disk" if vm.disk else "",
+            scratch="yes" if vm.scratch else "",
+            swap="yes" if vm.swap else "",
+            terminal="{} {}".format(*job.terminal) if job.terminal else "",
+            kept="yes" if job.kept else "",
+            **qemu.shares(vm),
+        )
+        words = initramfs.command(job.words, job.environment, job.cwd, job.terminal is not None)
+        return initramfs.archive({"settings": settings, "command": words})
 
 
 @contextlib.contextmanager
 def booted(vm: Machine, job: Job, deadline: float, serial_to: int | None) -> Iterator[Guest]:
     """Start a machine, and end it with the block; its console also goes to `serial_to`.
 
-    subprocess.TimeoutExpired if virtme-ng takes too long, OomctlError if a part cannot be made.
+    It may be dead already, or late. subprocess.TimeoutExpired if virtme-ng takes too long,
+    OomctlError if a part cannot be made.
     """
-    nonce = secrets.token_hex(8)
     cache.require_space(_SPACE, "booting a guest")
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         folder = stack.enter_context(cache.scratch("disk-"))
         stack.enter_context(_removed_at_end(folder))
-        vm = replace(vm, disk=folder if qemu.can_be_given(folder) else None)
+        vm = replace(vm, disk=folder)
         drives = [
             (name, stack.enter_context(file)) for name, file in disks.made(vm, folder, deadline)
         ]
-        virtme_output, image = _prepare(vm, job, nonce, deadline)
-        stack.enter_context(image)
+        start = _Start(vm, job, drives, deadline, serial_to, secrets.token_hex(8))
+        yield (_restored(stack, start) if vm.saves else None) or _fresh(stack, start)
+
+
+def _restored(stack: ExitStack, start: _Start) -> Guest | None:
+    """Restore a machine, if one was saved that fits; None if none comes up."""
+    name = saved.key(start.vm, start.files, start.job.modules)
+    with ExitStack() as attempt:
+        found = attempt.enter_context(saved.found(name))
+        if found is None:
+            return None
+        guest = attempt.enter_context(_machine(start, found.virtme_output, state=found.state))
+        if _takes_job(guest, start, min(start.deadline, time.monotonic() + _RESTORE_SECONDS)):
+            stack.push(attempt.pop_all())
+            return guest
+    why = [line for line in guest.monitor.lines() if line and "warning:" not in line]
+    console.detail(f"a saved machine did not come up: {why[-1] if why else 'it is silent'}")
+    saved.discard(name)
+    return None
+
+
+def _fresh(stack: ExitStack, start: _Start) -> Guest:
+    """Boot a machine, and save it if that is wanted."""
+    with ExitStack() as attempt:
+        virtme_output, image = _prepare(start)
+        attempt.enter_context(image)
+        guest = attempt.enter_context(_machine(start, virtme_output, image=image))
+        is_up = _comes_up(guest, start.deadline)
+        try:
+            if is_up and guest.commands:
+                name = saved.key(start.vm, start.files, start.job.modules)
+                saved.save(name, guest.commands, virtme_output, start.left)
+        except (OSError, TimeoutError) as error:
+            console.detail(f"a machine could not be saved: {error}")
+        else:
+            if is_up:
+                _takes_job(guest, start, start.deadline)
+            stack.push(attempt.pop_all())
+            return guest
+    return _fresh(stack, replace(start, vm=replace(start.vm, saves=False)))
+
+
+def _comes_up(guest: Guest, deadline: float) -> bool:
+    """Wait until guest-init.sh says that it is there."""
+    streams = [(guest.stdout, Output(Stream("lab"), None, deadline))]
+    return pump(streams, guest.tails, deadline, until_begun=True).boot is not None
+
+
+def _takes_job(guest: Guest, start: _Start, deadline: float) -> bool:
+    """Give the job to a guest that is up; False if it does not answer."""
+    with contextlib.suppress(OSError):
+        guest.control.settimeout(max(deadline - time.monotonic(), 0.01))
+        guest.control.sendall(b"go\n")
+        if _comes_up(guest, deadline):
+            guest.control.sendall(start.archive())
+            guest.control.settimeout(None)
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _machine(
+    start: _Start, virtme_output: str, image: IO[bytes] | None = None, state: Path | None = None
+) -> Iterator[Guest]:
+    """Start QEMU: with an initramfs, or with the state of a saved machine."""
+    vm = start.vm
+    with ExitStack() as stack:
         pipes = [os.pipe() for _ in _OUTPUTS]
         readers = [stack.enter_context(open(read, "rb", buffering=0)) for read, _ in pipes]
         writers = [stack.enter_context(open(write, "wb", buffering=0)) for _, write in pipes]
-        pairs = [socket.socketpair() for _ in ("control", "terminal")]
-        for pair in pairs:
+        has_monitor = vm.saves and state is None
+        names = ("control", "terminal", *(["monitor"] if has_monitor else []))
+        pairs = {name: socket.socketpair() for name in names}
+        for pair in pairs.values():
             for end in pair:
                 stack.enter_context(end)
+        ours = {name: pair[0] for name, pair in pairs.items()}
+        theirs = {name: pair[1].fileno() for name, pair in pairs.items()}
         wiring = Wiring(
-            initramfs=f"/proc/self/fd/{image.fileno()}",
+            initramfs=f"/proc/self/fd/{image.fileno()}" if image else "",
+            saved=str(state or ""),
             outputs=tuple(zip(_OUTPUTS, (w.fileno() for w in writers), strict=True)),
-            control=pairs[0][1].fileno(),
-            terminal=pairs[1][1].fileno(),
-            drives=tuple((name, file.fileno()) for name, file in drives),
+            drives=tuple((name, file.fileno()) for name, file in start.drives),
+            **theirs,
         )
+        fds = [*wiring.fds, *([image.fileno()] if image else [])]
         command = qemu.qemu(vm, virtme_output, wiring)
-        process = stack.enter_context(_started(command, [*wiring.fds, image.fileno()]))
+        process = stack.enter_context(_started(command, fds))
         for writer in writers:
             writer.close()
-        (control, _), (terminal, _) = pairs
-        for _, theirs in pairs:
-            theirs.close()
-        serial = Tail(serial_to, deadline)
+        for _, end in pairs.values():
+            end.close()
         out, err, log = readers
-        yield Guest(process, out, err, log, control, terminal, nonce, serial)
+        serial = Tail(start.serial_to, start.deadline)
+        control, terminal, commands = ours["control"], ours["terminal"], ours.get("monitor")
+        yield Guest(process, out, err, log, control, terminal, start.nonce, commands, serial)
 
 
 @contextlib.contextmanager
@@ -174,36 +239,15 @@ def _started(command: list[str], fds: list[int]) -> Iterator[subprocess.Popen[by
         programs.reap(process)
 
 
-def _prepare(vm: Machine, job: Job, nonce: str, deadline: float) -> tuple[str, IO[bytes]]:
-    """Return the output of virtme-ng, and its initramfs with the lab's files and the command.
+def _prepare(start: _Start) -> tuple[str, IO[bytes]]:
+    """Return the output of virtme-ng, and its initramfs with the lab's files.
 
     The file has no name any more, so that it cannot be left behind.
     """
     with cache.scratch("boot-") as folder:
         path = folder / "initramfs"
-        left = max(deadline - time.monotonic(), 0.01)
-        virtme_output = run_virtme(qemu.with_initramfs(vm, path), left)
+        virtme_output = run_virtme(qemu.with_initramfs(start.vm, path), start.left)
         image = path.open("ab+")
-    files = initramfs.guest_files()
-    if job.module is not None:
-        files[f"lab/{job.module.name}"] = job.module.read_bytes()
-    files["lab/settings"] = initramfs.settings(
-        nonce=nonce,
-        module=job.module.stem if job.module else "",
-        modules=str(job.modules or ""),
-        look="yes" if job.look else "",
-        setsid=str(tools.setsid() if vm.architecture.is_native else "/usr/bin/setsid"),
-        modprobe=str(tools.modprobe() if vm.architecture.is_native else "/sbin/modprobe"),
-        disk=f"virtme.initmount{len(vm.rwdirs)}" if vm.disk else "",
-        scratch="yes" if vm.scratch else "",
-        swap="yes" if vm.swap else "",
-        terminal="{} {}".format(*job.terminal) if job.terminal else "",
-        kept="yes" if job.kept else "",
-        **qemu.shares(vm),
-    )
-    files["lab/command"] = initramfs.command(
-        job.words, job.environment, job.cwd, terminal=job.terminal is not None
-    )
-    image.write(initramfs.archive(files))
+    image.write(initramfs.archive(start.files))
     image.flush()
     return virtme_output, image

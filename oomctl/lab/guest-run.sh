@@ -1,8 +1,8 @@
-# Process 1 of the guest once its root is there: loads the module, runs the command, tells how it
-# ended. The shell is busybox's from the initramfs, so plain names below are its applets, and only
-# the command comes out of the host's root.
+# Process 1 of the guest once its root is there: runs the command, tells how it ended. The shell is
+# busybox's from the initramfs, so plain names below are its applets, and only the command comes out
+# of the host's root.
 cd /run/oomctl
-. ./settings  # shell text written by the host: nonce, module, look, shares, setsid
+. ./settings  # shell text written by the host: nonce, shares, setsid ...
 
 record() { printf '\000%s %s\n' "$nonce" "$1"; }
 
@@ -37,29 +37,16 @@ end() {
     done
 }
 
-read -r controllers </sys/fs/cgroup/cgroup.controllers
-case " $controllers " in *" memory "*) ;; *) end no-memory-controller ;; esac
-# If it is not known whether the kernel has the kfunc, ask it: it would refuse the module then.
-if [ -n "$look" ]; then
-    if grep -qw bpf_out_of_memory /proc/kallsyms; then
-        module=
-    elif [ -z "$module" ]; then
-        end no-kfunc
-    fi
-fi
-# A module whose BTF does not fit is loaded without it, and its kfunc is not found then.
-if [ -n "$module" ]; then
-    insmod "$module.ko" 2>&4 && [ -e "/sys/kernel/btf/$module" ] || {
-        dmesg | tail -n 5 >&4
-        end no-module
-    }
+if [ -e refusal ]; then
+    [ ! -e why ] || cat why >&4
+    end "$(cat refusal)"
 fi
 i=0
 while [ $i -lt "$shares" ]; do
-    eval "folder=\$share$i tag=\$tag$i how=\$how$i"
+    eval "folder=\$share$i how=\$how$i"
     mkdir -p "$folder"
     mount -t 9p -o "$how,version=9p2000.L,trans=virtio,access=any,msize=512000" \
-        "virtme.initmount$tag" "$folder" 2>&4 || end no-folder
+        "oomctl.share$i" "$folder" 2>&4 || end no-folder
     i=$((i + 1))
 done
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import oomctl
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UsageError
-from oomctl.lab import apt, qemu, suites, unpack
+from oomctl.lab import apt, suites, unpack
 from oomctl.lab.architecture import Architecture
 from oomctl.proc import programs
 
@@ -60,19 +60,13 @@ def find(guest: Architecture) -> Path:
 def folders(root: Path, *others: Path | None) -> tuple[Path, ...]:
     """Return this machine's folders that a guest needs beside its root, none inside of another.
 
-    `others` are taken unless the root has them. UsageError if one cannot be given to a guest.
+    `others` are taken unless the root has them.
     """
     if root == Path("/"):
         return ()
     wanted = {each for each in others if each and not (root / str(each).lstrip("/")).exists()}
     wanted |= {_package(), *(Path(str(one.locate_file(""))) for one in _distributions())}
     outer = sorted(one for one in wanted if wanted.isdisjoint(one.parents))
-    for folder in outer:
-        if not qemu.can_be_given(folder):
-            raise UsageError(
-                f"{folder} has a character that virtme-ng cannot take",
-                "use oomctl from another folder, or in another one",
-            )
     return tuple(outer)
 
 

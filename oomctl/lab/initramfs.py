@@ -64,10 +64,18 @@ def escaped(script: bytes) -> bytes:
     )
 
 
-def guest_files() -> dict[str, bytes]:
-    """Return the scripts that the guest runs, by their names in the initramfs."""
+def guest_files(module: Path | None, look: bool) -> dict[str, bytes]:
+    """Return the lab's files of an initramfs, by their names: scripts, and a module to load.
+
+    With `look` the guest searches kallsyms for the kfunc before it loads the module.
+    """
     here = Path(__file__).parent
-    return {name: (here / file).read_bytes() for name, file in _GUEST_FILES.items()}
+    files = {name: (here / file).read_bytes() for name, file in _GUEST_FILES.items()}
+    if module is not None:
+        files[f"lab/{module.name}"] = module.read_bytes()
+    name = module.stem if module else ""
+    files["lab/kernel"] = settings(module=name, look="yes" if look else "")
+    return files
 
 
 def _quoted(word: str) -> bytes:

@@ -16,8 +16,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
-from oomctl.lab.boot import Guest
 from oomctl.lab.pump import LateError, Output, pump
+from oomctl.lab.running import Guest
 from oomctl.lab.stream import Stream
 from oomctl.lab.vm import end_of, faults_of
 

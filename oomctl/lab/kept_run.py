@@ -16,11 +16,12 @@ import psutil
 
 from oomctl.errors import Exit, OomctlError, UnsupportedError
 from oomctl.lab import initramfs, kept, vm
-from oomctl.lab.boot import Guest, Job, booted
+from oomctl.lab.boot import booted
 from oomctl.lab.keeper import DONE, Keeper
 from oomctl.lab.kept import Record
 from oomctl.lab.pump import Output, Sink, pump
 from oomctl.lab.qemu import Machine
+from oomctl.lab.running import Guest, Job
 from oomctl.lab.stream import Stream
 from oomctl.lab.vm import Ending
 from oomctl.oom.enums import FaultKind

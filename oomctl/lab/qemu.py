@@ -1,6 +1,5 @@
 """The virtual machine, and the command lines that boot it; nothing here starts a program."""
 
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,6 +45,8 @@ class Machine:
     """The folder that is the guest's root, of which nothing is written."""
     rodirs: tuple[Path, ...] = ()
     """Folders of this machine that the guest sees beside its root."""
+    saves: bool = False
+    """Whether it may be saved, and restored instead of booted (lab/saved.py)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Wiring:
     """QEMU's ends of what is connected to a machine: file descriptors, some by their names.
 
     `outputs` are virtio ports that the guest writes to, `control` is one that it reads, `terminal`
-    its hvc0; `drives` are disks.
+    its hvc0; `drives` are disks. `monitor` takes QEMU's commands, `saved` is the file of a machine
+    that is restored.
     """
 
     initramfs: str
@@ -61,16 +63,15 @@ class Wiring:
     control: int
     terminal: int
     drives: tuple[tuple[str, int], ...] = ()
+    monitor: int | None = None
+    saved: str = ""
 
     @property
     def fds(self) -> list[int]:
         """All descriptors."""
-        return [*(fd for _, fd in (*self.outputs, *self.drives)), self.control, self.terminal]
-
-
-def can_be_given(folder: Path) -> bool:
-    """Tell whether virtme-ng and QEMU accept the name of a folder."""
-    return not re.search(r"[=,\s]", str(folder))
+        named = [fd for _, fd in (*self.outputs, *self.drives)]
+        more = [] if self.monitor is None else [self.monitor]
+        return [*named, self.control, self.terminal, *more]
 
 
 def virtme(machine: Machine, *words: str) -> list[str]:
@@ -85,11 +86,6 @@ def virtme(machine: Machine, *words: str) -> list[str]:
     command += ["--force-9p", "--disable-microvm", "--disable-monitor"]
     command += [] if machine.kvm else ["--disable-kvm"]
     command += ["--arch", machine.architecture.machine, "--root", str(machine.root)]
-    for folder in machine.rwdirs:
-        command += ["--rwdir", f"{folder}={folder}"]
-    command += ["--rwdir", f"/run/oomctl/disk={machine.disk}"] if machine.disk else []
-    for folder in machine.rodirs:
-        command += ["--rodir", f"{folder}={folder}"]
     # An overlay folder makes virtme-ng add the overlay module; guest-init.sh mounts the overlay.
     command += ["--force-initramfs", "--overlay-rwdir", "/tmp"]  # noqa: S108
     return [*command, "--dry-run", "--show-command", *words]
@@ -109,28 +105,40 @@ def kernel_line(machine: Machine) -> str:
 
 
 def shares(machine: Machine) -> dict[str, str | int]:
-    """Return the guest's settings for mounts of folders, those inside of others last.
-
-    virtme-ng numbers the writable ones first, among them the disk (virtme/commands/run.py).
-    """
-    first = len(machine.rwdirs) + bool(machine.disk)
-    readonly = [(n, each, "ro,cache=loose") for n, each in enumerate(machine.rodirs, first)]
-    writable = [(n, each, "rw") for n, each in enumerate(machine.rwdirs)]
-    settings: dict[str, str | int] = {"shares": len(readonly) + len(writable)}
-    for at, (number, folder, how) in enumerate(readonly + writable):
-        settings |= {f"share{at}": str(folder), f"tag{at}": number, f"how{at}": how}
+    """Return the guest's settings for mounts of folders, those inside of others last."""
+    settings: dict[str, str | int] = {"shares": len(machine.rodirs) + len(machine.rwdirs)}
+    how = ["ro,cache=loose"] * len(machine.rodirs) + ["rw"] * len(machine.rwdirs)
+    for at, folder in enumerate(machine.rodirs + machine.rwdirs):
+        settings |= {f"share{at}": str(folder), f"how{at}": how[at]}
     return settings
+
+
+def _folders(machine: Machine) -> Iterator[str]:
+    """Yield the words for folders of this machine, whose tags guest-run.sh mounts."""
+    given = [(f"share{at}", each) for at, each in enumerate(machine.rodirs + machine.rwdirs)]
+    for name, folder in given + ([("disk", machine.disk)] if machine.disk else []):
+        path = str(folder).replace(",", ",,")  # how QEMU quotes (util/qemu-option.c)
+        readonly = ",readonly=on" if folder in machine.rodirs else ""
+        how = f"security_model=none,multidevs=remap{readonly}"
+        yield from ("-fsdev", f"local,id={name},path={path},{how}")
+        yield from ("-device", f"virtio-9p-pci,fsdev={name},mount_tag=oomctl.{name}")
 
 
 def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     """Return the command that boots, made from the output of virtme-ng.
 
-    QEMU takes the last of each option, so -append and -initrd replace virtme-ng's: its own init
-    starts udev and systemd-tmpfiles, 6 of 9 seconds under emulation.
+    QEMU takes the last of each option, so -append replaces virtme-ng's: its own init starts udev
+    and systemd-tmpfiles, 6 of 9 seconds under emulation. A restored machine has the same devices as
+    the one that was saved, which alone has a monitor.
     """
-    words = [*_without_console(shlex.split(virtme_output.splitlines()[-1])), "-no-reboot"]
+    words = [*_taken(shlex.split(virtme_output.splitlines()[-1])), "-no-reboot"]
     words += () if machine.kvm else machine.architecture.emulated
-    words += ["-initrd", wiring.initramfs, "-append", kernel_line(machine)]
+    words += ["-append", kernel_line(machine)]
+    restored = ["-incoming", f"exec:cat {shlex.quote(wiring.saved)}"]
+    words += restored if wiring.saved else ["-initrd", wiring.initramfs]
+    # a new identity makes the kernel seed its random numbers anew (drivers/virt/vmgenid.c)
+    words += ["-device", "vmgenid,guid=auto"] if machine.saves else []
+    words += _folders(machine)
     words += _numa(machine) if machine.nodes > 1 else []
     words += ["-device", "virtio-serial-pci,id=oomctl"]
     for name, fd in wiring.outputs:
@@ -146,6 +154,9 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
         where = f"host=127.0.0.1,port={machine.forward},server=on,wait=off"
         words += ["-chardev", f"socket,id=forward,{where}"]
         words += ["-device", "virtserialport,bus=oomctl.0,name=oomctl.forward,chardev=forward"]
+    if wiring.monitor is not None:
+        words += ["-chardev", f"socket,id=monitor,fd={wiring.monitor}"]
+        words += ["-mon", "chardev=monitor,mode=control"]
     for name, fd in wiring.drives:
         file = f"file=/proc/self/fd/{fd},file.locking=off,format=raw,cache=unsafe,discard=unmap"
         # else QEMU stops the guest while this machine has no room for what it writes
@@ -155,11 +166,12 @@ def qemu(machine: Machine, virtme_output: str, wiring: Wiring) -> list[str]:
     return words
 
 
-def _without_console(words: list[str]) -> Iterator[str]:
-    """Leave out virtme-ng's virtio console: ours is to be hvc0."""
-    left_out = ("virtconsole", "virtio-serial-")
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if not word.startswith(left_out) and not following.startswith(left_out):
+def _taken(words: list[str]) -> Iterator[str]:
+    """Leave out virtme-ng's virtio console, since ours is to be hvc0, and its initramfs."""
+    console = ("virtconsole", "virtio-serial-")
+    for before, word, following in zip(["", *words[:-1]], words, [*words[1:], ""], strict=True):
+        is_console = word.startswith(console) or following.startswith(console)
+        if not is_console and "-initrd" not in (before, word):
             yield word
 
 

@@ -12,10 +12,10 @@ from oomctl.kmod import module
 from oomctl.lab import apt, architecture, cached, guest_kernel, guest_root, kvm, tools, unpack, vm
 from oomctl.lab.apt import Archive, Candidate
 from oomctl.lab.architecture import KERNELS
-from oomctl.lab.boot import Job
 from oomctl.lab.cached import Flavour
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.qemu import Machine
+from oomctl.lab.running import Job
 from oomctl.lab.suites import FETCH_SECONDS, KERNEL_SPACE, open_archive
 from oomctl.text import counted
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from oomctl.lab.boot import Guest
 from oomctl.lab.pump import Taker, write
+from oomctl.lab.running import Guest
 
 _ESCAPE = b"\x1d"
 """Ctrl-], as telnet and machinectl have it."""

@@ -43,6 +43,12 @@ def mke2fs() -> Path:
     return _find("mke2fs", "e2fsprogs")
 
 
+def busybox() -> Path | None:
+    """Find a busybox that virtme-ng puts into an initramfs, None if there is none."""
+    names = ("busybox-static", "busybox.static", "busybox")
+    return next((Path(str(programs.which(name))) for name in names if _is_static(name)), None)
+
+
 def _find(name: str, package: str) -> Path:
     found = programs.which(name)
     if found is None:
@@ -61,8 +67,7 @@ def require(guest: Architecture | None = None) -> None:
     # virtme-ng runs `file` to read a kernel's release, and modprobe to resolve its modules.
     needed = dict([_qemu(guest)], modprobe="kmod", depmod="kmod", file="file")
     missing = {package for name, package in needed.items() if programs.which(name) is None}
-    busyboxes = ("busybox-static", "busybox.static", "busybox")
-    if guest.is_native and not any(map(_is_static, busyboxes)):
+    if guest.is_native and busybox() is None:
         missing.add("busybox-static")
     if missing:
         raise UnsupportedError(

@@ -15,9 +15,10 @@ from typing import IO
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.lab.boot import Guest, Job, booted
+from oomctl.lab.boot import booted
 from oomctl.lab.pump import Output, Pumped, Sink, Taker, pump
 from oomctl.lab.qemu import Machine
+from oomctl.lab.running import Guest, Job
 from oomctl.lab.stream import Stream
 from oomctl.oom.faults import Fault, find_faults
 

@@ -80,6 +80,15 @@ def test_archive_unpacks(tmp_path):
 
 
 def test_guest_scripts_are_valid_shell():
-    for name, data in initramfs.guest_files().items():
+    for name, data in initramfs.guest_files(None, look=False).items():
         if data.startswith(b"#!") or name.endswith(".sh"):
             subprocess.run(["sh", "-n"], input=data, check=True)
+
+
+def test_the_module_and_what_is_known_of_the_kfunc_are_in_the_initramfs(tmp_path):
+    module = tmp_path / "a_module.ko"
+    module.write_bytes(b"\x7fELF")
+    files = initramfs.guest_files(module, look=True)
+    assert files["lab/a_module.ko"] == b"\x7fELF"
+    assert files["lab/kernel"] == b"module=a_module\nlook=yes\n"
+    assert initramfs.guest_files(None, look=False)["lab/kernel"] == b"module=''\nlook=''\n"
