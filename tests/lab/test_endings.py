@@ -33,8 +33,8 @@ def started(*words, script="echo up; sleep 1000", **options):
 
 
 def qemu(process):
-    [found] = psutil.Process(process.pid).children()
-    assert found.name().startswith("qemu")
+    children = psutil.Process(process.pid).children()
+    (found,) = (child for child in children if child.name().startswith("qemu"))
     return found
 
 
