@@ -2,14 +2,14 @@
 
 from oomctl.describe.evidence_text import evidence_text
 from oomctl.describe.reason_text import reason_rows
-from oomctl.oom.as_text import kfunc_text, returned, target_name, task_name
-from oomctl.oom.enums import KFUNC_VIAS, Via
+from oomctl.describe.trigger_text import trigger_text
+from oomctl.oom.as_text import returned, target_name, task_name
+from oomctl.oom.enums import KFUNC_VIAS
 from oomctl.oom.outcome import CallReport, Outcome
-from oomctl.oom.plan import PSI_WINDOW, Call
 from oomctl.oom.reason import reasons
 from oomctl.oom.verdict import meaning
 from oomctl.text import counted
-from oomctl.units import format_duration, format_size
+from oomctl.units import format_duration
 
 
 def subject(outcome: Outcome) -> str:
@@ -36,30 +36,6 @@ def call_rows(report: CallReport) -> list[tuple[str, str]]:
         nth = "" if number == 1 else f" {number}"  # labels differ, for forms that need that
         rows += [(f"{label}{nth}", text) for label, text in reason_rows(each)]
     return [*rows, ("evidence", evidence_text(report.evidence))]
-
-
-def stall_text(call: Call) -> str:
-    """Write the stall that is waited for, as memory.pressure takes it but with units."""
-    return f"full {call.stall * 1000:g} ms in {PSI_WINDOW:g} s"
-
-
-def trigger_text(call: Call) -> str:
-    """Say what was called or written to start the OOM killer."""
-    kfunc = kfunc_text(call, "NULL" if call.target is None else "memcg")
-    amount = "" if call.amount is None else f" by {format_size(call.amount)}"
-    match call.via:
-        case Via.LIMIT:
-            return f"memory.max written below the usage{amount}"
-        case Via.SYSRQ:
-            return "f written to /proc/sysrq-trigger"
-        case Via.RECLAIM:
-            return f"memory.reclaim{amount}, and if that is not enough {kfunc}"
-        case Via.PSI:
-            return f"{kfunc} after a stall in memory.pressure ({stall_text(call)})"
-        case Via.KILL:
-            return "1 written to cgroup.kill"
-        case _:
-            return kfunc
 
 
 def _timed_part(report: CallReport) -> str:

@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
-from oomctl.describe.call_text import stall_text
 from oomctl.describe.step_text import action_text, after_text
+from oomctl.describe.trigger_text import stall_text
 from oomctl.oom.as_text import kfunc_text
 from oomctl.oom.enums import Until, Via
 from oomctl.oom.plan import EVENTS, CallExpect, Expect, Hog, Plan, Setting, Step

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from oomctl.describe.call_text import predicted_text, subject, trigger_text
+from oomctl.describe.call_text import predicted_text, subject
 from oomctl.describe.evidence_text import counts_text, evidence_text, outcome_notes
 from oomctl.describe.reason_text import margin_text
 from oomctl.describe.task_text import fate_text
+from oomctl.describe.trigger_text import trigger_text
 from oomctl.oom import as_json
 from oomctl.oom.as_text import returned, target_name, task_name
 from oomctl.oom.enums import FateKind

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from oomctl.describe.call_text import call_rows, trigger_text
+from oomctl.describe.call_text import call_rows
 from oomctl.describe.evidence_text import counts_text, outcome_notes
 from oomctl.describe.machine_text import machine_line
 from oomctl.describe.step_text import action_text
 from oomctl.describe.task_text import fate_text
+from oomctl.describe.trigger_text import trigger_text
 from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import relative

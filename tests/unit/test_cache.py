@@ -61,10 +61,13 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_on_a_full_disk_a_folder_is_an_error_with_a_place(monkeypatch):
-    def full(**_words):
-        raise FULL
+    def full(made, **words):
+        if "/scratch/x-" in str(made):
+            raise FULL
+        return mkdir(made, **words)
 
-    monkeypatch.setattr(cache.tempfile, "mkdtemp", full)
+    mkdir = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", full)
     with (
         pytest.raises(OomctlError, match=r"cannot make a folder in .*scratch: No space left on de"),
         cache.scratch("x-"),
