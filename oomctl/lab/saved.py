@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import cache, lazy
+from oomctl import cache
 from oomctl.lab import qemu, tools
 from oomctl.lab.qemu import Machine
 
@@ -87,13 +87,15 @@ def save(name: str, monitor: socket.socket, virtme_output: str, seconds: float) 
     `monitor` takes QEMU's commands. OSError or TimeoutError if it fails; the machine may have
     stopped then.
     """
+    from oomctl.lab.monitor import write_state  # asyncio, which only saving needs
+
     if shutil.disk_usage(cache.folder()).free < _SPACE:
         return
     with cache.scratch("machine-") as folder:
         state = folder / _STATE
         with state.open("wb") as file:
             path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
-            lazy.load("lab.monitor:write_state")(monitor, path, seconds)
+            write_state(monitor, path, seconds)
         record = {"virtme": virtme_output, "sha256": _hash(state)}
         (folder / _RECORD).write_text(json.dumps(record))
         home = cache.folder("machines") / name
