@@ -24,7 +24,10 @@ def _page(found: Sequence[SavedKill]) -> Iterator[str]:
     groups: dict[str, list[SavedKill]] = {}
     for each in found[-_MOST:]:
         groups.setdefault(_where(each.kill), []).append(each)
-    places = [f"{len(kills)} of {name}" for name, kills in groups.items()]
+    places = [
+        f"{kills[0].kill.comm if len(kills) == 1 else len(kills)} of {name}"
+        for name, kills in groups.items()
+    ]
     more = f", {len(found) - sum(map(len, [*groups.values()][:_NAMED]))} more" * (
         len(places) > _NAMED
     )

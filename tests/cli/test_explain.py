@@ -126,7 +126,15 @@ def test_nothing_of_a_comm_is_raw(tmp_path, form, comm):
     assert result.stdout.replace("\n", "").isprintable()
 
 
-def test_many_kills_are_streamed(tmp_path):
+def test_several_forms_of_a_pipe(tmp_path):
+    files = {form: tmp_path / form for form in ("table", "csv")}
+    piped(LIMIT.read_bytes(), *(f"-f{form}={file}" for form, file in files.items()))
+    for form, file in files.items():
+        assert file.read_bytes() == piped(LIMIT.read_bytes(), "-f", form).stdout
+
+
+@pytest.mark.parametrize("forms", [("json={}",), ("csv={}.csv", "json={}")])
+def test_many_kills_are_streamed(tmp_path, forms):
     log = tmp_path / "log"
     with log.open("w") as file:
         for number in range(20_000):
@@ -137,7 +145,7 @@ def test_many_kills_are_streamed(tmp_path):
         "try: app()\n"
         "finally: sys.stderr.write(open('/proc/self/status').read())"
     )
-    words = ["explain", str(log), "-f", "json", "-o", str(tmp_path / "out")]
+    words = ["explain", str(log), *(f"-f{form}".format(tmp_path / "out") for form in forms)]
     ended = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
     )
