@@ -105,6 +105,7 @@ def _restored(stack: ExitStack, start: _Start) -> Guest | None:
         guest = attempt.enter_context(_machine(start, found.virtme_output, state=found.state))
         if _takes_job(guest, start, min(start.deadline, time.monotonic() + _RESTORE_SECONDS)):
             stack.push(attempt.pop_all())
+            console.detail("a saved machine was restored")
             return guest
     why = [line for line in guest.monitor.lines() if line and "warning:" not in line]
     console.detail(f"a saved machine did not come up: {why[-1] if why else 'it is silent'}")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomctl import cache
+from oomctl import cache, console
 from oomctl.lab import qemu, tools
 from oomctl.lab.qemu import Machine
 
@@ -87,8 +87,11 @@ def save(name: str, monitor: socket.socket, virtme_output: str, seconds: float) 
     `monitor` takes QEMU's commands. OSError or TimeoutError if it fails; the machine may have
     stopped then.
     """
-    from oomctl.lab.monitor import write_state  # asyncio, which only saving needs
-
+    try:
+        from oomctl.lab.monitor import write_state  # and asyncio, which only saving needs
+    except ImportError as error:
+        console.detail(f"machines are not saved: {error}; `pip install 'oomctl[lab]'`")
+        return
     if shutil.disk_usage(cache.folder()).free < _SPACE:
         return
     with cache.scratch("machine-") as folder:

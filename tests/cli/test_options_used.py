@@ -18,6 +18,7 @@ import typer
 from oomctl.bpf import btf
 from oomctl.cli import app, guest
 from oomctl.errors import OomctlError
+from oomctl.lab import fitness
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.lab.source import Source
 from oomctl.lab.vm import Ending
@@ -36,7 +37,12 @@ from tests.unit.fuzz.fake_kernel import FakeBench
 from tests.unit.lab.test_guest_suite import lines
 from tests.unit.smoke.fake_suite import CASES, HERE, FakeRunner
 
-KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True)
+CONFIG = {
+    option: "y"
+    for options in (("VMGENID",), *fitness._MACHINE.values(), *fitness._KFUNC.values())
+    for option in options
+}
+KERNEL = Kernel("6.12", Path("/k/vmlinuz"), None, provides=True, config=CONFIG)
 SOURCE = Source(Path("/s/linux.tar.xz"), "linux", "x")
 PRINTING = {
     "declare": ["declare --dry-run"],
