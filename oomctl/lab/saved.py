@@ -103,7 +103,8 @@ def save(name: str, monitor: socket.socket, virtme_output: str, seconds: float) 
         (folder / _RECORD).write_text(json.dumps(record))
         home = cache.folder("machines") / name
         if cache.remove_unused(home):
-            folder.rename(home)
+            with contextlib.suppress(OSError):  # another oomctl has just saved the same
+                folder.rename(home)
     for old in sorted(home.parent.glob("*/"), key=_last_used)[:-_KEPT]:
         cache.remove_unused(old)
 

@@ -117,6 +117,25 @@ def test_a_machine_that_cannot_be_saved_leaves_nothing(writes):
     assert not [*cache.folder("scratch").glob("machine-*")]
 
 
+def test_of_two_that_save_the_same_one_is_kept(writes):
+    def other_first(path):
+        writes["how"] = lambda path: Path(path).write_bytes(b"state")
+        save()
+        Path(path).write_bytes(b"another")
+
+    writes["how"] = other_first
+    save()
+    assert is_found()
+    assert not [*cache.folder("scratch").glob("machine-*")]
+
+
+def test_a_place_that_another_has_taken_since_is_left(writes, monkeypatch):
+    save()
+    monkeypatch.setattr(cache, "remove_unused", lambda _path: True)
+    save()
+    assert is_found()
+
+
 def test_nothing_is_saved_on_a_file_system_that_is_nearly_full(writes, monkeypatch):
     monkeypatch.setattr(saved, "_SPACE", 1 << 60)
     save()
