@@ -54,10 +54,11 @@ def test_ebusy_comes_without_waiting_only(run, tmp_path):
 
 def test_the_same_victim_by_kfunc_and_limit_with_different_counters(run):
     """By a limit that takes more than the kernel has charged in advance (drain_all_stock())."""
-    variants = {"bpf": (), "limit": ("--set", "call[*].amount=8M")}
+    limit = ("--set", "call[*].via=limit", "--set", "call[*].amount=8M")
+    variants = {"bpf": (), "limit": limit}
     rises = {}
     for via, more in variants.items():
-        _code, result = run("triggers", "--via", via, *more, "--repeat", "3")
+        _code, result = run("triggers", *more, "--repeat", "3")
         outcomes = [one["outcome"] for one in result["rounds"]]
         for outcome in outcomes:
             dead = [task["name"] for task in outcome["tasks"] if task["fate"] == "oom-killed"]
