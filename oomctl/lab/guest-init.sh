@@ -74,9 +74,9 @@ mount -t overlay -o lowerdir=/lower,upperdir=/scratch/upper,workdir=/scratch/wor
 # The root's files are shmem, which is not reclaimed; hogs of kind `file` go here instead. Without
 # it they are refused.
 [ -z "$disk" ] || {
-    mkdir -p disk
+    mkdir -p /run/oomctl/disk
     mount -t 9p -o version=9p2000.L,trans=virtio,access=any,msize=512000,cache=loose \
-        "$disk" disk || echo "oomctl lab: no folder for page cache"
+        "$disk" /run/oomctl/disk || echo "oomctl lab: no folder for page cache"
 }
 cd /newroot
 mkdir -p run/lock lib/modules

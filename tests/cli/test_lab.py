@@ -683,6 +683,6 @@ def test_a_dry_run_for_another_architecture(monkeypatch, tmp_path):
     done = invoke(*words)
     assert done.exit_code == 0
     assert f"--arch aarch64 --root {root} " in done.stdout
-    assert f"--rodir {tmp_path}={tmp_path} " in done.stdout
+    assert re.search(rf"fsdev local,id=share\d,path={tmp_path},\S*readonly=on", done.stdout)
     assert "-cpu neoverse-n1" in done.stdout
     assert "PYTHONPATH=/opt/oomctl:" in done.stdout
