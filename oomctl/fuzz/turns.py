@@ -64,10 +64,17 @@ class CallKills:
         """The children of dead hogs: PR_SET_PDEATHSIG ends them, maybe before their turn comes.
 
         Their turn comes with a group, or as sharers of the victim's memory after the kernel has
-        logged its kill (mm/oom_kill.c, __oom_kill_process).
+        logged its kill (mm/oom_kill.c, __oom_kill_process). Those of a victim of another caller may
+        have ended since the look.
         """
-        born = {pid for pid, task in self.tasks.items() if task.parent in self.killed}
-        return frozenset(born - self.killed)
+        killed = self.killed | self.killed_beside
+        born = {pid for pid, task in self.tasks.items() if task.parent in killed}
+        return frozenset(born - killed)
+
+    @cached_property
+    def killed_beside(self) -> frozenset[int]:
+        """The PIDs that the OOM killer took for others that called at the same moment."""
+        return frozenset(kill.pid for other in self.others for kill in other.kills)
 
     @cached_property
     def turns(self) -> tuple[Turn, ...] | None:
@@ -115,7 +122,8 @@ class CallKills:
             dead = self.with_sharers(pids)
             turn = Turn(pids, self._group_of(pids), place == 0)
             # of tasks with one memory, the chosen one tells
-            if not pids or not dead & left & chosen <= set(pids) or dead - left - self.orphans:
+            spared = dead - left - self.orphans - self.killed_beside
+            if not pids or not dead & left & chosen <= set(pids) or spared:
                 continue
             if left <= dead:
                 return [turn]

@@ -14,7 +14,7 @@ from oomctl import resources
 from oomctl.kmod import module
 from oomctl.lab import stock
 from oomctl.smoke import suite
-from tests.lab.mutants import MUTATIONS
+from tests.lab.mutants import FUZZED, MUTATIONS, UNSEEN
 
 pytestmark = [
     pytest.mark.skipif(
@@ -61,6 +61,29 @@ def test_another_shape_of_the_kfunc_is_named_and_nothing_is_asked(tmp_path, para
     assert all(f"has the shape of {variant}: int bpf_out_of_memory(" in why for why in reasons)
 
 
+@pytest.mark.parametrize(
+    "mutant",
+    [each for each in MUTATIONS if each.name in FUZZED],
+    ids=lambda m: m.name,
+    indirect=True,
+)
+def test_fuzz_finds_a_mutant_and_shrinks_it(mutant):
+    mutation, path = mutant
+    rounds = str(FUZZED[mutation.name])
+    words = ["--module", str(path), "--", "oomctl", "fuzz", "--seed", "1", "--rounds", rounds]
+    done = subprocess.run(
+        [sys.executable, "-m", "oomctl", "lab", "run", "--timeout", "1500", *words, "-f", "json"],
+        capture_output=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 1, done.stderr.decode()
+    finding = json.loads(done.stdout)["findings"][0]
+    print(f"\n{mutation.name}: case {finding['case']}, {finding['hogs']} hogs")
+    assert finding["seen"] > 0
+    assert finding["hogs"] <= 3
+
+
 def built(folder, old, new):
     """Build the module for the stock kernel with one line changed."""
     sources = folder / "sources"
@@ -92,6 +115,12 @@ def test_a_valid_module_lives(tmp_path):
     path = built(tmp_path, "for the report only", "for the report alone")
     done = lab_smoke("--module", str(path), "arguments.flags-*")
     assert done.returncode == 0, done.stdout.decode()
+
+
+def test_no_mutant_is_both_found_by_fuzz_and_beyond_it():
+    names = {mutation.name for mutation in MUTATIONS}
+    assert {*FUZZED} | {*UNSEEN} <= names
+    assert not {*FUZZED} & {*UNSEEN}
 
 
 def test_every_blamed_case_exists():

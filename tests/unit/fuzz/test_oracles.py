@@ -8,7 +8,7 @@ import pytest
 from oomctl.errors import OomctlError
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.hunt import trial_of
-from oomctl.fuzz.turns import at_step, groups_of
+from oomctl.fuzz.turns import CallKills, at_step, groups_of
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.counts import Difference, KillCounts
 from oomctl.oom.enums import Agreement, CountSource, Do, Occasion, Oracle, Phase, VerdictName
@@ -232,3 +232,23 @@ def test_the_log_names_order_and_gfp_mask_of_one_run(sound, old, new):
     header = replace(log[0], text=log[0].text.replace(old, new))
     more = (header, *log) if old == new else (header, *log[1:])
     assert said(with_call(sound, 0, log=more)) == {Oracle.EVIDENCE}
+
+
+def test_the_child_of_a_victim_of_another_caller_may_have_ended_since_the_look():
+    """Found by an hour on 7.3.4: a group, of which one shares the memory of the first's victim."""
+    hogs = (
+        Hog("first", 2 * M, 1, "a", kind="shared", sharer="b"),
+        Hog("second", M, 0, "b"),
+    )
+    files = {".": {}, "a": {}, "b": {"memory.oom.group": "1"}}
+    case = Case(hogs=hogs, files=files, steps=(Step(Call("a", 0, 1)), Step(Call("b", 0, 1))))
+    judged = FakeKernel().judged(case)
+    one, two = judged.outcome.calls
+    maker, child, last = sorted(row.task.pid for row in judged.outcome.tasks)
+    one = replace(one, kills=tuple(kill for kill in one.kills if kill.pid == maker))
+    tasks = {row.task.pid: row.task for row in judged.outcome.tasks}
+    seen = replace(two.prediction, victims=(child, last))
+    two = replace(two, prediction=seen)
+    assert {kill.pid for kill in two.kills} == {last}
+    turns = [CallKills(judged.plan, two, tasks, others).turns for others in ((one,), ())]
+    assert [bool(each) for each in turns] == [True, False]
