@@ -107,6 +107,8 @@ def _restored(stack: ExitStack, start: _Start) -> Guest | None:
             stack.push(attempt.pop_all())
             console.detail("a saved machine was restored")
             return guest
+    if time.monotonic() > start.deadline:  # that says nothing of the machine
+        return None
     why = [line for line in guest.monitor.lines() if line and "warning:" not in line]
     console.detail(f"a saved machine did not come up: {why[-1] if why else 'it is silent'}")
     saved.discard(name)
