@@ -130,9 +130,9 @@ def scratch(prefix: str) -> Iterator[Path]:
         for left in folder("scratch").glob("*/"):
             remove_unused(left)
         try:
-            # not tempfile and secrets: they import so much that a dry run would take 5 ms longer
-            made = folder("scratch") / f"{prefix}{os.urandom(8).hex()}"
-            made.mkdir(mode=0o700)
+            from tempfile import mkdtemp  # it draws in random and hashlib, which few commands need
+
+            made = Path(mkdtemp(prefix=prefix, dir=folder("scratch")))
         except OSError as error:
             raise OomctlError(
                 f"cannot make a folder in {folder('scratch')}: {error.strerror}", _ELSEWHERE

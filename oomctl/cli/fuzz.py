@@ -28,6 +28,8 @@ from oomctl.text import counted
 from oomctl.units import Duration, format_size
 
 _ROUNDS = 100
+_SWAP = 0.4
+"""The share of cases with swap, on a machine that has some."""
 _KINDS = get_args(HogKind)
 
 
@@ -108,8 +110,8 @@ class FuzzOptions:
     def weights(self, swap: bool) -> Weights:
         """Return what cases have; swap only on a machine that has some."""
         special = 1.0 if self.only else SAYABLE.special
-        swapping = 0.4 if swap else 0.0
-        return replace(SAYABLE, kinds=self.kinds, special=special, swap=swapping)
+        share = _SWAP if swap else 0.0
+        return replace(SAYABLE, kinds=self.kinds, special=special, swap=share)
 
 
 @command(

@@ -50,6 +50,11 @@ class _Start:
         """The lab's own files in the initramfs."""
         return initramfs.guest_files(self.job.module, self.job.look)
 
+    @cached_property
+    def key(self) -> str:
+        """The name of the saved machine that may be restored for it."""
+        return saved.key(self.vm, self.files, self.job.modules)
+
     @property
     def left(self) -> float:
         """The seconds that are left."""
@@ -97,9 +102,8 @@ def booted(vm: Machine, job: Job, deadline: float, serial_to: int | None) -> Ite
 
 def _restored(stack: ExitStack, start: _Start) -> Guest | None:
     """Restore a machine, if one was saved that fits; None if none comes up."""
-    name = saved.key(start.vm, start.files, start.job.modules)
     with ExitStack() as attempt:
-        found = attempt.enter_context(saved.found(name))
+        found = attempt.enter_context(saved.found(start.key))
         if found is None:
             return None
         guest = attempt.enter_context(_machine(start, found.virtme_output, state=found.state))
@@ -109,9 +113,9 @@ def _restored(stack: ExitStack, start: _Start) -> Guest | None:
             return guest
     if time.monotonic() > start.deadline:  # that says nothing of the machine
         return None
-    why = [line for line in guest.monitor.lines() if line and "warning:" not in line]
+    why = [line for line in guest.messages.lines() if line and "warning:" not in line]
     console.detail(f"a saved machine did not come up: {why[-1] if why else 'it is silent'}")
-    saved.discard(name)
+    saved.discard(start.key)
     return None
 
 
@@ -123,9 +127,8 @@ def _fresh(stack: ExitStack, start: _Start) -> Guest:
         guest = attempt.enter_context(_machine(start, virtme_output, image=image))
         is_up = _comes_up(guest, start.deadline)
         try:
-            if is_up and guest.commands:
-                name = saved.key(start.vm, start.files, start.job.modules)
-                saved.save(name, guest.commands, virtme_output, start.left)
+            if is_up and guest.monitor:
+                saved.save(start.key, guest.monitor, virtme_output, start.left)
         except (OSError, TimeoutError) as error:
             console.detail(f"a machine could not be saved: {error}")
         else:
@@ -188,8 +191,8 @@ def _machine(
             end.close()
         out, err, log = readers
         serial = Tail(start.serial_to, start.deadline)
-        control, terminal, commands = ours["control"], ours["terminal"], ours.get("monitor")
-        yield Guest(process, out, err, log, control, terminal, start.nonce, commands, serial)
+        control, terminal, monitor = ours["control"], ours["terminal"], ours.get("monitor")
+        yield Guest(process, out, err, log, control, terminal, start.nonce, monitor, serial)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """The kernels in the cache: what they are, how big, when they were last used; their removal."""
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from oomctl import cache
 from oomctl.errors import OomctlError, UsageError
+from oomctl.files.digest import sha256
 from oomctl.lab import guest_kernel
 from oomctl.lab.guest_kernel import Kernel
 from oomctl.oom.enums import KfuncPlace
@@ -69,7 +69,7 @@ class CachedKernel:
 def stamp(home: Path, flavour: Flavour, seconds: float = 0) -> None:
     """Write down what a kernel is, in what time it was built, and what its files are."""
     found = {"flavour": flavour, "made": time.time(), "seconds": round(seconds, 1)}
-    files = {str(file.relative_to(home)): _hash(file) for file in _checked(home)}
+    files = {str(file.relative_to(home)): sha256(file) for file in _checked(home)}
     (home / STAMP).write_text(json.dumps({**found, "files": files}))
 
 
@@ -83,7 +83,7 @@ def damage(home: Path) -> str:
         file = home / name
         if not file.is_file():
             return f"{file} is missing"
-        if _hash(file) != known:
+        if sha256(file) != known:
             return f"{file} has changed"
     return ""
 
@@ -163,11 +163,6 @@ def _described(place: Path) -> CachedKernel:
 
 def _checked(home: Path) -> list[Path]:
     return [file for pattern in _CHECKED for file in home.glob(pattern) if file.is_file()]
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _size(place: Path) -> int:

@@ -37,7 +37,8 @@ class Guest:
     """A machine that boots or runs: QEMU, and the host's ends of its ports.
 
     The ports `stdout` and `stderr` carry the command's output with records (lab/stream.py), `kmsg`
-    the kernel log; `control` takes lines for guest-run.sh; `terminal` is its hvc0.
+    the kernel log; `control` takes what guest-init.sh and guest-run.sh wait for; `terminal` is its
+    hvc0. `monitor` takes QEMU's own commands, of a machine that may be saved.
     """
 
     process: subprocess.Popen[bytes]
@@ -47,9 +48,9 @@ class Guest:
     control: socket.socket
     terminal: socket.socket
     nonce: str
-    commands: socket.socket | None
+    monitor: socket.socket | None
     serial: Tail
-    monitor: Tail = field(default_factory=Tail)
+    messages: Tail = field(default_factory=Tail)
 
     def __post_init__(self) -> None:
         """Prepare the scan of the kernel log."""
@@ -62,6 +63,6 @@ class Guest:
         assert self.process.stderr is not None  # noqa: S101
         return [
             (self.process.stdout, self.serial),
-            (self.process.stderr, self.monitor),
+            (self.process.stderr, self.messages),
             (self.kmsg, self.log),
         ]

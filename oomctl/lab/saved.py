@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomctl import cache, console
+from oomctl.files.digest import sha256
 from oomctl.lab import qemu, tools
 from oomctl.lab.qemu import Machine
 
@@ -73,7 +74,7 @@ def found(name: str) -> Iterator[Saved | None]:
 def _read(home: Path) -> Saved | None:
     try:
         record = json.loads((home / _RECORD).read_text())
-        if _hash(home / _STATE) != record["sha256"]:
+        if sha256(home / _STATE) != record["sha256"]:
             return None
         os.utime(home)
         return Saved(home / _STATE, str(record["virtme"]))
@@ -99,7 +100,7 @@ def save(name: str, monitor: socket.socket, virtme_output: str, seconds: float) 
         with state.open("wb") as file:
             path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
             write_state(monitor, path, seconds)
-        record = {"virtme": virtme_output, "sha256": _hash(state)}
+        record = {"virtme": virtme_output, "sha256": sha256(state)}
         (folder / _RECORD).write_text(json.dumps(record))
         home = cache.folder("machines") / name
         if cache.remove_unused(home):
@@ -119,8 +120,3 @@ def _last_used(home: Path) -> float:
         return home.stat().st_mtime
     except OSError:
         return 0
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

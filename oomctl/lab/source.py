@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError, UsageError
+from oomctl.files.digest import sha256
 from oomctl.lab import apt, suites
 from oomctl.lab.apt import Archive
 from oomctl.proc import programs
@@ -56,7 +57,7 @@ def given(path: Path) -> Source:
         return Source(whole, whole.name, f"tree {whole}")
     if not path.is_file():
         raise UsageError(f"--source: {path} does not exist", "give a kernel tree or a tarball")
-    return Source(path.absolute(), re.sub(r"\.tar\b.*", "", path.name), _hash(path))
+    return Source(path.absolute(), re.sub(r"\.tar\b.*", "", path.name), sha256(path))
 
 
 def newest(update: bool) -> Source:
@@ -141,7 +142,7 @@ def _copy(tree: Path, into: Path) -> str:
                 new.unlink(missing_ok=True)
                 new.symlink_to(old.readlink())
             continue
-        digest.update(f"{name}\0{_hash(old)}\0".encode())
+        digest.update(f"{name}\0{sha256(old)}\0".encode())
         if _differs(old, new):
             new.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(old, new)
@@ -170,8 +171,3 @@ def _differs(old: Path, new: Path) -> bool:
     except FileNotFoundError:
         return True
     return (a.st_size, a.st_mtime_ns) != (b.st_size, b.st_mtime_ns)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

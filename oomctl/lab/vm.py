@@ -127,7 +127,7 @@ def _is_settled(guest: Guest) -> bool:
 
 def check(guest: Guest, pumped: Pumped, how: str, stderr: str) -> None:
     """Raise the error of a guest that refused its job, or of a QEMU that did not start."""
-    messages = [line for line in guest.monitor.lines() if line]
+    messages = [line for line in guest.messages.lines() if line]
     for line in messages:
         if "TCG doesn't support requested feature" not in line:
             console.detail(line)
@@ -138,7 +138,7 @@ def check(guest: Guest, pumped: Pumped, how: str, stderr: str) -> None:
         raise OomctlError(
             f"QEMU did not start: {errors[-1]}",
             "run with -v to see its output",
-            guest.monitor.text(),
+            guest.messages.text(),
         )
 
 

@@ -97,8 +97,8 @@ class FakeGuest:
         )
         self._writers = [FileIO(write, "w") for _, write in ends]
         self.control, self._requests = socket.socketpair()
-        self.log, self.serial, self.monitor = GuestLog(""), Tail(), Tail()
-        self.tails = [(console, self.serial), (messages, self.monitor), (self.kmsg, self.log)]
+        self.log, self.serial, self.messages = GuestLog(""), Tail(), Tail()
+        self.tails = [(console, self.serial), (messages, self.messages), (self.kmsg, self.log)]
         self._answer = answer
         self.seen = []
         self.thread = threading.Thread(target=self._serve, daemon=True)
