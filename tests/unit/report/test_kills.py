@@ -1,11 +1,12 @@
 import re
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
 from oomctl.oom.kill import OomKill
 from oomctl.oom.memcg import MemcgUsage
-from oomctl.report.kills import render_block
+from oomctl.report import kills
 
 M = 1 << 20
 DAY_NS = 86_400 * 10**9
@@ -15,8 +16,29 @@ def kill(ago_ns=0, **more):
     return OomKill(time.monotonic_ns() - ago_ns, 7, "hog", "victim", M, **more)
 
 
-def test_a_kill_of_another_day_has_its_date():
-    assert re.match(r"\d\d-\d\d \d\d:\d\d  hog:7", render_block(kill(3 * DAY_NS), None))
+NIGHT = datetime(2026, 11, 27, 0, 0, 5).astimezone()
+
+
+class Night(datetime):
+    """A clock that has stopped five seconds after midnight."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return NIGHT.astimezone(tz)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2, "00:00:03.000"), (7, "11-26 23:59"), (90_000, "11-25 23:00")]
+)
+def test_a_kill_of_another_day_has_its_date(monkeypatch, seconds, text):
+    monkeypatch.setattr(kills, "datetime", Night)
+    at = NIGHT - timedelta(seconds=seconds)
+    assert kills.render_block(kill(), None, at).startswith(f"{text}  hog:7")
+    assert kills.render_row(kill(), None, at).startswith(f"{text:<12}  -")
+
+
+def test_a_kill_of_long_ago_is_of_another_day():
+    assert re.match(r"\d\d-\d\d \d\d:\d\d  hog:7", kills.render_block(kill(3 * DAY_NS), None))
 
 
 @pytest.mark.parametrize(
@@ -38,4 +60,4 @@ def test_a_kill_of_another_day_has_its_date():
     ],
 )
 def test_what_is_known_of_a_cgroup(more, line):
-    assert line in render_block(kill(**more), None).splitlines()
+    assert line in kills.render_block(kill(**more), None).splitlines()
