@@ -16,9 +16,9 @@ from oomctl.errors import UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.fuzz.bench import Bench, require_memory
 from oomctl.fuzz.folder import Folder
-from oomctl.fuzz.generator import FUZZED, SAYABLE, Weights, most_memory
 from oomctl.fuzz.hunt import Hunt, Trial
 from oomctl.fuzz.loop import End, FuzzReport, fuzz_rounds
+from oomctl.fuzz.weights import FUZZED, SAYABLE, Weights, most_memory
 from oomctl.oom.enums import ReproForm
 from oomctl.oom.plan import HogKind
 from oomctl.report import FUZZ_RENDERERS, ShortFormat

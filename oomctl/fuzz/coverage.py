@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from oomctl.fuzz.case import Case
+from oomctl.fuzz.contract import is_valid
 from oomctl.fuzz.nominal import PAGE, nominal, nominal_tasks
-from oomctl.fuzz.oracles import Judged, is_valid
+from oomctl.fuzz.oracles import Judged
 from oomctl.fuzz.turns import at_step, written
 from oomctl.oom.as_text import returned
 from oomctl.oom.enums import Role, Rule, VerdictName, Via

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from oomctl.fuzz.case import Case
-from oomctl.fuzz.oracles import Disagreement, Judged, expected_return, is_valid
+from oomctl.fuzz.contract import expected_return, is_valid
+from oomctl.fuzz.oracles import Disagreement, Judged
 from oomctl.oom.as_text import returned
 from oomctl.oom.enums import KFUNC_VIAS, Do, Occasion, Oracle, Via
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Action, Hog, Step

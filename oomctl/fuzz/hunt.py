@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.coverage import Coverage, Exercised, exercised
 from oomctl.fuzz.finding import Expected, Finding, expected_of
-from oomctl.fuzz.generator import Weights, random_case
+from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.oracles import Disagreement, Judged
 from oomctl.fuzz.shrink import Shrinker
+from oomctl.fuzz.weights import Weights
 from oomctl.oom.enums import Agreement, Oracle
 
 DRAWS = 8

@@ -1,12 +1,12 @@
 """Holds the outcome of an experiment against the model, and the report against itself. Pure."""
 
-import errno
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from oomctl.fuzz.turns import CallKills, Turn, at_step
+from oomctl.fuzz import contract
+from oomctl.fuzz.turns import CallKills, at_step
 from oomctl.oom.as_text import returned
 from oomctl.oom.enums import (
     Agreement,
@@ -17,23 +17,17 @@ from oomctl.oom.enums import (
     Oracle,
     Phase,
     Role,
-    VerdictName,
     Via,
 )
 from oomctl.oom.fate import Fate
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within
-from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Plan
+from oomctl.oom.plan import Plan
 from oomctl.oom.task import Task
 from oomctl.oom.verdict import overall
 
-MAX_ORDER = 10
-"""MAX_PAGE_ORDER with pages of 4 KiB (include/linux/mmzone.h); larger with others."""
 _INVOKED = re.compile(r"^oomctl-caller invoked oom-killer: gfp_mask=[^(]*\((.*)\), order=(-?\d+),")
 _KILLED = re.compile(r"Killed process (\d+) \((.*)\) total-vm")
-
-_IDLE = {1: VerdictName.CLAIMED_BUT_NONE_DIED, -errno.EBUSY: VerdictName.BUSY}
-"""The verdict of a caller that was not the first, by what was returned."""
 
 Said = Iterator[tuple[Oracle, str]]
 
@@ -47,30 +41,6 @@ class Disagreement:
 
     def __str__(self) -> str:
         return f"{self.oracle}: {self.text}"
-
-
-def is_valid(call: Call) -> bool:
-    """Tell whether the kfunc takes order and flags (kfunc's series, v3)."""
-    return 0 <= call.order <= MAX_ORDER and call.flags in (0, WAIT_ON_OOM_LOCK)
-
-
-def expected_return(call: Call, kills: bool) -> int:
-    """Return what a call returns by the contract, if it kills or does not."""
-    if not is_valid(call):
-        return -errno.EINVAL
-    return 0 if call.via in (Via.LIMIT, Via.KILL) else int(kills)
-
-
-def _expected_returns(each: CallKills) -> set[int | None]:
-    """Return what a call may return: without a kill, another caller may have been first."""
-    call = each.call.call
-    if each.enough:
-        return {None}
-    found: set[int | None] = {expected_return(call, bool(each.killed))}
-    if each.others and not each.killed and is_valid(call):
-        found = {1} if each.prediction.victims else {0, 1}
-        found |= {-errno.EBUSY} if call.flags != WAIT_ON_OOM_LOCK else set()
-    return found
 
 
 @dataclass(frozen=True)
@@ -129,7 +99,9 @@ class Judged:
         wrong = [each for each in self.calls if not self._is_explained(each)]
         for each in wrong:
             predicted, died = map(self._names, (each.prediction.victims, each.killed))
-            refused = "" if is_valid(each.call.call) else ", although its argument is invalid"
+            refused = (
+                "" if contract.is_valid(each.call.call) else ", although its argument is invalid"
+            )
             yield Oracle.VICTIMS, f"predicted {predicted}, died {died}{refused}"
         if wrong:
             return
@@ -151,12 +123,12 @@ class Judged:
         return [f"{names.get(pid)} ({pid})" for pid in sorted(pids)]
 
     def _is_explained(self, each: CallKills) -> bool:
-        return each.turns is not None if is_valid(each.call.call) else not each.killed
+        return each.turns is not None if contract.is_valid(each.call.call) else not each.killed
 
     def _victims(self, each: CallKills) -> Said:
         if each.call.call.via == Via.KILL:
             return
-        turns = _turns(each)
+        turns = contract.turns(each)
         predicted = {pid for turn in turns for pid in turn.victims}
         victims, call = (predicted & each.killed) | each.late, each.call
         yield from _differ(Oracle.VICTIMS, "victims", set(call.victims), victims)
@@ -167,7 +139,7 @@ class Judged:
 
     def _answer(self, each: CallKills) -> Said:
         call = each.call
-        returns, verdicts = _expected_returns(each), _verdicts(each)
+        returns, verdicts = contract.returns(each), contract.verdicts(each)
         if call.result.ret not in returns:
             wanted = " or ".join(sorted(map(returned, returns)))
             yield Oracle.RETURN, f"return value: {returned(call.result.ret)}, not {wanted}"
@@ -182,7 +154,7 @@ class Judged:
         source = EvidenceSource.WAIT_STATUS if by_cgroup else EvidenceSource.RING_BUFFER
         yield from _differ(about, "source", evidence.source, source)
         yield from _differ(about, "lost", (evidence.lost, evidence.silent), (0, ()))
-        if not is_valid(each.call.call) or by_cgroup:
+        if not contract.is_valid(each.call.call) or by_cgroup:
             return
         yield from _differ(about, "the sources agree", evidence.agree, True)
         yield from _differ(about, "logged and seen", evidence.logged, evidence.seen)
@@ -283,7 +255,7 @@ class Judged:
             groups = sum(
                 turn.group is not None and is_within(turn.group, cgroup)
                 for each in self.calls
-                for turn in _turns(each)
+                for turn in contract.turns(each)
             )
             what = f"oom_group_kill of {cgroup}"
             yield from _differ(about, what, events["oom_group_kill"], groups)
@@ -320,27 +292,6 @@ def _others(call: CallReport, calls: Iterable[CallReport]) -> tuple[CallReport, 
 
 def _candidates(call: CallReport) -> list[Task]:
     return [one.task for one in call.prediction.candidates] if call.prediction else []
-
-
-def _turns(each: CallKills) -> Sequence[Turn]:
-    return each.turns or () if is_valid(each.call.call) else ()
-
-
-def _verdicts(each: CallKills) -> set[VerdictName]:
-    if each.enough:
-        return {VerdictName.RECLAIMED}
-    if not is_valid(each.call.call):
-        return {VerdictName.INVALID_ARGUMENT}
-    if each.call.call.via == Via.KILL:
-        return {VerdictName.CGROUP_KILLED if each.killed else VerdictName.NONE_DIED}
-    if not each.turns:
-        none = {VerdictName.NO_KILLABLE_TASK}
-        if each.others:
-            ret = each.call.result.ret
-            return {_IDLE[ret]} if ret in _IDLE else none
-        return {VerdictName.NONE_DIED, *none} if each.again else none
-    grouped = any(turn.group for turn in each.turns) and len(each.call.victims) > 1
-    return {VerdictName.GROUP_KILLED if grouped else VerdictName.KILLED}
 
 
 def _differ(oracle: Oracle, what: str, found: object, wanted: object) -> Said:

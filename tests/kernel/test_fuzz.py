@@ -20,8 +20,8 @@ from oomctl.fuzz import repro
 from oomctl.fuzz.bench import Bench
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.finding import Expected, Finding
-from oomctl.fuzz.generator import SAYABLE
 from oomctl.fuzz.hunt import Hunt
+from oomctl.fuzz.weights import SAYABLE
 from oomctl.oom import prediction
 from oomctl.oom.enums import Oracle, ReproForm, Via
 from oomctl.oom.plan import Call, Hog, Step

@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oomctl.fuzz.generator import Weights, random_case
+from oomctl.fuzz.generator import random_case
+from oomctl.fuzz.weights import Weights
 from oomctl.oom.plan import Call, Hog, Plan, Step
 from oomctl.scenario.draft import Draft
 from oomctl.scenario.names import TOP as HERE

@@ -11,9 +11,9 @@ ROUNDS = 500
 def main():
     from dataclasses import replace
 
-    from oomctl.fuzz.generator import SAYABLE
     from oomctl.fuzz.hunt import Hunt
     from oomctl.fuzz.oracles import Disagreement
+    from oomctl.fuzz.weights import SAYABLE
     from oomctl.oom.enums import Agreement, Oracle
     from tests.unit.fuzz.fake_kernel import FakeKernel
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from oomctl.fuzz.coverage import RETURN, RULE, VERDICT, VICTIM, Coverage, exercised, promised
-from oomctl.fuzz.generator import FUZZED, SAYABLE, random_case
+from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.hunt import Hunt
+from oomctl.fuzz.weights import FUZZED, SAYABLE
 from oomctl.oom.enums import Rule
 from tests.unit.fuzz.fake_kernel import FakeKernel, plain
 

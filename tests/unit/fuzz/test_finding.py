@@ -10,8 +10,9 @@ from oomctl.errors import OomctlError, UsageError
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.finding import Expected, Finding, known_forms
 from oomctl.fuzz.folder import Folder
-from oomctl.fuzz.generator import SAYABLE, most_memory, random_case
+from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.oracles import Disagreement
+from oomctl.fuzz.weights import SAYABLE, most_memory
 from oomctl.oom.enums import Oracle, Via
 from oomctl.oom.plan import Call, CallExpect, Hog, HogKind, Step
 from oomctl.scenario.planning import Site

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from oomctl.fuzz.case import Case
-from oomctl.fuzz.generator import SAYABLE
 from oomctl.fuzz.hunt import MOST_FINDINGS, Hunt
+from oomctl.fuzz.weights import SAYABLE
 from oomctl.oom.enums import Agreement, Oracle
 from oomctl.oom.plan import Call, Hog, Step
 from oomctl.oom.prediction import predict

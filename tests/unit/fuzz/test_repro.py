@@ -11,8 +11,9 @@ from oomctl.fuzz import repro
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.finding import Expected, Finding
 from oomctl.fuzz.folder import Folder
-from oomctl.fuzz.generator import SAYABLE, random_case
+from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.oracles import Disagreement
+from oomctl.fuzz.weights import SAYABLE
 from oomctl.oom.enums import Oracle, ReproForm, Via
 from oomctl.oom.plan import Call, Hog, Step, Sysctl
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.fuzz.generator import SAYABLE, random_case
+from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.shrink import Shrinker
+from oomctl.fuzz.weights import SAYABLE
 from oomctl.scenario.names import TOP
 
 WEIGHTS = replace(SAYABLE, swap=0.2, empty=0)
