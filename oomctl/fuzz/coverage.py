@@ -23,9 +23,10 @@ SWAPPABLE = ("anon", "threads", "forker", "shared", "stopped", "traced")
 """The kinds of hogs whose swap counts."""
 
 RULE, VICTIM, SWAPPED, VERDICT, RETURN = "rule", "victim", "swapped", "verdict", "return"
+ARGUMENT = "argument"
 _GROUPED = "memory.oom.group", "1"
 Exercised = tuple[str, str]
-"""One of these five, and which rule, kind of victim, kind whose swap decides, verdict or return."""
+"""One of these six, and which rule, kind of victim, kind whose swap decides, verdict and so on."""
 
 
 def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
@@ -85,6 +86,7 @@ def exercised(judged: Judged) -> set[Exercised]:
         found |= {(VICTIM, kinds[pid]) for pid in chosen if pid in kinds}
         swapped = _swap_decides(each.prediction) & chosen
         found |= {(SWAPPED, kinds[pid]) for pid in swapped if pid in kinds}
+        found |= _arguments(call.call)
         found.add((VERDICT, call.verdict.name))
         found.add((RETURN, returned(call.result.ret)))
     return found
@@ -113,6 +115,7 @@ def promised(case: Case) -> set[Exercised]:
             tasks = [each for each in tasks if each not in prediction.tasks]
             continue
         found |= {(RULE, rule) for rule in rules(then, step.call, prediction)}
+        found |= _arguments(step.call)
         if step.call.via == Via.RECLAIM and "file" in kinds.values():
             found.add((VERDICT, VerdictName.RECLAIMED))
         if step.callers > 1:
@@ -128,6 +131,12 @@ def promised(case: Case) -> set[Exercised]:
         memories = {each.memory for each in dead}
         tasks = [each for each in tasks if each.memory not in memories]
     return found
+
+
+def _arguments(call: Call) -> set[Exercised]:
+    if call.via != Via.BPF:
+        return set()
+    return {(ARGUMENT, f"order {call.order}"), (ARGUMENT, f"flags {call.flags:#x}")}
 
 
 def _swap_decides(prediction: Prediction) -> frozenset[int]:
@@ -163,6 +172,6 @@ class Coverage:
     def rows(self, kinds: Sequence[str]) -> list[tuple[str, str, int]]:
         """Return what, which and how often: every rule and kind, and the verdicts and returns."""
         known = [*((RULE, rule) for rule in Rule), *((VICTIM, kind) for kind in kinds)]
-        seen = sorted(each for each in self.counts if each[0] in (SWAPPED, VERDICT, RETURN))
-        seen += sorted({e for e in self.counts if e[0] in (RULE, VICTIM)} - {*known})
+        others = {*self.counts} - {*known}
+        seen = sorted(others, key=lambda each: (each[0] in (RULE, VICTIM), each))
         return [(*each, self.counts[each]) for each in (*known, *seen)]

@@ -11,7 +11,7 @@ from oomctl.oom.enums import Via
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, WAIT_ON_OOM_LOCK, Call, Step
 
 _BAD_ORDERS = (-1, 11, 64, INT32_MIN, INT32_MAX)
-_BAD_FLAGS = (2, 3, 1 << 63)
+_BAD_FLAGS = (2, 3, 1 << 32, 1 << 63)
 
 
 def with_steps(dice: random.Random, weights: Weights, case: Case, given: Sequence[str]) -> Case:

@@ -41,7 +41,7 @@ class Weights:
     group: float = 0.3
     max: float = 0.4
     protected: float = 0.2
-    bad: float = 0.08
+    bad: float = 0.15
     several: float = 0.25
     acting: float = 0.4
     swapping: float = 0.8
