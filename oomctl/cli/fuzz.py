@@ -16,7 +16,7 @@ from oomctl.errors import UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.fuzz.bench import Bench, require_memory
 from oomctl.fuzz.folder import Folder
-from oomctl.fuzz.hunt import Hunt, Trial
+from oomctl.fuzz.hunt import MOST_FINDINGS, Hunt, Trial
 from oomctl.fuzz.loop import End, FuzzReport, fuzz_rounds
 from oomctl.fuzz.weights import FUZZED, SAYABLE, Weights, most_memory
 from oomctl.oom.enums import ReproForm
@@ -61,6 +61,14 @@ class FuzzOptions:
             integer(1, 1_000_000_000),
         ),
     ] = None
+    findings: Annotated[
+        int,
+        value(
+            "N",
+            f"End after so many new findings. [default: {MOST_FINDINGS}]",
+            integer(1, 1_000_000),
+        ),
+    ] = MOST_FINDINGS
     seed: Annotated[
         int | None,
         value(
@@ -163,6 +171,7 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
         kernel = bench.environment.kernel
         run = folder.watched(bench.run, kernel)
         hunt = Hunt(run, seed, weights, kernel, folder.known, _tell, folder.keep)
+        hunt.most_findings = given.findings
         end: End = "interrupted"
 
         def report() -> FuzzReport:

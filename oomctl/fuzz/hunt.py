@@ -26,7 +26,7 @@ BUDGET = 120
 _AGAIN = 3
 """How often a shrunk case is tried if the finding is not seen every time."""
 MOST_FINDINGS = 10
-"""After so many a kernel or oomctl is broken, and time is better spent on these."""
+"""After so many a kernel or oomctl is broken, and time is better spent on these, unless told."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Hunt:
     differs: Callable[[str, Trial], object] | None = None
     found: Callable[[Finding], object] | None = None
     budget: int = BUDGET
+    most_findings: int = MOST_FINDINGS
     coverage: Coverage = field(default_factory=Coverage)
     agreements: Counter[Agreement] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -77,7 +78,7 @@ class Hunt:
     @property
     def is_over(self) -> bool:
         """Whether there are so many findings that more would tell nothing new."""
-        return len(self.findings) >= MOST_FINDINGS
+        return len(self.findings) >= self.most_findings
 
     def round(self, number: int) -> None:
         """Run one case; confirm and shrink what it finds."""

@@ -22,7 +22,7 @@ Tree = Mapping[str, Any]
 _MOST = 3
 _ENDS = {
     "done": "",
-    "enough": "; stopped, because there are so many findings",
+    "enough": "; ended by --findings",
     "interrupted": "; interrupted",
     "failed": "; ended by an error",
 }

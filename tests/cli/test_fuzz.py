@@ -98,6 +98,17 @@ def test_a_finding_is_reported_with_its_scenario_and_written(bench):
     assert again["repeated"].keys() == {each["form"] for each in tree["findings"]}
 
 
+def test_it_ends_after_so_many_findings(bench):
+    bench.model = TIES
+    words = "--seed", "1", "--rounds", "200"
+    tree = result_of(*words, "--findings", "1", code=1)
+    assert (len(tree["findings"]), tree["end"]) == (1, "enough")
+    assert sum(tree["rounds"].values()) < 200
+    shown = run("fuzz", *words, "--findings", "1").stdout
+    assert "differs; ended by --findings\n" in shown
+    assert run("fuzz", "--findings", "0").exit_code == 2
+
+
 def test_a_case_that_the_machine_does_not_survive_is_kept(bench, monkeypatch):
     words = ("--seed", "1", "--rounds", "3", "--out", "found")
     with monkeypatch.context() as patch:

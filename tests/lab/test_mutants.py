@@ -69,8 +69,8 @@ def test_another_shape_of_the_kfunc_is_named_and_nothing_is_asked(tmp_path, para
 )
 def test_fuzz_finds_a_mutant_and_shrinks_it(mutant):
     mutation, path = mutant
-    rounds = str(FUZZED[mutation.name])
-    words = ["--module", str(path), "--", "oomctl", "fuzz", "--seed", "1", "--rounds", rounds]
+    most = ("--rounds", str(FUZZED[mutation.name]), "--findings", "1")
+    words = ["--module", str(path), "--", "oomctl", "fuzz", "--seed", "1", *most]
     done = subprocess.run(
         [sys.executable, "-m", "oomctl", "lab", "run", "--timeout", "1500", *words, "-f", "json"],
         capture_output=True,

@@ -108,6 +108,8 @@ def test_it_is_over_after_many_findings():
     assert not made.is_over
     made.findings = [None] * MOST_FINDINGS
     assert made.is_over
+    made.most_findings += 1
+    assert not made.is_over
 
 
 TIE = Case(
