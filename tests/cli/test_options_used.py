@@ -97,6 +97,7 @@ VALUES = {
     "--env": "A=b",
     "--exclude": "arguments.*",
     "--expect-console": "WARNING",
+    "--findings": "2",
     "--flags": "0",
     "--flavour": "kasan",
     "--for": "1s",
