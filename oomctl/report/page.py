@@ -3,6 +3,7 @@
 A page needs nothing else: no script, no other file.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape as escape_html
@@ -78,9 +79,14 @@ def scenario(name: str, description: str) -> str:
     return f"<p>Scenario {escape(': '.join(filter(None, (name, description))))}</p>"
 
 
+def _breakable(text: str) -> str:
+    """Let a narrow box break a long name after one of its parts."""
+    return re.sub(r"[_/(]", r"\g<0><wbr>", escape(text))
+
+
 def facts(rows: Iterable[tuple[str, str]]) -> str:
     """Return the few facts that stand at the top, each with its name."""
-    cells = (f"<div><dt>{escape(n)}</dt><dd>{escape(t)}</dd></div>" for n, t in rows if t)
+    cells = (f"<div><dt>{escape(n)}</dt><dd>{_breakable(t)}</dd></div>" for n, t in rows if t)
     return f'<dl class="facts">{"".join(cells)}</dl>'
 
 

@@ -12,7 +12,7 @@ from tests.outcomes import DEFAULT_RUN, FIRST, OUTCOMES, TARGET
 from tests.rounds import RECORDS, busy, head, recorded, section
 
 HOSTILE = "<script>alert(1)</script>\"'&\x1b]0;\udcff"
-VOID = {"meta"}
+VOID = {"meta", "wbr"}
 
 
 class Balance(HTMLParser):
