@@ -18,7 +18,7 @@ TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl op
                  dropbear-bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants selftests kunit bench check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants restores selftests kunit bench check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -133,6 +133,9 @@ smoke: setup ## the kfunc's contract on the lab's kernel, and where that should 
 
 mutants: setup ## faults planted into oomctl's model, and kernels that break the contract: noticed?
 	OOMCTL_MUTANTS=1 $(BIN)/pytest -rP tests/mutants tests/lab/test_mutants.py
+
+restores: setup ## 500 machines of the lab restored in a row: none hangs, none differs
+	OOMCTL_LAB_TESTS=1 OOMCTL_RESTORES=500 $(BIN)/pytest tests/lab/test_restored.py -k many
 
 selftests: setup ## the kernel's own tests of memory cgroups in the lab; fetches its source
 	OOMCTL_SELFTESTS=1 $(BIN)/pytest -rP tests/lab/test_selftests.py
