@@ -149,17 +149,33 @@ MUTATIONS = (
 
 FUZZED = {
     "flag-check-removed": 1,
-    "order-check-removed": 9,
-    "wait-ignored": 5,
+    "order-check-removed": 8,
+    "trylock-ignored": 18,
+    "wait-ignored": 10,
     "gfp-mask-0": 2,
     "always-1": 5,
     "no-kill": 2,
     "always-0": 2,
+    "flags-of-32-bits": 4,
     "sentinel-is-a-flag": 1,
-    "order-dropped": 2,
     "max-order-refused": 13,
+    "max-order-plus-1-taken": 41,
+    "negative-order-taken": 8,
+    "costly-order-refused": 2,
+    "order-dropped": 2,
+    "another-errno": 1,
+    "checked-under-the-lock": 10,
 }
-"""Those that `oomctl fuzz --seed 1` was seen to find, and in which round."""
+"""Those that `oomctl fuzz --seed 1` finds, and in which round it was seen to."""
+FUZZ_ROUNDS = 100
+"""In how many it must: which case comes next depends on what callers at once have met."""
+
+DEADLY = {
+    "never-unlocked": "every later call waits for a minute",
+    "memcg-dropped": "the guest runs out of tasks to kill",
+    "called-twice": "the reference to the chosen task is dropped twice",
+}
+"""Those that it notices within three rounds, but cannot shrink, since the guest is spoiled."""
 
 UNSEEN = {
     "trylock-waits": "it waits where -EBUSY is allowed, and a late caller may also be too late",

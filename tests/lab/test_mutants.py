@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from oomctl import resources
 from oomctl.kmod import module
 from oomctl.lab import stock
 from oomctl.smoke import suite
-from tests.lab.mutants import FUZZED, MUTATIONS, UNSEEN
+from tests.lab.mutants import DEADLY, FUZZ_ROUNDS, FUZZED, MUTATIONS, UNSEEN
 
 pytestmark = [
     pytest.mark.skipif(
@@ -27,13 +28,19 @@ pytestmark = [
 SOURCE = "bpf_oom_kfunc.c"
 
 
+def among(names):
+    """Have the module with each of some mutations."""
+    found = [each for each in MUTATIONS if each.name in names]
+    return pytest.mark.parametrize("mutant", found, ids=lambda m: m.name, indirect=True)
+
+
 @pytest.fixture
 def mutant(tmp_path, request):
     mutation = request.param
     return mutation, built(tmp_path, mutation.old, mutation.new)
 
 
-@pytest.mark.parametrize("mutant", MUTATIONS, ids=lambda m: m.name, indirect=True)
+@among({each.name for each in MUTATIONS})
 def test_a_mutant_is_killed_and_by_the_right_case(mutant, record_property):
     mutation, path = mutant
     patterns = os.environ.get("OOMCTL_MUTANT_CASES", "").split() or groups(mutation.blamed)
@@ -61,27 +68,38 @@ def test_another_shape_of_the_kfunc_is_named_and_nothing_is_asked(tmp_path, para
     assert all(f"has the shape of {variant}: int bpf_out_of_memory(" in why for why in reasons)
 
 
-@pytest.mark.parametrize(
-    "mutant",
-    [each for each in MUTATIONS if each.name in FUZZED],
-    ids=lambda m: m.name,
-    indirect=True,
-)
-def test_fuzz_finds_a_mutant_and_shrinks_it(mutant):
-    mutation, path = mutant
-    most = ("--rounds", str(FUZZED[mutation.name]), "--findings", "1")
-    words = ["--module", str(path), "--", "oomctl", "fuzz", "--seed", "1", *most]
-    done = subprocess.run(
-        [sys.executable, "-m", "oomctl", "lab", "run", "--timeout", "1500", *words, "-f", "json"],
+def fuzzed(path, seconds):
+    """Run fuzz with a module until it has found something."""
+    words = ["--timeout", str(seconds), "--module", str(path), "--", "oomctl", "fuzz", "-f", "json"]
+    most = ["--seed", "1", "--rounds", str(FUZZ_ROUNDS), "--findings", "1"]
+    return subprocess.run(
+        [sys.executable, "-m", "oomctl", "lab", "run", *words, *most],
         capture_output=True,
         check=False,
         cwd=Path(__file__).parents[2],
     )
+
+
+@among(FUZZED)
+def test_fuzz_finds_a_mutant_and_shrinks_it(mutant):
+    mutation, path = mutant
+    done = fuzzed(path, 1500)
     assert done.returncode == 1, done.stderr.decode()
     finding = json.loads(done.stdout)["findings"][0]
-    print(f"\n{mutation.name}: case {finding['case']}, {finding['hogs']} hogs")
+    seen = f"{finding['seen']} of {finding['tried']} times"
+    print(f"\n{mutation.name}: case {finding['case']}, {finding['hogs']} hogs, {seen}")
     assert finding["seen"] > 0
     assert finding["hogs"] <= 3
+
+
+@among(DEADLY)
+def test_fuzz_notices_a_mutant_that_spoils_the_guest(mutant):
+    mutation, path = mutant
+    done = fuzzed(path, 240)
+    assert done.returncode in (1, 124, 125), done.stderr.decode()
+    found = re.search(rb"case 1:(\d+)\.\d+ differs", done.stderr)
+    assert found, done.stderr.decode()
+    print(f"\n{mutation.name}: round {int(found[1])}, exit {done.returncode}")
 
 
 def built(folder, old, new):
@@ -117,10 +135,8 @@ def test_a_valid_module_lives(tmp_path):
     assert done.returncode == 0, done.stdout.decode()
 
 
-def test_no_mutant_is_both_found_by_fuzz_and_beyond_it():
-    names = {mutation.name for mutation in MUTATIONS}
-    assert {*FUZZED} | {*UNSEEN} <= names
-    assert not {*FUZZED} & {*UNSEEN}
+def test_of_each_mutant_it_is_known_what_fuzz_makes_of_it():
+    assert sorted([*FUZZED, *DEADLY, *UNSEEN]) == sorted(each.name for each in MUTATIONS)
 
 
 def test_every_blamed_case_exists():
