@@ -14,7 +14,7 @@ from oomctl.cli.command import CACHE, RUN_DIR, command
 from oomctl.cli.options import integer, value
 from oomctl.errors import UsageError
 from oomctl.experiment.environment import require_machine
-from oomctl.fuzz.bench import Bench, require_memory
+from oomctl.fuzz.bench import Bench, require_machine_for
 from oomctl.fuzz.folder import Folder
 from oomctl.fuzz.hunt import MOST_FINDINGS, Hunt, Trial
 from oomctl.fuzz.loop import End, FuzzReport, fuzz_rounds
@@ -161,7 +161,7 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
     with Bench(root, kfunc) as bench:
         weights = given.weights(swap=bench.environment.swap > 0)
         most = most_memory(weights)
-        require_memory(most)
+        require_machine_for(most)
         limit = counted(given.most_rounds, "round") if given.most_rounds else "rounds"
         during = f" for {given.duration}" if given.duration else ""
         console.note(

@@ -14,6 +14,7 @@ from oomctl.experiment.session import Session
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.hunt import Trial, trial_of
 from oomctl.fuzz.oracles import Disagreement, Judged
+from oomctl.fuzz.weights import PAGE
 from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.enums import Agreement, Oracle
 from oomctl.oom.faults import find_faults
@@ -78,8 +79,17 @@ class Bench:
         return tuple(found)
 
 
-def require_memory(most: int) -> None:
-    """Raise UnsupportedError unless twice what the hogs of a case fill at most is available."""
+def require_machine_for(most: int) -> None:
+    """Raise UnsupportedError unless the cases of at most so many bytes can be judged here.
+
+    Their sizes and orders are made for pages of 4 KiB, and twice the bytes must be available.
+    """
+    if procfs.PAGE_SIZE != PAGE:
+        raise UnsupportedError(
+            f"this kernel's pages have {format_size(procfs.PAGE_SIZE)}, and the cases are made for "
+            f"pages of {format_size(PAGE)}",
+            "run it on a kernel with such pages; `oomctl smoke` is right with others too",
+        )
     available = psutil.virtual_memory().available
     if available < 2 * most:
         raise UnsupportedError(

@@ -8,7 +8,7 @@ from oomctl.oom.enums import VerdictName, Via
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call
 
 MAX_ORDER = 10
-"""MAX_PAGE_ORDER with pages of 4 KiB (include/linux/mmzone.h); larger with others."""
+"""MAX_PAGE_ORDER with pages of 4 KiB (include/linux/mmzone.h), the only ones that are fuzzed."""
 _IDLE = {1: VerdictName.CLAIMED_BUT_NONE_DIED, -errno.EBUSY: VerdictName.BUSY}
 """The verdict of a caller that was not the first, by what was returned."""
 

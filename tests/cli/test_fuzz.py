@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from oomctl.errors import OomctlError
+from oomctl.proc import procfs
 from tests.cli.command import refused, run
 from tests.schemas import validator
 from tests.unit.fuzz.fake_kernel import FakeBench, FakeKernel
@@ -96,6 +97,11 @@ def test_a_finding_is_reported_with_its_scenario_and_written(bench):
     again = result_of(*words)
     assert again["findings"] == []
     assert again["repeated"].keys() == {each["form"] for each in tree["findings"]}
+
+
+def test_pages_of_another_size(bench, monkeypatch):
+    monkeypatch.setattr(procfs, "PAGE_SIZE", 65536)
+    refused(run("fuzz"), 3, "this kernel's pages have 64K", "oomctl smoke")
 
 
 def test_it_ends_after_so_many_findings(bench):
