@@ -48,6 +48,9 @@ class Fault:
         return printable(f"{between.join(place)}: {what}" if place else what)
 
 
+_MOST_LINES = 30
+
+
 class ScenarioError(UsageError):
     """A scenario with faults, all of them at once; each is a line."""
 
@@ -57,8 +60,11 @@ class ScenarioError(UsageError):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The faults, one line each."""
-        return tuple(dict.fromkeys(fault.line for fault in self.faults))
+        """The faults, one line each; of very many the first, and how many more there are."""
+        lines = tuple(dict.fromkeys(fault.line for fault in self.faults))
+        if len(lines) <= _MOST_LINES:
+            return lines
+        return *lines[:_MOST_LINES], f"... and {len(lines) - _MOST_LINES} more faults"
 
 
 @dataclass(frozen=True)

@@ -446,6 +446,15 @@ def test_a_fault_is_one_line(files, text, line):
     assert files.faults(text) == [line]
 
 
+def test_of_very_many_faults_the_first_are_told_and_how_many_more(files):
+    made = "".join(f"[hog.h{n}]\nsize = '1M'\ncgroup = 'g'\n" for n in range(400))
+    *told, last = files.faults(made)
+    assert last == "... and 370 more faults"
+    assert told == [
+        f"hog.h{n}.cgroup: there is no cgroup 'g' in this scenario; known are ." for n in range(30)
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [
