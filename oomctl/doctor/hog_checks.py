@@ -1,18 +1,16 @@
 """Whether hogs can run here, how many, and what memory they get."""
 
 import errno
-import resource
 from dataclasses import dataclass
 
 from oomctl.doctor.examination import Checks, Finding, error_text, missing, ok, warning
 from oomctl.doctor.machine import Machine, selected
+from oomctl.proc import openfiles
 from oomctl.text import counted
 from oomctl.units import format_size
 
 CHECKS = Checks()
 
-_OWN_FILES, _FILES_PER_HOG = 64, 2
-"""Open files of oomctl itself, and for each hog: its reports, its pidfd."""
 _USAGE_STATUS = 2
 """The exit status of a hog without arguments."""
 _REINSTALL = "install oomctl again, on a file system that is not mounted noexec"
@@ -42,12 +40,12 @@ def _hog(machine: Machine) -> Finding:
 
 @CHECKS.add("open files")
 def _open_files(machine: Machine) -> Finding:
-    limit = machine.limit(resource.RLIMIT_NOFILE)
+    limit = machine.open_files
     if limit < 0:
         return ok("no limit")
-    room = max(0, limit - _OWN_FILES) // _FILES_PER_HOG
+    room = max(0, limit - openfiles.OWN) // openfiles.PER_HOG
     found = f"{limit}: room for about {counted(room, 'hog')}"
-    return warning(found, "ulimit -n 16384") if limit < 4 * _OWN_FILES else ok(found)
+    return warning(found, "ulimit -n 16384") if limit < 4 * openfiles.OWN else ok(found)
 
 
 @CHECKS.add("memory")

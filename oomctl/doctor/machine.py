@@ -6,7 +6,6 @@ import errno
 import os
 import platform
 import re
-import resource
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from oomctl.bpf.observer import Observer
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.experiment import environment
-from oomctl.proc import procfs, programs
+from oomctl.proc import openfiles, procfs, programs
 from oomctl.proc.kmsg import Kmsg
 from oomctl.text import printable
 
@@ -100,9 +99,10 @@ class Machine:
         """Tell whether oomctl is in the initial namespace of a kind."""
         return procfs.in_first_namespace(kind)
 
-    def limit(self, number: int) -> int:
-        """Return a soft resource limit of oomctl; -1 is none."""
-        return resource.getrlimit(number)[0]
+    @cached_property
+    def open_files(self) -> int:
+        """The files that oomctl may have open, once it has raised its limit; -1 is no limit."""
+        return openfiles.raise_limit()
 
     @cached_property
     def hierarchy(self) -> UnifiedNode:

@@ -15,7 +15,7 @@ from oomctl.hog.diagnosis import Diagnosis, Explanation
 from oomctl.hog.pagecache import find_place
 from oomctl.hog.protocol import READ_SIZE, Report, Step, is_shortage, reports
 from oomctl.hog.readback import read_holdings
-from oomctl.hog.requirements import require_memory, require_thp
+from oomctl.hog.requirements import require_files, require_memory, require_thp
 from oomctl.hog.spawn import Starter
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.plan import Hog
@@ -94,6 +94,7 @@ class HogSet:
         its size, UnsupportedError for other failures.
         """
         require_memory(self._hogs)
+        require_files(self._hogs)
         require_thp(self._hogs)
         own_files = [hog.size for hog in self._hogs if hog.kind == "file" and not hog.path]
         self._place = find_place(sum(own_files)) if own_files else None

@@ -7,6 +7,8 @@ import psutil
 
 from oomctl.errors import UnsupportedError
 from oomctl.oom.plan import Hog
+from oomctl.proc import openfiles
+from oomctl.text import counted
 from oomctl.units import format_size
 
 _NO_RAM = frozenset({"file", "hugetlb"})
@@ -23,6 +25,16 @@ def require_memory(hogs: Sequence[Hog]) -> None:
         raise UnsupportedError(
             f"the hogs need {format_size(wanted)}, this machine has {format_size(available)} left",
             "ask for less; otherwise the machine runs out of memory before the call",
+        )
+
+
+def require_files(hogs: Sequence[Hog]) -> None:
+    """Raise the limit of open files; UnsupportedError if it is too low for so many hogs."""
+    wanted, limit = openfiles.OWN + openfiles.PER_HOG * len(hogs), openfiles.raise_limit()
+    if 0 <= limit < wanted:
+        raise UnsupportedError(
+            f"{counted(len(hogs), 'hog')} take {wanted} open files, and oomctl may have {limit}",
+            f"ulimit -n {wanted}, or ask for less",
         )
 
 

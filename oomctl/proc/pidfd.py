@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import select
 import signal
 import time
@@ -11,6 +10,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from oomctl.oom.fate import Death
+from oomctl.proc import openfiles
 from oomctl.signals import signals_unblocked
 
 _TICK = 0.005
@@ -31,8 +31,7 @@ class PidfdWatch:
 
     def __enter__(self) -> Self:
         """Raise the limit of file descriptors: each process takes one."""
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        openfiles.raise_limit()
         return self
 
     def __exit__(self, *_exc: object) -> None:

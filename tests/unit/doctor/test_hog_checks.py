@@ -40,7 +40,7 @@ def test_a_hog_that_does_not_run(fit_machine, said, says):
     ],
 )
 def test_open_files(fit_machine, limit, state, says):
-    fit_machine.limits = limit
+    fit_machine.open_files = limit
     found = the(fit_machine, "open files")
     assert (found.state, says in found.found) == (state, True)
 

@@ -15,6 +15,7 @@ from oomctl.hog.hogset import NotFilledError
 from oomctl.hog.protocol import READ_SIZE, Report, Step, hint, interrupted, reports
 from oomctl.oom.hogexit import HogExit
 from oomctl.oom.plan import Hog
+from oomctl.proc import openfiles
 from tests.unit.hog.binary import M, children, size_of, soon
 
 
@@ -160,6 +161,16 @@ def test_a_late_hog_that_was_oom_killed_was_not_killed_by_oomctl(hog_set, target
 
 def test_hogs_that_may_fail_need_no_available_memory(cgroupfs, target, watch):
     requirements.require_memory([Hog("a", 1 << 60, may_fail=True), Hog("b", 1 << 60, kind="file")])
+
+
+def test_too_many_hogs_for_the_open_files_are_refused_before_the_first(hog_set, monkeypatch):
+    monkeypatch.setattr(openfiles, "raise_limit", lambda: 70)
+    requirements.require_files([Hog(f"h{n}", M) for n in range(3)])
+    wanted = [Hog(f"h{n}", 0, 0, "/t") for n in range(4)]
+    says = r"4 hogs take 72 open files, and oomctl may have 70; ulimit -n 72"
+    with pytest.raises(UnsupportedError, match=says), hog_set(*wanted):
+        pass
+    assert children(os.getpid()) == []
 
 
 def test_thp_is_refused_if_it_is_disabled(hog_set, monkeypatch, tmp_path):
