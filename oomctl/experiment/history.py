@@ -1,6 +1,7 @@
 """All evidence of one round, from both sources."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from oomctl.experiment.counters import Watched, reconciled, settled
@@ -82,6 +83,10 @@ class History:
     def no_tracing_reason(self) -> str:
         """Why nothing is traced; empty if it is."""
         return self._sources.no_tracing_reason
+
+    def fired(self) -> Mapping[str, int]:
+        """Return how often each of the observer's programs has run so far."""
+        return self._sources.fired()
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from oomctl import console
@@ -18,14 +18,12 @@ from oomctl.proc.kmsg import Kmsg
 class Batch:
     """The events and log records since the last time, each in order.
 
-    `logged` are the kills in these records. `fired` says how often each of the observer's programs
-    has run so far.
+    `logged` are the kills in these records.
     """
 
     events: tuple[Event, ...]
     log: KernelLog
     events_lost: int
-    fired: Mapping[str, int] = field(default_factory=dict)
     logged: tuple[OomKill, ...] = ()
 
     @property
@@ -43,7 +41,6 @@ class Batch:
             self.events + later.events,
             self.log + later.log,
             self.events_lost + later.events_lost,
-            later.fired,
             self.logged + later.logged,
         )
 
@@ -93,6 +90,10 @@ class OomSources:
         """The observer's programs that are attached but did not run when they were tried."""
         return self._observer.silent if self._observer else ()
 
+    def fired(self) -> Mapping[str, int]:
+        """Return how often each of the observer's programs has run so far."""
+        return self._observer.fired() if self._observer else {}
+
     def drain(self) -> Batch:
         """Return the evidence since the last time."""
         # The log first: __oom_kill_process() (mm/oom_kill.c) prints after the traced functions, so
@@ -101,6 +102,6 @@ class OomSources:
         logged = tuple(self._from_log.feed(log.records))
         if self._observer is None:
             return Batch((), log, 0, logged=logged)
-        fired, events = self._observer.fired(), tuple(self._observer.read())
-        lost, self._lost = self._observer.lost - self._lost, self._observer.lost
-        return Batch(events, log, lost, fired, logged)
+        events, lost = tuple(self._observer.read()), self._observer.lost
+        before, self._lost = self._lost, lost
+        return Batch(events, log, lost - before, logged)

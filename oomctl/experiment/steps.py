@@ -154,7 +154,8 @@ class RoundRunner:
         events, pressure = state.events_of(call.target), state.pressure()
         groups = {*candidates.groups, *([] if call.target is None else [call.target])}
         group_kills = state.group_kills(groups)
-        fired = self.history.update().fired
+        fired = self.history.fired()
+        self.history.update()
         taken = frozenset(self.history.taken)
         # a victim that is not watched yet is in flight only if it still exists
         for pid in taken - self.watch.watched():
@@ -168,7 +169,7 @@ class RoundRunner:
         self.sampler.sample()
         rise = rises(events, state.events_of(call.target)).get(call.target or "", {})
         self.sampler.sample()
-        silent = self.history.silent + _silent(step, results, fired, batch)
+        silent = self.history.silent + self._silent(step, results, fired, batch)
         group_kills_after = state.group_kills(groups)
         made = [
             CallObservation(
@@ -198,6 +199,19 @@ class RoundRunner:
             for result in results
         ]
         return sorted(made, key=lambda one: one.locked_ns)
+
+    def _silent(
+        self, step: Step, results: Sequence[CallResult], fired: Mapping[str, int], batch: Batch
+    ) -> tuple[str, ...]:
+        """Return the observer's programs that must have run during the calls but did not."""
+        via, callers = step.call.via, {result.caller for result in results}
+        kills = {
+            kill.pid
+            for kill in batch.logged
+            if kill.invoker_pid in callers or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
+        }
+        calls = sum(result.ret in (0, 1) for result in results if via in (Via.BPF, Via.PSI))
+        return silent_programs(fired, self.history.fired(), calls=calls, kills=len(kills))
 
     def _run_callers(
         self, step: Step, target: UnifiedNode | None, candidates: Candidates
@@ -294,7 +308,6 @@ class RoundRunner:
         rest = {pid for one in turn for pid in _spared_members(one, kills)} & self.watch.watched()
         self.watch.wait(lambda: rest <= self.watch.deaths.keys(), _GROUP_TIMEOUT, self._tick)
         self.sampler.sample()
-        self.history.update()
         return [replace(one, later=tuple(self._moments(one))) for one in turn]
 
     def _await_memory(self, goal: float) -> None:
@@ -320,9 +333,11 @@ class RoundRunner:
         def is_over() -> bool:
             if self.actions.are_coming:
                 return False
+            if not self.actions.left:
+                return True
             self.history.update()
             dying = self.history.taken & self.watch.watched() - self.watch.deaths.keys()
-            return not (self.actions.left and dying) or time.monotonic() > deadline
+            return not dying or time.monotonic() > deadline
 
         self.watch.wait(is_over, DAY, self._tick)
 
@@ -368,20 +383,6 @@ class RoundRunner:
             frozenset(pid for pid, death in self.watch.deaths.items() if death.by_sigkill),
             self.before.tasks,
         )
-
-
-def _silent(
-    step: Step, results: Sequence[CallResult], fired: Mapping[str, int], batch: Batch
-) -> tuple[str, ...]:
-    """Return the observer's programs that must have run during the calls but did not."""
-    via, callers = step.call.via, {result.caller for result in results}
-    kills = {
-        kill.pid
-        for kill in batch.logged
-        if kill.invoker_pid in callers or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
-    }
-    calls = sum(result.ret in (0, 1) for result in results if via in (Via.BPF, Via.PSI))
-    return tuple(silent_programs(fired, batch.fired, calls=calls, kills=len(kills)))
 
 
 def _spared_members(one: CallObservation, kills: Mapping[int, OomKill]) -> set[int]:

@@ -54,8 +54,8 @@ class OomWatch:
         """Open the sources; UnsupportedError if not even the kernel log can be read."""
         self._sources.__enter__()
         self._paths.refresh()
+        self._fired = self._sources.fired()
         self._before, batch = settled(self._watched, self._sources.drain)
-        self._fired = batch.fired
         self.earlier, self.overwritten = tuple(map(_printable, batch.logged)), batch.log.lost
         return self
 
@@ -99,7 +99,7 @@ class OomWatch:
         after, batch = settled(self._watched, self._sources.drain)
         self._completed(batch, None)
         rises = after.since(self._before)
-        silent = bool(silent_programs(self._fired, batch.fired, kills=rises.vmstat or 0))
+        silent = bool(silent_programs(self._fired, self._sources.fired(), kills=rises.vmstat or 0))
         tracing = not self.no_tracing_reason
         return self._tally.reconcile(rises, self._all_lost, tracing=tracing, silent=silent)
 

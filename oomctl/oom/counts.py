@@ -174,6 +174,8 @@ class KillTally:
     def add_records(self, records: Iterable[Record], threads: Mapping[int, int]) -> None:
         """Count the records "Killed process"; `threads` has the processes of TIDs."""
         for record in records:
+            if not record.text.startswith(reporttext.ENDS):
+                continue
             if found := reporttext.SUPPRESSED.fullmatch(record.text):
                 self._suppressed += int(found["count"])
             if record.continued or not (found := reporttext.KILLED.fullmatch(record.text)):

@@ -22,7 +22,7 @@ _KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
 _USER_INFO = "<14>"  # facility user, level info: devkmsg_write() in kernel/printk/printk.c
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
 _PATIENCE = 5.0  # seconds: enough for all records in the buffer; a flood has no end
-_HEAD = re.compile(rb"[0-9]{1,10},[0-9]{1,20},")
+_HEAD = re.compile(rb"[0-9]{1,10},([0-9]{1,20}),")
 _marking = False
 
 
@@ -75,8 +75,8 @@ class Kmsg:
         records: list[Record] = []
         lost = 0
         end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end and (raw := self._take()):
-            sequence = _sequence(raw)
+        while time.monotonic() < end and (taken := self._take()):
+            sequence, raw = taken
             if self._next is not None and sequence > self._next:
                 lost += sequence - self._next
                 self._hole = True
@@ -89,16 +89,14 @@ class Kmsg:
     def _skip(self) -> None:
         """Read to the end; in a flood that outruns us jump there, and lose the records between."""
         end = time.monotonic() + _PATIENCE
-        last = b""
-        while raw := self._take():  # None at the end of the log
-            last = raw
+        while taken := self._take():  # None at the end of the log
+            self._next = taken[0] + 1
             if time.monotonic() > end:
                 os.lseek(self._fd, 0, os.SEEK_END)
                 break
-        self._next = _sequence(last) + 1 if last else None
 
-    def _take(self) -> bytes | None:
-        """Return the next record; None if there is none yet."""
+    def _take(self) -> tuple[int, bytes] | None:
+        """Return the number of the next record and its text; None if there is none yet."""
         while True:
             try:
                 raw = os.read(self._fd, _RECORD_MAX)
@@ -106,16 +104,13 @@ class Kmsg:
                 return None
             except BrokenPipeError:  # EPIPE: overwritten records; the numbers tell how many
                 continue
-            if not _HEAD.match(raw):
+            head = _HEAD.match(raw)
+            if not head:
                 raise UnsupportedError(
                     f"{self._path} is not the kernel log (a container?)",
                     "run it where that can be read; oomctl proves a kill by the kernel's own word",
                 )
-            return raw
-
-
-def _sequence(raw: bytes) -> int:
-    return int(raw.split(b",", 2)[1])
+            return int(head[1]), raw
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class OpenReport:
     @classmethod
     def begun_by(cls, record: Record) -> Self | None:
         """Return a new report if this record begins one."""
+        if texts.INVOKES not in record.text:
+            return None
         found = texts.INVOKED.fullmatch(record.text)
         if not found:
             return None

@@ -102,6 +102,8 @@ class ReportsFromLog:
             report = _split(host, caller, record)
             self._name(caller)
             return report
+        elif not text.startswith(texts.ENDS):
+            return _add(caller, text)
         elif found := texts.CHOSEN.fullmatch(text):
             return _choose(caller, record, found)
         elif found := texts.KILLED.fullmatch(text):
@@ -114,11 +116,8 @@ class ReportsFromLog:
             return _end(caller, record, end=OomEnd.PANIC, panic=found["why"])
         elif found := texts.SUPPRESSED.fullmatch(text):
             host.suppressed = int(found["count"])
-        elif caller.report:
-            caller.report.add(text)
-            if caller.report.foreign > _FOREIGN_MAX:
-                unfinished, caller.report = _unfinished(caller), None
-                return unfinished
+        else:
+            return _add(caller, text)
         return None
 
     def finish(self) -> Iterator[OomReport]:
@@ -134,6 +133,16 @@ class ReportsFromLog:
             first = group.oom.first
             group.oom.first = replace(first, group=path)
             self.named = first, group.oom.first
+
+
+def _add(caller: CallerState, text: str) -> OomReport | None:
+    """Add a record to the report that is open; return that if it cannot have an end any more."""
+    if caller.report:
+        caller.report.add(text)
+        if caller.report.foreign > _FOREIGN_MAX:
+            unfinished, caller.report = _unfinished(caller), None
+            return unfinished
+    return None
 
 
 def _split(host: HostState, caller: CallerState, record: Record) -> OomReport | None:

@@ -110,6 +110,11 @@ PANIC = re.compile(
 SUPPRESSED = re.compile(
     r"(?:oom_kill_process|dump_header): (?P<count>\d{1,10}) callbacks suppressed"
 )
+ENDS = (
+    *("Killed process ", "Memory cgroup out of memory", "Out of memory", "Kernel panic"),
+    *("oom_kill_process: ", "dump_header: "),
+)
+"""What a record begins with that is CHOSEN, KILLED, SKIPPED, NO_KILLABLE, PANIC or SUPPRESSED."""
 MACHINE = "Mem-Info:"
 # mm/show_mem.c, __show_mem() and show_free_areas()
 RAM = re.compile(
