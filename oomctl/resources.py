@@ -1,6 +1,7 @@
 """Files inside the package: BPF objects, hogs, the sources of the kernel module, examples."""
 
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 from oomctl.errors import OomctlError
@@ -8,6 +9,7 @@ from oomctl.errors import OomctlError
 _PACKAGE = Path(__file__).parent
 
 
+@cache
 def built(name: str) -> Path:
     """Return the path of a file that `hatch_build.py` makes; OomctlError if it is missing."""
     path = _PACKAGE / "built" / name

@@ -191,18 +191,10 @@ class Observer:
         raw = sorted(map(EventStruct.from_buffer_copy, self._ring.read()), key=lambda e: e.at_ns)
         for number, path in map(decode_path, self._told.read()):  # a path is told before its event
             self._paths[number] = path
-        events = [self._victims.complete(self._located(decode(each))) for each in raw]
+        events = [self._victims.complete(decode(each, self._path)) for each in raw]
         while len(self._paths) > _PATHS:
             self._paths.popitem(last=False)
         return events
-
-    def _located(self, event: Event) -> Event:
-        """Add the paths of the event's cgroups."""
-        return replace(
-            event,
-            cgroup=self._path(event.cgroup_id),
-            memcg=None if event.memcg_id is None else self._path(event.memcg_id),
-        )
 
     def _path(self, cgroup_id: int) -> str | None:
         if cgroup_id in self._paths:
@@ -215,12 +207,13 @@ def silence(silent: Collection[str]) -> UnsupportedError:
     return probes.silence(silent, procfs.sysctl(probes.FTRACE_ENABLED))
 
 
-def decode(raw: EventStruct) -> Event:
-    """Convert an event of the program; pages become bytes."""
+def decode(raw: EventStruct, path_of: Callable[[int], str | None]) -> Event:
+    """Convert an event of the program; pages become bytes. `path_of` tells a cgroup by its id."""
     kind = EventKind(raw.kind)
     about_oom = kind in (EventKind.OOM_BEGIN, EventKind.OOM_END)
     ended = kind is EventKind.EXIT
     code = raw.exit_code
+    memcg_id = (raw.memcg_id or None) if about_oom else None
     return Event(
         kind=kind,
         at_ns=raw.at_ns,
@@ -236,11 +229,13 @@ def decode(raw: EventStruct) -> Event:
         invoker_pid=raw.invoker_pid,
         invoker_comm=_text(raw.invoker_comm) if kind in _TRIGGERED else "",
         order=raw.order if about_oom else None,
-        memcg_id=(raw.memcg_id or None) if about_oom else None,
+        memcg_id=memcg_id,
         constraint=_constraint(raw) if kind is EventKind.OOM_END else None,
         signal=(code & 0x7F or None) if ended else None,
         status=code >> 8 if ended and not code & 0x7F else None,
-        usage=_usage(raw) if about_oom and raw.memcg_id else None,
+        cgroup=path_of(raw.cgroup_id),
+        memcg=None if memcg_id is None else path_of(memcg_id),
+        usage=None if memcg_id is None else _usage(raw),
     )
 
 

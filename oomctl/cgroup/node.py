@@ -22,6 +22,7 @@ from oomctl.files.kernelfile import KernelFileError, explain
 # ENODEV: removed after it was opened. EOPNOTSUPP: cgroup.procs of a threaded cgroup, whose
 # processes the domain above it lists
 _ABSENT = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
+_MOST_KNOWN = 4096
 _DEEPEST = 4096 - 256  # PATH_MAX, less the longest name of a file
 
 
@@ -78,13 +79,12 @@ class UnifiedController(Controller):
 
     def get_property(self, filename: bytes) -> str | None:
         """Read a file, stripped; None if this cgroup has no such file, or is gone itself."""
-        path = self.file(filename)
         try:
-            return os.fsdecode(kernelfile.content(path)).strip()
+            return os.fsdecode(kernelfile.content(self.filepath(filename))).strip()
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
-            raise explain(error, Path(path), "read") from error
+            raise explain(error, Path(self.file(filename)), "read") from error
 
     def set_property(self, filename: bytes, value: object) -> None:
         """Write a file."""
@@ -108,6 +108,7 @@ class UnifiedNode(Node):
         del self.children
         # cached from the top down: a deep node would otherwise recurse through all its parents
         _ = self.full_path, self.path
+        self._at: dict[str, UnifiedNode] = {}
 
     def _get_node_type(self) -> bytes:
         kind: bytes = self.NODE_CGROUP if self.parent else self.NODE_ROOT
@@ -151,10 +152,16 @@ class UnifiedNode(Node):
 
     def at(self, cgroup: str | PurePosixPath) -> "UnifiedNode":
         """Return the node of a cgroup below this one; it need not exist."""
+        path = str(cgroup)
+        if found := self._at.get(path):
+            return found
         node = self
-        for part in str(cgroup).split("/"):
+        for part in path.split("/"):
             if part not in ("", "."):
                 node = type(self)(part, parent=node)
+        if len(self._at) >= _MOST_KNOWN:
+            self._at.clear()
+        self._at[path] = node
         return node
 
     def create_cgroup(self, name: str) -> "UnifiedNode":

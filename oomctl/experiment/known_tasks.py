@@ -27,7 +27,8 @@ def kills_beside(
     threads = {task.thread: task.pid for task in before.tasks if task.thread}
     found = []
     for kill in history.kills():
-        kill = replace(kill, pid=threads.get(kill.pid, kill.pid))
+        if kill.pid in threads:
+            kill = replace(kill, pid=threads[kill.pid])
         if kill.pid in of_calls or kill.role == Role.EXITING:
             continue
         cgroup, memcg = (

@@ -174,7 +174,7 @@ class Session:
         plan = setup.plan
         watch = stack.enter_context(PidfdWatch())
         state = TargetState(plan, self._root)
-        events, events_local = state.events(), state.events_local()
+        events, events_local = state.events()
         history = History(self._sources, watched(self._root, plan.top))
         console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         undo = stack.enter_context(ExitStack())  # once the hogs have ended
@@ -223,12 +223,13 @@ class Session:
             )
         )
         killed = [f"{one.task.comm} (pid {one.task.pid})" for one in tasks if one.kill]
+        events_after, local_after = state.events()
         return Outcome(
             environment=environment,
             calls=calls,
             tasks=tasks,
-            events=rises(events, state.events()),
-            events_local=rises(events_local, state.events_local()),
+            events=rises(events, events_after),
+            events_local=rises(events_local, local_after),
             memory_before=before.memory,
             memory_after=state.memory(),
             log_lost=history.lost,

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -142,9 +142,14 @@ class TargetState:
         top = self._existing
         return top.controller.memory_current if top else None
 
-    def events(self) -> Events:
-        """Return memory.events of the top cgroup and of all below it."""
-        return self._counters(lambda node: node.controller.memory_events)
+    def events(self) -> tuple[Events, Events]:
+        """Return memory.events and memory.events.local of the top cgroup and of all below it."""
+        top = self._existing
+        nodes = list(top.walk()) if top else []
+        return (
+            _known((node.cgroup, node.controller.memory_events) for node in nodes),
+            _known((node.cgroup, node.controller.memory_events_local) for node in nodes),
+        )
 
     def events_of(self, target: str | None) -> Events:
         """Return memory.events of a target only, if it is the top cgroup or below it."""
@@ -153,16 +158,6 @@ class TargetState:
             return {}
         events = self._root.at(target).controller.memory_events
         return {} if events is None else {target: events}
-
-    def events_local(self) -> Events:
-        """Return memory.events.local of the same cgroups: the events of each cgroup itself."""
-        return self._counters(lambda node: node.controller.memory_events_local)
-
-    def _counters(self, read: Callable[[UnifiedNode], Mapping[str, int] | None]) -> Events:
-        if not (top := self._existing):
-            return {}
-        found = {node.cgroup: read(node) for node in top.walk()}
-        return {cgroup: events for cgroup, events in found.items() if events is not None}
 
     def group_kills(self, groups: Iterable[str]) -> Mapping[str, int]:
         """Return oom_group_kill of cgroups that have memory.oom.group; 0 if it cannot be read.
@@ -216,6 +211,10 @@ class TargetState:
 def _like_a_child(task: Task, hog: Hog) -> bool:
     home = {"forker": hog.cgroup, "shared": hog.sharer}.get(hog.kind)
     return home is not None and (task.comm, task.cgroup) == (hog.label[:15], printable(home))
+
+
+def _known(found: Iterable[tuple[str, Mapping[str, int] | None]]) -> Events:
+    return {cgroup: events for cgroup, events in found if events is not None}
 
 
 def _id(node: UnifiedNode) -> int | None:

@@ -53,7 +53,7 @@ def read(path: str | Path, *, at: int | None = None) -> str:
         raise explain(error, Path(path), "read") from error
 
 
-def content(path: str, at: int | None = None) -> bytes:
+def content(path: str | bytes, at: int | None = None) -> bytes:
     """Return all bytes of a file; `at` is a descriptor of its folder. Raises OSError."""
     return _content(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=at))
 

@@ -6,7 +6,6 @@ import platform
 import signal
 import tempfile
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Self
 
@@ -47,16 +46,13 @@ class Starter:
     def __exit__(self, *_exc: object) -> None:
         self._last.close()
 
-    @cached_property
-    def _binary(self) -> str:
-        return str(resources.built(f"hog.{platform.machine()}"))
-
     def start(self, hog: Hog, *, alone: bool) -> tuple[int, int]:
         """Start a hog; return its PID and the descriptor that its reports are read from.
 
         `alone` says that no other hog is in its cgroup, so that the cgroup's charge is its own.
         Raises OomctlError if a cgroup is gone or the program cannot be run.
         """
+        binary = str(resources.built(f"hog.{platform.machine()}"))
         with ExitStack() as ours:
             passed = {"procs": self._procs_of(hog.cgroup), **self._open(hog, alone, ours)}
             reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
@@ -64,8 +60,8 @@ class Starter:
             try:
                 _give_page(reader, passed["report"])
                 pid = os.posix_spawn(
-                    self._binary,
-                    [self._binary, hog.label, *_words(hog, parent=self._parent, **passed)],
+                    binary,
+                    [binary, hog.label, *_words(hog, parent=self._parent, **passed)],
                     {},
                     # dup2 onto itself clears close-on-exec in the hog only
                     file_actions=[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed.values()],
@@ -77,7 +73,7 @@ class Starter:
                 )
             except OSError as error:
                 os.close(reader)
-                raise cannot_start(f"the hog '{hog.name}' from {self._binary}", error) from error
+                raise cannot_start(f"the hog '{hog.name}' from {binary}", error) from error
         return pid, reader
 
     def _procs_of(self, cgroup: str) -> int:

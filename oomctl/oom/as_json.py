@@ -27,10 +27,14 @@ _UNITS = {
 
 def tree(outcome: Outcome) -> dict[str, Any]:
     """Return the outcome as plain values: bytes, nanoseconds, null if unknown."""
+    machine = environment(outcome.environment)
+    return {"schema": SCHEMA, "environment": machine, **of_round(outcome)}
+
+
+def of_round(outcome: Outcome) -> dict[str, Any]:
+    """Return the same without what all rounds of a run have in common."""
     top = outcome.top
     return {
-        "schema": SCHEMA,
-        "environment": environment(outcome.environment),
         "top": top,
         "calls": [call(report, top) for report in outcome.calls],
         "tasks": [task(report, top) for report in outcome.tasks],

@@ -209,4 +209,6 @@ def _named(seen: OomKill, path_of: Callable[[int], str | None]) -> OomKill:
         path if path or number is None else path_of(number)
         for path, number in ((seen.cgroup, seen.cgroup_id), (seen.memcg, seen.memcg_id))
     )
+    if (cgroup, memcg) == (seen.cgroup, seen.memcg):
+        return seen
     return replace(seen, cgroup=cgroup, memcg=memcg)

@@ -74,7 +74,7 @@ def by_process(logged: Iterable[OomKill], threads: Mapping[int, int]) -> list[Oo
         pid = threads.get(said.pid, said.pid)
         kills = found.setdefault(pid, [])
         if pid == said.pid or not kills:
-            kills.append(replace(said, pid=pid))
+            kills.append(said if pid == said.pid else replace(said, pid=pid))
     return [kill for kills in found.values() for kill in kills]
 
 

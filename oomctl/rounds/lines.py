@@ -35,9 +35,10 @@ def round_line(
     if isinstance(result, tuple):
         verdict, reason = result
         return line | {"verdict": verdict, "reason": reason, "outcome": None}
-    tree = as_json.tree(replace(result, samples=tuple(thinned(result.samples))))
-    for left_out in ("schema", "environment", *([] if drawn else ["samples"])):
-        del tree[left_out]
+    samples = tuple(thinned(result.samples)) if drawn else ()
+    tree = as_json.of_round(replace(result, samples=samples))
+    if not drawn:
+        del tree["samples"]
     return line | {"verdict": tree["verdict"], "reason": tree["reason"], "outcome": tree}
 
 

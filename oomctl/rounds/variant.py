@@ -115,8 +115,9 @@ class VariantPlanner:
         """Return each variant with the function that plans its rounds."""
 
         def planned(scenario: "Scenario", variant: Variant) -> PlannedVariant:
-            record = variant_record(variant, self._plan(scenario, variant))
-            return PlannedVariant(record, lambda: self._plan(scenario, variant))
+            make = planning.planner(scenario, self.site)
+            record = variant_record(variant, triggered(make(), variant.via))
+            return PlannedVariant(record, lambda: triggered(make(), variant.via))
 
         return tuple(map(planned, self.scenarios, self.variants))
 

@@ -47,6 +47,11 @@ class Site:
 
 def plan(scenario: "Scenario", site: Site) -> Plan:
     """Make the plan of one round; ScenarioError if the machine is too small for it."""
+    return planner(scenario, site)()
+
+
+def planner(scenario: "Scenario", site: Site) -> Callable[[], Plan]:
+    """Return what makes the plan of each round: they differ by the fresh name only."""
     from oomctl.scenario import rules
     from oomctl.scenario.layout import Layout
 
@@ -56,10 +61,14 @@ def plan(scenario: "Scenario", site: Site) -> Plan:
     draft = _Drafter(layout).draft()
     if site.timeout is not None:
         draft = replace(draft, timeout=site.timeout)
-    if site.existing is not None:
-        return _in_existing(draft, site.existing, site.fresh_name())
     parent = site.parent or scenario.file.parent or "/"
-    return draft.plan(f"{parent.rstrip('/')}/{site.fresh_name()}")
+
+    def planned() -> Plan:
+        if site.existing is not None:
+            return _in_existing(draft, site.existing, site.fresh_name())
+        return draft.plan(f"{parent.rstrip('/')}/{site.fresh_name()}")
+
+    return planned
 
 
 def _in_existing(draft: Draft, existing: Existing, name: str) -> Plan:

@@ -6,7 +6,7 @@ import pytest
 
 from oomctl.bpf import btf, libbpf, observer, selftest
 from oomctl.bpf.btf import Parameter
-from oomctl.bpf.observer import PROGRAMS, EventStruct, Victims, decode, decode_path
+from oomctl.bpf.observer import PROGRAMS, EventStruct, Victims, decode_path
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.memcg import MemcgUsage
@@ -83,6 +83,16 @@ def test_the_running_kernel_is_asked():
 
 def raw(kind, **fields):
     return EventStruct(kind=kind, at_ns=5, pid=7, tgid=6, comm=b"hog", cgroup_id=28, **fields)
+
+
+def decode(made):
+    return observer.decode(made, {29: "/a"}.get)
+
+
+def test_paths_are_told_by_id():
+    begun = observer.decode(raw(EventKind.OOM_BEGIN, memcg_id=29), {28: "/a/b", 29: "/a"}.get)
+    assert (begun.cgroup, begun.memcg) == ("/a/b", "/a")
+    assert decode(raw(EventKind.SIGKILL, memcg_id=29)).memcg is None
 
 
 def test_a_victim():
