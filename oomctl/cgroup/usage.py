@@ -2,6 +2,7 @@
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
@@ -55,7 +56,6 @@ class Sampler:
         if not self._files:
             return None
         top = self._files[0][0]
-        for sample in self.samples:
-            if sample.cgroup == top and sample.at_ns >= since_ns and sample.bytes < size:
-                return sample.at_ns
-        return None
+        first = bisect_left(self.samples, since_ns, key=lambda sample: sample.at_ns)
+        later = (self.samples[place] for place in range(first, len(self.samples)))
+        return next((one.at_ns for one in later if one.cgroup == top and one.bytes < size), None)

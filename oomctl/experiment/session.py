@@ -75,6 +75,7 @@ class Session:
         self._confirm = confirm
         self._kept: list[Plan] = []
         self._task_work: TaskWorkProgram | None = None
+        self._own = psutil.Process()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -238,7 +239,7 @@ class Session:
             samples=tuple(sampler.samples),
             top=plan.top,
             dying=state.dying(),
-            own_rss=psutil.Process().memory_info().rss,
+            own_rss=self._own.memory_info().rss,
             failure=runner.failure,
             actions=tuple(actions.reports),
             counts=history.counts(silent=any(call.evidence.silent for call in calls)),

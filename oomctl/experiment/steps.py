@@ -360,8 +360,8 @@ class RoundRunner:
 
     def _usage_before(self, since_ns: int) -> int | None:
         top, samples = self.setup.plan.top, self.sampler.samples
-        sizes = [each.bytes for each in samples if each.at_ns < since_ns and each.cgroup == top]
-        return sizes[-1] if sizes else None
+        before = (each for each in reversed(samples) if each.at_ns < since_ns)
+        return next((each.bytes for each in before if each.cgroup == top), None)
 
     def _members(self, target: UnifiedNode | None) -> dict[int, Task]:
         """Return the processes of a target by PID, and watch them."""

@@ -11,7 +11,7 @@ from oomctl.files.kernelfile import KernelFileError
 from oomctl.hog.hogset import RunningHog
 from oomctl.oom.kill import OomKill
 from oomctl.oom.paths import is_within
-from oomctl.oom.plan import Hog, Plan
+from oomctl.oom.plan import Plan
 from oomctl.oom.task import Task
 from oomctl.proc import procfs
 from oomctl.text import printable
@@ -41,8 +41,8 @@ class Snapshot:
         """
         if running_hog := self.hogs.get(task.pid) or self.hogs.get(task.parent):
             return running_hog
-        alike = [one for one in self.hogs.values() if _like_a_child(task, one.hog)]
-        return alike[0] if len(alike) == 1 and not task.parent else None
+        alike = () if task.parent else self._parents.get((task.comm, task.cgroup), ())
+        return alike[0] if len(alike) == 1 else None
 
     def find(self, pid: int) -> Task | None:
         """Return a task of the target, or of the machine if that was read."""
@@ -59,6 +59,16 @@ class Snapshot:
             hogs=later.hogs,
             charged={**later.charged, **self.charged},
         )
+
+    @cached_property
+    def _parents(self) -> Mapping[tuple[str, str], Sequence[RunningHog]]:
+        """The hogs that have children, by the comm and the cgroup of these."""
+        found: dict[tuple[str, str], list[RunningHog]] = {}
+        for one in self.hogs.values():
+            home = {"forker": one.hog.cgroup, "shared": one.hog.sharer}.get(one.hog.kind)
+            if home is not None:
+                found.setdefault((one.hog.label[:15], printable(home)), []).append(one)
+        return found
 
     @cached_property
     def _by_pid(self) -> Mapping[int, Task]:
@@ -206,11 +216,6 @@ class TargetState:
     def dying(self) -> int | None:
         """Return how many removed cgroups of the whole hierarchy the kernel still keeps."""
         return (self._root.controller.stat or {}).get("nr_dying_descendants")
-
-
-def _like_a_child(task: Task, hog: Hog) -> bool:
-    home = {"forker": hog.cgroup, "shared": hog.sharer}.get(hog.kind)
-    return home is not None and (task.comm, task.cgroup) == (hog.label[:15], printable(home))
 
 
 def _known(found: Iterable[tuple[str, Mapping[str, int] | None]]) -> Events:

@@ -72,7 +72,7 @@ def _read_task(pid: int, at: int, cgroup: str | None, nodes: int | None) -> Task
         swap=swap,
         pgtables=pgtables,
         started=int(stat[19]) / _TICKS,
-        has_mm=b"VmRSS" in status,
+        has_mm=_field(status, b"VmRSS") is not None,
         rss_read=int(of_holder[21]) * PAGE_SIZE if rss else None,
         slack=min(swap, _percpu_pages() * PAGE_SIZE),
         parent=parent,
@@ -82,14 +82,14 @@ def _read_task(pid: int, at: int, cgroup: str | None, nodes: int | None) -> Task
     )
 
 
-def _with_memory(at: int, kernel_thread: bool) -> tuple[int, dict[bytes, bytes]]:
-    """Return the thread that has the memory, 0 for the leader, and the fields of its status.
+def _with_memory(at: int, kernel_thread: bool) -> tuple[int, bytes]:
+    """Return the thread that has the memory, 0 for the leader, and its status.
 
     A leader may end before its threads; the OOM killer then takes the memory from one of those
     (mm/oom_kill.c, find_lock_task_mm()). If no thread has memory, this is the leader.
     """
-    status = _fields(content("status", at))
-    if b"VmRSS" not in status and not kernel_thread:
+    status = content("status", at)
+    if _field(status, b"VmRSS") is None and not kernel_thread:
         folder = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
         try:
             with os.scandir(folder) as entries:
@@ -97,8 +97,8 @@ def _with_memory(at: int, kernel_thread: bool) -> tuple[int, dict[bytes, bytes]]
         finally:
             os.close(folder)
         for thread in threads:
-            other = _fields(content(f"task/{thread}/status", at))
-            if b"VmRSS" in other:
+            other = content(f"task/{thread}/status", at)
+            if _field(other, b"VmRSS") is not None:
                 return int(thread), other
     return 0, status
 
@@ -120,13 +120,14 @@ def sizes(pid: int, file: str = "status") -> dict[str, int]:
     }
 
 
-def _fields(status: bytes) -> dict[bytes, bytes]:
-    lines = status.splitlines()
-    return {name: value for name, _, value in (line.partition(b":\t") for line in lines)}
+def _field(status: bytes, name: bytes) -> bytes | None:
+    """Return a field of a status; the name of the task, which is the first, has no newline."""
+    _, found, rest = status.partition(b"\n%s:\t" % name)
+    return rest.partition(b"\n")[0] if found else None
 
 
-def _size(status: Mapping[bytes, bytes], field: bytes) -> int:
-    return int(status.get(field, b"0 kB").split()[0]) << 10
+def _size(status: bytes, name: bytes) -> int:
+    return int((_field(status, name) or b"0 kB").split()[0]) << 10
 
 
 def _percpu_pages() -> int:
@@ -139,8 +140,9 @@ def _percpu_pages() -> int:
     return cpus * (max(32, 2 * cpus) - 1)
 
 
-def _mems_allowed(status: Mapping[bytes, bytes]) -> int:
-    return int(status[b"Mems_allowed"].replace(b",", b""), 16) if b"Mems_allowed" in status else -1
+def _mems_allowed(status: bytes) -> int:
+    allowed = _field(status, b"Mems_allowed")
+    return -1 if allowed is None else int(allowed.replace(b",", b""), 16)
 
 
 def _not_eligible_reason(flags: int, shares: int) -> str:
@@ -225,7 +227,7 @@ def all_tasks() -> list[Task]:
     The OOM killer walks them in this order (for_each_process(); copy_process() in kernel/fork.c
     appends to init_task.tasks). The order of PIDs is the same only until they wrap.
     """
-    nodes = _mems_allowed(_fields(content(f"{_PROC}/self/status")))
+    nodes = _mems_allowed(content(f"{_PROC}/self/status"))
     found = (read_task(pid, nodes=nodes) for pid in psutil.pids())
     return sorted((task for task in found if task), key=lambda task: (task.started, task.pid))
 

@@ -1,5 +1,7 @@
 """Which hog a task belongs to, and kills that no call made."""
 
+from dataclasses import replace
+
 import pytest
 
 from oomctl.experiment.history import History
@@ -46,6 +48,20 @@ def test_a_child_whose_parent_is_unknown_belongs_to_its_hog(one, pid):
 
 def test_a_child_that_may_belong_to_either_hog_belongs_to_none():
     assert snapshot(FORKER, FORKER).hog_of(task(99)) is None
+
+
+def test_hogs_are_gone_through_once_for_any_number_of_tasks():
+    class Hogs(dict):
+        gone_through = 0
+
+        def values(self):
+            Hogs.gone_through += 1
+            return super().values()
+
+    hogs = Hogs({pid: RunningHog(FORKER, pid) for pid in range(1000, 2000)})
+    taken = replace(snapshot(), hogs=hogs)
+    assert all(taken.hog_of(task(pid, cgroup="/t")) is None for pid in range(1000))
+    assert Hogs.gone_through == 1
 
 
 class OomSources:
