@@ -161,6 +161,7 @@ def test_a_long_path_is_put_together_and_one_that_was_cut_is_not_told(
 def test_a_process_whose_leader_has_ended_is_named_by_its_process(top: Path) -> None:
     cgroup = limited(top / "a")
     ready, told = os.pipe()
+    entry, go = os.pipe()
     pid = os.fork()
     if not pid:
         import threading
@@ -168,8 +169,11 @@ def test_a_process_whose_leader_has_ended_is_named_by_its_process(top: Path) -> 
         (cgroup / "cgroup.procs").write_text("0")
 
         def fill() -> None:
-            time.sleep(0.5)
+            leader = Path(f"/proc/{os.getpid()}/stat")
+            while " Z " not in leader.read_text():
+                time.sleep(0.01)
             os.write(told, b"%d" % threading.get_native_id())
+            os.read(entry, 1)
             mmap.mmap(-1, 16 * M).madvise(23)
             time.sleep(600)
 
@@ -177,6 +181,7 @@ def test_a_process_whose_leader_has_ended_is_named_by_its_process(top: Path) -> 
         ctypes.CDLL(None).syscall(60, 0)  # exit(2): of this thread alone
     with Kmsg() as log:
         thread = int(os.read(ready, 20))
+        os.write(go, b"x")
         killed(pid)
         kill = only(log)
     assert (kill.pid, kill.invoker_pid) == (pid, thread)

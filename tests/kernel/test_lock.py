@@ -30,16 +30,32 @@ def warm(declare):
 
 
 @pytest.fixture
-def held(gate, cgroup, warm):
-    """oom_lock, held by a declaration on an empty cgroup until the test is over (18 s at most)."""
-    empty = CGROUPS / "empty"
-    empty.mkdir()
-    try:
+def while_held(gate, cgroup, warm):
+    """Do something while a declaration on an empty cgroup holds oom_lock: for 18 s at most.
+
+    RCU reports a stall after 21 s. What takes longer, on a busy machine, is done again.
+    """
+
+    def attempt(do):
         with DeclareProgram() as program:
             call = Call(None, 0, WAIT_ON_OOM_LOCK)
             with gate.shut(lambda: program.run(call, empty.stat().st_ino, SLOT), lambda: False, 18):
-                yield gate
+                done = do()
+                in_time = not gate.held().until_ns
             assert program.read(SLOT).ret == 0
+        return in_time, done
+
+    def run(do):
+        for _ in range(4):
+            in_time, done = attempt(do)
+            if in_time:
+                return done
+        pytest.skip("too slow: four times it took longer than oom_lock may be held")
+
+    empty = CGROUPS / "empty"
+    empty.mkdir()
+    try:
+        yield run
     finally:
         empty.rmdir()
 
@@ -47,9 +63,8 @@ def held(gate, cgroup, warm):
 # While a task stands in the gate no RCU grace period ends: nothing can be attached to the place
 # where it stands, and no process can change its cgroup. So there is no tracing here, and no hogs.
 @pytest.mark.usefixtures("no_tracing")
-def test_a_held_lock_is_busy_for_a_caller_that_does_not_wait(declare, cgroup, held):
-    code, result = declare("--cgroup", str(cgroup), "--no-wait")
-    assert not held.held().until_ns
+def test_a_held_lock_is_busy_for_a_caller_that_does_not_wait(declare, cgroup, while_held):
+    code, result = while_held(lambda: declare("--cgroup", str(cgroup), "--no-wait"))
     assert code == 1
     assert (result["calls"][0]["ret"], result["calls"][0]["errno"]) == (-16, "EBUSY")
     assert result["verdict"] == "busy"
@@ -57,9 +72,8 @@ def test_a_held_lock_is_busy_for_a_caller_that_does_not_wait(declare, cgroup, he
 
 
 @pytest.mark.usefixtures("no_tracing")
-def test_a_caller_that_waits_for_a_held_lock_is_interrupted(declare, cgroup, held):
-    code, result = declare("--cgroup", str(cgroup), "--timeout", "0.5")
-    assert not held.held().until_ns
+def test_a_caller_that_waits_for_a_held_lock_is_interrupted(declare, cgroup, while_held):
+    code, result = while_held(lambda: declare("--cgroup", str(cgroup), "--timeout", "0.5"))
     assert code == 1
     # The caller was killed while it waited; its result was written by the BPF program.
     assert (result["calls"][0]["ret"], result["calls"][0]["errno"]) == (-4, "EINTR")
