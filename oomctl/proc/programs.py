@@ -14,13 +14,15 @@ from oomctl.proc import fork
 _LONG = 900.0  # seconds: a build of the module takes a minute on a slow machine
 _DYING = 5.0  # seconds that a program may take to end after SIGKILL
 
-# Not every user has the sbin folders in PATH, where kmod's tools are.
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+def _path() -> str:
+    """Return PATH with the sbin folders, where kmod's tools are: not every user has them in it."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def which(name: str) -> str | None:
     """Return the path of a program, or None."""
-    return shutil.which(name, path=_PATH)
+    return shutil.which(name, path=_path())
 
 
 def run(
@@ -38,7 +40,7 @@ def run(
     try:
         process = subprocess.Popen(
             command,
-            env={"PATH": _PATH, "LC_ALL": "C", "TMPDIR": temporary},
+            env={"PATH": _path(), "LC_ALL": "C", "TMPDIR": temporary},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -14,7 +14,7 @@ def machine(tmp_path, monkeypatch):
     """Replace every program of this machine by shell scripts: machine(make="exit 2")."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setattr(programs, "_PATH", str(folder))
+    monkeypatch.setattr(programs, "_path", lambda: str(folder))
 
     def has(**scripts: str) -> None:
         for name, script in scripts.items():
