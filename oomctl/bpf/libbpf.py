@@ -106,11 +106,11 @@ def library() -> ctypes.CDLL:
 @functools.cache
 def _printer() -> Any:
     """Return the log callback, which must live forever: libbpf keeps the pointer."""
-    vsnprintf = ctypes.CDLL(None).vsnprintf
+    vsnprintf = ctypes.PyDLL(None).vsnprintf  # called with the GIL held, so one buffer is enough
     vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+    buffer = ctypes.create_string_buffer(1 << 16)
 
     def keep(_level: int, fmt: bytes, arguments: int) -> int:
-        buffer = ctypes.create_string_buffer(1 << 16)
         vsnprintf(buffer, len(buffer), fmt, arguments)
         _log.extend(buffer.value.decode(errors="backslashreplace").splitlines())
         return 0
