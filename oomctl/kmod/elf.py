@@ -1,10 +1,11 @@
-"""ELF files of 64 bits: whether one is truncated, and the bytes of its sections."""
+"""ELF files of 64 bits: whether one is truncated, its sections, and what a process loads of it."""
 
 import struct
 from pathlib import Path
 
 MAGIC = b"\x7fELF"
 _HEADER = 64
+_PT_LOAD = 1
 
 
 def whole(path: Path) -> bool:
@@ -36,6 +37,22 @@ def section(data: bytes, name: str) -> bytes | None:
     except (struct.error, IndexError, ValueError):
         pass
     return None
+
+
+def loaded(data: bytes) -> bytes:
+    """Return the beginning of a file that a process needs of it, without what is for debuggers.
+
+    It is all but what follows the last segment of type PT_LOAD; other files are returned whole.
+    """
+    if data[:5] != MAGIC + b"\2":
+        return data
+    order = ">" if data[5] == 2 else "<"
+    (start,) = struct.unpack_from(f"{order}Q", data, 0x20)
+    size, count = struct.unpack_from(f"{order}HH", data, 0x36)
+    segments = [
+        struct.unpack_from(f"{order}I4xQ16xQ", data, start + size * at) for at in range(count)
+    ]
+    return data[: max(offset + length for kind, offset, length in segments if kind == _PT_LOAD)]
 
 
 def _end(head: bytes) -> int:

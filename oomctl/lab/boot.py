@@ -19,7 +19,8 @@ from typing import IO
 
 from oomctl import cache, console
 from oomctl.errors import OomctlError
-from oomctl.lab import disks, initramfs, qemu, saved, tools
+from oomctl.lab import disks, initramfs, packed, qemu, saved, tools
+from oomctl.lab.packed import Packed
 from oomctl.lab.pump import Output, Tail, pump
 from oomctl.lab.qemu import Machine, Wiring
 from oomctl.lab.running import Guest, Job
@@ -29,8 +30,10 @@ from oomctl.proc import fork, programs
 _REMOVAL_SECONDS = 5.0
 _RESTORE_SECONDS = 30.0
 """A restored machine answers within a tenth of a second when it is alone."""
-_SPACE = 32 << 20
+_SPACE = 96 << 20
 """Bytes that an initramfs, and the tables of a disk's file system, take at most."""
+_PYTHON_MIB = 512
+"""The memory of a guest in which a Python may wait: it takes a tenth of that."""
 _OUTPUTS = ("stdout", "stderr", "kmsg")
 
 
@@ -51,9 +54,24 @@ class _Start:
         return initramfs.guest_files(self.job.module, self.job.look)
 
     @cached_property
+    def python(self) -> Packed | None:
+        """What a Python has loaded that waits in the machine; None if none does.
+
+        One does in machines that are saved, if it can do the words, or some that come later.
+        """
+        vm, job = self.vm, self.job
+        if not vm.saves or vm.memory_mib < _PYTHON_MIB or job.terminal:
+            return None
+        if not job.kept and packed.started(job.words, job.environment) is None:
+            return None
+        found = packed.find()
+        return found if job.kept or (found and found.request(*job.asked)) else None
+
+    @cached_property
     def key(self) -> str:
         """The name of the saved machine that may be restored for it."""
-        return saved.key(self.vm, self.files, self.job.modules)
+        python = self.python.digest if self.python else ""
+        return saved.key(self.vm, self.files, self.job.modules, python)
 
     @property
     def left(self) -> float:
@@ -77,7 +95,8 @@ class _Start:
             kept="yes" if job.kept else "",
             **qemu.shares(vm),
         )
-        words = initramfs.command(job.words, job.environment, job.cwd, job.terminal is not None)
+        request = self.python.request(*job.asked) if self.python and not job.kept else ""
+        words = initramfs.command(*job.asked, job.terminal is not None, request)
         return initramfs.archive({"settings": settings, "command": words})
 
 
@@ -192,7 +211,8 @@ def _machine(
         out, err, log = readers
         serial = Tail(start.serial_to, start.deadline)
         control, terminal, monitor = ours["control"], ours["terminal"], ours.get("monitor")
-        yield Guest(process, out, err, log, control, terminal, start.nonce, monitor, serial)
+        python = start.python.digest if start.python else ""
+        yield Guest(process, out, err, log, control, terminal, start.nonce, monitor, serial, python)
 
 
 @contextlib.contextmanager
@@ -255,5 +275,7 @@ def _prepare(start: _Start) -> tuple[str, IO[bytes]]:
         virtme_output = run_virtme(qemu.with_initramfs(start.vm, path), start.left)
         image = path.open("ab+")
     image.write(initramfs.archive(start.files))
+    if start.python:
+        image.write(start.python.archive())
     image.flush()
     return virtme_output, image

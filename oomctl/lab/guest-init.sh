@@ -51,6 +51,18 @@ if [ -n "$module" ]; then
     }
 fi
 
+# A Python with oomctl's modules, of which guest-run.sh asks what it can do (lab/waiting.py). Its
+# folder is lost at switch_root, and with it all that it has not opened.
+if [ -e /python/start ]; then
+    mount -t proc proc /python/proc
+    mkfifo python.asked python.answer python.up
+    (
+        echo -1000 >/proc/self/oom_score_adj
+        . /python/start
+    ) <>python.asked >python.up &
+    read -r pid <python.up && echo "$pid" >python.pid || echo "oomctl lab: no Python waits"
+fi
+
 # The host reads that the machine is up, and saves it or not; it may be another process that sends
 # a line some day, reads that it is answered, and sends settings and command.
 up() { printf '\000lab begin\n' >oomctl.stdout; }

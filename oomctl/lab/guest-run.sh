@@ -67,6 +67,30 @@ if [ -n "$swap" ]; then
     disk swap && { mkswap "$device" && swapon "$device"; } >/dev/null 2>&4 || end no-swap
 fi
 
+# Has the Python that waits do what the words of `command` are, if it is there: it gets a request, takes
+# the streams of this shell, and tells the PID of its child, and how that ended. This shell waits,
+# unkillable as the pumps.
+ask() {
+    exec 5<&0 6>&1 7>&2
+    if read -r pid </run/oomctl/python.pid && kill -0 "$pid"; then
+        echo -1000 >/proc/self/oom_score_adj
+        read -r self _ </proc/self/stat
+        printf %s "$1" >/run/oomctl/python.request
+        echo "$self" >/run/oomctl/python.asked
+        {
+            if read -r pid; then
+                echo "$pid" >/run/oomctl/running
+                read -r status || status=137
+                exit "$status"
+            fi
+        } </run/oomctl/python.answer
+        read -r adj </proc/1/oom_score_adj
+        echo "$adj" >/proc/self/oom_score_adj
+    fi 2>/dev/null
+    record executed
+    exec 5<&- 6>&- 7>&-
+}
+
 # `command` sets the environment, goes to the caller's folder and becomes the caller's words.
 if [ -n "$terminal" ]; then
     [ -c /dev/hvc0 ] || end no-terminal
@@ -98,8 +122,11 @@ while read -r verb nonce text; do
         printf %b "$text" >command
         (
             record begin >&3
-            (. ./command) </dev/null >&3 2>&4 3>&- 4>&- &
-            echo $! >running
+            (
+                read -r self _ </proc/self/stat
+                echo "$self" >running
+                . ./command
+            ) </dev/null >&3 2>&4 3>&- 4>&- &
             wait $!
             status=$?
             : >running

@@ -2,7 +2,7 @@
 
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _GUEST_FILES = {
@@ -12,14 +12,20 @@ _GUEST_FILES = {
 }
 
 
-def archive(files: Mapping[str, bytes]) -> bytes:
+def archive(
+    files: Mapping[str, bytes], folders: Iterable[str] = (), links: Mapping[str, str] | None = None
+) -> bytes:
     """Pack files, and the folders they are in, as a cpio archive in `newc` format.
+
+    `folders` may be empty ones; `links` are symbolic, by their names.
 
     The kernel unpacks one archive after another, and a later file replaces an earlier one, as the
     lab's /init does (Documentation/driver-api/early-userspace/buffer-format.rst).
     """
-    folders = sorted({str(parent) for name in files for parent in Path(name).parents} - {"."})
-    entries = [_entry(name, b"", stat.S_IFDIR | 0o755) for name in folders]
+    links = links or {}
+    names = {*folders, *(str(up) for name in (*files, *links) for up in Path(name).parents)}
+    entries = [_entry(name, b"", stat.S_IFDIR | 0o755) for name in sorted(names - {"."})]
+    entries += [_entry(name, to.encode(), stat.S_IFLNK | 0o777) for name, to in links.items()]
     entries += [_entry(name, data, stat.S_IFREG | 0o755) for name, data in files.items()]
     return b"".join([*entries, _entry("TRAILER!!!", b"", 0)])
 
@@ -42,16 +48,22 @@ def settings(**values: str | int) -> bytes:
 
 
 def command(
-    words: Sequence[str], environment: Mapping[str, str], cwd: str, terminal: bool = False
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    cwd: str,
+    terminal: bool = False,
+    request: str = "",
 ) -> bytes:
     """Return shell text that becomes `words` with exactly that environment and folder.
 
     It names setsid by the path in $setsid: busybox's own would run busybox's applets. With
-    `terminal` its stdin becomes the controlling terminal of the words.
+    `terminal` its stdin becomes the controlling terminal of the words. `request` asks the Python
+    that waits to do them, if it is there (lab/packed.py).
     """
     lines = [b"export %s=%s" % (name.encode(), _quoted(v)) for name, v in environment.items()]
     lines.append(b"cd -- %s || exit 126" % _quoted(cwd))
     lines.append(b"unset OLDPWD SHLVL")
+    lines += [b"ask " + _quoted(request)] if request else []
     option = b"--ctty " if terminal else b""
     lines.append(b'exec "$setsid" ' + option + b" ".join(_quoted(word) for word in words))
     return b"\n".join(lines) + b"\n"

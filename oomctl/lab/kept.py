@@ -32,7 +32,8 @@ class Record:
     """A kept guest: its keeper by PID and start time (seconds since the epoch), and its kernel.
 
     `owner` is the PID of the process with which it ends, None if there is none; `idle` are the
-    seconds without a command after which it ends.
+    seconds without a command after which it ends. `python` names what the Python that waits in it
+    has loaded, "" if there is none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Record:
     kernel: str
     owner: int | None
     idle: float
+    python: str = ""
 
     def is_keeper(self) -> bool:
         """Tell whether the process still is the one that wrote this."""

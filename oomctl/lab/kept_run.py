@@ -14,8 +14,9 @@ from typing import IO, Any, NoReturn
 
 import psutil
 
+from oomctl import console
 from oomctl.errors import Exit, OomctlError, UnsupportedError
-from oomctl.lab import initramfs, kept, vm
+from oomctl.lab import initramfs, kept, packed, vm
 from oomctl.lab.boot import booted
 from oomctl.lab.keeper import DONE, Keeper
 from oomctl.lab.kept import Record
@@ -88,9 +89,8 @@ def _keep(
             _await_boot(guest, began + timeout)
             created = psutil.Process().create_time()
             kernel, idle = keeping.kernel, keeping.idle
-            kept.write(
-                file, Record(keeping.name, os.getpid(), created, kernel, keeping.owner, idle)
-            )
+            told_of = (keeping.name, os.getpid(), created, kernel, keeping.owner, idle)
+            kept.write(file, Record(*told_of, guest.python))
             faults = [asdict(fault) for fault in guest.log.faults]
             _tell(told, {"boot": time.monotonic() - began, "faults": faults})
             _detach(told)
@@ -162,10 +162,11 @@ def run(record: Record, job: Job, timeout: float, out: Sink, err: Sink) -> Endin
         nonce = json.loads(greeting)["nonce"]
         stdout, stderr = (stack.enter_context(open(fd, "rb", buffering=0)) for fd in fds[:2])
         control = stack.enter_context(socket.socket(fileno=fds[2]))
-        script = initramfs.command(job.words, job.environment, job.cwd)
+        script = initramfs.command(*job.asked, request=_request(record, job))
         control.sendall(b"run %s %s\n" % (nonce.encode(), initramfs.escaped(script)))
         outputs = [Output(Stream(nonce), sink, deadline) for sink in (out, err)]
         pumped = pump([*zip((stdout, stderr), outputs, strict=True)], [], deadline)
+        vm.tell_executed(outputs)
         total = time.monotonic() - began
         boot = pumped.boot - began if pumped.boot is not None else None
         if pumped.timed_out:  # closing the link has the command killed
@@ -176,6 +177,17 @@ def run(record: Record, job: Job, timeout: float, out: Sink, err: Sink) -> Endin
     status = int(pumped.word) if pumped.word and pumped.word.isdigit() else None
     console, qemu = answer["console"], answer["qemu"]
     return Ending(status, False, boot, total, console, qemu, _faults(answer))
+
+
+def _request(record: Record, job: Job) -> str:
+    """Return what the Python that waits in a guest is to be asked for, if that is possible."""
+    if not record.python or packed.started(job.words, job.environment) is None:
+        return ""
+    found = packed.find()
+    if found is None or found.digest != record.python:
+        console.detail("this oomctl is not the one that waits in the guest, and is started anew")
+        return ""
+    return found.request(*job.asked)
 
 
 def _faults(answer: Mapping[str, Any]) -> tuple[Fault, ...]:

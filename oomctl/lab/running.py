@@ -31,6 +31,11 @@ class Job:
     terminal: tuple[int, int] | None = None
     kept: bool = False
 
+    @property
+    def asked(self) -> tuple[tuple[str, ...], Mapping[str, str], str]:
+        """Words, environment and folder."""
+        return self.words, self.environment, self.cwd
+
 
 @dataclass
 class Guest:
@@ -39,6 +44,7 @@ class Guest:
     The ports `stdout` and `stderr` carry the command's output with records (lab/stream.py), `kmsg`
     the kernel log; `control` takes what guest-init.sh and guest-run.sh wait for; `terminal` is its
     hvc0. `monitor` takes QEMU's own commands, of a machine that may be saved.
+    `python` names what the Python that waits in it has loaded, "" if there is none.
     """
 
     process: subprocess.Popen[bytes]
@@ -50,6 +56,7 @@ class Guest:
     nonce: str
     monitor: socket.socket | None
     serial: Tail
+    python: str = ""
     messages: Tail = field(default_factory=Tail)
 
     def __post_init__(self) -> None:

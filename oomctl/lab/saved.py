@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomctl import cache, console
-from oomctl.files.digest import sha256
+from oomctl.files.digest import identity, sha256
 from oomctl.lab import qemu, tools
 from oomctl.lab.qemu import Machine
 
@@ -35,11 +35,11 @@ class Saved:
     virtme_output: str
 
 
-def key(vm: Machine, files: Mapping[str, bytes], modules: Path | None) -> str:
+def key(vm: Machine, files: Mapping[str, bytes], modules: Path | None, python: str = "") -> str:
     """Return the name of machines that may be restored for each other.
 
     They differ in the folders that they mount, but not in how many. `files` are the lab's own in
-    the initramfs, `modules` the host's folder of the kernel's.
+    the initramfs, `modules` the host's folder of the kernel's, `python` names what waits in it.
     """
     same = dataclasses.replace(
         vm,
@@ -50,17 +50,9 @@ def key(vm: Machine, files: Mapping[str, bytes], modules: Path | None) -> str:
     )
     made_by = [vm.image, tools.qemu(), tools.virtme_run(), tools.busybox() or Path()]
     made_by += [modules / "modules.dep"] if modules else []
-    parts = [repr(same), qemu.kernel_line(vm), *map(_identity, made_by)]
+    parts = [repr(same), python, qemu.kernel_line(vm), *map(identity, made_by)]
     parts += [f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in sorted(files.items())]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-
-
-def _identity(file: Path) -> str:
-    try:
-        found = file.stat()
-    except OSError:
-        return f"{file} -"
-    return f"{file} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 @contextlib.contextmanager

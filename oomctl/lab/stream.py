@@ -7,18 +7,22 @@ when the record has arrived, everything that the command wrote before it has arr
 import re
 from dataclasses import dataclass
 
-_BEGIN = "begin"
+_BEGIN, _EXECUTED = "begin", "executed"
 _WORD = re.compile(rb"([a-z-]{1,31}|[0-9]{1,3})\n")
 _MAX_WORD = 32
 
 
 @dataclass
 class Stream:
-    """Splits bytes as they arrive; `word` is the command's end in a word, once it has ended."""
+    """Splits bytes as they arrive; `word` is the command's end in a word, once it has ended.
+
+    With `executed` the guest has executed what a Python that waits could have done.
+    """
 
     nonce: str
     began: bool = False
     word: str | None = None
+    executed: bool = False
     _pending: bytes = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -51,6 +55,8 @@ class Stream:
     def _take_record(self, word: str) -> None:
         if word == _BEGIN:
             self.began = True
+        elif word == _EXECUTED:
+            self.executed = True
         else:
             self.word = self.word or word
 

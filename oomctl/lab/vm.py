@@ -109,6 +109,7 @@ def run_once(
             streams = [*zip((guest.stdout, guest.stderr), outputs, strict=True)]
             settled = partial(_is_settled, guest)
             pumped = pump(streams, guest.tails, deadline, settled, extras=more)
+            tell_executed(outputs)
             total = time.monotonic() - started
             how = "" if pumped.word or pumped.timed_out else end_of(guest)
     except subprocess.TimeoutExpired:
@@ -118,6 +119,12 @@ def run_once(
     status = int(pumped.word) if pumped.word and pumped.word.isdigit() else None
     faults = faults_of(guest, bool(pumped.word))
     return Ending(status, pumped.timed_out, boot, total, guest.serial.text(), how, faults)
+
+
+def tell_executed(outputs: Sequence[Output]) -> None:
+    """Say, with -v, that the Python was not there that should have waited in a guest."""
+    if any(output.stream.executed for output in outputs):
+        console.detail("no Python waits in the guest: the command was executed")
 
 
 def _is_settled(guest: Guest) -> bool:

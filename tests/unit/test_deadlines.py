@@ -32,6 +32,10 @@ BOUNDED = {
         "lab/kept_run.py",
         "os.waitpid(pid, 0)",
     ): "the keeper has ended, or ends within its own deadlines",
+    (
+        "lab/waiting.py",
+        "os.waitpid(pid, 0)",
+    ): "in the guest: the command's own deadline, at which the host kills it or the machine",
     ("lab/make.py", "process.wait()"): "its output has ended, and Ctrl-C ends it",
     ("proc/kmsg.py", "os.read(self._fd, _RECORD_MAX)"): "does not block",
     (

@@ -1,5 +1,6 @@
 """The guest's initramfs: the archive that the kernel unpacks, and words that arrive unchanged."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -46,6 +47,16 @@ def test_command_that_does_not_exist_is_127(tmp_path):
     assert b"no-such-program" in done.stderr
 
 
+def test_a_request_is_asked_before_the_words(tmp_path):
+    script = tmp_path / "command"
+    request = json.dumps({"words": WORDS})
+    script.write_bytes(initramfs.command(["true"], {"PATH": "/bin"}, "/tmp", request=request))
+    done = shell(f'ask() {{ printf "%s|%s" "$PWD" "$1"; exit; }}; . {script}')
+    folder, _, asked = done.stdout.decode().partition("|")
+    assert folder == "/tmp"
+    assert json.loads(asked) == {"words": WORDS}
+
+
 def test_settings_are_shell_text(tmp_path):
     script = tmp_path / "settings"
     script.write_bytes(initramfs.settings(nonce="ab", empty="", rwdir0="/a b'c", number=5))
@@ -65,17 +76,22 @@ def test_archive_pads_each_entry_to_four_bytes():
 )
 def test_archive_unpacks(tmp_path):
     files = {"init": b"#!/bin/sh\n", "lab/a": os.urandom(1001), "lab/deep/b": b""}
+    links = {"lab/link": "deep/b", "other/link": "../init"}
     cpio = ["cpio"] if shutil.which("cpio") else ["busybox", "cpio"]
     subprocess.run(
         [*cpio, "-i", "-d"],
-        input=initramfs.archive(files),
+        input=initramfs.archive(files, ["an/empty/folder", "an/empty", "an"], links),
         cwd=tmp_path,
         check=True,
         capture_output=True,
     )
     assert {
-        str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()
+        str(p.relative_to(tmp_path)): p.read_bytes()
+        for p in tmp_path.rglob("*")
+        if p.is_file() and not p.is_symlink()
     } == files
+    assert {name: str((tmp_path / name).readlink()) for name in links} == links
+    assert (tmp_path / "an/empty/folder").is_dir()
     assert os.access(tmp_path / "init", os.X_OK)
 
 

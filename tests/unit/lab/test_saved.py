@@ -59,6 +59,11 @@ def test_other_scripts_or_another_module_do_not_fit(vm, tmp_path):
     assert key(vm, modules=tmp_path) != key(vm)
 
 
+def test_another_python_that_waits_does_not_fit(vm):
+    keys = {saved.key(vm, {}, None, python) for python in ("", "a", "b")}
+    assert len(keys) == 3
+
+
 @pytest.fixture
 def writes(monkeypatch, tmp_path):
     """An empty cache, and a QEMU that writes its state or does what the test has it do."""

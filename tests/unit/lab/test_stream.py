@@ -70,3 +70,10 @@ def test_a_record_without_an_end_is_not_waited_for():
 
 def test_the_first_end_counts():
     assert split(record("3") + record("no-kfunc"), 5) == (b"", False, "3")
+
+
+def test_words_that_were_executed_are_known_as_such():
+    stream = Stream(NONCE)
+    assert stream.feed(record("begin") + record("executed") + b"x" + record("0")) == b"x"
+    assert (stream.began, stream.executed, stream.word) == (True, True, "0")
+    assert not Stream(NONCE).executed

@@ -124,6 +124,6 @@ def test_a_cache_without_room_for_a_boot(monkeypatch, tmp_path):
     monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path))
     usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
-    with pytest.raises(OomctlError, match=f"booting a guest needs 32M below {tmp_path}, and 1"):
+    with pytest.raises(OomctlError, match=f"booting a guest needs 96M below {tmp_path}, and 1"):
         vm.run(Machine(Path("/x")), JOB, 100, None, None)
     assert not [*tmp_path.iterdir()]
