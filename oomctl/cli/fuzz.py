@@ -65,7 +65,7 @@ class FuzzOptions:
         int,
         value(
             "N",
-            f"End after so many new findings. [default: {MOST_FINDINGS}]",
+            f"End after so many new findings that were seen again. [default: {MOST_FINDINGS}]",
             integer(1, 1_000_000),
         ),
     ] = MOST_FINDINGS

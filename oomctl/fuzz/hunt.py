@@ -77,8 +77,8 @@ class Hunt:
 
     @property
     def is_over(self) -> bool:
-        """Whether there are so many findings that more would tell nothing new."""
-        return len(self.findings) >= self.most_findings
+        """Whether so many findings were seen again that more would tell nothing new."""
+        return sum(each.seen > 0 for each in self.findings) >= self.most_findings
 
     def round(self, number: int) -> None:
         """Run one case; confirm and shrink what it finds."""

@@ -1,6 +1,7 @@
 """The hunt against a kernel that is the model, and against models that have a fault."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,7 +107,11 @@ def test_a_finding_that_is_known_is_counted_only():
 def test_it_is_over_after_many_findings():
     made = hunt()
     assert not made.is_over
-    made.findings = [None] * MOST_FINDINGS
+    made.findings = [SimpleNamespace(seen=3)] * MOST_FINDINGS
+    assert made.is_over
+    made.findings[0] = SimpleNamespace(seen=0)
+    assert not made.is_over
+    made.findings.append(SimpleNamespace(seen=1))
     assert made.is_over
     made.most_findings += 1
     assert not made.is_over
