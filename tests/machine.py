@@ -65,7 +65,7 @@ class FakeMachine(Machine):
         self.readonly = False
         self.writable = True
         self.delegates: set[str] = set()
-        self.limits = 1024
+        self.open_files = 1024
         self.available = 2 << 30
         self.running = [Program(1, "init", "/sbin/init")]
         self.binaries = ["aarch64", "x86_64"]
@@ -96,9 +96,6 @@ class FakeMachine(Machine):
 
     release = "6.12-test"
     architecture = "x86_64"
-
-    def limit(self, _number):
-        return self.limits
 
     def magic(self, _path):
         return self._say("magic")
