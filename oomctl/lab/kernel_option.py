@@ -59,7 +59,7 @@ def _find(text: str, update: bool, arch: str) -> Kernel:
     path = Path(text)
     if text.endswith(".deb") and path.is_file():
         return packages.get(path)
-    if text and os.path.lexists(path):
+    if text and _is_there(path):
         return guest_kernel.given(path)
     if found := cached.find(text):
         return found
@@ -72,6 +72,15 @@ def _find(text: str, update: bool, arch: str) -> Kernel:
             f"`oomctl lab kernels --remove {text}`, then fetch or build it again",
         )
     raise UsageError(f"--kernel: {text} does not exist", f"give {_KINDS}")
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a path leads to something; OSError if that cannot be told."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return True
 
 
 def find_local(text: str, arch: str = "") -> Kernel:

@@ -84,8 +84,12 @@ def test_what_is_no_module(files, words, name):
     ],
     ids=" ".join,
 )
-def test_a_name_that_is_too_long(files, words):
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_name_that_is_too_long(files, monkeypatch, tmp_path, words, cached):
     """No traceback: an option's check may be the first to look for the file."""
+    monkeypatch.setenv("OOMCTL_CACHE", str(tmp_path / "cache"))
+    if cached:
+        (tmp_path / "cache/kernels").mkdir(parents=True)
     *begin, option = words
     command = [*begin[:2], "-v", option, "n" * 300, *begin[2:]]
     refused(run(*command), 2, "File name too long", "n" * 300)
