@@ -5,6 +5,7 @@ can do as if it had just been started is decided here, by what its modules are a
 """
 
 import contextlib
+import filecmp
 import hashlib
 import json
 import marshal
@@ -129,9 +130,13 @@ def started(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, 
 
 
 def _is_ours(python: str) -> bool:
-    """Tell whether a program is this Python, by any name in its folder."""
-    here = Path(sys.executable)
-    return Path(python).parent == here.parent and Path(python).resolve() == here.resolve()
+    """Tell whether a program is this Python, by any name in its folder: a link, or a copy."""
+    here, other = Path(sys.executable), Path(python)
+    if other.parent != here.parent:
+        return False
+    with contextlib.suppress(OSError):
+        return other.resolve() == here.resolve() or filecmp.cmp(other, here, shallow=False)
+    return False
 
 
 def _python() -> str:

@@ -181,3 +181,16 @@ def test_what_is_for_debuggers_is_left_out(tmp_path):
     assert program.stat().st_size <= len(whole)
     assert subprocess.run([program], check=False).returncode == 0
     assert elf.loaded(b"#!/bin/sh\n") == b"#!/bin/sh\n"
+
+
+def test_this_python_has_several_names_in_its_folder(tmp_path, monkeypatch):
+    """As links, or as copies, which `venv --copies` makes."""
+    for name, content in (("python", "a"), ("python3.11", "a"), ("sh", "b"), ("python2", "c")):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "python3").symlink_to("python")
+    (tmp_path / "sub").mkdir()
+    shutil.copy(tmp_path / "python", tmp_path / "sub/python")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    names = ("python", "python3", "python3.11", "sh", "python2", "missing", "sub/python")
+    ours = [name for name in names if packed._is_ours(str(tmp_path / name))]
+    assert ours == ["python", "python3", "python3.11"]
