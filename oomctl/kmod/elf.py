@@ -46,13 +46,17 @@ def loaded(data: bytes) -> bytes:
     """
     if data[:5] != MAGIC + b"\2":
         return data
-    order = ">" if data[5] == 2 else "<"
-    (start,) = struct.unpack_from(f"{order}Q", data, 0x20)
-    size, count = struct.unpack_from(f"{order}HH", data, 0x36)
-    segments = [
-        struct.unpack_from(f"{order}I4xQ16xQ", data, start + size * at) for at in range(count)
-    ]
-    return data[: max(offset + length for kind, offset, length in segments if kind == _PT_LOAD)]
+    try:
+        order = ">" if data[5] == 2 else "<"
+        (start,) = struct.unpack_from(f"{order}Q", data, 0x20)
+        size, count = struct.unpack_from(f"{order}HH", data, 0x36)
+        segments = [
+            struct.unpack_from(f"{order}I4xQ16xQ", data, start + size * at) for at in range(count)
+        ]
+    except (struct.error, IndexError):
+        return data
+    ends = (offset + length for kind, offset, length in segments if kind == _PT_LOAD)
+    return data[: max(ends, default=len(data))]
 
 
 def _end(head: bytes) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import oomctl
+from oomctl import resources
 from oomctl.kmod import elf
 from oomctl.lab import packed
 
@@ -180,7 +181,9 @@ def test_what_is_for_debuggers_is_left_out(tmp_path):
     program.chmod(0o755)
     assert program.stat().st_size <= len(whole)
     assert subprocess.run([program], check=False).returncode == 0
-    assert elf.loaded(b"#!/bin/sh\n") == b"#!/bin/sh\n"
+    relocatable = resources.built("observer.bpf.o").read_bytes()
+    for data in (b"#!/bin/sh\n", whole[:70], elf.MAGIC + b"\2", relocatable):
+        assert elf.loaded(data) == data
 
 
 def test_this_python_has_several_names_in_its_folder(tmp_path, monkeypatch):
