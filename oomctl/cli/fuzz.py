@@ -170,8 +170,8 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
         )
         kernel = bench.environment.kernel
         run = folder.watched(bench.run, kernel)
-        hunt = Hunt(run, seed, weights, kernel, folder.known, _tell, folder.keep)
-        hunt.most_findings = given.findings
+        told = folder.known, _tell, folder.keep
+        hunt = Hunt(run, seed, weights, kernel, *told, most_findings=given.findings)
         end: End = "interrupted"
 
         def report() -> FuzzReport:

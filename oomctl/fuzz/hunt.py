@@ -26,7 +26,7 @@ BUDGET = 120
 _AGAIN = 3
 """How often a shrunk case is tried if the finding is not seen every time."""
 MOST_FINDINGS = 10
-"""After so many a kernel or oomctl is broken, and time is better spent on these, unless told."""
+"""After so many, by default, a run ends: a kernel or oomctl is broken, and these say how."""
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ if [ -n "$swap" ]; then
     disk swap && { mkswap "$device" && swapon "$device"; } >/dev/null 2>&4 || end no-swap
 fi
 
-# Has the Python that waits do what the words of `command` are, if it is there: it gets a request, takes
-# the streams of this shell, and tells the PID of its child, and how that ended. This shell waits,
+# Has the Python that waits do the words of `command`, if it is there: it gets a request, takes the
+# streams of this shell, and tells the PID of its child, and how that ended. This shell waits, as
 # unkillable as the pumps.
 ask() {
     exec 5<&0 6>&1 7>&2

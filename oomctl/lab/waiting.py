@@ -104,7 +104,7 @@ def _asked() -> str:
     for line in requests:
         asker = line.strip()
         try:
-            answer = os.open(f"/proc/{asker}/root/{_ANSWER}", os.O_WRONLY)
+            answer = os.open(Path("/proc", asker, "root", _ANSWER), os.O_WRONLY)
         except OSError:  # it is gone
             continue
         pid = os.fork()
