@@ -270,7 +270,7 @@ def ready(given: MachineOptions, kernel: str, kfunc: bool) -> Iterator[Host]:
             accelerated = chosen.architecture.is_native and kvm.works(chosen.image)
         bytecode.prepare()
         how = "KVM" if accelerated else "emulation"
-        console.progress(f"booting {chosen.release} under {how}")
+        console.progress(f"starting a guest with {chosen.release} under {how}")
         yield Host(chosen, accelerated, module, look, root)
 
 
