@@ -1,4 +1,4 @@
-"""Compiles what the package carries: the BPF objects and the hogs, one for each architecture.
+"""Compiles what the package carries: the BPF objects, and hog and caller for each architecture.
 
 A build hook of hatchling, and a script (`python hatch_build.py`) for `make build`.
 """
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 BUILT = ROOT / "oomctl" / "built"
-HOG_TARGETS = ("x86_64", "aarch64")
+TARGETS = ("x86_64", "aarch64")
+PROGRAMS = ("hog", "caller")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
@@ -34,17 +36,21 @@ def commands() -> dict[str, list[str]]:
         "-Wl,--build-id=none",
         "-Wl,--no-rosegment",  # what is resident of it is counted in pages: two
     ]
-    hog = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "oomctl" / "hog").glob("*.c"))
-    for machine in HOG_TARGETS:
+    for machine, program in product(TARGETS, PROGRAMS):
         target = ["-target", f"{machine}-linux-gnu", "-Oz", "-s", *WARNINGS, *freestanding]
-        made[f"hog.{machine}"] = ["clang", *target, *hog]
+        made[f"{program}.{machine}"] = ["clang", *target, *_sources(program)]
     return made
+
+
+def _sources(program: str) -> list[str]:
+    folders = [ROOT / "oomctl" / name for name in (program, "freestanding")]
+    return sorted(str(path.relative_to(ROOT)) for each in folders for path in each.glob("*.c"))
 
 
 def is_current(names: Iterable[str]) -> bool:
     """Tell whether these exist and none of their sources, nor this file, is younger."""
     sources = [Path(__file__), *(ROOT / "bpf").rglob("*.[ch]")]
-    sources += (ROOT / "oomctl" / "hog").glob("*.[ch]")
+    sources += (ROOT / "oomctl").glob("*/*.[ch]")
     try:
         oldest = min((BUILT / name).stat().st_mtime_ns for name in names)
     except FileNotFoundError:

@@ -1,18 +1,15 @@
 """The BPF program that declares OOM on a cgroup, in the task that runs it."""
 
-import time
 from ctypes import Structure, c_int32, c_uint32, c_uint64
 from typing import Self
 
 from oomctl import resources
 from oomctl.bpf import btf, libbpf
 from oomctl.errors import UnsupportedError
-from oomctl.oom.call import Stage
 from oomctl.oom.plan import Call
 
 TASK_WORK = "bpf_task_work_schedule_signal"
 """The kfunc by which a program has a callback run in task work."""
-_PAUSE = 0.0005
 
 
 class CallStruct(Structure):
@@ -43,6 +40,8 @@ class DeclareProgram(libbpf.BpfObject):
     """The loaded program; its results stay in a map, one for each slot."""
 
     file = "declare.bpf.o"
+    later = False
+    """Whether the call may come after bpf(2) has returned."""
 
     def __init__(self) -> None:
         super().__init__(resources.built(self.file))
@@ -52,6 +51,11 @@ class DeclareProgram(libbpf.BpfObject):
         self._fd = self.program_fd("declare")
         self._results = self.array("call_results", CallResultStruct)
         return self
+
+    def words(self, call: Call, cgroup_id: int | None) -> dict[str, str | int]:
+        """Return the arguments with which caller.c declares OOM on a cgroup (None: the system)."""
+        words = {"program": self._fd, "results": self._results.fd, "cgroup": cgroup_id or 0}
+        return {**words, "order": str(call.order), "flags": call.flags, "later": int(self.later)}
 
     def run(self, call: Call, cgroup_id: int | None, slot: int) -> int:
         """Declare OOM on a cgroup (None: the whole system) in this task.
@@ -76,6 +80,7 @@ class TaskWorkProgram(DeclareProgram):
     """The same with the call in task work, before the task returns to user space from bpf(2)."""
 
     file = "task_work.bpf.o"
+    later = True
 
     def __enter__(self) -> Self:
         """Load; UnsupportedError if the kernel cannot run a BPF callback in task work."""
@@ -87,20 +92,3 @@ class TaskWorkProgram(DeclareProgram):
                 )
         super().__enter__()
         return self
-
-    def run(self, call: Call, cgroup_id: int | None, slot: int) -> int:
-        """Declare as `DeclareProgram.run()` does, and return once the callback has ended.
-
-        It is added to the task by an irq_work (kernel/bpf/helpers.c, bpf_task_work_schedule()), so
-        bpf(2) may return before.
-        """
-        status = super().run(call, cgroup_id, slot)
-        while not status and not _has_ended(self.read(slot)):
-            time.sleep(_PAUSE)
-        return status
-
-
-def _has_ended(result: CallResultStruct) -> bool:
-    if result.stage == Stage.CALLED:
-        return bool(result.ended_ns)
-    return bool(result.stage != Stage.NOT_RUN)

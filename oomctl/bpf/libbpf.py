@@ -247,7 +247,7 @@ class ArrayMap(Generic[_Element]):
     """A BPF array map, each element of which is a ctypes struct."""
 
     def __init__(self, fd: int, element: type[_Element]) -> None:
-        self._fd = fd
+        self.fd = fd
         self._element = element
 
     def __getitem__(self, key: int) -> _Element:
@@ -264,7 +264,7 @@ class ArrayMap(Generic[_Element]):
         self, doing: str, function: Callable[..., Any], key: int, value: _Element, *flags: int
     ) -> None:
         index = ctypes.byref(ctypes.c_uint32(key))
-        ret, error = call(function, self._fd, index, ctypes.byref(value), *flags)
+        ret, error = call(function, self.fd, index, ctypes.byref(value), *flags)
         if ret:
             raise OomctlError(f"cannot {doing} a BPF map: {os.strerror(error)}")
 

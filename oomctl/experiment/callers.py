@@ -1,87 +1,43 @@
-"""Callers: child processes that make their calls at the same moment and can be killed at any time.
+"""Callers: processes that make their calls at the same moment and can be killed at any time."""
 
-The BPF program runs in the task that calls bpf(2). What a caller leaves in shared memory and in the
-program's map outlives it.
-"""
-
-import ctypes
-import mmap
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from ctypes import Structure, c_int32, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
 import psutil
 
 from oomctl.errors import OomctlError
+from oomctl.experiment import caller
+from oomctl.experiment.caller import CallerEnd, SharedResults, Trigger, Words
+from oomctl.hog.spawn import give_page
 from oomctl.oom.call import CallResult, Stage
-from oomctl.oom.plan import CALLER
-from oomctl.proc import fork
-from oomctl.proc.fork import Child
 from oomctl.proc.pidfd import PidfdWatch
-
-COMM = CALLER.encode()
 
 _DYING = 5.0  # seconds that a caller may take to end after SIGKILL
 
 
-class SharedResult(Structure):
-    """What a caller leaves for its parent in shared memory; times are CLOCK_MONOTONIC in ns."""
-
-    _fields_ = [
-        ("began_ns", c_uint64),
-        ("ended_ns", c_uint64),
-        ("reclaimed", c_int64),
-        ("ret", c_int32),
-        ("attempts", c_uint32),
-        ("spared", c_uint32),
-        ("wrote_reclaim", c_uint32),
-    ]
-
-
 @dataclass(frozen=True)
-class CallerEnd:
-    """How a caller ended: its exit status, whether the timeout killed it, the exception in it.
+class _Callers:
+    """Callers that were started: their PIDs, what they were asked, and what they leave."""
 
-    `name` and `how` make a sentence: "the caller (pid 7)" "was killed by SIGTERM".
-    """
+    pids: Sequence[int]
+    words: Words
+    shared: SharedResults
 
-    number: int
-    pid: int
-    status: int | None
-    timed_out: bool
-    name: str = "the caller"
-    how: str = "ended"
-    error: OomctlError | None = None
+    def name(self, number: int) -> str:
+        pid, count = f"(pid {self.pids[number]})", self.shared.count
+        return f"caller {number + 1} of {count} {pid}" if count > 1 else f"the caller {pid}"
 
-    @property
-    def cut_off(self) -> bool:
-        """Whether an exception or a signal ended it early."""
-        return self.error is not None or self.status is None
-
-    def failure(self, when: str) -> OomctlError:
-        """Return the error of a caller without a result; `when` says how far it had come."""
-        if self.error:
-            why = f"{self.name} failed {when}: {self.error.why}"
-            return type(self.error)(why, self.error.hint)
-        hint = "if the OOM killer took it, dmesg names it; run it again"
-        if self.timed_out:
-            hint = "give more time with --timeout"
-        return OomctlError(f"{self.name} {self.how} {when}", hint)
-
-
-class Trigger(Protocol):
-    """Something that makes the OOM killer run, or kills instead of it."""
-
-    def pull(self, number: int, shared: SharedResult) -> int:
-        """Run in the caller with that number; return its exit status."""
-
-    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
-        """Return, in the parent, the result of that call; raise the error that prevented it."""
+    def end(self, number: int, watch: PidfdWatch, at_timeout: str = "") -> CallerEnd:
+        """Return how a caller has ended; `at_timeout` says so if it was killed for that."""
+        pid = self.pids[number]
+        death = watch.deaths[pid]
+        error = caller.error_of(self.shared[number], self.words)
+        how = f"failed: {error}" if error else at_timeout or death.how
+        timed_out = bool(at_timeout)
+        return CallerEnd(number, pid, death.status, timed_out, self.name(number), how, error)
 
 
 def call_together(
@@ -90,38 +46,40 @@ def call_together(
     watch: PidfdWatch,
     timeout: float,
     tick: Callable[[], None] | None = None,
-    prepare: Callable[[], None] | None = None,
+    place: Words | None = None,
 ) -> list[CallResult]:
     """Start callers that pull the trigger at the same moment, and return their results.
 
-    Each caller runs `prepare` before it is ready; for that they have `timeout` seconds, and as many
-    again for the call. Then they are killed, which ends their wait for oom_lock. `tick` is called
-    every few milliseconds, and deaths of watched processes are noted. Raises OomctlError if a
-    caller is not ready in time or if no caller has a result; if only some have none, their results
-    say why.
+    `place` says where each of them is to be before it is ready, for which they have `timeout`
+    seconds, and as many again for the call. Then they are killed, which ends their wait for
+    oom_lock. `tick` is called every few milliseconds, and deaths of watched processes are noted.
+    Raises OomctlError if a caller is not ready in time or if no caller has a result; if only some
+    have none, their results say why.
     """
-    shared = _shared(callers)
-    children = _start(trigger, shared, watch, timeout, prepare)
-    pids = {each.pid for each in children}
-    watch.wait(lambda: pids <= watch.deaths.keys(), timeout, tick)
-    late = {pid: _state(pid) for pid in pids - watch.deaths.keys()}
-    if late:
-        _kill(late, watch)
-    ends = []
-    for number, child in enumerate(children):
-        state = late.get(child.pid)
-        how = f"was killed at the timeout of {timeout:g} s (state: {state})" if state else ""
-        ends.append(_end(children, number, watch, how))
-        del watch.deaths[child.pid]
-    return _results(trigger, ends, shared)
+    with SharedResults(callers) as shared:
+        words = {**trigger.words, **(place or {}), "shared": shared.fd, "parent": os.getpid()}
+        started = _start(words, shared, watch, timeout)
+        pids = {*started.pids}
+        watch.wait(lambda: pids <= watch.deaths.keys(), timeout, tick)
+        late = {pid: _state(pid) for pid in pids - watch.deaths.keys()}
+        if late:
+            _kill(late, watch)
+        ends = []
+        for number, pid in enumerate(started.pids):
+            state = late.get(pid)
+            how = f"was killed at the timeout of {timeout:g} s (state: {state})" if state else ""
+            ends.append(started.end(number, watch, how))
+            del watch.deaths[pid]
+        return _results(trigger, ends, shared)
 
 
 def _results(
-    trigger: Trigger, ends: Sequence[CallerEnd], shared: Sequence[SharedResult]
+    trigger: Trigger, ends: Sequence[CallerEnd], shared: SharedResults
 ) -> list[CallResult]:
     results = []
     errors: list[OomctlError] = []
-    for end, left in zip(ends, shared, strict=True):
+    for end in ends:
+        left = shared[end.number]
         try:
             results.append(trigger.result(end, left))
         except OomctlError as error:
@@ -143,76 +101,55 @@ def _results(
     return results
 
 
-def _shared(count: int) -> list[SharedResult]:
-    """Return one for each caller, in memory that parent and callers share."""
-    size = ctypes.sizeof(SharedResult)
-    memory = mmap.mmap(-1, size * count)
-    return [SharedResult.from_buffer(memory, size * number) for number in range(count)]
-
-
-def _start(
-    trigger: Trigger,
-    shared: Sequence[SharedResult],
-    watch: PidfdWatch,
-    timeout: float,
-    prepare: Callable[[], None] | None,
-) -> list[Child]:
-    """Fork the callers, and let them go once all of them are ready.
+def _start(words: Words, shared: SharedResults, watch: PidfdWatch, timeout: float) -> _Callers:
+    """Start the callers, and let them go once all of them are ready.
 
     A caller that reads no byte from `start` does nothing, so if this fails, no call is made.
     """
-    # The callers hold both ends of both pipes, so a pipe never reports that one of them is dead.
     ready, report_ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    start = go = -1
-    children: list[Child] = []
-
-    def wait_and_pull(number: int, left: SharedResult) -> int:
-        os.close(go)
-        if prepare:
-            prepare()
-        os.write(report_ready, bytes([number]))
-        return trigger.pull(number, left) if os.read(start, 1) else 0
-
+    wait, go = -1, -1
+    pids: list[int] = []
     try:
-        start, go = os.pipe2(os.O_CLOEXEC)
-        for number, left in enumerate(shared):
-            child = fork.forked(partial(wait_and_pull, number, left), COMM)
-            watch.add(child.pid, reap=True)
-            children.append(child)
-        _await_ready(ready, children, watch, timeout)
-        os.write(go, b"g" * len(shared))
+        give_page(ready, report_ready)
+        wait, go = os.pipe2(os.O_CLOEXEC)
+        for number in range(shared.count):
+            pid = caller.start({**words, "at": number, "ready": report_ready, "start": wait})
+            watch.add(pid, reap=True)
+            pids.append(pid)
+        started = _Callers(pids, words, shared)
+        _await_ready(ready, started, watch, timeout)
+        os.write(go, b"g" * shared.count)
     except BaseException:
-        pids = {each.pid for each in children}
         watch.kill(pids)
-        watch.wait(lambda: watch.deaths.keys() >= pids, _DYING)
+        watch.wait(lambda: watch.deaths.keys() >= {*pids}, _DYING)
         for pid in pids:
             watch.deaths.pop(pid, None)
         raise
     finally:
-        for fd in (ready, report_ready, start, go):
+        for fd in (ready, report_ready, wait, go):
             if fd >= 0:
                 os.close(fd)
-    return children
+    return started
 
 
-def _await_ready(ready: int, children: Sequence[Child], watch: PidfdWatch, timeout: float) -> None:
+def _await_ready(ready: int, started: _Callers, watch: PidfdWatch, timeout: float) -> None:
     """Wait for the byte of each caller; OomctlError if one dies or `timeout` seconds pass."""
-    missing = set(range(len(children)))
+    missing = set(range(len(started.pids)))
 
     def over() -> bool:
         with suppress(BlockingIOError):
-            missing.difference_update(os.read(ready, len(children)))
-        return not missing or any(each.pid in watch.deaths for each in children)
+            missing.difference_update(os.read(ready, len(started.pids)))
+        return not missing or any(pid in watch.deaths for pid in started.pids)
 
     in_time = watch.wait(over, timeout, wake=ready)
     watch.poll()
-    for number, child in enumerate(children):
-        if child.pid in watch.deaths:
-            raise _end(children, number, watch).failure("before it was ready to call")
+    for number, pid in enumerate(started.pids):
+        if pid in watch.deaths:
+            raise started.end(number, watch).failure("before it was ready to call")
         if not in_time and number in missing:
             raise OomctlError(
-                f"{_name(children, number)} was not ready to call after {timeout:g} s: "
-                f"it is {_state(child.pid)}",
+                f"{started.name(number)} was not ready to call after {timeout:g} s: "
+                f"it is {_state(pid)}",
                 "give more time with --timeout",
             )
 
@@ -225,31 +162,6 @@ def _kill(pids: Collection[int], watch: PidfdWatch) -> None:
             f"the caller (pid {stuck}) is stuck in the kernel and cannot be killed",
             f"see `cat /proc/{stuck}/stack` and dmesg",
         )
-
-
-def _end(
-    children: Sequence[Child], number: int, watch: PidfdWatch, at_timeout: str = ""
-) -> CallerEnd:
-    child = children[number]
-    death = watch.deaths[child.pid]
-    return CallerEnd(
-        number,
-        child.pid,
-        death.status,
-        timed_out=bool(at_timeout),
-        name=_name(children, number),
-        how=at_timeout if at_timeout and not child.error else child.end(death),
-        error=child.error,
-    )
-
-
-def _name(children: Sequence[Child], number: int) -> str:
-    pid = f"(pid {children[number].pid})"
-    return (
-        f"caller {number + 1} of {len(children)} {pid}"
-        if len(children) > 1
-        else f"the caller {pid}"
-    )
 
 
 def _state(pid: int) -> str:

@@ -12,6 +12,7 @@ from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.usage import Sampler
 from oomctl.errors import OomctlError
 from oomctl.experiment.actions import ActionRunner
+from oomctl.experiment.caller import Words
 from oomctl.experiment.callers import call_together
 from oomctl.experiment.candidates import read_candidates, target_pages
 from oomctl.experiment.history import History
@@ -244,7 +245,7 @@ class RoundRunner:
                     self.watch,
                     setup.plan.timeout,
                     tick,
-                    lambda: self._prepare_caller(step),
+                    self._place_of(step),
                 )
         except OomctlError as error:
             if not results:
@@ -268,13 +269,14 @@ class RoundRunner:
         self.watch.poll()
         return [task for task in self.before.tasks if task.pid not in self.watch.deaths]
 
-    def _prepare_caller(self, step: Step) -> None:
-        """Apply caller_adj and caller_cgroup; runs in the caller."""
+    def _place_of(self, step: Step) -> Words:
+        """Return where the callers are to be, as their arguments."""
+        place: dict[str, str | int] = {}
         if step.caller_adj is not None:
-            procfs.set_oom_score_adj(step.caller_adj)
+            place["adj"] = step.caller_adj
         if step.caller_cgroup:
-            node = self.setup.root.at(step.caller_cgroup)
-            node.controller.set_property(b"cgroup.procs", 0)
+            place["procs"] = str(self.setup.root.at(step.caller_cgroup).directory / "cgroup.procs")
+        return place
 
     def _await_sysrq(self, batch: Batch) -> Batch:
         """Wait for the worker that serves sysrq: the write itself returns at once."""

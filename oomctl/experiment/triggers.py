@@ -5,7 +5,6 @@
 
 import errno
 import os
-import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ from oomctl.bpf.declare import CallResultStruct, DeclareProgram
 from oomctl.cgroup import hierarchy
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import UnsupportedError
-from oomctl.experiment.callers import CallerEnd, SharedResult, Trigger
+from oomctl.experiment.caller import CallerEnd, SharedResult, Trigger, Words
 from oomctl.experiment.setting import temporarily
-from oomctl.files import kernelfile
-from oomctl.files.kernelfile import KernelFileError, explain
+from oomctl.files.kernelfile import explain
 from oomctl.journal.file import Journal
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.enums import Via
@@ -29,8 +27,6 @@ from oomctl.proc.procfs import PAGE_SIZE
 from oomctl.units import format_size
 
 _SYSRQ = Path("/proc/sysrq-trigger")
-_OURS = frozenset({errno.EMFILE, errno.ENFILE})
-"""Errnos of open(2) that say nothing about the file."""
 _LEAST, _CACHED_PER_CPU = 1 << 20, 512 << 10
 
 
@@ -39,13 +35,7 @@ class Declaration:
 
     def __init__(self, program: DeclareProgram, call: Call, cgroup_id: int | None) -> None:
         self._program = program
-        self._call = call
-        self._cgroup_id = cgroup_id
-
-    def pull(self, number: int, shared: SharedResult) -> int:
-        """Call the kfunc once."""
-        shared.attempts += 1
-        return self._program.run(self._call, self._cgroup_id, number)
+        self.words: Words = program.words(call, cgroup_id)
 
     def read(self, number: int) -> CallResultStruct:
         """Return what the program left for a caller."""
@@ -88,28 +78,16 @@ class Rechecked:
 
     def __init__(self, kfunc: Declaration, target: UnifiedNode, recheck: Recheck) -> None:
         self._kfunc = kfunc
-        self._target = target
-        self._recheck = recheck
-
-    def pull(self, number: int, shared: SharedResult) -> int:
-        """Try until oom_lock is free, or until the target uses little enough."""
-        shared.began_ns = time.monotonic_ns()
-        while _usage(self._target) > self._recheck.above:
-            if status := self._kfunc.pull(number, shared):
-                return status
-            if self._kfunc.read(number).ret != -errno.EBUSY:
-                return 0
-            time.sleep(self._recheck.every)
-        shared.spared = 1
-        shared.ended_ns = time.monotonic_ns()
-        return 0
+        every = round(recheck.every * 1e9)
+        more: Words = {"usage": _usage(target), "above": recheck.above, "every": every}
+        self.words: Words = {**kfunc.words, **more}
 
     def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
         """Return the result of the last try; no return value if the caller gave up."""
         if shared.spared:
             return _result(end, shared, None, "after it gave up")
         last = self._kfunc.read(end.number)
-        # DeclareProgram.run() clears the slot before each try
+        # the caller clears the slot before each try
         cleared = shared.attempts > 1 and last.stage == Stage.NOT_RUN
         busy = last.ret == -errno.EBUSY and not end.timed_out
         if end.cut_off and (cleared or busy):
@@ -122,15 +100,7 @@ class Write:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.text = text
-
-    def pull(self, _number: int, shared: SharedResult) -> int:
-        """Write."""
-        shared.attempts = 1
-        shared.began_ns = time.monotonic_ns()
-        shared.ret = _write(self.path, self.text)
-        shared.ended_ns = time.monotonic_ns()
-        return 0
+        self.words: Words = {"write": str(path), "text": text}
 
     def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
         """Return 0 or the negative errno."""
@@ -151,34 +121,17 @@ class Limit(Write):
     def __init__(self, target: UnifiedNode, limit: int, was: str) -> None:
         super().__init__(target.directory / "memory.max", str(limit))
         self.limit = limit
-        self._was = was
-
-    def pull(self, number: int, shared: SharedResult) -> int:
-        """Write the limit, then restore the former one."""
-        status = super().pull(number, shared)
-        _write(self.path, self._was)
-        return status
+        self.words = {**self.words, "was": was}
 
 
 class Reclaim:
     """memory.reclaim first, and the kfunc only if that does not free enough."""
 
     def __init__(self, target: UnifiedNode, amount: int, kfunc: Declaration) -> None:
-        self._target = target
         self._file = target.directory / "memory.reclaim"
-        self._amount = amount
         self._kfunc = kfunc
-
-    def pull(self, number: int, shared: SharedResult) -> int:
-        """Reclaim, then call the kfunc if necessary."""
-        before = _usage(self._target)
-        shared.wrote_reclaim = 1
-        shared.began_ns = time.monotonic_ns()
-        shared.ret = _write(self._file, str(self._amount))
-        ended_ns = time.monotonic_ns()
-        shared.reclaimed = max(before - _usage(self._target), 0)
-        shared.ended_ns = ended_ns  # last: it says that the other fields are set
-        return self._kfunc.pull(number, shared) if shared.ret else 0
+        more = {"usage": _usage(target), "write": str(self._file), "text": str(amount)}
+        self.words: Words = {**kfunc.words, **more}
 
     def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
         """Return the kfunc's result if it was called, else one without a return value."""
@@ -203,22 +156,7 @@ class Stall:
         self._file = target.directory / "memory.pressure"
         self._text = f"full {round(stall * 1e6)} {round(PSI_WINDOW * 1e6)}"
         self._kfunc = kfunc
-
-    def pull(self, number: int, shared: SharedResult) -> int:
-        """Wait for the stall, then call the kfunc."""
-        fd = kernelfile.open_for_both(self._file)
-        try:
-            os.write(fd, self._text.encode())
-            poll = select.poll()
-            poll.register(fd, select.POLLPRI)
-            events = poll.poll()[0][1]
-        except OSError as error:
-            raise explain(error, self._file, f"write '{self._text}' to") from error
-        finally:
-            os.close(fd)
-        if events & select.POLLERR:
-            raise UnsupportedError(f"{self._file} was removed while a stall was waited for")
-        return self._kfunc.pull(number, shared)
+        self.words: Words = {**kfunc.words, "stall": str(self._file), "text": self._text}
 
     def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
         """Return the kfunc's result."""
@@ -264,8 +202,8 @@ def trigger(
         yield Rechecked(kfunc, target, step.recheck)
 
 
-def _usage(target: UnifiedNode) -> int:
-    return int(kernelfile.read(target.directory / "memory.current"))
+def _usage(target: UnifiedNode) -> str:
+    return str(target.directory / "memory.current")
 
 
 def default_amount() -> int:
@@ -287,20 +225,6 @@ def target_id(target: UnifiedNode) -> int:
         return target.id
     except OSError as error:
         raise explain(error, target.directory, "look at") from error
-
-
-def _write(path: Path, text: str) -> int:
-    """Write with one write(2); return 0 or the negative errno.
-
-    Raises KernelFileError if oomctl has no free file descriptor, which is not the kernel's answer.
-    """
-    try:
-        kernelfile.write(path, text)
-    except KernelFileError as error:
-        if error.errno in _OURS:
-            raise
-        return -error.errno
-    return 0
 
 
 def _result(

@@ -37,14 +37,6 @@ def write(path: str | Path, value: object, *, at: int | None = None) -> None:
         raise explain(error, Path(path), f"write '{value}' to") from error
 
 
-def open_for_both(path: Path) -> int:
-    """Open a file for reading and writing, such as one of PSI. Raises KernelFileError."""
-    try:
-        return _open(path, os.O_RDWR, None)
-    except OSError as error:
-        raise explain(error, path, "open") from error
-
-
 def read(path: str | Path, *, at: int | None = None) -> str:
     """Return the text of a file, stripped; `at` as for `write()`. Raises KernelFileError."""
     try:

@@ -22,8 +22,6 @@
 
 #include "hog.h"
 
-enum { PR_SET_NAME = 15 };
-
 /* Equal to Step in oomctl/hog/protocol.py. */
 enum step { TRACE = 1, JOIN, ADJUST, MAP, FILL, SHARE, READY };
 
@@ -88,27 +86,6 @@ static int parse_argument(struct hog *hog, const char *word)
 	return 0;
 }
 
-/* Write oom_score_adj and read it back. */
-static long adjust(const char *adj)
-{
-	char text[16];
-	long ret, fd = sys(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_RDWR);
-
-	/* The inode could not be charged (fs/proc/base.c, proc_pident_instantiate()). */
-	if (fd == -ENOENT)
-		return -ENOMEM;
-	if (fd < 0)
-		return fd;
-	ret = sys(SYS_write, fd, adj, length(adj));
-	if (ret >= 0)
-		ret = sys(SYS_pread64, fd, text, sizeof(text), 0);
-	sys(SYS_close, fd);
-	if (ret <= 0)
-		return ret;
-	text[ret - 1] = 0;	/* the newline */
-	return same(text, adj) ? 0 : -EPERM;
-}
-
 static void fill(struct hog *hog)
 {
 	unsigned long began = now();
@@ -121,7 +98,7 @@ static void fill(struct hog *hog)
 	report_step(hog, FILL, ret);
 }
 
-__attribute__((used)) static _Noreturn void start(long *stack)
+_Noreturn void start(long *stack)
 {
 	struct hog hog = { 0 };
 	char **word = (char **)(stack + 1);
@@ -156,9 +133,3 @@ __attribute__((used)) static _Noreturn void start(long *stack)
 	hog.kind->rest(&hog);
 	leave(NO_CHILD);
 }
-
-#if defined(__x86_64__)
-__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall start\n");
-#else
-__asm__(".globl _start\n_start:\n\tmov x0, sp\n\tbl start\n");
-#endif

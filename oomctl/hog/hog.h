@@ -3,7 +3,8 @@
 #ifndef OOMCTL_HOG_H
 #define OOMCTL_HOG_H
 
-#include "sys.h"
+#include "../freestanding/process.h"
+#include "../freestanding/text.h"
 
 enum { NONE = -1, PAGE = 4096, HUGE_PAGE = 2 << 20, MOST_AT_ONCE = 1 << 20 };
 /* A piece begins at a multiple of this: of every page size that the architecture has. */
@@ -56,8 +57,6 @@ struct range {
 };
 
 /* pace.c */
-unsigned long now(void);
-void sleep_until(unsigned long when);
 long pace(struct hog *hog, struct range *range);
 long fill_alone(struct hog *hog);
 
@@ -84,12 +83,6 @@ void die_with(unsigned long parent);
 
 /* tracer.c */
 long be_traced(struct hog *hog);
-
-/* text.c */
-unsigned long length(const char *text);
-int same(const char *a, const char *b);
-unsigned long number(const char *text);
-const char *after(const char *word, const char *key);
 
 static inline unsigned long smaller(unsigned long a, unsigned long b)
 {

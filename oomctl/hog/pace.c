@@ -2,23 +2,7 @@
 /* How fast a hog fills: at once, or piece by piece at a rate. */
 #include "hog.h"
 
-enum { PIECES_PER_SECOND = 100, MOST_DEBT = 500000000, SECOND = 1000000000 };
-
-unsigned long now(void)
-{
-	struct timespec time;
-
-	sys(SYS_clock_gettime, CLOCK_MONOTONIC, &time);
-	return (unsigned long)time.sec * SECOND + (unsigned long)time.nsec;
-}
-
-void sleep_until(unsigned long when)
-{
-	struct timespec time = { (long)(when / SECOND), (long)(when % SECOND) };
-
-	while (sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &time) == -EINTR)
-		;
-}
+enum { PIECES_PER_SECOND = 100, MOST_DEBT = 500000000 };
 
 static unsigned long piece_size(struct hog *hog, unsigned long rate)
 {

@@ -58,7 +58,7 @@ class Starter:
             reader, passed["report"] = os.pipe2(os.O_CLOEXEC)
             ours.callback(os.close, passed["report"])
             try:
-                _give_page(reader, passed["report"])
+                give_page(reader, passed["report"])
                 pid = os.posix_spawn(
                     binary,
                     [binary, hog.label, *_words(hog, parent=self._parent, **passed)],
@@ -106,8 +106,8 @@ class Starter:
         return passed
 
 
-def _give_page(reader: int, writer: int) -> None:
-    """Have the page of a pipe charged to oomctl, so that a hog without memory can report it.
+def give_page(reader: int, writer: int) -> None:
+    """Have the page of a pipe charged to oomctl, so that a process without memory can report by it.
 
     anon_pipe_write() (fs/pipe.c) charges a new page to its caller, but the pipe keeps a page that
     has been read and takes it again; a report is merged into a page that has not been read.

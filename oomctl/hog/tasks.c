@@ -2,7 +2,7 @@
 /* Hogs of several tasks: threads, children that are replaced, a process that shares the memory. */
 #include "hog.h"
 
-enum { PR_SET_PDEATHSIG = 1, FUTEX_WAIT = 0, FUTEX_WAKE = 1, STACK = 16384 };
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, STACK = 16384 };
 enum { CLONE_VM = 0x100, CLONE_THREAD_OF_OURS = 0x50f00 };
 enum { PAUSE = 10000000, WNOHANG = 1 };
 
@@ -74,9 +74,7 @@ static long wait_for(struct task *task)
 
 void die_with(unsigned long parent)
 {
-	sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-	/* The parent may have died before prctl(). */
-	if ((unsigned long)sys(SYS_getppid) != parent)
+	if (!dies_with(parent))
 		leave(NO_PARENT);
 }
 

@@ -24,6 +24,13 @@ class Death:
         """Whether SIGKILL ended it, or may have: the signal is unknown if it is not our child."""
         return self.signal == signal.SIGKILL or (self.signal is None and self.status is None)
 
+    @property
+    def how(self) -> str:
+        """The end of a child in words: by a signal, or with a status."""
+        if self.signal is not None:
+            return f"was killed by {signal_name(self.signal)}"
+        return f"ended with status {self.status}"
+
 
 @dataclass(frozen=True)
 class Fate:

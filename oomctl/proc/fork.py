@@ -14,7 +14,7 @@ from pathlib import Path
 from oomctl.errors import Exit, OomctlError, UnsupportedError
 from oomctl.files import kernelfile
 from oomctl.files.kernelfile import KernelFileError
-from oomctl.oom.fate import Death, signal_name
+from oomctl.oom.fate import Death
 from oomctl.signals import ENDING
 
 _OWN_ADJ = Path("/proc/self/oom_score_adj")
@@ -53,11 +53,7 @@ class Child:
         """Describe how it ended: by an error, a signal or a status; `death` is None if it runs."""
         if self.error:
             return f"failed: {self.error}"
-        if death is None:
-            return "did not end in time"
-        if death.signal is not None:
-            return f"was killed by {signal_name(death.signal)}"
-        return f"ended with status {death.status}"
+        return "did not end in time" if death is None else death.how
 
 
 def cannot_start(what: str, error: OSError) -> OomctlError:

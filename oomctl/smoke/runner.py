@@ -18,17 +18,19 @@ from oomctl.cgroup.node import UnifiedNode
 from oomctl.cgroup.tree import Tree
 from oomctl.describe import diagnostics
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.experiment.callers import COMM
+from oomctl.experiment.caller import CallerEnd, SharedResult
+from oomctl.experiment.callers import call_together
 from oomctl.experiment.environment import read_environment
 from oomctl.experiment.session import Session
 from oomctl.experiment.setting import sysctl_changed
+from oomctl.experiment.triggers import Declaration
 from oomctl.hog.hogset import RunningHog
-from oomctl.oom.call import Stage
+from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.faults import Fault, find_faults, judge
 from oomctl.oom.outcome import CallReport, Outcome
-from oomctl.oom.plan import MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
+from oomctl.oom.plan import CALLER, MAX_CALLERS, WAIT_ON_OOM_LOCK, Call, Plan, Setting, Step, Sysctl
 from oomctl.oom.task import rank
-from oomctl.proc import fork, procfs
+from oomctl.proc import procfs
 from oomctl.proc.kmsg import Kmsg, marked
 from oomctl.proc.pidfd import PidfdWatch
 from oomctl.smoke.facts import PSI_TRACEPOINT, VARIANT, Facts, Skipped
@@ -85,6 +87,21 @@ class Loaded:
 
     errno: int
     log: str
+
+
+class _Raw(Declaration):
+    """A call whose result is what its program left, even if it did not get to the kfunc."""
+
+    def result(self, end: CallerEnd, shared: SharedResult) -> CallResult:
+        """Return the last stage and the kfunc's result."""
+        raw = self.read(end.number)
+        if end.status and not end.error:
+            raise OomctlError(f"the kernel did not run the program: {os.strerror(end.status)}")
+        if end.cut_off and not end.timed_out:
+            raise end.failure("before it returned")
+        return CallResult(
+            Stage(raw.stage), raw.began_ns, raw.ended_ns, raw.ret, end.timed_out, end.pid
+        )
 
 
 class CaseRunner:
@@ -203,24 +220,13 @@ class CaseRunner:
 
         OomctlError if it does not return: a faulty kernel may leave oom_lock taken.
         """
-        program = self._session.program
+        asked = _Raw(self._session.program, Call(None, order, flags), cgroup_id)
         with PidfdWatch() as watch:
-            caller = fork.forked(
-                lambda: program.run(Call(None, order, flags), cgroup_id, _SLOT), COMM
-            )
-            watch.add(caller.pid, reap=True)
-            if not watch.wait(lambda: caller.pid in watch.deaths, _HOLD_SECONDS):
-                watch.kill({caller.pid})
-                watch.wait(lambda: caller.pid in watch.deaths, _HOLD_SECONDS)
-                raise OomctlError(f"the call did not return within {_HOLD_SECONDS:g} s")
-            death = watch.deaths[caller.pid]
-        if death.status and not caller.error:
-            raise OomctlError(f"the kernel did not run the program: {os.strerror(death.status)}")
-        if death.status != 0:
-            raise OomctlError(f"the caller (pid {caller.pid}) {caller.end(death)}")
-        result = program.read(_SLOT)
-        self._evidence.append(f"stage {Stage(result.stage).name}, returned {result.ret}")
-        return Stage(result.stage), int(result.ret)
+            (result,) = call_together(asked, 1, watch, _HOLD_SECONDS)
+        if result.timed_out:
+            raise OomctlError(f"the call did not return within {_HOLD_SECONDS:g} s")
+        self._evidence.append(f"stage {result.stage.name}, returned {result.ret}")
+        return result.stage, int(result.ret or 0)
 
     def load(self, file: str, only: libbpf.Only) -> Loaded:
         """Load one program of an object file, and unload it again."""
@@ -283,7 +289,7 @@ def _blocked_callers(parent: int) -> int:
         except FileNotFoundError:
             continue
         comm, _, rest = stat.partition(b"(")[2].rpartition(b")")
-        count += comm == COMM and rest.split()[0] == b"D"
+        count += comm == CALLER.encode() and rest.split()[0] == b"D"
     return count
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from oomctl.bpf import btf
 from oomctl.errors import OomctlError
+from oomctl.experiment import callers as experiment_callers
 from oomctl.experiment import triggers
 from oomctl.experiment.steps import RoundRunner
 from tests.kernel.conftest import CGROUPS, tear_down
@@ -39,34 +40,44 @@ def test_a_caller_cgroup_that_does_not_exist_is_an_error(session, callers):
     assert no_child_left()
 
 
+@pytest.fixture
+def pipe(tmp_path):
+    """A pipe that no process reads: to open it for writing waits."""
+    os.mkfifo(tmp_path / "pipe")
+    return str(tmp_path / "pipe")
+
+
 @COUNTS
-def test_a_stopped_caller_is_killed_at_the_timeout(session, callers, monkeypatch):
-    monkeypatch.setattr(
-        RoundRunner, "_prepare_caller", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
-    )
+def test_a_caller_that_does_not_get_ready_is_killed(session, pipe, callers, monkeypatch):
+    monkeypatch.setattr(RoundRunner, "_place_of", lambda *_: {"procs": pipe})
     began = time.monotonic()
-    with pytest.raises(OomctlError, match=r"was not ready to call after 10 s: it is stopped"):
+    with pytest.raises(OomctlError, match=r"was not ready to call after 10 s: it is sleeping"):
         session.run(plan(on_top(callers=callers), timeout=10.0))
     assert 10 < time.monotonic() - began < 60
     assert no_child_left()
 
 
-def test_a_reclaim_that_was_cut_off_has_no_result(session, monkeypatch):
-    monkeypatch.setattr(triggers, "_write", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(OomctlError, match=r"was killed by SIGKILL while it wrote .*memory.reclaim"):
-        session.run(plan(on_top("reclaim")))
+def test_a_reclaim_that_was_cut_off_has_no_result(session, pipe, monkeypatch):
+    class Stuck(triggers.Reclaim):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.words = {**self.words, "write": pipe}
+
+    monkeypatch.setattr(triggers, "Reclaim", Stuck)
+    says = r"was killed at the timeout of 5 s \(state: sleeping\) while it wrote .*memory.reclaim"
+    with pytest.raises(OomctlError, match=says):
+        session.run(plan(on_top("reclaim"), timeout=5.0))
     assert no_child_left()
 
 
 def test_a_killed_caller_leaves_the_results_of_the_others(session, monkeypatch):
-    pull = triggers.Declaration.pull
+    await_ready = experiment_callers._await_ready
 
-    def first_dies(self, number, shared):
-        if number == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return pull(self, number, shared)
+    def first_dies(ready, started, *rest):
+        await_ready(ready, started, *rest)
+        os.kill(started.pids[0], signal.SIGKILL)
 
-    monkeypatch.setattr(triggers.Declaration, "pull", first_dies)
+    monkeypatch.setattr(experiment_callers, "_await_ready", first_dies)
     outcome = session.run(plan(on_top(callers=2)))
     assert dead(outcome) == {"large"}
     verdicts = sorted(one.verdict.name for one in outcome.calls)

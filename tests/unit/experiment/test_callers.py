@@ -1,44 +1,26 @@
-"""Callers as real processes with fake triggers."""
+"""Callers as real processes, which write files instead of calling the kfunc."""
 
-import contextlib
 import errno
 import os
 import re
+import resource
 import signal
-import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
-from oomctl.experiment import callers
+from oomctl.experiment import caller, callers
 from oomctl.experiment.callers import call_together
-from oomctl.oom.call import CallResult, Stage
-from oomctl.proc import fork
+from oomctl.experiment.triggers import Write
+from oomctl.files.kernelfile import KernelFileError
+from oomctl.oom.call import Stage
+from oomctl.oom.plan import CALLER
 from oomctl.proc.pidfd import PidfdWatch
 from tests.descriptors import descriptors
 
-
-class Toy:
-    """A trigger that takes `seconds` and ends with a status."""
-
-    def __init__(self, seconds=0.0, status=0):
-        self.seconds, self.status = seconds, status
-
-    def pull(self, number, shared):
-        shared.began_ns = time.monotonic_ns()
-        shared.ret = number
-        time.sleep(self.seconds)
-        shared.ended_ns = time.monotonic_ns()
-        return self.status
-
-    def result(self, end, shared):
-        self.end = end
-        return CallResult(
-            Stage.CALLED, shared.began_ns, shared.ended_ns, shared.ret, end.timed_out, end.pid
-        )
+COUNTS = pytest.mark.parametrize("count", [1, 2, 8])
 
 
 @pytest.fixture
@@ -47,15 +29,25 @@ def watch():
         yield watching
 
 
-def after_ready(monkeypatch, do):
-    """Do something with the callers when all are ready and before any calls."""
-    await_ready = callers._await_ready
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "file").touch()
+    return Write(tmp_path / "file", "x")
 
-    def both(ready, children, *rest):
-        await_ready(ready, children, *rest)
-        do([each.pid for each in children])
 
-    monkeypatch.setattr(callers, "_await_ready", both)
+@pytest.fixture
+def blocked(tmp_path):
+    """Give a trigger that waits until its pipe is opened for reading."""
+    os.mkfifo(tmp_path / "pipe")
+    return Write(tmp_path / "pipe", "x")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    before = descriptors()
+    yield
+    assert children() == []
+    assert descriptors() == before
 
 
 def children():
@@ -66,45 +58,78 @@ def children():
     return found
 
 
-def test_callers_call_at_the_same_time_and_each_has_its_own_result(watch):
-    results = call_together(Toy(0.2), 8, watch, 20)
-    assert [result.ret for result in results] == list(range(8))
+def after_ready(monkeypatch, do):
+    """Do something with the callers when all are ready and before any calls."""
+    await_ready = callers._await_ready
+
+    def both(ready, started, *rest):
+        await_ready(ready, started, *rest)
+        do([*started.pids])
+
+    monkeypatch.setattr(callers, "_await_ready", both)
+
+
+def opened_by(path):
+    """Return a tick that opens a pipe for reading, once it has been called three times."""
+    ticks = []
+
+    def tick():
+        ticks.append(1)
+        if len(ticks) == 3:
+            ticks.append(os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK)))
+
+    return ticks, tick
+
+
+def name(count, number=1):
+    return r"the caller \(pid \d+\)" if count == 1 else rf"caller {number} of {count} \(pid \d+\)"
+
+
+def test_callers_call_at_the_same_time_and_each_has_its_own_result(watch, blocked):
+    ticks, tick = opened_by(blocked.path)
+    results = call_together(blocked, 8, watch, 20, tick)
+    ticks[3].close()
+    assert len(ticks) > 3
+    assert [result.ret for result in results] == [0] * 8
     assert len({result.caller for result in results}) == 8
     assert max(a.began_ns for a in results) < min(a.ended_ns for a in results)
     assert not any(result.timed_out for result in results)
     assert watch.deaths == {}
-    assert children() == []
 
 
-def test_the_trigger_gets_the_exit_status(watch):
-    toy = Toy(status=22)
-    call_together(toy, 1, watch, 20)
-    assert toy.end.status == 22
+def test_a_caller_is_named_and_has_its_place(watch, blocked, tmp_path):
+    procs = tmp_path / "cgroup.procs"
+    procs.touch()
+    seen = []
+
+    def look():
+        (pid,) = children()
+        proc = Path("/proc", pid)
+        seen[:] = [(proc / name).read_text().strip() for name in ("comm", "oom_score_adj")]
+
+    call_together(blocked, 1, watch, 0.3, look, {"adj": 77, "procs": str(procs)})
+    assert seen == [CALLER, "77"]
+    assert procs.read_text() == "0"
 
 
-def test_a_caller_that_does_not_return_is_killed_and_its_shared_memory_stays(watch):
-    (result,) = call_together(Toy(60), 1, watch, 0.2)
+def test_a_caller_that_does_not_return_is_killed_and_its_shared_memory_stays(watch, blocked):
+    (result,) = call_together(blocked, 1, watch, 0.2)
     assert result.timed_out
     assert result.began_ns > 0
     assert result.duration_ns is None
-    assert children() == []
 
 
-def test_tick_is_called_while_the_callers_run(watch):
-    ticks = []
-    call_together(Toy(0.1), 2, watch, 20, lambda: ticks.append(1))
-    assert len(ticks) > 3
+def test_a_signal_that_ends_oomctl_does_not_end_a_caller(watch, blocked):
+    def send():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(int(children()[0]), number)
+
+    (result,) = call_together(blocked, 1, watch, 0.2, send)
+    assert result.timed_out
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_no_caller_calls_if_oomctl_is_interrupted_before(watch, tmp_path, monkeypatch, count):
-    called = tmp_path / "called"
-
-    class Marks(Toy):
-        def pull(self, number, shared):
-            called.touch()
-            return 0
-
+def test_no_caller_calls_if_oomctl_is_interrupted_before(watch, write, monkeypatch, count):
     class StoppedError(Exception):
         pass
 
@@ -115,172 +140,168 @@ def test_no_caller_calls_if_oomctl_is_interrupted_before(watch, tmp_path, monkey
     after_ready(monkeypatch, lambda _pids: os.kill(os.getpid(), signal.SIGINT))
     try:
         with pytest.raises(StoppedError):
-            call_together(Marks(), count, watch, 20)
+            call_together(write, count, watch, 20)
     finally:
         signal.signal(signal.SIGINT, before)
     assert children() == []
     time.sleep(0.05)
-    assert not called.exists()
+    assert write.path.read_text() == ""
 
 
-def test_a_fork_that_fails_ends_the_callers_before_it(watch, monkeypatch):
-    real_fork, forks = os.fork, []
+def test_a_caller_that_cannot_be_started_ends_those_before_it(watch, write, monkeypatch):
+    spawn, started = os.posix_spawn, []
 
-    def some():
-        if len(forks) == 2:
+    def some(*args, **more):
+        if len(started) == 2:
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        forks.append(1)
-        return real_fork()
+        started.append(1)
+        return spawn(*args, **more)
 
-    monkeypatch.setattr(os, "fork", some)
-    before = descriptors()
-    with pytest.raises(OomctlError, match="a limit on processes is reached"):
-        call_together(Toy(), 4, watch, 20)
-    assert children() == []
-    assert descriptors() == before
-
-
-def test_the_error_names_a_limit_on_processes(monkeypatch):
-    def full():
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    monkeypatch.setattr(os, "fork", full)
+    monkeypatch.setattr(os, "posix_spawn", some)
     with pytest.raises(OomctlError) as caught:
-        fork.forked(int, b"oomctl-caller")
+        call_together(write, 4, watch, 20)
     assert str(caught.value) == (
         "cannot start the process oomctl-caller: Resource temporarily unavailable; a limit on "
         "processes is reached: see pids.max of its cgroups and `ulimit -u`"
     )
 
 
-class Real(Toy):
-    """A trigger with the errors of a real one; the caller with that number runs `does`."""
-
-    def __init__(self, does, caller=0, began=True):
-        super().__init__()
-        self.does, self.caller, self.began = does, caller, began
-
-    def pull(self, number, shared):
-        if number == self.caller and not self.began:
-            self.does()
-        shared.began_ns = time.monotonic_ns()
-        if number == self.caller:
-            self.does()
-        return super().pull(number, shared)
-
-    def result(self, end, shared):
-        if not shared.began_ns:
-            raise end.failure("before it called")
-        result = super().result(end, shared)
-        return replace(result, failed=end.failure("during the call").why if end.cut_off else "")
-
-
-def kill_self(number=signal.SIGKILL):
-    os.kill(os.getpid(), number)
-
-
-def refuse():
-    raise PermissionError(errno.EACCES, "Permission denied", "/sys/fs/cgroup/t/cgroup.procs")
-
-
-def fail():
-    raise UnsupportedError("no such cgroup\nhere", "make it")
-
-
-HOW = {
-    "killed": (kill_self, "was killed by SIGKILL"),
-    "signalled": (lambda: kill_self(signal.SIGUSR1), "was killed by SIGUSR1"),
-    "errno": (refuse, "failed .*: Permission denied: /sys/fs/cgroup/t/cgroup.procs"),
-    "error": (fail, "failed .*: no such cgroup here"),
-    "exit": (lambda: sys.exit(3), "failed .*: SystemExit: 3"),
-    "bug": (lambda: {}["x"], "failed .*: KeyError: 'x'"),
-    "hangs": (lambda: time.sleep(60), ""),
-    "stopped": (lambda: kill_self(signal.SIGSTOP), "stopped"),
+ERRORS = {
+    "adj": ({"adj": 5000}, "cannot write '5000' to /proc/self/oom_score_adj: Invalid argument"),
+    "cgroup": ({"procs": "/gone/cgroup.procs"}, "cannot write '0' to /gone/cgroup.procs: No such"),
 }
 
 
-def name(count, number=1):
-    return r"the caller \(pid \d+\)" if count == 1 else rf"caller {number} of {count} \(pid \d+\)"
-
-
-@pytest.mark.parametrize("count", [1, 2, 8])
-@pytest.mark.parametrize("how", HOW)
-def test_a_caller_that_does_not_get_ready_ends_all_and_is_named(watch, tmp_path, how, count):
-    does, says = HOW[how]
-    first = tmp_path / "first"
-
-    def prepare():
-        with contextlib.suppress(FileExistsError):
-            first.touch(exist_ok=False)
-            does()
-
-    late = how in ("hangs", "stopped")
-    if late:
-        says = r"was not ready to call after 0.5 s: it is (sleeping|stopped); give more time"
-    before, began = descriptors(), time.monotonic()
-    with pytest.raises(OomctlError) as caught:
-        call_together(Toy(), count, watch, 0.5 if late else 60, prepare=prepare)
-    assert re.match(rf"{name(count, '[1-8]')} {says}", str(caught.value))
-    assert time.monotonic() - began < 30
-    assert (children(), descriptors(), watch.deaths) == ([], before, {})
+@COUNTS
+@pytest.mark.parametrize("what", ERRORS)
+def test_a_caller_that_cannot_have_its_place_ends_all_and_is_named(watch, write, what, count):
+    place, says = ERRORS[what]
+    with pytest.raises(KernelFileError) as caught:
+        call_together(write, count, watch, 60, place=place)
+    failed = "failed before it was ready to call"
+    assert re.match(rf"{name(count, '[1-8]')} {failed}: {says}", str(caught.value))
+    assert watch.deaths == {}
     assert len(caught.value.lines) == 1
-    assert "\n" not in str(caught.value)
+    assert write.path.read_text() == ""
 
 
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_a_caller_that_is_killed_when_ready_has_not_called(watch, monkeypatch, count):
+@COUNTS
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (signal.SIGKILL, "was killed by SIGKILL before it was ready to call"),
+        (signal.SIGUSR1, "was killed by SIGUSR1 before it was ready to call"),
+        (signal.SIGSTOP, "was not ready to call after 0.5 s: it is stopped; give more time"),
+    ],
+)
+def test_a_caller_that_does_not_get_ready_ends_all(
+    watch, write, tmp_path, monkeypatch, number, says, count
+):
+    os.mkfifo(tmp_path / "cgroup.procs")  # where it waits
+    start = caller.start
+
+    def started(words):
+        pid = start(words)
+        if words["at"] == count - 1:
+            os.kill(pid, number)
+        return pid
+
+    monkeypatch.setattr(caller, "start", started)
+    place = {"procs": str(tmp_path / "cgroup.procs")}
+    seconds = 0.5 if number == signal.SIGSTOP else 60
+    with pytest.raises(OomctlError) as caught:
+        call_together(write, count, watch, seconds, place=place)
+    which = "1" if number == signal.SIGSTOP else str(count)  # the first that is not ready
+    says = says.replace("it is stopped", "it is (stopped|sleeping)")
+    assert re.match(rf"{name(count, which)} {says}", str(caught.value))
+    assert watch.deaths == {}
+
+
+@COUNTS
+def test_a_caller_that_is_killed_when_ready_has_not_called(watch, write, monkeypatch, count):
     after_ready(monkeypatch, lambda pids: os.kill(pids[-1], signal.SIGKILL))
-    says = rf"{name(count, count)} was killed by SIGKILL before it called"
+    says = rf"{name(count, count)} was killed by SIGKILL before it wrote {write.path}"
     if count == 1:
         with pytest.raises(OomctlError, match=says):
-            call_together(Real(int), count, watch, 60)
+            call_together(write, count, watch, 60)
     else:
-        *others, result = call_together(Real(int, caller=99), count, watch, 60)
+        *others, result = call_together(write, count, watch, 60)
         assert re.fullmatch(says, result.failed)
         assert (result.ret, result.stage) == (None, Stage.NOT_RUN)
-        assert all(each.ret is not None and not each.failed for each in others)
-    assert children() == []
+        assert all(each.ret == 0 and not each.failed for each in others)
 
 
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_a_caller_that_is_stopped_when_ready_is_late(watch, monkeypatch, count):
+@COUNTS
+def test_a_caller_that_is_stopped_when_ready_is_late(watch, write, monkeypatch, count):
     after_ready(monkeypatch, lambda pids: os.kill(pids[0], signal.SIGSTOP))
-    says = r"was killed at the timeout of 0.5 s \(state: stopped\) before it called"
+    says = r"was killed at the timeout of 0.5 s \(state: stopped\) before it wrote"
     if count == 1:
-        with pytest.raises(OomctlError, match=f"{says}; give more time with --timeout"):
-            call_together(Real(int, caller=99), count, watch, 0.5)
+        with pytest.raises(OomctlError, match=f"{says} .*; give more time with --timeout"):
+            call_together(write, count, watch, 0.5)
     else:
-        result, *others = call_together(Real(int, caller=99), count, watch, 0.5)
-        assert re.fullmatch(f"{name(count)} {says}", result.failed)
+        result, *others = call_together(write, count, watch, 0.5)
+        assert re.match(f"{name(count)} {says}", result.failed)
         assert not any(each.failed or each.timed_out for each in others)
-    assert children() == []
 
 
-@pytest.mark.parametrize("count", [1, 2, 8])
-@pytest.mark.parametrize("how", HOW)
-def test_the_result_says_how_a_caller_ended_in_the_trigger(watch, how, count):
-    does, says = HOW[how]
-    late = how in ("hangs", "stopped")
-    results = call_together(Real(does), count, watch, 0.5 if late else 60)
-    assert [each.timed_out for each in results] == [late] + [False] * (count - 1)
-    assert not any(each.failed for each in results[1:])
-    if not late:
-        assert re.match(f"{name(count)} {says}", results[0].failed)
-    assert children() == []
+@COUNTS
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
+def test_the_result_says_what_killed_a_caller_while_it_wrote(watch, blocked, number, count):
+    ticks, tick = opened_by(blocked.path)
+    killed = []
+
+    def kill_one():
+        if not killed:
+            killed.append(min(map(int, children())))
+            time.sleep(0.1)  # it may not have begun
+            os.kill(killed[0], number)
+        elif not Path("/proc", str(killed[0])).exists():
+            tick()
+
+    results = call_together(blocked, count, watch, 60, kill_one)
+    for opened in ticks[3:4]:
+        opened.close()
+    (result,) = [each for each in results if each.caller == killed[0]]
+    says = f"was killed by {signal.Signals(number).name} while it wrote {blocked.path}"
+    assert re.fullmatch(rf"{name(count, '[1-8]')} {says}", result.failed)
+    assert [each.failed for each in results].count("") == count - 1
 
 
-def test_an_error_of_every_caller_is_raised_with_its_type(watch):
-    with pytest.raises(UnsupportedError) as caught:
-        call_together(Real(fail, began=False), 1, watch, 60)
-    assert re.fullmatch(
-        rf"{name(1)} failed before it called: no such cgroup here; make it", str(caught.value)
+def test_a_write_without_a_free_descriptor_is_an_error_of_oomctl(watch, write, monkeypatch):
+    def full(pids):
+        resource.prlimit(pids[0], resource.RLIMIT_NOFILE, (0, 0))
+
+    after_ready(monkeypatch, full)
+    (result,) = call_together(write, 1, watch, 20)
+    assert re.search(
+        r"failed while it wrote .*: cannot write 'x' to .*: Too many open", result.failed
     )
 
 
-def test_an_error_is_cut_to_the_size_of_the_shared_memory(watch):
-    def talk():
-        raise OomctlError("\udcff" + "x" * 10_000, "y" * 10_000)
+def test_without_seals_against_execution_the_memory_is_made_all_the_same(watch, write, monkeypatch):
+    create = os.memfd_create
 
-    with pytest.raises(OomctlError) as caught:
-        call_together(Toy(), 2, watch, 60, prepare=talk)
-    assert 2000 < len(str(caught.value)) < 5000
+    def older(name, flags=0):
+        if flags & caller._MFD_NOEXEC_SEAL:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return create(name)
+
+    monkeypatch.setattr(os, "memfd_create", older)
+    assert call_together(write, 1, watch, 20)[0].ret == 0
+
+
+def test_what_the_caller_leaves_is_laid_out_as_it_is_read():
+    assert caller.SharedResult.error.offset + 4 == 48
+    source = Path(callers.__file__).parents[1].joinpath("caller/caller.c").read_text()
+    parts = re.search(r"enum part \{ ADJUST = 1, (.*?) \};", source)
+    names = [each.strip() for each in parts[1].split(",")]
+    assert ["ADJUST", *names] == [part.name for part in caller.Part]
+
+
+def test_every_error_of_a_caller_has_its_words():
+    words = dict.fromkeys(("adj", "procs", "usage", "stall", "write", "text"), "/x/memory.y")
+    for part in caller.Part:
+        error = caller.error_of(caller.SharedResult(failed=part, error=errno.EIO), words)
+        assert len(error.lines) == 1
+        assert isinstance(error, UnsupportedError) == (part == caller.Part.REMOVED)
+    assert caller.error_of(caller.SharedResult(), words) is None

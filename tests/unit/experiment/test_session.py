@@ -48,10 +48,13 @@ class Kernel:
     def clear(self, slots):
         pass
 
-    def together(self, trigger, callers, watch, timeout, tick=None, prepare=None):
+    def words(self, call, cgroup_id):
+        return {"call": call, "cgroup": cgroup_id}
+
+    def together(self, trigger, callers, watch, timeout, tick=None, place=None):
         began = time.monotonic_ns()
-        call = trigger._call
-        self.calls.append((call, trigger._cgroup_id))
+        call = trigger.words["call"]
+        self.calls.append((call, trigger.words["cgroup"]))
         ret = self.react(call)
         return [CallResult(Stage.CALLED, began, time.monotonic_ns(), ret) for _ in range(callers)]
 

@@ -2,65 +2,59 @@
 
 import errno
 import os
-import select
 
 import pytest
 
 from oomctl.bpf.declare import CallResultStruct
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.experiment import triggers
-from oomctl.experiment.callers import CallerEnd, SharedResult
-from oomctl.experiment.triggers import Declaration, Rechecked, Write, trigger
+from oomctl.experiment.caller import CallerEnd, SharedResult
+from oomctl.experiment.callers import call_together
+from oomctl.experiment.triggers import Declaration, Write, trigger
 from oomctl.files.kernelfile import KernelFileError
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.plan import Call, Recheck, Step
 from oomctl.oom.verdict import judge
+from oomctl.proc.pidfd import PidfdWatch
 
 M = 1 << 20
 
 
 class DeclareProgram:
-    """A fake kernel: each run takes the next return value, or an errno of bpf(2)."""
+    """A program that has left this result for each caller."""
 
-    def __init__(self, *rets, stage=Stage.CALLED, ended=300, status=0):
-        self.rets, self.stage, self.ended, self.status = [*rets], stage, ended, status
-        self.runs, self.raw = [], {}
+    def __init__(self, ret=0, stage=Stage.CALLED, ended=300):
+        self.left = CallResultStruct(began_ns=100, ended_ns=ended, ret=ret, stage=stage)
 
     def clear(self, slots):
-        self.raw = {}
+        pass
 
-    def run(self, call, cgroup_id, slot):
-        self.runs.append((call, cgroup_id, slot))
-        ret = self.rets.pop(0)
-        self.raw[slot] = CallResultStruct(
-            began_ns=100, ended_ns=self.ended, ret=ret, stage=self.stage
-        )
-        return self.status
+    def words(self, call, cgroup_id):
+        return {"call": call, "cgroup": cgroup_id}
 
     def read(self, slot):
-        return self.raw.get(slot, CallResultStruct())
+        return self.left
 
 
 def killed(number=3):
     return CallerEnd(number, 7, None, False, "the caller (pid 7)", "was killed by SIGKILL")
 
 
-def pulled(trigger, number=3, timed_out=False):
-    shared = SharedResult()
-    status = trigger.pull(number, shared)
-    return trigger.result(CallerEnd(number, 7, status, timed_out), shared)
+def result_of(trigger, status=0, timed_out=False, **left):
+    """Return the result of a caller that has left this in shared memory."""
+    left = {"attempts": 1, **left}
+    return trigger.result(CallerEnd(3, 7, status, timed_out), SharedResult(**left))
 
 
 @pytest.mark.parametrize("ret", [1, 0, -16, -22])
 def test_a_call_that_returned(ret):
-    program = DeclareProgram(ret)
-    result = pulled(Declaration(program, Call("/t", 2, 1), 42))
-    assert result == CallResult(Stage.CALLED, 100, 300, ret, caller=7)
-    assert program.runs == [(Call("/t", 2, 1), 42, 3)]
+    kfunc = Declaration(DeclareProgram(ret), Call("/t", 2, 1), 42)
+    assert result_of(kfunc) == CallResult(Stage.CALLED, 100, 300, ret, caller=7)
+    assert kfunc.words == {"call": Call("/t", 2, 1), "cgroup": 42}
 
 
 def test_a_call_that_has_not_returned_has_no_value():
-    late = pulled(Declaration(DeclareProgram(0, ended=0), Call("/t"), 42), timed_out=True)
+    late = result_of(Declaration(DeclareProgram(ended=0), Call("/t"), 42), timed_out=True)
     assert late.ret is None
     assert late.timed_out
 
@@ -77,12 +71,12 @@ def test_a_call_that_has_not_returned_has_no_value():
 )
 def test_a_call_that_was_not_made(stage, error, says):
     with pytest.raises(error, match=says):
-        pulled(Declaration(DeclareProgram(-errno.EBUSY, stage=stage), Call("/t"), 42))
+        result_of(Declaration(DeclareProgram(-errno.EBUSY, stage), Call("/t"), 42))
 
 
 def test_a_program_that_the_kernel_did_not_run():
     with pytest.raises(UnsupportedError, match="did not run oomctl's BPF program: Operation not"):
-        pulled(Declaration(DeclareProgram(0, status=errno.EPERM), Call("/t"), 42))
+        result_of(Declaration(DeclareProgram(), Call("/t"), 42), status=errno.EPERM)
 
 
 @pytest.fixture
@@ -96,73 +90,63 @@ def step(via="bpf", recheck=None, amount=None):
     return Step(Call("/t", 0, 0, via, amount), recheck=recheck)
 
 
-def test_recheck_tries_again_while_the_lock_is_held(journal, target):
-    program = DeclareProgram(-errno.EBUSY, -errno.EBUSY, 1)
-    with trigger(step(recheck=Recheck(80 * M, 0.0)), target, program, journal) as rechecked:
-        result = pulled(rechecked)
-    assert (result.ret, result.attempts, result.spared) == (1, 3, False)
+@pytest.fixture
+def pulled(journal, target):
+    """Pull the trigger of a step in a caller; its program is no BPF program."""
+
+    def pull(wanted, at=target, **fake):
+        with (
+            open(os.devnull) as program,
+            PidfdWatch() as watch,
+            trigger(wanted, at, DeclareProgram(**fake), journal) as made,
+        ):
+            passed = {"program": program.fileno(), "results": program.fileno(), "order": "0"}
+            if "call" in made.words:
+                made.words = {**made.words, **passed}
+                del made.words["call"]
+            return call_together(made, 1, watch, 20)[0]
+
+    return pull
 
 
-def test_recheck_gives_up_when_the_memory_is_back(journal, target):
-    program = DeclareProgram(*[-errno.EBUSY] * 99)
-
-    class Freeing(Declaration):
-        def pull(self, number, shared):
-            if shared.attempts == 4:
-                (target.directory / "memory.current").write_text(f"{80 * M}\n")
-            return super().pull(number, shared)
-
-    rechecked = Rechecked(Freeing(program, Call("/t"), 42), target, Recheck(80 * M, 0.0))
-    result = pulled(rechecked)
-    assert (result.ret, result.attempts, result.spared) == (None, 5, True)
-    assert result.duration_ns > 0
+NOT_CALLED = r"failed before it called the kfunc: cannot access a BPF map: "
 
 
-def test_recheck_does_not_call_if_the_usage_is_low_enough(journal, target):
-    program = DeclareProgram()
-    with trigger(step(recheck=Recheck(100 * M)), target, program, journal) as rechecked:
-        result = pulled(rechecked)
-    assert (result.attempts, result.spared, program.runs) == (0, True, [])
+@pytest.mark.parametrize(("above", "calls"), [(100 * M, False), (100 * M - 1, True)])
+def test_recheck_calls_only_if_the_usage_is_above(pulled, above, calls):
+    wanted = step(recheck=Recheck(above, 0.0))
+    if calls:
+        with pytest.raises(OomctlError, match=NOT_CALLED):
+            pulled(wanted, stage=Stage.NOT_RUN)
+    else:
+        result = pulled(wanted)
+        assert (result.ret, result.attempts, result.spared) == (None, 0, True)
+        assert result.duration_ns > 0
 
 
-class Poll:
-    """A poll() that reports these events."""
-
-    def __init__(self, events):
-        self.events = events
-
-    def register(self, fd, _wanted):
-        self.fd = fd
-
-    def poll(self):
-        return [(self.fd, self.events)]
+def test_recheck_without_a_usage_is_an_error(pulled, target):
+    (target.directory / "memory.current").unlink()
+    with pytest.raises(OomctlError, match=r"cannot read .*memory\.current: No such file"):
+        pulled(step(recheck=Recheck(1)), stage=Stage.NOT_RUN)
 
 
-def test_a_stall_is_waited_for_and_then_the_kfunc_is_called(journal, target, monkeypatch):
-    (target.directory / "memory.pressure").write_text("")
-    monkeypatch.setattr(select, "poll", lambda: Poll(select.POLLPRI))
-    program = DeclareProgram(1)
-    with trigger(step("psi"), target, program, journal) as stall:
-        assert pulled(stall).ret == 1
-    assert (target.directory / "memory.pressure").read_text() == "full 50000 1000000"
+def test_what_a_rechecking_caller_is_asked(journal, target):
+    with trigger(step(recheck=Recheck(80 * M, 0.25)), target, DeclareProgram(), journal) as made:
+        usage = str(target.directory / "memory.current")
+        asked = {"usage": usage, "above": 80 * M, "every": 250_000_000}
+        assert asked.items() <= made.words.items()
+        assert "write" not in made.words
 
 
-def test_a_target_that_goes_while_a_stall_is_waited_for(journal, target, monkeypatch):
-    (target.directory / "memory.pressure").write_text("")
-    monkeypatch.setattr(select, "poll", lambda: Poll(select.POLLERR))
-    with (
-        trigger(step("psi"), target, DeclareProgram(), journal) as stall,
-        pytest.raises(UnsupportedError, match=r"memory\.pressure was removed while a stall was"),
-    ):
-        pulled(stall)
+def test_what_a_caller_is_asked_that_waits_for_a_stall(journal, target):
+    with trigger(step("psi"), target, DeclareProgram(), journal) as made:
+        pressure = str(target.directory / "memory.pressure")
+        assert {"stall": pressure, "text": "full 50000 1000000"}.items() <= made.words.items()
 
 
-def test_a_kernel_without_psi(journal, target):
-    with (
-        trigger(step("psi"), target, DeclareProgram(), journal) as stall,
-        pytest.raises(KernelFileError, match=r"cannot open .*memory\.pressure.*CONFIG_PSI"),
-    ):
-        pulled(stall)
+def test_a_kernel_without_psi(pulled):
+    with pytest.raises(KernelFileError, match=r"cannot open .*memory\.pressure.*CONFIG_PSI"):
+        pulled(step("psi"))
 
 
 def test_a_caller_that_no_stall_came_for(journal, target):
@@ -177,16 +161,25 @@ def test_a_caller_that_no_stall_came_for(journal, target):
     ("amount", "limit"),
     [(30 * M, 70 * M), (200 * M, 0), (None, 100 * M - triggers.default_amount())],
 )
-def test_a_limit_below_the_usage_is_restored(journal, target, monkeypatch, amount, limit):
-    """The caller itself restores it as soon as the write has returned."""
+def test_a_limit_below_the_usage(journal, target, amount, limit):
     (target.directory / "memory.max").write_text("max\n")
-    written = []
-    monkeypatch.setattr(triggers, "_write", lambda path, text: written.append(text) or 0)
     with trigger(step("limit", amount=amount), target, DeclareProgram(), journal) as write:
         assert write.limit == limit
-        result = pulled(write)
-        assert written == [f"{limit}", "max"]
-    assert (result.ret, result.attempts, result.caller) == (0, 1, 7)
+        path = str(target.directory / "memory.max")
+        assert write.words == {"write": path, "text": str(limit), "was": "max"}
+
+
+def test_a_limit_is_written_and_restored_by_its_caller(pulled, target):
+    """It restores the limit as soon as the write has returned."""
+    os.mkfifo(target.directory / "pipe")
+    reader = os.open(target.directory / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    limit = triggers.Limit(target, 4096, "max")
+    limit.words = {**limit.words, "write": str(target.directory / "pipe")}
+    with PidfdWatch() as watch:
+        (result,) = call_together(limit, 1, watch, 20)
+    assert os.read(reader, 99) == b"4096max"
+    os.close(reader)
+    assert (result.ret, result.attempts) == (0, 1)
     assert result.began_ns <= result.ended_ns
 
 
@@ -209,18 +202,9 @@ def test_a_limit_is_restored_after_an_error(journal, target):
 
 
 def test_a_write_that_the_kernel_refuses_is_a_result(tmp_path):
-    result = pulled(Write(tmp_path / "missing", "f"))
+    with PidfdWatch() as watch:
+        (result,) = call_together(Write(tmp_path / "missing", "f"), 1, watch, 20)
     assert (result.ret, result.errno_name) == (-errno.ENOENT, "ENOENT")
-
-
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_a_write_without_a_free_descriptor_is_an_error_of_oomctl(tmp_path, monkeypatch, number):
-    def full(*_):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "open", full)
-    with pytest.raises(OomctlError, match="cannot write"):
-        Write(tmp_path / "x", "f").pull(0, SharedResult())
 
 
 def test_a_writer_that_died_before_it_wrote(tmp_path):
@@ -244,33 +228,34 @@ def test_a_writer_that_has_not_returned(tmp_path):
     assert (result.ret, result.duration_ns, result.timed_out) == (None, None, True)
 
 
-def test_cgroup_kill_and_sysrq_are_one_write(journal, target, tmp_path, monkeypatch):
+def test_cgroup_kill_and_sysrq_are_one_write(pulled, target, tmp_path, monkeypatch):
     monkeypatch.setattr(triggers, "_SYSRQ", tmp_path / "sysrq")
-    (tmp_path / "sysrq").touch()
-    with trigger(step("kill"), target, DeclareProgram(), journal) as write:
-        assert pulled(write).ret == 0
+    for path in (target.directory / "cgroup.kill", tmp_path / "sysrq"):
+        path.touch()
+    assert pulled(step("kill")).ret == 0
     assert (target.directory / "cgroup.kill").read_text() == "1"
-    with trigger(Step(Call(None, via="sysrq")), None, DeclareProgram(), journal) as write:
-        assert pulled(write).ret == 0
+    assert pulled(Step(Call(None, via="sysrq")), None).ret == 0
     assert (tmp_path / "sysrq").read_text() == "f"
 
 
-def test_reclaim_that_is_enough_does_not_call_the_kfunc(journal, target):
+def test_reclaim_that_is_enough_does_not_call_the_kfunc(pulled, target):
     (target.directory / "memory.reclaim").touch()
-    program = DeclareProgram()
-    with trigger(step("reclaim", amount=5 * M), target, program, journal) as first:
-        result = pulled(first)
+    result = pulled(step("reclaim", amount=5 * M))
     assert (target.directory / "memory.reclaim").read_text() == str(5 * M)
-    assert (result.ret, result.reclaimed, program.runs) == (None, 0, [])
+    assert (result.ret, result.reclaimed, result.attempts) == (None, 0, 0)
 
 
-def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(journal, target):
-    with trigger(
-        step("reclaim"), target, program := DeclareProgram(1), journal
-    ) as first:  # no such file: -ENOENT
-        result = pulled(first)
-    assert (result.ret, result.reclaimed, result.attempts) == (1, 0, 1)
-    assert program.runs == [(Call("/t", 0, 0, "reclaim"), target.id, 3)]
+def test_reclaim_that_is_not_enough_is_followed_by_the_kfunc(pulled):
+    with pytest.raises(OomctlError, match=NOT_CALLED):  # no such file: -ENOENT
+        pulled(step("reclaim"), stage=Stage.NOT_RUN)
+
+
+def test_reclaim_that_was_followed_by_the_kfunc_has_both_results(journal, target):
+    with trigger(step("reclaim"), target, DeclareProgram(1), journal) as first:
+        result = result_of(first, wrote_reclaim=1, reclaimed=4096, ret=-11, began_ns=5, ended_ns=9)
+    assert (result.ret, result.reclaimed, result.attempts) == (1, 4096, 1)
+    assert first.words["call"] == Call("/t", 0, 0, "reclaim")
+    assert first.words["cgroup"] == target.id
 
 
 @pytest.mark.parametrize(
@@ -302,28 +287,25 @@ def test_reclaim_that_was_done_when_its_caller_was_killed_is_a_result(journal, t
     assert "was killed by SIGKILL after memory.reclaim" in verdict.reason
 
 
-def test_reclaim_in_a_removed_target_is_an_error_of_the_caller(journal, target):
-    with trigger(step("reclaim"), target, DeclareProgram(), journal) as first:
-        (target.directory / "memory.current").unlink()
-        with pytest.raises(OomctlError, match=r"cannot read .*memory.current"):
-            first.pull(0, SharedResult())
+def test_reclaim_in_a_removed_target_is_an_error_of_the_caller(pulled, target):
+    (target.directory / "memory.current").unlink()
+    with pytest.raises(OomctlError, match=r"before it wrote .*: cannot read .*memory.current"):
+        pulled(step("reclaim"))
 
 
 @pytest.mark.parametrize(("attempts", "when"), [(1, "before it called"), (2, "between two tries")])
 def test_a_rechecking_caller_that_was_killed_before_a_try(journal, target, attempts, when):
+    program = DeclareProgram(stage=Stage.NOT_RUN)
     with (
-        trigger(step(recheck=Recheck(1)), target, DeclareProgram(), journal) as rechecked,
+        trigger(step(recheck=Recheck(1)), target, program, journal) as rechecked,
         pytest.raises(OomctlError, match=f"SIGKILL {when}"),
     ):
         rechecked.result(killed(), SharedResult(attempts=attempts))
 
 
 def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
-    program = DeclareProgram()
+    program = DeclareProgram(-errno.EBUSY)
     with trigger(step(recheck=Recheck(1)), target, program, journal) as rechecked:
-        program.raw[3] = CallResultStruct(
-            began_ns=5, ended_ns=9, ret=-errno.EBUSY, stage=Stage.CALLED
-        )
         with pytest.raises(OomctlError, match="SIGKILL between two tries"):
             rechecked.result(killed(), SharedResult(attempts=3))
         late = CallerEnd(3, 7, None, True)
@@ -339,8 +321,7 @@ def test_a_rechecking_caller_that_was_killed_after_a_busy_try(journal, target):
     ],
 )
 def test_a_caller_that_was_killed_in_the_kfunc_or_after_it(ended, ret, name, says):
-    program = DeclareProgram()
-    program.raw[3] = CallResultStruct(began_ns=5, ended_ns=ended, ret=ret, stage=Stage.CALLED)
+    program = DeclareProgram(ret, ended=ended)
     result = Declaration(program, Call("/t"), 42).result(killed(), SharedResult(attempts=1))
     verdict = judge(result, (), 0, False)
     assert verdict.name == name
@@ -350,8 +331,9 @@ def test_a_caller_that_was_killed_in_the_kfunc_or_after_it(ended, ret, name, say
 def test_an_exception_in_the_caller_is_not_an_errno_of_the_kernel():
     error = UnsupportedError("cannot write '0' to /x: Permission denied", "run it as root")
     ended = CallerEnd(3, 7, 255, False, "the caller (pid 7)", "failed", error)
+    program = DeclareProgram(stage=Stage.NOT_RUN)
     with pytest.raises(UnsupportedError) as caught:
-        Declaration(DeclareProgram(), Call("/t"), 42).result(ended, SharedResult(attempts=1))
+        Declaration(program, Call("/t"), 42).result(ended, SharedResult(attempts=1))
     assert str(caught.value) == (
         "the caller (pid 7) failed before it called the kfunc: cannot write '0' to /x: "
         "Permission denied; run it as root"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Words and numbers, and the two functions that compilers call implicitly. */
-#include "hog.h"
+#include "text.h"
 
 unsigned long length(const char *text)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* System calls without a libc, and the kernel's constants that hogs use. */
+/* System calls without a libc, and the kernel's constants that hogs and callers use. */
 #ifndef OOMCTL_SYS_H
 #define OOMCTL_SYS_H
 
@@ -11,7 +11,7 @@ enum {
 	SYS_getppid = 110, SYS_mlock = 149, SYS_prctl = 157, SYS_futex = 202, SYS_fadvise64 = 221,
 	SYS_clock_gettime = 228, SYS_clock_nanosleep = 230, SYS_exit_group = 231, SYS_openat = 257,
 	SYS_mknodat = 259, SYS_ppoll = 271, SYS_fallocate = 285, SYS_pipe2 = 293, SYS_prlimit64 = 302,
-	SYS_memfd_create = 319,
+	SYS_memfd_create = 319, SYS_bpf = 321,
 };
 #elif defined(__aarch64__)
 enum {
@@ -22,6 +22,7 @@ enum {
 	SYS_prctl = 167, SYS_getpid = 172, SYS_getppid = 173, SYS_socketpair = 199,
 	SYS_setsockopt = 208, SYS_clone = 220, SYS_mmap = 222, SYS_fadvise64 = 223, SYS_mlock = 228,
 	SYS_madvise = 233, SYS_wait4 = 260, SYS_prlimit64 = 261, SYS_memfd_create = 279,
+	SYS_bpf = 280,
 };
 #else
 #error "no system call numbers for this architecture"
@@ -30,7 +31,8 @@ enum { SYS_fsopen = 430, SYS_fsconfig = 431, SYS_fsmount = 432 };
 
 enum {
 	EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, ECHILD = 10, EAGAIN = 11, ENOMEM = 12,
-	EINVAL = 22, ENOSPC = 28, ENODATA = 61, EOPNOTSUPP = 95,
+	EBUSY = 16, ENODEV = 19, EINVAL = 22, ENFILE = 23, EMFILE = 24, ENOSPC = 28, ENODATA = 61,
+	EOPNOTSUPP = 95,
 };
 enum { AT_FDCWD = -100, O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_NONBLOCK = 04000 };
 enum { SIGKILL = 9, SIGCHLD = 17, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22 };
