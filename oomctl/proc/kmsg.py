@@ -7,13 +7,12 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from oomctl.errors import UnsupportedError
 from oomctl.oom.klog import KernelLog
-from oomctl.oom.log.logrecord import Record, parse_record
+from oomctl.oom.log.logrecord import HEAD, Record, record_after
 from oomctl.proc.capabilities import SYSLOG, CapabilitySets
 from oomctl.text import printable
 
@@ -22,7 +21,6 @@ _KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
 _USER_INFO = "<14>"  # facility user, level info: devkmsg_write() in kernel/printk/printk.c
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
 _PATIENCE = 5.0  # seconds: enough for all records in the buffer; a flood has no end
-_HEAD = re.compile(rb"[0-9]{1,10},([0-9]{1,20}),")
 _marking = False
 
 
@@ -76,13 +74,14 @@ class Kmsg:
         lost = 0
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end and (taken := self._take()):
-            sequence, raw = taken
+            head, raw = taken
+            sequence = int(head[2])
             if self._next is not None and sequence > self._next:
                 lost += sequence - self._next
                 self._hole = True
             self._next = sequence + 1
-            if record := parse_record(raw):
-                records.append(replace(record, after_loss=True) if self._hole else record)
+            if record := record_after(head, raw):
+                records.append(record._replace(after_loss=True) if self._hole else record)
                 self._hole = False
         return KernelLog(tuple(records), lost)
 
@@ -90,13 +89,13 @@ class Kmsg:
         """Read to the end; in a flood that outruns us jump there, and lose the records between."""
         end = time.monotonic() + _PATIENCE
         while taken := self._take():  # None at the end of the log
-            self._next = taken[0] + 1
+            self._next = int(taken[0][2]) + 1
             if time.monotonic() > end:
                 os.lseek(self._fd, 0, os.SEEK_END)
                 break
 
-    def _take(self) -> tuple[int, bytes] | None:
-        """Return the number of the next record and its text; None if there is none yet."""
+    def _take(self) -> tuple[re.Match[bytes], bytes] | None:
+        """Return the head of the next record, and all of it; None if there is none yet."""
         while True:
             try:
                 raw = os.read(self._fd, _RECORD_MAX)
@@ -104,13 +103,13 @@ class Kmsg:
                 return None
             except BrokenPipeError:  # EPIPE: overwritten records; the numbers tell how many
                 continue
-            head = _HEAD.match(raw)
+            head = HEAD.match(raw)
             if not head:
                 raise UnsupportedError(
                     f"{self._path} is not the kernel log (a container?)",
                     "run it where that can be read; oomctl proves a kill by the kernel's own word",
                 )
-            return int(head[1]), raw
+            return head, raw
 
 
 @contextmanager

@@ -1,18 +1,18 @@
 """One record of the kernel log. Pure."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # What is not printable, and the backslash, comes as \x5c: kernel/printk/printk.c, msg_add_ext_text
-_HEAD = re.compile(
-    rb"(?P<priority>[0-9]{1,20}),(?P<sequence>[0-9]{1,20}),(?P<time_us>[0-9]{1,20})"
-    rb"(?:,(?P<flag>[^,;]*)(?:,(?:caller=(?P<caller>[^,;]*)|[^,;]*))*)?(?:;|\Z)"
+HEAD = re.compile(
+    rb"([0-9]{1,20}),([0-9]{1,20}),([0-9]{1,20})"
+    rb"(?:,([^,;]*)(?:,(?:caller=([^,;]*)|[^,;]*))*)?(?:;|\Z)"
 )
+"""Priority and facility, sequence number, time in microseconds, flag, caller; or None each."""
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One record of the kernel log: sequence number, time in microseconds since boot, text.
 
     `continued` marks the rest of a record that was too long; `caller` is empty without
@@ -35,21 +35,23 @@ class Record:
 
 
 def parse_record(raw: bytes) -> Record | None:
-    """Parse one read of /dev/kmsg; None if the kernel did not write it.
+    """Parse one read of /dev/kmsg; None if the kernel did not write it."""
+    head = HEAD.match(raw)
+    return record_after(head, raw) if head else None
+
+
+def record_after(head: re.Match[bytes], raw: bytes) -> Record | None:
+    """Return the record that a head begins; None if the kernel did not write it.
 
     User space can write any text to /dev/kmsg, but not with facility 0 (kernel/printk/printk.c,
     devkmsg_write).
     """
-    head = _HEAD.match(raw)
-    if not head or int(head["priority"]) >> 3:
+    priority, sequence, time_us, flag, caller = head.groups()
+    if int(priority) >> 3:
         return None
     line = raw[head.end() :].partition(b"\n")[0]
     if b"\\x" in line:
         line = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), line)
-    return Record(
-        int(head["sequence"]),
-        int(head["time_us"]),
-        line.decode(errors="surrogateescape"),
-        continued=head["flag"] == b"c",
-        caller=(head["caller"] or b"").decode(errors="surrogateescape"),
-    )
+    text = line.decode("utf-8", "surrogateescape")
+    name = caller.decode("utf-8", "surrogateescape") if caller else ""
+    return Record(int(sequence), int(time_us), text, flag == b"c", name)

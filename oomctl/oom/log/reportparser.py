@@ -70,7 +70,7 @@ class OpenReport:
             return
         if self._section == "stat" and (found := texts.STAT.fullmatch(text)):
             _put(self._stat, found["name"], int(found["value"]))
-        elif found := texts.COUNTER.fullmatch(text):
+        elif ": usage " in text and (found := texts.COUNTER.fullmatch(text)):
             usage, limit, failcnt = (int(found[name]) for name in ("usage", "limit", "failcnt"))
             self._is_mixed |= found["name"] in self._counters or self._section == texts.DUMP
             at = None if limit >= texts.UNLIMITED_KB else limit << 10
@@ -78,11 +78,7 @@ class OpenReport:
         elif text in (texts.DUMP, texts.MACHINE):
             self._is_mixed |= text == texts.MACHINE and bool(self._pages)
             self._section = text
-        elif found := texts.DUMP_HEAD.fullmatch(text):
-            self._is_mixed |= bool(self._columns)
-            self._section = texts.DUMP
-            self._columns = found["columns"].split()[:-1]
-        elif text.startswith("["):
+        elif text[:1] == "[":
             self._take_row(text)
         elif text.startswith("Memory cgroup stats for "):
             self._is_mixed |= not self._counters
@@ -124,6 +120,12 @@ class OpenReport:
                 _put(self._stat, each_line["name"], int(each_line["value"]))
 
     def _take_row(self, text: str) -> None:
+        """Take the head of the dump of tasks, or a row of it."""
+        if head := texts.DUMP_HEAD.fullmatch(text):
+            self._is_mixed |= bool(self._columns)
+            self._section = texts.DUMP
+            self._columns = head["columns"].split()[:-1]
+            return
         row = parse_row(text, self._columns)
         if not row:
             return

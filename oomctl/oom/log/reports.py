@@ -30,6 +30,7 @@ _AGAIN_US = 10_000_000  # within this time a PID is not used again
 _OPEN_MAX = 256  # callers, and machines, whose reports may be open at a time
 _PARTS_MAX = 64  # of a record that was split
 _FOREIGN_MAX = 20_000  # records in a row that are of no report: then its end is not in the log
+_NOT_ONLY_ADDED = (*texts.SPLITS, *texts.ENDS)
 
 
 class ReportsFromLog:
@@ -42,6 +43,8 @@ class ReportsFromLog:
     def __init__(self) -> None:
         self._hosts: dict[str, HostState] = {}
         self._open: set[tuple[str, str]] = set()
+        self._last: tuple[str, str, CallerState] | None = None
+        """The caller of the last record, on its host, if its report is open."""
         self.named: tuple[OomReport, OomReport] | None = None
         """After a record that names the group of the last report: that one, and with its group."""
 
@@ -66,6 +69,8 @@ class ReportsFromLog:
     def read(self, record: Record) -> OomReport | None:
         """Take one record; return the report that it completes, or that it shows to be cut off."""
         self.named = None
+        if self._adds(record):
+            return None
         host = self._hosts.get(record.host) or HostState()
         if record.after_loss:
             host.lose(record)
@@ -81,7 +86,31 @@ class ReportsFromLog:
             self._open.add(key)
         else:
             self._open.discard(key)
+        self._last = (*key, caller) if caller.report else None
         return report
+
+    def _adds(self, record: Record) -> bool:
+        """Add a record to the report of the one before it, if it is just one more of it.
+
+        As nearly all are: then nothing changes in what is known of its caller and host.
+        """
+        if not self._last:
+            return False
+        host, name, caller = self._last
+        report, text = caller.report, record.text
+        if (
+            not report
+            or record.caller != name
+            or record.host != host
+            or record.after_loss
+            or _continues(record, caller)
+            or texts.INVOKES in text
+            or text.startswith(_NOT_ONLY_ADDED)
+            or report.foreign >= _FOREIGN_MAX
+        ):
+            return False
+        report.add(text)
+        return True
 
     def _take(self, host: HostState, caller: CallerState, record: Record) -> OomReport | None:
         text = record.text

@@ -1,7 +1,5 @@
 """Any sequence of kills in the kernel log: none has a fact of another."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +72,7 @@ def test_no_kill_of_any_sequence_has_a_fact_of_another(sequence, caller, lost):
     for what, wait_s, invoker in sequence:
         kernel.happens(what, wait_s, invoker)
     records, (start, number) = kernel.said.records, lost
-    after = [replace(one, after_loss=True) for one in records[start + number :][:1]]
+    after = [one._replace(after_loss=True) for one in records[start + number :][:1]]
     if number:
         records[start : start + number + 1] = after
     found = kills(kernel.said)

@@ -63,7 +63,7 @@ def test_whatever_names_hold_stays_text():
         verdict=replace(FIRST.verdict, reason=HOSTILE),
         prediction=replace(prediction, candidates=candidates, group=HOSTILE),
         evidence=replace(FIRST.evidence, source="kernel log", no_tracing_reason=HOSTILE),
-        log=tuple(replace(record, text=HOSTILE) for record in FIRST.log),
+        log=tuple(record._replace(text=HOSTILE) for record in FIRST.log),
     )
     spoiled = replace(
         outcome,
