@@ -17,6 +17,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def signals_blocked() -> Iterator[None]:
     """Keep ending signals pending in the block, except in `signals_unblocked()`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    if before.issuperset(ENDING):
+        yield
+        return
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         yield

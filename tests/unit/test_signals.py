@@ -21,7 +21,7 @@ def command():
     with signals_blocked():
         try:
             print("waits", flush=True)
-            with signals_unblocked():
+            with signals_blocked(), signals_unblocked():
                 time.sleep(20)
         finally:
             print("cleans", flush=True)
