@@ -15,11 +15,7 @@ BOUNDED = {
         "cache.py",
         "while not _lock(lock.fileno(), fcntl.LOCK_EX)",
     ): "bounded by its patience",
-    ("experiment/callers.py", "os.read(ready, len(children))"): "does not block",
-    (
-        "experiment/callers.py",
-        "os.read(start, 1)",
-    ): "in a caller, which the parent kills at its deadline and the kernel kills with the parent",
+    ("experiment/callers.py", "os.read(ready, len(started.pids))"): "does not block",
     ("hog/hogset.py", "os.read(fd, READ_SIZE)"): "poll(2) said that there is something",
     ("hog/spawn.py", "os.read(reader, 1)"): "the byte that was just written",
     ("experiment/sampling.py", "os.read(fd, 128)"): "a file of /proc",
@@ -42,15 +38,6 @@ BOUNDED = {
         "bpf/selftest.py",
         "os.waitpid(pid, 0)",
     ): "it has ended, or was killed",
-    (
-        "experiment/triggers.py",
-        "while _usage(self._target) > self._recheck.above",
-    ): "in a caller, see above",
-    (
-        "bpf/declare.py",
-        "while not status and (not _has_ended(self.read(slot)))",
-    ): "in a caller, see above",
-    ("experiment/triggers.py", "poll.poll()"): "in a caller, see above",
     ("files/kernelfile.py", "os.read(fd, _READ_SIZE)"): "a file of the kernel that is no pipe",
     ("fleet/agent.py", "fcntl.flock(lock, fcntl.LOCK_EX)"): "a new file, which no other has open",
     (

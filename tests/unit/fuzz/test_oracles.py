@@ -229,7 +229,7 @@ def test_a_setting_counts_from_the_step_that_writes_it(file, before, after):
 )
 def test_the_log_names_order_and_gfp_mask_of_one_run(sound, old, new):
     log = sound.outcome.calls[0].log
-    header = replace(log[0], text=log[0].text.replace(old, new))
+    header = log[0]._replace(text=log[0].text.replace(old, new))
     more = (header, *log) if old == new else (header, *log[1:])
     assert said(with_call(sound, 0, log=more)) == {Oracle.EVIDENCE}
 
