@@ -38,18 +38,20 @@ def main() -> None:
 
 
 def _measure(given: argparse.Namespace, scratch: Path) -> list[Result]:
-    def measured(rows: Iterable[Row], rounds: int) -> list[Result]:
-        return run([row for row in rows if given.only in row.name], rounds)
+    def chosen(rows: Iterable[Row]) -> list[Row]:
+        return [row for row in rows if given.only in row.name]
 
     if given.guest:
-        return measured(guest.rows(given.guest, scratch), given.rounds)
+        results = run(chosen(guest.rows(given.guest, scratch)), given.rounds)
+        return results + run(chosen(guest.large_rows(given.guest, scratch)), 1, warm_up=0)
     beside = [each.resolve() for each in given.beside]
-    results = measured(host.rows(scratch, beside), given.rounds)
+    results = run(chosen(host.rows(scratch, beside)), given.rounds)
     if given.lab:
         rounds = min(given.rounds, lab.ROUNDS)
         with lab.rows(given.lab, scratch) as rows:
-            results += measured(rows, rounds)
-        results += lab.guest_results(given.lab, scratch, rounds)
+            results += run(chosen(rows), rounds)
+        results += run(chosen([lab.smoke(given.lab, scratch)]), 1, warm_up=0)
+        results += lab.guest_results(given.lab, scratch, rounds, given.only)
     return results
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -46,15 +47,34 @@ def rows(kernel: str, scratch: Path) -> Iterator[list[Row]]:
         subprocess.run([*_LAB, "stop", "--name", _NAME], check=True)
 
 
-def guest_results(kernel: str, scratch: Path, rounds: int) -> list[Result]:
-    """Measure the rows of benchmarks/guest.py in a guest."""
+def guest_results(kernel: str, scratch: Path, rounds: int, only: str) -> list[Result]:
+    """Measure the rows of benchmarks/guest.py in a guest, those whose name has `only`."""
     file = scratch / "guest.json"
     here = [sys.executable, "-m", "benchmarks", "--guest", str(compiled(scratch))]
-    words = [*here, "--rounds", str(rounds), "--json", str(file)]
-    options = ["--kernel", kernel, "--rwdir", str(scratch), "--timeout", "20m"]
+    words = [*here, "--rounds", str(rounds), "--json", str(file), "--only", only]
+    options = ["--kernel", kernel, "--rwdir", str(scratch), "--timeout", "30m"]
     subprocess.run([*_LAB, "run", *options, "--", *words], check=True, stdout=subprocess.DEVNULL)
     costs = {each["name"]: each["costs"] for each in json.loads(file.read_text())["rows"]}
-    return [Result(row, costs[row.name]) for row in guest.rows(scratch / "yardstick", scratch)]
+    places = scratch / "yardstick", scratch
+    rows = [*guest.rows(*places), *guest.large_rows(*places)]
+    return [Result(row, costs[row.name]) for row in rows if row.name in costs]
+
+
+def smoke(kernel: str, scratch: Path) -> Row:
+    """Return the row of the whole suite, on the clock."""
+
+    def suite() -> float:
+        began = time.monotonic()
+        words = [*_LAB, "smoke", "--kernel", kernel]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        return time.monotonic() - began
+
+    def bare() -> float:
+        began = time.monotonic()
+        cpu_ms(_bare(kernel, scratch))
+        return time.monotonic() - began
+
+    return Row("lab smoke, all cases", "s", Way("oomctl", suite), [Way("bare boot", bare)], goal=45)
 
 
 def _run(kernel: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> float:

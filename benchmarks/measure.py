@@ -21,8 +21,8 @@ class Way:
 class Row:
     """What is measured: oomctl first, then its peers.
 
-    `at_most` is the target: oomctl's cost divided by that of the best peer. `beside` are
-    shown and not compared, such as an older oomctl.
+    The target is either `at_most`, oomctl's cost divided by that of the best peer, or `goal`, a
+    cost. `beside` are shown and not compared, such as an older oomctl.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Row:
     peers: Sequence[Way]
     at_most: float | None = None
     beside: Sequence[Way] = ()
+    goal: float | None = None
 
     @property
     def ways(self) -> Sequence[Way]:
@@ -63,21 +64,29 @@ class Result:
     @property
     def met(self) -> bool | None:
         """Whether the target is met; None without a target."""
+        if self.row.goal is not None:
+            return statistics.median(self.costs[self.row.own.name]) <= self.row.goal
         return None if self.row.at_most is None else self.ratio <= self.row.at_most
 
+    def target_of(self, way: Way) -> float | None:
+        """Return the target that stands at a way: a cost at oomctl, a ratio at the best peer."""
+        if way is self.row.own:
+            return self.row.goal
+        return self.row.at_most if way is self.best else None
 
-def run(rows: Sequence[Row], rounds: int, seed: int = 1) -> list[Result]:
-    """Measure every way once to warm up, then once in each round, in a new order each time."""
+
+def run(rows: Sequence[Row], rounds: int, seed: int = 1, warm_up: int = 1) -> list[Result]:
+    """Measure every way to warm up, then once in each round, in a new order each time."""
     results = [Result(row, {way.name: [] for way in row.ways}) for row in rows]
     jobs = [(result, way) for result in results for way in result.row.ways]
     shuffle = random.Random(seed).shuffle
-    for number in range(rounds + 1):
+    for number in range(1 - warm_up, rounds + 1):
         shuffle(jobs)
         for at, (result, way) in enumerate(jobs, 1):
             if sys.stderr.isatty():
-                sys.stderr.write(f"\r\x1b[Kround {number} of {rounds}: {at}/{len(jobs)}")
+                sys.stderr.write(f"\r\x1b[Kround {max(number, 0)} of {rounds}: {at}/{len(jobs)}")
             cost = way.measure()
-            if number:
+            if number > 0:
                 result.costs[way.name].append(cost)
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")

@@ -37,7 +37,7 @@ def machine() -> str:
 
 
 def table(results: Sequence[Result]) -> Table:
-    """Return a row for each way; the target stands at the peer that is compared."""
+    """Return a row for each way; a target stands at the way that it is about."""
     return Table(
         ["what", "by", "unit", "n", "min", "median", "max", "ratio", "target", "met"],
         [cells for result in results for cells in _cells(result)],
@@ -50,7 +50,7 @@ def _cells(result: Result) -> Iterator[list[str]]:
     row = result.row
     for way in row.ways:
         costs = result.costs[way.name]
-        own = way is row.own
+        own, target = way is row.own, result.target_of(way)
         yield [
             row.name if own else "",
             way.name,
@@ -60,8 +60,8 @@ def _cells(result: Result) -> Iterator[list[str]]:
             f"{statistics.median(costs):.4g}",
             f"{max(costs):.4g}",
             "" if own else f"{result.ratio_to(way):.2f}",
-            "" if row.at_most is None or way is not result.best else f"{row.at_most:.2f}",
-            "" if result.met is None or way is not result.best else "yes" if result.met else "no",
+            "" if target is None else f"{target:.4g}" if own else f"{target:.2f}",
+            "" if target is None else "yes" if result.met else "no",
         ]
 
 
@@ -77,6 +77,7 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
                 "best_peer": result.best.name,
                 "ratio": round(result.ratio, 4),
                 "at_most": result.row.at_most,
+                "goal": result.row.goal,
                 "met": result.met,
                 "costs": dict(result.costs),
             }
@@ -109,11 +110,11 @@ def picture(results: Sequence[Result]) -> str:
                 f'<path class="span" d="M{_LEFT + low:.1f} {y + 11}H{_LEFT + median:.1f}"/>',
                 f'<text x="{_LEFT + median + 6:.1f}" y="{y + 15}">{escape(value)}</text>',
             ]
+        limit = result.row.goal
         if result.row.at_most is not None:
-            at = (
-                _LEFT
-                + result.row.at_most * statistics.median(result.costs[result.best.name]) * scale
-            )
+            limit = result.row.at_most * statistics.median(result.costs[result.best.name])
+        if limit is not None:
+            at = min(_LEFT + limit * scale, _WIDTH - 8)
             parts.append(f'<path class="target" d="M{at:.1f} {first}V{y + _LINE}"/>')
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + _LINE * 2}">'

@@ -6,6 +6,7 @@
  *	yardstick idle					wait to be killed
  *	yardstick spawn COUNT HOG PROCS			start hogs of 0 bytes, end them when all are ready
  *	yardstick limit COUNT PROCS BYTES		children that join and fill until the kernel kills
+ *	yardstick tree COUNT BYTES PROCS...		COUNT children in each cgroup, ended when all are full
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -101,24 +102,59 @@ static void spawn(int count, char *hog, const char *procs)
 		waitpid(pids[at], NULL, 0);
 }
 
+static void join(const char *procs)
+{
+	int fd = open(procs, O_WRONLY);
+
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		fail(procs);
+	close(fd);
+}
+
 static void limit(int count, const char *procs, unsigned long bytes)
 {
 	for (int at = 0; at < count; at++) {
 		pid_t pid = fork();
-		int fd, status;
+		int status;
 
 		if (pid < 0)
 			fail("fork");
 		if (!pid) {
-			fd = open(procs, O_WRONLY);
-			if (fd < 0 || write(fd, "0", 1) != 1)
-				fail(procs);
+			join(procs);
 			fill(0, bytes, 0);
 			_exit(0);
 		}
 		if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
 			fail("a child that should have been killed");
 	}
+}
+
+static void tree(int count, unsigned long bytes, int cgroups, char **procs)
+{
+	pid_t *pids = calloc((size_t)count * cgroups, sizeof(*pids));
+	int pipe_ends[2];
+	char byte;
+
+	if (pipe(pipe_ends))
+		fail("pipe");
+	for (int at = 0; at < count * cgroups; at++) {
+		if ((pids[at] = fork()) < 0)
+			fail("fork");
+		if (!pids[at]) {
+			join(procs[at / count]);
+			fill(1, bytes, 0);
+			if (write(pipe_ends[1], "r", 1) == 1)
+				pause();
+			_exit(1);
+		}
+	}
+	for (int at = 0; at < count * cgroups; at++)
+		if (read(pipe_ends[0], &byte, 1) != 1)
+			fail("a child");
+	for (int at = 0; at < count * cgroups; at++)
+		kill(pids[at], SIGKILL);
+	for (int at = 0; at < count * cgroups; at++)
+		waitpid(pids[at], NULL, 0);
 }
 
 int main(int argc, char **argv)
@@ -129,6 +165,8 @@ int main(int argc, char **argv)
 		spawn(atoi(argv[2]), argv[3], argv[4]);
 	else if (argc == 5 && !strcmp(argv[1], "limit"))
 		limit(atoi(argv[2]), argv[3], strtoul(argv[4], NULL, 10));
+	else if (argc > 4 && !strcmp(argv[1], "tree"))
+		tree(atoi(argv[2]), strtoul(argv[3], NULL, 10), argc - 4, argv + 4);
 	else if (argc == 2 && !strcmp(argv[1], "idle"))
 		pause();
 	else

@@ -26,6 +26,18 @@ def test_costs_of_one_round_are_compared(result):
     assert result.met is False
 
 
+def test_a_goal_is_a_cost_of_oomctl(result):
+    row = Row("suite", "s", result.row.own, result.row.peers, goal=4.0)
+    made = Result(row, result.costs)
+    assert made.met
+    _head, own, *peers = as_markdown([show.table([made])]).splitlines()[1:]
+    assert [cell.strip() for cell in own.strip("|").split("|")][-2:] == ["4", "yes"]
+    assert not any("yes" in line or "no" in line for line in peers)
+    assert 'class="target"' in show.picture([made])
+    made.costs["oomctl"][:] = [5.0]
+    assert made.met is False
+
+
 def test_each_way_is_measured_in_each_round_and_once_before():
     said = []
     ways = [Way(name, lambda name=name: said.append(name) or len(said)) for name in "abc"]
