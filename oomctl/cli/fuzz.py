@@ -11,7 +11,7 @@ import typer
 from oomctl import console
 from oomctl.cli import forms, kept, options
 from oomctl.cli.command import CACHE, RUN_DIR, command
-from oomctl.cli.options import integer, value
+from oomctl.cli.options import flag, integer, value
 from oomctl.errors import UsageError
 from oomctl.experiment.environment import require_machine
 from oomctl.fuzz.bench import Bench, require_machine_for
@@ -101,6 +101,15 @@ class FuzzOptions:
             "Write each finding as one C file or shell script too, which needs no oomctl.",
         ),
     ] = None
+    switches: Annotated[
+        bool,
+        flag(
+            "--switches",
+            "Also set MGLRU, transparent huge pages, vm.swappiness and vm.overcommit_memory at "
+            "random, before and while calls are made. They are the whole machine's, and restored "
+            "after each round.",
+        ),
+    ] = False
     formats: Annotated[forms.Given, forms.option(ShortFormat)] = None
     output: options.OutputFile = None
 
@@ -137,6 +146,8 @@ def fuzz(given: FuzzOptions) -> None:
     still differs, confirmed, and reported with both sides' words. The cases that are likely to
     exercise what was rare so far come first.
 
+    It keeps to its own cgroups. --switches, and --only hugetlb, change the whole machine.
+
     Examples:
       oomctl fuzz --rounds 30
       oomctl fuzz --for 10m --out findings
@@ -160,6 +171,8 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
     began = time.monotonic()
     with Bench(root, kfunc) as bench:
         weights = given.weights(swap=bench.environment.swap > 0)
+        if given.switches:
+            weights = replace(weights, switches=bench.switches())
         most = most_memory(weights)
         require_machine_for(most)
         limit = counted(given.most_rounds, "round") if given.most_rounds else "rounds"
@@ -168,6 +181,9 @@ def _run(given: FuzzOptions, seed: int, folder: Folder, places: forms.Places) ->
             f"{limit}{during} with seed {seed}: each in a tree of its own below {root.directory}, "
             f"at most {format_size(most)} of hogs, no OOM on the whole system"
         )
+        if given.switches:
+            named = ", ".join(switch.file for switch in weights.switches) or "none that can be set"
+            console.note(f"settings of the whole machine during a round: {named}")
         kernel = bench.environment.kernel
         run = folder.watched(bench.run, kernel)
         told = folder.known, _tell, folder.keep

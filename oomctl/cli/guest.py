@@ -139,6 +139,9 @@ class MachineOptions:
         ),
     ] = None
     swap: Annotated[Size | None, value("SIZE", "Give the guest a swap disk.", _disk)] = None
+    zram: Annotated[
+        Size | None, value("SIZE", "Give the guest swap in compressed memory (zram).", _disk)
+    ] = None
     append: Annotated[
         list[str] | None,
         value(
@@ -207,6 +210,7 @@ class MachineOptions:
             nodes=self.nodes,
             scratch=self.disk or 0,
             swap=self.swap or 0,
+            zram=self.zram or 0,
             append=tuple(self.append or ()),
             forward=self.forward or 0,
             architecture=host.kernel.architecture,

@@ -208,9 +208,10 @@ def _show(given: LabRunOptions, environment: dict[str, str]) -> None:
         f"{name}={value}" for name, value in host.job((), environment, "").environment.items()
     ]
     faults = "".join(f"# expected of its kernel: {text}\n" for text in given.expect_console or ())
+    swap = f"# swap on zram: {given.zram}\n" if given.zram else ""
     module = given.module or ("unless the kernel has the kfunc" if given.kfunc else "none")
     with Output(None) as place:
         place.write(
             f"{prepare}\n{started}\n# module: {module}\n# at most {given.timeout}, in the guest:\n"
-            f"# {shlex.join(['env', '-i', *set_here, *given.command])}\n{faults}"
+            f"{swap}# {shlex.join(['env', '-i', *set_here, *given.command])}\n{faults}"
         )

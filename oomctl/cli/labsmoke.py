@@ -162,7 +162,7 @@ def _boot(
     out: Sink,
 ) -> Ending:
     job = host.job(words, guest.environment([]) | guest_suite.environment(), "/")
-    machine = given.machine(host)
+    machine = guest_suite.with_swap(given.machine(host))
     tail = Tail()
     # with --console, the kernel's console and the guest's stderr share ours
     foreign = console.Foreign()

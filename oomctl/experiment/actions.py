@@ -53,6 +53,7 @@ class ActionRunner:
     def __post_init__(self) -> None:
         self._pending = dict(enumerate(self.plan.actions))
         self._began = time.monotonic_ns()
+        self._under_way = -1
         self._filled: int | None = None
         self._returned: dict[int, int] = {}
         self._seen: dict[Key, int] = {}
@@ -86,15 +87,22 @@ class ActionRunner:
     def make_due(self) -> None:
         """Make what is due by the evidence so far, the earliest first.
 
-        Deaths must have been read before the evidence: of one task the mark comes first.
+        Deaths must have been read before the evidence: of one task the mark comes first. While a
+        hog is started, what was due with it waits.
         """
         while self._pending:
             now = time.monotonic_ns()
             times = {number: self._due_ns(action) for number, action in self._pending.items()}
-            due = [(at, number) for number, at in times.items() if at is not None and at <= now]
+            due = [
+                (at, number)
+                for number, at in times.items()
+                if at is not None and self._under_way < at <= now
+            ]
             if not due:
                 return
-            self._make(self._pending.pop(min(due)[1]))
+            before, (self._under_way, number) = self._under_way, min(due)
+            self._make(self._pending.pop(number))
+            self._under_way = before
 
     def _due_ns(self, action: Action) -> int | None:
         """Return when an action is due; None as long as its occasion has not been."""

@@ -2,6 +2,8 @@
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -11,14 +13,16 @@ from oomctl.bpf.btf import Kfunc
 from oomctl.cgroup.node import UnifiedNode
 from oomctl.errors import OomctlError, UnsupportedError, while_ending
 from oomctl.experiment.session import Session
+from oomctl.experiment.setting import switch_changed, sysctl_changed
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.hunt import Trial, trial_of
 from oomctl.fuzz.oracles import Disagreement, Judged
-from oomctl.fuzz.weights import PAGE
+from oomctl.fuzz.weights import PAGE, SWITCHES, Switch
 from oomctl.hog.hogset import NotFilledError
-from oomctl.oom.enums import Agreement, Oracle
+from oomctl.oom.enums import Agreement, Do, Oracle
 from oomctl.oom.faults import find_faults
 from oomctl.oom.outcome import Environment
+from oomctl.oom.plan import Sysctl
 from oomctl.proc import procfs
 from oomctl.proc.kmsg import Kmsg, marked
 from oomctl.units import format_size
@@ -51,6 +55,29 @@ class Bench:
         """The machine."""
         return self._session.environment
 
+    def switches(self) -> tuple[Switch, ...]:
+        """Return the settings of the whole machine that may be set here, and to what.
+
+        Each is tried and restored.
+        """
+        tried = (
+            replace(each, values=[value for value in each.values if self._can_set(each, value)])
+            for each in SWITCHES
+        )
+        return tuple(each for each in tried if len(each.values) > 1)
+
+    def _can_set(self, switch: Switch, value: str) -> bool:
+        sysctl = Sysctl(switch.file, value)
+        try:
+            with (
+                switch_changed(Path(switch.file), value, self._session.journal)
+                if switch.do == Do.SYSFS
+                else sysctl_changed(sysctl, self._session.journal)
+            ):
+                return True
+        except UnsupportedError:
+            return False
+
     def run(self, case: Case, origin: str) -> Trial:
         """Carry out a case; its errors are disagreements, but for a hog that does not get full."""
         self._made += 1
@@ -58,6 +85,8 @@ class Bench:
         try:
             with console.quiet(), marked(f"fuzz case {origin}"):
                 judged = Judged(plan, self._session.run(plan))
+            if isinstance(judged.outcome.failure, NotFilledError):
+                raise judged.outcome.failure
         except NotFilledError:
             return Trial(Agreement.NOT_FILLED)
         except OomctlError as error:

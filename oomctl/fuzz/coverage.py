@@ -4,29 +4,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from oomctl.fuzz.case import Case
+from oomctl.fuzz.case import HIGH, Case
 from oomctl.fuzz.contract import is_valid
 from oomctl.fuzz.nominal import PAGE, nominal, nominal_tasks
 from oomctl.fuzz.oracles import Judged
 from oomctl.fuzz.turns import at_step, written
 from oomctl.oom.as_text import returned
-from oomctl.oom.enums import Role, Rule, VerdictName, Via
+from oomctl.oom.enums import Occasion, Role, Rule, VerdictName, Via
 from oomctl.oom.paths import ancestors, is_within
-from oomctl.oom.plan import Call, Plan
+from oomctl.oom.plan import Action, Call, Plan
 from oomctl.oom.prediction import Prediction
 from oomctl.oom.task import limit_pages
 from oomctl.scenario.actions import FREEZE
 
-HIGH = "memory.high"
-"""What a step writes to have memory swapped out."""
 SWAPPABLE = ("anon", "threads", "forker", "shared", "stopped", "traced")
 """The kinds of hogs whose swap counts."""
 
 RULE, VICTIM, SWAPPED, VERDICT, RETURN = "rule", "victim", "swapped", "verdict", "return"
-ARGUMENT = "argument"
+ARGUMENT, STEP = "argument", "step"
+_MM = "/sys/kernel/mm/"
 _GROUPED = "memory.oom.group", "1"
 Exercised = tuple[str, str]
-"""One of these six, and which rule, kind of victim, kind whose swap decides, verdict and so on."""
+"""One of these seven, and which rule, kind of victim, kind whose swap decides and so on."""
 
 
 def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
@@ -62,9 +61,9 @@ def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
         ),
         Rule.LEADER_EXITED: bool(first.task.thread),
         Rule.FROZEN: any(
-            is_within(first.task.cgroup, each.cgroup)
-            for each in plan.actions
-            if (each.file, each.value) == (FREEZE, "1")
+            is_within(first.task.cgroup, at)
+            for (at, file), value in written(plan).items()
+            if (file, value) == (FREEZE, "1")
         ),
         Rule.BELOW: first.task.cgroup != call.target,
     }.items():
@@ -74,7 +73,8 @@ def rules(plan: Plan, call: Call, prediction: Prediction) -> Iterator[Rule]:
 
 def exercised(judged: Judged) -> set[Exercised]:
     """Return what an experiment has exercised."""
-    found: set[Exercised] = set()
+    made = (each.action for each in judged.outcome.actions if not each.failed)
+    found = {(STEP, _name(action)) for action in made}
     kinds = {row.task.pid: row.kind for row in judged.outcome.tasks if row.kind}
     for each in judged.calls:
         call = each.call
@@ -97,7 +97,8 @@ def promised(case: Case) -> set[Exercised]:
     plan = case.plan("/fuzzed")
     tasks = nominal_tasks(plan)
     kinds = {hog.label: hog.kind for hog in plan.hogs}
-    found: set[Exercised] = set()
+    sure = (action for action in plan.actions if not action.may_fail and not action.after.hogs)
+    found = {(STEP, _name(action)) for action in sure}
     high = [action.cgroup for action in plan.actions if action.file == HIGH and case.swap]
     if high:
         found.add((RULE, Rule.SWAP))
@@ -131,6 +132,16 @@ def promised(case: Case) -> set[Exercised]:
         memories = {each.memory for each in dead}
         tasks = [each for each in tasks if each.memory not in memories]
     return found
+
+
+def _name(action: Action) -> str:
+    """Say what an action does and when, without the cgroup and the hog."""
+    if action.file == FREEZE:
+        what = "freeze" if action.value == "1" else "thaw"
+    else:
+        what = action.file.removeprefix(_MM) or str(action.do)
+    when = {Occasion.RETURNED: " after a call", Occasion.MARKED: " after a mark"}
+    return what + when.get(action.after.occasion, " with a delay" if action.after.delay else "")
 
 
 def _arguments(call: Call) -> set[Exercised]:

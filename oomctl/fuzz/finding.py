@@ -184,8 +184,13 @@ def _call(table: TomlTable, step: Step) -> None:
 
 def _step(action: Action) -> TomlTable:
     table = TomlTable(("step",), is_item=True)
-    if action.after.occasion == Occasion.RETURNED:
-        table.set("after", f"call[{action.after.call}].returned")
+    after = action.after
+    if after.occasion == Occasion.RETURNED:
+        table.set("after", f"call[{after.call}].returned")
+    elif after.occasion == Occasion.MARKED:
+        table.set("after", f"{after.hogs[0]}.marked")
+    if after.delay:
+        table.set("delay", str(Duration(after.delay)))
     if action.file == FREEZE:
         table.set("freeze" if action.value == "1" else "thaw", action.cgroup)
     elif action.do == Do.WRITE:
@@ -193,10 +198,16 @@ def _step(action: Action) -> TomlTable:
         size = None if action.value == "max" else int(action.value)
         value = action.value == "1" if is_switch else exact_size(size)
         table.set(f'cgroup."{action.cgroup}".{action.file}', value)
+    elif action.do == Do.SYSCTL:
+        table.set(f"sysctl.{action.file}", action.value)
+    elif action.do == Do.SYSFS:
+        table.set(f'sysfs."{action.file}"', action.value)
     elif action.do == Do.MOVE:
         table.set(f"move.{action.hog}", action.cgroup)
     else:
         table.set(str(action.do), action.cgroup or action.hog)
+    if action.may_fail:
+        table.set("may_fail", True)
     return table
 
 

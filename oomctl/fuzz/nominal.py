@@ -7,6 +7,7 @@ rules a case is likely to exercise.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from oomctl.fuzz.case import in_order
 from oomctl.fuzz.turns import groups_of, scan_key, written
 from oomctl.oom.enums import Do
 from oomctl.oom.paths import is_within
@@ -23,12 +24,14 @@ _UNCOUNTED = ("slab", "pipe", "socket", "file", "hugetlb")
 def nominal_tasks(plan: Plan) -> list[Task]:
     """Return the tasks of all hogs that no action kills, in scan order.
 
-    PIDs come in the order in which hogs are started.
+    PIDs come in the order in which hogs are started, those that an action starts last.
     """
     tasks: list[Task] = []
+    started = [action.hog for action in in_order(plan.actions) if action.do == Do.START]
+    late = {name: number for number, name in enumerate(started)}
     killed = {action.hog for action in plan.actions if action.do == Do.KILL}
     moved = {action.hog: action.cgroup for action in plan.actions if action.do == Do.MOVE}
-    for hog in plan.hogs:
+    for hog in sorted(plan.hogs, key=lambda hog: late.get(hog.name, -1)):
         if hog.name in killed:
             continue
         tasks += _tasks(hog, moved.get(hog.name, hog.cgroup), _FIRST + len(tasks))
@@ -48,7 +51,8 @@ def _tasks(hog: Hog, home: str, pid: int) -> Iterator[Task]:
 def nominal(plan: Plan, call: Call, tasks: Sequence[Task]) -> Candidates:
     """Return the candidates of one call among the tasks that are left, by a plan at its step."""
     target = call.target or ""
-    inside = [task for task in tasks if is_within(task.cgroup, target)]
+    there = {hog.label for hog in plan.hogs}
+    inside = [task for task in tasks if task.comm in there and is_within(task.cgroup, target)]
     limit = written(plan).get((target, "memory.max"), "max")
     return Candidates(
         inside,

@@ -33,12 +33,8 @@ def with_steps(dice: random.Random, weights: Weights, case: Case, given: Sequenc
             step = _varied(dice, weights, Step(again))
             steps.append(_triggered(dice, weights, step, wanted, case.swap))
     more = replace(case, steps=tuple(steps))
-    actions = list(random_actions.swapping(dice, weights, more)) if is_steady else []
-    if dice.random() < weights.acting:
-        actions += random_actions.actions(dice, more)
-    return replace(
-        more, actions=tuple(replace(each, step=step) for step, each in enumerate(actions))
-    )
+    actions = enumerate(random_actions.actions(dice, weights, more))
+    return replace(more, actions=tuple(replace(each, step=step) for step, each in actions))
 
 
 def _triggered(dice: random.Random, weights: Weights, step: Step, wanted: int, swap: bool) -> Step:

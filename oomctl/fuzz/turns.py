@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from oomctl.fuzz.case import in_order
 from oomctl.oom.enums import Do, Occasion, Role, Via
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.paths import is_within
@@ -156,14 +157,19 @@ def written(plan: Plan) -> dict[tuple[str, str], str]:
 
 
 def at_step(plan: Plan, number: int) -> Plan:
-    """Return a plan with what its actions have written by one of its calls as settings."""
-    made = (
-        Setting(each.cgroup, each.file, each.value)
-        for each in plan.actions
-        if each.do == Do.WRITE
-        and (each.after.occasion == Occasion.FILLED or each.after.call < number)
-    )
-    return replace(plan, settings=(*plan.settings, *made))
+    """Return a plan as its actions have made it by one of its calls.
+
+    What they have written are settings, and the hogs are those that are started by then.
+    """
+    made = [
+        each
+        for each in in_order(plan.actions)
+        if each.after.occasion == Occasion.FILLED or each.after.call < number
+    ]
+    written = (Setting(a.cgroup, a.file, a.value) for a in made if a.do == Do.WRITE)
+    later = plan.late - {action.hog for action in made}
+    hogs = tuple(hog for hog in plan.hogs if hog.name not in later)
+    return replace(plan, settings=(*plan.settings, *written), hogs=hogs)
 
 
 def scan_key(plan: Plan, cgroup: str) -> list[int]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from oomctl.oom.plan import HogKind
+from oomctl.oom.enums import Do
+from oomctl.oom.plan import Action, After, HogKind
 
 K, M = 1 << 10, 1 << 20
 PAGE = 4 * K
@@ -12,6 +13,31 @@ SMALL_LIMIT = 3900 * K
 """A memory.max of less than 1000 pages, with which oom_score_adj weighs nothing."""
 TASKS: Mapping[str, tuple[int, int]] = {"threads": (2, 5), "forker": (1, 4)}
 """The least and the most tasks of hogs that have several."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A setting of the whole machine, by its path in sysfs or the name of its sysctl."""
+
+    do: Do
+    file: str
+    values: Sequence[str]
+
+    def at(self, after: After, value: str) -> Action:
+        """Return the action that sets it."""
+        return Action(0, after, self.do, file=self.file, value=value)
+
+
+SWITCHES = (
+    Switch(Do.SYSFS, "/sys/kernel/mm/lru_gen/enabled", ("0x0000", "0x0001", "0x0007")),
+    Switch(
+        *(Do.SYSFS, "/sys/kernel/mm/transparent_hugepage/enabled"),
+        ("always", "madvise", "never"),
+    ),
+    Switch(Do.SYSCTL, "vm.swappiness", ("0", "60", "100")),
+    Switch(Do.SYSCTL, "vm.overcommit_memory", ("0", "1")),
+)
+"""Settings that do no harm while hogs of a few MiB are filled and killed."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +49,8 @@ class Weights:
     call by memory.max, `empty` no hogs, `elsewhere` a target without regard to the hogs, `bad` an
     invalid order or flag, `several` a second and a third call, `acting` something
     that is done before the calls or after the first, `swapping` memory that is swapped out before
-    them, `triggered` a call by memory.reclaim or cgroup.kill, `together` several callers at once.
-    `pages` is the binary logarithm of the largest
+    them, `triggered` a call by memory.reclaim or cgroup.kill, `together` several callers at once,
+    `switching` some of `switches` that are set. `pages` is the binary logarithm of the largest
     hog's size.
     """
 
@@ -47,12 +73,14 @@ class Weights:
     swapping: float = 0.8
     triggered: float = 0.15
     together: float = 0.2
+    switching: float = 0.5
     pages: float = 12.3
     most_hogs: int = 9
     depth: int = 5
     leaves: int = 6
     holds: Sequence[float] = (0.0, 0.3, 2.5)
     kinds: Sequence[HogKind] = get_args(HogKind)
+    switches: Sequence[Switch] = ()
     sayable: bool = False
     """Whether a scenario file can say all of it; what comes after `group` is for these only."""
     timeout: float = 120.0

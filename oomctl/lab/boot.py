@@ -91,6 +91,8 @@ class _Start:
             disk="oomctl.disk" if vm.disk else "",
             scratch="yes" if vm.scratch else "",
             swap="yes" if vm.swap else "",
+            zram=vm.zram or "",
+            needs_zram="yes" if vm.needs_zram else "",
             terminal="{} {}".format(*job.terminal) if job.terminal else "",
             kept="yes" if job.kept else "",
             **qemu.shares(vm),

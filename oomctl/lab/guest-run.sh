@@ -63,6 +63,11 @@ if [ -n "$scratch" ]; then
     disk scratch && mount -t ext4 -o noinit_itable "$device" /var/tmp 2>&4 &&
         chmod 1777 /var/tmp || end no-scratch
 fi
+if [ -n "$zram" ]; then
+    "$modprobe" -q zram
+    { echo "$zram" >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0; } \
+        >/dev/null 2>&4 || [ -z "$needs_zram" ] || end no-zram
+fi
 if [ -n "$swap" ]; then
     disk swap && { mkswap "$device" && swapon "$device"; } >/dev/null 2>&4 || end no-swap
 fi

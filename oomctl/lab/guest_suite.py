@@ -6,7 +6,7 @@ A kernel that dies of another case fails that case, and the rest is run in a new
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import oomctl
 from oomctl.errors import OomctlError
 from oomctl.lab import vm
 from oomctl.lab.pump import Sink
+from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
 from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
@@ -26,12 +27,8 @@ _MAX_QUOTE = 80
 _MAX_DEATHS = 5
 """After this many kernels that died the rest is not run."""
 
-# Swap for the one case that needs it, which is skipped on a kernel without zram.
-_SWAP = (
-    "modprobe zram && echo 192M >/sys/block/zram0/disksize && mkswap /dev/zram0 && "
-    "swapon /dev/zram0"
-)
-_WITH_SWAP = ("sh", "-c", f'{{ {_SWAP}; }} >/dev/null 2>&1; exec "$@"', "sh")
+_ZRAM = 192 << 20
+"""Bytes of swap for the one case that needs it, which is skipped on a kernel without zram."""
 
 Boot = Callable[[tuple[str, ...], Sink], Ending]
 """Boots a machine, runs words in it, and passes on their stdout."""
@@ -112,7 +109,7 @@ class GuestSuite:
         last.
         """
         stream = GuestStream(self.on_environment, self.on_result)
-        ending = self._run_stream(stream, names, _WITH_SWAP)
+        ending = self._run_stream(stream, names)
         if not stream.ended:
             left = [name for name in names if name not in stream.names]
             if not left:
@@ -138,15 +135,13 @@ class GuestSuite:
         else:
             self.on_result(_died(case.name, ending, case.panics))
 
-    def _run_stream(
-        self, stream: GuestStream, names: Sequence[str], wrapper: Sequence[str] = ()
-    ) -> Ending:
+    def _run_stream(self, stream: GuestStream, names: Sequence[str]) -> Ending:
         self.on_boot(names[0])
         words = [self.python, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
         words += ["--repeat", str(self.repeat)]
         words += [f"--expect-console={text}" for text in self.expected_faults]
         words += names
-        ending = self.boot((*wrapper, *words), stream.take)
+        ending = self.boot(tuple(words), stream.take)
         if not stream.began:
             raise OomctlError(
                 f"the suite did not start in the guest: {_how(ending)}",
@@ -154,6 +149,11 @@ class GuestSuite:
                 ending.console,
             )
         return ending
+
+
+def with_swap(machine: Machine) -> Machine:
+    """Return a machine with the swap that a case needs, if its kernel has zram."""
+    return machine if machine.zram else replace(machine, zram=_ZRAM, needs_zram=False)
 
 
 def environment() -> dict[str, str]:

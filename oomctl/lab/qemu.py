@@ -36,6 +36,10 @@ class Machine:
     """Bytes of a disk with ext4 at /var/tmp; 0 for none."""
     swap: int = 0
     """Bytes of a swap disk; 0 for none."""
+    zram: int = 0
+    """Bytes of swap in compressed memory; 0 for none."""
+    needs_zram: bool = True
+    """Whether it is of no use on a kernel without zram."""
     append: tuple[str, ...] = ()
     """Words for the kernel command line, after the lab's own."""
     forward: int = 0

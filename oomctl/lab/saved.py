@@ -38,8 +38,9 @@ class Saved:
 def key(vm: Machine, files: Mapping[str, bytes], modules: Path | None, python: str = "") -> str:
     """Return the name of machines that may be restored for each other.
 
-    They differ in the folders that they mount, but not in how many. `files` are the lab's own in
-    the initramfs, `modules` the host's folder of the kernel's, `python` names what waits in it.
+    They differ in the folders that they mount, but not in how many, and in zram. `files` are the
+    lab's own in the initramfs, `modules` the host's folder of the kernel's, `python` names what
+    waits in it.
     """
     same = dataclasses.replace(
         vm,
@@ -47,6 +48,8 @@ def key(vm: Machine, files: Mapping[str, bytes], modules: Path | None, python: s
         rodirs=(Path(),) * len(vm.rodirs),
         disk=Path() if vm.disk else None,
         forward=bool(vm.forward),
+        zram=0,
+        needs_zram=True,
     )
     made_by = [vm.image, tools.qemu(), tools.virtme_run(), tools.busybox() or Path()]
     made_by += [modules / "modules.dep"] if modules else []

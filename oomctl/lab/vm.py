@@ -42,6 +42,10 @@ _REFUSALS = {
         "the guest could not use its swap disk",
         "its kernel needs virtio_blk and CONFIG_SWAP; or leave out --swap",
     ),
+    "no-zram": (
+        "the guest could not use zram as swap",
+        "its kernel needs CONFIG_ZRAM and CONFIG_SWAP; or give it a swap disk with --swap",
+    ),
     "no-terminal": (
         "the guest has no terminal /dev/hvc0",
         "its kernel needs CONFIG_VIRTIO_CONSOLE",

@@ -125,7 +125,8 @@ def _members(
     """Return all PIDs of the groups that memory.oom.group killed, also of members that survived.
 
     The kernel log names the group, but in a cgroup namespace by a path that differs from ours. In
-    that case, and without a log, the predicted group is used.
+    that case, and without a log, the predicted group is used, unless none of its members was
+    killed: then the counter rose for another caller.
     """
     named = {one.group for one in kills.values() if one.group}
     if (
@@ -139,7 +140,8 @@ def _members(
     logged = any(one.logged for one in kills.values())
     if prediction.group and not groups and (named or observation.group_kills or not logged):
         groups = {prediction.group}
-    return frozenset(pid for each in groups for pid in observation.candidates.members(each))
+    members = [observation.candidates.members(each) for each in groups]
+    return frozenset(pid for each in members if not kills.keys().isdisjoint(each) for pid in each)
 
 
 def _evidence(

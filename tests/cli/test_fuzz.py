@@ -75,6 +75,17 @@ def test_for_some_time(bench):
     assert tree["rounds"]["agreed"] >= 1
 
 
+def test_settings_of_the_whole_machine_only_if_asked_for(bench):
+    words = "--rounds", "30", "--seed", "3"
+    named = "lru_gen/enabled, /sys/kernel/mm/transparent_hugepage/enabled"
+    for more, made in (((), set()), (("--switches",), {"lru_gen", "transparent_hugepage"})):
+        result = run("fuzz", "-f", "json", *words, *more)
+        rows = json.loads(result.stdout)["coverage"]
+        steps = {row["which"].split("/")[0] for row in rows if row["what"] == "step"}
+        assert steps & {"lru_gen", "transparent_hugepage"} == made
+        assert (named in result.stderr) is bool(made)
+
+
 def test_only_some_kinds(bench):
     tree = result_of("--rounds", "20", "--only", "shmem,hugetlb")
     kinds = [row for row in tree["coverage"] if row["what"] == "victim"]

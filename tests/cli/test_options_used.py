@@ -143,6 +143,7 @@ VALUES = {
     "--vary": "hog.a.size=2M,3M",
     "--via": "limit",
     "--why": "small",
+    "--zram": "32M",
 }
 HARMLESS = {
     "--help": "prints the help",

@@ -21,9 +21,9 @@ from oomctl.fuzz.bench import Bench
 from oomctl.fuzz.case import Case
 from oomctl.fuzz.finding import Expected, Finding
 from oomctl.fuzz.hunt import Hunt
-from oomctl.fuzz.weights import SAYABLE
+from oomctl.fuzz.weights import SAYABLE, SWITCHES
 from oomctl.oom import prediction
-from oomctl.oom.enums import Oracle, ReproForm, Via
+from oomctl.oom.enums import Do, Oracle, ReproForm, Via
 from oomctl.oom.plan import Call, Hog, Step
 from tests.schemas import validator
 
@@ -31,9 +31,20 @@ ROUNDS = int(os.environ.get("OOMCTL_FUZZ", "30"))
 SEED = os.environ.get("OOMCTL_FUZZ_SEED", "18")
 
 
+def switches():
+    """Return what the switches of this kernel are set to."""
+    paths = (
+        Path(each.file) if each.do == Do.SYSFS else Path("/proc/sys", *each.file.split("."))
+        for each in SWITCHES
+    )
+    return {path: path.read_text() for path in paths if path.exists()}
+
+
 @pytest.mark.timeout(300 + 10 * ROUNDS)
 def test_kernel_and_model_agree(oomctl, capsys):
-    result = oomctl("fuzz", "--rounds", str(ROUNDS), "--seed", SEED, "-f", "json")
+    before = switches()
+    result = oomctl("fuzz", "--rounds", str(ROUNDS), "--seed", SEED, "--switches", "-f", "json")
+    assert before == switches()
     tree = json.loads(result.stdout)
     validator("fuzz-schema.json").validate(tree)
     with capsys.disabled():
@@ -44,6 +55,9 @@ def test_kernel_and_model_agree(oomctl, capsys):
     assert [each for each in tree["findings"] if each["seen"]] == [], result.stdout
     assert tree["rounds"]["not-filled"] == 0
     assert sum(tree["rounds"].values()) == ROUNDS
+    steps = [row["which"] for row in tree["coverage"] if row["what"] == "step"]
+    for path in before:
+        assert any(path.match(f"{step.split()[0].replace('.', '/')}") for step in steps), path
     assert result.exit_code == (1 if tree["findings"] else 0)
 
 

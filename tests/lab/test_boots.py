@@ -65,6 +65,21 @@ def test_the_guest_is_what_the_tests_need():
     assert done.returncode == 0, done.stderr
 
 
+def test_swap_in_compressed_memory_and_on_a_disk():
+    script = "tail -n +2 /proc/swaps | cut -d' ' -f1; cat /sys/block/zram0/disksize"
+    done = lab("--zram", "64M", "--swap", "32M", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    first, second, size = done.stdout.decode().split()
+    assert (first, second[:-1], size) == ("/dev/zram0", "/dev/vd", str(64 << 20))
+
+
+def test_swap_on_a_kernel_that_refuses_zram():
+    done = lab("--zram", "64M", "--append", "module_blacklist=zram", "--", "true")
+    assert done.returncode == 3
+    assert b"the guest could not use zram as swap" in done.stderr
+    assert b"or give it a swap disk with --swap" in done.stderr
+
+
 def test_what_the_guest_writes_stays_there_but_for_rwdir(tmp_path):
     kept, lost = tmp_path / "kept", tmp_path / "lost"
     kept.mkdir()

@@ -113,10 +113,11 @@ def test_a_fault_of_the_kernel_is_a_failure_unless_it_is_expected(
 
 
 def test_the_machine_is_as_asked(boots):
-    words = "--disk 1G --swap 64M --numa-nodes 2 --append hugepages=8 --append quiet --forward 22"
-    assert invoke("run", *words.split(), "--", "x").exit_code == 0
+    words = "--disk 1G --swap 64M --zram 32M --numa-nodes 2 --append hugepages=8 --append quiet"
+    assert invoke("run", *words.split(), "--forward", "22", "--", "x").exit_code == 0
     machine = boots[-1][0]
     assert (machine.scratch, machine.swap, machine.nodes) == (1 << 30, 64 << 20, 2)
+    assert (machine.zram, machine.needs_zram) == (32 << 20, True)
     assert (machine.append, machine.forward) == (("hugepages=8", "quiet"), 22)
 
 

@@ -1,5 +1,7 @@
 """Actions of a plan beside its calls: real hogs in a fake cgroupfs with a fake kernel."""
 
+from dataclasses import replace
+
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
@@ -130,6 +132,22 @@ def test_a_later_hog_is_started_filled_and_ended(kernel):
     row = next(row for row in outcome.tasks if row.name == "large")
     assert row.filled.bytes >= 4 * M
     assert str(row.fate) == "survived"
+
+
+def test_what_is_due_with_a_start_waits_for_it_and_what_comes_later_does_not(kernel):
+    write = {"cgroup": "/t", "file": "memory.max"}
+    wanted = with_actions(
+        kernel,
+        act(Do.START, hog="large"),
+        act(Do.WRITE, value="1", **write),
+        act(Do.WRITE, After(delay=0.02), value="2", **write),
+    )
+    slow = tuple(replace(hog, rate=20 * M if hog.name == "large" else None) for hog in wanted.hogs)
+    outcome = run(kernel, replace(wanted, hogs=slow))
+    later, start, same = sorted(outcome.actions, key=lambda one: one.at_ns + one.took_ns)
+    assert (later.action.value, start.action.do, same.action.value) == ("2", Do.START, "1")
+    assert start.at_ns < later.at_ns
+    assert same.at_ns >= start.at_ns + start.took_ns
 
 
 def test_a_hog_that_was_not_started_cannot_be_killed(kernel):

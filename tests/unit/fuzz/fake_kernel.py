@@ -10,6 +10,7 @@ from oomctl.fuzz.hunt import trial_of
 from oomctl.fuzz.nominal import nominal, nominal_tasks
 from oomctl.fuzz.oracles import Judged
 from oomctl.fuzz.turns import at_step
+from oomctl.fuzz.weights import SWITCHES
 from oomctl.oom.account import account
 from oomctl.oom.attribution import CallObservation, PostRun
 from oomctl.oom.call import CallResult, Stage
@@ -128,8 +129,9 @@ class FakeKernel:
         return Judged(plan, replace(found, counts=counts(run), verdict=verdict, actions=made))
 
     def call(self, run, call, number):
-        began, tasks = 1000 * (number + 1), run.left
-        plan = at_step(run.plan, number)
+        began, plan = 1000 * (number + 1), at_step(run.plan, number)
+        there = {hog.label for hog in plan.hogs}
+        tasks = [task for task in run.left if task.comm in there]
         given = nominal(plan, call, tasks)
         done = choose(plan, call, tasks)
         invalid = not (0 <= call.order <= 10 and call.flags in (0, 1))
@@ -146,7 +148,7 @@ class FakeKernel:
         taken = frozenset(run.deaths)
         dead = {task.pid: began + 200 for task in (*done.killed, *done.sharers)}
         run.deaths |= {pid: Death(pid, at, signal=9) for pid, at in dead.items()}
-        run.left = [task for task in tasks if task.pid not in dead]
+        run.left = [task for task in run.left if task.pid not in dead]
         run.events += events
         run.records += log_of
         return CallObservation(
@@ -236,6 +238,9 @@ class FakeBench:
 
     def __init__(self, _root, _kfunc):
         self.run = FakeKernel(type(self).model)
+
+    def switches(self):
+        return SWITCHES[:2]
 
     def __enter__(self):
         return self

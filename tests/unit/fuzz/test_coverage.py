@@ -5,14 +5,28 @@ from dataclasses import replace
 
 import pytest
 
-from oomctl.fuzz.coverage import RETURN, RULE, VERDICT, VICTIM, Coverage, exercised, promised
+from oomctl.fuzz.case import Case
+from oomctl.fuzz.coverage import (
+    RETURN,
+    RULE,
+    STEP,
+    VERDICT,
+    VICTIM,
+    Coverage,
+    exercised,
+    promised,
+)
 from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.hunt import Hunt
-from oomctl.fuzz.weights import FUZZED, SAYABLE
-from oomctl.oom.enums import Rule
+from oomctl.fuzz.weights import FUZZED, SAYABLE, SWITCHES
+from oomctl.oom.enums import Do, Occasion, Rule
+from oomctl.oom.plan import Action, After, Call, Hog, Step
+from oomctl.scenario.names import TOP
 from tests.unit.fuzz.fake_kernel import FakeKernel, plain
 
-CASES = [plain(random_case(random.Random(number), SAYABLE)) for number in range(80)]
+M = 1 << 20
+WEIGHTS = replace(SAYABLE, switches=SWITCHES)
+CASES = [plain(random_case(random.Random(number), WEIGHTS)) for number in range(80)]
 NOT_SEEN_BEFORE = {Rule.SWAP, Rule.LEADER_EXITED, Rule.CLOSE}
 """They depend on what only a kernel has."""
 
@@ -29,6 +43,20 @@ def test_cases_exercise_every_rule_and_kind():
     assert {(VICTIM, kind) for kind in FUZZED} <= found
     assert {(RETURN, value) for value in ("0", "1", "-EINVAL")} <= found
     assert (VERDICT, "group-killed") in found
+
+
+def test_a_hog_that_is_started_later_is_chosen_from_later():
+    """It would be the first victim, and is the second's; the same by the events of a kernel."""
+    hogs = (Hog("small", M, cgroup=TOP), Hog("large", 4 * M, cgroup=TOP))
+    start = Action(0, After(Occasion.RETURNED), Do.START, hog="large")
+    case = Case(hogs, {TOP: {}}, (Step(Call(TOP, 0, 1)),) * 2, actions=(start,))
+    judged = FakeKernel().judged(case)
+    assert judged.disagreements == ()
+    assert [[kill.comm for kill in call.kills] for call in judged.outcome.calls] == [
+        ["small"],
+        ["large"],
+    ]
+    assert (STEP, "start after a call") in promised(case) & exercised(judged)
 
 
 def test_the_case_with_the_rarest_is_chosen():

@@ -12,15 +12,15 @@ from oomctl.fuzz.finding import Expected, Finding, known_forms
 from oomctl.fuzz.folder import Folder
 from oomctl.fuzz.generator import random_case
 from oomctl.fuzz.oracles import Disagreement
-from oomctl.fuzz.weights import SAYABLE, most_memory
-from oomctl.oom.enums import Oracle, Via
+from oomctl.fuzz.weights import SAYABLE, SWITCHES, most_memory
+from oomctl.oom.enums import Do, Occasion, Oracle, Via
 from oomctl.oom.plan import Call, CallExpect, Hog, HogKind, Step
 from oomctl.scenario.planning import Site
 from tests.scenarios import Files
 
 M = 1 << 20
 SITE = Site(lambda: "t", 8192 * M)
-WEIGHTS = replace(SAYABLE, swap=0.25, kinds=get_args(HogKind))
+WEIGHTS = replace(SAYABLE, swap=0.25, kinds=get_args(HogKind), switches=SWITCHES)
 SEEN = (Disagreement(Oracle.VICTIMS, "predicted ['hog1 (7)'], died ['hog0 (6)']\x1b[31m"),)
 
 
@@ -44,12 +44,14 @@ def test_its_file_has_the_plan_of_its_case(number, tmp_path):
 
 @pytest.mark.parametrize("number", range(150))
 def test_a_random_case_is_sound_and_bounded(number):
+    assert random_case(random.Random(number), WEIGHTS).is_sound
     case = random_case(random.Random(number), SAYABLE)
     assert case.is_sound
     filled = sum(hog.size * (hog.tasks + 1 if hog.kind == "forker" else 1) for hog in case.hogs)
     assert filled <= most_memory(SAYABLE) < 64 * M
     assert not case.sysctls
     assert all(step.call.target for step in case.steps)
+    assert not {Do.SYSCTL, Do.SYSFS} & {action.do for action in case.actions}
 
 
 def test_a_random_case_has_everything_at_times():
@@ -62,6 +64,17 @@ def test_a_random_case_has_everything_at_times():
     assert {0, 1, 2} <= {call.flags for call in calls}
     assert max(len(case.steps) for case in cases) == 3
     assert {hog.kind for case in cases for hog in case.hogs} == {*get_args(HogKind)}
+    actions = [action for case in cases for action in case.actions]
+    assert {action.do for action in actions} == {*Do}
+    assert {(a.do, a.after.occasion) for a in actions} >= {
+        *((Do.START, when) for when in (Occasion.FILLED, Occasion.RETURNED)),
+        *((Do.CONTINUE, when) for when in (Occasion.FILLED, Occasion.RETURNED)),
+        *((Do.SYSFS, when) for when in (Occasion.FILLED, Occasion.RETURNED)),
+        (Do.WRITE, Occasion.MARKED),
+    }
+    delayed = [action for action in actions if action.after.delay]
+    assert {action.do for action in delayed} == {Do.CONTINUE, Do.SYSFS, Do.SYSCTL}
+    assert not any(action.may_turn_choice for action in delayed)
 
 
 TIE = Case(

@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from oomctl.fuzz.case import Case
 from oomctl.fuzz.generator import random_case
-from oomctl.fuzz.shrink import Shrinker
-from oomctl.fuzz.weights import SAYABLE
+from oomctl.fuzz.shrink import Shrinker, fewer_actions
+from oomctl.fuzz.weights import SAYABLE, SWITCHES
+from oomctl.oom.enums import Do, Occasion
+from oomctl.oom.plan import Action, After, Call, Hog, Step
+from oomctl.scenario.actions import FREEZE
 from oomctl.scenario.names import TOP
 
-WEIGHTS = replace(SAYABLE, swap=0.2, empty=0)
+WEIGHTS = replace(SAYABLE, swap=0.2, empty=0, acting=0.6, switches=SWITCHES)
 CASES = [random_case(random.Random(number), WEIGHTS) for number in range(60)]
 
 
@@ -42,6 +46,9 @@ def test_if_all_matters_all_is_left(case):
         lambda case: len({hog.size for hog in case.hogs}) < len(case.hogs),
         lambda case: max(path.count("/") for path in case.files) >= 2,
         lambda case: len(case.steps) > 1,
+        lambda case: any(action.do == Do.CONTINUE for action in case.actions),
+        lambda case: case.late,
+        lambda case: any(action.do == Do.SYSFS for action in case.actions),
         lambda case: any(not 0 <= step.call.order <= 10 for step in case.steps),
     ],
 )
@@ -84,3 +91,40 @@ def test_the_best_so_far_is_kept_when_a_try_raises():
     with pytest.raises(KeyboardInterrupt):
         shrinker.run()
     assert shrinker.best == tries[1]
+
+
+LATE = After(Occasion.RETURNED)
+FREEZING = Action(0, After(), Do.WRITE, "a", file=FREEZE, value="1")
+THAWING = Action(1, After(), Do.WRITE, "a", file=FREEZE, value="0")
+START = Action(2, LATE, Do.START, hog="late")
+HOGS = (Hog("late", cgroup="a", size=1 << 20, entry="late"), Hog("b", 1 << 20, cgroup="b"))
+
+
+def with_actions(*actions):
+    files = {TOP: {"memory.swap.max": "0"}, "a": {}, "b": {}}
+    return Case(HOGS, files, (Step(Call("b", 0, 1)), Step(Call(TOP, 0, 1))), actions=actions)
+
+
+def test_a_hog_is_not_started_in_a_frozen_cgroup():
+    case = with_actions(FREEZING, THAWING, START)
+    assert case.is_sound
+    sound = [small.actions for small in fewer_actions(case) if small.is_sound]
+    assert sound == [(), (FREEZING, THAWING), (THAWING, START)]
+    marked = replace(THAWING, after=After(Occasion.MARKED, ("b",)))
+    assert not with_actions(FREEZING, marked, START).is_sound
+
+
+def test_what_is_done_to_a_hog_is_done_after_its_start():
+    for do in (Do.STOP, Do.CONTINUE, Do.KILL):
+        early = Action(3, After(), do, hog="late")
+        assert not with_actions(START, early).is_sound
+        assert with_actions(early).is_sound
+        assert with_actions(replace(START, after=After()), early).is_sound
+        assert with_actions(START, replace(early, after=LATE)).is_sound
+
+
+def test_a_hog_that_a_step_waits_for_stays():
+    marked = Action(0, After(Occasion.MARKED, ("b",)), Do.WRITE, "a", file=FREEZE, value="0")
+    case = with_actions(marked)
+    assert case.is_sound
+    assert not replace(case, hogs=HOGS[:1]).is_sound

@@ -1,11 +1,14 @@
 """The suite in fake guests: their output, and how they end."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from oomctl.errors import OomctlError
-from oomctl.lab.guest_suite import GuestSuite
+from oomctl.lab.guest_suite import GuestSuite, with_swap
+from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import tree
@@ -162,3 +165,10 @@ def test_a_suite_that_skips_cases_is_not_booted_for_ever():
     boot = Guests((lines([]), ended()))
     with pytest.raises(OomctlError, match=r"skipped group\.a and all cases after"):
         suite(boot)
+
+
+def test_its_machine_has_swap_if_the_kernel_has_zram():
+    machine = Machine(Path("bzImage"))
+    assert (with_swap(machine).zram >> 20, with_swap(machine).needs_zram) == (192, False)
+    asked = replace(machine, zram=32 << 20)
+    assert with_swap(asked) == asked

@@ -29,7 +29,7 @@ def key(vm, files=(("init", b"x"),), modules=None):
 
 
 def test_machines_that_only_mount_other_folders_are_the_same(vm):
-    one = replace(vm, rwdirs=(Path("/a"),), disk=Path("/d/1"), forward=2000)
+    one = replace(vm, rwdirs=(Path("/a"),), disk=Path("/d/1"), forward=2000, zram=1 << 24)
     other = replace(vm, rwdirs=(Path("/b"),), disk=Path("/d/2"), forward=3000)
     assert key(one) == key(other)
     assert key(one) != key(replace(one, rwdirs=(Path("/a"), Path("/b"))))

@@ -62,6 +62,27 @@ def test_a_member_of_a_killed_group_that_has_ended_by_itself_is_no_miss():
     assert (missed.gone, missed.as_predicted, missed.verdict.name) == (set(), False, "wrong-victim")
 
 
+def test_a_group_that_another_caller_killed_has_no_members_here():
+    """Of two that are too close to call this caller got one, and then another the other's group."""
+    tasks = [
+        Task(7, "t7", "/t", 0, 8 << 12, 0, 0, 0.0, slack=1 << 13),
+        Task(8, "t8", "/t/g", 0, 9 << 12, 0, 0, 0.0, slack=1 << 13),
+        Task(9, "t9", "/t/g", 0, 0, 0, 0, 0.0),
+    ]
+    of_other = [replace(hit, invoker_pid=77) for pid in (8, 9) for hit in kill_events(pid, at=1300)]
+    one = observation(
+        *kill_events(7),
+        *of_other,
+        log=logged(7),
+        candidates=Candidates(tasks, 1, 4096, frozenset({"/t/g"})),
+        group_kills=1,
+    )
+    report = account(one, (), after(*one.events, ended={7: 1500, 8: 1500, 9: 1500}))
+    assert report.prediction.victims == (8, 9)
+    assert (report.victims, report.gone) == ({7}, set())
+    assert report.verdict.name == "killed"
+
+
 def test_the_group_that_the_log_names_counts_not_the_predicted_one():
     """Of two that are too close to call the kernel took the one that is in a group."""
     tasks = [
