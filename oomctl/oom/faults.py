@@ -50,6 +50,7 @@ _HEADS = tuple(
         ),
     )
 )
+_ANY_HEAD = re.compile("|".join(head.pattern for _kind, head in _HEADS))
 # These begin with the name of a task, which may be any: dump_header(), show_signal_msg().
 _NAMES_A_TASK = re.compile(r".{1,40}(?: invoked oom-killer: |\[\d+\]: segfault at |\[\d+\] trap )")
 _RULE = re.compile("={40,}")
@@ -110,7 +111,8 @@ class FaultScanner:
     def feed(self, lines: Iterable[str]) -> None:
         """Take lines, with or without the time stamps of a console."""
         for line in lines:
-            self._take(_STAMP.sub("", line, count=1))
+            stamp = _STAMP.match(line)
+            self._take(line[stamp.end() :] if stamp else line)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -143,6 +145,6 @@ def find_faults(lines: Iterable[str]) -> tuple[Fault, ...]:
 
 
 def _kind(text: str) -> FaultKind | None:
-    if _NAMES_A_TASK.match(text):
+    if not _ANY_HEAD.match(text) or _NAMES_A_TASK.match(text):
         return None
     return next((kind for kind, head in _HEADS if head.match(text)), None)
