@@ -11,7 +11,7 @@ SIZE = 4 << 20
 CGROUPS, HOGS = 100, 10
 _HOG_SIZE = 64 << 10
 _ROUND = f"[hog.h]\nsize = {SIZE}\n\n[[call]]\n"
-_OF_TREE = '[hog.h{0}]\nsize = {1}\ncount = {2}\ncgroup = "c{0}"\n\n'
+_OF_TREE = '[cgroup.c{0}]\n[hog.h{0}]\nsize = {1}\ncount = {2}\ncgroup = "c{0}"\n\n'
 _GROUP = Path("/sys/fs/cgroup/yardstick")
 
 

@@ -7,19 +7,17 @@ from oomctl.text import cut
 BLANKS = " \t\n\r\f\v"
 """Characters that may surround a size or a duration."""
 _SUFFIXES = "KMGTPE"
+# compiled at the first use, which most starts of oomctl do not have
 # as for memparse(), E is a digit of a hexadecimal number, never its suffix
-_SIZE = re.compile(
+_SIZE = (
     r"(?P<number>0[xX][0-9a-fA-F]+(?![0-9a-fA-F])|[0-9]{1,40})"
-    r"(?:(?P<suffix>[KMGTPEkmgtpe])(?:iB?)?)?",
-    re.ASCII,
+    r"(?:(?P<suffix>[KMGTPEkmgtpe])(?:iB?)?)?"
 )
 SIZE_LIMIT = 1 << 63
 """The first number of bytes that is too large for a size."""
 _SECONDS = {"us": (1, 1e6), "ms": (1, 1e3), "s": (1, 1), "m": (60, 1), "h": (3600, 1)}
 """Factor and divisor of each unit: a float cannot be exactly 1e-6."""
-_DURATION = re.compile(
-    r"(?P<number>0*[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>us|ms|s|m|h)?", re.ASCII
-)
+_DURATION = r"(?P<number>0*[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>us|ms|s|m|h)?"
 
 
 def parse_size(text: str) -> int:
@@ -28,7 +26,7 @@ def parse_size(text: str) -> int:
     Lower case, `Ki` and `KiB` are accepted; `KB` is not, since it means 1000 elsewhere. Raises
     ValueError with a sentence that says what to write. Kernel: lib/cmdline.c, memparse().
     """
-    match = _SIZE.fullmatch(text.strip(BLANKS))
+    match = re.fullmatch(_SIZE, text.strip(BLANKS), re.ASCII)
     if not match:
         raise ValueError(
             f"{cut(text)!r} is not a size; write bytes, or K, M, G as powers of 1024 (such as 64M)"
@@ -51,7 +49,7 @@ def parse_duration(text: str) -> float:
 
     Raises ValueError with a sentence that says what to write.
     """
-    match = _DURATION.fullmatch(text.strip(BLANKS))
+    match = re.fullmatch(_DURATION, text.strip(BLANKS), re.ASCII)
     if not match:
         raise ValueError(
             f"{cut(text)!r} is not a time; write seconds, or such as '100ms', '2s', '1m'"

@@ -10,7 +10,7 @@ Offers = list[str | tuple[str, str]]
 """Words, some with what they mean."""
 
 BOOT = Path("/boot")
-_KIND = re.compile(r"hog\.[^.=]+\.kind=")
+_KIND = r"hog\.[^.=]+\.kind="
 
 
 def cases(incomplete: str) -> Offers:
@@ -31,7 +31,7 @@ def overrides(incomplete: str) -> Offers:
     """Offer the kinds of a hog for `hog.NAME.kind=`."""
     from oomctl.oom.plan import HogKind
 
-    key = _KIND.match(incomplete)
+    key = re.match(_KIND, incomplete)
     return [] if key is None else _after_comma(incomplete, get_args(HogKind), key.group())
 
 

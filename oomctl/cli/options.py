@@ -15,7 +15,7 @@ from oomctl.cli import completion
 from oomctl.errors import UsageError
 from oomctl.units import Duration, parse_duration, parse_size
 
-_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
+_INTEGER = r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})"
 
 
 def size(value: str | int) -> int:
@@ -41,7 +41,7 @@ def integer(low: int, high: int) -> Callable[[str | int], int]:
     def parse(value: str | int) -> int:
         if isinstance(value, int):
             return value
-        if not _INTEGER.fullmatch(value):
+        if not re.fullmatch(_INTEGER, value, re.ASCII):
             raise typer.BadParameter(f"{value!r} is not a whole number of at most 64 bits")
         number = int(value, 16 if "x" in value.lower() else 10)
         if not low <= number <= high:

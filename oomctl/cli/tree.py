@@ -3,8 +3,8 @@
 import sys
 from collections import UserDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import typer
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
@@ -15,8 +15,7 @@ from oomctl.cli.command import CACHE, ENVIRONMENT, Group, exit_codes
 from oomctl.errors import Exit
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A command that is not imported yet: the first sentence of its help, and where it is.
 
     `place` is `module:name` below oomctl.cli; a group has `commands` instead.
@@ -24,7 +23,7 @@ class Entry:
 
     summary: str
     place: str = ""
-    commands: Mapping[str, "Entry"] = field(default_factory=dict)
+    commands: Mapping[str, "Entry"] = MappingProxyType({})
 
 
 COMMANDS: Mapping[str, Entry] = {

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from oomctl.text import printable
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
+_SIZE_LINE = re.compile(rb"^(\w+):[ \t]+([0-9]+) kB$", re.MULTILINE)
 # PROC_USER_INIT_INO and so on, include/linux/proc_ns.h
 _FIRST = {"user": 0xEFFFFFFD, "pid": 0xEFFFFFFC, "cgroup": 0xEFFFFFFB}
 
@@ -114,10 +116,8 @@ def _stat(at: int, path: str = "stat") -> tuple[bytes, list[bytes]]:
 
 def sizes(pid: int, file: str = "status") -> dict[str, int]:
     """Return the sizes in /proc/PID/status or a similar file, in bytes; OSError if it is gone."""
-    lines = (line.split() for line in content(f"{_PROC}/{pid}/{file}").splitlines())
-    return {
-        line[0].decode().rstrip(":"): int(line[1]) << 10 for line in lines if line[-1:] == [b"kB"]
-    }
+    found = _SIZE_LINE.findall(content(f"{_PROC}/{pid}/{file}"))
+    return {name.decode(): int(size) << 10 for name, size in found}
 
 
 def _field(status: bytes, name: bytes) -> bytes | None:
