@@ -141,6 +141,7 @@ BASES = [
     size = 1
     kind = "threads"
     tasks = 4
+    leader_exits = true
     [hog.s]
     size = 1
     kind = "shared"

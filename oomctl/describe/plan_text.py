@@ -83,7 +83,8 @@ def _properties(hog: Hog) -> Iterator[str]:
         yield f"its comm is {hog.comm}"
     match hog.kind:
         case "threads":
-            yield counted(hog.tasks, "thread")
+            leader = ", without their leader, which exits" if hog.leader_exits else ""
+            yield counted(hog.tasks, "thread") + leader
         case "forker":
             yield f"{counted(hog.tasks, 'child', 'children')}, each replaced when it ends"
         case "shared":

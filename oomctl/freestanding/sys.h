@@ -7,7 +7,7 @@
 enum {
 	SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_mmap = 9, SYS_pread64 = 17, SYS_madvise = 28,
 	SYS_getpid = 39, SYS_sendfile = 40, SYS_socketpair = 53, SYS_setsockopt = 54, SYS_clone = 56,
-	SYS_wait4 = 61, SYS_kill = 62, SYS_fcntl = 72, SYS_fdatasync = 75, SYS_ptrace = 101,
+	SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62, SYS_fcntl = 72, SYS_fdatasync = 75, SYS_ptrace = 101,
 	SYS_getppid = 110, SYS_mlock = 149, SYS_prctl = 157, SYS_futex = 202, SYS_fadvise64 = 221,
 	SYS_clock_gettime = 228, SYS_clock_nanosleep = 230, SYS_exit_group = 231, SYS_openat = 257,
 	SYS_mknodat = 259, SYS_ppoll = 271, SYS_fallocate = 285, SYS_pipe2 = 293, SYS_prlimit64 = 302,
@@ -17,7 +17,7 @@ enum {
 enum {
 	SYS_fcntl = 25, SYS_mknodat = 33, SYS_fallocate = 47, SYS_openat = 56, SYS_close = 57,
 	SYS_pipe2 = 59, SYS_read = 63, SYS_write = 64, SYS_pread64 = 67, SYS_sendfile = 71,
-	SYS_ppoll = 73, SYS_fdatasync = 83, SYS_exit_group = 94, SYS_futex = 98,
+	SYS_ppoll = 73, SYS_fdatasync = 83, SYS_exit = 93, SYS_exit_group = 94, SYS_futex = 98,
 	SYS_clock_gettime = 113, SYS_clock_nanosleep = 115, SYS_ptrace = 117, SYS_kill = 129,
 	SYS_prctl = 167, SYS_getpid = 172, SYS_getppid = 173, SYS_socketpair = 199,
 	SYS_setsockopt = 208, SYS_clone = 220, SYS_mmap = 222, SYS_fadvise64 = 223, SYS_mlock = 228,

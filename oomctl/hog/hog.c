@@ -14,6 +14,7 @@
  *	path=FILE	or the file to read instead
  *	charge=FD	for pipe, socket, slab: memory.current of its cgroup, if it is alone there
  *	tasks=N		for threads, forker
+ *	exits=1		for threads: the first thread, their leader, ends once all is filled
  *	sharer=FD	for shared: cgroup.procs for the process that shares its memory
  *	hold=NS		for traced: how long its tracer stops it when it exits,
  *	leash=FD	unless this pipe is written to or closed before that
@@ -60,7 +61,7 @@ static void report_step(struct hog *hog, enum step step, long ret)
 #define AT(key) { #key, offsetof(struct hog, key) }
 
 static const struct { char key[8]; unsigned long at; } numbers[] = {
-	AT(parent), AT(size), AT(rate), AT(thp), AT(touch), AT(tasks), AT(hold),
+	AT(parent), AT(size), AT(rate), AT(thp), AT(touch), AT(tasks), AT(hold), AT(exits),
 	AT(report), AT(procs), AT(charge), AT(sharer), AT(leash), AT(file),
 };
 

@@ -27,6 +27,7 @@ struct hog {
 	unsigned long size, rate;	/* bytes, bytes a second */
 	unsigned long thp, touch;	/* 0 or 1; bytes to touch again and again */
 	unsigned long tasks, hold;	/* threads or children; nanoseconds */
+	unsigned long exits;		/* 0 or 1: the first thread ends before the others */
 	unsigned long report, procs, charge, sharer, leash, file;
 
 	/* The state. */

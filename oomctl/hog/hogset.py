@@ -1,5 +1,6 @@
 """Starts hogs in their cgroups and waits until each holds its memory."""
 
+import contextlib
 import os
 import select
 import time
@@ -19,6 +20,7 @@ from oomctl.hog.requirements import require_files, require_memory, require_thp
 from oomctl.hog.spawn import Starter
 from oomctl.oom.holdings import Filled, Holdings
 from oomctl.oom.plan import Hog
+from oomctl.proc import procfs
 from oomctl.proc.pidfd import PidfdWatch, look_again
 from oomctl.signals import signals_unblocked
 from oomctl.units import format_size
@@ -204,8 +206,20 @@ class HogSet:
                 if running_hog.hog.kind == "stopped":
                     # it stops right after this report, unless another process sends SIGCONT
                     self._watch.wait(lambda: has_stopped(running_hog.pid), _STOPS_IN, look_again)
+                if running_hog.hog.leader_exits:
+                    self._await_leader(running_hog.pid)
                 return True
         return False
+
+    def _await_leader(self, pid: int) -> None:
+        """Wait until the leader of a thread group has ended, or the whole process."""
+
+        def has_ended() -> bool:
+            with contextlib.suppress(OSError):
+                return procfs.memory_holder(pid) != pid
+            return True
+
+        self._watch.wait(has_ended, _STOPS_IN, look_again)
 
     def _hang_up(self, fd: int) -> None:
         os.close(fd)

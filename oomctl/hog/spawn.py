@@ -141,6 +141,7 @@ def _words(hog: Hog, **numbers: int) -> list[str]:
         "touch": hog.working_set,
         "thp": int(hog.thp),
         "tasks": hog.tasks,
+        "exits": int(hog.leader_exits),
         "hold": round(hog.hold * 1e9),
     }
     words = [f"kind={hog.kind}", f"adj={hog.oom_score_adj}", f"size={hog.size}"]

@@ -98,7 +98,8 @@ static void thread(void *of)
 /* The threads touch their parts themselves. */
 void wait_for_threads(struct hog *hog)
 {
-	(void)hog;
+	if (hog->exits)
+		sys(SYS_exit, DONE);	/* the process lives on without its leader */
 	sleep_forever();
 }
 

@@ -73,6 +73,8 @@ class Hog:
     """Bytes that are touched over and over once all is filled."""
     tasks: int = 1
     """The threads of `threads`, the children that `forker` keeps alive."""
+    leader_exits: bool = False
+    """The thread group leader of `threads` ends once all is filled; the other threads live on."""
     sharer: str = ""
     """The cgroup of the process that shares the memory of `shared` (CLONE_VM)."""
     hold: float = 0.0

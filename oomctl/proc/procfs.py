@@ -84,6 +84,18 @@ def _read_task(pid: int, at: int, cgroup: str | None, nodes: int | None) -> Task
     )
 
 
+def memory_holder(pid: int) -> int:
+    """Return the thread of a process that has its memory: not the leader if that has ended.
+
+    OSError if the process is gone.
+    """
+    at = os.open(f"{_PROC}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _with_memory(at, kernel_thread=False)[0] or pid
+    finally:
+        os.close(at)
+
+
 def _with_memory(at: int, kernel_thread: bool) -> tuple[int, bytes]:
     """Return the thread that has the memory, 0 for the leader, and its status.
 

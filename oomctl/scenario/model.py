@@ -114,6 +114,8 @@ class Hog(Table):
     """Memory that it keeps touching once it is filled; a percentage is of `size`."""
     tasks: fields.Tasks | None = None
     """Number of threads of `threads`, or of children that `forker` keeps alive."""
+    leader_exits: fields.Flag = False
+    """The thread group leader of `threads` exits once all is filled; the threads live on."""
     sharer: fields.Text | None = None
     """The cgroup of the process that shares the memory of `shared` (CLONE_VM)."""
     hold: fields.Time | None = None

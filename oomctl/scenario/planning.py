@@ -138,6 +138,7 @@ class _Drafter:
             rate=entry.rate,
             working_set=_part(entry.working_set or 0, size),
             tasks=entry.tasks or 1,
+            leader_exits=entry.leader_exits,
             sharer=entry.sharer or "",
             hold=_HOLD if traced and entry.hold is None else entry.hold or 0.0,
             path=entry.path or "",

@@ -247,6 +247,8 @@ class _Writer:
         elif member.threads > 1:
             table.set("kind", "threads")
             table.set("tasks", min(member.threads, _MOST_THREADS))
+            if task.thread:
+                table.set("leader_exits", True, "as its leader has")
         elif member.shmem > member.anon + member.file + task.swap:
             table.set("kind", "shmem")
         if comm := comm_key(task.comm, name):

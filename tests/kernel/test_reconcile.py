@@ -3,7 +3,6 @@
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -255,42 +254,54 @@ hold = 20
 
 
 LEADERLESS = """
-import ctypes, mmap, threading, time
-block = mmap.mmap(-1, 24 << 20)
-block[:] = b"x" * len(block)
-threading.Thread(target=time.sleep, args=(600,)).start()
-print("ready", flush=True)
-ctypes.CDLL(None).pthread_exit(None)
+[cgroup.g]
+memory.oom.group = {group}
+[hog.large]
+size = "24M"
+cgroup = "g"
+kind = "threads"
+tasks = 2
+leader_exits = true
+[hog.small]
+size = "8M"
+cgroup = "g"
+kind = "threads"
+tasks = 2
+leader_exits = true
+[hog.other]
+size = "16M"
+[expect]
+victims = {victims}
+survivors = {survivors}
+events.oom_kill = {kills}
 """
 
 
-@pytest.fixture
-def leaderless(cgroup):
-    """A process whose leader has ended while another thread keeps the memory."""
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", LEADERLESS],
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0"),
-    )
-    child.stdout.readline()
-    while "zombie" not in Path(f"/proc/{child.pid}/status").read_text():
-        time.sleep(0.01)
-    yield child
-    child.kill()
-    child.wait(10)
-    child.stdout.close()
-
-
-def test_a_victim_whose_leader_has_ended_is_one_process(declare, cgroup, leaderless, tracing):
-    code, result = declare("--cgroup", str(cgroup))
-    (call,) = result["calls"]
-    assert (code, call["verdict"]) == (0, "killed"), call["reason"]
-    assert call["killed_pids"] == [leaderless.pid]
-    assert call["evidence"]["logged"] == [leaderless.pid]
+@pytest.mark.parametrize(
+    ("group", "victims", "survivors"),
+    [
+        ("false", ["large"], ["small", "other"]),
+        ("true", ["large", "small"], ["other"]),
+    ],
+)
+def test_a_victim_whose_leader_has_ended_is_one_process(run, tracing, group, victims, survivors):
+    # the first of a group may be counted twice
+    kills = "1" if group == "false" else '"2..3"'
+    made = {"group": group, "victims": victims, "survivors": survivors, "kills": kills}
+    code, (outcome,) = run(LEADERLESS.format(**made))
+    (call,) = outcome["calls"]
+    assert code == 0, outcome["checks"]
+    assert call["verdict"] == ("group-killed" if group == "true" else "killed"), call["reason"]
+    rows = {row["name"]: row for row in outcome["tasks"]}
+    pids = [rows[name]["pid"] for name in victims]
+    assert sorted(call["killed_pids"]) == sorted(call["evidence"]["logged"]) == sorted(pids)
     assert call["evidence"]["agree"] is (True if tracing else None)
-    (task,) = result["tasks"]
-    assert (task["pid"], task["fate"]) == (leaderless.pid, "oom-killed")
+    assert sorted(call["prediction"]["victims"]) == sorted(pids)
     assert call["prediction"]["close"] == []
+    for name in victims:
+        assert rows[name]["fate"] == "oom-killed"
+        assert rows[name]["rss_bytes"] >= rows[name]["size_bytes"]
+        assert rows[name]["holds"]["differs"] is None
 
 
 @pytest.mark.usefixtures("switchable_ftrace")

@@ -16,6 +16,7 @@ KINDS_OF: dict[str, tuple[HogKind, ...]] = {
     "thp": _ANONYMOUS,
     "working_set": (*_ANONYMOUS, "file", "shmem", "hugetlb"),
     "tasks": ("threads", "forker"),
+    "leader_exits": ("threads",),
     "sharer": ("shared",),
     "hold": ("traced",),
     "path": ("file",),

@@ -93,8 +93,10 @@ def children(pid: int) -> list[int]:
 
 
 def gone(pid: int) -> bool:
+    """Tell whether each thread of a process has ended."""
     try:
-        return status(pid)["State"][0] in "ZX"
+        threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+        return all(status(thread)["State"][0] in "ZX" for thread in threads)
     except (FileNotFoundError, ProcessLookupError):
         return True
 

@@ -136,7 +136,10 @@ sys.stdin.read()
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [("anon", ()), ("forker", ("tasks=3",)), ("threads", ("tasks=3",)), ("traced", ("hold=1000",))],
+    [
+        *(("anon", ()), ("forker", ("tasks=3",)), ("threads", ("tasks=3",))),
+        *(("threads", ("tasks=3", "exits=1")), ("traced", ("hold=1000",))),
+    ],
 )
 def test_a_hog_and_its_tasks_die_with_its_parent(procs, kind, more):
     words = f"kind={kind}", "size=65536", "parent={pid}", *more

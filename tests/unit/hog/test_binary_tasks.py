@@ -10,6 +10,7 @@ import pytest
 
 from oomctl.hog.protocol import Step
 from oomctl.oom.hogexit import HogExit
+from oomctl.proc import procfs
 from tests.unit.hog.binary import (
     DONE,
     M,
@@ -33,6 +34,18 @@ def test_threads_share_one_memory(procs):
         assert said.bytes == 16 * M
         comms = {path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/comm")}
         assert comms == {"hog\n"}
+
+
+def test_threads_live_on_without_their_leader(procs):
+    with hog(procs, "threads", 16 * M, tasks=2, exits=1) as (pid, said):
+        soon(lambda: status(pid)["State"][0] == "Z")
+        assert "VmRSS" not in status(pid)
+        holder = procfs.memory_holder(pid)
+        assert holder != pid
+        assert size_of(holder, "RssAnon") >= said.bytes == 16 * M
+        assert Path(f"/proc/{holder}/comm").read_text() == "hog\n"
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    assert gone(holder)
 
 
 def test_more_threads_than_pages(procs):

@@ -14,6 +14,7 @@ from oomctl.hog.hogset import HogSet
 from oomctl.hog.protocol import Report, Step
 from oomctl.oom.holdings import Filled
 from oomctl.oom.plan import Hog
+from oomctl.proc import procfs
 from tests.unit.hog.binary import M, children, gone, size_of, soon
 
 
@@ -255,6 +256,19 @@ def test_a_traced_hog_is_stopped_after_its_kill(hog_set, target, watch):
         os.kill(pid, signal.SIGKILL)
         assert watch.wait(lambda: pid in watch.deaths, 20)
         assert time.monotonic() - began >= 0.4
+
+
+def test_threads_without_their_leader(hog_set, target):
+    wanted = Hog("a", 8 * M, 7, "/t", "threads", tasks=2, leader_exits=True)
+    with hog_set(wanted, Hog("b", M, 0, "/t")) as running:
+        pid = running.runners[0].pid
+        assert running.runners[0].holds.differs == ""
+        task = procfs.read_task(pid)
+        assert (task.thread, task.comm) == (procfs.memory_holder(pid), "a")
+        assert task.thread != pid
+        assert task.rss >= 8 * M
+        assert task.oom_score_adj == 7
+    assert gone(pid)
 
 
 def test_threads_and_children(hog_set, target):
