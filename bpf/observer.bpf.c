@@ -134,9 +134,13 @@ static __always_inline __u64 id_of(struct cgroup *cgroup)
  * task or a memcg refers to it, and cgroup v2 renames none (kernel/cgroup/cgroup.c,
  * cgroup_kf_syscall_ops). Nothing is told of a cgroup outside the base, too deep or with too long a
  * path.
+ *
+ * Not static, and with an address instead of a pointer: the verifier goes through a global function
+ * once in a program, through a static one at each call, and this loop is 10,000 instructions.
  */
-static __noinline int tell_path(struct cgroup *cgroup)
+__noinline int tell_path(__u64 address)
 {
+	struct cgroup *cgroup = (void *)address;
 	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn);
 	__u32 slot = 0, one = 1, end = 0;
 	__u64 id = id_of(cgroup);
@@ -254,9 +258,9 @@ static __always_inline void report_control(enum oomctl_event_kind kind, struct o
 	struct mem_cgroup *memcg = BPF_CORE_READ(oc, memcg);
 	struct oomctl_event *event;
 
-	tell_path(BPF_CORE_READ(current, cgroups, dfl_cgrp));
+	tell_path((__u64)BPF_CORE_READ(current, cgroups, dfl_cgrp));
 	if (memcg)
-		tell_path(BPF_CORE_READ(memcg, css.cgroup));
+		tell_path((__u64)BPF_CORE_READ(memcg, css.cgroup));
 	event = reserve(kind);
 	if (!event)
 		return;
@@ -271,7 +275,7 @@ static __always_inline void report_victim(enum oomctl_event_kind kind, struct ta
 {
 	struct oomctl_event *event;
 
-	tell_path(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	tell_path((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
 	event = reserve(kind);
 	if (!event)
 		return;
