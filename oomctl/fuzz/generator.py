@@ -127,6 +127,8 @@ def _of_random_kind(dice: random.Random, weights: Weights, hog: Hog, places: Seq
         path = str(_LIBRARY)
     more: dict[str, Any] = {"kind": kind, "size": size, "path": path, "tasks": tasks}
     more["sharer"] = dice.choice(places) if kind == "shared" else ""
+    if kind == "threads" and weights.sayable:
+        more["leader_exits"] = dice.random() < weights.leaderless
     more["hold"] = dice.choice(weights.holds) if kind == "traced" else 0.0
     return replace(hog, **more)
 
