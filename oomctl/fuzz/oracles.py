@@ -20,6 +20,7 @@ from oomctl.oom.enums import (
     Via,
 )
 from oomctl.oom.fate import Fate
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Plan
@@ -83,6 +84,12 @@ class Judged:
     def disagreements(self) -> tuple[Disagreement, ...]:
         """What is wrong with the kernel, the model or the report; empty if nothing is."""
         return tuple(Disagreement(oracle, text) for oracle, text in self._all())
+
+    def unread(self, records: Iterable[Record]) -> list[int]:
+        """Return the PIDs that records of the kernel log name as killed, and no call's log does."""
+        read = {record.text for call in self.outcome.calls for record in call.log}
+        found = (_KILLED.search(each.text) for each in records if each.text not in read)
+        return [int(match[1]) for match in found if match]
 
     def __str__(self) -> str:
         return "; ".join(

@@ -1,6 +1,7 @@
 """Each oracle is silent on a sound outcome, and speaks of its own fault only."""
 
 import errno
+import re
 from dataclasses import replace
 
 import pytest
@@ -232,6 +233,14 @@ def test_the_log_names_order_and_gfp_mask_of_one_run(sound, old, new):
     header = replace(log[0], text=log[0].text.replace(old, new))
     more = (header, *log) if old == new else (header, *log[1:])
     assert said(with_call(sound, 0, log=more)) == {Oracle.EVIDENCE}
+
+
+def test_a_line_that_only_another_reader_has(sound):
+    log = [record for call in sound.outcome.calls for record in call.log]
+    assert sound.unread(log) == []
+    line = next(record for record in log if "Killed process" in record.text)
+    more = replace(line, text=re.sub(r"Killed process \d+", "Killed process 77", line.text))
+    assert sound.unread([*log, more]) == [77]
 
 
 def test_the_child_of_a_victim_of_another_caller_may_have_ended_since_the_look():
