@@ -35,8 +35,6 @@ def random_case(dice: random.Random, weights: Weights) -> Case:
     hogs = _random_hogs(dice, of, places, small)
     target = _random_target(dice, weights, given, hogs)
     by_limit = not (small or swap) and dice.random() < weights.limited
-    # a forker makes children anew between two choices, which no look can have seen
-    by_limit &= not (weights.sayable and any(hog.kind == "forker" for hog in hogs))
     wanted = sum(hog.size for hog in hogs)
     files: dict[str, dict[str, str]] = {node: {} for node in nodes}
     for node, file, value in _random_settings(dice, weights, (given, target, wanted, small, swap)):
