@@ -5,6 +5,7 @@ It works from the cgroup's open directory, so another cgroup at the same path is
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,7 +45,22 @@ def remove(path: Path, cgroup_id: int, timeout: float = 5.0) -> bool:
             # kills frozen tasks too (kernel/cgroup/freezer.c)
             with suppress(KernelFileError):  # whether it helped is seen by what follows
                 kernelfile.write(path / "cgroup.kill", 1, at=fd)
+            _kill_leaderless(fd)
             time.sleep(0.01)
+
+
+def _kill_leaderless(fd: int) -> None:
+    """Kill the processes whose leader has ended, which cgroup.kill does not reach.
+
+    The kernel sends SIGKILL to the leader alone (kernel/cgroup/cgroup.c, __cgroup_kill).
+    """
+    for pid in _pids(fd):
+        with suppress(OSError, ValueError), ExitStack() as stack:
+            if procfs.memory_holder(pid) != pid:
+                process = os.pidfd_open(pid)
+                stack.callback(os.close, process)
+                if pid in _pids(fd):  # so it is not another process of this number
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
 def residents(path: Path, cgroup_id: int) -> list[int] | None:

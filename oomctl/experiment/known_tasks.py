@@ -10,7 +10,7 @@ from oomctl.oom.enums import FateKind, Role
 from oomctl.oom.fate import Death, Fate
 from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport, TaskReport
-from oomctl.oom.task import Task
+from oomctl.oom.task import Task, processes
 
 
 def kills_beside(
@@ -24,7 +24,7 @@ def kills_beside(
     of_calls = {kill.pid for call in calls for kill in call.kills}
     of_calls |= {call.result.caller for call in calls}
     known = {*before.hogs, *(task.pid for task in before.tasks)}
-    threads = {task.thread: task.pid for task in before.tasks if task.thread}
+    threads = processes(before.tasks)
     found = []
     for kill in history.kills():
         if kill.pid in threads:

@@ -8,8 +8,9 @@ from typing import Self
 from oomctl import console
 from oomctl.bpf.observer import ROOT_ID, Observer
 from oomctl.errors import UnsupportedError
+from oomctl.oom.enums import Role
 from oomctl.oom.event import Event
-from oomctl.oom.kill import HITS, OomKill
+from oomctl.oom.kill import HITS, OomKill, threads_of, traced
 from oomctl.oom.klog import KernelLog, KillsFromLog
 from oomctl.proc.kmsg import Kmsg
 
@@ -30,6 +31,14 @@ class Batch:
     def has_kills(self) -> bool:
         """Whether any of it is of a kill."""
         return bool(self.logged) or any(event.kind in HITS for event in self.events)
+
+    @property
+    def is_unlogged(self) -> bool:
+        """Whether a victim was traced that has no line in the log, although no line was lost."""
+        threads = threads_of(self.events)
+        logged = {threads.get(kill.pid, kill.pid) for kill in self.logged}
+        victims = (kill.pid for kill in traced(self.events) if kill.role == Role.VICTIM)
+        return not self.log.lost and any(pid not in logged for pid in victims)
 
     @property
     def lost(self) -> int:

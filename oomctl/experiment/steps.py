@@ -43,6 +43,8 @@ _SAMPLES_BEFORE, _BACK_TIMEOUT = 0.05, 1.0
 """Seconds of samples before the first call, and most of those until memory is back, if drawn."""
 _SYSRQ_TIMEOUT = 5.0
 """Seconds for the kernel's worker to serve sysrq (drivers/tty/sysrq.c, moom_callback())."""
+_LOG_TIMEOUT = 2.0
+"""Seconds for the log's lines of victims that were traced."""
 _GROUP_TIMEOUT = 2.0
 """Seconds for members of a killed group to exit that were exiting already and got no kill."""
 _FREED = 0.9
@@ -255,7 +257,7 @@ class RoundRunner:
         batch += self.history.update()
         if step.call.via == Via.SYSRQ:
             batch = self._await_sysrq(batch)
-        return candidates, results, batch
+        return candidates, results, self._await_log(batch)
 
     def _just_read(self, step: Step) -> list[Task] | None:
         """Return the tasks of the first call's target, without those that have ended since.
@@ -282,6 +284,18 @@ class RoundRunner:
         """Wait for the worker that serves sysrq: the write itself returns at once."""
         deadline = time.monotonic() + _SYSRQ_TIMEOUT
         while not _served(batch) and time.monotonic() < deadline:
+            self._pause(0.02)
+            batch = batch + self.history.update()
+        return batch
+
+    def _await_log(self, batch: Batch) -> Batch:
+        """Wait for the log's lines of the traced victims.
+
+        A CPU that stands still while it makes a record holds back all later ones
+        (kernel/printk/printk_ringbuffer.c, _prb_read_valid()), as that of a virtual machine may.
+        """
+        deadline = time.monotonic() + _LOG_TIMEOUT
+        while batch.is_unlogged and time.monotonic() < deadline:
             self._pause(0.02)
             batch = batch + self.history.update()
         return batch

@@ -1,6 +1,8 @@
 """Carries out cases on this machine: one session for all, and what the machine shows beside."""
 
 import os
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +23,17 @@ from oomctl.fuzz.weights import PAGE, SWITCHES, Switch
 from oomctl.hog.hogset import NotFilledError
 from oomctl.oom.enums import Agreement, Do, Oracle
 from oomctl.oom.faults import find_faults
+from oomctl.oom.klog import KernelLog
 from oomctl.oom.outcome import Environment
 from oomctl.oom.plan import Sysctl
 from oomctl.proc import procfs
 from oomctl.proc.kmsg import Kmsg, marked
+from oomctl.text import counted
 from oomctl.units import format_size
+
+_OF_THE_LOG = (Oracle.EVIDENCE, Oracle.COUNTS)
+_LATER = 1.0
+"""Seconds after which the kernel log is read again if it lacked something."""
 
 
 class Bench:
@@ -93,13 +101,27 @@ class Bench:
             if while_ending(error):
                 raise
             text = "; ".join(error.lines)
-            found = (Disagreement(Oracle.CARRIED_OUT, text), *self._seen())
+            found = (Disagreement(Oracle.CARRIED_OUT, text), *self._seen(self._log.read()))
             return Trial(Agreement.DIFFERS, found)
-        return trial_of(judged, self._seen())
+        log = self._log.read()
+        return trial_of(judged, (*self._seen(log), *self._read_again(judged, log)))
 
-    def _seen(self) -> tuple[Disagreement, ...]:
+    def _read_again(self, judged: Judged, log: KernelLog) -> Iterator[Disagreement]:
+        """Say what this reader of the kernel log has, if the log disagreed with other sources."""
+        about = [one.oracle for one in judged.disagreements if one.oracle in _OF_THE_LOG]
+        if about:
+            time.sleep(_LATER)
+            log += self._log.read()
+            found = judged.unread(log.records) or "no kill"
+            yield Disagreement(
+                about[0],
+                f"another reader of the kernel log has {found} beside the calls' own lines after "
+                f"{_LATER:g} s, in {counted(len(log.records), 'record')}; {log.lost} were lost",
+            )
+
+    def _seen(self, log: KernelLog) -> tuple[Disagreement, ...]:
         """Return what the machine shows after an experiment: faults, and what is left."""
-        faults = find_faults(record.text for record in self._log.read().records)
+        faults = find_faults(record.text for record in log.records)
         left = [p.name for p in self._root.directory.iterdir() if p.name.startswith(self._prefix)]
         left += [f"pid {pid}" for pid in procfs.children(os.getpid())]
         found = [Disagreement(Oracle.CONSOLE, fault.title) for fault in faults]

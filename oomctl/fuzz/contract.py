@@ -50,11 +50,12 @@ def verdicts(each: CallKills) -> set[VerdictName]:
         return {VerdictName.INVALID_ARGUMENT}
     if each.call.call.via == Via.KILL:
         return {VerdictName.CGROUP_KILLED if each.killed else VerdictName.NONE_DIED}
-    if not each.turns:
+    if not each.turns or (each.refilled and not each.killed):
         none = {VerdictName.NO_KILLABLE_TASK}
         if each.others:
             ret = each.call.result.ret
             return {_IDLE[ret]} if ret in _IDLE else none
         return {VerdictName.NONE_DIED, *none} if each.again else none
     grouped = any(turn.group for turn in each.turns) and len(each.call.victims) > 1
-    return {VerdictName.GROUP_KILLED if grouped else VerdictName.KILLED}
+    names = {VerdictName.GROUP_KILLED if grouped else VerdictName.KILLED}
+    return names | {VerdictName.KILLED} if each.refilled else names

@@ -164,7 +164,7 @@ def _swap_decides(prediction: Prediction) -> frozenset[int]:
 
 @dataclass
 class Coverage:
-    """Counts what was exercised, and which of several cases promises what is rare."""
+    """Counts what was exercised, and which of several cases promises most of what is rare."""
 
     counts: Counter[Exercised] = field(default_factory=Counter)
 
@@ -173,11 +173,8 @@ class Coverage:
         self.counts.update(found)
 
     def choose(self, cases: Sequence[Case]) -> int:
-        """Return the index of the case that promises the rarest."""
-        worth = [
-            max((1 / (1 + self.counts[each]) for each in promised(case)), default=0.0)
-            for case in cases
-        ]
+        """Return the index of the case that promises most, the rare counting more."""
+        worth = [sum(1 / (1 + self.counts[each]) for each in promised(case)) for case in cases]
         return worth.index(max(worth))
 
     def rows(self, kinds: Sequence[str]) -> list[tuple[str, str, int]]:

@@ -156,6 +156,8 @@ def _hog(hog: Hog) -> TomlTable:
         table.set("oom_score_adj", hog.oom_score_adj)
     if hog.kind in ("threads", "forker"):
         table.set("tasks", hog.tasks)
+    if hog.leader_exits:
+        table.set("leader_exits", True)
     if hog.sharer:
         table.set("sharer", hog.sharer)
     if hog.kind == "traced":
@@ -218,7 +220,7 @@ def _shape(case: Case) -> object:
     return (
         [sorted(files) for files in case.files.values()],
         [
-            (h.kind, ranks[h.size], _sign(h.oom_score_adj), names[h.cgroup], names.get(h.sharer))
+            (_kind(h), ranks[h.size], _sign(h.oom_score_adj), names[h.cgroup], names.get(h.sharer))
             for h in case.hogs
         ],
         [
@@ -230,6 +232,10 @@ def _shape(case: Case) -> object:
             for each in case.actions
         ],
     )
+
+
+def _kind(hog: Hog) -> str:
+    return f"{hog.kind} without leader" if hog.leader_exits else hog.kind
 
 
 def _sign(adj: int) -> int:

@@ -35,8 +35,6 @@ def random_case(dice: random.Random, weights: Weights) -> Case:
     hogs = _random_hogs(dice, of, places, small)
     target = _random_target(dice, weights, given, hogs)
     by_limit = not (small or swap) and dice.random() < weights.limited
-    # a forker makes children anew between two choices, which no look can have seen
-    by_limit &= not (weights.sayable and any(hog.kind == "forker" for hog in hogs))
     wanted = sum(hog.size for hog in hogs)
     files: dict[str, dict[str, str]] = {node: {} for node in nodes}
     for node, file, value in _random_settings(dice, weights, (given, target, wanted, small, swap)):
@@ -127,6 +125,8 @@ def _of_random_kind(dice: random.Random, weights: Weights, hog: Hog, places: Seq
         path = str(_LIBRARY)
     more: dict[str, Any] = {"kind": kind, "size": size, "path": path, "tasks": tasks}
     more["sharer"] = dice.choice(places) if kind == "shared" else ""
+    if kind == "threads" and weights.sayable:
+        more["leader_exits"] = dice.random() < weights.leaderless
     more["hold"] = dice.choice(weights.holds) if kind == "traced" else 0.0
     return replace(hog, **more)
 

@@ -41,6 +41,7 @@ def nominal_tasks(plan: Plan) -> list[Task]:
 def _tasks(hog: Hog, home: str, pid: int) -> Iterator[Task]:
     size = PAGE if hog.kind in _UNCOUNTED else max(hog.size, PAGE)
     own = Task(pid, hog.label, home, hog.oom_score_adj, size, 0, PAGE, 1.0)
+    own = replace(own, thread=pid if hog.leader_exits else 0)
     yield own
     if hog.sharer:
         yield replace(own, pid=pid + 1, cgroup=hog.sharer, shares=pid, parent=pid)

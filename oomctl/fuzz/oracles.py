@@ -20,6 +20,7 @@ from oomctl.oom.enums import (
     Via,
 )
 from oomctl.oom.fate import Fate
+from oomctl.oom.log.logrecord import Record
 from oomctl.oom.outcome import CallReport, Outcome, TaskReport
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Plan
@@ -53,6 +54,8 @@ class Judged:
     @cached_property
     def calls(self) -> tuple[CallKills, ...]:
         """The kills of each call."""
+        rows = self.outcome.tasks
+        beside = [row.kill for row in rows if row.kill and row.phase == Phase.BESIDE]
         seen = [task for call in self.outcome.calls for task in _candidates(call)]
         tasks = {task.pid: task for task in (*(f.task for f in self.outcome.tasks), *seen)}
         return tuple(
@@ -61,6 +64,7 @@ class Judged:
                 call,
                 tasks | {task.pid: task for task in _candidates(call)},
                 _others(call, self.outcome.calls),
+                beside,
             )
             for call in self.outcome.calls
         )
@@ -83,6 +87,12 @@ class Judged:
     def disagreements(self) -> tuple[Disagreement, ...]:
         """What is wrong with the kernel, the model or the report; empty if nothing is."""
         return tuple(Disagreement(oracle, text) for oracle, text in self._all())
+
+    def unread(self, records: Iterable[Record]) -> list[int]:
+        """Return the PIDs that records of the kernel log name as killed, and no call's log does."""
+        read = {record.text for call in self.outcome.calls for record in call.log}
+        found = (_KILLED.search(each.text) for each in records if each.text not in read)
+        return [int(match[1]) for match in found if match]
 
     def __str__(self) -> str:
         return "; ".join(
@@ -135,7 +145,9 @@ class Judged:
         yield from _differ(
             Oracle.VICTIMS, "collateral", set(call.collateral), each.killed - victims
         )
-        yield from _differ(Oracle.VICTIMS, "gone", set(call.gone), predicted - each.killed)
+        taken = (turn for turn in turns if turn.group and not each.killed.isdisjoint(turn.victims))
+        members = {pid for turn in taken for pid in turn.victims}
+        yield from _differ(Oracle.VICTIMS, "gone", set(call.gone), members - each.killed)
 
     def _answer(self, each: CallKills) -> Said:
         call = each.call
@@ -163,8 +175,7 @@ class Judged:
         # a task that shares a victim's memory has no line of its own
         if unlogged and not unlogged <= each.with_sharers(evidence.seen - each.late):
             yield about, f"killed, but neither seen nor a sharer: {self._names(unlogged)}"
-        refilled = {f.task.pid for f in self.outcome.tasks if self._is_refilled(f, each)}
-        lines = set(self._lines(each)) - refilled
+        lines = set(self._lines(each)) - each.refilled
         logged = evidence.logged.union(*(other.evidence.logged for other in each.others))
         if each.call.log or not each.others:  # the first of callers at once has the log of all
             yield from _differ(about, "lines of the log", lines, set(logged))
@@ -213,19 +224,6 @@ class Judged:
             if what not in wanted:
                 yield Oracle.FATES, f"{self._names([pid])}, {row.kind}: {what}, not {wanted}"
 
-    def _is_refilled(self, row: TaskReport, each: CallKills) -> bool:
-        """Tell whether a forker that replaced its children ran into the lowered limit itself.
-
-        The OOM killer of its charge chooses a task while the caller is still at it.
-        """
-        kill = row.kill
-        return bool(
-            each.again
-            and kill
-            and kill.invoker_comm in each.forkers
-            and kill.invoker_pid != each.call.result.caller
-        )
-
     def _wanted(self, row: TaskReport) -> list[tuple[str, Phase | None, bool, bool]]:
         pid = row.task.pid
         for each in self.calls:
@@ -233,7 +231,7 @@ class Judged:
                 return [(str(Fate(FateKind.CGROUP_KILLED)), Phase.CALL, False, False)]
             if pid in each.killed:
                 return [("oom-killed", Phase.CALL, True, pid in each.call.collateral)]
-            if self._is_refilled(row, each):
+            if pid in each.refilled:
                 shared = bool(row.kill and row.kill.role == Role.SHARER)
                 return [("oom-killed", Phase.BESIDE, True, shared)]
         if row.name in self._killed_by_steps:

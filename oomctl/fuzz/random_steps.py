@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from oomctl.fuzz import random_actions
 from oomctl.fuzz.case import Case
@@ -21,30 +21,43 @@ def with_steps(dice: random.Random, weights: Weights, case: Case, given: Sequenc
     """
     # the children of a forker are made anew between two calls
     is_steady = not any(hog.kind == "forker" for hog in case.hogs)
-    wanted = sum(hog.size for hog in case.hogs)
+    # cgroup.kill does not reach them: the kernel sends SIGKILL to the leader alone, even if that
+    # has ended (kernel/cgroup/cgroup.c, __cgroup_kill)
+    leaderless = any(hog.leader_exits for hog in case.hogs)
+    triggers = _Triggers(sum(hog.size for hog in case.hogs), case.swap, not leaderless)
     steps = [
         _varied(dice, weights, step) if step.call.via == Via.BPF else step for step in case.steps
     ]
     if is_steady:
-        steps = [_triggered(dice, weights, step, wanted, case.swap) for step in steps]
+        steps = [_triggered(dice, weights, step, triggers) for step in steps]
     if is_steady and steps[0].call.via != Via.LIMIT and dice.random() < weights.several:
         for _ in range(dice.randint(1, 2)):
             again = replace(case.steps[0].call, target=dice.choice(given))
             step = _varied(dice, weights, Step(again))
-            steps.append(_triggered(dice, weights, step, wanted, case.swap))
+            steps.append(_triggered(dice, weights, step, triggers))
     more = replace(case, steps=tuple(steps))
     actions = enumerate(random_actions.actions(dice, weights, more))
     return replace(more, actions=tuple(replace(each, step=step) for step, each in actions))
 
 
-def _triggered(dice: random.Random, weights: Weights, step: Step, wanted: int, swap: bool) -> Step:
+@dataclass(frozen=True)
+class _Triggers:
+    """What decides on the trigger: the hogs' bytes, whether there is swap, whether all may die."""
+
+    wanted: int
+    swap: bool
+    may_kill: bool
+
+
+def _triggered(dice: random.Random, weights: Weights, step: Step, given: _Triggers) -> Step:
     """Return a step with another trigger, or with several callers."""
     call = step.call
     if call.via == Via.BPF and dice.random() < weights.triggered:
         # with swap, reclaim changes what is chosen from after the look
-        if swap or dice.random() < 0.4:
-            return replace(step, call=Call(call.target, 0, WAIT_ON_OOM_LOCK, Via.KILL))
-        amount = dice.choice([256 * K, M, wanted // 2 + M])
+        if given.swap or dice.random() < 0.4:
+            by_kill = Call(call.target, 0, WAIT_ON_OOM_LOCK, Via.KILL)
+            return replace(step, call=by_kill) if given.may_kill else step
+        amount = dice.choice([256 * K, M, given.wanted // 2 + M])
         return replace(step, call=replace(call, via=Via.RECLAIM, amount=amount))
     if call.via == Via.BPF and dice.random() < weights.together:
         return replace(step, callers=dice.randint(2, 4))

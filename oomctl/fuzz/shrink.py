@@ -115,7 +115,9 @@ def plainer(case: Case) -> Iterator[Case]:
 
 def _plainer_hogs(case: Case, hog: Hog) -> Iterator[Hog]:
     if hog.kind != "anon":
-        yield replace(hog, kind="anon", tasks=1, sharer="", hold=0.0, path="")
+        yield replace(hog, kind="anon", tasks=1, leader_exits=False, sharer="", hold=0.0, path="")
+    if hog.leader_exits:
+        yield replace(hog, leader_exits=False)
     if hog.tasks > 2 or (hog.tasks > 1 and hog.kind == "forker"):
         yield replace(hog, tasks=2 if hog.kind == "threads" else 1)
     if hog.oom_score_adj:

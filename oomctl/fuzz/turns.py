@@ -6,6 +6,7 @@ from functools import cached_property
 
 from oomctl.fuzz.case import in_order
 from oomctl.oom.enums import Do, Occasion, Role, Via
+from oomctl.oom.kill import OomKill
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.paths import is_within
 from oomctl.oom.plan import Plan, Setting
@@ -26,14 +27,16 @@ class Turn:
 class CallKills:
     """What one call killed; `tasks` are all that are known, by PID.
 
-    `plan` has the settings of the time of the call, `others` are the calls of the same moment.
-    `turns` is None if no choices that the model allows come to these dead.
+    `plan` has the settings of the time of the call, `others` are the calls of the same moment,
+    `beside` the kills of the round that no call made. `turns` is None if no choices that the model
+    allows come to these dead.
     """
 
     plan: Plan
     call: CallReport
     tasks: Mapping[int, Task]
     others: Sequence[CallReport] = ()
+    beside: Sequence[OomKill] = ()
 
     @cached_property
     def prediction(self) -> Prediction:
@@ -48,12 +51,30 @@ class CallKills:
     @cached_property
     def late(self) -> frozenset[int]:
         """The killed children that a forker made after the look, in place of one killed before."""
+        return frozenset(kill.pid for kill in self.call.kills if self._is_late(kill))
+
+    def _is_late(self, kill: OomKill) -> bool:
         seen = max((c.task.pid for c in self.prediction.candidates), default=0)
-        return frozenset(
-            kill.pid
-            for kill in self.call.kills
-            if kill.comm in self.forkers and kill.pid > seen and not self.tasks[kill.pid].started
+        return kill.comm in self.forkers and kill.pid > seen and not self.tasks[kill.pid].started
+
+    @cached_property
+    def refills(self) -> tuple[OomKill, ...]:
+        """The kills for a forker that ran into the lowered limit itself, as it made children anew.
+
+        The OOM killer of its charge chooses a task while the caller is still at it.
+        """
+        return tuple(
+            kill
+            for kill in self.beside
+            if self.again
+            and kill.invoker_comm in self.forkers
+            and kill.invoker_pid != self.call.result.caller
         )
+
+    @cached_property
+    def refilled(self) -> frozenset[int]:
+        """The PIDs of these kills."""
+        return frozenset(kill.pid for kill in self.refills)
 
     @cached_property
     def forkers(self) -> frozenset[str]:
@@ -68,7 +89,7 @@ class CallKills:
         logged its kill (mm/oom_kill.c, __oom_kill_process). Those of a victim of another caller may
         have ended since the look.
         """
-        killed = self.killed | self.killed_beside
+        killed = self.killed | self.killed_beside | self.refilled
         born = {pid for pid, task in self.tasks.items() if task.parent in killed}
         return frozenset(born - killed)
 
@@ -83,7 +104,8 @@ class CallKills:
         if self.call.call.via == Via.KILL:
             inside = {task.pid for task in self.prediction.tasks}
             return () if self.killed <= inside <= self.killed | self.orphans else None
-        found = self._explain(self.prediction, self.killed - self.late)
+        known = {kill.pid for kill in self.refills if not self._is_late(kill)}
+        found = self._explain(self.prediction, self.killed - self.late | known)
         return None if found is None else tuple(found)
 
     @property
@@ -118,7 +140,8 @@ class CallKills:
     def _explain(self, prediction: Prediction, left: Set[int]) -> list[Turn] | None:
         if not left and (self.may_be_idle or not prediction.victims):
             return []
-        chosen = {kill.pid for kill in self.call.kills if kill.role == Role.VICTIM}
+        kills = (*self.call.kills, *self.refills)
+        chosen = {kill.pid for kill in kills if kill.role == Role.VICTIM}
         for place, pids in enumerate((prediction.victims, *prediction.instead)):
             dead = self.with_sharers(pids)
             turn = Turn(pids, self._group_of(pids), place == 0)

@@ -50,8 +50,8 @@ class Weights:
     invalid order or flag, `several` a second and a third call, `acting` something
     that is done before the calls or after the first, `swapping` memory that is swapped out before
     them, `triggered` a call by memory.reclaim or cgroup.kill, `together` several callers at once,
-    `switching` some of `switches` that are set. `pages` is the binary logarithm of the largest
-    hog's size.
+    `switching` some of `switches` that are set, `leaderless` threads whose leader exits.
+    `pages` is the binary logarithm of the largest hog's size.
     """
 
     small: float = 0.15
@@ -74,6 +74,7 @@ class Weights:
     triggered: float = 0.15
     together: float = 0.2
     switching: float = 0.5
+    leaderless: float = 0.4
     pages: float = 12.3
     most_hogs: int = 9
     depth: int = 5

@@ -10,7 +10,7 @@ from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, tr
 from oomctl.oom.klog import KernelLog
 from oomctl.oom.plan import Call
 from oomctl.oom.prediction import Candidates
-from oomctl.oom.task import Task
+from oomctl.oom.task import Task, processes
 from oomctl.oom.timeline import Stamp
 
 SIGNALS = frozenset({"sigkill", "oom_begin"})
@@ -114,9 +114,7 @@ def killed_by(
     if observation.call.via == Via.KILL:
         return _killed_with_cgroup(observation, after)
     known = (*after.tasks, *(observation.candidates.tasks if observation.candidates else ()))
-    threads = threads_of(observation.events) | {
-        task.thread: task.pid for task in known if task.thread
-    }
+    threads = threads_of(observation.events) | processes(known)
     seen = [_named(one, after.path_of) for one in traced(observation.own)]
     of_others = observation.taken_by_others
     said = by_process(observation.logged, threads)

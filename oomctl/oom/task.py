@@ -35,6 +35,8 @@ class Task:
 
     thread: int = 0
     """The TID that has the memory if the leader has ended; 0 is the leader itself."""
+    other_threads: tuple[int, ...] = ()
+    """The TIDs that have it too if the leader has ended: a second line of the log may name one."""
 
     shares: int = 0
     """The PID of its parent if both use the same memory (CLONE_VM), else 0."""
@@ -79,6 +81,16 @@ class Task:
     def killable(self) -> bool:
         """Whether the OOM killer may choose it."""
         return not self.excluded
+
+
+def processes(tasks: Iterable[Task]) -> dict[int, int]:
+    """Return the PID of each thread that the log may name instead of a leader that has ended."""
+    return {
+        thread: task.pid
+        for task in tasks
+        for thread in (task.thread, *task.other_threads)
+        if thread
+    }
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,9 @@ def _read_task(pid: int, at: int, cgroup: str | None, nodes: int | None) -> Task
         slack=min(swap, _percpu_pages() * PAGE_SIZE),
         parent=parent,
         thread=thread,
+        other_threads=tuple(each for each in _threads(at) if each not in (pid, thread))
+        if thread
+        else (),
         shares=shares,
         not_eligible_reason=spared,
     )
@@ -104,17 +107,20 @@ def _with_memory(at: int, kernel_thread: bool) -> tuple[int, bytes]:
     """
     status = content("status", at)
     if _field(status, b"VmRSS") is None and not kernel_thread:
-        folder = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
-        try:
-            with os.scandir(folder) as entries:
-                threads = [entry.name for entry in entries]
-        finally:
-            os.close(folder)
-        for thread in threads:
+        for thread in _threads(at):
             other = content(f"task/{thread}/status", at)
             if _field(other, b"VmRSS") is not None:
-                return int(thread), other
+                return thread, other
     return 0, status
+
+
+def _threads(at: int) -> list[int]:
+    folder = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+    try:
+        with os.scandir(folder) as entries:
+            return [int(entry.name) for entry in entries]
+    finally:
+        os.close(folder)
 
 
 def _stat(at: int, path: str = "stat") -> tuple[bytes, list[bytes]]:

@@ -11,9 +11,11 @@ import psutil
 import pytest
 
 from oomctl.bpf.declare import DeclareProgram
+from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError
 from oomctl.hog import hogset, pagecache
 from oomctl.oom.plan import WAIT_ON_OOM_LOCK, Call, Hog
+from oomctl.proc import procfs
 from tests.kernel.leaves import SIZE, K, M, hog_set
 from tests.unit.hog.binary import soon
 
@@ -251,6 +253,17 @@ def test_a_traced_hog_keeps_its_memory_after_it_is_killed(leaf, watch):
         assert watch.wait(lambda: pid in watch.deaths, 20)
         assert time.monotonic() - began >= 5
         soon(lambda: place.charged < M)
+
+
+def test_a_cgroup_is_removed_with_a_process_whose_leader_has_ended(leaf, watch):
+    """cgroup.kill alone does not end it."""
+    place = leaf("a")
+    wanted = Hog("a", M, 0, place.cgroup, "threads", tasks=2, leader_exits=True)
+    with hog_set(watch, wanted) as running:
+        assert procfs.memory_holder(running.runners[0].pid) != running.runners[0].pid
+        assert removal.remove(place.directory, place.directory.stat().st_ino)
+        assert watch.wait(lambda: running.runners[0].pid in watch.deaths, 20)
+    assert not place.directory.exists()
 
 
 def test_a_working_set_stays_in_memory(leaf, watch):

@@ -24,7 +24,7 @@ _HOW = (
 def is_possible(finding: Finding) -> bool:
     """Tell whether it can be rebuilt: known hogs and triggers, one caller, no steps or sysctls."""
     case = finding.case
-    kinds = {hog.kind for hog in case.hogs}
+    kinds = {"" if hog.leader_exits else hog.kind for hog in case.hogs}
     vias = {step.call.via for step in case.steps}
     changes = case.sysctls or case.actions
     single = all(step.callers == 1 for step in case.steps)

@@ -26,6 +26,7 @@ from oomctl.scenario import model, of_options, planning
 from oomctl.scenario.planning import Site
 from tests.descriptors import descriptors
 from tests.journals import journals
+from tests.unit.oom.observations import kill_events
 
 M = 1 << 20
 HOGS = Hog("small", M), Hog("large", 4 * M), Hog("medium", 2 * M)
@@ -195,6 +196,54 @@ def test_a_logged_kill_without_an_exit_is_dying(kernel, capsys):
     assert outcome.verdict.reason.endswith("was still dying at the timeout")
     assert fates(outcome)["large"] == "dying"
     assert "has not ended within 0.5 s" in capsys.readouterr().err
+
+
+class Tracing:
+    """An observer that has seen the events of a list."""
+
+    silent, lost = (), 0
+
+    def __init__(self, events):
+        self.events = events
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def fired(self):
+        return {}
+
+    def read(self):
+        read, self.events[:] = list(self.events), []
+        return read
+
+
+@pytest.mark.parametrize(("late", "agree"), [(0.2, True), (9, False)])
+def test_a_line_of_the_log_that_comes_late_is_waited_for_some_time(
+    kernel, monkeypatch, late, agree
+):
+    events, due = [], []
+    monkeypatch.setattr(steps, "_LOG_TIMEOUT", 0.5)
+    monkeypatch.setattr(sources, "Observer", lambda _root_id: Tracing(events))
+
+    def react(_call):
+        pid = kernel.pids["large"]
+        events.extend(kill_events(pid, time.monotonic_ns(), trigger=0))
+        due.append(time.monotonic() + late)
+        return kernel.kills("large", said=False)
+
+    def read():
+        if due and time.monotonic() >= due[0]:
+            due.clear()
+            kernel.says(kernel.pids["large"], "large", "/t/large")
+        return Kernel.read(kernel)
+
+    kernel.react, kernel.read = react, read
+    (call,) = run(kernel, planned(kernel)).calls
+    assert call.evidence.seen == {kernel.pids["large"]}
+    assert call.evidence.agree is agree
 
 
 def test_a_kill_in_another_cgroup_does_not_count(kernel):

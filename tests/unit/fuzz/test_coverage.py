@@ -27,7 +27,7 @@ from tests.unit.fuzz.fake_kernel import FakeKernel, plain
 M = 1 << 20
 WEIGHTS = replace(SAYABLE, switches=SWITCHES)
 CASES = [plain(random_case(random.Random(number), WEIGHTS)) for number in range(80)]
-NOT_SEEN_BEFORE = {Rule.SWAP, Rule.LEADER_EXITED, Rule.CLOSE}
+NOT_SEEN_BEFORE = {Rule.SWAP, Rule.CLOSE}
 """They depend on what only a kernel has."""
 
 

@@ -64,6 +64,9 @@ def test_a_random_case_has_everything_at_times():
     assert {0, 1, 2} <= {call.flags for call in calls}
     assert max(len(case.steps) for case in cases) == 3
     assert {hog.kind for case in cases for hog in case.hogs} == {*get_args(HogKind)}
+    leaderless = [case for case in cases if any(hog.leader_exits for hog in case.hogs)]
+    assert {hog.kind for case in leaderless for hog in case.hogs if hog.leader_exits} == {"threads"}
+    assert Via.KILL not in {step.call.via for case in leaderless for step in case.steps}
     actions = [action for case in cases for action in case.actions]
     assert {action.do for action in actions} == {*Do}
     assert {(a.do, a.after.occasion) for a in actions} >= {
@@ -112,6 +115,7 @@ def test_names_and_amounts_do_not_make_another_form():
         replace(TIE, hogs=(TIE.hogs[0], replace(TIE.hogs[1], size=M))),
         replace(TIE, hogs=(TIE.hogs[0], replace(TIE.hogs[1], oom_score_adj=-7))),
         replace(TIE, hogs=(TIE.hogs[0], replace(TIE.hogs[1], kind="shmem"))),
+        replace(TIE, hogs=(TIE.hogs[0], replace(TIE.hogs[1], kind="threads", leader_exits=True))),
         replace(TIE, files={".": {}, "a": {}, "b": {}}),
         replace(TIE, steps=TIE.steps[1:]),
     ],

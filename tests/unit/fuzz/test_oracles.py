@@ -1,6 +1,7 @@
 """Each oracle is silent on a sound outcome, and speaks of its own fault only."""
 
 import errno
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from oomctl.fuzz.hunt import trial_of
 from oomctl.fuzz.turns import CallKills, at_step, groups_of
 from oomctl.oom.call import CallResult, Stage
 from oomctl.oom.counts import Difference, KillCounts
-from oomctl.oom.enums import Agreement, CountSource, Do, Occasion, Oracle, Phase, VerdictName
+from oomctl.oom.enums import Agreement, CountSource, Do, Occasion, Oracle, Phase, VerdictName, Via
 from oomctl.oom.fate import Fate
 from oomctl.oom.plan import Action, After, Call, Hog, Step
 from oomctl.oom.timeline import Stamp, Timeline
@@ -234,6 +235,14 @@ def test_the_log_names_order_and_gfp_mask_of_one_run(sound, old, new):
     assert said(with_call(sound, 0, log=more)) == {Oracle.EVIDENCE}
 
 
+def test_a_line_that_only_another_reader_has(sound):
+    log = [record for call in sound.outcome.calls for record in call.log]
+    assert sound.unread(log) == []
+    line = next(record for record in log if "Killed process" in record.text)
+    more = replace(line, text=re.sub(r"Killed process \d+", "Killed process 77", line.text))
+    assert sound.unread([*log, more]) == [77]
+
+
 def test_the_child_of_a_victim_of_another_caller_may_have_ended_since_the_look():
     """Found by an hour on 7.3.4: a group, of which one shares the memory of the first's victim."""
     hogs = (
@@ -252,3 +261,29 @@ def test_the_child_of_a_victim_of_another_caller_may_have_ended_since_the_look()
     assert {kill.pid for kill in two.kills} == {last}
     turns = [CallKills(judged.plan, two, tasks, others).turns for others in ((one,), ())]
     assert [bool(each) for each in turns] == [True, False]
+
+
+def test_a_forker_may_run_into_the_lowered_limit_itself():
+    """It makes a child anew, and the OOM killer of its charge takes the next in order."""
+    hogs = (Hog("maker", 2 * M, 0, "a", "forker", tasks=2), Hog("plain", M, 0, "a"))
+    limit = Call("a", 0, 1, Via.LIMIT)
+    judged = FakeKernel().judged(replace(CASE, hogs=hogs, steps=(Step(limit),)))
+    (call,) = judged.outcome.calls
+    tasks = {row.task.pid: row.task for row in judged.outcome.tasks}
+    maker, child, last, plain = sorted(tasks)
+    (first,) = call.kills
+    assert first.pid == last
+    given = call.prediction.given
+    small = [replace(task, rss=4096) if task.pid == maker else task for task in given.tasks]
+    kills = (first, replace(first, pid=plain, comm="plain"))
+    call = replace(call, kills=kills, prediction=replace(given, tasks=small).predict())
+    beside = replace(first, pid=child, invoker_pid=maker, invoker_comm="maker")
+    of_caller = replace(beside, invoker_pid=call.result.caller)
+    of_another = replace(beside, invoker_comm="plain", invoker_pid=plain)
+    found = [
+        CallKills(judged.plan, call, tasks, (), kills)
+        for kills in ((beside,), (), (of_caller,), (of_another,))
+    ]
+    assert [each.refilled for each in found] == [{child}, set(), set(), set()]
+    assert [bool(each.turns) for each in found] == [True, False, False, False]
+    assert [turn.victims for turn in found[0].turns] == [(last,), (child,), (plain,)]

@@ -15,7 +15,7 @@ from oomctl.scenario.actions import FREEZE
 from oomctl.scenario.names import TOP
 
 WEIGHTS = replace(SAYABLE, swap=0.2, empty=0, acting=0.6, switches=SWITCHES)
-CASES = [random_case(random.Random(number), WEIGHTS) for number in range(60)]
+CASES = [random_case(random.Random(number), WEIGHTS) for number in range(90)]
 
 
 def shrunk(case, differs, budget=2000):
@@ -48,6 +48,7 @@ def test_if_all_matters_all_is_left(case):
         lambda case: len(case.steps) > 1,
         lambda case: any(action.do == Do.CONTINUE for action in case.actions),
         lambda case: case.late,
+        lambda case: any(hog.leader_exits for hog in case.hogs),
         lambda case: any(action.do == Do.SYSFS for action in case.actions),
         lambda case: any(not 0 <= step.call.order <= 10 for step in case.steps),
     ],

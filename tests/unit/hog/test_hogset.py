@@ -266,6 +266,7 @@ def test_threads_without_their_leader(hog_set, target):
         task = procfs.read_task(pid)
         assert (task.thread, task.comm) == (procfs.memory_holder(pid), "a")
         assert task.thread != pid
+        assert len({pid, task.thread, *task.other_threads}) == 3
         assert task.rss >= 8 * M
         assert task.oom_score_adj == 7
     assert gone(pid)
