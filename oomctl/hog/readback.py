@@ -22,7 +22,9 @@ def read_holdings(hog: Hog, pid: int, node: UnifiedNode, members: Set[int]) -> H
     """
     try:
         children = procfs.children(pid) if len(members) > 1 else []
-        tasks = [pid, *children] if hog.kind == "forker" else [procfs.memory_holder(pid)]
+        tasks = [procfs.memory_holder(pid) if hog.leader_exits else pid]
+        if hog.kind == "forker":
+            tasks += children
         status = [procfs.sizes(each) for each in tasks]
         # a cgroup of many hogs is not gone through for each of them
         alone = len(members) <= len(children) + 1 and members <= {pid, *children}
