@@ -239,7 +239,7 @@ def test_a_line_that_only_another_reader_has(sound):
     log = [record for call in sound.outcome.calls for record in call.log]
     assert sound.unread(log) == []
     line = next(record for record in log if "Killed process" in record.text)
-    more = replace(line, text=re.sub(r"Killed process \d+", "Killed process 77", line.text))
+    more = line._replace(text=re.sub(r"Killed process \d+", "Killed process 77", line.text))
     assert sound.unread([*log, more]) == [77]
 
 
