@@ -40,13 +40,12 @@ def start(folder: Path, archive: str, confirmed: str) -> dict[str, Any]:
             return {"error": f"it has Python {version}; scenarios need {job['python']}, as here"}
         try:
             folder.mkdir(mode=0o700, exist_ok=True)  # Ansible's own files are in it already
-            packed.extractall(folder)
+            for info in packed.infolist():
+                Path(packed.extract(info, folder)).chmod(info.external_attr >> 16 & 0o700)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             return {"error": f"cannot unpack oomctl into {folder}: {error.strerror}"}
     os.chdir(folder)
-    for hog in Path("oomctl/built").glob("hog.*"):
-        hog.chmod(0o700)
     LEASED.touch()
     lock = LOCK.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+import oomctl
 from oomctl.fleet import bundle
 from tests.cli.command import refused, run
 from tests.schemas import validator
@@ -187,18 +189,41 @@ def test_scenarios_are_sent_and_named_as_they_are_there(tmp_path):
     assert not [name for name in names if name.startswith(("pygments", "ansible"))]
 
 
-def test_what_is_not_polled_ends_by_itself(tmp_path):
-    """A lost connection, or a dead oomctl here, leaves nothing on a host."""
+@pytest.fixture
+def unpacked(tmp_path):
+    """The folder of a host on which `doctor` was started; in the end it is not polled any more."""
     archive, folder = tmp_path / "oomctl.pyz", tmp_path / "folder"
     bundle.pack(archive, ["doctor"], [])
-    agent = [sys.executable, "-m", "oomctl.fleet.agent"]
     start = [sys.executable, archive, "start", folder, ""]
     started = subprocess.run(start, capture_output=True, check=True)
     assert "boot" in json.loads(started.stdout)
-    polled = subprocess.run([*agent, "poll"], cwd=folder, capture_output=True, check=True)
-    assert json.loads(polled.stdout)["boot"]
-    os.utime(folder / "lease", (0, 0))
+    yield folder
+    with suppress(FileNotFoundError):
+        os.utime(folder / "lease", (0, 0))
     end = time.monotonic() + 30
     while folder.exists() and time.monotonic() < end:
         time.sleep(0.1)
     assert not folder.exists()
+
+
+def test_what_is_not_polled_ends_by_itself(unpacked):
+    """A lost connection, or a dead oomctl here, leaves nothing on a host."""
+    agent = [sys.executable, "-m", "oomctl.fleet.agent"]
+    polled = subprocess.run([*agent, "poll"], cwd=unpacked, capture_output=True, check=True)
+    assert json.loads(polled.stdout)["boot"]
+
+
+def test_what_is_executable_here_is_so_on_a_host(unpacked):
+    package = Path(oomctl.__file__).parent
+    programs = {
+        path.relative_to(package.parent)
+        for path in package.rglob("*")
+        if path.is_file() and os.access(path, os.X_OK)
+    }
+    assert {path.stem for path in programs} >= {"hog", "caller"}
+    there = {
+        path.relative_to(unpacked)
+        for path in (unpacked / "oomctl").rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o100
+    }
+    assert there == programs
