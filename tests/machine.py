@@ -61,6 +61,7 @@ class FakeMachine(Machine):
             "magic": CGROUP2_SUPER_MAGIC,
             "systemctl": (0, "stop\n"),
             "hog": (2, ""),
+            "caller": (2, ""),
         }
         self.readonly = False
         self.writable = True
@@ -134,11 +135,11 @@ class FakeMachine(Machine):
     def programs(self):
         return iter(self.running)
 
-    def hogs(self):
+    def built_for(self, _program):
         return self.binaries
 
-    def try_hog(self):
-        return self._say("hog")
+    def try_built(self, program):
+        return self._say(program)
 
     def run(self, *command):
         self.asked.append(command)

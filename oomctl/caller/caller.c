@@ -31,7 +31,7 @@
 
 enum { BPF_MAP_LOOKUP_ELEM = 1, BPF_MAP_UPDATE_ELEM = 2, BPF_PROG_TEST_RUN = 10 };
 enum { POLLPRI = 2, POLLERR = 8 };
-enum { NONE = -1, PAUSE = 500000, FAILED = 255 };
+enum { NONE = -1, PAUSE = 500000, MISUSED = 2, FAILED = 255 };
 
 /* What failed. Equal to Part in oomctl/experiment/caller.py. */
 enum part { ADJUST = 1, JOIN, MAP, USAGE, OPEN, WRITE, REMOVED };
@@ -100,7 +100,7 @@ static void parse(struct caller *caller, const char *argument)
 	else if ((value = value_of(argument, numbers, &at)))
 		*(unsigned long *)((char *)caller + at) = number(value);
 	else
-		leave(FAILED);
+		leave(MISUSED);
 }
 
 /* Passes on a result that is no error; else the caller ends. */
@@ -292,7 +292,7 @@ _Noreturn void start(long *stack)
 	while (*word && *++word)
 		parse(&caller, *word);
 	if (caller.program == (unsigned long)NONE ? !caller.write : !caller.order)
-		leave(FAILED);
+		leave(MISUSED);
 	sys(SYS_prctl, PR_SET_NAME, caller.name);
 	if (!dies_with(caller.parent))
 		leave(FAILED);

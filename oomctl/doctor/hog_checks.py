@@ -1,4 +1,4 @@
-"""Whether hogs can run here, how many, and what memory they get."""
+"""Whether hogs and callers can run here, how many, and what memory hogs get."""
 
 import errno
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from oomctl.units import format_size
 CHECKS = Checks()
 
 _USAGE_STATUS = 2
-"""The exit status of a hog without arguments."""
+"""The exit status of a hog or a caller without arguments."""
 _REINSTALL = "install oomctl again, on a file system that is not mounted noexec"
 _ENOUGH_MEMORY = 256 << 20
 _THP = "/sys/kernel/mm/transparent_hugepage/enabled"
@@ -21,21 +21,30 @@ _ZSWAP = "/sys/module/zswap/parameters/enabled"
 
 @CHECKS.add("hog", needed=True)
 def _hog(machine: Machine) -> Finding:
-    """The hog is a program without a libc, built for each architecture."""
-    built, name = machine.hogs(), machine.architecture
+    return _runs(machine, "hog", "use `--cgroup` with processes of your own")
+
+
+@CHECKS.add("caller", needed=True)
+def _caller(machine: Machine) -> Finding:
+    return _runs(machine, "caller", "run oomctl on a machine of another architecture")
+
+
+def _runs(machine: Machine, program: str, instead: str) -> Finding:
+    """Return whether a program runs; it has no libc, and is built for each architecture."""
+    built, name = machine.built_for(program), machine.architecture
     if name not in built:
         return missing(
-            f"there is no hog for {name}, only for {', '.join(built) or 'no architecture'}",
-            "use `--cgroup` with processes of your own, or install oomctl again",
+            f"there is no {program} for {name}, only for {', '.join(built) or 'no architecture'}",
+            f"{instead}, or install oomctl again",
         )
     try:
-        status, output = machine.try_hog()
+        status, output = machine.try_built(program)
     except OSError as error:  # noexec, or built for another machine
-        return missing(f"the hog for {name} does not run: {error_text(error)}", _REINSTALL)
+        return missing(f"the {program} for {name} does not run: {error_text(error)}", _REINSTALL)
     if status != _USAGE_STATUS:
         why = output.strip() or f"exit status {status}"
-        return missing(f"the hog for {name} does not run: {why}", _REINSTALL)
-    return ok(f"the hog for {name} runs")
+        return missing(f"the {program} for {name} does not run: {why}", _REINSTALL)
+    return ok(f"the {program} for {name} runs")
 
 
 @CHECKS.add("open files")

@@ -196,14 +196,16 @@ class Machine:
             name, exe = process.info["name"] or "", process.info["exe"] or ""
             yield Program(process.pid, printable(name), printable(exe))
 
-    def hogs(self) -> list[str]:
-        """Return the architectures for which this installation has a hog."""
+    def built_for(self, program: str) -> list[str]:
+        """Return the architectures for which this installation has the hog or the caller."""
         folder = resources.built("observer.bpf.o").parent
-        return sorted(path.name.removeprefix("hog.") for path in folder.glob("hog.*"))
+        return sorted(
+            path.suffix[1:] for path in folder.glob(f"{program}.*") if path.suffix != ".o"
+        )
 
-    def try_hog(self) -> tuple[int, str]:
-        """Run the hog without arguments; return its exit status and output."""
-        return self.run(str(resources.built(f"hog.{self.architecture}")))
+    def try_built(self, program: str) -> tuple[int, str]:
+        """Run the hog or the caller without arguments; return its exit status and output."""
+        return self.run(str(resources.built(f"{program}.{self.architecture}")))
 
     def run(self, *command: str) -> tuple[int, str]:
         """Run a program that only reports something; return its exit status and output."""

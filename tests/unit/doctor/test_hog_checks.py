@@ -8,14 +8,18 @@ import pytest
 from oomctl.doctor.machine import selected
 from tests.machine import the
 
+PROGRAMS = pytest.mark.parametrize("program", ["hog", "caller"])
 
-def test_no_hog_for_this_machine(fit_machine):
+
+@PROGRAMS
+def test_a_program_that_is_not_built_for_this_machine(fit_machine, program):
     fit_machine.architecture = "riscv64"
-    found = the(fit_machine, "hog")
+    found = the(fit_machine, program)
     assert found.state == "missing"
-    assert "no hog for riscv64, only for aarch64, x86_64" in found.found
+    assert f"no {program} for riscv64, only for aarch64, x86_64" in found.found
 
 
+@PROGRAMS
 @pytest.mark.parametrize(
     ("said", "says"),
     [
@@ -24,9 +28,9 @@ def test_no_hog_for_this_machine(fit_machine):
         (OSError(errno.ENOEXEC, "Exec format error"), "Exec format error"),
     ],
 )
-def test_a_hog_that_does_not_run(fit_machine, said, says):
-    fit_machine.said["hog"] = said
-    found = the(fit_machine, "hog")
+def test_a_program_that_does_not_run(fit_machine, program, said, says):
+    fit_machine.said[program] = said
+    found = the(fit_machine, program)
     assert (found.state, says in found.found) == ("missing", True)
 
 
