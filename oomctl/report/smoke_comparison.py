@@ -96,9 +96,8 @@ def parts(comparison: Comparison) -> Iterator[Part]:
 
 
 def _kernel(run: KernelRun) -> Iterator[tuple[str, str]]:
-    took = format_duration(sum(one.took_ns for one in run.report.results))
     machine = run.report.machine if run.report.environment else "-"
-    yield "kernel", f"{run.name}: {machine}; {run.report.summary}, in {took}"
+    yield "kernel", f"{run.name}: {machine}; {run.report.result}"
     if run.error:
         yield "error", run.error
 

@@ -8,11 +8,10 @@ from oomctl.report.casetable import status_of
 from oomctl.report.page import escape
 from oomctl.report.run_parts import letter
 from oomctl.smoke.case import Case, Result
-from oomctl.smoke.comparison import Comparison, KernelRun, of_reports
+from oomctl.smoke.comparison import Comparison, of_reports
 from oomctl.smoke.results import Report
 from oomctl.smoke.suite import GROUPS
 from oomctl.text import counted
-from oomctl.units import format_duration
 
 _SIGNS = {CaseStatus.PASS: "✓", CaseStatus.FAIL: "✗ failed", CaseStatus.SKIP: "skipped"}
 _NAMED = 4
@@ -62,17 +61,12 @@ def _kernels(names: Sequence[str], of: int) -> str:
 
 def body(found: Comparison) -> Iterator[str]:
     """Yield all but the heading: each kernel, what failed, the matrix, what was skipped."""
-    yield page.facts((run.name, _summary(run)) for run in found.runs)
+    yield page.facts((run.name, run.report.result) for run in found.runs)
     yield page.rows((run.name, run.error) for run in found.runs if run.error)
     yield from _failures(found)
     yield "<h2>Groups, cases and kernels</h2>"
     yield _matrix(found)
     yield from _skipped(found)
-
-
-def _summary(run: KernelRun) -> str:
-    took = format_duration(sum(one.took_ns for one in run.report.results))
-    return f"{run.report.summary}, in {took}"
 
 
 def _failures(found: Comparison) -> Iterator[str]:

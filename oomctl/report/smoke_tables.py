@@ -16,8 +16,7 @@ from oomctl.units import format_duration
 
 def markdown(report: Report) -> str:
     """Return a row for each group, then each failure, and what was skipped."""
-    took = format_duration(sum(one.took_ns for one in report.results))
-    about = [("kernel", report.machine), ("result", f"{report.summary}, in {took}")]
+    about = [("kernel", report.machine), ("result", report.result)]
     made: list[Part] = [Lines(about), _by_group(report)]
     abouts = {case.name: case.about for case in report.cases}
     for one in report.results:
@@ -44,8 +43,7 @@ def table(report: Report, verbose: bool = False, width: int | None = None) -> st
         if one.passed is False:
             lines = [f"FAILED: {one.name} ({abouts[one.name]})", *one.diagnostics]
             parts.append("\n  ".join(map(printable, lines)))
-    took = format_duration(sum(one.took_ns for one in report.results))
-    parts.append(f"{report.machine}\n{report.summary}, in {took}")
+    parts.append(f"{report.machine}\n{report.result}")
     if width:
         parts[1:] = ["\n".join(_wrapped(part, width)) for part in parts[1:]]
     return "\n\n".join(parts) + "\n"

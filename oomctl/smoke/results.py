@@ -8,6 +8,7 @@ from oomctl.describe.machine_text import machine_line
 from oomctl.errors import Exit
 from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
+from oomctl.units import format_duration
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Report:
     def summary(self) -> str:
         """The counts: `98 passed, 1 failed, 4 skipped`."""
         return ", ".join(f"{number} {word}" for word, number in count(self.results).items())
+
+    @property
+    def result(self) -> str:
+        """The counts, and the time of all cases, of which several may have run at once."""
+        took = format_duration(sum(one.took_ns for one in self.results))
+        return f"{self.summary}; the cases took {took}"
 
     @property
     def exit(self) -> Exit:

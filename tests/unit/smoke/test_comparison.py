@@ -59,7 +59,7 @@ def test_the_text_names_each_difference_with_its_reason():
     text = render_text(Comparison(CASES, (run("stock", "pps"), run("mine", "pfp"))))
     assert text.splitlines()[:2] == [
         "kernel    stock: Linux 6.12.95+deb12-amd64, kfunc v3 from module bpf_oom_kfunc,",
-        "          oomctl 0.1.0; 2 passed, 0 failed, 1 skipped, in 6.00 s",
+        "          oomctl 0.1.0; 2 passed, 0 failed, 1 skipped; the cases took 6.00 s",
     ]
     rows = [line.split() for line in text.splitlines()]
     assert ["group", "2/0/1", "6.00", "s", "2/1/0", "6.00", "s"] in rows
