@@ -1,22 +1,27 @@
 """`oomctl lab smoke`: the suite in virtual machines, with the cases that take one down."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
+import psutil
 import typer
 
 from oomctl import console
-from oomctl.cli import forms, guest, kept
+from oomctl.cli import forms, guest, kept, options
 from oomctl.cli.command import CACHE, command
 from oomctl.cli.exitcodes import CodedCommand
+from oomctl.cli.options import value
 from oomctl.cli.smoke import BISECT, EXITS, SuiteOptions
 from oomctl.errors import Exit, OomctlError, UsageError
 from oomctl.lab import guest_suite, vm
+from oomctl.lab.guest_suite import Began, Beside, Booting, GuestSuite, News
 from oomctl.lab.pump import Sink, Tail
 from oomctl.lab.vm import Ending
 from oomctl.oom.faults import Fault
+from oomctl.proc.lanes import Lanes
 from oomctl.report import SMOKE_RENDERERS, SUITES_RENDERERS
 from oomctl.report.smoke_reporter import StreamReporter
 from oomctl.smoke.case import Case, Result
@@ -32,6 +37,15 @@ class LabSmokeOptions(guest.MachineOptions, SuiteOptions):
     """The options of `oomctl lab smoke`."""
 
     timeout: Annotated[Duration, guest.TIMEOUT] = Duration(900)
+    jobs: Annotated[
+        int | None,
+        value(
+            "N",
+            "Guests that run at once. [default: as many as there are processors, if memory is "
+            "enough; 1 with --console]",
+            options.integer(1, 255),
+        ),
+    ] = None
 
     @property
     def compared(self) -> bool:
@@ -47,6 +61,18 @@ class LabSmokeOptions(guest.MachineOptions, SuiteOptions):
             forms.require(self.formats or (), [*SUITES_RENDERERS], why)
         if self.compared and self.bisect:
             raise UsageError("--bisect judges one kernel", "give --kernel once")
+        if self.console and (self.jobs or 1) > 1:
+            raise UsageError(
+                f"--console and --jobs {self.jobs}: their consoles would mix", "give one of them"
+            )
+
+    @property
+    def most(self) -> int:
+        """The number of guests that may run at once."""
+        if self.jobs or self.console:
+            return self.jobs or 1
+        room = psutil.virtual_memory().available // self.memory
+        return max(1, min(len(os.sched_getaffinity(0)), room))
 
 
 @command(*EXITS, more=f"{guest.FAULTY} {_FAULTY}; {BISECT}", environment=[CACHE], cls=CodedCommand)
@@ -55,8 +81,8 @@ def smoke(given: LabSmokeOptions) -> None:
 
     A case that should make the kernel panic has a machine of its own, whose console is read: the
     expected panic is a pass. If the kernel dies of another case, that case has failed, and the
-    rest goes on in a new machine. The result is one, written while the cases run. With several
-    kernels it is a comparison: which cases differ, and why.
+    rest goes on in a new machine. Several machines run at once (--jobs). The result is one, written
+    while the cases run. With several kernels it is a comparison: which cases differ, and why.
 
     Examples:
       oomctl lab smoke
@@ -84,12 +110,22 @@ def smoke(given: LabSmokeOptions) -> None:
 
 def _run(given: LabSmokeOptions, run: "_Run", host: guest.Host, suffix: str = "") -> bool:
     """Run the suite on a kernel; tell whether it reported no fault outside of the cases."""
-    faults: list[Fault] = []
     expected = given.expect_console or []
-    boot = partial(_boot, given, host, faults)
-    run.run(boot, given.repeat, expected, host.python)
+    boot = partial(_boot, given, host)
+
+    def part(cases: tuple[Case, ...], tell: Callable[[News], object]) -> None:
+        GuestSuite(boot, given.repeat, tell, expected, host.python).run(cases)
+
+    most = given.most
+    parts = guest_suite.parts(run.report.cases, most)
+    if most == 1 or len(parts) == 1:
+        part(run.report.cases, run.take)
+    else:
+        with Lanes(most) as lanes:
+            lanes.run([partial(part, cases) for cases in parts], run.take)
+    run.end()
     seen = {line for result in run.report.results for line in result.evidence}
-    beside = [one for one in faults if f"kernel log: {one.lines[0]}" not in seen]
+    beside = [one for one in run.faults if f"kernel log: {one.lines[0]}" not in seen]
     return guest.faults_are_good(beside, expected, suffix)
 
 
@@ -121,46 +157,49 @@ def _ignore(_text: str) -> None:
 
 
 class _Run:
-    """Collects the results that guests send in `report`, and reports each as it comes."""
+    """Collects what guests tell: results, which are reported in the order of the cases, and faults.
+
+    `report` has the results that were reported.
+    """
 
     def __init__(self, chosen: tuple[Case, ...], tell: StreamReporter) -> None:
-        self._cases = {case.name: case for case in chosen}
         self.report = Report({}, chosen)
+        self.faults: list[Fault] = []
+        self._came: dict[str, Result] = {}
         self._tell = tell
 
-    def run(
-        self, boot: guest_suite.Boot, repeat: int, expected: Sequence[str], python: str
-    ) -> None:
-        """Run the suite by the guest's `python`; faults that match `expected` fail no case."""
-        suite = guest_suite.GuestSuite(
-            boot, repeat, self._began, self._add, _show_booting, expected, python
-        )
-        suite.run(self.report.cases)
+    def take(self, news: News) -> None:
+        """Take one of the news of a guest."""
+        match news:
+            case Booting():
+                console.progress(f"booting a machine for {news.first}")
+            case Began():
+                if not self.report.environment:
+                    self.report = replace(self.report, environment=news.environment)
+                    self._tell.begin(self.report)
+            case Beside():
+                self.faults += news.faults
+            case Result():
+                self._came[news.name] = news
+                self._report()
+                console.progress_bar("cases", len(self._came), len(self.report.cases))
+
+    def end(self) -> None:
+        """Report the end."""
         self._tell.end(self.report)
 
-    def _began(self, environment: Mapping[str, Any]) -> None:
-        if not self.report.environment:
-            self.report = replace(self.report, environment=environment)
-            self._tell.begin(self.report)
-
-    def _add(self, result: Result) -> None:
-        self.report = replace(self.report, results=(*self.report.results, result))
-        self._tell.case_starts(self._cases[result.name])
-        self._tell.case_ends(result)
-        console.progress_bar("cases", len(self.report.results), len(self._cases))
-
-
-def _show_booting(name: str) -> None:
-    console.progress(f"booting a machine for {name}")
+    def _report(self) -> None:
+        """Report the results that are next in the order of the cases."""
+        for case in self.report.cases[len(self.report.results) :]:
+            if case.name not in self._came:
+                break
+            result = self._came[case.name]
+            self.report = replace(self.report, results=(*self.report.results, result))
+            self._tell.case_starts(case)
+            self._tell.case_ends(result)
 
 
-def _boot(
-    given: LabSmokeOptions,
-    host: guest.Host,
-    faults: list[Fault],
-    words: tuple[str, ...],
-    out: Sink,
-) -> Ending:
+def _boot(given: LabSmokeOptions, host: guest.Host, words: tuple[str, ...], out: Sink) -> Ending:
     job = host.job(words, guest.environment([]) | guest_suite.environment(), "/")
     machine = guest_suite.with_swap(given.machine(host))
     tail = Tail()
@@ -171,6 +210,4 @@ def _boot(
     foreign.end()
     for line in tail.lines():
         console.detail(line)
-    if ending.status is not None:  # else its death is the result of a case
-        faults += ending.faults
     return ending

@@ -1,4 +1,4 @@
-"""The suite in virtual machines: one for all cases, and one more for each that should panic.
+"""The suite in virtual machines: a few for all cases, and one more for each that should panic.
 
 A kernel that dies of another case fails that case, and the rest is run in a new machine.
 """
@@ -16,6 +16,7 @@ from oomctl.lab import vm
 from oomctl.lab.pump import Sink
 from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
+from oomctl.oom.faults import Fault
 from oomctl.oom.outcome import Check
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import result_of
@@ -26,10 +27,35 @@ _MAX_LINE = 1 << 24
 _MAX_QUOTE = 80
 _MAX_DEATHS = 5
 """After this many kernels that died the rest is not run."""
+_FEWEST = 16
+"""Cases for which a guest of their own is worth its start."""
 
 _ZRAM = 192 << 20
 """Bytes of swap for the one case that needs it, which is skipped on a kernel without zram."""
 
+
+@dataclass(frozen=True)
+class Booting:
+    """A guest starts; `first` is the first of its cases."""
+
+    first: str
+
+
+@dataclass(frozen=True)
+class Began:
+    """The suite has begun in a guest; `environment` is as in JSON."""
+
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The faults that the kernel of a guest reported that came to its end."""
+
+    faults: tuple[Fault, ...]
+
+
+News = Booting | Began | Result | Beside
 Boot = Callable[[tuple[str, ...], Sink], Ending]
 """Boots a machine, runs words in it, and passes on their stdout."""
 
@@ -38,8 +64,7 @@ Boot = Callable[[tuple[str, ...], Sink], Ending]
 class GuestStream:
     """The output of the suite in a guest: lines of JSON, which arrive in any pieces."""
 
-    on_environment: Callable[[Mapping[str, Any]], object]
-    on_result: Callable[[Result], object]
+    tell: Callable[[News], object]
     began: bool = False
     names: list[str] = field(default_factory=list)
     ended: bool = False
@@ -60,27 +85,21 @@ class GuestStream:
         match line["kind"]:
             case "suite":
                 self.began = True
-                self.on_environment(line["environment"])
+                self.tell(Began(line["environment"]))
             case "case":
                 self.names.append(line["name"])
-                self.on_result(result_of(line))
+                self.tell(result_of(line))
             case "end":
                 self.ended = True
 
 
 @dataclass
 class GuestSuite:
-    """Runs cases in guests.
-
-    `on_environment` is given the environment as it is in JSON, `on_boot` the first case of each
-    guest, `on_result` each result.
-    """
+    """Runs cases in one guest after another, and tells what happens."""
 
     boot: Boot
     repeat: int
-    on_environment: Callable[[Mapping[str, Any]], object]
-    on_result: Callable[[Result], object]
-    on_boot: Callable[[str], object]
+    tell: Callable[[News], object]
     expected_faults: Sequence[str] = ()
     python: str = sys.executable
 
@@ -97,7 +116,7 @@ class GuestSuite:
             deaths += not stream.ended
         for name in rest:
             reason = f"not run: {counted(deaths, 'kernel')} died of other cases"
-            self.on_result(Result(name, False, reason))
+            self.tell(Result(name, False, reason))
         for case in cases:
             if case.panics:
                 self._run_panic(case)
@@ -108,7 +127,7 @@ class GuestSuite:
         If the guest dies between two cases, it dies of the second. OomctlError if it dies after the
         last.
         """
-        stream = GuestStream(self.on_environment, self.on_result)
+        stream = GuestStream(self.tell)
         ending = self._run_stream(stream, names)
         if not stream.ended:
             left = [name for name in names if name not in stream.names]
@@ -119,24 +138,25 @@ class GuestSuite:
                     ending.console,
                 )
             stream.names.append(left[0])
-            self.on_result(_died(left[0], ending))
+            self.tell(_died(left[0], ending))
         return stream
 
     def _run_panic(self, case: Case) -> None:
-        results: list[Result] = []
-        stream = GuestStream(self.on_environment, results.append)
+        told: list[News] = []
+        stream = GuestStream(told.append)
         ending = self._run_stream(stream, [case.name])
         if stream.ended:
-            self.on_result(results[0])
+            for news in told:
+                self.tell(news)
         elif vm.panic(ending.console) == case.panics:
             check = Check(f"the kernel panics: {case.panics}", True, case.panics)
             took_ns = round(ending.total * 1e9)
-            self.on_result(Result(case.name, True, "", (check,), good=1, took_ns=took_ns))
+            self.tell(Result(case.name, True, "", (check,), good=1, took_ns=took_ns))
         else:
-            self.on_result(_died(case.name, ending, case.panics))
+            self.tell(_died(case.name, ending, case.panics))
 
     def _run_stream(self, stream: GuestStream, names: Sequence[str]) -> Ending:
-        self.on_boot(names[0])
+        self.tell(Booting(names[0]))
         words = [self.python, "-m", "oomctl", "smoke", "--disposable", "--format", "jsonl"]
         words += ["--repeat", str(self.repeat)]
         words += [f"--expect-console={text}" for text in self.expected_faults]
@@ -148,7 +168,20 @@ class GuestSuite:
                 "run with -v to see its output",
                 ending.console,
             )
+        if ending.status is not None:  # else its death is the result of a case
+            self.tell(Beside(ending.faults))
         return ending
+
+
+def parts(cases: Sequence[Case], most: int) -> list[tuple[Case, ...]]:
+    """Return what may run beside each other: cases dealt out to at most `most` guests, and panics.
+
+    Neighbours go to different guests, so that results come about in their order.
+    """
+    others = [case for case in cases if not case.panics]
+    guests = max(1, min(most, len(others) // _FEWEST))
+    dealt = (tuple(others[first::guests]) for first in range(guests))
+    return [*filter(None, dealt), *((case,) for case in cases if case.panics)]
 
 
 def with_swap(machine: Machine) -> Machine:

@@ -1,6 +1,9 @@
 """`oomctl smoke` and `oomctl lab smoke` with cases that ask no kernel."""
 
 import json
+import multiprocessing
+import os
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +26,7 @@ from tests.cli.command import refused, run
 from tests.outcomes import ENVIRONMENT
 from tests.schemas import validator
 from tests.unit.lab.test_guest_suite import DEAD, PANIC, lines
-from tests.unit.smoke.fake_suite import CASES, HERE, V1, V3, FakeRunner, fails
+from tests.unit.smoke.fake_suite import CASES, HERE, V1, V3, FakeRunner, fails, passes
 
 GOOD = CASES[:2]
 BAD = (*GOOD, Case("lock.busy", "held: -EBUSY", fails))
@@ -205,7 +208,7 @@ def test_lab_smoke_merges_all_in_one_result(known, lab):
         (lines([case.name for case in GOOD]), ended()),
         (lines([deadly.name], last="dies"), ended(None, DEAD)),
     )
-    result = run("lab", "smoke")
+    result = run("lab", "smoke", "--jobs", "1")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.count("KTAP version 1") == 3
     assert "# 3 passed, 0 failed, 0 skipped" in result.stdout
@@ -239,10 +242,49 @@ def test_lab_smoke_runs_what_panics_last(known, lab):
         (lines([CASES[1].name]), ended()),
         (lines([deadly.name], last="dies"), ended(None, DEAD)),
     )
-    result = run("lab", "smoke", "--format", "json")
+    result = run("lab", "smoke", "--jobs", "1", "--format", "json")
     integer = json.loads(result.stdout)
     assert [case["name"] for case in integer["cases"]] == [CASES[1].name, deadly.name]
     assert [case["about"] for case in integer["cases"]] == [CASES[1].about, deadly.about]
+
+
+def test_lab_smoke_in_several_guests_at_once(known, lab, monkeypatch):
+    """Results are told in the order of the cases, in whatever order they come."""
+    many = tuple(Case(f"group.{n:02}", "about", passes) for n in range(40))
+    deadly = replace(CASES[0], panics=PANIC)
+    known((*many, deadly))
+    here = os.getpid()
+
+    def boot(_machine, job, _timeout, out, err):
+        assert os.getpid() != here
+        names = [word for word in job.words if "." in word]
+        if names == [deadly.name]:
+            out(lines(names, last="dies"))
+            return ended(None, DEAD)
+        if names[0] == "group.00":
+            time.sleep(0.5)
+        err(b"said on stderr\n")
+        out(lines(names))
+        return ended()
+
+    monkeypatch.setattr(vm, "run", boot)
+    result = run("-v", "lab", "smoke", "--jobs", "3", "--format", "jsonl")
+    assert result.exit_code == 0, result.stderr
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["name"] for line in told if line["kind"] == "case"] == [
+        *(case.name for case in many),
+        deadly.name,
+    ]
+    assert [line["kind"] for line in told if line["kind"] != "case"][:2] == ["suite", "start"]
+    assert told[-1] == {"kind": "end", "passed": 41, "failed": 0, "skipped": 0}
+
+
+def test_lab_smoke_in_several_guests_of_which_one_does_not_come_up(known, lab, monkeypatch):
+    known(tuple(Case(f"group.{n:02}", "about", passes) for n in range(40)))
+    monkeypatch.setattr(vm, "run", lambda *_: ended(None))
+    words = ("lab", "smoke", "--jobs", "2")
+    refused(run(*words), 4, "did not start in the guest: the guest vanished")
+    assert not multiprocessing.active_children()
 
 
 def test_lab_smoke_usage(known):
@@ -251,6 +293,7 @@ def test_lab_smoke_usage(known):
     refused(run("lab", "smoke", "--memory", "1M"), 2, "too small")
     refused(run("lab", "smoke", "--memory", "1M", "--bisect"), 125, "too small")
     refused(run("lab", "smoke", "nonsense"), 2, "nonsense")
+    refused(run("lab", "smoke", "--console", "--jobs", "2"), 2, "their consoles would mix")
 
 
 def failed(name):

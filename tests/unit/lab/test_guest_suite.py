@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError
-from oomctl.lab.guest_suite import GuestSuite, with_swap
+from oomctl.lab.guest_suite import Began, Beside, Booting, GuestSuite, parts, with_swap
 from oomctl.lab.qemu import Machine
 from oomctl.lab.vm import Ending
+from oomctl.oom.enums import FaultKind
+from oomctl.oom.faults import Fault
 from oomctl.smoke.case import Case, Result
 from oomctl.smoke.results import tree
 from tests.unit.smoke.fake_suite import ENVIRONMENT, passes
@@ -48,10 +50,12 @@ class Guests:
 
 
 def suite(boot, cases=CASES):
-    met, came, started = [], [], []
-    GuestSuite(boot, 1, met.append, came.append, started.append).run(cases)
+    told = []
+    GuestSuite(boot, 1, told.append).run(cases)
     assert boot.guests == []
-    return met, {one.name: one for one in came}, started
+    met = [one.environment for one in told if isinstance(one, Began)]
+    came = {one.name: one for one in told if isinstance(one, Result)}
+    return met, came, [one.first for one in told if isinstance(one, Booting)]
 
 
 def ended(status=0, console="", timed_out=False):
@@ -172,3 +176,28 @@ def test_its_machine_has_swap_if_the_kernel_has_zram():
     assert (with_swap(machine).zram >> 20, with_swap(machine).needs_zram) == (192, False)
     asked = replace(machine, zram=32 << 20)
     assert with_swap(asked) == asked
+
+
+def test_faults_beside_the_cases_are_those_of_guests_that_came_to_their_end():
+    def faults_of(*guests, cases=CASES):
+        told = []
+        GuestSuite(Guests(*guests), 1, told.append).run(cases)
+        return [one.faults for one in told if isinstance(one, Beside)]
+
+    faults = (Fault(FaultKind.OOPS, ("WARNING: x",)),)
+    good, dead = replace(ended(), faults=faults), replace(ended(None, DEAD), faults=faults)
+    assert faults_of((lines(NAMES), good)) == [faults]
+    assert faults_of((lines(["panic.x"], last="dies"), dead), cases=(DEADLY,)) == []
+
+
+def test_cases_are_dealt_out_to_guests_and_each_panic_has_one():
+    many = tuple(Case(f"group.{n:02}", "about", passes) for n in range(50))
+    panics = tuple(replace(DEADLY, name=f"panic.{n}") for n in range(2))
+    for most, guests in ((1, 1), (2, 2), (3, 3), (9, 3)):
+        dealt = parts((*many, *panics), most)
+        assert len(dealt) == guests + 2
+        assert dealt[-2:] == [(each,) for each in panics]
+        assert sorted(sum(dealt[:guests], ()), key=lambda case: case.name) == [*many]
+        assert max(map(len, dealt[:guests])) - min(map(len, dealt[:guests])) <= 1
+    assert parts(many[:20], 9) == [many[:20]]
+    assert parts(panics, 9) == [(each,) for each in panics]
