@@ -1,3 +1,5 @@
+"""`oomctl watch`: how it shows kills, and which."""
+
 import json
 import os
 import re
@@ -7,112 +9,14 @@ import threading
 import pytest
 
 from oomctl.cli.output import Output
-from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
-from oomctl.oom.event import Event, EventKind
-from oomctl.oom.klog import KernelLog
-from oomctl.oom.log.logrecord import Record
-from oomctl.oom.memcg import MemcgUsage
 from oomctl.report import kills
 from tests.cli.command import refused, run
-from tests.klogs import Log
+from tests.fake_kills import FakeObserver, kill
 from tests.schemas import validator
 
 TIME = r"\d\d:\d\d:\d\d\.\d{3}|\d\d-\d\d \d\d:\d\d"
 """These kills are as old as the boot: of today, or of an earlier day."""
-
-NO_TRACING = UnsupportedError("this kernel has no BTF", "boot another")
-
-
-BEFORE = 2  # reads before the watch begins
-
-
-class FakeObserver:
-    """An observer that sees these events once the watch has begun, and then nothing more."""
-
-    silent = ()
-
-    def __init__(self, events, lost=0):
-        self.events, self.losing, self.reads = events, lost, 0
-        self.readable, self.writable = os.pipe()
-        os.write(self.writable, b"x")
-
-    def __call__(self, _root_id):
-        return self
-
-    def __enter__(self):
-        if isinstance(self.events, Exception):
-            raise self.events
-        return self
-
-    def __exit__(self, *_exc):
-        os.close(self.readable)
-        os.close(self.writable)
-
-    def fileno(self):
-        return self.readable
-
-    @property
-    def lost(self):
-        return self.losing if self.reads > BEFORE else 0
-
-    def fired(self):
-        return {}
-
-    def read(self):
-        self.reads += 1
-        if self.reads <= BEFORE:
-            return []
-        events, self.events = self.events, []
-        return events
-
-
-class FakeLog:
-    def __init__(self, *texts, before=()):
-        self.texts, self.before, self.reads = texts, before, 0
-
-    def __call__(self, since_boot):
-        self.before = self.before if since_boot else ()
-        return self
-
-    def __enter__(self):
-        self.fd = os.eventfd(0)
-        return self
-
-    def __exit__(self, *_exc):
-        os.close(self.fd)
-
-    def fileno(self):
-        return self.fd
-
-    def read(self):
-        self.reads += 1
-        if self.reads == 1:
-            return KernelLog(records(self.before), lost=3 if self.before else 0)
-        if self.reads <= BEFORE:
-            return KernelLog()
-        texts, self.texts = self.texts, ()
-        return KernelLog(records(texts))
-
-
-def records(texts):
-    return tuple(Record(n, n, text) for n, text in enumerate(texts))
-
-
-USAGE = MemcgUsage(32 << 20, 32 << 20, 1 << 20, None)
-
-
-def kill(pid, cgroup_id, by=1):
-    caller = (99, 99, "caller", by)
-    victim = (pid, pid, "hog", cgroup_id)
-    more = {"invoker_pid": 99, "invoker_comm": "caller"}
-    return [
-        Event(EventKind.OOM_BEGIN, 10, *caller, order=2, memcg_id=cgroup_id, usage=USAGE),
-        Event(EventKind.SIGKILL, 20, *victim, anon=64 << 20, **more),
-        Event(EventKind.MARK_VICTIM, 21, *victim, anon=64 << 20, **more),
-        Event(EventKind.OOM_END, 30, *caller, order=2, memcg_id=cgroup_id, constraint="memcg"),
-        Event(EventKind.EXIT, 5_000_021, *victim, signal=9),
-    ]
 
 
 @pytest.fixture
@@ -290,92 +194,6 @@ def test_what_was_lost_is_said(sees):
     assert "3 records were lost before they could" in run("watch", "--timeout", "0.01").stderr
     sees((7, "a"), lost=1)
     assert "1 record was lost before it could" in run("watch", "--timeout", "0.01").stderr
-
-
-def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgroupfs):
-    monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
-    text = "Out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, file-rss:0kB, "
-    monkeypatch.setattr(sources, "Kmsg", FakeLog(text + "shmem-rss:0kB, UID:0"))
-    result = run("watch", "--count", 1, "-f", "jsonl")
-    assert result.exit_code == 0
-    assert "kernel log instead: this kernel has no BTF" in result.stderr
-    shown = json.loads(result.stdout.splitlines()[0])
-    assert (shown["killed"]["pid"], shown["source"]) == (7, "kernel log")
-
-
-KILLED_7 = (
-    "Memory cgroup out of memory: Killed process 7 (hog) total-vm:1kB, anon-rss:4kB, "
-    "file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
-)
-
-
-@pytest.mark.parametrize(("events", "source"), [([], "kernel log"), (kill(7, 1), "ring buffer")])
-def test_a_kill_that_silent_tracing_missed_is_told_by_the_log_once(
-    monkeypatch, cgroupfs, events, source
-):
-    monkeypatch.setattr(sources, "Observer", FakeObserver(events))
-    monkeypatch.setattr(sources, "Kmsg", FakeLog(KILLED_7))
-    lines = run("watch", "--timeout", "0.05", "-f", "jsonl").stdout.splitlines()
-    shown, _summary = [json.loads(line) for line in lines]
-    assert (shown["killed"]["pid"], shown["source"]) == (7, source)
-
-
-def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeypatch, cgroupfs):
-    (cgroupfs.directory / "g" / "a").mkdir(parents=True)
-    said = Log()
-    said.invoked()
-    said.chose(7, cgroup="/g/a", oom_memcg="/g")
-    said.killed(7)
-    said.group("/g")
-    said.killed(7)
-    said.killed(8)
-    texts = [record.text for record in said.records]
-    monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
-    monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
-    lines = run("watch", "--timeout", "0.01", "-f", "jsonl").stdout.splitlines()
-    *shown, last = [json.loads(line) for line in lines]
-    assert last["kill_counts"]["kernel_log"] == 3
-    assert [(one["killed"]["pid"], one["cgroup"], one["memcg"]) for one in shown] == [
-        (7, "/g/a", "/g"),
-        (8, "/g", "/g"),
-    ]
-    assert [one["invoker"]["pid"] for one in shown] == [166, 166]
-    monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
-    result = run("watch", "--cgroup", "/g/a", "--timeout", "0.01")
-    assert result.stdout.count("killed") == 1
-    assert "hog (pid 8) was killed somewhere in the group /g" in result.stderr
-
-
-def test_since_boot_shows_first_what_the_log_holds(monkeypatch, cgroupfs):
-    monkeypatch.setattr(sources, "Observer", FakeObserver(kill(8, 1)))
-    said = Log()
-    said.invoked()
-    said.chose(7, cgroup="/g/a", oom_memcg="/g")
-    said.killed(7)
-    log = FakeLog(before=[record.text for record in said.records])
-    monkeypatch.setattr(sources, "Kmsg", log)
-    result = run("watch", "--since", "boot", "--count", 1, "-f", "jsonl")
-    early, late, last = map(json.loads, result.stdout.splitlines())
-    assert (early["killed"]["pid"], early["memcg"], early["source"]) == (7, "/g", "kernel log")
-    assert (late["killed"]["pid"], late["source"]) == (8, "ring buffer")
-    # neither counted nor shown by --count
-    assert (last["shown"], last["kill_counts"]["kernel_log"], last["lost"]) == (1, 0, 0)
-    assert "the kernel log lacks its first 3 records" in result.stderr
-    for words, besides in (((), ""), (("--since", "boot"), ", besides 1 from before")):
-        monkeypatch.setattr(sources, "Observer", FakeObserver(()))
-        monkeypatch.setattr(sources, "Kmsg", FakeLog(before=log.before))
-        result = run("watch", "--timeout", "0.01", *words)
-        assert ("hog:7" in result.stdout) is bool(words)
-        assert f"kills shown 0{besides}, counted: bpf 0, kernel log 0" in result.stderr
-
-
-def test_without_either_it_is_refused(monkeypatch, cgroupfs):
-    def unreadable(since_boot):
-        raise UnsupportedError("cannot read the kernel log", "be root")
-
-    monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
-    monkeypatch.setattr(sources, "Kmsg", unreadable)
-    refused(run("watch"), 3, "cannot read the kernel log")
 
 
 def test_ctrl_c_ends_it(sees):
