@@ -18,7 +18,7 @@ TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl op
                  dropbear-bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-lab soak trees flips roundtrips crash limits hostile smoke mutants restores selftests kunit bench check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel test-slice test-lab soak trees flips roundtrips crash limits hostile smoke mutants restores selftests kunit bench check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,8 +66,12 @@ dist: build ## sdist and wheel in dist/, both checked; a wheel built from the sd
 man: $(READY) ## write docs/oomctl.1 from the help texts
 	$(BIN)/python docs/man.py >docs/oomctl.1
 
+# The longest first, for `make -j2 -O test`: a guest keeps one processor busy.
 test: PACKAGES += $(TEST_PACKAGES)
-test: setup test-unit test-kernel ## all tests: here, and on the lab's kernel
+test: test-kernel test-unit test-slice ## all tests: here, and on the lab's kernel
+
+test-slice: PACKAGES += $(TEST_PACKAGES)
+test-slice: setup ## some of the tests of the lab, and of the mutants
 	OOMCTL_LAB_TESTS=1 $(BIN)/pytest tests/lab -k 'status or panic or without_the_kfunc or whatever_ends or fleet'
 	OOMCTL_MUTANTS=1 $(BIN)/pytest tests/lab/test_mutants.py -k 'blamed or gfp-mask-0'
 
