@@ -79,7 +79,7 @@ class _Lane:
         """Wait for the child, and close what is read of it."""
         self.process.join(_END_SECONDS)
         self.process.kill()
-        self.process.join()
+        self.process.join(_END_SECONDS)
         self.process.close()
         self.received.close()
         os.close(self.said)

@@ -34,6 +34,7 @@ BOUNDED = {
     ): "in the guest: the command's own deadline, at which the host kills it or the machine",
     ("lab/make.py", "process.wait()"): "its output has ended, and Ctrl-C ends it",
     ("proc/kmsg.py", "os.read(self._fd, _RECORD_MAX)"): "does not block",
+    ("proc/lanes.py", "os.read(self.said, 1 << 16)"): "wait() said that there is something",
     (
         "bpf/selftest.py",
         "os.waitpid(pid, 0)",
