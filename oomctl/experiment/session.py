@@ -25,9 +25,10 @@ from oomctl.experiment.counters import watched
 from oomctl.experiment.environment import SYSCTLS, protected, read_environment
 from oomctl.experiment.history import History
 from oomctl.experiment.known_tasks import kills_beside, known_tasks, report_of
+from oomctl.experiment.roundsetup import RoundSetup
 from oomctl.experiment.setting import sysctl_changed
 from oomctl.experiment.sources import OomSources
-from oomctl.experiment.steps import RoundRunner, RoundSetup
+from oomctl.experiment.steps import RoundRunner
 from oomctl.experiment.target import TargetState, rises
 from oomctl.hog.hogset import HogSet, RunningHog
 from oomctl.journal.file import Journal

@@ -13,7 +13,7 @@ import pytest
 from oomctl.bpf.btf import Kfunc
 from oomctl.cgroup import removal
 from oomctl.errors import UnsupportedError, UsageError
-from oomctl.experiment import session, sources, steps
+from oomctl.experiment import session, sources, steps, waits
 from oomctl.experiment.session import Session
 from oomctl.hog.hogset import HogSet
 from oomctl.oom.call import CallResult, Stage
@@ -225,7 +225,7 @@ def test_a_line_of_the_log_that_comes_late_is_waited_for_some_time(
     kernel, monkeypatch, late, agree
 ):
     events, due = [], []
-    monkeypatch.setattr(steps, "_LOG_TIMEOUT", 0.5)
+    monkeypatch.setattr(waits, "_LOG_TIMEOUT", 0.5)
     monkeypatch.setattr(sources, "Observer", lambda _root_id: Tracing(events))
 
     def react(_call):
@@ -499,7 +499,7 @@ def test_a_result_is_reported_even_if_files_vanish_after_the_call(
             vanish()
         return 1
 
-    settle = steps.RoundRunner._settle
+    settle = waits.Waits.settle
 
     def settled(self, *arguments):
         done = settle(self, *arguments)
@@ -507,7 +507,7 @@ def test_a_result_is_reported_even_if_files_vanish_after_the_call(
             vanish()
         return done
 
-    monkeypatch.setattr(steps.RoundRunner, "_settle", settled)
+    monkeypatch.setattr(waits.Waits, "settle", settled)
     kernel.react = react
     step = Step(Call("/theirs", 0, 1), repeat=2)
     try:
