@@ -1,6 +1,6 @@
 """Limits of cgroups that refused a hog memory or tasks, found by the kernel's own counters."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from oomctl.cgroup import files
@@ -29,14 +29,17 @@ class Limit:
         return f"{self.file} of {self.cgroup} ({value})"
 
 
-def refusals(root: UnifiedNode, cgroups: Iterable[str], huge: bool = False) -> Refusals:
+def refusals(
+    root: UnifiedNode, cgroups: Iterable[str], huge: bool = False, fresh: Collection[str] = ()
+) -> Refusals:
     """Count the refusals of the limits of these cgroups and of those above so far.
 
-    With `huge` the limits on hugetlb pages count too.
+    With `huge` the limits on hugetlb pages count too. Those of `fresh` cgroups began at 0.
     """
     return {
         (node.cgroup, file): _count(node, file)
         for node in _lineage(root, cgroups)
+        if node.cgroup not in fresh
         for file in _files(node, huge)
     }
 

@@ -1,6 +1,6 @@
 """What a session gives to each of its rounds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ class RoundSetup:
     `task_work` is the program for calls in task work, if the plan has any. `ready` gets the hogs
     once they are filled, before the tasks are read. `around` is entered just before the callers of
     a step are started, and left once they have returned. A round that is `drawn` takes longer: its
-    samples begin well before the first call, and end when memory is back.
+    samples begin well before the first call, and end when memory is back. `fresh` cgroups were made
+    for the round: their counters began at 0.
     """
 
     plan: Plan
@@ -32,6 +33,7 @@ class RoundSetup:
     around: Callable[[Step], AbstractContextManager[object]] | None = None
     task_work: DeclareProgram | None = None
     drawn: bool = False
+    fresh: Collection[str] = ()
 
     def program_of(self, step: Step) -> DeclareProgram:
         """Return the program for the context of a step's call."""

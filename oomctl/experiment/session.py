@@ -126,6 +126,7 @@ class Session:
         a call was made, or hogs were filled without a call, there is an outcome, and what fails
         after that is its `failure`.
         """
+        is_kept = any(plan is each for each in self._kept)
         setup = RoundSetup(
             plan,
             self._root,
@@ -136,6 +137,7 @@ class Session:
             around,
             self._task_work_for(plan),
             self.drawn,
+            frozenset() if is_kept else frozenset(plan.cgroups),
         )
         targets = {plan.top, *(step.call.target for step in plan.steps)} - {None}
         safety.check_targets(map(str, targets), setup.protected)
@@ -151,7 +153,7 @@ class Session:
                 if plan.sysctls:
                     sysctls = procfs.sysctls(SYSCTLS)
                 environment = replace(self.environment, sysctls=sysctls)
-                if all(plan is not each for each in self._kept):
+                if not is_kept:
                     stack.enter_context(Tree(self._root, plan, self.journal))
                 stack.enter_context(marked(f"declare on {plan.top or 'the whole system'}"))
                 outcome = self._round(setup, environment, stack)
@@ -176,7 +178,7 @@ class Session:
         plan = setup.plan
         watch = stack.enter_context(PidfdWatch())
         state = TargetState(plan, self._root)
-        events, events_local = state.events()
+        events, events_local = ({}, {}) if plan.top in setup.fresh else state.events()
         history = History(self._sources, watched(self._root, plan.top))
         console.progress(f"filling {counted(len(plan.hogs), 'hog')}")
         undo = stack.enter_context(ExitStack())  # once the hogs have ended
@@ -185,6 +187,7 @@ class Session:
             *(plan.hogs, self._root, watch, plan.timeout, plan.keep, history.took),
             late=plan.late,
             tick=partial(_tick, actions, history, watch) if plan.actions else None,
+            fresh=setup.fresh,
         )
         stack.enter_context(hog_set)
         history.update()

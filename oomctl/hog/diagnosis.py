@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,17 +35,22 @@ class Explanation(NamedTuple):
 class Diagnosis:
     """Explains failures of hogs; made before the first hog starts.
 
-    `oom_killed` returns whether the OOM killer has taken a PID.
+    `oom_killed` returns whether the OOM killer has taken a PID. `fresh` cgroups have refused
+    nothing yet.
     """
 
     def __init__(
-        self, root: UnifiedNode, hogs: Sequence[Hog], oom_killed: Callable[[int], bool]
+        self,
+        root: UnifiedNode,
+        hogs: Sequence[Hog],
+        oom_killed: Callable[[int], bool],
+        fresh: Collection[str] = (),
     ) -> None:
         self._root = root
         self._own = procfs.unified_path(Path("/proc/self/cgroup").read_bytes())
         self._oom_killed = oom_killed
         cgroups = {self._own, *(cgroup for hog in hogs for cgroup in _cgroups(hog))}
-        self._refused = refusals(root, cgroups, any(hog.kind == "hugetlb" for hog in hogs))
+        self._refused = refusals(root, cgroups, any(hog.kind == "hugetlb" for hog in hogs), fresh)
 
     def of_start(self, error: OomctlError) -> OomctlError:
         """Return the error of a hog that could not be started; it names the limit, if any."""

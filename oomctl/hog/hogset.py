@@ -62,6 +62,7 @@ class HogSet:
     """All hogs of a round: filled when the block is entered, ended when it is left.
 
     Those named in `late` are started by start(). `tick` is called all the time while hogs fill.
+    `fresh` cgroups were made for them, so that none of their limits has refused anything yet.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class HogSet:
         oom_killed: Callable[[int], bool] = lambda _pid: False,
         late: Collection[str] = (),
         tick: Callable[[], None] | None = None,
+        fresh: Collection[str] = (),
     ) -> None:
         self._hogs = hogs
         self._late_ones = late
         self._tick = tick
-        self._diagnosis = Diagnosis(root, hogs, oom_killed)
+        self._diagnosis = Diagnosis(root, hogs, oom_killed, fresh)
         self._root = root
         self._watch = watch
         self._timeout = timeout + max((hog.size / hog.rate for hog in hogs if hog.rate), default=0)
