@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_void_p
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -65,6 +66,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "ring_buffer__new": (c_void_p, [c_int, _SAMPLE, c_void_p, c_void_p]),
+    "ring_buffer__add": (c_int, [c_void_p, c_int, _SAMPLE, c_void_p]),
     "ring_buffer__consume": (c_int, [c_void_p]),
     "ring_buffer__epoll_fd": (c_int, [c_void_p]),
     "ring_buffer__free": (None, [c_void_p]),
@@ -269,40 +271,51 @@ class ArrayMap(Generic[_Element]):
             raise OomctlError(f"cannot {doing} a BPF map: {os.strerror(error)}")
 
 
-class RingBuffer:
-    """The reader of a BPF ring buffer; `fd` is readable if there is a sample."""
+class RingBuffers:
+    """The reader of BPF ring buffers; `fd` is readable if there is a sample in one of them."""
 
-    def __init__(self, map_fd: int) -> None:
+    def __init__(self, *map_fds: int) -> None:
         self._lib = library()
-        self._samples: list[bytes] = []
-        self._take = _SAMPLE(self._append)  # libbpf keeps the pointer
-        self._handle, error = call(self._lib.ring_buffer__new, map_fd, self._take, None, None)
-        if not self._handle:
-            raise OomctlError(f"cannot map a BPF ring buffer: {os.strerror(error)}")
+        self._samples: list[list[bytes]] = [[] for _ in map_fds]
+        # libbpf keeps the pointers
+        self._takers = [_SAMPLE(partial(_append, samples)) for samples in self._samples]
+        self._handle: int | None = None
+        for map_fd, take in zip(map_fds, self._takers, strict=True):
+            if self._handle is None:
+                self._handle, error = call(self._lib.ring_buffer__new, map_fd, take, None, None)
+                failed = not self._handle
+            else:
+                failed, error = call(self._lib.ring_buffer__add, self._handle, map_fd, take, None)
+            if failed:
+                self.close()
+                raise OomctlError(f"cannot map a BPF ring buffer: {os.strerror(error)}")
         self.fd = int(self._lib.ring_buffer__epoll_fd(self._handle))
 
-    def _append(self, _context: int | None, data: int, size: int) -> int:
-        self._samples.append(ctypes.string_at(data, size))
-        return 0
+    def read(self) -> list[list[bytes]]:
+        """Return the samples of each since the last read, without waiting.
 
-    def read(self) -> list[bytes]:
-        """Return the samples since the last read, without waiting.
-
-        Ending signals are blocked: an exception would be lost inside libbpf's callback.
+        They are read one ring buffer after the other, in the order in which they were given. Ending
+        signals are blocked: an exception would be lost inside libbpf's callback.
         """
         with signals_blocked():
             ret, error = call(self._lib.ring_buffer__consume, self._handle)
             if ret < 0:
                 raise OomctlError(f"cannot read a BPF ring buffer: {os.strerror(error)}")
-            samples = self._samples.copy()
-            self._samples.clear()
-        return samples
+            found = [samples.copy() for samples in self._samples]
+            for samples in self._samples:
+                samples.clear()
+        return found
 
     def close(self) -> None:
         """Unmap it."""
         if self._handle:
             self._lib.ring_buffer__free(self._handle)
             self._handle = None
+
+
+def _append(samples: list[bytes], _context: int | None, data: int, size: int) -> int:
+    samples.append(ctypes.string_at(data, size))
+    return 0
 
 
 def run_syscall_program(fd: int, context: Structure) -> int:

@@ -151,10 +151,9 @@ class Observer:
                 loaded = stack.enter_context(
                     libbpf.BpfObject(resources.built("observer.bpf.o"), without)
                 )
-                self._ring = libbpf.RingBuffer(loaded.map_fd("events"))
-                stack.callback(self._ring.close)
-                self._told = libbpf.RingBuffer(loaded.map_fd("paths"))
-                stack.callback(self._told.close)
+                # a path is told before its event, so events are read before paths
+                self._rings = libbpf.RingBuffers(*map(loaded.map_fd, ("events", "paths")))
+                stack.callback(self._rings.close)
                 loaded.array("base", BaseStruct)[0] = BaseStruct(self._root_id)
                 for program in fitting:
                     loaded.attach(program.name)
@@ -174,7 +173,7 @@ class Observer:
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when there is something to read."""
-        return self._ring.fd
+        return self._rings.fd
 
     @property
     def lost(self) -> int:
@@ -188,8 +187,9 @@ class Observer:
 
     def read(self) -> list[Event]:
         """Return the events since the last read in order of time, without waiting."""
-        raw = sorted(map(EventStruct.from_buffer_copy, self._ring.read()), key=lambda e: e.at_ns)
-        for number, path in map(decode_path, self._told.read()):  # a path is told before its event
+        samples, told = self._rings.read()
+        raw = sorted(map(EventStruct.from_buffer_copy, samples), key=lambda e: e.at_ns)
+        for number, path in map(decode_path, told):
             self._paths[number] = path
         events = [self._victims.complete(decode(each, self._path)) for each in raw]
         while len(self._paths) > _PATHS:

@@ -265,9 +265,9 @@ class Loaded:
         self.attached.add(name)
 
 
-class Ring:
-    def __init__(self, fd):
-        assert fd in ("events", "paths")
+class Rings:
+    def __init__(self, *fds):
+        assert fds == ("events", "paths")
 
     def close(self):
         pass
@@ -282,7 +282,7 @@ def opening(monkeypatch):
     def opened(silent, ftrace_enabled=1):
         Loaded.closed = False
         monkeypatch.setattr(libbpf, "BpfObject", Loaded)
-        monkeypatch.setattr(libbpf, "RingBuffer", Ring)
+        monkeypatch.setattr(libbpf, "RingBuffers", Rings)
         monkeypatch.setattr(selftest, "silent_programs", lambda _attached, _fired: silent)
         monkeypatch.setattr(procfs, "sysctl", {"kernel.ftrace_enabled": ftrace_enabled}.get)
         return observer.Observer()
@@ -327,4 +327,4 @@ def test_a_kernel_without_btf_is_named(monkeypatch):
 
 def test_a_map_that_is_not_a_ring_buffer_is_refused():
     with pytest.raises(OomctlError, match="ring buffer"):
-        libbpf.RingBuffer(-1)
+        libbpf.RingBuffers(-1)
