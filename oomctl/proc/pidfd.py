@@ -6,7 +6,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Self
 
 from oomctl.oom.fate import Death
@@ -113,7 +113,7 @@ class PidfdWatch:
         self._poll(0)
 
     def _poll(self, seconds: float) -> None:
-        with signals_unblocked():
+        with signals_unblocked() if seconds else nullcontext():
             events = self._epoll.poll(min(seconds, _LONGEST), _AT_ONCE)
         now = time.monotonic_ns()
         held = False
