@@ -73,6 +73,11 @@ class UnifiedController(Controller):
     memory_events_local = InterfaceFile("memory.events.local", files.counters, readonly=True)
     memory_pressure = InterfaceFile("memory.pressure", files.pressure, readonly=True)
 
+    def filepath(self, filename: bytes) -> bytes:
+        """Return the path of an interface file, as bytes; the base class joins any two paths."""
+        folder: bytes = self.node.full_path
+        return b"%s/%s" % (folder, filename)
+
     def file(self, filename: bytes) -> str:
         """Return the path of an interface file."""
         return os.fsdecode(self.filepath(filename))
@@ -108,7 +113,7 @@ class UnifiedNode(Node):
         del self.children
         # cached from the top down: a deep node would otherwise recurse through all its parents
         _ = self.full_path, self.path
-        self._at: dict[str, UnifiedNode] = {}
+        self._below: dict[str, UnifiedNode] = {}
 
     def _get_node_type(self) -> bytes:
         kind: bytes = self.NODE_CGROUP if self.parent else self.NODE_ROOT
@@ -152,24 +157,32 @@ class UnifiedNode(Node):
 
     def at(self, cgroup: str | PurePosixPath) -> "UnifiedNode":
         """Return the node of a cgroup below this one; it need not exist."""
-        path = str(cgroup)
-        if found := self._at.get(path):
-            return found
         node = self
-        for part in path.split("/"):
+        for part in str(cgroup).split("/"):
             if part not in ("", "."):
-                node = type(self)(part, parent=node)
-        if len(self._at) >= _MOST_KNOWN:
-            self._at.clear()
-        self._at[path] = node
+                node = node._child(part)
         return node
+
+    def _child(self, name: str) -> "UnifiedNode":
+        """Return the node of a child, the same each time: it is a path, whatever is there."""
+        found = self._below.get(name)
+        if found is None:
+            if len(self._below) >= _MOST_KNOWN:
+                self._below.clear()
+            found = self._below[name] = type(self)(name, parent=self)
+        return found
+
+    def forget(self) -> None:
+        """Let go of a cgroup that was removed for good: its parent keeps no node of it or below."""
+        if self.parent:
+            self.parent._below.pop(os.fsdecode(self.name), None)
 
     def create_cgroup(self, name: str) -> "UnifiedNode":
         """Make a child cgroup; unlike the base class never adopt one that exists.
 
         For a cgroup that oomctl itself is to remove: JournaledCgroup.make().
         """
-        child = type(self)(name, parent=self)
+        child = self._child(name)
         try:
             child.directory.mkdir()
         except FileExistsError:
@@ -196,7 +209,7 @@ class UnifiedNode(Node):
                     children = sorted((e.inode(), e.name) for e in entries if e.is_dir())
             except FileNotFoundError:
                 continue
-            below = (type(self)(name, parent=node) for _inode, name in reversed(children))
+            below = (node._child(name) for _inode, name in reversed(children))
             ahead += (each for each in below if len(each.full_path) < _DEEPEST)
 
     def members(self) -> dict[int, str]:

@@ -44,6 +44,7 @@ class JournaledCgroup:
     def remove(self) -> None:
         """Kill what is in it and remove it; KernelFileError names the processes that hold it."""
         remove(self.node.directory, self.made.id)
+        self.node.forget()
 
     @property
     def entries(self) -> tuple[Making, Made]:

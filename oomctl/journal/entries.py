@@ -147,5 +147,7 @@ def to_undo(entries: Sequence[Entry]) -> Iterator[Entry]:
                 yield each
 
 
-def _above(path: str) -> list[str]:
-    return [str(each) for each in PurePosixPath(path).parents]
+def _above(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
