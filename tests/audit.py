@@ -1,7 +1,8 @@
-"""What Python changes outside itself: writes, new files, signals, programs run."""
+"""What Python does outside itself: files opened, writes, signals, programs run."""
 
 import os
 import sys
+from collections import Counter
 from contextlib import contextmanager
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -14,6 +15,7 @@ _CHANGING = frozenset(
     )
 )
 _listeners = []
+_counters = []
 
 
 @contextmanager
@@ -26,7 +28,20 @@ def batch(listener):
         _listeners.remove(listener)
 
 
+@contextmanager
+def opens():
+    """Count the files that are opened in the block, by path."""
+    _counters.append(Counter())
+    try:
+        yield _counters[-1]
+    finally:
+        _counters.pop()
+
+
 def _listen(event, arguments):
+    if _counters and event == "open":
+        path = arguments[0]
+        _counters[-1][os.fsdecode(path) if isinstance(path, bytes) else str(path)] += 1
     if not _listeners:
         return
     opened = event == "open" and arguments[0] != os.devnull and arguments[2] & _WRITING
