@@ -65,7 +65,7 @@ class _Lane:
                 how = f"status {self.process.exitcode}"
                 raise OomctlError(
                     f"a child of oomctl (pid {self.process.pid}) ended with {how}",
-                    "dmesg says whether the OOM killer took it; run it again with --jobs 1",
+                    "if the OOM killer took it, dmesg names it; run it again",
                 ) from None
             return
         if isinstance(sent, Exception):
