@@ -70,13 +70,10 @@ def watched(root: UnifiedNode, top: str | None) -> Watched:
 
 
 def settled(watched: Watched, drain: Callable[[], Batch]) -> tuple[Counters, Batch]:
-    """Read the counters while no kill comes in between; return them and the evidence until then.
-
-    A kill is counted before there is evidence of it, so evidence without a kill that is read after
-    the counters says that they have no kill whose evidence was still to be read.
-    """
+    """Read the counters while no kill comes in between; return them and the evidence until then."""
     batch = NOTHING
     for _attempt in range(_ATTEMPTS):
+        batch += drain()
         counters = Counters.read(watched())
         later = drain()
         batch += later

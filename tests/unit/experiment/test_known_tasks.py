@@ -70,7 +70,7 @@ class OomSources:
     no_tracing_reason = "no tracing"
 
     def __init__(self, kill):
-        self.rounds = [NOTHING, Batch((), KernelLog(), 0, logged=(kill,)), NOTHING]
+        self.rounds = [NOTHING, NOTHING, Batch((), KernelLog(), 0, logged=(kill,)), NOTHING]
 
     def drain(self):
         return self.rounds.pop(0)
