@@ -76,3 +76,15 @@ class Log:
         self.invoked()
         self.chose(pid, **fields)
         self.killed(pid, fields.get("comm", "hog"))
+
+
+def group_log():
+    """Return the records of a kill of 7 in /g/a, and of the rest of its group /g: 8."""
+    said = Log()
+    said.invoked()
+    said.chose(7, cgroup="/g/a", oom_memcg="/g")
+    said.killed(7)
+    said.group("/g")
+    said.killed(7)
+    said.killed(8)
+    return said.records

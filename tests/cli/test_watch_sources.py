@@ -8,7 +8,7 @@ from oomctl.errors import UnsupportedError
 from oomctl.experiment import sources
 from tests.cli.command import refused, run
 from tests.fake_kills import NO_TRACING, FakeLog, FakeObserver, kill
-from tests.klogs import Log
+from tests.klogs import Log, group_log
 
 
 def test_without_tracing_the_kernel_log_is_read_and_it_is_said(monkeypatch, cgroupfs):
@@ -41,14 +41,7 @@ def test_a_kill_that_silent_tracing_missed_is_told_by_the_log_once(
 
 def test_the_kernel_log_tells_each_member_of_a_group_once_and_its_cgroup(monkeypatch, cgroupfs):
     (cgroupfs.directory / "g" / "a").mkdir(parents=True)
-    said = Log()
-    said.invoked()
-    said.chose(7, cgroup="/g/a", oom_memcg="/g")
-    said.killed(7)
-    said.group("/g")
-    said.killed(7)
-    said.killed(8)
-    texts = [record.text for record in said.records]
+    texts = [record.text for record in group_log()]
     monkeypatch.setattr(sources, "Observer", FakeObserver(NO_TRACING))
     monkeypatch.setattr(sources, "Kmsg", FakeLog(*texts))
     lines = run("watch", "--timeout", "0.01", "-f", "jsonl").stdout.splitlines()

@@ -16,7 +16,7 @@ from oomctl.oom.counts import (
 from oomctl.oom.enums import CountRule, CountSource, Role
 from oomctl.oom.kill import OomKill
 from oomctl.oom.log.logrecord import Record
-from tests.klogs import Log
+from tests.klogs import Log, group_log
 
 TRACING, LOG, EVENTS, VMSTAT = CountSource
 BPF_LOST = Difference(TRACING, 1, CountRule.LOST)
@@ -138,17 +138,6 @@ def tally(records, kills, vmstat=3, counters=COUNTERS, lost=(0, 0), threads=None
     gathered.add_kills(kills)
     more = {"tracing": True, "silent": False} | more
     return gathered.reconcile(CounterRises(vmstat, counters), lost, **more)
-
-
-def group_log():
-    said = Log()
-    said.invoked()
-    said.chose(7, cgroup="/g/a", oom_memcg="/g")
-    said.killed(7)
-    said.group("/g")
-    said.killed(7)
-    said.killed(8)
-    return said.records
 
 
 def test_without_any_memory_events_there_is_no_count():
