@@ -58,12 +58,18 @@ struct {
 	__type(value, __u32);
 } told SEC(".maps");
 
+struct walk {
+	struct kernfs_node *node; /* whose name is next */
+	__u32 end;                /* of the names so far */
+	struct oomctl_path path;
+};
+
 /* Where a path is put together: oom_lock is held then, so one task at a time does it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct oomctl_path);
+	__type(value, struct walk);
 } scratch SEC(".maps");
 
 struct run {
@@ -130,46 +136,69 @@ static __always_inline __u64 id_of(struct cgroup *cgroup)
 }
 
 /*
+ * Append the name of a walk's node to its path and go to the parent; 0 if there is none to append.
+ *
+ * Not static: the verifier goes through a global function once in a program, through a static one
+ * at each of the 128 steps.
+ */
+__noinline int climb(void)
+{
+	__u32 slot = 0;
+	struct walk *walk = bpf_map_lookup_elem(&scratch, &slot);
+	struct oomctl_base *from = bpf_map_lookup_elem(&base, &slot);
+	struct kernfs_node *node;
+	__u32 end;
+	long size;
+
+	if (!walk || !from)
+		return 0;
+	node = walk->node;
+	end = walk->end;
+	if (!node || end > OOMCTL_PATH_MAX || BPF_CORE_READ(node, id) == from->cgroup_id)
+		return 0;
+	size = bpf_probe_read_kernel_str(walk->path.names + end, OOMCTL_NAME_SIZE,
+					 BPF_CORE_READ(node, name));
+	if (size <= 0 || size > OOMCTL_NAME_SIZE)
+		return 0;
+	walk->end = end + size;
+	walk->node = parent_of(node);
+	return 1;
+}
+
+/*
  * Tell the path of a cgroup unless it was told before. A removed cgroup keeps its names as long as a
  * task or a memcg refers to it, and cgroup v2 renames none (kernel/cgroup/cgroup.c,
  * cgroup_kf_syscall_ops). Nothing is told of a cgroup outside the base, too deep or with too long a
  * path.
  *
- * Not static, and with an address instead of a pointer: the verifier goes through a global function
- * once in a program, through a static one at each call, and this loop is 10,000 instructions.
+ * Not static, as climb(), and with an address instead of a pointer, which only that may have.
  */
 __noinline int tell_path(__u64 address)
 {
 	struct cgroup *cgroup = (void *)address;
-	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn);
-	__u32 slot = 0, one = 1, end = 0;
+	__u32 slot = 0, one = 1, end;
 	__u64 id = id_of(cgroup);
-	struct oomctl_path *path;
+	struct kernfs_node *node;
 	struct oomctl_base *from;
+	struct walk *walk;
 	int i;
 
 	if (bpf_map_lookup_elem(&told, &id))
 		return 0;
-	path = bpf_map_lookup_elem(&scratch, &slot);
+	walk = bpf_map_lookup_elem(&scratch, &slot);
 	from = bpf_map_lookup_elem(&base, &slot);
-	if (!path || !from || (id & OOMCTL_V1 && from->cgroup_id != 1))
+	if (!walk || !from || (id & OOMCTL_V1 && from->cgroup_id != 1))
 		return 0;
-	path->cgroup_id = id;
-	for (i = 0; i < DEEPEST && node && BPF_CORE_READ(node, id) != from->cgroup_id; i++) {
-		long size;
-
-		if (end > OOMCTL_PATH_MAX)
-			return 0;
-		size = bpf_probe_read_kernel_str(path->names + end, OOMCTL_NAME_SIZE,
-						 BPF_CORE_READ(node, name));
-		if (size <= 0 || size > OOMCTL_NAME_SIZE)
-			return 0;
-		end += size;
-		node = parent_of(node);
-	}
-	if (i == DEEPEST || !node || end > OOMCTL_PATH_MAX)
+	walk->path.cgroup_id = id;
+	walk->node = BPF_CORE_READ(cgroup, kn);
+	walk->end = 0;
+	for (i = 0; i < DEEPEST && climb(); i++)
+		;
+	node = walk->node;
+	end = walk->end;
+	if (end > OOMCTL_PATH_MAX || !node || BPF_CORE_READ(node, id) != from->cgroup_id)
 		return 0;
-	if (!bpf_ringbuf_output(&paths, path, sizeof(path->cgroup_id) + end, 0))
+	if (!bpf_ringbuf_output(&paths, &walk->path, sizeof(walk->path.cgroup_id) + end, 0))
 		bpf_map_update_elem(&told, &id, &one, BPF_ANY);
 	return 0;
 }

@@ -1,5 +1,6 @@
 """What the observer sees of kills that we know all about, and that it notices what it does not."""
 
+import contextlib
 import json
 import os
 import signal
@@ -194,17 +195,52 @@ def detached(monkeypatch):
     return detach
 
 
-def limit_kill(cgroup):
-    """Have a child of ours killed at a limit of 8 MiB."""
+def limit_kill(cgroup, folder=None):
+    """Have a child of ours killed at a limit of 8 MiB; `folder` is a cgroup below, for the child.
+
+    Return its PID.
+    """
     (cgroup / "memory.max").write_text(str(8 * MIB))
     if (cgroup / "memory.swap.max").exists():
         (cgroup / "memory.swap.max").write_text("0")
     pid = os.fork()
     if not pid:
-        (cgroup / "cgroup.procs").write_text("0")
+        os.fchdir(folder or os.open(cgroup, os.O_RDONLY))
+        Path("cgroup.procs").write_text("0")
         _grown = b"x" * (64 * MIB)
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    return pid
+
+
+@contextlib.contextmanager
+def nested(top, name, depth):
+    """Make cgroups inside each other, and give the folder of the last; its path may be too long."""
+    folders = [os.open(top, os.O_RDONLY)]
+    try:
+        while len(folders) <= depth:
+            os.mkdir(name, dir_fd=folders[-1])
+            folders.append(os.open(name, os.O_RDONLY, dir_fd=folders[-1]))
+        yield folders[-1]
+    finally:
+        while len(folders) > 1:
+            os.close(folders.pop())
+            os.rmdir(name, dir_fd=folders[-1])
+        os.close(folders.pop())
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "told"),
+    [("a", 127, True), ("a", 128, False), ("n" * 250, 16, True), ("n" * 250, 17, False)],
+)
+def test_a_path_is_told_down_to_a_depth_and_a_length(observer, cgroup, name, depth, told):
+    """From the root 128 cgroups, and 4096 bytes."""
+    with nested(cgroup, name, depth) as folder:
+        pid = limit_kill(cgroup, folder)
+        mark, *_ = (e for e in until_exit(observer, pid) if e.kind is EventKind.MARK_VICTIM)
+    path = "/".join([f"/{cgroup.name}", *[name] * depth])
+    assert mark.cgroup == (path if told else None)
+    assert (len(path) <= 4096 and depth < 128) == told
 
 
 def silent_in_a_kill(observer, cgroup):
