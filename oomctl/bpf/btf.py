@@ -120,7 +120,11 @@ class Vmlinux:
 
 @contextmanager
 def vmlinux() -> Iterator[Vmlinux]:
-    """Open the BTF of the running kernel; UnsupportedError if it has none."""
+    """Open the BTF of the running kernel; UnsupportedError if it has none.
+
+    Inside of such a block nothing in this module opens it again: libbpf reads it in pieces of a
+    page (fs/kernfs/file.c, kernfs_file_read_iter()), more than a thousand.
+    """
     with _vmlinux() as btf:
         yield Vmlinux(btf)
 
@@ -169,13 +173,25 @@ def _owned(load: "ctypes._NamedFuncPointer", *arguments: object) -> Iterator[int
 
 @contextmanager
 def _vmlinux() -> Iterator[int]:
+    global _opened
+    if _opened is not None:
+        yield _opened
+        return
     with _owned(libbpf.library().btf__load_vmlinux_btf) as btf:
         if btf is None:
             raise UnsupportedError(
                 f"this kernel has no BTF at {_KERNEL_BTF}/vmlinux",
                 "boot one with CONFIG_DEBUG_INFO_BTF=y",
             )
-        yield btf
+        _opened = btf
+        try:
+            yield btf
+        finally:
+            _opened = None
+
+
+_opened: int | None = None
+"""That of vmlinux, inside of a block that has opened it."""
 
 
 def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:

@@ -47,13 +47,15 @@ _LIBC = ctypes.CDLL(None)
 
 
 def prepare() -> None:
-    """Import what oomctl's commands need, open libbpf, and plan something with each."""
+    """Import what oomctl's commands need, open libbpf and BTF, and plan something with each."""
     for name in MODULES:
         import_module(f"oomctl.{name}")
     for name in OTHERS:
         import_module(name)
+    opened = contextlib.ExitStack()
     with contextlib.suppress(OomctlError):
-        lazy.load("bpf.libbpf:library")()
+        opened.enter_context(lazy.load("bpf.btf:vmlinux")())
+    atexit.register(opened.close)
     text = io.StringIO()
     for words in (("declare",), ("run", *map(str, lazy.load("resources:examples")()[:1]))):
         sys.argv = ["oomctl", *words, "--dry-run"]

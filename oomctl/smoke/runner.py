@@ -125,7 +125,7 @@ class CaseRunner:
 
     def __enter__(self) -> Self:
         """Set up; without the kfunc, or with another variant of it, only facts are available."""
-        with ExitStack() as stack:
+        with btf.vmlinux(), ExitStack() as stack:
             no_tracing_reason = "the kernel has no kfunc to trace"
             if self._kfunc and self._kfunc.variant == VARIANT:
                 self._session = stack.enter_context(

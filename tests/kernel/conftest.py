@@ -15,6 +15,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
+from oomctl.bpf import btf
 from oomctl.cgroup.removal import remove
 from oomctl.cli import app
 from oomctl.errors import UnsupportedError
@@ -72,6 +73,16 @@ def tear_down(cgroup: Path) -> None:
     for folder in sorted((p for p in cgroup.rglob("*") if p.is_dir()), reverse=True):
         folder.rmdir()
     cgroup.rmdir()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def vmlinux() -> Iterator[None]:
+    """The kernel's BTF is opened once: emulated, that takes a seventh of a second each time."""
+    if os.environ.get(FORCE) != "1":
+        yield
+        return
+    with btf.vmlinux():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from oomctl.bpf import btf
+from oomctl.bpf import btf, libbpf
 from oomctl.bpf.btf import Kfunc, Parameter, variant_of
 from oomctl.errors import UnsupportedError
 
@@ -62,3 +62,24 @@ def test_an_unknown_name(monkeypatch):
         pytest.skip("this kernel has no BTF")
     monkeypatch.setattr(btf, "KFUNC", "no_such_function_anywhere")
     assert btf.find_kfunc() is None
+
+
+def test_in_an_open_block_it_is_not_opened_again(monkeypatch):
+    if not (btf._KERNEL_BTF / "vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+    load, opened = libbpf.call, []
+
+    def counted(function, *arguments):
+        if function.__name__ == "btf__load_vmlinux_btf":
+            opened.append(function)
+        return load(function, *arguments)
+
+    monkeypatch.setattr(libbpf, "call", counted)
+    with btf.vmlinux() as outer:
+        assert btf.find_members("oom_control") is not None
+        with btf.vmlinux() as inner:
+            assert inner.function("out_of_memory") == outer.function("out_of_memory")
+        assert outer.function("out_of_memory") is not None
+        assert len(opened) == 1
+    with btf.vmlinux():
+        assert len(opened) == 2
