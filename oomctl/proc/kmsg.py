@@ -1,6 +1,7 @@
 """/dev/kmsg from a position on, with lost records counted; and lines of our own in it."""
 
 import errno
+import itertools
 import os
 import re
 import stat
@@ -21,6 +22,7 @@ _KMSG_NUMBER = os.makedev(1, 11)  # Documentation/admin-guide/devices.txt
 _USER_INFO = "<14>"  # facility user, level info: devkmsg_write() in kernel/printk/printk.c
 _RECORD_MAX = 8192  # more than CONSOLE_EXT_LOG_MAX; a shorter buffer gives EINVAL
 _PATIENCE = 5.0  # seconds: enough for all records in the buffer; a flood has no end
+_AT_ONCE = 64  # records between two looks at the clock
 _marking = False
 
 
@@ -38,6 +40,7 @@ class Kmsg:
         self._fd = -1
         self._next: int | None = None
         self._hole = False
+        self._flooded = False
 
     def __enter__(self) -> Self:
         """Open it, and skip the older records unless they are wanted."""
@@ -72,9 +75,8 @@ class Kmsg:
         """Return the records since the last read; in a flood, those of the first 5 s."""
         records: list[Record] = []
         lost = 0
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end and (taken := self._take()):
-            head, raw = taken
+        for raw in self._records():
+            head = self._head(raw)
             sequence = int(head[2])
             if self._next is not None and sequence > self._next:
                 lost += sequence - self._next
@@ -87,29 +89,47 @@ class Kmsg:
 
     def _skip(self) -> None:
         """Read to the end; in a flood that outruns us jump there, and lose the records between."""
-        end = time.monotonic() + _PATIENCE
-        while taken := self._take():  # None at the end of the log
-            self._next = int(taken[0][2]) + 1
-            if time.monotonic() > end:
-                os.lseek(self._fd, 0, os.SEEK_END)
-                break
+        newest = None
+        for raw in self._records():
+            if newest is None:
+                self._head(raw)  # is it the kernel log?
+            newest = raw
+        if newest is not None:
+            self._next = int(self._head(newest)[2]) + 1
+        if self._flooded:
+            os.lseek(self._fd, 0, os.SEEK_END)
 
-    def _take(self) -> tuple[re.Match[bytes], bytes] | None:
-        """Return the head of the next record, and all of it; None if there is none yet."""
+    def _records(self) -> Iterator[bytes]:
+        """Yield the records up to the end of the log; in a flood, those of the first 5 s."""
+        end = time.monotonic() + _PATIENCE
+        self._flooded = False
+        for number in itertools.count(1):
+            if (raw := self._record()) is None:
+                return
+            yield raw
+            # not at each: where the clock is a device, it takes longer to read than a record
+            if number % _AT_ONCE == 0 and time.monotonic() > end:
+                self._flooded = True
+                return
+
+    def _record(self) -> bytes | None:
+        """Return the next record; None if there is none yet."""
         while True:
             try:
-                raw = os.read(self._fd, _RECORD_MAX)
+                return os.read(self._fd, _RECORD_MAX)
             except BlockingIOError:
                 return None
             except BrokenPipeError:  # EPIPE: overwritten records; the numbers tell how many
                 continue
-            head = HEAD.match(raw)
-            if not head:
-                raise UnsupportedError(
-                    f"{self._path} is not the kernel log (a container?)",
-                    "run it where that can be read; oomctl proves a kill by the kernel's own word",
-                )
-            return head, raw
+
+    def _head(self, raw: bytes) -> re.Match[bytes]:
+        head = HEAD.match(raw)
+        if not head:
+            raise UnsupportedError(
+                f"{self._path} is not the kernel log (a container?)",
+                "run it where that can be read; oomctl proves a kill by the kernel's own word",
+            )
+        return head
 
 
 @contextmanager
