@@ -13,7 +13,7 @@ from oomctl.cli.exitcodes import CodedCommand, ExitCodes
 from oomctl.cli.options import duration, flag, integer, value
 from oomctl.errors import Exit, UsageError
 from oomctl.oom.plan import INT32_MAX, INT32_MIN, MAX_HOGS, UINT64_MAX, Hog, Plan
-from oomctl.report import RENDERERS, Format, render
+from oomctl.report import RENDERERS, Format
 from oomctl.units import Duration
 
 if TYPE_CHECKING:
@@ -238,6 +238,7 @@ def declare(given: DeclareOptions) -> None:
             return
         from oomctl.experiment.environment import require_machine
         from oomctl.experiment.session import Session
+        from oomctl.report.json_forms import render_kept
 
         if given.is_global:
             consent.require_consent(given.yes, "--global")
@@ -245,7 +246,7 @@ def declare(given: DeclareOptions) -> None:
         with Session(root, kfunc, partial(consent.confirm, yes=given.yes)) as session:
             session.drawn = True
             outcome = _recorded(given.record, session, todo) if given.record else session.run(todo)
-        kept.keep("declare", lambda: render(RENDERERS, "json", outcome, terminal=None))
+        kept.keep("declare", lambda: render_kept(outcome))
         places.write(RENDERERS, outcome)
         kept.next_step(given.formats)
         if outcome.failure:

@@ -26,6 +26,11 @@ def render_outcome(outcome: Outcome) -> str:
     return _object(as_json.tree(outcome))
 
 
+def render_kept(outcome: Outcome) -> str:
+    """Return the same in one line: json has C for that, and Python for an indent, which is slow."""
+    return f"{json.dumps(as_json.tree(outcome))}\n"
+
+
 def render_outcome_lines(outcome: Outcome) -> str:
     """Return a line for each call with the tasks that died of it (schema.json, $defs/line)."""
     lines = [
