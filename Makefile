@@ -7,6 +7,9 @@ SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 OOMCTL := $(BIN)/oomctl
 LAB    := $(OOMCTL) lab run --timeout 4200 --
 KERNEL_TESTS := env OOMCTL_KERNEL_TESTS=1 PYTHONDONTWRITEBYTECODE=1
+KERNEL_PARTS := test-kernel-1 test-kernel-2
+# How many suites `make test` runs at once.
+JOBS ?= 2
 
 # clang, lld, libbpf-dev: the BPF object and the hogs. The rest: the lab, and the module for it.
 PACKAGES := clang lld libbpf-dev libbpf1 gcc make dwarves \
@@ -18,7 +21,7 @@ TEST_PACKAGES := chromium cmark procps stress-ng lzop lz4 zstd e2fsprogs perl op
                  dropbear-bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages build demo dist man test test-unit test-kernel test-slice test-lab soak trees flips roundtrips crash limits hostile smoke mutants restores selftests kunit bench check clean
+.PHONY: help setup packages build demo dist man test test-unit test-kernel $(KERNEL_PARTS) test-slice test-lab soak trees flips roundtrips crash limits hostile smoke mutants restores selftests kunit bench check clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,9 +69,11 @@ dist: build ## sdist and wheel in dist/, both checked; a wheel built from the sd
 man: $(READY) ## write docs/oomctl.1 from the help texts
 	$(BIN)/python docs/man.py >docs/oomctl.1
 
-# The longest first, for `make -j2 -O test`: a guest keeps one processor busy.
+# A guest keeps one processor busy. The longest first.
 test: PACKAGES += $(TEST_PACKAGES)
-test: test-kernel test-unit test-slice ## all tests: here, and on the lab's kernel
+test: setup ## all tests: here, and on the lab's kernel
+	@echo "make: $(JOBS) suites at a time (JOBS=$(JOBS)); each shows at its end what it says"
+	@$(MAKE) --no-print-directory -j$(JOBS) -O $(KERNEL_PARTS) test-unit test-slice
 
 test-slice: PACKAGES += $(TEST_PACKAGES)
 test-slice: setup ## some of the tests of the lab, and of the mutants
@@ -86,8 +91,10 @@ test-unit: PACKAGES += $(TEST_PACKAGES)
 test-unit: build $(VENV)/lava ## the tests that need neither root nor the kfunc
 	OOMCTL_LAVA=$(CURDIR)/$(VENV)/lava/usr/lib/python3/dist-packages $(BIN)/pytest tests --ignore tests/kernel --ignore tests/lab
 
-test-kernel: setup ## the tests on a real kernel, in the lab
-	$(LAB) $(KERNEL_TESTS) python -m pytest -p no:cacheprovider tests/kernel
+test-kernel: $(KERNEL_PARTS) ## the tests on a real kernel, in two guests of the lab
+
+$(KERNEL_PARTS): test-kernel-%: setup
+	$(LAB) $(KERNEL_TESTS) OOMCTL_PART=$*/2 python -m pytest -p no:cacheprovider tests/kernel
 
 soak: setup ## 500 declarations on the lab's kernel: nothing is left, nothing grows
 	$(LAB) $(KERNEL_TESTS) OOMCTL_SOAK_ROUNDS=170 python -m pytest -p no:cacheprovider -rP \
