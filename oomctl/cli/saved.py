@@ -35,6 +35,8 @@ from oomctl.text import cut
 _HINT = "give a file that oomctl wrote: -f json, -f jsonl, or a record"
 _PEEK, _GZIP = 256, b"\x1f\x8b"
 _LARGEST = 1 << 30
+_WHOLE = re.compile(rb'\s*\{\s*"(?!kind")')
+"""How a result begins that is one object, however it is indented; lines have their `kind` first."""
 
 
 class Kind(StrEnum):
@@ -129,7 +131,7 @@ def _read_known(file: BinaryIO, path: Path, name: str) -> Saved:
         return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
     if begun.startswith((b'{"kind": "kill"', b'{"kind": "summary"')):
         return _kills([*_lines(file, path)], name)
-    if re.match(rb'\{\n *"', begun):
+    if _WHOLE.match(begun):
         return _whole(parse(file.read(_LARGEST), str(path)), path, name)
     sections = tuple(read_sections(file, path))
     for remark in (remark for section in sections for remark in section.run.remarks):
@@ -149,7 +151,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[dict[str, Any]]:
 
 def _whole(tree: Mapping[str, Any] | None, path: Path, name: str) -> Saved:
     if tree is None:
-        raise UsageError(f"{path}: is not JSON", _HINT)
+        raise UsageError(f"{path}: is not one JSON object", _HINT)
     if tree.get("schema") != SCHEMA:
         raise UsageError(
             f"{path}: has schema {tree.get('schema')}, this oomctl knows {SCHEMA}",

@@ -108,6 +108,15 @@ def test_the_last_result_is_kept(monkeypatch, here):
     assert len(list((here / "kept").iterdir())) == 20
 
 
+@pytest.mark.parametrize("indent", [None, 0, "\t"])
+def test_a_result_may_be_indented_in_any_way(here, indent):
+    text = RENDERERS["json"](DEFAULT_RUN)
+    (here / "saved.json").write_text(text)
+    (here / "other.json").write_text(json.dumps(json.loads(text), indent=indent))
+    saved, other = (run("report", name) for name in ("saved.json", "other.json"))
+    assert (other.exit_code, other.stdout) == (0, saved.stdout)
+
+
 @pytest.mark.usefixtures("machine")
 def test_a_large_result_is_kept_compressed_a_larger_one_is_not(monkeypatch, here):
     monkeypatch.setattr("oomctl.cli.kept._FOLDER", (str(here / "kept"),))

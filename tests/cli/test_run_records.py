@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from oomctl.errors import OomctlError, UnsupportedError
+from oomctl.oom.as_json import SCHEMA
 from tests.cli.command import refused
 from tests.cli.command import run as oomctl
 from tests.cli.runs import GOOD, records, run, several
@@ -166,7 +167,8 @@ def test_a_dry_run_leaves_no_record(stage):
     [
         (b"", "r: is empty"),
         (b"\x7fELF\x00\xff", "r: is not a record"),
-        (b'{"schema": 1}\n', "r: is not a record"),
+        (b'{"schema": 1}\n', f"r: has schema 1, this oomctl knows {SCHEMA}"),
+        (b'{"schema": 1}\n{"schema": 1}\n', "r: is not one JSON object"),
         (None, "r: No such file"),
     ],
 )
