@@ -231,9 +231,12 @@ static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
 			__sync_fetch_and_add(&entries->program, 1);                                \
 	} while (0)
 
-/* A macro: only a constant index is relocated with the stride of the kernel's array. */
+/*
+ * A macro: only a constant index is relocated with the stride of the kernel's array. A field is
+ * looked for, since libbpf looks for a type that is missing in every module.
+ */
 #define COUNTER(mm, member)                                                                        \
-	(bpf_core_type_exists(struct mm_rss_stat)                                                  \
+	(bpf_core_field_exists(((struct mm_struct___counted_by_thread *)(mm))->rss_stat.count)     \
 		 ? BPF_CORE_READ((struct mm_struct___counted_by_thread *)(mm),                     \
 				 rss_stat.count[member].counter)                                   \
 		 : BPF_CORE_READ(mm, rss_stat[member].count))
@@ -281,9 +284,14 @@ static __always_inline void put_control(struct oomctl_event *event, struct oom_c
 	event->swap_max = BPF_CORE_READ(memcg, swap.max);
 }
 
-static __always_inline void report_control(enum oomctl_event_kind kind, struct oom_control *oc)
+/*
+ * These reports are global functions, too: libbpf relocates each once for all programs, which takes
+ * longer than the verifier. As addresses they take what argument() returns.
+ */
+__noinline int report_control(enum oomctl_event_kind kind, __u64 address)
 {
 	struct task_struct *current = (void *)bpf_get_current_task();
+	struct oom_control *oc = (void *)address;
 	struct mem_cgroup *memcg = BPF_CORE_READ(oc, memcg);
 	struct oomctl_event *event;
 
@@ -292,26 +300,29 @@ static __always_inline void report_control(enum oomctl_event_kind kind, struct o
 		tell_path((__u64)BPF_CORE_READ(memcg, css.cgroup));
 	event = reserve(kind);
 	if (!event)
-		return;
+		return 0;
 	put_task(event, current);
 	put_memory(event, current);
 	put_trigger(event);
 	put_control(event, oc);
 	bpf_ringbuf_submit(event, 0);
+	return 0;
 }
 
-static __always_inline void report_victim(enum oomctl_event_kind kind, struct task_struct *task)
+__noinline int report_victim(enum oomctl_event_kind kind, __u64 address)
 {
+	struct task_struct *task = (void *)address;
 	struct oomctl_event *event;
 
 	tell_path((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
 	event = reserve(kind);
 	if (!event)
-		return;
+		return 0;
 	put_task(event, task);
 	put_memory(event, task);
 	put_trigger(event);
 	bpf_ringbuf_submit(event, 0);
+	return 0;
 }
 
 static __always_inline void report_pid(enum oomctl_event_kind kind, int pid, int triggered)
@@ -349,22 +360,31 @@ static __always_inline struct run *victim_of_run(void)
 	struct run *run = bpf_map_lookup_elem(&inside, &tid);
 
 	if (run && !run->reported)
-		report_control(OOMCTL_OOM_BEGIN, run->oc);
+		report_control(OOMCTL_OOM_BEGIN, (__u64)run->oc);
 	if (run)
 		run->reported = run->has_victim = 1;
 	return run;
+}
+
+/* An argument of a program as a number: the verifier takes no pointer for that. */
+static __always_inline __u64 argument(__u64 *ctx, int number)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + number);
+	return value;
 }
 
 SEC("fentry/out_of_memory")
 int oom_begin(__u64 *ctx)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct run run = { .oc = (void *)ctx[0] };
+	struct run run = { .oc = (void *)argument(ctx, 0) };
 
 	ENTERED(oom_begin);
 	run.reported = !is_repeated(run.oc, tid);
 	if (run.reported)
-		report_control(OOMCTL_OOM_BEGIN, run.oc);
+		report_control(OOMCTL_OOM_BEGIN, (__u64)run.oc);
 	bpf_map_update_elem(&inside, &tid, &run, BPF_ANY);
 	return 0;
 }
@@ -375,7 +395,7 @@ int oom_end(__u64 *ctx)
 	struct task_struct *current = (void *)bpf_get_current_task();
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct run *run = bpf_map_lookup_elem(&inside, &tid);
-	struct oom_control *oc = (void *)ctx[0];
+	struct oom_control *oc = (void *)argument(ctx, 0);
 	struct idle_run last = {
 		.ended_ns = bpf_ktime_get_ns(),
 		.started_ns = BPF_CORE_READ(current, start_time),
@@ -384,7 +404,7 @@ int oom_end(__u64 *ctx)
 
 	ENTERED(oom_end);
 	if (!run || run->reported)
-		report_control(OOMCTL_OOM_END, oc);
+		report_control(OOMCTL_OOM_END, (__u64)oc);
 	if (run && !run->has_victim)
 		bpf_map_update_elem(&idle, &tid, &last, BPF_ANY);
 	else
@@ -399,7 +419,7 @@ int sigkill(__u64 *ctx)
 {
 	ENTERED(sigkill);
 	if ((int)ctx[0] == SIGKILL && victim_of_run())
-		report_victim(OOMCTL_SIGKILL, (void *)ctx[2]);
+		report_victim(OOMCTL_SIGKILL, argument(ctx, 2));
 	return 0;
 }
 
@@ -408,7 +428,7 @@ int mark_victim(__u64 *ctx)
 {
 	ENTERED(mark_victim);
 	victim_of_run();
-	report_victim(OOMCTL_MARK_VICTIM, (void *)ctx[0]);
+	report_victim(OOMCTL_MARK_VICTIM, argument(ctx, 0));
 	return 0;
 }
 
@@ -455,8 +475,9 @@ int skip_reaping(__u64 *ctx)
 }
 
 /* Report the end of a process, once, if this is its last thread. */
-static __always_inline int report_exit(struct task_struct *task)
+__noinline int report_exit(__u64 address)
 {
+	struct task_struct *task = (void *)address;
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
 	struct task_struct *leader;
 	struct process process;
@@ -495,7 +516,7 @@ SEC("fentry/exit_files")
 int process_exit(__u64 *ctx)
 {
 	ENTERED(process_exit);
-	return report_exit((void *)ctx[0]);
+	return report_exit(argument(ctx, 0));
 }
 
 /*
@@ -507,5 +528,5 @@ SEC("fentry/do_notify_parent")
 int missed_exit(__u64 *ctx)
 {
 	ENTERED(missed_exit);
-	return report_exit((void *)ctx[0]);
+	return report_exit(argument(ctx, 0));
 }
