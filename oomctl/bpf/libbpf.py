@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from oomctl import console
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.proc import capabilities
 from oomctl.signals import signals_blocked
@@ -22,6 +23,7 @@ from oomctl.signals import signals_blocked
 _Element = TypeVar("_Element", bound=Structure)
 _log: deque[str] = deque(maxlen=2000)
 
+_DEBUG = 2  # LIBBPF_DEBUG, tools/lib/bpf/libbpf.h
 # vsnprintf() takes the va_list of libbpf: a pointer on x86-64 and on arm64.
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SAMPLE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
@@ -112,7 +114,9 @@ def _printer() -> Any:
     vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
     buffer = ctypes.create_string_buffer(1 << 16)
 
-    def keep(_level: int, fmt: bytes, arguments: int) -> int:
+    def keep(level: int, fmt: bytes, arguments: int) -> int:
+        if level == _DEBUG and not console.verbose():
+            return 0  # a thousand lines for each object
         vsnprintf(buffer, len(buffer), fmt, arguments)
         _log.extend(buffer.value.decode(errors="backslashreplace").splitlines())
         return 0
