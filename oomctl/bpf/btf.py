@@ -188,10 +188,13 @@ def _vmlinux() -> Iterator[int]:
             yield btf
         finally:
             _opened = None
+            _found.clear()
 
 
 _opened: int | None = None
 """That of vmlinux, inside of a block that has opened it."""
+_found: dict[tuple[str, int], int | None] = {}
+"""What was found in it by name and kind."""
 
 
 def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:
@@ -207,6 +210,15 @@ def _parameters(btf: int, name: str, kind: int) -> tuple[Parameter, ...] | None:
 
 
 def _find(btf: int, name: str, kind: int) -> int | None:
+    if btf != _opened:
+        return _searched(btf, name, kind)
+    if (name, kind) not in _found:
+        _found[name, kind] = _searched(btf, name, kind)
+    return _found[name, kind]
+
+
+def _searched(btf: int, name: str, kind: int) -> int | None:
+    """Compare the name with that of each type: vmlinux has more than a hundred thousand."""
     find = libbpf.library().btf__find_by_name_kind
     type_id, _errno = libbpf.call(find, btf, name.encode(), kind)
     return int(type_id) if type_id > 0 else None

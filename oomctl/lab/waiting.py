@@ -30,7 +30,8 @@ from oomctl.errors import OomctlError
 
 MODULES = (
     *("__main__", "cli.declare", "cli.run", "cli.smoke"),
-    *("report.json_forms", "report.outcome_parts", "report.run_parts", "report.tones"),
+    *("report.json_forms", "report.outcome_parts", "report.run_parts", "report.smoke_saved"),
+    *("report.tones", "bpf.removed_memcg", "bpf.struct_ops"),
     *("experiment.session", "scenario.loader", "scenario.scenario", "smoke.runner", "smoke.suite"),
 )
 """Modules of oomctl with which its usual commands in a guest need few others."""
@@ -47,18 +48,22 @@ _LIBC = ctypes.CDLL(None)
 
 
 def prepare() -> None:
-    """Import what oomctl's commands need, open libbpf and BTF, and plan something with each."""
+    """Import what oomctl's commands need, open libbpf and BTF, and have each plan something."""
     for name in MODULES:
         import_module(f"oomctl.{name}")
     for name in OTHERS:
         import_module(name)
     opened = contextlib.ExitStack()
     with contextlib.suppress(OomctlError):
-        opened.enter_context(lazy.load("bpf.btf:vmlinux")())
+        vmlinux = opened.enter_context(lazy.load("bpf.btf:vmlinux")())
+        for program in lazy.load("bpf.observer:PROGRAMS"):
+            program.fits(vmlinux)  # what is found stays known
+        lazy.load("bpf.btf:find_kfunc")()
     atexit.register(opened.close)
     text = io.StringIO()
-    for words in (("declare",), ("run", *map(str, lazy.load("resources:examples")()[:1]))):
-        sys.argv = ["oomctl", *words, "--dry-run"]
+    example, *_ = map(str, lazy.load("resources:examples")())
+    for words in (("declare", "--dry-run"), ("run", example, "--dry-run"), ("smoke", "--list")):
+        sys.argv = ["oomctl", *words]
         with (
             contextlib.redirect_stdout(text),
             contextlib.redirect_stderr(text),

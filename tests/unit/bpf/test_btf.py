@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 
 from oomctl.bpf import btf, libbpf
@@ -64,15 +66,14 @@ def test_an_unknown_name(monkeypatch):
     assert btf.find_kfunc() is None
 
 
-def test_in_an_open_block_it_is_not_opened_again(monkeypatch):
+def test_in_an_open_block_nothing_is_read_or_looked_for_again(monkeypatch):
     if not (btf._KERNEL_BTF / "vmlinux").exists():
         pytest.skip("this kernel has no BTF")
-    load, opened = libbpf.call, []
+    call, calls = libbpf.call, Counter()
 
     def counted(function, *arguments):
-        if function.__name__ == "btf__load_vmlinux_btf":
-            opened.append(function)
-        return load(function, *arguments)
+        calls[function.__name__] += 1
+        return call(function, *arguments)
 
     monkeypatch.setattr(libbpf, "call", counted)
     with btf.vmlinux() as outer:
@@ -80,6 +81,8 @@ def test_in_an_open_block_it_is_not_opened_again(monkeypatch):
         with btf.vmlinux() as inner:
             assert inner.function("out_of_memory") == outer.function("out_of_memory")
         assert outer.function("out_of_memory") is not None
-        assert len(opened) == 1
-    with btf.vmlinux():
-        assert len(opened) == 2
+        assert outer.function("no_such_function") is outer.function("no_such_function") is None
+        assert (calls["btf__load_vmlinux_btf"], calls["btf__find_by_name_kind"]) == (1, 3)
+    with btf.vmlinux() as again:
+        assert again.function("out_of_memory") is not None
+        assert (calls["btf__load_vmlinux_btf"], calls["btf__find_by_name_kind"]) == (2, 4)
