@@ -111,7 +111,8 @@ def _whole(low: int, high: int) -> Key:
 
 
 def _string(parse: Callable[[str], str], pattern: str) -> Key:
-    return Key(parse, _text(pattern))
+    """Return the type of a name, which may be a key or a value: that may be no text."""
+    return Key(lambda value: parse(values.text(value)), _text(pattern))
 
 
 def _one_of(known: tuple[str, ...], noun: str) -> Key:

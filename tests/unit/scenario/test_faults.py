@@ -413,6 +413,8 @@ STEPS = {
     "out",
     "[[step]]\nremove = '.'": "step[0].remove: the top cannot be removed during the run; name a "
     "cgroup below it",
+    "[[step]]\nmove.a = 11\n[hog.a]\nsize = 0": "step[0].move.a: 11 is not a string; put it into "
+    "quotes",
     "[[step]]\nmove.a = '.'\n[hog.a]\nsize = 0": "step[0].move.a: '.' has child cgroups, and the "
     "kernel allows processes in leaves only; name a leaf",
     "[[step]]\nkill = 'b'": "step[0].kill: there is no hog 'b' in this scenario; it has no hogs",
