@@ -9,7 +9,7 @@ from oomctl import console
 from oomctl.bpf.observer import ROOT_ID, Observer
 from oomctl.errors import UnsupportedError
 from oomctl.oom.enums import Role
-from oomctl.oom.event import Event
+from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import HITS, OomKill, threads_of, traced
 from oomctl.oom.klog import KernelLog, KillsFromLog
 from oomctl.proc.kmsg import Kmsg
@@ -34,10 +34,19 @@ class Batch:
 
     @property
     def is_unlogged(self) -> bool:
-        """Whether a victim was traced that has no line in the log, although no line was lost."""
+        """Whether a victim was traced that has no line in the log, although no line was lost.
+
+        Where the begin of a run is not reported, signals are not, either: a mark may be a victim's.
+        """
         threads = threads_of(self.events)
         logged = {threads.get(kill.pid, kill.pid) for kill in self.logged}
-        victims = (kill.pid for kill in traced(self.events) if kill.role == Role.VICTIM)
+        begun = {event.pid for event in self.events if event.kind is EventKind.OOM_BEGIN}
+        victims = (
+            kill.pid
+            for kill in traced(self.events)
+            if kill.role == Role.VICTIM
+            or (kill.role == Role.EXITING and kill.invoker_pid not in begun)
+        )
         return not self.log.lost and any(pid not in logged for pid in victims)
 
     @property
