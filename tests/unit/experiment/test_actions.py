@@ -9,9 +9,9 @@ from oomctl.experiment import actions, setting, steps
 from oomctl.oom.enums import Do, Occasion
 from oomctl.oom.plan import Action, After, Hog
 from tests.journals import journals
-from tests.unit.experiment.test_session import M, fates, kernel, nothing_is_left, planned, run
+from tests.unit.experiment.fake_kernel import M, fates, planned, run
 
-__all__ = ["kernel", "nothing_is_left"]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 FILLED = After()
 RETURNED = After(Occasion.RETURNED)

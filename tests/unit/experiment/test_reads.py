@@ -1,9 +1,7 @@
 """What a round opens: nothing that it knows."""
 
 from tests.audit import opens
-from tests.unit.experiment.test_session import kernel, planned, run
-
-__all__ = ["kernel"]
+from tests.unit.experiment.fake_kernel import planned, run
 
 
 def opened(kernel, plan):

@@ -23,9 +23,7 @@ from oomctl.oom.call import Stage
 from oomctl.oom.plan import Call, Step
 from tests.descriptors import descriptors
 from tests.journals import journals
-from tests.unit.experiment.test_session import adj, kernel, planned
-
-__all__ = ["kernel"]
+from tests.unit.experiment.fake_kernel import adj, planned
 
 FAULTS = {
     (os, "open"): errno.EMFILE,
