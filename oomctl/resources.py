@@ -1,6 +1,5 @@
 """Files inside the package: BPF objects, hogs, the sources of the kernel module, examples."""
 
-import platform
 import sysconfig
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,6 @@ def built(name: str) -> Path:
             "in a checkout run `make build`; otherwise install oomctl again",
         )
     return path
-
-
-def programs() -> list[Path]:
-    """Return the programs that oomctl executes on this machine, as far as they are made."""
-    return sorted((_PACKAGE / "built").glob(f"*.{platform.machine()}"))
 
 
 def kernel_sources() -> Path:

@@ -7,7 +7,6 @@ Both then wait in guest-init.sh for a line from the host, answer it, and take th
 import contextlib
 import os
 import secrets
-import shlex
 import socket
 import subprocess
 import time
@@ -18,7 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import IO
 
-from oomctl import cache, console, resources
+from oomctl import cache, console
 from oomctl.errors import OomctlError
 from oomctl.lab import disks, initramfs, packed, qemu, saved, tools
 from oomctl.lab.packed import Packed
@@ -96,7 +95,6 @@ class _Start:
             needs_zram="yes" if vm.needs_zram else "",
             terminal="{} {}".format(*job.terminal) if job.terminal else "",
             kept="yes" if job.kept else "",
-            programs=shlex.join(map(str, resources.programs())) if native else "",
             **qemu.shares(vm),
         )
         request = self.python.request(*job.asked) if self.python and not job.kept else ""

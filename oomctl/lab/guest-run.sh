@@ -50,10 +50,6 @@ while [ $i -lt "$shares" ]; do
     i=$((i + 1))
 done
 
-# Each execve() of a program on 9p asks the host about it, a third of what a hog's start takes. So
-# oomctl's programs are copied into the overlay, as they are by any change to them.
-[ -z "$programs" ] || eval "chmod a+x $programs" 2>/dev/null
-
 # Finds a disk by its serial number.
 disk() {
     "$modprobe" -q virtio_blk

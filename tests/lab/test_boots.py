@@ -4,14 +4,11 @@ import hashlib
 import json
 import os
 import signal
-import stat
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from oomctl import resources
 from tests.lab.guests import LAB, MARKS, lab
 
 pytestmark = MARKS
@@ -81,21 +78,6 @@ def test_swap_on_a_kernel_that_refuses_zram():
     assert done.returncode == 3
     assert b"the guest could not use zram as swap" in done.stderr
     assert b"or give it a swap disk with --swap" in done.stderr
-
-
-def test_the_programs_of_oomctl_are_started_from_the_guests_memory():
-    """A copy in the overlay has the host's mode, times and numbers, but for the inode's change."""
-    files = [*resources.programs(), Path(__file__)]
-    done = lab("--", "stat", "-c", "%Z %Y %a", *files)
-    assert done.returncode == 0, done.stderr
-    seen = [line.split() for line in done.stdout.decode().splitlines()]
-    there = [path.stat() for path in files]
-    assert [int(modified) for _, modified, _ in seen] == [int(each.st_mtime) for each in there]
-    assert [int(mode, 8) for *_, mode in seen] == [stat.S_IMODE(each.st_mode) for each in there]
-    is_copied = [
-        int(changed) != int(one.st_ctime) for (changed, *_), one in zip(seen, there, strict=True)
-    ]
-    assert is_copied == [True, True, False]
 
 
 def test_what_the_guest_writes_stays_there_but_for_rwdir(tmp_path):
