@@ -24,6 +24,7 @@ from oomctl.oom.attribution import SYSRQ_ORDER, CallObservation, PostRun
 from oomctl.oom.call import CallResult
 from oomctl.oom.enums import Until, Via
 from oomctl.oom.event import EventKind
+from oomctl.oom.kill import HITS
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Step
 from oomctl.oom.prediction import Candidates
@@ -165,12 +166,18 @@ class RoundRunner:
     def _silent(
         self, step: Step, results: Sequence[CallResult], fired: Mapping[str, int], batch: Batch
     ) -> tuple[str, ...]:
-        """Return the observer's programs that must have run during the calls but did not."""
+        """Return the observer's programs that must have run during the calls but did not.
+
+        Of more than ten kills in five seconds the log does not tell who invoked the OOM killer
+        (mm/oom_kill.c, oom_kill_process()), but the mark of the victim does.
+        """
         via, callers = step.call.via, {result.caller for result in results}
+        marked_by = {e.tgid: e.invoker_pid for e in batch.events if e.kind in HITS}
         kills = {
             kill.pid
             for kill in batch.logged
-            if kill.invoker_pid in callers or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
+            if (kill.invoker_pid or marked_by.get(kill.pid)) in callers
+            or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
         }
         calls = sum(result.ret in (0, 1) for result in results if via in (Via.BPF, Via.PSI))
         return silent_programs(fired, self.history.fired(), calls=calls, kills=len(kills))

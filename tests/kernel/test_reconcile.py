@@ -436,8 +436,11 @@ may_fail = true
 
 
 @pytest.mark.usefixtures("switchable_ftrace")
-@pytest.mark.parametrize("via", ["limit", "reclaim"])
-def test_silent_programs_are_reported_for_every_trigger(run, via):
+@pytest.mark.parametrize(("via", "is_reported"), [("limit", 1), ("limit", 0), ("reclaim", 1)])
+def test_silent_programs_are_reported_for_every_trigger(run, via, is_reported):
+    """Also where the kernel has printed its ten reports of five seconds, and prints no more."""
+    if not is_reported:
+        run(FORKING)
     text = f"""
 [sysctl]
 kernel.ftrace_enabled = 0
