@@ -54,19 +54,19 @@ class RemovedMemcg(libbpf.BpfObject):
         """
         until = time.monotonic_ns() + round(_SECONDS * 1e9)
         self._slots[0] = RemovedMemcgStruct(until_ns=until)
-        with PidfdWatch() as watch:
+        with PidfdWatch() as watch, watch.all_end(_SECONDS) as pids:
             caller = fork.forked(
                 lambda: libbpf.run_syscall_program(self._fd, RemovalStruct(cgroup_id)), COMM
             )
             pid = caller.pid
             watch.add(pid, reap=True)
+            pids.append(pid)
             if watch.wait(lambda: bool(self._slots[0].taken), _SECONDS, look_again):
                 remove()
                 state = self._slots[0]
                 state.removed = 1
                 self._slots[0] = state
             if not watch.wait(lambda: pid in watch.deaths, 2 * _SECONDS):
-                watch.kill({pid})
                 raise OomctlError(f"the program (pid {pid}) does not end", "see dmesg")
             death = watch.deaths[pid]
             if death.status and not caller.error:

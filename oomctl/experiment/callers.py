@@ -20,9 +20,9 @@ _DYING = 5.0  # seconds that a caller may take to end after SIGKILL
 
 @dataclass(frozen=True)
 class _Callers:
-    """Callers that were started: their PIDs, what they were asked, and what they leave."""
+    """Callers: the PIDs of those that were started, what they are asked, and what they leave."""
 
-    pids: Sequence[int]
+    pids: list[int]
     words: Words
     shared: SharedResults
 
@@ -56,9 +56,10 @@ def call_together(
     Raises OomctlError if a caller is not ready in time or if no caller has a result; if only some
     have none, their results say why.
     """
-    with SharedResults(callers) as shared:
+    with SharedResults(callers) as shared, watch.all_end(_DYING) as started_pids:
         words = {**trigger.words, **(place or {}), "shared": shared.fd, "parent": os.getpid()}
-        started = _start(words, shared, watch, timeout)
+        started = _Callers(started_pids, words, shared)
+        _start(started, watch, timeout)
         pids = {*started.pids}
         watch.wait(lambda: pids <= watch.deaths.keys(), timeout, tick)
         late = {pid: _state(pid) for pid in pids - watch.deaths.keys()}
@@ -69,7 +70,6 @@ def call_together(
             state = late.get(pid)
             how = f"was killed at the timeout of {timeout:g} s (state: {state})" if state else ""
             ends.append(started.end(number, watch, how))
-            del watch.deaths[pid]
         return _results(trigger, ends, shared)
 
 
@@ -101,35 +101,28 @@ def _results(
     return results
 
 
-def _start(words: Words, shared: SharedResults, watch: PidfdWatch, timeout: float) -> _Callers:
+def _start(callers: _Callers, watch: PidfdWatch, timeout: float) -> None:
     """Start the callers, and let them go once all of them are ready.
 
     A caller that reads no byte from `start` does nothing, so if this fails, no call is made.
     """
     ready, report_ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     wait, go = -1, -1
-    pids: list[int] = []
+    count = callers.shared.count
     try:
         give_page(ready, report_ready)
         wait, go = os.pipe2(os.O_CLOEXEC)
-        for number in range(shared.count):
-            pid = caller.start({**words, "at": number, "ready": report_ready, "start": wait})
+        for number in range(count):
+            own = {"at": number, "ready": report_ready, "start": wait}
+            pid = caller.start({**callers.words, **own})
             watch.add(pid, reap=True)
-            pids.append(pid)
-        started = _Callers(pids, words, shared)
-        _await_ready(ready, started, watch, timeout)
-        os.write(go, b"g" * shared.count)
-    except BaseException:
-        watch.kill(pids)
-        watch.wait(lambda: watch.deaths.keys() >= {*pids}, _DYING)
-        for pid in pids:
-            watch.deaths.pop(pid, None)
-        raise
+            callers.pids.append(pid)
+        _await_ready(ready, callers, watch, timeout)
+        os.write(go, b"g" * count)
     finally:
         for fd in (ready, report_ready, wait, go):
             if fd >= 0:
                 os.close(fd)
-    return started
 
 
 def _await_ready(ready: int, started: _Callers, watch: PidfdWatch, timeout: float) -> None:

@@ -5,8 +5,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Self
 
 from oomctl.oom.fate import Death
@@ -81,6 +81,24 @@ class PidfdWatch:
                     signal.pidfd_send_signal(fd, number)
                 except ProcessLookupError:
                     continue
+
+    @contextmanager
+    def all_end(self, seconds: float) -> Iterator[list[int]]:
+        """Forget the deaths of the children whose PIDs the block puts into the list.
+
+        If it raises they are killed first, and given so many seconds to end: what is restored after
+        the block, they must not change once more.
+        """
+        pids: list[int] = []
+        try:
+            yield pids
+        except BaseException:
+            self.kill(pids)
+            self.wait(lambda: self.deaths.keys() >= {*pids}, seconds)
+            raise
+        finally:
+            for pid in pids:
+                self.deaths.pop(pid, None)
 
     def wait(
         self,

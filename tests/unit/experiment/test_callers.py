@@ -148,6 +148,24 @@ def test_no_caller_calls_if_oomctl_is_interrupted_before(watch, write, monkeypat
     assert write.path.read_text() == ""
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_callers_have_ended_when_a_call_is_interrupted(watch, blocked, count):
+    class StoppedError(BaseException):
+        pass
+
+    seen = []
+
+    def stop():
+        seen.extend(children())
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        call_together(blocked, count, watch, 20, stop)
+    assert len(seen) == count
+    assert children() == []
+    assert watch.deaths == {}
+
+
 def test_a_caller_that_cannot_be_started_ends_those_before_it(watch, write, monkeypatch):
     spawn, started = os.posix_spawn, []
 
