@@ -56,6 +56,8 @@ def call_together(
     Raises OomctlError if a caller is not ready in time or if no caller has a result; if only some
     have none, their results say why.
     """
+    # memory_max_write() (mm/memcontrol.c) of a caller loops until it gets a signal if the limit is
+    # restored beside it: mem_cgroup_out_of_memory() finds a margin, and nothing to do
     with SharedResults(callers) as shared, watch.all_end(_DYING) as started_pids:
         words = {**trigger.words, **(place or {}), "shared": shared.fd, "parent": os.getpid()}
         started = _Callers(started_pids, words, shared)

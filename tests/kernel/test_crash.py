@@ -140,7 +140,7 @@ def ended(pid, seconds=60):
     """Wait for its end; return its exit status, negative for a signal."""
     deadline = time.monotonic() + seconds
     while not (found := os.waitpid(pid, os.WNOHANG))[0]:
-        assert time.monotonic() < deadline, f"{pid} does not end"
+        assert time.monotonic() < deadline, f"{pid}: {Path(f'/proc/{pid}/stack').read_text()}"
         time.sleep(0.01)
     return os.waitstatus_to_exitcode(found[1])
 
