@@ -5,6 +5,7 @@ from typing import Self
 
 from oomctl import resources
 from oomctl.bpf import btf, libbpf
+from oomctl.bpf.bpfobject import BpfObject
 from oomctl.errors import UnsupportedError
 from oomctl.oom.plan import Call
 
@@ -36,7 +37,7 @@ class CallResultStruct(Structure):
     ]
 
 
-class DeclareProgram(libbpf.BpfObject):
+class DeclareProgram(BpfObject):
     """The loaded program; its results stay in a map, one for each slot."""
 
     file = "declare.bpf.o"

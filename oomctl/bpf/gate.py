@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from oomctl import resources
-from oomctl.bpf import libbpf, probes
+from oomctl.bpf import probes
+from oomctl.bpf.bpfobject import BpfObject
 from oomctl.errors import OomctlError
 from oomctl.proc import fork, procfs
 from oomctl.proc.pidfd import PidfdWatch, look_again
@@ -75,7 +76,7 @@ class LockHold:
     until_ns: int
 
 
-class Gate(libbpf.BpfObject):
+class Gate(BpfObject):
     """The attached gate, open unless `shut()`."""
 
     def __init__(self) -> None:

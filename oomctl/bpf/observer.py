@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from oomctl import resources
-from oomctl.bpf import btf, libbpf, probes, selftest
+from oomctl.bpf import btf, probes, selftest
+from oomctl.bpf.bpfobject import BpfObject
+from oomctl.bpf.maps import RingBuffers
 from oomctl.errors import UnsupportedError
 from oomctl.oom.enums import Constraint
 from oomctl.oom.event import Event, EventKind
@@ -148,11 +150,9 @@ class Observer:
         without = [program.name for program in PROGRAMS if program not in fitting]
         with ExitStack() as stack:
             try:
-                loaded = stack.enter_context(
-                    libbpf.BpfObject(resources.built("observer.bpf.o"), without)
-                )
+                loaded = stack.enter_context(BpfObject(resources.built("observer.bpf.o"), without))
                 # a path is told before its event, so events are read before paths
-                self._rings = libbpf.RingBuffers(*map(loaded.map_fd, ("events", "paths")))
+                self._rings = RingBuffers(*map(loaded.map_fd, ("events", "paths")))
                 stack.callback(self._rings.close)
                 loaded.array("base", BaseStruct)[0] = BaseStruct(self._root_id)
                 for program in fitting:

@@ -8,6 +8,7 @@ from typing import Self
 
 from oomctl import resources
 from oomctl.bpf import libbpf
+from oomctl.bpf.bpfobject import BpfObject
 from oomctl.errors import OomctlError
 from oomctl.proc import fork
 from oomctl.proc.pidfd import PidfdWatch, look_again
@@ -35,7 +36,7 @@ class RemovedMemcgStruct(Structure):
     ]
 
 
-class RemovedMemcg(libbpf.BpfObject):
+class RemovedMemcg(BpfObject):
     """The loaded program."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, Self
 import psutil
 
 from oomctl import resources
-from oomctl.bpf import btf, libbpf
+from oomctl.bpf import bpfobject, btf, libbpf
 from oomctl.bpf.declare import TASK_WORK
 from oomctl.bpf.gate import Gate, LockHold, Passage
 from oomctl.cgroup.node import UnifiedNode
@@ -228,12 +228,12 @@ class CaseRunner:
         self._evidence.append(f"stage {result.stage.name}, returned {result.ret}")
         return result.stage, int(result.ret or 0)
 
-    def load(self, file: str, only: libbpf.Only) -> Loaded:
+    def load(self, file: str, only: bpfobject.Only) -> Loaded:
         """Load one program of an object file, and unload it again."""
         try:
-            with libbpf.BpfObject(resources.built(file), only=only):
+            with bpfobject.BpfObject(resources.built(file), only=only):
                 loaded = Loaded(0, libbpf.log())
-        except libbpf.LoadError as error:
+        except bpfobject.LoadError as error:
             loaded = Loaded(error.errno, error.detail)
         self._evidence += [f"verifier: {line}" for line in verifier_reason(loaded.log)]
         return loaded

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.bpf import libbpf
+from oomctl.bpf import bpfobject
 from oomctl.bpf.gate import Gate
 from oomctl.bpf.observer import PROGRAMS, Observer
 from oomctl.bpf.probes import ON_FUNCTIONS, silent_programs
@@ -183,14 +183,14 @@ def detached(monkeypatch):
     """Take these programs away as soon as they are attached, which the observer is not told."""
 
     def detach(names):
-        attach = libbpf.BpfObject.attach
+        attach = bpfobject.BpfObject.attach
 
         def attach_and_detach(loaded, name):
             attach(loaded, name)
             if name in names:
                 loaded._lib.bpf_link__destroy(loaded._links.pop())
 
-        monkeypatch.setattr(libbpf.BpfObject, "attach", attach_and_detach)
+        monkeypatch.setattr(bpfobject.BpfObject, "attach", attach_and_detach)
 
     return detach
 
@@ -306,12 +306,12 @@ def test_ftrace_that_is_off_before_is_why_there_is_no_tracing(sysctl, traced):
 
 @pytest.mark.parametrize("name", ["oom_begin", "sigkill"])
 def test_a_program_that_was_not_loaded_is_named(monkeypatch, name):
-    made = libbpf.BpfObject.__init__
+    made = bpfobject.BpfObject.__init__
 
     def without_one(loaded, path, without=()):
         made(loaded, path, [*without, name])
 
-    monkeypatch.setattr(libbpf.BpfObject, "__init__", without_one)
+    monkeypatch.setattr(bpfobject.BpfObject, "__init__", without_one)
     says = f"did not attach oomctl's program '{name}'"
     with pytest.raises(UnsupportedError, match=says), Observer():
         pass

@@ -333,12 +333,12 @@ def test_a_silent_program_changes_no_verdict(declare, monkeypatch, silent):
     attach = Observer.__enter__
 
     def without(observer):
-        from oomctl.bpf import libbpf
+        from oomctl.bpf import bpfobject
 
-        real = libbpf.BpfObject.attach
+        real = bpfobject.BpfObject.attach
         with monkeypatch.context() as context:
             context.setattr(
-                libbpf.BpfObject,
+                bpfobject.BpfObject,
                 "attach",
                 lambda loaded, name: None if name in silent else real(loaded, name),
             )

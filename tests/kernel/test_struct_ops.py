@@ -10,7 +10,7 @@ import pytest
 
 from oomctl import resources
 from oomctl.bpf import btf, struct_ops
-from oomctl.bpf.libbpf import BpfObject, Only
+from oomctl.bpf.bpfobject import BpfObject, Only
 
 # include/uapi/linux/bpf.h
 MAP_CREATE, MAP_UPDATE_ELEM, BTF_LOAD, LINK_CREATE = 0, 2, 18, 28

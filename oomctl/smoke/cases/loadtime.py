@@ -12,8 +12,8 @@ from errno import EACCES, EINVAL
 from functools import partial
 
 from oomctl.bpf import struct_ops
+from oomctl.bpf.bpfobject import Only
 from oomctl.bpf.declare import TASK_WORK
-from oomctl.bpf.libbpf import Only
 from oomctl.oom.as_text import returned
 from oomctl.oom.outcome import Check
 from oomctl.smoke import facts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oomctl.bpf import libbpf
+from oomctl.bpf import bpfobject, libbpf
 from oomctl.errors import OomctlError, UnsupportedError
 from oomctl.proc import capabilities
 
@@ -19,7 +19,7 @@ from oomctl.proc import capabilities
 )
 def test_why_a_program_did_not_load(monkeypatch, number, hint):
     monkeypatch.setattr(capabilities, "lacking", lambda **_: iter(()))
-    error = libbpf._load_error(number)
+    error = bpfobject._load_error(number)
     assert isinstance(error, UnsupportedError)
     assert hint in error.hint
 
@@ -28,13 +28,13 @@ def test_a_file_that_is_not_an_object(tmp_path):
     path = tmp_path / "x.bpf.o"
     path.write_bytes(b"not an ELF file")
     with pytest.raises(OomctlError, match=r"libbpf cannot open .*x\.bpf\.o") as caught:
-        libbpf.BpfObject(path).__enter__()
+        bpfobject.BpfObject(path).__enter__()
     assert "libbpf: " in caught.value.detail
 
 
 def test_an_object_that_is_missing(tmp_path):
     with pytest.raises(OomctlError, match="No such file or directory"):
-        libbpf.BpfObject(tmp_path / "gone.bpf.o").__enter__()
+        bpfobject.BpfObject(tmp_path / "gone.bpf.o").__enter__()
 
 
 def test_the_version_is_a_number():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oomctl.bpf import btf, libbpf, observer, selftest
+from oomctl.bpf import btf, libbpf, maps, observer, selftest
 from oomctl.bpf.btf import Parameter
 from oomctl.bpf.observer import PROGRAMS, EventStruct, Victims, decode_path
 from oomctl.errors import OomctlError, UnsupportedError
@@ -220,7 +220,7 @@ def refusing(monkeypatch, tmp_path):
 
     def refuse(lockdown):
         error = UnsupportedError("no", "hint", detail="log")
-        monkeypatch.setattr(libbpf, "BpfObject", Refusing(error))
+        monkeypatch.setattr(observer, "BpfObject", Refusing(error))
         (tmp_path / "lockdown").write_text(lockdown)
         monkeypatch.setattr(observer, "_LOCKDOWN", tmp_path / "lockdown")
         with pytest.raises(UnsupportedError) as caught, observer.Observer():
@@ -281,8 +281,8 @@ def opening(monkeypatch):
 
     def opened(silent, ftrace_enabled=1):
         Loaded.closed = False
-        monkeypatch.setattr(libbpf, "BpfObject", Loaded)
-        monkeypatch.setattr(libbpf, "RingBuffers", Rings)
+        monkeypatch.setattr(observer, "BpfObject", Loaded)
+        monkeypatch.setattr(observer, "RingBuffers", Rings)
         monkeypatch.setattr(selftest, "silent_programs", lambda _attached, _fired: silent)
         monkeypatch.setattr(procfs, "sysctl", {"kernel.ftrace_enabled": ftrace_enabled}.get)
         return observer.Observer()
@@ -327,4 +327,4 @@ def test_a_kernel_without_btf_is_named(monkeypatch):
 
 def test_a_map_that_is_not_a_ring_buffer_is_refused():
     with pytest.raises(OomctlError, match="ring buffer"):
-        libbpf.RingBuffers(-1)
+        maps.RingBuffers(-1)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from oomctl.bpf import btf, libbpf
+from oomctl.bpf import bpfobject, btf
 from oomctl.errors import UnsupportedError
 from oomctl.experiment import environment
 from oomctl.proc import capabilities, procfs
@@ -74,7 +74,7 @@ def test_what_is_needed_is_said_before_anything_is_made(without, cgroupfs, monke
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.EACCES])
 def test_a_program_that_is_refused_for_want_of_several(without, number):
     without(ADMIN, BPF, bounding=False)
-    error = libbpf._load_error(number)
+    error = bpfobject._load_error(number)
     assert "not permitted: CAP_SYS_ADMIN is " in error.why or number != errno.EPERM
     assert ", CAP_BPF is not held, nor in the bounding set: the kernel loads no" in error.why
     assert "--cap-add=SYS_ADMIN" in error.hint
@@ -84,7 +84,7 @@ def test_a_program_that_is_refused_for_want_of_several(without, number):
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.EACCES])
 def test_a_program_that_is_refused_for_want_of_one(without, number):
     without(ADMIN)
-    error = libbpf._load_error(number)
+    error = bpfobject._load_error(number)
     assert "CAP_SYS_ADMIN is not held: libbpf cannot read the BTF of modules" in error.why
     assert error.hint == SYS_ADMIN.lack(CapabilitySets.own()).hint
     assert error.errno == number
