@@ -31,7 +31,7 @@ from oomctl.units import Duration
 
 _OPTIONS = {
     "smoke": "cli.smoke:SmokeOptions",
-    "run": "cli.run:RunOptions",
+    "run": "cli.runoptions:RunOptions",
     "declare": "cli.declare:DeclareOptions",
     "doctor": "cli.doctor:DoctorOptions",
 }
