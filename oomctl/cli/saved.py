@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import traceback
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,18 +25,16 @@ from oomctl.report.json_forms import read_examination
 from oomctl.report.kills_saved import read_json
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.rounds.reader import MALFORMED, parse, read_runs
-from oomctl.rounds.record import read_sections
+from oomctl.rounds.record import first_line, read_sections
 from oomctl.rounds.run import Section
 from oomctl.smoke.case import Case
 from oomctl.smoke.comparison import Comparison, KernelRun
 from oomctl.smoke.results import Report, result_of
 from oomctl.text import cut
 
-_HINT = "give a file that oomctl wrote: -f json, -f jsonl, or a record"
-_PEEK, _GZIP = 256, b"\x1f\x8b"
+_HINT = "give a file that oomctl wrote: a record, -f json, or -f jsonl of run, smoke or watch"
+_GZIP = b"\x1f\x8b"
 _LARGEST = 1 << 30
-_WHOLE = re.compile(rb'\s*\{\s*"(?!kind")')
-"""How a result begins that is one object, however it is indented; lines have their `kind` first."""
 
 
 class Kind(StrEnum):
@@ -125,21 +123,25 @@ def telling_malformed(name: str) -> Iterator[None]:
 
 
 def _read_known(file: BinaryIO, path: Path, name: str) -> Saved:
-    begun = file.peek(_PEEK)[:_PEEK] if hasattr(file, "peek") else b""
-    if begun.startswith((b'{"kind": "suite"', b'{"kind":"suite"')):
-        suites = _suites(_lines(file, path))
-        return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
-    if begun.startswith((b'{"kind": "kill"', b'{"kind": "summary"')):
-        return _kills([*_lines(file, path)], name)
-    if _WHOLE.match(begun):
-        return _whole(parse(file.read(_LARGEST), str(path)), path, name)
-    sections = tuple(read_sections(file, path))
+    first = first_line(file, path, _LARGEST)
+    line = parse(first, f"{path}: line 1")
+    match line and line.get("kind"):
+        case "suite":
+            suites = _suites(_lines(chain([first], file), path))
+            return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
+        case "kill" | "summary":
+            return _kills([*_lines(chain([first], file), path)], name)
+        case None if first:
+            rest = file.read(_LARGEST)
+            tree = parse(first + rest, str(path)) if rest.strip() else line
+            return _whole(tree, path, name)
+    sections = tuple(read_sections(file, path, first))
     for remark in (remark for section in sections for remark in section.run.remarks):
         console.note(f"{path}: {remark}")
     return Saved(Kind.ROUNDS, tuple((each,) for each in sections), (name,))
 
 
-def _lines(file: BinaryIO, path: Path) -> Iterator[dict[str, Any]]:
+def _lines(file: Iterable[bytes], path: Path) -> Iterator[dict[str, Any]]:
     """Yield each line; half a line at the end is left out."""
     for number, text in enumerate(file, 1):
         line = parse(text, f"{path}: line {number}")

@@ -24,6 +24,7 @@ from oomctl.rounds.run import Run, Section
 from oomctl.text import counted
 from oomctl.units import format_size
 
+_MARGIN = 256  # bytes of space before the first line
 _LONGEST = 64 << 20  # bytes of a line; a round of the largest scenario has a few MiB
 
 
@@ -150,30 +151,48 @@ def read_record(path: Path) -> list[Section]:
         raise UsageError(f"{path}: {error.strerror}", HINT) from error
 
 
-def read_sections(file: BinaryIO, path: Path) -> list[Section]:
+def read_sections(file: BinaryIO, path: Path, first: bytes | None = None) -> list[Section]:
     """Return the runs of a record that has been opened; raises OSError too.
 
-    What cannot be read again as it is, from a pipe or a compressed file, is held in memory.
+    `first` is its first line, if that has been read. What cannot be read again as it is, from a
+    pipe or a compressed file, is held in memory.
     """
     as_it_is = can_be_read_again(path) and not isinstance(file, GzipFile)
     kept = None if as_it_is else io.BytesIO()
-    found = list(read_runs(_raw_lines(file, path, kept), str(path)))
+    found = list(read_runs(_raw_lines(file, path, kept, first), str(path)))
     source = path if kept is None else kept
     return [Section(one.run, partial(_read_lines, source, one.start, one.stop)) for one in found]
 
 
-def _raw_lines(file: BinaryIO, path: Path, kept: io.BytesIO | None) -> Iterator[bytes]:
-    """Yield each line before the next is read: another file may be endless."""
-    begun = file.read(1)
-    if begun not in (b"{", b""):
+def first_line(file: BinaryIO, path: Path, most: int = _LONGEST) -> bytes:
+    """Return the first line, and the space before it.
+
+    UsageError if it is no object, or has more than `most` bytes: another file may be endless.
+    """
+    begun = b""
+    while (byte := file.read(1)).isspace() and len(begun) < _MARGIN:
+        begun += byte
+    if byte not in (b"{", b""):
         raise UsageError(f"{path}: is not a record", HINT)
-    while text := begun + file.readline(_LONGEST):
-        if len(text) > _LONGEST:
-            raise UsageError(f"{path}: has a line of more than {format_size(_LONGEST)}", HINT)
+    return begun + byte + _line(file, path, most)
+
+
+def _raw_lines(
+    file: BinaryIO, path: Path, kept: io.BytesIO | None, first: bytes | None
+) -> Iterator[bytes]:
+    text = first_line(file, path) if first is None else first
+    while text:
         if kept is not None:
             kept.write(text)
         yield text
-        begun = b""
+        text = _line(file, path)
+
+
+def _line(file: BinaryIO, path: Path, most: int = _LONGEST) -> bytes:
+    text = file.readline(most)
+    if len(text) == most:
+        raise UsageError(f"{path}: has a line of more than {format_size(most)}", HINT)
+    return text
 
 
 def _read_lines(source: Path | io.BytesIO, start: int, stop: int) -> Iterator[str]:

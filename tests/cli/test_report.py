@@ -117,6 +117,32 @@ def test_a_result_may_be_indented_in_any_way(here, indent):
     assert (other.exit_code, other.stdout) == (0, saved.stdout)
 
 
+LINES = {
+    "record": RECORDS["alone"],
+    "suite": render("jsonl", [suite_report()]),
+    "kills": render_json(Kill(303, "large", 64 << 20, "/a/large")),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_keys_of_a_line_may_have_any_order(here, name):
+    lines = [*map(json.loads, LINES[name].splitlines())]
+    (here / "saved.jsonl").write_text(LINES[name])
+    (here / "reversed.jsonl").write_text(
+        "".join(f"{json.dumps(dict(reversed(line.items())))}\n" for line in lines)
+    )
+    saved, other = (run("report", each) for each in ("saved.jsonl", "reversed.jsonl"))
+    assert (other.exit_code, other.stdout) == (saved.exit_code, saved.stdout)
+    assert saved.stdout
+
+
+def test_lines_of_declarations_have_too_little_to_be_shown(here):
+    one = RENDERERS["jsonl"](DEFAULT_RUN)
+    for number in (1, 2):
+        (here / "lines.jsonl").write_text(one * number)
+        refused(run("report", "lines.jsonl"), 2, "-f jsonl of run, smoke or watch")
+
+
 @pytest.mark.usefixtures("machine")
 def test_a_large_result_is_kept_compressed_a_larger_one_is_not(monkeypatch, here):
     monkeypatch.setattr("oomctl.cli.kept._FOLDER", (str(here / "kept"),))

@@ -53,7 +53,7 @@ BOUNDED = {
     ("fleet/ansible.py", "thread.join()"): "Ansible has ended, or was told to",
     ("lab/pump.py", "os.read(key.fd, 1 << 18)"): "select(2) said that there is something",
     ("rounds/record.py", "file.readline()"): "a regular file",
-    ("rounds/record.py", "file.readline(_LONGEST)"): "a regular file",
+    ("rounds/record.py", "file.readline(most)"): "a regular file",
     ("console.py", "sys.stdin.buffer.readline()"): "asks a person, and Ctrl-C ends it",
 }
 BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
