@@ -132,12 +132,17 @@ def _load_error(error: int) -> LoadError:
         case _:
             hint = "`-v` shows libbpf's log"
     why = f"the kernel did not load oomctl's BPF program: {os.strerror(error)}"
-    return LoadError(error, *_named(why, hint), libbpf.log())
+    # from bpf_btf_get_next_id(), by which libbpf looks for the kfunc in modules
+    of_modules = error == errno.EPERM
+    return LoadError(error, *_named(why, hint, of_modules), libbpf.log())
 
 
-def _named(why: str, hint: str) -> tuple[str, str]:
-    """Name the capabilities that we lack and their cures; with all of them return the arguments."""
-    lacks = list(capabilities.lacking(module=True))
+def _named(why: str, hint: str, of_modules: bool = False) -> tuple[str, str]:
+    """Name the capabilities that we lack and their cures; with all of them return the arguments.
+
+    CAP_SYS_ADMIN is one of them only if libbpf may not have been allowed to read modules' BTF.
+    """
+    lacks = list(capabilities.lacking(module=of_modules))
     if not lacks:
         return why, hint
     cures = dict.fromkeys(each.hint for each in lacks)
