@@ -3,21 +3,32 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from oomctl.experiment.counters import Watched, reconciled, settled
 from oomctl.experiment.sources import Batch, OomSources
 from oomctl.oom.counts import KillCounts, KillTally
 from oomctl.oom.event import Event
 from oomctl.oom.kill import HITS, OomKill, by_process, reconcile, threads_of, traced
+from oomctl.oom.klog import KernelLog
 from oomctl.oom.log.logrecord import Record
+
+
+class Position(NamedTuple):
+    """How much evidence there was at some moment."""
+
+    events: int
+    records: int
+    logged: int
+    events_lost: int
+    log_lost: int
 
 
 class History:
     """All evidence of a round; what the sources had before it is dropped.
 
-    `events` are in order, `lost` counts what was overwritten before it was read, `taken` are the
-    PIDs that the OOM killer has taken so far. `watched` returns the cgroups whose memory.events are
-    held against the other counts of kills.
+    `events` are in order, `taken` are the PIDs that the OOM killer has taken so far. `watched`
+    returns the cgroups whose memory.events are held against the other counts of kills.
     """
 
     def __init__(self, sources: OomSources, watched: Watched) -> None:
@@ -29,25 +40,39 @@ class History:
         self._read_ns: dict[int, int] = {}
         self.events: list[Event] = []
         self.taken: set[int] = set()
-        self.lost = 0
         self._before, _earlier = settled(watched, sources.drain)
 
-    def update(self) -> Batch:
-        """Add the evidence since the last update, and return it."""
-        return self._add(self._sources.drain())
+    @property
+    def lost(self) -> int:
+        """How much was overwritten before it was read."""
+        return sum(self._lost)
 
-    def _add(self, batch: Batch) -> Batch:
+    def update(self) -> None:
+        """Add the evidence since the last update."""
+        self._add(self._sources.drain())
+
+    def position(self) -> Position:
+        """Return where the evidence so far ends."""
+        return Position(len(self.events), len(self._records), len(self._logged), *self._lost)
+
+    def since(self, position: Position) -> Batch:
+        """Update, and return all evidence from a position on, whatever has updated in between."""
+        self.update()
+        log = KernelLog(tuple(self._records[position.records :]), self._lost[1] - position.log_lost)
+        events = tuple(self.events[position.events :])
+        lost = self._lost[0] - position.events_lost
+        return Batch(events, log, lost, tuple(self._logged[position.logged :]))
+
+    def _add(self, batch: Batch) -> None:
         now = time.monotonic_ns()
         self._logged += batch.logged
         for kill in batch.logged:
             self._read_ns.setdefault(kill.pid, now)
         self.events += batch.events
-        self.lost += batch.lost
         self._lost = self._lost[0] + batch.events_lost, self._lost[1] + batch.log.lost
         self._records += batch.log.records
         self.taken.update(kill.pid for kill in batch.logged)
         self.taken.update(e.tgid for e in batch.events if e.kind in HITS)
-        return batch
 
     def took(self, pid: int) -> bool:
         """Update, and return whether the OOM killer has taken a PID in this round."""

@@ -1,6 +1,6 @@
 """The sources of evidence: BPF tracing if it is available, and always the kernel log."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -8,6 +8,7 @@ from typing import Self
 from oomctl import console
 from oomctl.bpf.observer import ROOT_ID, Observer
 from oomctl.errors import UnsupportedError
+from oomctl.oom.attribution import SYSRQ_ORDER
 from oomctl.oom.enums import Role
 from oomctl.oom.event import Event, EventKind
 from oomctl.oom.kill import HITS, OomKill, threads_of, traced
@@ -36,7 +37,8 @@ class Batch:
     def is_unlogged(self) -> bool:
         """Whether a victim was traced that has no line in the log, although no line was lost.
 
-        Where the begin of a run is not reported, signals are not, either: a mark may be a victim's.
+        If the begin of a run was not traced, its SIGKILL was not, either, so a task that is only
+        marked may be a victim.
         """
         threads = threads_of(self.events)
         logged = {threads.get(kill.pid, kill.pid) for kill in self.logged}
@@ -45,9 +47,27 @@ class Batch:
             kill.pid
             for kill in traced(self.events)
             if kill.role == Role.VICTIM
-            or (kill.role == Role.EXITING and kill.invoker_pid not in begun)
+            or (
+                kill.role == Role.EXITING and kill.invoker_pid not in begun and not self.events_lost
+            )
         )
         return not self.log.lost and any(pid not in logged for pid in victims)
+
+    def killed_for(self, invokers: Collection[int], *, sysrq: bool) -> set[int]:
+        """Return the processes whose kill is logged, if one of `invokers` or sysrq was the cause.
+
+        Of more than ten reports in five seconds the log has only "Killed process", which names no
+        invoker (mm/oom_kill.c, oom_kill_process()), but the mark of the victim does.
+        """
+        threads = threads_of(self.events)
+        marked_by = {event.tgid: event.invoker_pid for event in self.events if event.kind in HITS}
+        killed = set()
+        for kill in self.logged:
+            pid = threads.get(kill.pid, kill.pid)
+            by_sysrq = sysrq and kill.order in (None, SYSRQ_ORDER)
+            if by_sysrq or (kill.invoker_pid or marked_by.get(pid)) in invokers:
+                killed.add(pid)
+        return killed
 
     @property
     def lost(self) -> int:

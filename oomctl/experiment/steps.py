@@ -12,19 +12,18 @@ from oomctl.experiment.actions import ActionRunner
 from oomctl.experiment.caller import Words
 from oomctl.experiment.callers import call_together
 from oomctl.experiment.candidates import read_candidates, target_pages
-from oomctl.experiment.history import History
+from oomctl.experiment.history import History, Position
 from oomctl.experiment.roundsetup import RoundSetup
-from oomctl.experiment.sources import NOTHING, Batch
+from oomctl.experiment.sources import Batch
 from oomctl.experiment.target import Snapshot, TargetState, rises
 from oomctl.experiment.triggers import Limit, target_id, trigger
 from oomctl.experiment.waits import Waits
 from oomctl.oom import safety
 from oomctl.oom.account import account
-from oomctl.oom.attribution import SYSRQ_ORDER, CallObservation, PostRun
+from oomctl.oom.attribution import CallObservation, PostRun
 from oomctl.oom.call import CallResult
 from oomctl.oom.enums import Until, Via
 from oomctl.oom.event import EventKind
-from oomctl.oom.kill import HITS
 from oomctl.oom.outcome import CallReport
 from oomctl.oom.plan import Step
 from oomctl.oom.prediction import Candidates
@@ -119,13 +118,13 @@ class RoundRunner:
         group_kills = state.group_kills(groups)
         fired = self.history.fired()
         self.history.update()
-        taken = frozenset(self.history.taken)
+        since, taken = self.history.position(), frozenset(self.history.taken)
         # a victim that is not watched yet is in flight only if it still exists
         for pid in taken - self.watch.watched():
             self.watch.add(pid)
         self.sampler.sample()
         acted = len(self.actions.reports)
-        candidates, results, batch = self._run_callers(step, target, candidates)
+        candidates, results, batch = self._run_callers(step, target, candidates, since)
         disturbed = any(
             one.action.may_turn_choice and not one.failed for one in self.actions.reports[acted:]
         )
@@ -166,34 +165,22 @@ class RoundRunner:
     def _silent(
         self, step: Step, results: Sequence[CallResult], fired: Mapping[str, int], batch: Batch
     ) -> tuple[str, ...]:
-        """Return the observer's programs that must have run during the calls but did not.
-
-        Of more than ten kills in five seconds the log does not tell who invoked the OOM killer
-        (mm/oom_kill.c, oom_kill_process()), but the mark of the victim does.
-        """
+        """Return the observer's programs that must have run during the calls but did not."""
         via, callers = step.call.via, {result.caller for result in results}
-        marked_by = {e.tgid: e.invoker_pid for e in batch.events if e.kind in HITS}
-        kills = {
-            kill.pid
-            for kill in batch.logged
-            if (kill.invoker_pid or marked_by.get(kill.pid)) in callers
-            or (via == Via.SYSRQ and kill.order == SYSRQ_ORDER)
-        }
+        kills = batch.killed_for(callers, sysrq=via == Via.SYSRQ)
         calls = sum(result.ret in (0, 1) for result in results if via in (Via.BPF, Via.PSI))
         return silent_programs(fired, self.history.fired(), calls=calls, kills=len(kills))
 
     def _run_callers(
-        self, step: Step, target: UnifiedNode | None, candidates: Candidates
+        self, step: Step, target: UnifiedNode | None, candidates: Candidates, since: Position
     ) -> tuple[Candidates, list[CallResult], Batch]:
         """Pull the trigger; an error that occurs after the calls becomes the round's failure."""
-        batch = NOTHING
 
         def tick() -> None:
-            nonlocal batch
             self.sampler.sample()
             # the writer of memory.max loops in the OOM killer, which would overflow the ring buffer
             if step.call.via == Via.LIMIT or self.actions.awaits_marks:
-                batch += self.history.update()
+                self.history.update()
             self.actions.make_due()
 
         setup = self.setup
@@ -220,10 +207,9 @@ class RoundRunner:
                 raise
             self.failure = error
         self.sampler.sample()
-        batch += self.history.update()
         if step.call.via == Via.SYSRQ:
-            batch = self._waits.await_sysrq(batch)
-        return candidates, results, self._waits.await_log(batch)
+            self._waits.await_sysrq(since)
+        return candidates, results, self._waits.await_log(since)
 
     def _just_read(self, step: Step) -> list[Task] | None:
         """Return the tasks of the first call's target, without those that have ended since.

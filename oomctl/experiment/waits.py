@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from oomctl import console
 from oomctl.cgroup.usage import Sampler
 from oomctl.experiment.actions import ActionRunner
-from oomctl.experiment.history import History
+from oomctl.experiment.history import History, Position
 from oomctl.experiment.roundsetup import RoundSetup
 from oomctl.experiment.sources import Batch
 from oomctl.experiment.target import TargetState
@@ -50,24 +50,21 @@ class Waits:
         if self.setup.drawn and self.setup.plan.steps:
             self.pause(_SAMPLES_BEFORE)
 
-    def await_sysrq(self, batch: Batch) -> Batch:
+    def await_sysrq(self, since: Position) -> None:
         """Wait for the worker that serves sysrq: the write itself returns at once."""
         deadline = time.monotonic() + _SYSRQ_TIMEOUT
-        while not _served(batch) and time.monotonic() < deadline:
+        while not _served(self.history.since(since)) and time.monotonic() < deadline:
             self.pause(0.02)
-            batch = batch + self.history.update()
-        return batch
 
-    def await_log(self, batch: Batch) -> Batch:
-        """Wait for the log's lines of the traced victims.
+    def await_log(self, since: Position) -> Batch:
+        """Wait for the log's lines of the traced victims; return the evidence from `since` on.
 
         A CPU that stands still while it makes a record holds back all later ones
         (kernel/printk/printk_ringbuffer.c, _prb_read_valid()), as that of a virtual machine may.
         """
         deadline = time.monotonic() + _LOG_TIMEOUT
-        while batch.is_unlogged and time.monotonic() < deadline:
+        while (batch := self.history.since(since)).is_unlogged and time.monotonic() < deadline:
             self.pause(0.02)
-            batch = batch + self.history.update()
         return batch
 
     def settle(

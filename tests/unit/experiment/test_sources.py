@@ -1,4 +1,6 @@
-"""A batch of evidence knows whether the log lacks a line that is still to come."""
+"""A batch of evidence: what the log still lacks, and what was killed for a caller."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -28,3 +30,22 @@ SAID = logged(7)
 def test_a_line_of_a_victim_is_missing(events, log, is_unlogged):
     batch = Batch(events, log, 0, tuple(KillsFromLog().feed(log.records)))
     assert batch.is_unlogged == is_unlogged
+
+
+def test_a_begin_that_was_lost_is_not_waited_for():
+    assert not Batch((MARK,), KernelLog(), 1).is_unlogged
+
+
+@pytest.mark.parametrize(
+    ("events", "invokers", "sysrq", "killed"),
+    [
+        ((), {CALLER}, False, set()),  # its line names no invoker
+        ((MARK,), {CALLER}, False, {7}),
+        ((MARK,), {CALLER + 1}, False, set()),
+        ((replace(MARK, tgid=6),), {CALLER}, False, {6}),  # its leader had ended
+        ((MARK,), set(), True, {7}),  # a worker of the kernel has invoked it
+    ],
+)
+def test_what_was_killed_for_a_caller_although_no_report_says_so(events, invokers, sysrq, killed):
+    batch = Batch(events, SAID, 0, tuple(KillsFromLog().feed(SAID.records)))
+    assert batch.killed_for(invokers, sysrq=sysrq) == killed
