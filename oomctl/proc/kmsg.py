@@ -116,20 +116,24 @@ class Kmsg:
         """Return the next record; None if there is none yet."""
         while True:
             try:
-                return os.read(self._fd, _RECORD_MAX)
+                if raw := os.read(self._fd, _RECORD_MAX):
+                    return raw
+                raise self._is_another()  # the kernel log has no end
             except BlockingIOError:
                 return None
             except BrokenPipeError:  # EPIPE: overwritten records; the numbers tell how many
                 continue
 
     def _head(self, raw: bytes) -> re.Match[bytes]:
-        head = HEAD.match(raw)
-        if not head:
-            raise UnsupportedError(
-                f"{self._path} is not the kernel log (a container?)",
-                "run it where that can be read; oomctl proves a kill by the kernel's own word",
-            )
-        return head
+        if head := HEAD.match(raw):
+            return head
+        raise self._is_another()
+
+    def _is_another(self) -> UnsupportedError:
+        return UnsupportedError(
+            f"{self._path} is not the kernel log (a container?)",
+            "run it where that can be read; oomctl proves a kill by the kernel's own word",
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import errno
 import itertools
 import os
+import time
 
 import pytest
 
@@ -131,14 +132,15 @@ def test_a_flood_that_outruns_the_reader_does_not_hold_it(device, monkeypatch):
         assert len(seen.records) <= 502 * kmsg._AT_ONCE
 
 
-@pytest.mark.parametrize("text", ["", "a line\n" * 3])
+@pytest.mark.parametrize("text", ["", "a line\n" * 3, "6,1,2,-;hello\n"])
 def test_a_file_that_is_not_the_kernel_log_is_refused_at_once(tmp_path, text):
     """In a container /dev/kmsg may be /dev/null."""
     path = tmp_path / "kmsg"
     path.write_text(text)
-    opened = len(descriptors())
+    opened, began = len(descriptors()), time.process_time()
     with pytest.raises(UnsupportedError, match=r"kmsg is not the kernel log \(a container\?\)"):
         Kmsg(path).__enter__()
+    assert time.process_time() - began < kmsg._PATIENCE / 2
     assert len(descriptors()) == opened
 
 
