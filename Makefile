@@ -72,7 +72,7 @@ man: $(READY) ## write docs/oomctl.1 from the help texts
 # A guest keeps one processor busy. The longest first.
 test: PACKAGES += $(TEST_PACKAGES)
 test: setup ## all tests: here, and on the lab's kernel
-	@echo "make: $(JOBS) suites at a time (JOBS=$(JOBS)); each shows at its end what it says"
+	@echo "make: $(JOBS) suites at a time (JOBS=$(JOBS)); the output of each appears when it ends"
 	@$(MAKE) --no-print-directory -j$(JOBS) -O $(KERNEL_PARTS) test-unit test-slice
 
 test-slice: PACKAGES += $(TEST_PACKAGES)

@@ -171,7 +171,8 @@ __noinline int climb(void)
  * cgroup_kf_syscall_ops). Nothing is told of a cgroup outside the base, too deep or with too long a
  * path.
  *
- * Not static, as climb(), and with an address instead of a pointer, which only that may have.
+ * Global for the same reason as climb(). A global function cannot take a pointer to an object of the
+ * kernel, so it takes the address as a number.
  */
 __noinline int tell_path(__u64 address)
 {
@@ -232,8 +233,9 @@ static __always_inline struct oomctl_event *reserve(enum oomctl_event_kind kind)
 	} while (0)
 
 /*
- * A macro: only a constant index is relocated with the stride of the kernel's array. A field is
- * looked for, since libbpf looks for a type that is missing in every module.
+ * A macro: only a constant index is relocated with the stride of the kernel's array. It tests a
+ * field, not a type: for a type that vmlinux lacks, libbpf searches the BTF of all modules, which
+ * needs CAP_SYS_ADMIN.
  */
 #define COUNTER(mm, member)                                                                        \
 	(bpf_core_field_exists(((struct mm_struct___counted_by_thread *)(mm))->rss_stat.count)     \
@@ -285,8 +287,9 @@ static __always_inline void put_control(struct oomctl_event *event, struct oom_c
 }
 
 /*
- * These reports are global functions, too: libbpf relocates each once for all programs, which takes
- * longer than the verifier. As addresses they take what argument() returns.
+ * The reports are global functions, so that libbpf relocates each once, and not once for each
+ * program: relocation takes longer than verification. Like tell_path() they take addresses; see
+ * argument().
  */
 __noinline int report_control(enum oomctl_event_kind kind, __u64 address)
 {
@@ -366,7 +369,7 @@ static __always_inline struct run *victim_of_run(void)
 	return run;
 }
 
-/* An argument of a program as a number: the verifier takes no pointer for that. */
+/* An argument of a program as a number, for a global function: a pointer the verifier refuses. */
 static __always_inline __u64 argument(__u64 *ctx, int number)
 {
 	__u64 value = 0;

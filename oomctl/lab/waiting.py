@@ -45,6 +45,8 @@ _PR_SET_NAME, _PR_SET_MM = 15, 35
 _ARGUMENTS, _ENVIRONMENT = (8, 9), (10, 11)
 """PR_SET_MM_ARG_START, _END, and PR_SET_MM_ENV_START, _END (include/uapi/linux/prctl.h)."""
 _LIBC = ctypes.CDLL(None)
+_opened = contextlib.ExitStack()
+"""What the children find open; it is never closed."""
 
 
 def prepare() -> None:
@@ -53,13 +55,11 @@ def prepare() -> None:
         import_module(f"oomctl.{name}")
     for name in OTHERS:
         import_module(name)
-    opened = contextlib.ExitStack()
     with contextlib.suppress(OomctlError):
-        vmlinux = opened.enter_context(lazy.load("bpf.btf:vmlinux")())
+        vmlinux = _opened.enter_context(lazy.load("bpf.btf:vmlinux")())
         for program in lazy.load("bpf.observer:PROGRAMS"):
             program.fits(vmlinux)  # what is found stays known
         lazy.load("bpf.btf:find_kfunc")()
-    atexit.register(opened.close)
     text = io.StringIO()
     example, *_ = map(str, lazy.load("resources:examples")())
     for words in (("declare", "--dry-run"), ("run", example, "--dry-run"), ("smoke", "--list")):

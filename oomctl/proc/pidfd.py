@@ -84,10 +84,10 @@ class PidfdWatch:
 
     @contextmanager
     def all_end(self, seconds: float) -> Iterator[list[int]]:
-        """Forget the deaths of the children whose PIDs the block puts into the list.
+        """Kill the children whose PIDs the block puts into the list, if it raises.
 
-        If it raises they are killed first, and given so many seconds to end: what is restored after
-        the block, they must not change once more.
+        They are given so many seconds to end, so that they change nothing that is restored after
+        it. A block that returns must have waited for their ends. Then their deaths are forgotten.
         """
         pids: list[int] = []
         try:

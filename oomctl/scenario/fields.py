@@ -111,7 +111,7 @@ def _whole(low: int, high: int) -> Key:
 
 
 def _string(parse: Callable[[str], str], pattern: str) -> Key:
-    """Return the type of a name, which may be a key or a value: that may be no text."""
+    """Return the type of a name, used as a key or as a value; a value may be of any TOML type."""
     return Key(lambda value: parse(values.text(value)), _text(pattern))
 
 
