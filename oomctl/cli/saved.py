@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import traceback
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ from oomctl.text import cut
 _HINT = "give a file that oomctl wrote: a record, -f json, or -f jsonl of run, smoke or watch"
 _GZIP = b"\x1f\x8b"
 _LARGEST = 1 << 30
+_OBJECT = re.compile(rb'\s*\{\s*"')
 
 
 class Kind(StrEnum):
@@ -125,15 +127,18 @@ def telling_malformed(name: str) -> Iterator[None]:
 def _read_known(file: BinaryIO, path: Path, name: str) -> Saved:
     first = first_line(file, path, _LARGEST)
     line = parse(first, f"{path}: line 1")
+    if line is None:  # that of an object which is indented may be the brace alone
+        first += file.readline(_LARGEST)
     match line and line.get("kind"):
         case "suite":
             suites = _suites(_lines(chain([first], file), path))
             return Saved(Kind.SUITES, tuple((each,) for each in suites), (name,))
         case "kill" | "summary":
             return _kills([*_lines(chain([first], file), path)], name)
-        case None if first:
+        case None if _OBJECT.match(first):
             rest = file.read(_LARGEST)
-            tree = parse(first + rest, str(path)) if rest.strip() else line
+            is_one_line = line and not rest.strip()
+            tree = line if is_one_line else parse(first + rest, str(path))
             return _whole(tree, path, name)
     sections = tuple(read_sections(file, path, first))
     for remark in (remark for section in sections for remark in section.run.remarks):

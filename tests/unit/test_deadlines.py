@@ -54,6 +54,7 @@ BOUNDED = {
     ("lab/pump.py", "os.read(key.fd, 1 << 18)"): "select(2) said that there is something",
     ("rounds/record.py", "file.readline()"): "a regular file",
     ("rounds/record.py", "file.readline(most)"): "a regular file",
+    ("cli/saved.py", "file.readline(_LARGEST)"): "a regular file",
     ("console.py", "sys.stdin.buffer.readline()"): "asks a person, and Ctrl-C ends it",
 }
 BLOCKING = {"read", "waitpid", "waitid", "wait3", "wait4", "flock", "lockf"}
