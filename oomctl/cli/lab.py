@@ -24,6 +24,8 @@ from oomctl.report import KERNELS_RENDERERS, ShortFormat
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.rounds.record import read_record
 
+_FILE, _MANY = {"--record", "--output", "-o"}, {"--repeat", "--for", "--vary", "--until-differs"}
+_FORM_IN_FILE = re.compile(r"(-f|--format)[ =]?\w+=")
 _OWN_FORM = ("--record", "--no-record", "--format", "-f", "--output", "-o", "--dry-run", "-h")
 """Options of `declare` and `run` by which their own output is asked for."""
 _KERNEL = "{kernel}"
@@ -70,6 +72,16 @@ class LabRunOptions(guest.MachineOptions):
             and not any(word.startswith(_OWN_FORM) for word in words)
         )
 
+    @property
+    def loses_files(self) -> bool:
+        """Whether oomctl will write files in the guest, none of whose folders stays."""
+        name, *words = self.command
+        options = {word.partition("=")[0] for word in words}
+        in_form = any(_FORM_IN_FILE.match(f"{one} {two}") for one, two in pairwise([*words, ""]))
+        of_rounds = words[:1] == ["run"] and options & _MANY and "--no-record" not in options
+        writes = bool(options & _FILE or in_form or of_rounds)
+        return Path(name).name == "oomctl" and writes and not (self.rwdir or self.compared)
+
 
 @command(
     "and others: those of COMMAND",
@@ -100,6 +112,10 @@ def run(given: LabRunOptions) -> None:
         return
     wanted = forms.of(given.formats)
     with forms.Places(wanted, given.output) as places, guest.all_ready(given, given.kfunc) as hosts:
+        if given.loses_files:
+            console.note(
+                "files of oomctl go with the guest: `--rwdir .` keeps those of this folder"
+            )
         if len(hosts) == 1:
             raise typer.Exit(_run(given, hosts[0][1], given.command, environment))
         if given.compared:

@@ -24,6 +24,29 @@ from oomctl.oom.faults import Fault
 from tests.cli.lab.command import invoke
 
 
+@pytest.mark.parametrize(
+    ("command", "is_said"),
+    [
+        ("oomctl run s.toml --record r.jsonl", True),
+        ("oomctl run s.toml --record=r.jsonl", True),
+        ("/x/bin/oomctl declare -o out.json", True),
+        ("oomctl declare -f html=page.html", True),
+        ("oomctl smoke --format=json=all.json", True),
+        ("oomctl run s.toml --repeat 9", True),
+        ("oomctl run s.toml --repeat 9 --no-record", False),
+        ("oomctl run s.toml --set memory.max=9M -f json", False),
+        ("oomctl declare --hog a=9M", False),
+        ("touch -o r", False),
+    ],
+)
+def test_files_that_go_with_the_guest_are_said(boots, tmp_path, command, is_said):
+    said = "files of oomctl go with the guest: `--rwdir .` keeps"
+    for options, is_lost in ((), is_said), (("--rwdir", tmp_path), False):
+        boots[0].append(Ending(0, False, 2.0, 3.0, ""))
+        done = invoke("run", *options, "--", *command.split())
+        assert (done.exit_code, said in done.stderr) == (0, is_lost)
+
+
 @pytest.mark.parametrize("status", [0, 1, 42, 137, 255])
 def test_the_commands_status_is_ours(boots, status):
     boots[0].append(Ending(status, False, 2.0, 3.0, ""))
