@@ -210,5 +210,6 @@ class Root(LazyGroup):
 def _line(error: typer.TyperException) -> str:
     text = error.format_message().rstrip(".")
     if isinstance(error, UsageError) and error.ctx:
-        text += f"; see `{error.ctx.command_path} -h`"
+        see = " See" if text.endswith("?") else "; see"
+        text += f"{see} `{error.ctx.command_path} -h`"
     return text

@@ -116,7 +116,7 @@ def test_without_a_command_the_help_comes_and_it_is_a_usage_error():
     ("arguments", "says"),
     [
         ("--nonsense", "No such option: --nonsense"),
-        ("decare", "No such command 'decare'. Did you mean 'declare', 'compare'?"),
+        ("decare", "No such command 'decare'. Did you mean 'declare', 'compare'? See `oomctl -h`"),
         ("declare extra", "unexpected extra argument"),
         ("declare --nonsense", "No such option: --nonsense"),
         ("declare --hogs", "--hogs"),
