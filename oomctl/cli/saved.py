@@ -159,9 +159,11 @@ def _lines(file: Iterable[bytes], path: Path) -> Iterator[dict[str, Any]]:
 def _whole(tree: Mapping[str, Any] | None, path: Path, name: str) -> Saved:
     if tree is None:
         raise UsageError(f"{path}: is not one JSON object", _HINT)
-    if tree.get("schema") != SCHEMA:
+    if "schema" not in tree:
+        raise UsageError(f"{path}: is no result of oomctl", _HINT)
+    if tree["schema"] != SCHEMA:
         raise UsageError(
-            f"{path}: has schema {tree.get('schema')}, this oomctl knows {SCHEMA}",
+            f"{path}: has schema {tree['schema']}, this oomctl knows {SCHEMA}",
             "read it with the oomctl that wrote it",
         )
     kind, results = _of_tree(tree, path)
