@@ -24,8 +24,8 @@ from oomctl.report import KERNELS_RENDERERS, ShortFormat
 from oomctl.rounds.kernels import KernelRecord, KernelsComparison
 from oomctl.rounds.record import read_record
 
-_FILE, _MANY = {"--record", "--output", "-o"}, {"--repeat", "--for", "--vary", "--until-differs"}
-_FORM_IN_FILE = re.compile(r"(-f|--format)[ =]?\w+=")
+_FILE, _MANY = {"--record", "--output", "-o"}, {"--repeat", "--for", "--until-differs"}
+_FORM_IN_FILE = re.compile(r"(-f|--format)[ =]?[\w-]+=")
 _OWN_FORM = ("--record", "--no-record", "--format", "-f", "--output", "-o", "--dry-run", "-h")
 """Options of `declare` and `run` by which their own output is asked for."""
 _KERNEL = "{kernel}"

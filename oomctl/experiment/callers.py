@@ -57,11 +57,11 @@ def call_together(
     have none, their results say why.
     """
     # memory_max_write() (mm/memcontrol.c) of a caller loops until it gets a signal if the limit is
-    # restored beside it: mem_cgroup_out_of_memory() finds a margin, and nothing to do. So they must
-    # have ended when trigger() restores it.
-    with SharedResults(callers) as shared, watch.all_end(_DYING) as started_pids:
+    # restored beside it: mem_cgroup_out_of_memory() finds a margin, and nothing to do. So callers
+    # must have ended when trigger() restores it.
+    with SharedResults(callers) as shared, watch.all_end(_DYING) as begun:
         words = {**trigger.words, **(place or {}), "shared": shared.fd, "parent": os.getpid()}
-        started = _Callers(started_pids, words, shared)
+        started = _Callers(begun, words, shared)
         _start(started, watch, timeout)
         pids = {*started.pids}
         watch.wait(lambda: pids <= watch.deaths.keys(), timeout, tick)

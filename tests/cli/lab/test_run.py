@@ -32,7 +32,9 @@ from tests.cli.lab.command import invoke
         ("/x/bin/oomctl declare -o out.json", True),
         ("oomctl declare -f html=page.html", True),
         ("oomctl smoke --format=json=all.json", True),
+        ("oomctl smoke -f lava-lines=all.txt", True),
         ("oomctl run s.toml --repeat 9", True),
+        ("oomctl run s.toml --vary hog.a.size=1M,2M", False),  # a round of each is not recorded
         ("oomctl run s.toml --repeat 9 --no-record", False),
         ("oomctl run s.toml --set memory.max=9M -f json", False),
         ("oomctl declare --hog a=9M", False),
